@@ -1,0 +1,375 @@
+"""The model of the paper, in the paper's order; every variant is a value of `FSMDConfig`.
+
+Shape suffixes: B rows, F categorical fields, D dense fields, G = F + D, E embedding size,
+I = F * E + D inputs of the deep part, N experts, H a hidden width, K tasks.
+A list indexed by task has the suffix _K before the shapes of its members: `x_K_BH`.
+"""
+
+import hashlib
+import math
+from collections.abc import Sequence
+from itertools import pairwise
+
+import torch
+import torch.nn.functional as F
+from torch import Tensor, nn
+
+from fsmd.config import FSMDConfig, check_fits
+from fsmd.data.schema import Schema
+
+_EMBEDDING_STD = 0.01
+
+# ------------------------------------------------------------------------------------------
+# Building blocks
+# ------------------------------------------------------------------------------------------
+
+
+class Dropout(nn.Module):
+    """Inverted dropout of any shape; five times faster than torch's on a CPU.
+
+    torch draws a float for each unit; 16 random bits are enough, so one 64-bit draw serves
+    four units (the rate is rounded to a multiple of 2**-16).
+    """
+
+    def __init__(self, rate: float) -> None:
+        super().__init__()
+        self.rate = rate
+
+    def forward(self, x: Tensor) -> Tensor:
+        """Zero each unit with probability `rate` in training and scale up the others."""
+        if not self.training or self.rate == 0:
+            return x
+        if x.device.type != "cpu":
+            return F.dropout(x, self.rate)
+        draws = torch.empty((x.numel() + 3) // 4, dtype=torch.int64).random_(-(2**63), None)
+        bits = draws.view(torch.int16)[: x.numel()].view(x.shape)
+        kept = bits >= round(self.rate * 2**16) - 2**15
+        return x * kept.to(x.dtype).mul_(1 / (1 - self.rate))
+
+
+def mlp(d_in: int, widths: Sequence[int], batch_norm: bool, dropout: float) -> nn.Sequential:
+    """Hidden layers B x d_in -> B x widths[-1]: linear, batch norm, ReLU, dropout each."""
+    parts: list[nn.Module] = []
+    for source, target in pairwise([d_in, *widths]):
+        parts.append(nn.Linear(source, target))
+        if batch_norm:
+            parts.append(nn.BatchNorm1d(target))
+        parts.append(nn.ReLU())
+        if dropout:
+            parts.append(Dropout(dropout))
+    return nn.Sequential(*parts)
+
+
+def _hidden(config: FSMDConfig, d_in: int, widths: Sequence[int]) -> nn.Sequential:
+    return mlp(d_in, widths, config.batch_norm, config.dropout)
+
+
+class Embeddings(nn.Module):
+    """One table for all categorical fields (V of Eq. 2)."""
+
+    def __init__(self, schema: Schema, size: int) -> None:
+        super().__init__()
+        self.table = nn.Embedding(sum(field.cardinality for field in schema.categorical), size)
+
+    def forward(self, row_BF: Tensor) -> Tensor:
+        """Vectors of the categorical fields, B x F x E."""
+        vector_BFE: Tensor = self.table(row_BF)
+        return vector_BFE
+
+
+# ------------------------------------------------------------------------------------------
+# III.A: factorization machine and shared bottom
+# ------------------------------------------------------------------------------------------
+
+
+class FactorizationMachine(nn.Module):
+    """First and second order of Eq. (2), or the first order only; one scalar for each row.
+
+    NOTE[PAPER]: Eq. (2) is typeset wrongly. Meant is w0 + sum_i w_i x_i + sum_{i<j} <v_i, v_j>
+    x_i x_j, computed in linear time as 1/2 sum_f [(sum_i v_if x_i)^2 - sum_i v_if^2 x_i^2].
+    """
+
+    def __init__(self, rows: int, dense: int, size: int, second_order: bool) -> None:
+        super().__init__()
+        self.bias = nn.Parameter(torch.zeros(()))
+        self.weight = nn.Embedding(rows, 1)
+        self.dense_weight = nn.Parameter(torch.zeros(dense))
+        self.dense_vector = nn.Parameter(torch.zeros(dense, size)) if second_order else None
+
+    def forward(self, row_BF: Tensor, dense_BD: Tensor, vector_BFE: Tensor) -> Tensor:
+        """y_FM, B."""
+        first_B: Tensor = self.weight(row_BF).sum((1, 2)) + dense_BD @ self.dense_weight
+        if self.dense_vector is None:
+            return self.bias + first_B
+        dense_BDE = dense_BD.unsqueeze(2) * self.dense_vector
+        sum_BE = vector_BFE.sum(1) + dense_BDE.sum(1)
+        squares_BE = vector_BFE.square().sum(1) + dense_BDE.square().sum(1)
+        return self.bias + first_B + 0.5 * (sum_BE.square() - squares_BE).sum(1)
+
+
+class SharedBottom(nn.Module):
+    """One MLP whose output all tasks read (Fig. 2; `f` of Eq. 3)."""
+
+    def __init__(self, config: FSMDConfig, d_in: int, tasks: int) -> None:
+        super().__init__()
+        self.bottom = _hidden(config, d_in, config.layers)
+
+    def forward(self, x_K_BI: list[Tensor]) -> list[Tensor]:
+        """The same B x H for each task."""
+        return [self.bottom(x_K_BI[0])] * len(x_K_BI)
+
+
+class OwnNetworks(nn.Module):
+    """A separate MLP for each task (single task, DeepFM, ESMM)."""
+
+    def __init__(self, config: FSMDConfig, d_in: int, tasks: int) -> None:
+        super().__init__()
+        self.own = nn.ModuleList(_hidden(config, d_in, config.layers) for _ in range(tasks))
+
+    def forward(self, x_K_BI: list[Tensor]) -> list[Tensor]:
+        """B x H for each task."""
+        return [own(x_BI) for own, x_BI in zip(self.own, x_K_BI, strict=True)]
+
+
+# ------------------------------------------------------------------------------------------
+# III.B and III.C: experts behind gates
+# ------------------------------------------------------------------------------------------
+
+
+class Gate(nn.Module):
+    """Weights over experts, each row summing to 1 (Eq. 4, Fig. 6).
+
+    NOTE[PAPER]: Eq. (4) has one linear layer, Fig. 6 an MLP. `gate_depth` counts linear layers:
+    depth 1 is Eq. (4), depth d has d - 1 hidden ReLU layers, without batch norm or dropout.
+    """
+
+    def __init__(self, config: FSMDConfig, d_in: int, experts: int) -> None:
+        super().__init__()
+        widths = [config.gate_width] * (config.gate_depth - 1)
+        self.hidden = mlp(d_in, widths, batch_norm=False, dropout=0.0)
+        self.score = nn.Linear([d_in, *widths][-1], experts)
+
+    def forward(self, x_BI: Tensor) -> Tensor:
+        """B x N."""
+        weight_BN: Tensor = self.score(self.hidden(x_BI)).softmax(1)
+        return weight_BN
+
+
+class Expert(nn.Module):
+    """One expert's MLP, B x I -> B x H."""
+
+    def __init__(self, config: FSMDConfig, d_in: int) -> None:
+        super().__init__()
+        self.net = _hidden(config, d_in, config.layers)
+
+    def forward(self, x_BI: Tensor) -> Tensor:
+        """B x H."""
+        out_BH: Tensor = self.net(x_BI)
+        return out_BH
+
+
+def mix(weight_BN: Tensor, expert_N_BH: Sequence[Tensor]) -> Tensor:
+    """The gate's weighted sum of the experts' outputs, B x H (Eq. 5)."""
+    mixed_BH = weight_BN[:, :1] * expert_N_BH[0]
+    for i, expert_BH in enumerate(expert_N_BH[1:], start=1):
+        mixed_BH = torch.addcmul(mixed_BH, weight_BN[:, i : i + 1], expert_BH)
+    return mixed_BH
+
+
+class ExtractionLayer(nn.Module):
+    """One level of shared and own experts (Eq. 8); without own experts it is one of MMoE.
+
+    Task k's gate reads task k's input and weighs the shared and task k's own experts. The shared
+    gate weighs ALL experts for the next level; the last level has none.
+    """
+
+    def __init__(self, config: FSMDConfig, d_in: int, tasks: int, own: int, last: bool) -> None:
+        super().__init__()
+        shared = config.expert_count - own
+        self.shared = nn.ModuleList(Expert(config, d_in) for _ in range(shared))
+        self.own = nn.ModuleList(
+            nn.ModuleList(Expert(config, d_in) for _ in range(own)) for _ in range(tasks)
+        )
+        self.gates = nn.ModuleList(Gate(config, d_in, shared + own) for _ in range(tasks))
+        self.shared_gate = None if last else Gate(config, d_in, shared + tasks * own)
+
+    def forward(
+        self, x_K_BI: list[Tensor], shared_BI: Tensor
+    ) -> tuple[list[Tensor], Tensor | None]:
+        """Task outputs and, except at the last level, the shared output, B x H each."""
+        shared_N_BH = [expert(shared_BI) for expert in self.shared]
+        own_K_N_BH = [
+            [expert(x_BI) for expert in own]  # type: ignore[union-attr]
+            for own, x_BI in zip(self.own, x_K_BI, strict=True)
+        ]
+        task_K_BH = [
+            mix(gate(x_BI), shared_N_BH + own_N_BH)
+            for gate, x_BI, own_N_BH in zip(self.gates, x_K_BI, own_K_N_BH, strict=True)
+        ]
+        if self.shared_gate is None:
+            return task_K_BH, None
+        everyone = shared_N_BH + [out_BH for own_N_BH in own_K_N_BH for out_BH in own_N_BH]
+        return task_K_BH, mix(self.shared_gate(shared_BI), everyone)
+
+
+class Experts(nn.Module):
+    """Extraction levels one after the other (`g` of Eq. 9), after an optional shared bottom."""
+
+    def __init__(self, config: FSMDConfig, d_in: int, tasks: int) -> None:
+        super().__init__()
+        own = config.expert_count // 2 if config.sharing == "extraction" else 0
+        self.bottom = _hidden(config, d_in, config.bottom) if config.bottom else nn.Identity()
+        d_first = config.bottom[-1] if config.bottom else d_in
+        self.levels = nn.ModuleList(
+            ExtractionLayer(
+                config,
+                d_in=config.layers[-1] if level else d_first,
+                tasks=tasks,
+                own=own,
+                last=level == config.extraction_levels - 1,
+            )
+            for level in range(config.extraction_levels)
+        )
+
+    def forward(self, x_K_BI: list[Tensor]) -> list[Tensor]:
+        """B x H for each task."""
+        shared_BI = self.bottom(x_K_BI[0])
+        x_K_BI = [shared_BI] * len(x_K_BI)
+        for level in self.levels:
+            x_K_BI, shared_BI = level(x_K_BI, shared_BI)
+        return x_K_BI
+
+
+# ------------------------------------------------------------------------------------------
+# Towers and the whole
+# ------------------------------------------------------------------------------------------
+
+
+class Tower(nn.Module):
+    """Hidden layers of `tower_shape` and one logit (`h^k` of Eq. 3), B x H -> B."""
+
+    def __init__(self, config: FSMDConfig, d_in: int) -> None:
+        super().__init__()
+        self.hidden = _hidden(config, d_in, config.tower_dims)
+        self.logit = nn.Linear(config.tower_dims[-1], 1)
+
+    def forward(self, x_BH: Tensor) -> Tensor:
+        """y_Deep of one task, B."""
+        logit_B: Tensor = self.logit(self.hidden(x_BH)).squeeze(1)
+        return logit_B
+
+
+_SHARINGS = {
+    "none": OwnNetworks,
+    "embeddings": OwnNetworks,
+    "bottom": SharedBottom,
+    "experts": Experts,
+    "extraction": Experts,
+}
+
+
+class FSMD(nn.Module):
+    """Any of the paper's models: embeddings, FM, sharing, towers (Fig. 3).
+
+    Raises `UserError` where the schema's tasks cannot carry the configuration.
+    """
+
+    def __init__(self, config: FSMDConfig, schema: Schema, seed: int) -> None:
+        super().__init__()
+        check_fits(config, schema.tasks, schema.funnel)
+        self.config = config
+        tasks = len(schema.tasks)
+        sources = tasks if config.sharing == "none" else 1
+        cardinalities = [field.cardinality for field in schema.categorical]
+        offset_F = torch.tensor([0, *cardinalities[:-1]], dtype=torch.int32).cumsum(0)
+        self.register_buffer("offset_F", offset_F.to(torch.int32), persistent=False)
+        self.offset_F: Tensor
+        self.embeddings = nn.ModuleList(
+            Embeddings(schema, config.embedding_size) for _ in range(sources)
+        )
+        rows = sum(cardinalities)
+        self.fms = nn.ModuleList(
+            FactorizationMachine(
+                rows, len(schema.dense), config.embedding_size, config.fm == "shared"
+            )
+            for _ in range(0 if config.fm == "none" else sources)
+        )
+        d_in = len(cardinalities) * config.embedding_size + len(schema.dense)
+        self.sharing = _SHARINGS[config.sharing](config, d_in, tasks)
+        self.towers = nn.ModuleList(Tower(config, config.layers[-1]) for _ in range(tasks))
+        initialise(self, seed)
+
+    def forward(self, ids_BF: Tensor, dense_BD: Tensor) -> Tensor:
+        """Logits B x K: of each task or, with the chain, of each task given the one before."""
+        row_BF = ids_BF + self.offset_F
+        deep, wide = [], []
+        for source, embeddings in enumerate(self.embeddings):
+            vector_BFE = embeddings(row_BF)
+            deep.append(torch.cat([vector_BFE.flatten(1), dense_BD], 1))
+            if self.fms:
+                wide.append(self.fms[source](row_BF, dense_BD, vector_BFE))
+        tasks = len(self.towers)
+        x_K_BI = deep if len(deep) == tasks else deep * tasks
+        logits = [
+            tower(x_BH) for tower, x_BH in zip(self.towers, self.sharing(x_K_BI), strict=True)
+        ]
+        logit_BK = torch.stack(logits, 1)
+        return logit_BK + torch.stack(wide, 1) if wide else logit_BK
+
+
+# ------------------------------------------------------------------------------------------
+# III.D: the chain
+# ------------------------------------------------------------------------------------------
+
+
+def log_probabilities(logit_BK: Tensor, chain: bool) -> tuple[Tensor, Tensor]:
+    """log p and log(1 - p) of each task over all rows, B x K each, stable at any logit.
+
+    With the chain p_k is the product of the sigmoids up to k (Eq. 10), so p_k <= p_{k-1}.
+    """
+    log_p, log_q = F.logsigmoid(logit_BK), F.logsigmoid(-logit_BK)
+    if not chain:
+        return log_p, log_q
+    reached, missed = [log_p[:, 0]], [log_q[:, 0]]
+    for k in range(1, logit_BK.shape[1]):
+        # 1 - p_k: the row fell out before k, or it came to k and fell out there.
+        missed.append(torch.logaddexp(missed[-1], reached[-1] + log_q[:, k]))
+        reached.append(reached[-1] + log_p[:, k])
+    return torch.stack(reached, 1), torch.stack(missed, 1)
+
+
+def task_losses(logit_BK: Tensor, label_BK: Tensor, chain: bool) -> Tensor:
+    """Mean cross-entropy of each task over all rows, K (Eq. 7; with the chain, Eq. 11)."""
+    log_p_BK, log_q_BK = log_probabilities(logit_BK, chain)
+    return -(label_BK * log_p_BK + (1 - label_BK) * log_q_BK).mean(0)
+
+
+# ------------------------------------------------------------------------------------------
+# Start
+# ------------------------------------------------------------------------------------------
+
+
+def generator(seed: int, *names: object) -> torch.Generator:
+    """A CPU generator that depends on (seed, names) alone."""
+    text = "/".join(map(str, (seed, *names)))
+    key = int.from_bytes(hashlib.sha256(text.encode()).digest()[:8], "big")
+    return torch.Generator().manual_seed(key & (2**63 - 1))
+
+
+@torch.no_grad()
+def initialise(model: nn.Module, seed: int) -> None:
+    """Draw each submodule's start from (seed, its name) alone.
+
+    So two models that differ in one part start alike in all others, and paired differences are
+    sharper. Linear: U(+-1/sqrt(fan in)); embeddings: N(0, 0.01); batch norm: identity.
+    """
+    for name, module in model.named_modules():
+        draw = generator(seed, name)
+        if isinstance(module, nn.Linear):
+            bound = 1 / math.sqrt(module.in_features)
+            module.weight.uniform_(-bound, bound, generator=draw)
+            module.bias.uniform_(-bound, bound, generator=draw)
+        elif isinstance(module, nn.Embedding):
+            module.weight.normal_(0, _EMBEDDING_STD, generator=draw)
+        elif isinstance(module, FactorizationMachine) and module.dense_vector is not None:
+            module.dense_vector.normal_(0, _EMBEDDING_STD, generator=draw)

@@ -1,0 +1,54 @@
+"""Sessions: `nox` runs lint, types and tests; demo and bench are for the asking."""
+
+import nox
+
+nox.options.sessions = ["lint", "types", "tests"]
+nox.options.reuse_venv = "yes"
+
+LOCKED = ("-c", "constraints.txt")
+
+
+def _groups(session: nox.Session, group: str) -> None:
+    """Install the project and one of its dependency groups, at the tested versions."""
+    needed = nox.project.dependency_groups(nox.project.load_toml("pyproject.toml"), group)
+    session.install(*LOCKED, "-e", ".", *needed)
+
+
+@nox.session
+def lint(session: nox.Session) -> None:
+    """Format and lint (ruff)."""
+    session.install(*LOCKED, "ruff")
+    session.run("ruff", "format", "--check", ".")
+    session.run("ruff", "check", ".")
+
+
+@nox.session
+def types(session: nox.Session) -> None:
+    """Types (mypy, strict)."""
+    _groups(session, "types")
+    session.run("mypy")
+
+
+@nox.session
+def tests(session: nox.Session) -> None:
+    """The quick tests; `nox -s tests -- -m slow` runs the slow ones."""
+    _groups(session, "test")
+    session.run("pytest", *session.posargs)
+
+
+@nox.session
+def demo(session: nox.Session) -> None:
+    """The main job from an empty folder: a study on planted data, and its report."""
+    session.install(*LOCKED, "-e", ".")
+    folder = session.create_tmp()
+    storage = f"sqlite:///{folder}/studies.db"
+    session.run(
+        *("python", "-m", "studies.run", "tower_shape"), "--storage", storage, "--out", folder
+    )
+
+
+@nox.session
+def bench(session: nox.Session) -> None:
+    """Speed of training, as ratios measured in one run."""
+    session.install(*LOCKED, "-e", ".")
+    session.run("python", "-m", "tests.bench_training", *session.posargs)

@@ -1,0 +1,181 @@
+"""python -m reports.build NAME: the report of a stored study, as a page, a PDF and numbers."""
+
+import argparse
+import json
+import os
+import sys
+from collections.abc import Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import sqlalchemy as sa
+
+from fsmd.errors import UserError
+
+if TYPE_CHECKING:
+    from reports.assemble import Analysis
+
+# The rest is imported where it is used, so that --help and a user's mistake are answered at once.
+
+DEFAULT_STORAGE = "sqlite:///studies.db"
+
+_EPILOG = """
+examples:
+  python -m reports.build tower_shape                   out/tower_shape/report.html and the others
+  python -m reports.build tower_shape --data kuairand   the same study on another data set
+  python -m reports.build tower_shape-kuairand          the same, by its stored name
+
+Writes to OUT/NAME, replacing what is there:
+  report.html   one page with everything in it; needs no network and no JavaScript
+  report.pdf    the same for paper
+  results.csv   every measurement, one row each: study, data, level, replicate, seed, epoch,
+                split, task, metric, value
+  summary.json  means with intervals, and the verdict on each claim
+
+Only reads the database, also while the study runs; the same results give the same bytes.
+studies.run builds this report itself when a study ends.
+"""
+
+
+def build(engine: sa.Engine, study_name: str, out: Path) -> Path:
+    """Write the report of a stored study to `out`/`study_name`; the path of its page.
+
+    Each file is replaced as a whole. Raises UserError, and writes nothing, for an unknown study
+    or one without a finished replicate.
+    """
+    return _write(_analysis(engine, study_name), out)
+
+
+def summary_lines(engine: sa.Engine, study_name: str) -> tuple[str, ...]:
+    """What was found, for a terminal: a line for each claim."""
+    return _lines(_analysis(engine, study_name))
+
+
+def summary(analysis: "Analysis") -> dict[str, Any]:
+    """The content of summary.json; low and high are null where there is no interval."""
+    from reports.estimates import mean_interval
+
+    scores, record = analysis.scores, analysis.results.record
+    levels = [
+        {"level": level, "task": target, "mean": e.mean, "low": e.low, "high": e.high}
+        for level in scores.trained
+        for target in scores.targets
+        for e in [mean_interval(scores.of(level, target))]
+    ]
+    claims = [
+        {"id": j.claim.id, "text": j.claim.text, "verdict": j.verdict, "found": j.found}
+        for j in analysis.judged
+    ]
+    return {
+        "study": record.name,
+        "data": record.data,
+        "replicates": len(scores.paired),
+        "levels": levels,
+        "claims": claims,
+    }
+
+
+def parser() -> argparse.ArgumentParser:
+    """The command line."""
+    p = argparse.ArgumentParser(
+        prog="python -m reports.build",
+        description="Build the report of a study from the database of results.",
+        epilog=_EPILOG,
+        formatter_class=argparse.RawDescriptionHelpFormatter,
+    )
+    p.add_argument("study", help="the study's name, or its stored name")
+    p.add_argument("--data", help="data set it ran on (default: the study's own)")
+    p.add_argument(
+        "--storage",
+        default=DEFAULT_STORAGE,
+        metavar="URL",
+        help="database of the results (default: %(default)s)",
+    )
+    p.add_argument(
+        "--out", type=Path, default=Path("out"), help="folder of reports (default: %(default)s)"
+    )
+    return p
+
+
+def main(arguments: Sequence[str] | None = None) -> int:
+    """Run the command line; the exit code."""
+    options = parser().parse_args(arguments)
+    try:
+        return _run(options)
+    except UserError as error:
+        print(f"error: {error}", file=sys.stderr)
+        return 2
+
+
+def _run(options: argparse.Namespace) -> int:
+    from studies.storage import open_engine
+
+    engine = open_engine(options.storage)
+    try:
+        analysis = _analysis(engine, _stored(options.study, options.data))
+    finally:
+        engine.dispose()
+    page = _write(analysis, options.out)
+    for line in _lines(analysis):
+        print(line)
+    print(f"Report: {page}")
+    return 0
+
+
+def _stored(name: str, data: str | None) -> str:
+    """The stored name: on other data than the definition's, the data set's name is added."""
+    from reports.facts import stored_name
+    from studies import catalog
+
+    default = catalog.get(name).data if name in catalog.names() else ""
+    return stored_name(name, default, data)
+
+
+def _analysis(engine: sa.Engine, name: str) -> "Analysis":
+    from reports.assemble import analyse
+    from reports.results import read
+
+    return analyse(read(engine, name))
+
+
+def _lines(analysis: "Analysis") -> tuple[str, ...]:
+    from reports.facts import headline
+
+    claims = (f"{j.verdict.upper():<10}{j.claim.text} {j.found}" for j in analysis.judged)
+    return (headline(analysis.results, analysis.scores), *claims)
+
+
+def _write(analysis: "Analysis", out: Path) -> Path:
+    from reports import render
+    from reports.assemble import assemble
+
+    model = assemble(analysis)
+    measurements = analysis.results.measurements
+    files = {
+        "results.csv": measurements.to_csv(index=False, lineterminator="\n").encode(),
+        "summary.json": (json.dumps(summary(analysis), indent=2) + "\n").encode(),
+        "report.pdf": render.pdf(model),
+        "report.html": render.html(model).encode(),
+    }
+    folder = out / analysis.results.record.name
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+        for name, content in files.items():
+            _replace(folder / name, content)
+    except OSError as error:
+        raise UserError(f"--out must be a folder that can be written; {error}") from error
+    return Path(folder / "report.html")
+
+
+def _replace(path: Path, content: bytes) -> None:
+    """Write so that a reader sees the old file or the new one."""
+    temporary = path.with_name(f".{path.name}.{os.getpid()}.tmp")
+    try:
+        temporary.write_bytes(content)
+        temporary.replace(path)
+    finally:
+        temporary.unlink(missing_ok=True)
+
+
+if __name__ == "__main__":
+    sys.exit(main())

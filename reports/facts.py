@@ -1,0 +1,160 @@
+"""What ran, on what, how to run it again and how to read it: the report's sentences."""
+
+import shlex
+from collections.abc import Mapping
+from typing import Any
+
+from reports import words
+from reports.estimates import ALPHA
+from reports.model import Fact
+from reports.results import Scores, StudyResults
+from reports.verdicts import Comparison, Question
+
+PAPER_DATA = "the paper's private 15-day video log"
+
+
+def stored_name(definition: str, default_data: str, data: str | None) -> str:
+    """The name that a study has on this data unless the user gave it another."""
+    return definition if data in (None, default_data) else f"{definition}-{data}"
+
+
+def headline(results: StudyResults, scores: Scores) -> str:
+    """One line under the title: data, tasks, replicates."""
+    done = int((results.runs["status"] == "done").sum())
+    return (
+        f"{results.definition.figure} of the paper, on the data set {results.record.data}, tasks "
+        f"{words.listed(results.tasks)}: {words.count(len(scores.levels), 'level')}, "
+        f"{words.count(done, 'finished training')}, "
+        f"{words.count(len(scores.paired), 'replicate')} complete at every trained level."
+    )
+
+
+def notices(results: StudyResults, scores: Scores) -> tuple[str, ...]:
+    """What a reader must know before the verdicts."""
+    record, runs = results.record, results.runs
+    first, second = results.tasks
+    told = [
+        f"The claims are about {PAPER_DATA}; here they are judged on the data set {record.data}. "
+        f"The paper's click task is read as {first}, its duration task as {second}."
+    ]
+    if record.settings.get("chain_dropped"):
+        told.append(
+            f"The tasks {first} and {second} form no funnel, so the chain was dropped: where the "
+            "study says FSMD, the model trained here is FS."
+        )
+    failed = int((runs["status"] != "done").sum())
+    if failed:
+        told.append(f"{words.count(failed, 'training')} failed; see Failed trainings.")
+    missing = [level for level in scores.levels if level not in scores.trained]
+    if missing:
+        told.append(
+            f"No finished replicate of {words.listed(missing)}: comparisons with "
+            f"{'it' if len(missing) == 1 else 'them'} could not be made."
+        )
+    if scores.left_out:
+        told.append(
+            f"The study is not complete. Left out of all paired comparisons because they are not "
+            f"finished at every trained level: replicate {words.listed(scores.left_out)} "
+            "(counted from 0). The means of Table 1 use every finished replicate."
+        )
+    if len(scores.paired) < 2:
+        told.append(
+            "With fewer than two complete replicates there is no interval and no test: nothing "
+            "can be decided. Run at least five."
+        )
+    return tuple(told)
+
+
+def what_ran(results: StudyResults) -> tuple[Fact, ...]:
+    """Data, seeds, code, machine and cost, from the database alone."""
+    record, runs = results.record, results.runs
+    settings, about = record.settings, record.data_facts
+    done = runs[runs["status"] == "done"]
+    rows: Mapping[str, int] = about.get("rows", {})
+    seeds = runs.sort_values("replicate").drop_duplicates("seed")["seed"]
+    per_run = float(done["seconds"].median())
+    reachable = ", ".join(f"{k} {words.auc(v)}" for k, v in results.reachable.items())
+    facts = [
+        ("Data set", f"{record.data}, tasks {words.listed(results.tasks)}"
+         f" ({'a funnel' if about.get('funnel') else 'no funnel'})"),
+        ("Rows", ", ".join(f"{name} {count:,}" for name, count in rows.items())),
+        ("Content hash of the data", settings.get("data_hash")),
+        ("Best reachable AUC", reachable),
+        ("Chain", "dropped: the tasks form no funnel" if settings.get("chain_dropped") else None),
+        ("Seeds", f"study seed {settings.get('seed', words.DASH)}; replicates, the same at every "
+         f"level: {', '.join(map(str, seeds))}"),
+        ("Epochs", f"at most {settings.get('epochs', words.DASH)}, ended after "
+         f"{settings.get('patience', words.DASH)} without a better mean validation AUC"),
+        ("Trainings", f"{len(done)} finished, {len(runs) - len(done)} failed"),
+        ("Training time", f"{words.duration(float(done['seconds'].sum()))} in all, summed over "
+         f"trainings; {words.duration(per_run)} each in the median"),
+        ("Device", _each(runs["device"])),
+        ("Machine", _each(runs["machine"])),
+        ("Code of the model", _each(runs["code"])),
+        ("Libraries", _libraries(runs["libraries"])),
+        ("Study created", record.created_at),
+        ("Last training ended", str(runs["finished_at"].max())),
+    ]  # fmt: skip
+    known = {"base", "factor", "data_hash", "epochs", "patience", "seed", "device", "code",
+             "chain_dropped"}  # fmt: skip
+    facts += [(str(k), words.plain(v)) for k, v in sorted(settings.items()) if k not in known]
+    return tuple(Fact(label, str(value)) for label, value in facts if value)
+
+
+def run_command(results: StudyResults) -> str:
+    """The command that runs the study, or goes on with it."""
+    record, settings = results.record, results.record.settings
+    definition = results.definition
+    replicates = int(results.runs["replicate"].max()) + 1 if len(results.runs) else 5
+    words_ = ["python", "-m", "studies.run", record.definition, "--data", record.data,
+              "--replicates", str(replicates)]  # fmt: skip
+    for flag in ("epochs", "seed", "device"):
+        if flag in settings:
+            words_ += [f"--{flag}", str(settings[flag])]
+    if record.name != stored_name(definition.name, definition.data, record.data):
+        words_ += ["--name", record.name]
+    return shlex.join(words_)
+
+
+def commands(results: StudyResults) -> tuple[Fact, ...]:
+    """How to get the trainings and this report again."""
+    return (
+        Fact("Run the study again, or go on with it", run_command(results)),
+        Fact("Build this report again", shlex.join(
+            ["python", "-m", "reports.build", results.record.name])),
+    )  # fmt: skip
+
+
+def how_to_read(
+    made: Mapping[Question, Comparison], scores: Scores, margin: float
+) -> tuple[str, ...]:
+    """What the intervals cover and by which rule verdicts fall."""
+    return (
+        "A replicate is one seed: it decides the initial weights, the order of the batches and "
+        "dropout. Every level is trained with the same seeds, and what the factor does not "
+        "change starts equal, so levels are compared seed by seed (paired).",
+        "An interval is a 95 % t interval of a mean over seeds. It covers the randomness of "
+        "training on this one data set, not the sampling of the test rows: another test set "
+        "would move all levels, and their differences too.",
+        "The rule was fixed before the study ran. Each claim breaks down into paired comparisons; "
+        f"this study's claims make {len(made)} different ones. Each is a two-sided paired t test "
+        f"of the mean difference against zero, or against the margin ({margin:g}) where a claim "
+        f"says that something costs or changes nothing, and Holm's method adjusts all {len(made)} "
+        "together; a comparison that could not be made still counts.",
+        f"A claim holds if every one of its comparisons is significant at {ALPHA:.0%} in its "
+        "direction, fails if any is significant the other way, and is undecided otherwise, or "
+        "with fewer than two replicates complete at every level. Undecided is not equal: more "
+        "replicates may decide.",
+        "Epochs were chosen on validation data only. Test data was evaluated once, at those "
+        "epochs, and chose nothing.",
+    )
+
+
+def _each(values: Any) -> str:
+    """The different values of a column, in their order."""
+    return "; ".join(str(value) for value in dict.fromkeys(values))
+
+
+def _libraries(values: Any) -> str:
+    listed = (", ".join(f"{k} {v}" for k, v in sorted(value.items())) for value in values)
+    return _each(listed)

@@ -1,0 +1,1 @@
+"""One file a kind of figure: `summarize(results)` computes, `draw(summary)` only draws."""

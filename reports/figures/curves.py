@@ -1,0 +1,87 @@
+"""Learning curves: validation AUC by epoch, and where validation stopped each replicate."""
+
+from typing import NamedTuple
+
+import pandas as pd
+from matplotlib.figure import Figure
+from matplotlib.lines import Line2D
+from matplotlib.ticker import MaxNLocator
+
+from reports.figures import style
+from reports.results import StudyResults
+
+
+class Curve(NamedTuple):
+    """One level on one task: the mean up to the last epoch that all its replicates reached."""
+
+    level: str
+    epochs: tuple[int, ...]
+    means: tuple[float, ...]
+    chosen: tuple[tuple[int, float], ...]
+    """(epoch, AUC) of each replicate's chosen epoch."""
+
+
+class CurvesSummary(NamedTuple):
+    """What the figure shows: the curves of each task."""
+
+    tasks: tuple[str, ...]
+    curves: tuple[tuple[Curve, ...], ...]
+
+
+def summarize(results: StudyResults) -> CurvesSummary:
+    """Validation AUC by epoch, averaged over each level's finished replicates."""
+    frame = results.measurements
+    valid = frame[(frame["split"] == "valid") & (frame["metric"] == "auc")]
+    done = results.runs[results.runs["status"] == "done"]
+    levels = [level for level in results.levels if (done["level"] == level).any()]
+    curves = tuple(
+        tuple(_curve(valid, done, level, task) for level in levels) for task in results.tasks
+    )
+    return CurvesSummary(results.tasks, curves)
+
+
+def draw(summary: CurvesSummary, narrow: bool = False) -> Figure:
+    """A panel for each task."""
+    with style.styled():
+        figure, axes = style.panels(len(summary.tasks), narrow, height=2.8)
+        if not narrow:
+            figure.set_size_inches(10.05, 3.6)
+        for axis, task, curves in zip(axes, summary.tasks, summary.curves, strict=True):
+            for index, curve in enumerate(curves):
+                look = style.LOOKS[index % len(style.LOOKS)]
+                axis.plot(curve.epochs, curve.means, color=look.color, linestyle=look.dashes,
+                          linewidth=1.5)  # fmt: skip
+                points = list(zip(*curve.chosen, strict=True)) or [(), ()]
+                axis.plot(*points, look.marker, color=look.color, markersize=4.5,
+                          markerfacecolor="none")  # fmt: skip
+            axis.set(xlabel="epoch", ylabel="validation AUC")
+            axis.set_title(task, loc="left")
+            axis.xaxis.set_major_locator(MaxNLocator(integer=True, min_n_ticks=1))
+        style.legend(
+            figure, [_handle(i, c.level) for i, c in enumerate(summary.curves[0])], narrow
+        )
+        figure.draw_without_rendering()
+    return figure
+
+
+def _curve(valid: pd.DataFrame, done: pd.DataFrame, level: str, task: str) -> Curve:
+    rows = valid[(valid["level"] == level) & (valid["task"] == task)]
+    wide = rows.pivot(index="epoch", columns="replicate", values="value").sort_index()
+    shared = wide.dropna()
+    chosen = []
+    for run in done[done["level"] == level].to_dict("records"):
+        epoch, replicate = run["chosen_epochs"].get(task), run["replicate"]
+        if epoch in wide.index and replicate in wide.columns:
+            chosen.append((int(epoch), float(wide[replicate][epoch])))
+    return Curve(
+        level,
+        tuple(int(epoch) for epoch in shared.index),
+        tuple(float(mean) for mean in shared.mean(axis=1)),
+        tuple(chosen),
+    )
+
+
+def _handle(index: int, level: str) -> Line2D:
+    look = style.LOOKS[index % len(style.LOOKS)]
+    return Line2D([], [], color=look.color, linestyle=look.dashes, marker=look.marker,
+                  markersize=4.5, markerfacecolor="none", label=level)  # fmt: skip

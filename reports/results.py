@@ -1,0 +1,166 @@
+"""Reads a stored study: one tidy row for each measurement, one row for each training."""
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+import pandas as pd
+import sqlalchemy as sa
+from numpy.typing import NDArray
+
+from fsmd.errors import UserError
+from reports.estimates import Array
+from studies import catalog
+from studies.definition import Study
+from studies.storage import CELLS, MEASUREMENTS, RUNS, StudyRecord, find_study, study_names
+
+COLUMNS = ("study", "data", "level", "replicate", "seed", "epoch", "split", "task", "metric",
+           "value")  # fmt: skip
+MEAN = "mean"
+"""Stands for the mean of both tasks' AUC wherever a task's name may stand."""
+
+
+@dataclass(frozen=True)
+class StudyResults:
+    """A study as it lies in the database; `measurements` is tidy, `runs` has the failed ones."""
+
+    record: StudyRecord
+    definition: Study
+    measurements: pd.DataFrame
+    runs: pd.DataFrame
+
+    @property
+    def tasks(self) -> tuple[str, ...]:
+        """The data set's tasks, in order."""
+        return tuple(self.record.data_facts["tasks"])
+
+    @property
+    def levels(self) -> tuple[str, ...]:
+        """The definition's levels, then stored ones that the definition no longer has."""
+        known = tuple(map(str, self.definition.factor.levels))
+        return known + tuple(sorted(set(self.runs["level"]) - set(known)))
+
+    @property
+    def reachable(self) -> Mapping[str, float]:
+        """The best reachable AUC by task, where the data tells; may be empty."""
+        return self.record.data_facts.get("reachable") or {}
+
+
+@dataclass(frozen=True)
+class Scores:
+    """One figure of every finished replicate: levels x replicates x targets, NaN where missing.
+
+    The targets are the two tasks and their mean.
+    """
+
+    levels: tuple[str, ...]
+    replicates: tuple[int, ...]
+    targets: tuple[str, ...]
+    values_LRT: Array
+
+    @property
+    def _finished_LR(self) -> NDArray[np.bool_]:
+        return np.asarray(np.isfinite(self.values_LRT).all(axis=2))
+
+    @property
+    def trained(self) -> tuple[str, ...]:
+        """Levels with at least one finished replicate."""
+        finished_L = self._finished_LR.any(axis=1)
+        return tuple(np.array(self.levels)[finished_L].tolist())
+
+    @property
+    def paired(self) -> tuple[int, ...]:
+        """Replicates finished at every trained level: only these are compared."""
+        trained_LR = self._finished_LR[self._finished_LR.any(axis=1)]
+        complete_R = trained_LR.all(axis=0) & trained_LR.any(axis=0)  # no level: no replicate
+        return tuple(np.array(self.replicates)[complete_R].tolist())
+
+    @property
+    def left_out(self) -> tuple[int, ...]:
+        """Replicates finished at some trained levels but not at all of them."""
+        some = np.array(self.replicates)[self._finished_LR.any(axis=0)].tolist()
+        return tuple(r for r in some if r not in self.paired)
+
+    def of(self, level: str, target: str) -> Array:
+        """A level's figures by replicate, NaN where missing."""
+        index = self.levels.index(level), slice(None), self.targets.index(target)
+        values: Array = self.values_LRT[index]
+        return values
+
+    def differences(self, level: str, other: str, target: str) -> Array:
+        """`level` minus `other` over the paired replicates; empty if either was not trained."""
+        if level not in self.trained or other not in self.trained:
+            return np.empty(0)
+        chosen = [self.replicates.index(r) for r in self.paired]
+        return self.of(level, target)[chosen] - self.of(other, target)[chosen]
+
+
+def read(engine: sa.Engine, study_name: str) -> StudyResults:
+    """The stored study of this name; UserError names the stored ones if there is none."""
+    record = find_study(engine, study_name)
+    if record is None:
+        stored = ", ".join(study_names(engine)) or "none yet"
+        raise UserError(f"no study {study_name!r} in this database; stored: {stored}")
+    definition = catalog.get(record.definition)
+    cells = sa.select(CELLS, RUNS).join(RUNS, CELLS.c.run_id == RUNS.c.id).filter_by(
+        study=study_name)  # fmt: skip
+    wanted = sa.select(CELLS.c.run_id).filter_by(study=study_name)
+    values = sa.select(MEASUREMENTS).where(MEASUREMENTS.c.run_id.in_(wanted))
+    with engine.connect() as connection:
+        runs = _frame(connection, cells)
+        measured = _frame(connection, values)
+    order = {str(level): i for i, level in enumerate(definition.factor.levels)}
+    return StudyResults(record, definition, _tidy(record, runs, measured, order),
+                        _sorted_runs(runs, order))  # fmt: skip
+
+
+def _frame(connection: sa.Connection, query: sa.Select[Any]) -> pd.DataFrame:
+    result = connection.execute(query)
+    return pd.DataFrame([tuple(row) for row in result], columns=list(result.keys()))
+
+
+def _level_rank(levels: "pd.Series[str]", order: Mapping[str, int]) -> "pd.Series[int]":
+    return levels.map(lambda level: order.get(level, len(order)))
+
+
+def _sorted_runs(runs: pd.DataFrame, order: Mapping[str, int]) -> pd.DataFrame:
+    ranked = runs.assign(rank=_level_rank(runs["level"], order))
+    return ranked.sort_values(["rank", "level", "replicate"], ignore_index=True).drop(
+        columns="rank"
+    )
+
+
+def _tidy(
+    record: StudyRecord, runs: pd.DataFrame, measured: pd.DataFrame, order: Mapping[str, int]
+) -> pd.DataFrame:
+    """One row a measurement, in an order that does not depend on the database's."""
+    cells = runs[["run_id", "level", "replicate", "seed"]]
+    tidy = cells.merge(measured, on="run_id").assign(study=record.name, data=record.data)
+    tidy["rank"] = _level_rank(tidy["level"], order)
+    keys = ["rank", "level", "replicate", "epoch", "split", "task", "metric"]
+    return tidy.sort_values(keys, ignore_index=True)[list(COLUMNS)]
+
+
+def at_chosen(results: StudyResults, split: str, metric: str) -> Scores:
+    """A metric of `split` at each task's chosen epoch."""
+    done = results.runs[results.runs["status"] == "done"]
+    replicates = tuple(sorted(int(r) for r in set(results.runs["replicate"])))
+    levels, tasks = results.levels, results.tasks
+    values_LRK = np.full((len(levels), len(replicates), len(tasks)), np.nan)
+    chosen: dict[Any, Any] = {
+        (run.level, run.replicate): run.chosen_epochs or {} for run in done.itertuples()
+    }
+    frame = results.measurements
+    for row in frame[(frame["split"] == split) & (frame["metric"] == metric)].itertuples():
+        epochs: Any = chosen.get((row.level, row.replicate), {})
+        if row.task in tasks and epochs.get(row.task) == row.epoch:
+            index = levels.index(str(row.level)), replicates.index(int(str(row.replicate)))
+            values_LRK[(*index, tasks.index(str(row.task)))] = row.value
+    values_LRT = np.concatenate([values_LRK, values_LRK.mean(axis=2, keepdims=True)], axis=2)
+    return Scores(levels, replicates, (*tasks, MEAN), values_LRT)
+
+
+def auc_on_test(results: StudyResults) -> Scores:
+    """Test AUC at the epochs that validation chose."""
+    return at_chosen(results, "test", "auc")

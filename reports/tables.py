@@ -1,0 +1,195 @@
+"""The report's tables, each a pure function of what was read."""
+
+from itertools import combinations
+
+import numpy as np
+import pandas as pd
+
+from reports import words
+from reports.estimates import ALPHA, holm, mean_interval, p_value
+from reports.model import Cell, Table
+from reports.results import MEAN, Scores, StudyResults, at_chosen
+from reports.verdicts import Comparison, Question
+
+OTHER_FIGURES = (
+    ("log loss", "test", "log_loss"),
+    ("calibration error", "test", "calibration_error"),
+    ("pCVR AUC among clicked rows", "test", "conditional_auc"),
+    ("AUC on test rows not seen in train", "test_unseen", "auc"),
+)
+
+
+def level_table(results: StudyResults, scores: Scores) -> Table:
+    """Table 1: mean test AUC of each level, what it costs, and when validation stopped it."""
+    best = {target: significantly_best(scores, target) for target in scores.targets}
+    rows = []
+    for level in scores.levels:
+        runs = _done(results, level)
+        cells = [
+            _auc_cell(results, scores, level, target, best[target] == level)
+            for target in scores.targets
+        ]
+        rows.append((Cell(level), Cell(str(len(runs))), *cells, *_costs(results, runs)))
+    columns = [f"AUC, {_name(target)}" for target in scores.targets]
+    reachable = " The last line is the distance to the best reachable AUC." if (
+        results.reachable) else ""  # fmt: skip
+    caption = (
+        "Test AUC at the epoch that validation chose: mean [95 % interval] over the level's "
+        f"replicates.{reachable} Bold: better than every other level, each paired difference "
+        "significant at 5 % after Holm over all pairs of levels. Seconds and epochs are medians."
+    )
+    return Table(
+        1, caption,
+        (results.definition.factor.name, "replicates", *columns, "parameters", "seconds",
+         "chosen epoch"),
+        tuple(rows),
+    )  # fmt: skip
+
+
+def significantly_best(scores: Scores, target: str) -> str | None:
+    """The level that beats every other one, after Holm over all pairs; None if there is none."""
+    pairs = list(combinations(scores.trained, 2))
+    differences = [scores.differences(a, b, target) for a, b in pairs]
+    adjusted = holm([p_value(d) for d in differences])
+    beaten: dict[str, int] = dict.fromkeys(scores.trained, 0)
+    for (a, b), d, p in zip(pairs, differences, adjusted, strict=True):
+        if p is not None and p < ALPHA:
+            beaten[a if d.mean() > 0 else b] += 1
+    winners = [level for level, count in beaten.items() if count == len(beaten) - 1 > 0]
+    return winners[0] if winners else None
+
+
+def difference_table(
+    results: StudyResults, scores: Scores, made: dict[Question, Comparison]
+) -> Table | None:
+    """Table 2: the paper's winner minus every other level; None if nothing can be paired."""
+    winner = str(results.definition.winner)
+    rows = tuple(
+        (
+            Cell(f"minus {other}"),
+            *(_difference_cell(scores, made, target, winner, other) for target in scores.targets),
+        )
+        for other in scores.levels
+        if other != winner and len(scores.differences(winner, other, MEAN))
+    )
+    if not rows:
+        return None
+    caption = (
+        f"Test AUC of {winner}, the paper's winner, minus every other level's, over "
+        f"{words.count(len(scores.paired), 'paired seed')}, with its 95 % interval; above zero "
+        "the paper's winner leads. p: two-sided paired t test against zero or, where it says so, "
+        f"against the margin, after Holm over the {words.count(len(made), 'comparison')} of the "
+        "study's claims. A comparison that no claim makes has no p. Bold: significant at 5 %."
+    )
+    columns = tuple(f"AUC, {_name(target)}" for target in scores.targets)
+    return Table(2, caption, (winner, *columns), rows)
+
+
+def _difference_cell(
+    scores: Scores, made: dict[Question, Comparison], target: str, winner: str, other: str
+) -> Cell:
+    estimate = mean_interval(scores.differences(winner, other, target))
+    if estimate.n < 2:
+        return Cell(words.signed(estimate.mean), ("too few replicates",))
+    interval = words.bounds(estimate, 5, sign=True)
+    claimed = _claimed(made, target, winner, other)
+    if claimed is None or claimed.p is None:
+        return Cell(words.signed(estimate.mean), (interval, "no claim"))
+    against = words.against(claimed.question.kind, claimed.question.margin)
+    notes = interval, f"{words.p(claimed.p)}{against}"
+    return Cell(words.signed(estimate.mean), notes, claimed.p < ALPHA)
+
+
+def _claimed(
+    made: dict[Question, Comparison], target: str, winner: str, other: str
+) -> Comparison | None:
+    """The claims' comparison of the two levels; the one against zero if there are several."""
+    found = [
+        comparison
+        for question, comparison in made.items()
+        if question.target == target
+        and (
+            (question.level, question.other) == (winner, other)
+            or (question.kind == "flat" and {question.level, question.other} == {winner, other})
+        )
+    ]
+    return min(found, key=lambda c: c.question.margin, default=None)
+
+
+def other_table(results: StudyResults, scores: Scores) -> Table:
+    """Table 3: what else was measured on test at the chosen epochs."""
+    figures = []
+    for label, split, metric in OTHER_FIGURES:
+        found = at_chosen(results, split, metric)
+        for task in results.tasks:
+            if np.isfinite([found.of(level, task) for level in scores.levels]).any():
+                name = label if metric == "conditional_auc" else f"{label}, {task}"
+                figures.append((name, task, found))
+    rows = tuple(
+        (Cell(level), *(_value_cell(found, level, task) for _, task, found in figures))
+        for level in scores.levels
+    )
+    caption = (
+        "Other figures on test at the chosen epochs, mean [95 % interval]. Log loss and the "
+        "expected calibration error (15 bins): smaller is better."
+    )
+    factor = results.definition.factor.name
+    return Table(3, caption, (factor, *(name for name, _, _ in figures)), rows)
+
+
+def base_table(results: StudyResults) -> Table:
+    """Table 4: the configuration that every level shares."""
+    factor = results.definition.factor.name
+    base = dict(results.record.settings.get("base", {}))
+    levels = words.listed(results.levels)
+    rows = [(Cell(factor), Cell(f"varied: {levels}", strong=True))]
+    rows += [
+        (Cell(str(name)), Cell(words.plain(value)))
+        for name, value in base.items()
+        if name != factor
+    ]
+    return Table(
+        4, "The base configuration; every level shares it but for the factor.",
+        ("setting", "value"), tuple(rows),
+    )  # fmt: skip
+
+
+def _auc_cell(
+    results: StudyResults, scores: Scores, level: str, target: str, strong: bool
+) -> Cell:
+    estimate = mean_interval(scores.of(level, target))
+    reachable = results.reachable.get(target)
+    notes = [words.bounds(estimate)]
+    if reachable is not None and estimate.n:
+        notes.append(f"{words.signed(estimate.mean - reachable, 4)} to best")
+    return Cell(words.auc(estimate.mean), tuple(filter(None, notes)), strong)
+
+
+def _value_cell(found: Scores, level: str, task: str) -> Cell:
+    estimate = mean_interval(found.of(level, task))
+    return Cell(words.auc(estimate.mean), tuple(filter(None, [words.bounds(estimate)])))
+
+
+def _costs(results: StudyResults, runs: pd.DataFrame) -> tuple[Cell, Cell, Cell]:
+    if runs.empty:
+        return Cell(words.DASH), Cell(words.DASH), Cell(words.DASH)
+    parameters = sorted({int(count) for count in runs["parameters"]})
+    epochs = [
+        f"{np.median([chosen.get(task, np.nan) for chosen in runs['chosen_epochs']]):g}"
+        for task in results.tasks
+    ]
+    seconds = float(runs["seconds"].median())
+    return (
+        Cell(" to ".join(f"{count:,}" for count in parameters)),
+        Cell(f"{seconds:.1f}"),
+        Cell(epochs[0] if len(set(epochs)) == 1 else " / ".join(epochs)),
+    )
+
+
+def _done(results: StudyResults, level: str) -> pd.DataFrame:
+    runs = results.runs
+    return runs[(runs["status"] == "done") & (runs["level"] == level)]
+
+
+def _name(target: str) -> str:
+    return "mean of both" if target == MEAN else target

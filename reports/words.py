@@ -1,0 +1,90 @@
+"""How numbers and values are written on the page."""
+
+from collections.abc import Iterable
+from typing import Any
+
+from reports.estimates import Estimate
+
+DASH, MINUS = "\u2013", "\u2212"
+
+
+def auc(value: float) -> str:
+    """Four decimals, as in the paper."""
+    return DASH if value != value else f"{value:.4f}"
+
+
+def signed(value: float, digits: int = 5) -> str:
+    """A difference with its sign; a true minus.
+
+    >>> signed(-0.00123)
+    '−0.00123'
+    """
+    return f"{value:+.{digits}f}".replace("-", MINUS)
+
+
+def bounds(estimate: Estimate, digits: int = 4, sign: bool = False) -> str:
+    """The interval alone, `[0.7204, 0.7216]`; empty if there is none."""
+    if estimate.low is None or estimate.high is None:
+        return ""
+    ends = (signed(e, digits) if sign else auc(e) for e in (estimate.low, estimate.high))
+    return f"[{', '.join(ends)}]"
+
+
+def interval(estimate: Estimate) -> str:
+    """A mean and its interval: `0.7210 [0.7204, 0.7216]`."""
+    return f"{auc(estimate.mean)} {bounds(estimate)}".rstrip()
+
+
+def difference(estimate: Estimate) -> str:
+    """A difference and its interval: `+0.00123 [−0.00040, +0.00286]`."""
+    if estimate.n == 0:
+        return DASH
+    return f"{signed(estimate.mean)} {bounds(estimate, 5, sign=True)}".rstrip()
+
+
+def p(value: float) -> str:
+    """A p-value with its relation.
+
+    >>> p(0.0004), p(0.0312), p(0.5)
+    ('p < 0.001', 'p = 0.031', 'p = 0.50')
+    """
+    if value < 0.001:
+        return "p < 0.001"
+    return f"p = {value:.3f}" if value < 0.1 else f"p = {value:.2f}"
+
+
+def against(kind: str, margin: float) -> str:
+    """What a comparison was tested against; empty for zero."""
+    sign = {"above": "", "not_worse": MINUS, "flat": "±"}[kind]
+    return f" against {sign}{margin:g}" if sign else ""
+
+
+def count(number: int, noun: str, plural: str = "") -> str:
+    """A number and its noun: `1 replicate`, `5 replicates`."""
+    return f"{number:,} {noun if number == 1 else plural or noun + 's'}"
+
+
+def listed(values: Iterable[Any]) -> str:
+    """`a, b and c`."""
+    words = [str(value) for value in values]
+    return " and ".join(filter(None, [", ".join(words[:-1]), *words[-1:]]))
+
+
+def duration(seconds: float) -> str:
+    """Seconds in the unit a reader would take.
+
+    >>> duration(42.31), duration(754), duration(9000)
+    ('42.3 s', '12.6 min', '2.5 h')
+    """
+    if seconds < 60:
+        return f"{seconds:.1f} s"
+    return f"{seconds / 60:.1f} min" if seconds < 3600 else f"{seconds / 3600:.1f} h"
+
+
+def plain(value: Any) -> str:
+    """A setting's value: tuples and lists as `256, 128`, an empty one as a dash."""
+    if isinstance(value, (list, tuple)):
+        return ", ".join(map(plain, value)) or DASH
+    if isinstance(value, bool):
+        return "yes" if value else "no"
+    return DASH if value is None else str(value)

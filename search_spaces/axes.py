@@ -1,0 +1,40 @@
+"""What may vary: each axis's whole domain, declared once.
+
+A stored study's categorical domain cannot grow, so a study picks its levels from a domain that
+already holds every value the model takes.
+"""
+
+from collections.abc import Mapping
+from types import MappingProxyType
+
+from optuna.distributions import BaseDistribution, CategoricalDistribution, IntDistribution
+
+from fsmd.config import TOWER_SHAPES
+from fsmd.errors import UserError
+
+AXES: Mapping[str, BaseDistribution] = MappingProxyType(
+    {
+        "tower_shape": CategoricalDistribution(tuple(TOWER_SHAPES)),
+        "gate_depth": IntDistribution(1, 8),
+        "expert_count": IntDistribution(2, 64, step=2),
+    }
+)
+
+
+def axis(name: str, levels: tuple[str | int | float | bool, ...]) -> BaseDistribution:
+    """The domain of an axis; UserError if a level lies outside it."""
+    if name not in AXES:
+        raise UserError(f"no axis {name!r}; there are {', '.join(AXES)}")
+    domain = AXES[name]
+    for level in levels:
+        if not _contains(domain, level):
+            raise UserError(f"{name}={level!r} is outside its axis {domain}")
+    return domain
+
+
+def _contains(domain: BaseDistribution, level: str | int | float | bool) -> bool:
+    if isinstance(domain, CategoricalDistribution):
+        return level in domain.choices
+    assert isinstance(domain, IntDistribution)
+    inside = isinstance(level, int) and domain.low <= level <= domain.high
+    return inside and (int(level) - domain.low) % domain.step == 0

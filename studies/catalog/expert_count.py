@@ -1,0 +1,37 @@
+"""Fig. 13: how many experts should a gate weigh?"""
+
+from dataclasses import replace
+
+from fsmd.config import MODELS
+from studies.definition import Ablation, Above, Best, Claim, Factor, Flat
+
+STUDY = Ablation(
+    name="expert_count",
+    title="Number of experts",
+    question="How many experts should each task's gate weigh?",
+    base=replace(
+        MODELS["fsmd"],
+        layers=(256, 128),
+        gate_depth=1,
+        tower_shape="decreasing",
+        tower_depth=2,
+        tower_width=128,
+    ),
+    factor=Factor("expert_count", (2, 4, 6, 8, 10, 12, 14)),
+    winner=10,
+    figure="Fig. 13",
+    claims=(
+        Claim(
+            id="fig13-peak",
+            text="AUC on duration rises from 2 to 10 experts, peaks at 10, then falls.",
+            source="Section IV.B.b, Fig. 13",
+            rules=(Above("second", 10, 2), Best("second", 10), Above("second", 10, 14)),
+        ),
+        Claim(
+            id="fig13-click",
+            text="The number of experts hardly changes the click task's AUC.",
+            source="Section IV.B.b, Fig. 13",
+            rules=(Flat("first"),),
+        ),
+    ),
+)

@@ -1,0 +1,200 @@
+"""The planner: hands out the cells that are missing and records what comes back.
+
+It keeps no state of its own: missing = design - done. Stop it in any way, start it, it goes on.
+For each training it writes, in this order: an Optuna trial (running), the run with all its
+measurements (one transaction), the cell, the trial's values. A start repairs whatever a kill cut
+off in between, without training again.
+"""
+
+import traceback
+import warnings
+from collections.abc import Callable, Iterable
+from concurrent.futures import FIRST_COMPLETED, Executor, Future, wait
+from concurrent.futures.process import BrokenProcessPool
+from dataclasses import dataclass, field
+from pathlib import Path
+
+import optuna
+import sqlalchemy as sa
+from optuna.trial import FrozenTrial, TrialState, create_trial
+
+from fsmd.task import TrainingResult, TrainingTask
+from search_spaces.axes import axis
+from studies import storage
+from studies.definition import Study
+from studies.planning import Cell
+from studies.storage import Failure, Provenance
+
+ATTEMPTS = 3
+POLL_SECONDS = 0.2
+
+Work = Callable[[TrainingTask, Path], TrainingResult]
+
+
+@dataclass(frozen=True)
+class Event:
+    """Told to the listener: a cell is `known` from before, `started`, `retried`, `done` or
+    `failed`; and, several times a second and without a cell, the planner is `waiting`.
+    """
+
+    kind: str
+    cell: Cell | None = None
+    detail: str = ""
+
+
+@dataclass
+class Planner:
+    """Runs the cells of one study on an executor; the only writer to the database."""
+
+    engine: sa.Engine
+    study: optuna.Study
+    definition: Study
+    tasks: tuple[str, ...]
+    executor: Executor
+    work: Work
+    checkpoints: Path
+    provenance: Provenance
+    slots: int
+    listen: Callable[[Event], None] = lambda event: None
+    _attempts: dict[str, int] = field(default_factory=dict)
+
+    def run(self, cells: Iterable[Cell]) -> None:
+        """Bring every cell to its end; returns when nothing is missing."""
+        cells = list(cells)
+        known = storage.known_runs(self.engine, [cell.task.id for cell in cells])
+        trials = self._open_trials()
+        missing = []
+        for cell in cells:
+            if known.get(cell.task.id) in ("done", "failed"):
+                self._close(cell, trials.get(_key(cell)))
+                self.listen(Event("known", cell))
+            else:
+                missing.append(cell)
+        self._train(missing, trials)
+
+    def _train(self, missing: list[Cell], trials: dict[tuple[str, int], FrozenTrial]) -> None:
+        queue, running = list(reversed(missing)), dict[Future[TrainingResult], Cell]()
+        while queue or running:
+            while queue and len(running) < self.slots:
+                cell = queue.pop()
+                trial = trials.get(_key(cell))
+                if trial is None or trial.state.is_finished():
+                    trials[_key(cell)] = self._start_trial(cell)
+                running[self._submit(cell)] = cell
+            ended, _ = wait(running, POLL_SECONDS, FIRST_COMPLETED)
+            self.listen(Event("waiting"))
+            for future in ended:
+                cell = running.pop(future)
+                if self._may_retry(cell, future.exception()):
+                    queue.append(cell)
+                else:
+                    self._record(cell, future, trials[_key(cell)])
+
+    def _submit(self, cell: Cell) -> Future[TrainingResult]:
+        self._attempts[cell.task.id] = self._attempts.get(cell.task.id, 0) + 1
+        self.listen(Event("started", cell))
+        return self.executor.submit(self.work, cell.task, self._checkpoint(cell))
+
+    def _checkpoint(self, cell: Cell) -> Path:
+        return self.checkpoints / f"{cell.task.id}.ckpt"
+
+    def _may_retry(self, cell: Cell, error: BaseException | None) -> bool:
+        if error is None or not may_pass(error) or self._attempts[cell.task.id] >= ATTEMPTS:
+            return False
+        self.listen(Event("retried", cell, describe(error)))
+        return True
+
+    def _record(self, cell: Cell, future: Future[TrainingResult], trial: FrozenTrial) -> None:
+        error = future.exception()
+        outcome = future.result() if error is None else _failure(error)
+        attempts = self._attempts[cell.task.id]
+        storage.record_run(self.engine, cell.task, outcome, attempts, self.provenance)
+        self._close(cell, trial)
+        self._checkpoint(cell).unlink(missing_ok=True)
+        self.listen(Event("failed", cell, describe(error)) if error else Event("done", cell, ""))
+
+    def _close(self, cell: Cell, trial: FrozenTrial | None) -> None:
+        """Link the cell to its run and tell the trial; nothing is trained or told twice."""
+        name = self.study.study_name
+        storage.link_cell(self.engine, name, str(cell.level), cell.replicate, cell.task.id)
+        done = storage.known_runs(self.engine, [cell.task.id])[cell.task.id] == "done"
+        state = TrialState.COMPLETE if done else TrialState.FAIL
+        if trial is not None and trial.state == state:
+            return
+        if trial is None or trial.state.is_finished():
+            trial = self._start_trial(cell)
+        values = None
+        if done:
+            auc = storage.chosen_values(self.engine, cell.task.id, "valid", "auc")
+            values = [auc[task] for task in self.tasks]
+        self.study.tell(trial.number, values, state)
+
+    def _start_trial(self, cell: Cell) -> FrozenTrial:
+        factor = self.definition.factor
+        self.study.add_trial(
+            create_trial(
+                state=TrialState.RUNNING,
+                params={factor.name: cell.level},
+                distributions={factor.name: axis(factor.name, factor.levels)},
+                user_attrs={
+                    "level": str(cell.level),
+                    "replicate": cell.replicate,
+                    "seed": cell.task.seed,
+                    "run": cell.task.id,
+                },
+            )
+        )
+        return self.study.get_trials(deepcopy=False)[-1]
+
+    def _open_trials(self) -> dict[tuple[str, int], FrozenTrial]:
+        """The last trial of each cell; a running one was cut off and is taken up again."""
+        return {
+            (trial.user_attrs["level"], trial.user_attrs["replicate"]): trial
+            for trial in self.study.get_trials(deepcopy=False)
+            if "replicate" in trial.user_attrs
+        }
+
+
+def _key(cell: Cell) -> tuple[str, int]:
+    return str(cell.level), cell.replicate
+
+
+def may_pass(error: BaseException) -> bool:
+    """Whether another try may succeed: the process was killed, or memory or disk ran out."""
+    if isinstance(error, BrokenProcessPool | MemoryError | OSError):
+        return True
+    text = str(error).lower()
+    return isinstance(error, RuntimeError) and (
+        "out of memory" in text or "can't allocate memory" in text
+    )
+
+
+def describe(error: BaseException) -> str:
+    """One line for people."""
+    if isinstance(error, BrokenProcessPool):
+        return "the worker process was killed"
+    return f"{type(error).__name__}: {error}".splitlines()[0]
+
+
+def _failure(error: BaseException) -> Failure:
+    trace = "".join(traceback.format_exception(error))
+    return Failure(describe(error), trace, passing=may_pass(error))
+
+
+def open_study(engine: sa.Engine, name: str, tasks: tuple[str, ...]) -> optuna.Study:
+    """The Optuna study of this name in the same database; every task's AUC is maximised."""
+    optuna.logging.set_verbosity(optuna.logging.WARNING)
+    connect = {"timeout": 60} if engine.dialect.name == "sqlite" else {}
+    study = optuna.create_study(
+        storage=optuna.storages.RDBStorage(
+            engine.url.render_as_string(hide_password=False),
+            engine_kwargs={"connect_args": connect},
+        ),
+        study_name=name,
+        directions=["maximize"] * len(tasks),
+        load_if_exists=True,
+    )
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore", optuna.exceptions.ExperimentalWarning)
+        study.set_metric_names([f"{task}: validation AUC" for task in tasks])
+    return study

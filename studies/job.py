@@ -1,0 +1,170 @@
+"""One run of a study, from what the user asked to the report."""
+
+import os
+import shutil
+import time
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import Any
+
+import sqlalchemy as sa
+from rich.console import Console
+
+from fsmd.data import load
+from fsmd.data.files import cache_root
+from fsmd.data.schema import Dataset
+from fsmd.errors import UserError
+from reports.build import build, summary_lines
+from studies import catalog, storage
+from studies.definition import Study
+from studies.execute import Planner, open_study
+from studies.executors import LocalWorkers
+from studies.locking import only_planner, this_process
+from studies.planning import cells, data_facts, differences, fixed_settings, study_name
+from studies.progress import LiveProgress
+from studies.provenance import provenance
+from studies.settings import SETTINGS
+from studies.storage import StudyRecord
+from studies.worker import run_task
+
+
+@dataclass(frozen=True)
+class Job:
+    """What the command line asked for; None means the default or what the study has stored."""
+
+    study: str
+    data: str | None
+    replicates: int
+    epochs: int | None
+    workers: int | None
+    storage: str
+    out: Path
+    device: str
+    seed: int | None
+    name: str | None
+
+
+def run(job: Job) -> int:
+    """Run or go on with a study, and write its report; the exit code.
+
+    Raises UserError for whatever the user can mend.
+    """
+    definition = catalog.get(job.study)
+    _check(job)
+    data = load(job.data or definition.data)
+    name = job.name or study_name(definition, data.schema.name)
+    engine = storage.open_engine(job.storage, create=True)
+    started = time.perf_counter()
+    with only_planner(engine, name):
+        record = _open_record(engine, name, definition, data, job)
+        storage.name_planner(engine, name, this_process())
+        if not _train(engine, record, definition, data, job):
+            print("\nStopped; nothing is lost. The same command goes on from here.")
+            return 130
+    page = build(engine, name, job.out)
+    for line in summary_lines(engine, name):
+        print(line)
+    print(f"Took {time.perf_counter() - started:.0f} s. Dashboard: optuna-dashboard {job.storage}")
+    print(f"Report: {page}")
+    return 0
+
+
+def _check(job: Job) -> None:
+    for option in ("replicates", "epochs", "workers"):
+        value = getattr(job, option)
+        if value is not None and value < 1:
+            raise UserError(f"--{option} must be at least 1; got {value}")
+    if job.name is not None and not _is_file_name(job.name):
+        raise UserError(
+            f"--name must consist of letters, digits, '.', '_' and '-'; got {job.name!r}"
+        )
+    try:
+        job.out.mkdir(parents=True, exist_ok=True)
+    except OSError as error:
+        raise UserError(f"--out must be a folder that can be written: {error}") from error
+    if not os.access(job.out, os.W_OK):
+        raise UserError(f"--out must be a folder that can be written; got {job.out}")
+
+
+def _is_file_name(name: str) -> bool:
+    return name.replace("-", "").replace("_", "").replace(".", "").isalnum() and name.isascii()
+
+
+def _open_record(
+    engine: sa.Engine, name: str, definition: Study, data: Dataset, job: Job
+) -> StudyRecord:
+    """The stored study, made now if it is new; UserError if it was run with other settings."""
+    found = storage.find_study(engine, name)
+    asked = _settings(definition, data, job, dict(found.settings) if found else {})
+    if found is None:
+        found = StudyRecord(
+            name, definition.name, data.schema.name, asked, data_facts(data), storage.now()
+        )
+        storage.insert_study(engine, found)
+    there = {"study": found.definition, "data": found.data}
+    now = {"study": definition.name, "data": data.schema.name}
+    unlike = list(differences(there, now)) or list(differences(found.settings, asked))
+    if unlike:
+        raise UserError(
+            f"study {name!r} was run with other settings ({'; '.join(unlike)}); "
+            "keep this one apart with --name, or use another --storage"
+        )
+    return found
+
+
+def _settings(
+    definition: Study, data: Dataset, job: Job, stored: dict[str, Any]
+) -> dict[str, Any]:
+    """What all trainings share: as asked, else as stored, else the data set's own."""
+    settings = SETTINGS[data.schema.name]
+    epochs = job.epochs or stored.get("epochs", settings.epochs)
+    seed = stored.get("seed", 0) if job.seed is None else job.seed
+    device = _device(job.device, stored.get("device"))
+    return fixed_settings(definition, data, replace(settings, epochs=epochs), seed, device)
+
+
+def _device(asked: str, stored: str | None) -> str:
+    if asked == "auto":
+        return stored or ("cuda" if _has_cuda() else "cpu")
+    kind, colon, index = asked.partition(":")
+    if kind not in ("cpu", "cuda") or (colon and (kind == "cpu" or not index.isdigit())):
+        raise UserError(f"--device must be auto, cpu, cuda or cuda:N; got {asked!r}")
+    if kind == "cuda" and not _has_cuda():
+        raise UserError(f"--device {asked} needs a CUDA device and there is none; use cpu")
+    return asked
+
+
+def _has_cuda() -> bool:
+    if shutil.which("nvidia-smi") is None:
+        return False  # spares the planner the import of torch
+    import torch
+
+    return torch.cuda.is_available()
+
+
+def _train(
+    engine: sa.Engine, record: StudyRecord, definition: Study, data: Dataset, job: Job
+) -> bool:
+    """Bring every cell to its end; False if the user stopped it."""
+    design = cells(definition, data, record.settings, job.replicates)
+    workers = min(job.workers or os.cpu_count() or 1, len(design))
+    executor = LocalWorkers(workers)
+    try:
+        with LiveProgress(Console(stderr=True), len(design), executor.messages) as progress:
+            Planner(
+                engine=engine,
+                study=open_study(engine, record.name, data.schema.tasks),
+                definition=definition,
+                tasks=data.schema.tasks,
+                executor=executor,
+                work=run_task,
+                checkpoints=cache_root() / "checkpoints",
+                provenance=provenance(),
+                slots=workers,
+                listen=progress,
+            ).run(design)
+    except KeyboardInterrupt:
+        return False
+    finally:
+        executor.shutdown(cancel_futures=True)
+    return True

@@ -1,0 +1,27 @@
+"""Where and with what a training ran, as the report states it."""
+
+import os
+import platform
+from importlib.metadata import version
+from pathlib import Path
+
+from studies.storage import Provenance
+
+_LIBRARIES = ("fsmd", "torch", "lightning", "optuna", "numpy", "pandas", "torchmetrics")
+
+
+def provenance() -> Provenance:
+    """Library versions and a line on this machine."""
+    libraries = {name: version(name) for name in _LIBRARIES}
+    machine = f"{_processor()}, {os.cpu_count()} cores, {platform.system()} {platform.machine()}"
+    return Provenance({"python": platform.python_version(), **libraries}, machine)
+
+
+def _processor() -> str:
+    try:
+        for line in Path("/proc/cpuinfo").read_text("utf-8").splitlines():
+            if line.startswith("model name"):
+                return line.partition(":")[2].strip()
+    except OSError:
+        pass  # not Linux
+    return platform.processor() or "unknown processor"

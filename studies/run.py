@@ -1,0 +1,100 @@
+"""python -m studies.run NAME: run a study, or go on with it, and write its report."""
+
+import argparse
+import sys
+from collections.abc import Sequence
+from pathlib import Path
+
+from fsmd.errors import UserError
+
+DEFAULT_STORAGE = "sqlite:///studies.db"
+DEFAULT_REPLICATES = 5
+
+_EPILOG = """
+examples:
+  python -m studies.run tower_shape                     five paired replicates on planted data
+  python -m studies.run tower_shape --replicates 10     adds the five that are missing
+  python -m studies.run gate_depth --data kuairand --workers 8
+  optuna-dashboard sqlite:///studies.db                 look at it while it runs
+
+A study may be stopped in any way (Ctrl-C, kill -9, a power cut) and run again with the same
+command: what is done is kept, and a training in progress goes on from its last whole epoch.
+Real data is looked for in the folder that FSMD_DATA names, then in a cache folder, and is
+downloaded if it is in neither. The epoch of each training is chosen on validation data; test
+data is evaluated once, at that epoch.
+"""
+
+
+def parser() -> argparse.ArgumentParser:
+    """The command line."""
+    p = argparse.ArgumentParser(
+        prog="python -m studies.run",
+        description="Run a study: every level, the same seeds at each, then the report.",
+        epilog=_EPILOG,
+        formatter_class=argparse.RawDescriptionHelpFormatter,
+    )
+    p.add_argument("study", nargs="?", help="the study's name (see --list)")
+    p.add_argument("--list", action="store_true", help="name every study, one line each")
+    p.add_argument("--data", help="data set (default: the study's own, mostly planted)")
+    p.add_argument(
+        "--replicates",
+        type=int,
+        default=DEFAULT_REPLICATES,
+        metavar="N",
+        help="seeds each level is trained with (default: %(default)s; ten for a claim)",
+    )
+    p.add_argument(
+        "--epochs", type=int, metavar="N", help="epochs at most (default: the data set's, 30)"
+    )
+    p.add_argument(
+        "--workers", type=int, metavar="N", help="worker processes (default: one a core)"
+    )
+    p.add_argument(
+        "--storage",
+        default=DEFAULT_STORAGE,
+        metavar="URL",
+        help="database of the results (default: %(default)s)",
+    )
+    p.add_argument(
+        "--out", type=Path, default=Path("out"), help="folder of reports (default: %(default)s)"
+    )
+    p.add_argument(
+        "--device", default="auto", help="auto, cpu, cuda or cuda:N (default: %(default)s)"
+    )
+    p.add_argument(
+        "--seed", type=int, metavar="N", help="the study's seed (default: 0); replicates derive"
+    )
+    p.add_argument("--name", help="store under another name, to keep apart what would be refused")
+    return p
+
+
+def main(arguments: Sequence[str] | None = None) -> int:
+    """Run the command line; the exit code."""
+    p = parser()
+    options = p.parse_args(arguments)
+    try:
+        if options.list:
+            return _list()
+        if options.study is None:
+            p.error("name a study, or use --list")
+        # Imported here: worker processes import this module too, and --help should come at once.
+        from studies.job import Job, run
+
+        fields = {key: value for key, value in vars(options).items() if key != "list"}
+        return run(Job(**fields))
+    except UserError as error:
+        print(f"error: {error}", file=sys.stderr)
+        return 2
+
+
+def _list() -> int:
+    from studies import catalog
+
+    for name in catalog.names():
+        study = catalog.get(name)
+        print(f"{name:<16}{study.question} ({study.figure})")
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())

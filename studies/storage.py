@@ -1,0 +1,277 @@
+"""One database: Optuna's tables for the dashboard, and ours with every replicate and epoch.
+
+Only the planner writes. A training is a row of `runs` under its task's identity, whichever study
+asked for it; a cell (study, level, replicate) points at one. Imports no torch.
+"""
+
+import json
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
+from dataclasses import asdict, dataclass
+from datetime import UTC, datetime
+from typing import Any
+
+import sqlalchemy as sa
+
+from fsmd.config import digest
+from fsmd.errors import UserError
+from fsmd.task import TrainingResult, TrainingTask
+
+METADATA = sa.MetaData()
+
+STUDIES = sa.Table(
+    "fsmd_studies",
+    METADATA,
+    sa.Column("name", sa.String(200), primary_key=True),
+    sa.Column("definition", sa.String(200), nullable=False),  # file name in studies/catalog
+    sa.Column("data", sa.String(200), nullable=False),
+    sa.Column("settings", sa.JSON, nullable=False),  # what all its trainings share
+    sa.Column("data_facts", sa.JSON, nullable=False),  # tasks, funnel, rows, reachable
+    sa.Column("created_at", sa.String(40), nullable=False),
+    sa.Column("planner", sa.String(200)),  # who runs or ran it last
+)
+
+RUNS = sa.Table(
+    "fsmd_runs",
+    METADATA,
+    sa.Column("id", sa.String(64), primary_key=True),  # TrainingTask.id
+    sa.Column(
+        "status", sa.String(10), nullable=False
+    ),  # done; failed: it would again; lost: it might not
+    sa.Column("data", sa.String(200), nullable=False),
+    sa.Column("data_hash", sa.String(64), nullable=False),
+    sa.Column("config", sa.JSON, nullable=False),
+    sa.Column("config_hash", sa.String(64), nullable=False),
+    sa.Column("seed", sa.BigInteger, nullable=False),
+    sa.Column("code", sa.String(64), nullable=False),
+    sa.Column("device", sa.String(20), nullable=False),
+    sa.Column("libraries", sa.JSON, nullable=False),
+    sa.Column("machine", sa.String(400), nullable=False),
+    sa.Column("chosen_epochs", sa.JSON),
+    sa.Column("epochs", sa.Integer),
+    sa.Column("seconds", sa.Float),
+    sa.Column("parameters", sa.BigInteger),
+    sa.Column("attempts", sa.Integer, nullable=False),
+    sa.Column("error", sa.Text),
+    sa.Column("traceback", sa.Text),
+    sa.Column("finished_at", sa.String(40), nullable=False),
+)
+
+CELLS = sa.Table(
+    "fsmd_cells",
+    METADATA,
+    sa.Column("study", sa.ForeignKey("fsmd_studies.name"), primary_key=True),
+    sa.Column("level", sa.String(200), primary_key=True),  # str(level)
+    sa.Column("replicate", sa.Integer, primary_key=True),  # counts from 0
+    sa.Column("run_id", sa.ForeignKey("fsmd_runs.id"), nullable=False, index=True),
+)
+
+MEASUREMENTS = sa.Table(
+    "fsmd_measurements",
+    METADATA,
+    sa.Column("run_id", sa.ForeignKey("fsmd_runs.id"), primary_key=True),
+    sa.Column("epoch", sa.Integer, primary_key=True),
+    sa.Column("split", sa.String(20), primary_key=True),
+    sa.Column("task", sa.String(100), primary_key=True),
+    sa.Column("metric", sa.String(40), primary_key=True),
+    sa.Column("value", sa.Float, nullable=False),
+)
+
+
+@dataclass(frozen=True)
+class StudyRecord:
+    """A stored study; `settings` are what all its trainings share."""
+
+    name: str
+    definition: str
+    data: str
+    settings: Mapping[str, Any]
+    data_facts: Mapping[str, Any]
+    created_at: str
+    planner: str | None = None
+
+
+@dataclass(frozen=True)
+class Failure:
+    """A training that failed.
+
+    `passing` marks a cause outside the task (killed, out of memory): the next run of the study
+    tries it again.
+    """
+
+    error: str
+    traceback: str
+    passing: bool = False
+
+
+@dataclass(frozen=True)
+class Provenance:
+    """Where and with what a training ran."""
+
+    libraries: Mapping[str, str]
+    machine: str
+
+
+def open_engine(url: str, create: bool = False) -> sa.Engine:
+    """Connect to the results database; with `create`, make its tables.
+
+    Raises UserError for a URL that cannot be read or, without `create`, holds no results.
+    """
+    try:
+        parsed = sa.make_url(url)
+        if not create and parsed.get_backend_name() == "sqlite":
+            # Connecting would make an empty file.
+            parsed = parsed.set(
+                database=f"file:{parsed.database}", query={"mode": "rw", "uri": "true"}
+            )
+        engine = sa.create_engine(parsed)
+        sqlite = engine.dialect.name == "sqlite"
+        if sqlite:
+            sa.event.listen(engine, "connect", _prepare_sqlite)
+        if create:
+            METADATA.create_all(engine)
+        elif not sa.inspect(engine).has_table(STUDIES.name):
+            raise UserError(f"no study in {url}; run one first: python -m studies.run tower_shape")
+    except (sa.exc.SQLAlchemyError, ImportError, ValueError) as error:
+        if isinstance(error, UserError):
+            raise
+        reason = str(getattr(error, "orig", None) or error).splitlines()[0]
+        raise UserError(
+            f"cannot open the database {url!r}: {reason}; a URL looks like sqlite:///studies.db "
+            "or postgresql://user@host/name"
+        ) from error
+    return engine
+
+
+def _prepare_sqlite(connection: Any, _: Any) -> None:
+    """Let readers (dashboard, reports) go on while the planner writes."""
+    cursor = connection.cursor()
+    cursor.execute("PRAGMA busy_timeout=60000")
+    cursor.execute("PRAGMA journal_mode=WAL")
+    cursor.execute("PRAGMA synchronous=NORMAL")
+    cursor.execute("PRAGMA foreign_keys=ON")
+    cursor.close()
+
+
+def study_names(engine: sa.Engine) -> tuple[str, ...]:
+    """Names of the stored studies, sorted."""
+    with engine.connect() as connection:
+        return tuple(connection.scalars(sa.select(STUDIES.c.name).order_by(STUDIES.c.name)))
+
+
+def find_study(engine: sa.Engine, name: str) -> StudyRecord | None:
+    """The stored study of this name, or None."""
+    with engine.connect() as connection:
+        row = connection.execute(sa.select(STUDIES).where(STUDIES.c.name == name)).one_or_none()
+    return StudyRecord(**row._mapping) if row else None
+
+
+def insert_study(engine: sa.Engine, record: StudyRecord) -> None:
+    """Store a new study."""
+    with engine.begin() as connection:
+        connection.execute(sa.insert(STUDIES).values(**asdict(record)))
+
+
+def name_planner(engine: sa.Engine, study: str, planner: str) -> None:
+    """Say who runs the study."""
+    with engine.begin() as connection:
+        connection.execute(sa.update(STUDIES).filter_by(name=study).values(planner=planner))
+
+
+def known_runs(engine: sa.Engine, ids: list[str]) -> dict[str, str]:
+    """Identity -> status (done, failed, lost) of those of `ids` that have ended."""
+    found: dict[str, str] = {}
+    with engine.connect() as connection:
+        for start in range(0, len(ids), 500):  # databases limit the number of parameters
+            query = sa.select(RUNS.c.id, RUNS.c.status).where(
+                RUNS.c.id.in_(ids[start : start + 500])
+            )
+            found.update((row.id, row.status) for row in connection.execute(query))
+    return found
+
+
+def record_run(
+    engine: sa.Engine,
+    task: TrainingTask,
+    outcome: TrainingResult | Failure,
+    attempts: int,
+    provenance: Provenance,
+) -> None:
+    """Store how a training ended, with all its measurements, in one transaction.
+
+    A failure recorded before is replaced; a result never is.
+    """
+    with _replacing_failure(engine, task.id) as connection:
+        connection.execute(
+            sa.insert(RUNS).values(
+                **_identity_columns(task), **_outcome_columns(outcome), attempts=attempts,
+                libraries=dict(provenance.libraries), machine=provenance.machine,
+                finished_at=now(),
+            )
+        )  # fmt: skip
+        if isinstance(outcome, TrainingResult):
+            rows = [{"run_id": task.id, **asdict(m)} for m in outcome.measurements]
+            connection.execute(sa.insert(MEASUREMENTS), rows)
+
+
+@contextmanager
+def _replacing_failure(engine: sa.Engine, run_id: str) -> Iterator[sa.Connection]:
+    with engine.begin() as connection:
+        cells = connection.execute(sa.select(CELLS).where(CELLS.c.run_id == run_id)).all()
+        connection.execute(sa.delete(CELLS).where(CELLS.c.run_id == run_id))
+        connection.execute(sa.delete(RUNS).where(RUNS.c.id == run_id, RUNS.c.status != "done"))
+        yield connection
+        for cell in cells:
+            connection.execute(sa.insert(CELLS).values(**cell._mapping))
+
+
+def _identity_columns(task: TrainingTask) -> dict[str, Any]:
+    identity = task.identity
+    return {
+        "id": task.id,
+        "data": task.data.name,
+        "data_hash": task.data.content_hash,
+        "config": json.loads(task.config.to_json()),
+        "config_hash": digest(identity["config"]),
+        "seed": task.seed,
+        "code": identity["code"],
+        "device": identity["device"],
+    }
+
+
+def _outcome_columns(outcome: TrainingResult | Failure) -> dict[str, Any]:
+    if isinstance(outcome, Failure):
+        status = "lost" if outcome.passing else "failed"
+        return {"status": status, "error": outcome.error, "traceback": outcome.traceback}
+    return {
+        "status": "done",
+        "chosen_epochs": dict(outcome.chosen_epochs),
+        "epochs": outcome.epochs,
+        "seconds": outcome.seconds,
+        "parameters": outcome.parameters,
+    }
+
+
+def link_cell(engine: sa.Engine, study: str, level: str, replicate: int, run_id: str) -> None:
+    """Say which training a cell of a study is; saying it again changes nothing."""
+    key = {"study": study, "level": level, "replicate": replicate}
+    with engine.begin() as connection:
+        connection.execute(sa.delete(CELLS).filter_by(**key))
+        connection.execute(sa.insert(CELLS).values(**key, run_id=run_id))
+
+
+def chosen_values(engine: sa.Engine, run_id: str, split: str, metric: str) -> dict[str, float]:
+    """Task -> a finished run's figure at the task's chosen epoch."""
+    with engine.connect() as connection:
+        chosen = connection.scalars(sa.select(RUNS.c.chosen_epochs).filter_by(id=run_id)).one()
+        query = sa.select(MEASUREMENTS).filter_by(run_id=run_id, split=split, metric=metric)
+        return {
+            row.task: row.value
+            for row in connection.execute(query)
+            if row.epoch == chosen.get(row.task)
+        }
+
+
+def now() -> str:
+    """This moment, UTC, ISO 8601, to the second."""
+    return datetime.now(UTC).isoformat(timespec="seconds")

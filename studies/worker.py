@@ -1,0 +1,16 @@
+"""What a worker process runs: one training, whose epochs it tells the planner."""
+
+from pathlib import Path
+
+from fsmd.task import Progress, TrainingResult, TrainingTask
+from studies.executors import tell_planner
+
+
+def run_task(task: TrainingTask, checkpoint: Path) -> TrainingResult:
+    """Train, going on from `checkpoint` if a killed predecessor left one."""
+    from fsmd.training import train  # torch is loaded in workers only
+
+    def tell(progress: Progress) -> None:
+        tell_planner((task.id, progress))
+
+    return train(task, checkpoint=checkpoint, on_epoch=tell)

@@ -1,0 +1,29 @@
+"""Shared by all tests: a cache of their own, small data, real data where it is to be had."""
+
+import os
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+from fsmd.data.schema import Field, Schema
+
+
+@pytest.fixture(scope="session", autouse=True)
+def own_cache(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Path]:
+    """Encoded data and checkpoints of the tests go to a temporary folder."""
+    before = os.environ.get("FSMD_CACHE")
+    folder = tmp_path_factory.mktemp("cache")
+    os.environ["FSMD_CACHE"] = str(folder)
+    yield folder
+    if before is None:
+        del os.environ["FSMD_CACHE"]
+    else:
+        os.environ["FSMD_CACHE"] = before
+
+
+@pytest.fixture
+def schema() -> Schema:
+    """Three categorical and two dense fields; tasks that form a funnel."""
+    fields = (Field("user", 7), Field("video", 5), Field("hour", 4))
+    return Schema("tiny", fields, ("duration", "age"), ("click", "long_view"), funnel=True)

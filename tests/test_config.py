@@ -1,0 +1,114 @@
+"""`FSMDConfig` holds what the paper says and refuses what no model has."""
+
+from dataclasses import asdict, replace
+
+import pytest
+
+from fsmd.config import MODELS, FSMDConfig, check_fits, fitted, tower_widths
+from fsmd.errors import UserError
+
+
+@pytest.mark.parametrize(
+    ("shape", "widths"),
+    [
+        ("constant", (128, 128, 128)),
+        ("increasing", (64, 128, 256)),
+        ("decreasing", (256, 128, 64)),
+        ("diamond", (64, 128, 64)),
+    ],
+)
+def test_tower_widths_of_depth_three_are_the_papers(shape: str, widths: tuple[int, ...]) -> None:
+    assert tower_widths(shape, 3, 128) == widths
+
+
+def test_the_skeletons_decreasing_tower_of_depth_two_is_256_128() -> None:
+    assert tower_widths("decreasing", 2, 128) == (256, 128)
+    assert FSMDConfig().tower_dims == (256, 128)
+
+
+def test_the_eleven_models_are_the_papers_cells() -> None:
+    cells = {name: (c.fm, c.sharing, c.chain) for name, c in MODELS.items()}
+    assert cells == {
+        "single_task": ("none", "none", False),
+        "deepfm": ("shared", "none", False),
+        "wide_deep": ("linear", "none", False),
+        "shared_bottom": ("none", "bottom", False),
+        "esmm": ("none", "embeddings", True),
+        "mmoe": ("none", "experts", False),
+        "ple": ("none", "extraction", False),
+        "base": ("shared", "bottom", False),
+        "fg": ("shared", "experts", False),
+        "fs": ("shared", "extraction", False),
+        "fsmd": ("shared", "extraction", True),
+    }
+    assert MODELS["ple"].extraction_levels == 2
+    assert MODELS["fs"].extraction_levels == 1
+
+
+@pytest.mark.parametrize(
+    ("change", "rule", "alternative"),
+    [
+        ({"expert_count": 7}, "`expert_count` must be even", "use 6 or 8"),
+        ({"expert_count": 1}, "`expert_count` must be even", "use 2, or"),
+        ({"expert_count": 0}, "`expert_count` must be a whole number", "got 0"),
+        ({"tower_shape": "pyramid"}, "`tower_shape` must be one of", "diamond"),
+        ({"fm": "yes"}, "`fm` must be one of", "shared"),
+        ({"sharing": "all"}, "`sharing` must be one of", "extraction"),
+        ({"gate_depth": 1.5}, "`gate_depth` must be a whole number", "1.5"),
+        ({"dropout": 1.0}, "`dropout` must be at least 0 and below 1", "1.0"),
+        ({"learning_rate": float("nan")}, "`learning_rate` must be above 0", "nan"),
+        ({"learning_rate": 0.0}, "`learning_rate` must be above 0", "0.0"),
+        ({"layers": ()}, "`layers` must hold at least one width", "none"),
+        ({"layers": (8, 0)}, "`layers` must hold whole numbers", "(8, 0)"),
+        ({"task_weights": (0.0, 0.0)}, "`task_weights` must be >= 0", "(0.0, 0.0)"),
+        ({"task_weights": (1.0,)}, "`chain` needs at least two tasks", "one"),
+        ({"tower_width": 2, "tower_depth": 7}, "`tower_width` 2 is too small", "at least"),
+        ({"sharing": "bottom", "extraction_levels": 2}, "`extraction_levels` above 1", "bottom"),
+        ({"sharing": "bottom", "bottom": (8,)}, "`bottom` stands in front of experts", "layers"),
+        ({"batch_size": 1}, "`batch_size` must be at least 2", "1"),
+    ],
+)
+def test_nonsense_is_refused_with_the_rule_and_the_value(
+    change: dict[str, object], rule: str, alternative: str
+) -> None:
+    with pytest.raises(UserError) as refusal:
+        replace(FSMDConfig(), **change)  # type: ignore[arg-type]
+    message = str(refusal.value)
+    assert rule in message
+    assert alternative in message
+    assert "\n" not in message
+
+
+def test_a_chain_without_a_funnel_is_refused_by_the_tasks_names() -> None:
+    with pytest.raises(UserError, match="income and marital do not"):
+        check_fits(MODELS["fsmd"], ("income", "marital"), funnel=False)
+    check_fits(MODELS["fs"], ("income", "marital"), funnel=False)
+
+
+def test_fsmd_without_a_funnel_is_fs() -> None:
+    assert fitted(MODELS["fsmd"], funnel=False) == MODELS["fs"]
+    assert fitted(MODELS["fsmd"], funnel=True) == MODELS["fsmd"]
+
+
+def test_a_wrong_number_of_task_weights_is_refused() -> None:
+    with pytest.raises(UserError, match="one weight for each of the tasks a, b, c"):
+        check_fits(MODELS["fs"], ("a", "b", "c"), funnel=False)
+
+
+@pytest.mark.parametrize("name", MODELS)
+def test_a_configuration_survives_json(name: str) -> None:
+    import json
+
+    config = MODELS[name]
+    assert FSMDConfig.from_dict(json.loads(json.dumps(asdict(config)))) == config
+
+
+def test_an_unknown_field_is_refused_with_the_known_ones() -> None:
+    with pytest.raises(UserError, match="no field 'gate_layers' in FSMDConfig.*gate_depth"):
+        FSMDConfig.from_dict({"gate_layers": 2})
+
+
+def test_an_increasing_and_a_decreasing_tower_do_not_collide() -> None:
+    up = replace(FSMDConfig(), tower_shape="increasing").to_json()
+    down = replace(FSMDConfig(), tower_shape="decreasing").to_json()
+    assert up != down

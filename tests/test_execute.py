@@ -1,0 +1,386 @@
+"""The planner hands out what is missing, once, and records what comes back."""
+
+import json
+from collections.abc import Callable
+from concurrent.futures import Executor, Future, ThreadPoolExecutor
+from concurrent.futures.process import BrokenProcessPool
+from dataclasses import dataclass, field, replace
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import optuna
+import pytest
+import sqlalchemy as sa
+from optuna.trial import TrialState
+
+from fsmd.data.schema import Dataset, Field, Schema, Split
+from fsmd.errors import UserError
+from fsmd.task import Measurement, TrainingResult, TrainingTask
+from fsmd.training import DivergedError
+from search_spaces.axes import AXES, axis
+from studies import catalog, storage
+from studies.definition import Ablation, Factor
+from studies.execute import ATTEMPTS, Planner, may_pass, open_study
+from studies.locking import only_planner
+from studies.planning import (
+    Cell,
+    cells,
+    data_facts,
+    differences,
+    fixed_settings,
+    replicate_seed,
+    study_name,
+)
+from studies.settings import SETTINGS
+from studies.storage import MEASUREMENTS, RUNS, Provenance, StudyRecord
+
+TASKS = ("click", "long_view")
+
+
+def small_data(funnel: bool = True) -> Dataset:
+    split = Split(np.zeros((4, 1), np.int32), np.zeros((4, 0), np.float32), np.zeros((4, 2)))
+    schema = Schema("planted", (Field("user", 3),), (), TASKS, funnel)
+    return Dataset(schema, split, split, split, np.ones(4, bool), "hash", Path("here"), None)
+
+
+def result_of(task: TrainingTask) -> TrainingResult:
+    """Figures that depend on the task alone."""
+    value = 0.5 + (int(task.id[:6], 16) % 1000) / 4000
+    measurements = [
+        Measurement(epoch, split, name, "auc", value + i / 10 + epoch / 1000)
+        for i, name in enumerate(TASKS)
+        for epoch, split in ((1, "valid"), (2, "valid"), (2, "test"))
+    ]
+    return TrainingResult(tuple(measurements), dict.fromkeys(TASKS, 2), 2, True, 0.1, 10)
+
+
+@dataclass
+class Lab:
+    """A database, a planner, and work that counts."""
+
+    engine: sa.Engine
+    work: Callable[[TrainingTask, Path], TrainingResult]
+    definition: Ablation
+    folder: Path
+    done: list[str] = field(default_factory=list)
+    events: list[tuple[str, str]] = field(default_factory=list)
+
+    def cells(self, replicates: int) -> tuple[Cell, ...]:
+        data = small_data()
+        settings = fixed_settings(self.definition, data, SETTINGS["planted"], 0, "cpu")
+        if storage.find_study(self.engine, "tower_shape") is None:
+            record = StudyRecord(
+                "tower_shape", "tower_shape", "planted", settings, data_facts(data), storage.now()
+            )
+            storage.insert_study(self.engine, record)
+        return cells(self.definition, data, settings, replicates)
+
+    def study(self) -> optuna.Study:
+        return open_study(self.engine, "tower_shape", TASKS)
+
+    def run(self, replicates: int, executor: Executor | None = None) -> None:
+        def work(task: TrainingTask, checkpoint: Path) -> TrainingResult:
+            self.done.append(task.id)
+            return self.work(task, checkpoint)
+
+        with executor or ThreadPoolExecutor(2) as running:
+            Planner(
+                engine=self.engine,
+                study=self.study(),
+                definition=self.definition,
+                tasks=TASKS,
+                executor=running,
+                work=work,
+                checkpoints=self.folder,
+                provenance=Provenance({"torch": "1"}, "a machine"),
+                slots=2,
+                listen=lambda e: self.events.append((e.kind, e.detail)),
+            ).run(self.cells(replicates))
+
+    def count(self, table: sa.Table) -> int:
+        with self.engine.connect() as connection:
+            return connection.scalar(sa.select(sa.func.count()).select_from(table)) or 0
+
+    def states(self) -> list[TrialState]:
+        return [trial.state for trial in self.study().trials]
+
+
+@pytest.fixture
+def lab(tmp_path: Path) -> Lab:
+    engine = storage.open_engine(f"sqlite:///{tmp_path}/studies.db", create=True)
+    definition = catalog.get("tower_shape")
+    return Lab(engine, lambda task, _: result_of(task), definition, tmp_path)
+
+
+def test_every_cell_is_a_trial_with_its_seed_and_its_validation_aucs(lab: Lab) -> None:
+    lab.run(3)
+    trials = lab.study().trials
+    assert [t.state for t in trials] == [TrialState.COMPLETE] * 12
+    by_id = {cell.task.id: cell for cell in lab.cells(3)}
+    for trial in trials:
+        cell = by_id[trial.user_attrs["run"]]
+        assert trial.params == {"tower_shape": cell.level}
+        assert trial.user_attrs["seed"] == cell.task.seed
+        result = result_of(cell.task)
+        assert trial.values == [result.value("valid", task, "auc") for task in TASKS]
+    assert lab.study().directions == [optuna.study.StudyDirection.MAXIMIZE] * 2
+    assert lab.study().metric_names == [f"{task}: validation AUC" for task in TASKS]
+
+
+def test_replicates_are_paired_the_same_seeds_at_every_level(lab: Lab) -> None:
+    seeds: dict[Any, list[int]] = {}
+    for cell in lab.cells(4):
+        seeds.setdefault(cell.level, []).append(cell.task.seed)
+    assert len({tuple(s) for s in seeds.values()}) == 1
+    assert len(set(seeds["diamond"])) == 4
+    assert seeds["diamond"] == [replicate_seed(0, r) for r in range(4)]
+    assert replicate_seed(1, 0) != replicate_seed(0, 0)
+
+
+def test_running_again_trains_nothing_and_more_replicates_add_what_is_missing(lab: Lab) -> None:
+    lab.run(2)
+    assert len(lab.done) == 8
+    lab.run(2)
+    assert len(lab.done) == 8
+    lab.run(3)
+    assert len(lab.done) == len(set(lab.done)) == 12
+    assert lab.count(storage.CELLS) == lab.count(RUNS) == 12
+    lab.run(1)
+    assert len(lab.done) == 12
+
+
+def test_a_new_level_adds_only_its_own_cells(lab: Lab) -> None:
+    full = lab.definition
+    lab.definition = replace(full, factor=Factor("tower_shape", ("constant", "diamond")))
+    lab.run(2)
+    lab.definition = full
+    lab.run(2)
+    assert len(lab.done) == len(set(lab.done)) == 8
+
+
+def test_a_run_of_another_study_is_taken_over_not_trained_again(lab: Lab) -> None:
+    cell = lab.cells(1)[0]
+    storage.record_run(lab.engine, cell.task, result_of(cell.task), 1, Provenance({}, ""))
+    lab.run(1)
+    assert cell.task.id not in lab.done
+    assert lab.states() == [TrialState.COMPLETE] * 4
+
+
+@pytest.mark.parametrize("cut_at", ["record_run", "link_cell", "tell"])
+def test_a_planner_that_dies_between_two_writes_is_taken_up_without_loss(
+    lab: Lab, cut_at: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    class PlannerDied(BaseException):
+        pass
+
+    calls = 0
+
+    def dying(original: Callable[..., Any]) -> Callable[..., Any]:
+        def wrapped(*args: Any, **kwargs: Any) -> Any:
+            nonlocal calls
+            calls += 1
+            if calls == 3:
+                raise PlannerDied
+            return original(*args, **kwargs)
+
+        return wrapped
+
+    target: Any = optuna.Study if cut_at == "tell" else storage
+    with monkeypatch.context() as patch:
+        patch.setattr(target, cut_at, dying(getattr(target, cut_at)))
+        with pytest.raises(PlannerDied):
+            lab.run(2)
+    lab.run(2)
+    assert sorted(s.name for s in lab.states()) == ["COMPLETE"] * 8
+    assert lab.count(storage.CELLS) == lab.count(RUNS) == 8
+    assert lab.count(MEASUREMENTS) == 8 * 6
+    if cut_at != "record_run":  # what was recorded is never trained again
+        twice = [task for task in set(lab.done) if lab.done.count(task) > 1]
+        with lab.engine.connect() as connection:
+            attempts = connection.scalars(sa.select(RUNS.c.attempts)).all()
+        assert set(attempts) == {1}
+        assert len(twice) <= 2  # those in flight when it died
+
+
+def test_a_deterministic_failure_is_recorded_with_its_traceback_and_not_repeated(
+    lab: Lab,
+) -> None:
+    def work(task: TrainingTask, _: Path) -> TrainingResult:
+        if task.config.tower_shape == "increasing":
+            raise DivergedError("the loss is not finite in epoch 2")
+        return result_of(task)
+
+    lab.work = work
+    lab.run(2)
+    assert len(lab.done) == 8
+    assert sorted(s.name for s in lab.states()) == ["COMPLETE"] * 6 + ["FAIL"] * 2
+    with lab.engine.connect() as connection:
+        failed = connection.execute(sa.select(RUNS).filter_by(status="failed")).all()
+    assert [run.error for run in failed] == ["DivergedError: the loss is not finite in epoch 2"] * 2
+    assert "raise DivergedError" in failed[0].traceback
+    lab.run(2)
+    assert len(lab.done) == 8
+    assert len(lab.states()) == 8
+
+
+def test_a_passing_failure_is_tried_again_and_the_result_counts(lab: Lab) -> None:
+    tries: dict[str, int] = {}
+
+    def work(task: TrainingTask, _: Path) -> TrainingResult:
+        tries[task.id] = tries.get(task.id, 0) + 1
+        if tries[task.id] < ATTEMPTS:
+            raise MemoryError("no memory")
+        return result_of(task)
+
+    lab.work = work
+    lab.run(1)
+    assert set(tries.values()) == {ATTEMPTS}
+    assert lab.states() == [TrialState.COMPLETE] * 4
+    assert ("retried", "MemoryError: no memory") in lab.events
+
+
+def test_a_failure_that_never_passes_ends_and_the_next_start_tries_again(lab: Lab) -> None:
+    def killed(task: TrainingTask, _: Path) -> TrainingResult:
+        raise BrokenProcessPool("killed")
+
+    lab.work = killed
+    lab.run(1)
+    assert len(lab.done) == 4 * ATTEMPTS
+    with lab.engine.connect() as connection:
+        assert set(connection.scalars(sa.select(RUNS.c.status))) == {"lost"}
+    lab.work = lambda task, _: result_of(task)
+    lab.run(1)
+    with lab.engine.connect() as connection:
+        assert set(connection.scalars(sa.select(RUNS.c.status))) == {"done"}
+    assert [s.name for s in lab.states()] == ["FAIL"] * 4 + ["COMPLETE"] * 4
+    assert lab.count(storage.CELLS) == 4
+
+
+@pytest.mark.parametrize(
+    ("error", "passes"),
+    [
+        (BrokenProcessPool("x"), True),
+        (MemoryError(), True),
+        (OSError(28, "No space left on device"), True),
+        (RuntimeError("DefaultCPUAllocator: can't allocate memory"), True),
+        (RuntimeError("CUDA out of memory. Tried to allocate"), True),
+        (RuntimeError("mat1 and mat2 shapes cannot be multiplied"), False),
+        (DivergedError("nan"), False),
+        (UserError("bad value"), False),
+    ],
+)
+def test_only_causes_outside_the_task_may_pass(error: Exception, passes: bool) -> None:
+    assert may_pass(error) is passes
+
+
+class Immediate(Executor):
+    """The simplest executor there is: an in-line one."""
+
+    def submit(self, fn: Callable[..., Any], /, *args: Any, **kwargs: Any) -> Future[Any]:
+        future: Future[Any] = Future()
+        try:
+            future.set_result(fn(*args, **kwargs))
+        except Exception as error:
+            future.set_exception(error)
+        return future
+
+
+def test_any_executor_gives_the_same_figures(lab: Lab, tmp_path: Path) -> None:
+    lab.run(2)
+    other = Lab(
+        storage.open_engine(f"sqlite:///{tmp_path}/other.db", create=True),
+        lab.work, lab.definition, tmp_path,
+    )  # fmt: skip
+    other.run(2, Immediate())
+
+    def figures(one: Lab) -> set[Any]:
+        with one.engine.connect() as connection:
+            return set(connection.execute(sa.select(MEASUREMENTS)).tuples())
+
+    assert figures(lab) == figures(other)
+
+
+def test_a_second_planner_is_refused_by_name_until_the_first_ends(lab: Lab) -> None:
+    lab.cells(1)
+    storage.name_planner(lab.engine, "tower_shape", "process 77 on host")
+    with (
+        only_planner(lab.engine, "tower_shape"),
+        pytest.raises(UserError, match="'tower_shape' is being run by process 77 on host"),
+        only_planner(lab.engine, "tower_shape"),
+    ):
+        pass
+    with only_planner(lab.engine, "tower_shape"), only_planner(lab.engine, "gate_depth"):
+        pass
+
+
+def test_every_setting_that_differs_is_named() -> None:
+    data = small_data()
+    definition = catalog.get("tower_shape")
+    before = fixed_settings(definition, data, SETTINGS["planted"], 0, "cpu")
+    stored = json.loads(json.dumps(before))
+    assert list(differences(stored, before)) == []
+    settings = replace(SETTINGS["planted"], epochs=7, dropout=0.25)
+    after = fixed_settings(definition, data, settings, 0, "cpu")
+    assert list(differences(stored, after)) == [
+        "base.dropout: 0.0 there, 0.25 now",
+        "epochs: 30 there, 7 now",
+    ]
+
+
+def test_without_a_funnel_the_chain_falls_away_and_the_settings_say_so() -> None:
+    data = small_data(funnel=False)
+    settings = fixed_settings(catalog.get("tower_shape"), data, SETTINGS["planted"], 0, "cpu")
+    assert settings["chain_dropped"] is True
+    assert settings["base"]["chain"] is False
+
+
+def test_studies_on_other_data_are_kept_apart_by_name() -> None:
+    definition = catalog.get("tower_shape")
+    assert study_name(definition, "planted") == "tower_shape"
+    assert study_name(definition, "kuairand") == "tower_shape-kuairand"
+
+
+@pytest.mark.parametrize("name", catalog.names())
+def test_every_study_of_the_catalog_can_be_planned(name: str) -> None:
+    study = catalog.get(name)
+    assert study.name == name
+    assert study.factor.name in AXES
+    assert study.winner in study.factor.levels
+    assert study.data in SETTINGS
+    assert study.claims
+    assert len({claim.id for claim in study.claims}) == len(study.claims)
+    for rule in (rule for claim in study.claims for rule in claim.rules):
+        for attribute in ("level", "other"):
+            assert getattr(rule, attribute, study.winner) in study.factor.levels
+    data = small_data()
+    settings = fixed_settings(study, data, SETTINGS[study.data], 0, "cpu")
+    planned = cells(study, data, settings, 2)
+    assert len(planned) == 2 * len(study.factor.levels)
+    assert len({cell.task.id for cell in planned}) == len(planned)
+    axis(study.factor.name, study.factor.levels)
+
+
+def test_levels_outside_an_axis_are_refused() -> None:
+    with pytest.raises(UserError, match="expert_count=7 is outside"):
+        axis("expert_count", (2, 7))
+    with pytest.raises(UserError, match="no axis 'colour'; there are tower_shape"):
+        axis("colour", ("red",))
+    with pytest.raises(UserError, match="tower_shape='cube' is outside"):
+        axis("tower_shape", ("cube",))
+
+
+@pytest.mark.parametrize(
+    "url", ["nonsense", "sqlite:////no/such/folder/x.db", "nosuch://host/db", "sqlite:///."]
+)
+def test_a_bad_database_url_is_one_clear_line(url: str) -> None:
+    with pytest.raises(UserError, match="cannot open the database") as refusal:
+        storage.open_engine(url, create=True)
+    assert "\n" not in str(refusal.value)
+
+
+def test_reading_a_database_that_is_not_there_makes_no_file(tmp_path: Path) -> None:
+    path = tmp_path / "none.db"
+    with pytest.raises(UserError, match="cannot open the database"):
+        storage.open_engine(f"sqlite:///{path}")
+    assert not path.exists()

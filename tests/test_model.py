@@ -1,0 +1,323 @@
+"""The model states the paper's theory, and agrees with naive implementations of it."""
+
+from dataclasses import replace
+from itertools import combinations
+
+import pytest
+import torch
+from torch import Tensor, nn
+from torch.nn.functional import binary_cross_entropy_with_logits
+
+from fsmd.config import MODELS, FSMDConfig
+from fsmd.data.schema import Schema
+from fsmd.model import (
+    FSMD,
+    Dropout,
+    Experts,
+    ExtractionLayer,
+    FactorizationMachine,
+    Gate,
+    log_probabilities,
+    task_losses,
+)
+
+SMALL = FSMDConfig(layers=(6, 5), expert_count=4, gate_width=7, tower_width=8, batch_norm=False)
+
+
+def rows_of(schema: Schema, rows: int, seed: int = 0) -> tuple[Tensor, Tensor]:
+    draw = torch.Generator().manual_seed(seed)
+    ids = [torch.randint(f.cardinality, (rows,), generator=draw) for f in schema.categorical]
+    dense = torch.randn(rows, len(schema.dense), generator=draw)
+    return torch.stack(ids, 1).to(torch.int32), dense
+
+
+def scramble(module: nn.Module, seed: int = 1) -> None:
+    """Weights large enough for every part to matter."""
+    draw = torch.Generator().manual_seed(seed)
+    with torch.no_grad():
+        for parameter in module.parameters():
+            parameter.copy_(torch.randn(parameter.shape, generator=draw) * 0.5)
+
+
+# --- factorization machine ---------------------------------------------------------------
+
+
+def test_fm_equals_the_double_sum_of_eq_2(schema: Schema) -> None:
+    model = FSMD(replace(SMALL, chain=False), schema, seed=0)
+    scramble(model)
+    ids, dense = rows_of(schema, 9)
+    fm, table = model.fms[0], model.embeddings[0].table
+    assert isinstance(fm, FactorizationMachine)
+    assert isinstance(table, nn.Embedding)
+    assert fm.dense_vector is not None
+    rows = ids + model.offset_F
+    got = fm(rows, dense, table(rows))
+    for b in range(9):
+        x = [1.0] * 3 + [float(v) for v in dense[b]]
+        w = [fm.weight.weight[r, 0] for r in rows[b]] + list(fm.dense_weight)
+        v = [table.weight[r] for r in rows[b]] + list(fm.dense_vector)
+        pairs = combinations(range(5), 2)
+        want = fm.bias + sum(wi * xi for wi, xi in zip(w, x, strict=True))
+        want = want + sum(v[i] @ v[j] * x[i] * x[j] for i, j in pairs)
+        torch.testing.assert_close(got[b], want)
+
+
+def test_fm_of_wide_and_deep_has_no_second_order(schema: Schema) -> None:
+    model = FSMD(replace(SMALL, fm="linear", sharing="none", chain=False), schema, seed=0)
+    assert model.fms[0].dense_vector is None
+    assert len(model.fms) == 2
+
+
+def test_fm_adds_one_shared_scalar_to_both_logits(schema: Schema) -> None:
+    with_fm = FSMD(SMALL, schema, seed=0)
+    without = FSMD(replace(SMALL, fm="none"), schema, seed=0)
+    scramble(with_fm.fms)
+    difference = with_fm(*rows_of(schema, 8)) - without(*rows_of(schema, 8))
+    assert difference.std() > 0.1
+    torch.testing.assert_close(difference[:, 0], difference[:, 1])
+
+
+# --- gates and experts -------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("depth", [1, 2, 3, 5])
+def test_gate_weights_sum_to_one_and_depth_counts_linear_layers(depth: int) -> None:
+    gate = Gate(replace(SMALL, gate_depth=depth), d_in=11, experts=4)
+    scramble(gate)
+    weights = gate(torch.randn(20, 11))
+    assert weights.shape == (20, 4)
+    torch.testing.assert_close(weights.sum(1), torch.ones(20))
+    assert sum(isinstance(m, nn.Linear) for m in gate.modules()) == depth
+
+
+def test_equal_experts_make_the_gate_irrelevant() -> None:
+    layer = ExtractionLayer(SMALL, d_in=9, tasks=2, own=2, last=False)
+    scramble(layer)
+    first = layer.shared[0]
+    for expert in [*layer.shared[1:], *layer.own[0], *layer.own[1]]:  # type: ignore[misc]
+        expert.load_state_dict(first.state_dict())
+    x = torch.randn(12, 9)
+    outputs, shared = layer([x, x], x)
+    assert shared is not None
+    for output in (*outputs, shared):
+        torch.testing.assert_close(output, first(x))
+
+
+def naive_mlp(part: nn.Sequential, x: Tensor) -> Tensor:
+    for linear in (m for m in part if isinstance(m, nn.Linear)):
+        x = (x @ linear.weight.T + linear.bias).clamp(min=0)
+    return x
+
+
+def naive_gate(gate: Gate, x: Tensor) -> Tensor:
+    scores = naive_mlp(gate.hidden, x) @ gate.score.weight.T + gate.score.bias
+    exponentials = torch.exp(scores)
+    return exponentials / exponentials.sum(1, keepdim=True)
+
+
+def test_mmoe_agrees_with_a_naive_loop(schema: Schema) -> None:
+    config = replace(SMALL, fm="none", sharing="experts", chain=False, gate_depth=2)
+    model = FSMD(config, schema, seed=0)
+    scramble(model)
+    ids, dense = rows_of(schema, 10)
+    level = model.sharing.levels[0]  # type: ignore[union-attr,index]
+    table = model.embeddings[0].table.weight
+    offsets = [0, 7, 12]
+    for b in range(10):
+        vectors = [table[offsets[f] + int(ids[b, f])] for f in range(3)]
+        x = torch.cat([*vectors, dense[b]]).unsqueeze(0)
+        for k in range(2):
+            weights = naive_gate(level.gates[k], x)[0]
+            mixed = sum(weights[i] * naive_mlp(e.net, x) for i, e in enumerate(level.shared))
+            tower = model.towers[k]
+            hidden = naive_mlp(tower.hidden, mixed)
+            want = hidden @ tower.logit.weight.T + tower.logit.bias
+            torch.testing.assert_close(model(ids, dense)[b, k], want[0, 0])
+
+
+def test_extraction_of_two_levels_agrees_with_a_naive_loop() -> None:
+    config = replace(SMALL, sharing="extraction", extraction_levels=2, chain=False)
+    experts = Experts(config, d_in=9, tasks=2)
+    scramble(experts)
+    x = torch.randn(6, 9)
+    inputs, shared_input = [x, x], x
+    for j, level in enumerate(experts.levels):
+        assert isinstance(level, ExtractionLayer)
+        shared = [naive_mlp(e.net, shared_input) for e in level.shared]
+        own = [[naive_mlp(e.net, inputs[k]) for e in level.own[k]] for k in range(2)]
+        outputs = []
+        for k in range(2):
+            candidates = shared + own[k]
+            weights = naive_gate(level.gates[k], inputs[k])
+            outputs.append(sum(weights[:, [i]] * c for i, c in enumerate(candidates)))
+        if j == 0:
+            candidates = shared + own[0] + own[1]
+            weights = naive_gate(level.shared_gate, shared_input)
+            assert weights.shape[1] == 6  # the shared gate weighs ALL experts
+            shared_input = sum(weights[:, [i]] * c for i, c in enumerate(candidates))
+        else:
+            assert level.shared_gate is None
+        inputs = outputs
+    for got, want in zip(experts([x, x]), inputs, strict=True):
+        torch.testing.assert_close(got, want)
+
+
+def test_extraction_without_own_experts_is_mmoe() -> None:
+    config = replace(SMALL, sharing="experts", chain=False)
+    layer = ExtractionLayer(config, d_in=9, tasks=2, own=0, last=True)
+    scramble(layer)
+    x = torch.randn(6, 9)
+    stack = torch.stack([expert(x) for expert in layer.shared], 1)
+    outputs, shared = layer([x, x], x)
+    assert shared is None
+    for k in range(2):
+        want = torch.einsum("bn,bnh->bh", layer.gates[k](x), stack)
+        torch.testing.assert_close(outputs[k], want)
+
+
+@pytest.mark.parametrize("name", ["mmoe", "fg", "ple", "fs", "fsmd"])
+def test_each_tasks_gate_weighs_expert_count_experts(name: str, schema: Schema) -> None:
+    model = FSMD(MODELS[name], schema, seed=0)
+    for level in model.sharing.levels:  # type: ignore[union-attr]
+        assert isinstance(level, ExtractionLayer)
+        for gate in level.gates:
+            assert gate.score.out_features == 8  # type: ignore[union-attr]
+        own = [len(experts) for experts in level.own]  # type: ignore[arg-type]
+        assert (len(level.shared), own) == ((8, [0, 0]) if name in ("mmoe", "fg") else (4, [4, 4]))
+
+
+# --- independence ------------------------------------------------------------------------
+
+
+def gradients_reach(model: FSMD, task: int, schema: Schema) -> set[str]:
+    model.zero_grad()
+    model(*rows_of(schema, 16))[:, task].sum().backward()
+    return {
+        name for name, p in model.named_parameters() if p.grad is not None and p.grad.abs().sum()
+    }
+
+
+@pytest.mark.parametrize("name", ["single_task", "deepfm", "wide_deep"])
+def test_models_that_share_nothing_share_no_parameter(name: str, schema: Schema) -> None:
+    model = FSMD(MODELS[name], schema, seed=0)
+    assert not gradients_reach(model, 0, schema) & gradients_reach(model, 1, schema)
+
+
+def test_esmm_shares_the_embeddings_and_nothing_else(schema: Schema) -> None:
+    model = FSMD(MODELS["esmm"], schema, seed=0)
+    both = gradients_reach(model, 0, schema) & gradients_reach(model, 1, schema)
+    assert both == {"embeddings.0.table.weight"}
+
+
+def test_a_task_never_reaches_the_other_tasks_own_experts(schema: Schema) -> None:
+    model = FSMD(MODELS["fs"], schema, seed=0)
+    assert not any(".own.1." in name for name in gradients_reach(model, 0, schema))
+    assert any(".own.0." in name for name in gradients_reach(model, 0, schema))
+
+
+# --- chain -------------------------------------------------------------------------------
+
+
+def test_a_chained_probability_never_exceeds_the_first() -> None:
+    log_p, _ = log_probabilities(torch.randn(500, 3) * 5, chain=True)
+    assert (log_p[:, 1] <= log_p[:, 0]).all()
+    assert (log_p[:, 2] <= log_p[:, 1]).all()
+
+
+def test_the_chain_is_the_product_and_its_complement() -> None:
+    logits = torch.randn(200, 2, dtype=torch.float64)
+    log_p, log_q = log_probabilities(logits, chain=True)
+    p = logits.sigmoid()
+    torch.testing.assert_close(log_p.exp(), torch.stack([p[:, 0], p[:, 0] * p[:, 1]], 1))
+    torch.testing.assert_close(log_p.exp() + log_q.exp(), torch.ones_like(p))
+
+
+@pytest.mark.parametrize("click", [-50.0, 50.0])
+@pytest.mark.parametrize("convert", [-50.0, 50.0])
+@pytest.mark.parametrize("label", [0.0, 1.0])
+def test_loss_and_gradient_are_exact_at_extreme_logits(
+    click: float, convert: float, label: float
+) -> None:
+    logits = torch.tensor([[click, convert]], requires_grad=True)
+    labels = torch.tensor([[label, label]])
+    loss = task_losses(logits, labels, chain=True)
+    loss.sum().backward()
+    exact = torch.tensor([[click, convert]], dtype=torch.float64)
+    log_p = -torch.log1p(torch.exp(-exact)).sum()
+    log_q = torch.log(-torch.expm1(log_p)) if log_p < -1e-12 else torch.tensor(-49.3068)
+    if click > 0 and convert > 0:
+        log_q = torch.log(2 * torch.exp(torch.tensor(-50.0, dtype=torch.float64)))
+    want = -(log_p if label else log_q)
+    assert loss[1].item() == pytest.approx(float(want), rel=1e-5, abs=1e-7)
+    assert logits.grad is not None
+    assert logits.grad.isfinite().all()
+
+
+def test_without_the_chain_the_loss_is_cross_entropy_per_task() -> None:
+    logits, labels = torch.randn(64, 2), torch.randint(2, (64, 2)).float()
+    for k in range(2):
+        want = binary_cross_entropy_with_logits(logits[:, k], labels[:, k])
+        torch.testing.assert_close(task_losses(logits, labels, chain=False)[k], want)
+
+
+# --- starts and dropout ------------------------------------------------------------------
+
+
+def test_changing_the_tower_leaves_every_other_part_at_its_start(schema: Schema) -> None:
+    one = FSMD(replace(SMALL, tower_shape="diamond", tower_depth=3), schema, seed=3)
+    two = FSMD(replace(SMALL, tower_shape="increasing", tower_depth=3), schema, seed=3)
+    other = dict(two.named_parameters())
+    same = {n for n, p in one.named_parameters() if n in other and torch.equal(p, other[n])}
+    assert {n for n in other if not n.startswith("towers")} <= same
+
+
+def test_more_experts_leave_the_first_ones_at_their_start(schema: Schema) -> None:
+    few = dict(FSMD(SMALL, schema, seed=3).named_parameters())
+    many = dict(FSMD(replace(SMALL, expert_count=8), schema, seed=3).named_parameters())
+    names = [name for name in few if ".shared." in name]
+    assert names
+    for name in names:
+        torch.testing.assert_close(few[name], many[name], rtol=0, atol=0)
+
+
+def test_experts_start_unlike_each_other_and_seeds_differ(schema: Schema) -> None:
+    model = FSMD(SMALL, schema, seed=3)
+    level = model.sharing.levels[0]  # type: ignore[union-attr,index]
+    first, second = level.shared[0].net[0].weight, level.shared[1].net[0].weight
+    assert not torch.equal(first, second)
+    units = first.unique(dim=0)
+    assert len(units) == len(first)
+    again = FSMD(SMALL, schema, seed=4)
+    assert not torch.equal(model.embeddings[0].table.weight, again.embeddings[0].table.weight)
+
+
+def test_building_a_model_leaves_the_global_generator_alone(schema: Schema) -> None:
+    torch.manual_seed(0)
+    want = torch.rand(3)
+    torch.manual_seed(0)
+    state = torch.get_rng_state()
+    FSMD(SMALL, schema, seed=3)
+    torch.set_rng_state(state)
+    assert torch.equal(torch.rand(3), want)
+
+
+@pytest.mark.parametrize("rate", [0.1, 0.5, 0.9])
+def test_dropout_keeps_its_share_and_the_mean(rate: float) -> None:
+    torch.manual_seed(0)
+    dropout = Dropout(rate)
+    x = torch.ones(1001, 997, requires_grad=True)
+    y = dropout(x)
+    kept = (y != 0).float().mean().item()
+    assert kept == pytest.approx(1 - rate, abs=0.002)
+    assert y.detach().mean().item() == pytest.approx(1, abs=0.02)
+    y.sum().backward()
+    assert x.grad is not None
+    torch.testing.assert_close(x.grad, y.detach())
+    # Each quarter of a 64-bit draw is fair.
+    lanes = (y.detach().flatten()[: 1001 * 997 // 4 * 4].view(-1, 4) != 0).float().mean(0)
+    assert lanes.tolist() == pytest.approx([1 - rate] * 4, abs=0.004)
+
+
+def test_dropout_is_the_identity_when_predicting() -> None:
+    x = torch.randn(5, 3)
+    assert Dropout(0.5).eval()(x) is x

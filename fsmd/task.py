@@ -74,7 +74,7 @@ class TrainingResult:
 
     measurements: tuple[Measurement, ...]
     chosen_epochs: Mapping[str, int]
-    """Task -> the epoch validation chose. It differs between tasks only where they share nothing."""
+    """Task -> the epoch validation chose; they differ only where the tasks share nothing."""
     epochs: int
     """Epochs trained in all."""
     finished: bool

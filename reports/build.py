@@ -146,25 +146,29 @@ def _lines(analysis: "Analysis") -> tuple[str, ...]:
 
 
 def _write(analysis: "Analysis", out: Path) -> Path:
-    from reports import render
-    from reports.assemble import assemble
-
-    model = assemble(analysis)
-    measurements = analysis.results.measurements
-    files = {
-        "results.csv": measurements.to_csv(index=False, lineterminator="\n").encode(),
-        "summary.json": (json.dumps(summary(analysis), indent=2) + "\n").encode(),
-        "report.pdf": render.pdf(model),
-        "report.html": render.html(model).encode(),
-    }
     folder = out / analysis.results.record.name
     try:
         folder.mkdir(parents=True, exist_ok=True)
-        for name, content in files.items():
+        for name, content in _files(analysis):
             _replace(folder / name, content)
     except OSError as error:
         raise UserError(f"--out must be a folder that can be written; {error}") from error
     return Path(folder / "report.html")
+
+
+def _files(analysis: "Analysis") -> tuple[tuple[str, bytes], ...]:
+    """Name and content; the page last, so that it never describes numbers that are not there."""
+    from reports import render
+    from reports.assemble import assemble
+
+    model = assemble(analysis)
+    table = analysis.results.measurements.to_csv(index=False, lineterminator="\n")
+    return (
+        ("results.csv", table.encode()),
+        ("summary.json", (json.dumps(summary(analysis), indent=2) + "\n").encode()),
+        ("report.pdf", render.pdf(model)),
+        ("report.html", render.html(model).encode()),
+    )
 
 
 def _replace(path: Path, content: bytes) -> None:

@@ -11,6 +11,8 @@ from reports.results import Scores, StudyResults
 from reports.verdicts import Comparison, Question
 
 PAPER_DATA = "the paper's private 15-day video log"
+FOR_A_LOOK = 5
+"""Replicates below which the report warns."""
 
 
 def stored_name(definition: str, default_data: str, data: str | None) -> str:
@@ -52,15 +54,22 @@ def notices(results: StudyResults, scores: Scores) -> tuple[str, ...]:
             f"{'it' if len(missing) == 1 else 'them'} could not be made."
         )
     if scores.left_out:
+        several = "replicates" if len(scores.left_out) > 1 else "replicate"
+        left_out = f"{several} {words.listed(scores.left_out)}"
         told.append(
             f"The study is not complete. Left out of all paired comparisons because they are not "
-            f"finished at every trained level: replicate {words.listed(scores.left_out)} "
+            f"finished at every trained level: {left_out} "
             "(counted from 0). The means of Table 1 use every finished replicate."
         )
     if len(scores.paired) < 2:
         told.append(
             "With fewer than two complete replicates there is no interval and no test: nothing "
-            "can be decided. Run at least five."
+            f"can be decided. Run at least {FOR_A_LOOK}."
+        )
+    elif len(scores.paired) < FOR_A_LOOK:
+        told.append(
+            f"{len(scores.paired)} complete replicates are few: intervals are wide and little can "
+            f"be decided. Run {FOR_A_LOOK} for a look, ten for a claim."
         )
     return tuple(told)
 
@@ -141,8 +150,8 @@ def how_to_read(
         f"of the mean difference against zero, or against the margin ({margin:g}) where a claim "
         f"says that something costs or changes nothing, and Holm's method adjusts all {len(made)} "
         "together; a comparison that could not be made still counts.",
-        f"A claim holds if every one of its comparisons is significant at {ALPHA:.0%} in its "
-        "direction, fails if any is significant the other way, and is undecided otherwise, or "
+        f"A claim holds if every one of its comparisons is significant at {100 * ALPHA:g} % in "
+        "its direction, fails if any is significant the other way, and is undecided otherwise, or "
         "with fewer than two replicates complete at every level. Undecided is not equal: more "
         "replicates may decide.",
         "Epochs were chosen on validation data only. Test data was evaluated once, at those "

@@ -24,7 +24,8 @@ def html(model: ReportModel) -> str:
         lstrip_blocks=True,
         undefined=jinja2.StrictUndefined,
     )
-    return environment.get_template("report.html").render(m=model, wide=_wide, narrow=_narrow)
+    template = environment.get_template("report.html")
+    return template.render(m=model, wide=_wide, narrow=_narrow).strip() + "\n"
 
 
 def pdf(model: ReportModel) -> bytes:

@@ -128,28 +128,31 @@ def sentence(comparison: Comparison) -> str:
 
 
 def factor_sentences(study: Study, scores: Scores, margin: float) -> tuple[str, ...]:
-    """The paper's winner against every other level on the mean AUC, one sentence each."""
-    winner = str(study.winner)
-    made = compare(study, scores)
-    target = scores.targets[-1]
+    """The paper's winner against every other level, one sentence each.
+
+    On the mean AUC, or on the task that the study's claims crown the winner on.
+    """
+    winner, made = str(study.winner), compare(study, scores)
+    crowned = {q.target for q in made if q.kind == "above" and q.level == winner}
+    target = next((t for t in reversed(scores.targets) if t in crowned), scores.targets[-1])
     told = []
     for other in (level for level in scores.levels if level != winner):
+        asked = made.get(Question(target, winner, other, "above"))
         estimate = mean_interval(scores.differences(winner, other, target))
-        p = (made.get(Question(target, winner, other, "above")) or Comparison(
-            Question(target, winner, other, "above"), estimate, None)).p  # fmt: skip
-        told.append(f"{winner} vs {other}: {_factor_finding(estimate, p, margin)}")
+        finding = _factor_finding(estimate, asked.p if asked else None, margin)
+        told.append(f"{winner} vs {other} {_on(target)}: {finding}")
     return tuple(told)
 
 
 def _factor_finding(estimate: Estimate, p: float | None, margin: float) -> str:
     if estimate.n == 0:
         return "not compared, no replicate has both."
-    figure = f"mean AUC {words.difference(estimate)}, {words.count(estimate.n, 'paired seed')}"
+    figure = f"AUC {words.difference(estimate)}, {words.count(estimate.n, 'paired seed')}"
     if estimate.low is None or estimate.high is None:
         return f"{figure}; {TOO_FEW}."
     inside = -margin < estimate.low and estimate.high < margin
     if p is None:
-        return f"{figure}; no claim compares them on the mean."
+        return f"{figure}; no claim compares them."
     if p < ALPHA:
         way = "better" if estimate.mean > 0 else "worse"
         small = f", by less than the margin of {margin:g}" if inside else ""
@@ -209,7 +212,7 @@ def _found(
     untested = f" {words.count(missing, 'comparison')} could not be made." if missing else ""
     open_ = next((c for c in tested if c.outcome == "open"), tested[0])
     return (
-        f"{won} of {total} significant in its direction, none against it; the one furthest from "
+        f"{won} of {total} significant in its direction, none against it; the furthest from "
         f"deciding for it: {sentence(open_)} {over}.{untested}"
     )
 

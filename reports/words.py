@@ -9,8 +9,8 @@ DASH, MINUS = "\u2013", "\u2212"
 
 
 def auc(value: float) -> str:
-    """Four decimals, as in the paper."""
-    return DASH if value != value else f"{value:.4f}"
+    """Four decimals, as in the paper; a dash for NaN."""
+    return DASH if value != value else f"{value:.4f}".replace("-", MINUS)
 
 
 def signed(value: float, digits: int = 5) -> str:
@@ -20,6 +20,15 @@ def signed(value: float, digits: int = 5) -> str:
     '−0.00123'
     """
     return f"{value:+.{digits}f}".replace("-", MINUS)
+
+
+def short(value: float) -> str:
+    """A round difference, as on an axis.
+
+    >>> short(0.001), short(-0.00051), short(0.0)
+    ('+0.001', '−0.0005', '0')
+    """
+    return signed(value, 4).rstrip("0").rstrip(".") if abs(value) >= 5e-5 else "0"
 
 
 def bounds(estimate: Estimate, digits: int = 4, sign: bool = False) -> str:

@@ -1,0 +1,1 @@
+"""What to vary, hold and compare, and how to run it."""

@@ -12,6 +12,7 @@ class TrainingSettings:
     """What the data decides about training, whatever the study varies."""
 
     batch_size: int
+    learning_rate: float
     dropout: float
     epochs: int
     """Epochs at most."""
@@ -20,16 +21,25 @@ class TrainingSettings:
 
     def applied(self, config: FSMDConfig) -> FSMDConfig:
         """`config` trained this way."""
-        return replace(config, batch_size=self.batch_size, dropout=self.dropout)
+        return replace(
+            config,
+            batch_size=self.batch_size,
+            learning_rate=self.learning_rate,
+            dropout=self.dropout,
+        )
 
 
-_CENSUS = TrainingSettings(batch_size=256, dropout=0.0, epochs=30, patience=3)
+_CENSUS = TrainingSettings(batch_size=256, learning_rate=0.001, dropout=0.0, epochs=30, patience=3)
 
 SETTINGS: Mapping[str, TrainingSettings] = MappingProxyType(
     {
-        "planted": TrainingSettings(batch_size=512, dropout=0.0, epochs=30, patience=2),
+        "planted": TrainingSettings(
+            batch_size=512, learning_rate=0.002, dropout=0.0, epochs=30, patience=2
+        ),
         "census": _CENSUS,
         "census_no_leak": _CENSUS,
-        "kuairand": TrainingSettings(batch_size=2048, dropout=0.5, epochs=30, patience=3),
+        "kuairand": TrainingSettings(
+            batch_size=2048, learning_rate=0.001, dropout=0.5, epochs=30, patience=3
+        ),
     }
 )

@@ -104,7 +104,7 @@ def test_a_configuration_survives_json(name: str) -> None:
 
 
 def test_an_unknown_field_is_refused_with_the_known_ones() -> None:
-    with pytest.raises(UserError, match="no field 'gate_layers' in FSMDConfig.*gate_depth"):
+    with pytest.raises(UserError, match=r"no field 'gate_layers' in FSMDConfig.*gate_depth"):
         FSMDConfig.from_dict({"gate_layers": 2})
 
 

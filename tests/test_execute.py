@@ -217,7 +217,9 @@ def test_a_deterministic_failure_is_recorded_with_its_traceback_and_not_repeated
     assert sorted(s.name for s in lab.states()) == ["COMPLETE"] * 6 + ["FAIL"] * 2
     with lab.engine.connect() as connection:
         failed = connection.execute(sa.select(RUNS).filter_by(status="failed")).all()
-    assert [run.error for run in failed] == ["DivergedError: the loss is not finite in epoch 2"] * 2
+    assert [run.error for run in failed] == [
+        "DivergedError: the loss is not finite in epoch 2"
+    ] * 2
     assert "raise DivergedError" in failed[0].traceback
     lab.run(2)
     assert len(lab.done) == 8
@@ -296,7 +298,7 @@ def test_any_executor_gives_the_same_figures(lab: Lab, tmp_path: Path) -> None:
 
     def figures(one: Lab) -> set[Any]:
         with one.engine.connect() as connection:
-            return set(connection.execute(sa.select(MEASUREMENTS)).tuples())
+            return {tuple(row) for row in connection.execute(sa.select(MEASUREMENTS))}
 
     assert figures(lab) == figures(other)
 

@@ -5,7 +5,6 @@ import re
 import subprocess
 import sys
 from collections.abc import Callable, Mapping
-from dataclasses import replace
 from html.parser import HTMLParser
 from pathlib import Path
 from typing import Any
@@ -50,7 +49,7 @@ def store_study(
     settings: Mapping[str, Any] | None = None,
     reachable: Mapping[str, float] | None = None,
 ) -> str:
-    """Store a study whose levels' test AUCs are a seed's noise plus `effect(level index, task)`."""
+    """Store a study; a test AUC is its seed's noise plus `effect(level index, task)`."""
     study = catalog.get(definition)
     name = name or study.name
     base = json.loads(study.base.to_json())
@@ -109,3 +108,303 @@ def _result(index: int, seed: int, tasks: tuple[str, str], effect: Effect) -> Tr
         found += [Measurement(chosen, s, task, m, v) for (s, m), v in figures.items()]
     found += [Measurement(e, "train", "all", "loss", 1.0 / e) for e in range(1, epochs + 1)]
     return TrainingResult(tuple(found), dict.fromkeys(tasks, chosen), epochs, True, 41.5, 123456)
+
+
+REACHABLE = {"click": 0.7433, "long_view": 0.7391, "mean": 0.7412}
+BAD = Failure("loss is not finite <b>", 'Traceback:\n  File "x.py"\nRuntimeError: <script>')
+
+
+def diamond_wins(index: int, task: str) -> float:
+    return 0.004 if index == 3 and task == "long_view" else 0.0
+
+
+@pytest.fixture(scope="module")
+def engine(tmp_path_factory: pytest.TempPathFactory) -> sa.Engine:
+    """Four studies: whole, one replicate with a failure, unfinished on other data, and empty."""
+    url = f"sqlite:///{tmp_path_factory.mktemp('db') / 'studies.db'}"
+    made = open_engine(url, create=True)
+    store_study(made, replicates=5, effect=diamond_wins, reachable=REACHABLE)
+    store_study(made, name="one", replicates=1, failures={("increasing", 0): BAD})
+    store_study(made, "expert_count", name="expert_count-census", data="census", replicates=3,
+                tasks=("income", "never_married"), missing=(("14", 2),),
+                settings={"chain_dropped": True, "note": "a < b"})  # fmt: skip
+    store_study(made, name="empty", replicates=0)
+    return made
+
+
+@pytest.fixture(scope="module")
+def out(engine: sa.Engine, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    folder = tmp_path_factory.mktemp("out")
+    for name in ("tower_shape", "one", "expert_count-census"):
+        assert build(engine, name, folder) == folder / name / "report.html"
+    return folder
+
+
+def page(out: Path, name: str = "tower_shape") -> str:
+    return (out / name / "report.html").read_text("utf-8")
+
+
+def text_of(out: Path, name: str = "tower_shape") -> str:
+    """The page's words, without drawings and tags, blanks collapsed."""
+    without = re.sub(r"<(style|svg).*?</\1>", " ", page(out, name), flags=re.DOTALL)
+    return re.sub(r"\s+", " ", re.sub(r"<[^>]+>", " ", without))
+
+
+# Reading
+
+
+def test_the_tidy_frame_has_its_columns_and_the_definitions_order(engine: sa.Engine) -> None:
+    results = read(engine, "expert_count-census")
+    assert tuple(results.measurements.columns) == COLUMNS
+    assert results.measurements["level"].drop_duplicates().to_list() == [
+        "2",
+        "4",
+        "6",
+        "8",
+        "10",
+        "12",
+        "14",
+    ]
+    assert results.tasks == ("income", "never_married")
+
+
+def test_failed_trainings_are_in_the_runs_and_not_in_the_measurements(engine: sa.Engine) -> None:
+    results = read(engine, "one")
+    assert results.runs["status"].to_list() == ["done", "failed", "done", "done"]
+    assert "increasing" not in set(results.measurements["level"])
+
+
+def test_scores_are_the_test_auc_at_the_chosen_epoch(engine: sa.Engine) -> None:
+    results = read(engine, "tower_shape")
+    scores = auc_on_test(results)
+    frame = results.measurements
+    row = frame[(frame["level"] == "diamond") & (frame["replicate"] == 2)
+                & (frame["split"] == "test") & (frame["metric"] == "auc")]  # fmt: skip
+    expected = dict(zip(row["task"], row["value"], strict=True))
+    found = scores.values_LRT[scores.levels.index("diamond"), 2]
+    assert found.tolist() == [*expected.values(), np.mean(list(expected.values()))]
+
+
+def test_only_replicates_complete_at_every_trained_level_are_paired(engine: sa.Engine) -> None:
+    scores = auc_on_test(read(engine, "expert_count-census"))
+    assert (scores.paired, scores.left_out) == ((0, 1), (2,))
+    assert len(scores.differences("10", "2", "income")) == 2
+    one = auc_on_test(read(engine, "one"))
+    assert one.paired == (0,)
+    assert "increasing" not in one.trained
+    assert len(one.differences("diamond", "increasing", "mean")) == 0
+
+
+# Figures
+
+
+@pytest.mark.parametrize("name", ["tower_shape", "one", "expert_count-census"])
+@pytest.mark.parametrize("kind", [levels, curves, differences])
+@pytest.mark.parametrize("narrow", [False, True])
+def test_every_figure_draws(engine: sa.Engine, name: str, kind: Any, narrow: bool) -> None:
+    assert kind.draw(kind.summarize(read(engine, name)), narrow=narrow).axes
+
+
+def test_the_levels_figure_shows_every_replicate_and_a_range_that_holds_them(
+    engine: sa.Engine,
+) -> None:
+    summary = levels.summarize(read(engine, "tower_shape"))
+    assert [panel.target for panel in summary.panels] == [*TASKS, "mean"]
+    for panel in summary.panels:
+        low, high = levels.y_range(panel)
+        assert low < panel.values_LR.min() <= panel.values_LR.max() < high
+        assert high - low >= levels.MIN_SPAN
+        assert high < REACHABLE[panel.target]  # far above: told, not drawn
+
+
+def test_a_reachable_auc_near_the_data_is_inside_the_range(engine: sa.Engine) -> None:
+    panel = levels.summarize(read(engine, "tower_shape")).panels[0]
+    near = panel._replace(reachable=float(panel.values_LR.max()) + 0.001)
+    assert levels.y_range(near)[1] > float(panel.values_LR.max()) + 0.001
+
+
+def test_drawing_leaves_matplotlibs_settings_alone(engine: sa.Engine) -> None:
+    import matplotlib
+
+    before = dict(matplotlib.rcParams)
+    levels.draw(levels.summarize(read(engine, "tower_shape")))
+    assert dict(matplotlib.rcParams) == before
+
+
+# Files
+
+
+def test_summary_json_has_its_schema(out: Path) -> None:
+    summary = json.loads((out / "tower_shape" / "summary.json").read_text())
+    assert {"study", "data", "replicates", "levels", "claims"} == set(summary)
+    assert (summary["study"], summary["data"], summary["replicates"]) == (
+        "tower_shape", "planted", 5)  # fmt: skip
+    assert len(summary["levels"]) == 4 * 3
+    for entry in summary["levels"]:
+        assert {"level", "task", "mean", "low", "high"} == set(entry)
+        assert entry["low"] < entry["mean"] < entry["high"]
+    assert {c["id"]: c["verdict"] for c in summary["claims"]}["fig11-duration"] == "holds"
+
+
+def test_without_an_interval_low_and_high_are_null(out: Path) -> None:
+    summary = json.loads((out / "one" / "summary.json").read_text())
+    assert {(e["low"], e["high"]) for e in summary["levels"]} == {(None, None)}
+    assert {claim["verdict"] for claim in summary["claims"]} == {"undecided"}
+
+
+def test_results_csv_is_the_tidy_frame(out: Path, engine: sa.Engine) -> None:
+    found = pd.read_csv(out / "tower_shape" / "results.csv")
+    assert tuple(found.columns) == COLUMNS
+    assert len(found) == len(read(engine, "tower_shape").measurements)
+
+
+def test_building_again_gives_the_same_bytes(out: Path, engine: sa.Engine, tmp_path: Path) -> None:
+    build(engine, "tower_shape", tmp_path)
+    for name in ("report.html", "report.pdf", "results.csv", "summary.json"):
+        assert (tmp_path / "tower_shape" / name).read_bytes() == (
+            out / "tower_shape" / name).read_bytes(), name  # fmt: skip
+    assert len(list((tmp_path / "tower_shape").iterdir())) == 4  # nothing temporary stays
+
+
+def test_the_pdf_is_one(out: Path) -> None:
+    for name in ("tower_shape", "one", "expert_count-census"):
+        assert (out / name / "report.pdf").read_bytes().startswith(b"%PDF-")
+
+
+# The page
+
+
+class Resources(HTMLParser):
+    """Collects what a browser would load, ids, and drawings without a title."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.loaded: list[str] = []
+        self.ids: list[str] = []
+        self.drawings = 0
+        self.labelled: list[str] = []
+
+    def handle_starttag(self, tag: str, attrs: list[tuple[str, str | None]]) -> None:
+        values = dict(attrs)
+        self.loaded += [v or "" for k, v in attrs if k in ("src", "href", "xlink:href", "srcset")]
+        self.ids += [v or "" for k, v in attrs if k == "id"]
+        self.drawings += tag == "svg"
+        if tag == "svg" and values.get("role") == "img":
+            self.labelled.append(values.get("aria-labelledby") or "")
+
+
+def test_the_page_loads_nothing_and_every_drawing_has_a_title(out: Path) -> None:
+    for name in ("tower_shape", "one", "expert_count-census"):
+        found = Resources()
+        found.feed(page(out, name))
+        assert all(link.startswith("#") for link in found.loaded)
+        assert {link[1:] for link in found.loaded} <= set(found.ids)
+        assert len(found.ids) == len(set(found.ids))
+        assert page(out, name).startswith("<!doctype html>")
+        assert found.drawings == len(found.labelled) == 6
+        assert set(found.labelled) <= set(found.ids)
+        assert "<script" not in page(out, name)
+        assert not re.search(r"@import|url\((?!#)", page(out, name))
+
+
+def test_the_page_says_what_was_judged_and_how(out: Path) -> None:
+    text = text_of(out)
+    for sentence in (
+        "The diamond tower has the best AUC on duration and on the mean.",
+        "Judged as: diamond has a higher AUC on long_view than every other level",
+        "private 15-day video log",
+        "python -m reports.build tower_shape",
+        "studies.run tower_shape --data planted --replicates 5 --epochs 30 --seed 0 --device cpu",
+        "Last training ended 2026-11-02T12:00:00+00:00",
+        "to best",
+        "pCVR AUC among clicked rows",
+        "chosen on validation data only",
+    ):
+        assert sentence in text
+    assert "Failed trainings" not in text
+
+
+def test_a_failed_training_is_shown_and_escaped(out: Path) -> None:
+    text = text_of(out, "one")
+    assert "1 training failed" in text
+    assert "tower_shape = increasing, replicate 0, seed 1000: failed after 1 attempt" in text
+    assert "loss is not finite &lt;b&gt;" in text
+    assert "RuntimeError: &lt;script&gt;" in page(out, "one")
+    assert "No finished replicate of increasing" in text
+    assert "ot enough replicates to decide" in text
+
+
+def test_an_unfinished_study_on_other_data_says_so(out: Path) -> None:
+    text = text_of(out, "expert_count-census")
+    assert "the chain was dropped" in text
+    assert "replicate 2 (counted from 0)" in text
+    assert "a &lt; b" in text
+    assert "--data census" in text
+    assert "--name" not in text
+
+
+def test_without_the_papers_winner_the_rest_is_still_reported(tmp_path: Path) -> None:
+    made = open_engine(f"sqlite:///{tmp_path / 'studies.db'}", create=True)
+    failed = {("diamond", replicate): BAD for replicate in range(2)}
+    store_study(made, replicates=2, failures=failed, tasks=("$x_{", "<b>"))
+    build(made, "tower_shape", tmp_path)
+    made.dispose()
+    text = text_of(tmp_path)
+    assert "No finished replicate of diamond" in text
+    assert "2 complete replicates are few" in text
+    assert "AUC, &lt;b&gt;" in text
+    assert "<b>" not in page(tmp_path)
+    assert 'id="fig-2"' not in page(tmp_path)
+
+
+# The command line
+
+
+def test_the_command_builds_and_says_where(
+    engine: sa.Engine, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    storage = str(engine.url)
+    arguments = ["expert_count", "--data", "census", "--storage", storage, "--out", str(tmp_path)]
+    assert command.main(arguments) == 0
+    lines = capsys.readouterr().out.splitlines()
+    assert lines[-1] == f"Report: {tmp_path / 'expert_count-census' / 'report.html'}"
+    assert lines[:-1] == list(summary_lines(engine, "expert_count-census"))
+    assert any(line.startswith("UNDECIDED ") for line in lines)
+
+
+@pytest.mark.parametrize(
+    ("name", "told"),
+    [("no_such", "stored: empty, expert_count-census, one"), ("empty", "no finished replicate")],
+)
+def test_a_bad_name_is_one_line_and_writes_nothing(
+    engine: sa.Engine, tmp_path: Path, capsys: pytest.CaptureFixture[str], name: str, told: str
+) -> None:
+    out = tmp_path / "out"
+    assert command.main([name, "--storage", str(engine.url), "--out", str(out)]) == 2
+    captured = capsys.readouterr()
+    assert captured.err.startswith("error: ")
+    assert captured.err.count("\n") == 1
+    assert told in captured.err
+    assert not captured.out
+    assert not out.exists()
+
+
+def test_a_folder_that_cannot_be_written_is_one_line(
+    engine: sa.Engine, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    (tmp_path / "file").write_text("")
+    out = str(tmp_path / "file")
+    assert command.main(["tower_shape", "--storage", str(engine.url), "--out", out]) == 2
+    assert capsys.readouterr().err.startswith("error: --out must be a folder")
+
+
+def test_reports_load_neither_torch_nor_optuna() -> None:
+    code = (
+        "import sys, reports.build, reports.assemble, reports.render\n"
+        "print([m for m in ('torch', 'lightning', 'optuna') if m in sys.modules])"
+    )
+    ended = subprocess.run(
+        [sys.executable, "-c", code], capture_output=True, text=True, check=True,
+        cwd=Path(__file__).parent.parent,
+    )  # fmt: skip
+    assert ended.stdout.strip() == "[]"

@@ -14,7 +14,6 @@ from functools import partial
 from pathlib import Path
 
 import pandas as pd
-import pooch
 
 from fsmd.data.files import Origin, file_digest, find, verified_content
 from fsmd.data.source import Categorical, Dense, Recipe, Source, Tables
@@ -33,18 +32,19 @@ ORIGIN = Origin(
             "98402b1ab879573d0a7f38a699a40258080e25e33d3401e7bf9c96d3fa0fab8c",
         ),
     ),
-    processor=pooch.Unzip(),
 )
 
-COLUMNS = (
-    "age class_of_worker industry_code occupation_code education wage_per_hour enrolled "
-    "marital_status major_industry major_occupation race hisp_origin sex union_member "
-    "unemployment_reason employment capital_gains capital_losses dividends tax_filer_stat "
-    "prev_region prev_state household_detail household_summary instance_weight mig_chg_msa "
-    "mig_chg_reg mig_move_reg same_house mig_prev_sunbelt employer_persons family_under_18 "
-    "country_father country_mother country_self citizenship own_business veterans_admin "
-    "veterans_benefits weeks_worked year income_class"
-).split()
+COLUMNS = tuple(
+    """
+    age class_of_worker industry_code occupation_code education wage_per_hour enrolled
+    marital_status major_industry major_occupation race hisp_origin sex union_member
+    unemployment_reason employment capital_gains capital_losses dividends tax_filer_stat
+    prev_region prev_state household_detail household_summary instance_weight mig_chg_msa
+    mig_chg_reg mig_move_reg same_house mig_prev_sunbelt employer_persons family_under_18
+    country_father country_mother country_self citizenship own_business veterans_admin
+    veterans_benefits weeks_worked year income_class
+    """.split()  # noqa: SIM905
+)
 
 DENSE = (
     Dense("age"),

@@ -3,8 +3,9 @@
 import gzip
 import hashlib
 import os
+import shutil
 import sys
-from collections.abc import Callable, Iterable
+from collections.abc import Iterable
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -26,7 +27,6 @@ class Origin:
     """Patterns of the files needed, without .gz; one of each must be there."""
     text_hashes: tuple[tuple[str, str], ...] = ()
     """(file name, SHA-256 of its uncompressed content) where known."""
-    processor: Callable[[str, str, pooch.Pooch], object] = pooch.Unzip()
 
 
 def cache_root() -> Path:
@@ -72,7 +72,7 @@ def _matching(folder: Path, origin: Origin) -> tuple[Path, ...]:
     found: list[Path] = []
     for pattern in origin.files:
         here: dict[str, Path] = {}
-        for depth in ("", "*/", "*/*/"):  # the origin's archives nest folders
+        for depth in ("", "*/", "*/*/", "*/*/*/"):  # the origin's archives nest folders
             for suffix in ("", ".gz"):
                 for path in sorted(folder.glob(f"{depth}{pattern}{suffix}")):
                     here.setdefault(path.name.removesuffix(".gz"), path)
@@ -102,14 +102,29 @@ def _download(origin: Origin) -> None:
             known_hash=None,  # archives differ in time stamps; the content is verified
             fname=origin.url.rpartition("/")[2].replace("+", "_"),
             path=_raw(origin),
-            processor=origin.processor,
+            processor=_unpacked,
             progressbar=sys.stderr.isatty(),
         )
-    except (requests.RequestException, OSError, ValueError) as error:
+    except (requests.RequestException, OSError, ValueError, shutil.ReadError) as error:
         raise UserError(
             f"data set {origin.name} is not here and cannot be downloaded "
             f"({type(error).__name__}); {_advice(origin)}"
         ) from error
+
+
+def _unpacked(archive: str, action: str, _: object) -> str:
+    """Unpack a downloaded archive, and archives in it, beside it."""
+    folder = Path(f"{archive}.unpacked")
+    if action != "fetch" or not folder.exists():
+        shutil.unpack_archive(archive, folder, filter=_filter(archive))
+        for inner in [*folder.rglob("*.zip"), *folder.rglob("*.tar.gz")]:
+            shutil.unpack_archive(inner, inner.parent, filter=_filter(str(inner)))
+    return archive
+
+
+def _filter(archive: str) -> str | None:
+    """Refuse members that would land outside the folder; zip does so by itself."""
+    return None if archive.endswith(".zip") else "data"
 
 
 def _wanted(origin: Origin) -> str:

@@ -11,7 +11,6 @@ from collections.abc import Callable
 from pathlib import Path
 
 import pandas as pd
-import pooch
 
 from fsmd.data.files import Origin, file_digest, find, verified_content
 from fsmd.data.source import Categorical, Dense, Recipe, Source, Tables
@@ -25,7 +24,6 @@ ORIGIN = Origin(
         "user_features_pure.csv",
         "video_features_basic_pure.csv",
     ),
-    processor=pooch.Untar(),
 )
 
 LAST_TRAIN_DATE, VALID_DATE, LAST_TEST_DATE = 20220505, 20220506, 20220508

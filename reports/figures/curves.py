@@ -45,7 +45,7 @@ def draw(summary: CurvesSummary, narrow: bool = False) -> Figure:
     with style.styled():
         figure, axes = style.panels(len(summary.tasks), narrow, height=2.8)
         if not narrow:
-            figure.set_size_inches(10.05, 3.6)
+            figure.set_size_inches(3 * style.WIDE, 3.4)
         for axis, task, curves in zip(axes, summary.tasks, summary.curves, strict=True):
             for index, curve in enumerate(curves):
                 look = style.LOOKS[index % len(style.LOOKS)]
@@ -60,7 +60,6 @@ def draw(summary: CurvesSummary, narrow: bool = False) -> Figure:
         style.legend(
             figure, [_handle(i, c.level) for i, c in enumerate(summary.curves[0])], narrow
         )
-        figure.draw_without_rendering()
     return figure
 
 

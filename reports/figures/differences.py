@@ -66,7 +66,6 @@ def draw(summary: DifferencesSummary, narrow: bool = False) -> Figure:
             if index and not narrow:
                 axis.tick_params(labelleft=False)
         style.legend(figure, _handles(summary), narrow)
-        figure.draw_without_rendering()
     return figure
 
 
@@ -96,8 +95,8 @@ def _panel(axis: Axes, summary: DifferencesSummary, target: str, rows: tuple[Row
     axis.set_xlim(x_range(summary))
     axis.set_xlabel(f"AUC of {summary.winner} minus other")
     axis.set_title("mean of both" if target == "mean" else target, loc="left")
-    axis.xaxis.set_major_locator(MaxNLocator(nbins=5))
-    axis.xaxis.set_major_formatter(lambda value, _: words.signed(value, 3) if value else "0")
+    axis.xaxis.set_major_locator(MaxNLocator(nbins=3, steps=[1, 2, 5, 10]))
+    axis.xaxis.set_major_formatter(lambda value, _: words.short(value))
 
 
 def _handles(summary: DifferencesSummary) -> list[Line2D | Patch]:

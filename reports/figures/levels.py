@@ -50,12 +50,11 @@ def summarize(results: StudyResults) -> LevelsSummary:
 def draw(summary: LevelsSummary, narrow: bool = False) -> Figure:
     """A panel for each task and one for the mean."""
     with style.styled():
-        figure, axes = style.panels(len(summary.panels), narrow, height=2.7)
+        figure, axes = style.panels(len(summary.panels), narrow, height=2.6)
         for axis, panel in zip(axes, summary.panels, strict=True):
             _panel(axis, summary, panel)
             _ticks(axis, summary.levels, style.NARROW if narrow else style.WIDE)
         style.legend(figure, _handles(summary), narrow)
-        figure.draw_without_rendering()  # fixes the layout while the style is on
     return figure
 
 
@@ -93,7 +92,7 @@ def _ticks(axis: Axes, levels: tuple[str, ...], width: float) -> None:
     """The levels' names, slanted where they would touch."""
     letters = 0.78 * width * 72 / len(levels) / 6  # the axis takes 0.78, a letter about 6 points
     if max(map(len, levels)) > letters:
-        slanted = {"rotation": 25, "ha": "right", "rotation_mode": "anchor"}
+        slanted: dict[str, Any] = {"rotation": 25, "ha": "right", "rotation_mode": "anchor"}
         axis.set_xticks(range(len(levels)), levels, **slanted)
     else:
         axis.set_xticks(range(len(levels)), levels)
@@ -117,10 +116,9 @@ def _reachable(axis: Axes, reachable: float, low: float, high: float) -> None:
             xycoords=("axes fraction", "data"), textcoords="offset points", ha="right",
         )  # fmt: skip
         return
-    where, arrow = ("above", "↑") if reachable > high else ("below", "↓")
     axis.annotate(
-        f"best reachable {reachable:.4f} ({where} this range) {arrow}", (0.99, 0.985), fontsize=8,
-        xycoords="axes fraction", ha="right", va="top",
+        f"{'↑' if reachable > high else '↓'} best reachable {reachable:.4f}", (0.99, 0.985),
+        xycoords="axes fraction", ha="right", va="top", fontsize=8,
     )  # fmt: skip
 
 

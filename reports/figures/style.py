@@ -19,7 +19,7 @@ FAINT = "#8c8c8c"
 BLUE, ORANGE = "#2a7fb8", "#d55e00"
 
 
-WIDE, NARROW = 3.35, 4.0
+WIDE, NARROW = 2.9, 4.0
 """Inches of a panel beside others, and of one on a phone."""
 
 
@@ -55,6 +55,7 @@ _RC: Mapping[Any, Any] = MappingProxyType(
         "legend.fontsize": 8.5,
         "svg.fonttype": "none",
         "svg.hashsalt": "fsmd",
+        "text.parse_math": False,  # a task may be called $x
         **dict.fromkeys(("text.color", "axes.labelcolor", "axes.edgecolor", "axes.titlecolor",
                          "xtick.color", "ytick.color", "legend.labelcolor"), INK),
     }
@@ -90,7 +91,7 @@ def panels(
 
 def legend(figure: Figure, handles: list[Any], narrow: bool) -> None:
     """One legend for all panels, below them."""
-    columns = min(len(handles), 2 if narrow else 5)
+    columns = min(len(handles), 2 if narrow else 7)
     figure.legend(handles=handles, loc="outside lower center", ncols=columns)
 
 

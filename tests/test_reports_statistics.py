@@ -1,0 +1,236 @@
+"""Estimates against scipy and hand-computed numbers; verdicts rule by rule."""
+
+from dataclasses import replace
+
+import numpy as np
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+from scipy import stats
+
+from reports import words
+from reports.estimates import Array, holm, mean_interval, p_value, paired_difference
+from reports.results import Scores
+from reports.tables import significantly_best
+from reports.verdicts import compare, factor_sentences, judge
+from studies import catalog
+from studies.definition import Ablation, Above, Best, Claim, Flat, NotWorse, Rule
+
+LEVELS = ("constant", "increasing", "decreasing", "diamond")
+
+# Estimates
+
+
+def test_an_interval_worked_by_hand() -> None:
+    # mean 2, standard deviation 1, standard error 1/sqrt(3), t(0.975, 2) = 4.302653
+    found = mean_interval([1.0, 2.0, 3.0])
+    half = 4.302652729911275 / 3**0.5
+    assert found == pytest.approx((2.0, 2.0 - half, 2.0 + half, 3))
+
+
+def test_the_paired_interval_and_test_are_scipys() -> None:
+    rng = np.random.default_rng(0)
+    a, b = rng.normal(0.72, 0.001, 8), rng.normal(0.721, 0.001, 8)
+    expected = stats.ttest_rel(a, b)
+    interval = expected.confidence_interval(0.95)
+    found = paired_difference(a, b)
+    assert (found.low, found.high) == pytest.approx((interval.low, interval.high))
+    assert p_value(a - b) == pytest.approx(expected.pvalue)
+    assert p_value(a - b, -0.001) == pytest.approx(stats.ttest_rel(a + 0.001, b).pvalue)
+
+
+def test_one_replicate_has_no_interval_and_no_test() -> None:
+    assert mean_interval([0.7]) == (0.7, None, None, 1)
+    assert p_value([0.001]) is None
+    assert mean_interval([]).n == 0
+    assert mean_interval([]).low is None
+
+
+def test_nans_are_left_out_and_pairs_with_them_too() -> None:
+    assert mean_interval([1.0, np.nan, 3.0]).n == 2
+    assert paired_difference([1.0, np.nan, 3.0], [0.5, 1.0, np.nan]) == (0.5, None, None, 1)
+
+
+def test_equal_differences_have_a_point_for_an_interval() -> None:
+    assert mean_interval([0.1, 0.1, 0.1]) == pytest.approx((0.1, 0.1, 0.1, 3))
+    assert p_value([0.0, 0.0, 0.0]) == 1.0
+    assert p_value([0.002, 0.002, 0.002]) == 0.0
+    assert p_value([0.001 + 1e-17, 0.001, 0.001], 0.001) == 1.0  # rounding is no effect
+
+
+def test_holm_by_hand() -> None:
+    assert holm([0.01, 0.04, 0.03]) == pytest.approx((0.03, 0.06, 0.06))
+    assert holm([]) == ()
+
+
+def test_a_test_that_could_not_be_made_still_counts_in_the_family() -> None:
+    tested, untested = holm([0.01, None])
+    assert tested == pytest.approx(0.02)
+    assert untested is None
+
+
+def test_intervals_cover_the_truth_95_times_in_100() -> None:
+    rng = np.random.default_rng(7)
+    covered = 0
+    for sample in rng.normal(0.72, 0.001, (2000, 5)):
+        found = mean_interval(sample)
+        assert found.low is not None
+        assert found.high is not None
+        covered += found.low <= 0.72 <= found.high
+    assert 0.935 <= covered / 2000 <= 0.965  # three standard errors
+
+
+@given(st.lists(st.floats(-1, 1), min_size=2, max_size=6), st.floats(-1, 1))
+def test_the_interval_holds_the_mean_and_moves_with_the_data(
+    values: list[float], shift: float
+) -> None:
+    found, moved = mean_interval(values), mean_interval([v + shift for v in values])
+    assert found.low is not None
+    assert found.high is not None
+    assert found.low <= found.mean <= found.high
+    assert moved.mean == pytest.approx(found.mean + shift, abs=1e-9)
+
+
+# Verdicts
+
+
+def scores_of(*effects: float, replicates: int = 6, noise: float = 0.0002) -> Scores:
+    """Both tasks of level i have AUC 0.72 + effects[i], seeds shared; NaN effect: not trained."""
+    rng = np.random.default_rng(1)
+    shared_R1 = rng.normal(0, 0.001, (replicates, 1))
+    values_LRK = np.array(
+        [0.72 + e + shared_R1 + rng.normal(0, noise, (replicates, 2)) for e in effects]
+    )
+    values: Array = np.concatenate([values_LRK, values_LRK.mean(axis=2, keepdims=True)], axis=2)
+    targets = ("click", "long_view", "mean")
+    return Scores(LEVELS[: len(effects)], tuple(range(replicates)), targets, values)
+
+
+def study_of(*rules: Rule) -> Ablation:
+    study = catalog.get("tower_shape")
+    return replace(study, claims=(Claim("a-claim", "A sentence.", "Fig. 11", rules),))
+
+
+def verdict(rule: Rule, scores: Scores) -> str:
+    return judge(study_of(rule), scores)[0].verdict
+
+
+ABOVE = Above("second", "diamond", "constant")
+BEST = Best("mean", "diamond")
+NOT_WORSE = NotWorse("first", "diamond")
+FLAT = Flat("first")
+NAN = float("nan")
+
+
+@pytest.mark.parametrize(
+    ("rule", "effects", "expected"),
+    [
+        (ABOVE, (0, 0, 0, 0.003), "holds"),
+        (ABOVE, (0.003, 0, 0, 0), "fails"),
+        (ABOVE, (0, 0.003, 0.003, 0), "undecided"),
+        (BEST, (0, 0, 0, 0.003), "holds"),
+        (BEST, (0, 0, 0.003, 0.003), "undecided"),
+        (BEST, (0, 0, 0.006, 0.003), "fails"),
+        (NOT_WORSE, (0, 0, 0, 0), "holds"),
+        (NOT_WORSE, (0, 0, 0, 0.003), "holds"),
+        (NOT_WORSE, (0, 0.003, 0, 0), "fails"),
+        (NOT_WORSE, (0, 0.001, 0, 0), "undecided"),
+        (FLAT, (0, 0, 0, 0), "holds"),
+        (FLAT, (0, 0, 0.003, 0), "fails"),
+        (FLAT, (0, 0, 0.001, 0), "undecided"),
+    ],
+)
+def test_each_rule_holds_fails_or_stays_undecided(
+    rule: Rule, effects: tuple[float, ...], expected: str
+) -> None:
+    assert verdict(rule, scores_of(*effects)) == expected
+
+
+@pytest.mark.parametrize("rule", [ABOVE, BEST, NOT_WORSE, FLAT])
+def test_one_replicate_decides_nothing(rule: Rule) -> None:
+    judged = judge(study_of(rule), scores_of(0, 0, 0, 0.1, replicates=1))[0]
+    assert judged.verdict == "undecided"
+    assert "ot enough replicates to decide" in judged.found
+
+
+@pytest.mark.parametrize(
+    ("rule", "expected"),
+    [(ABOVE, "undecided"), (BEST, "undecided"), (NOT_WORSE, "holds"), (FLAT, "holds")],
+)
+def test_levels_that_agree_to_the_bit(rule: Rule, expected: str) -> None:
+    scores = scores_of(0, 0, 0, 0)
+    same = np.repeat(scores.values_LRT[:1], 4, axis=0)
+    assert verdict(rule, replace(scores, values_LRT=same)) == expected
+
+
+def test_a_level_without_replicates_leaves_best_open_but_can_not_save_it() -> None:
+    assert verdict(BEST, scores_of(0, NAN, 0, 0.003)) == "undecided"
+    assert verdict(BEST, scores_of(0.009, NAN, 0, 0.003)) == "fails"
+    assert "could not be made" in judge(study_of(BEST), scores_of(0, NAN, 0, 0.003))[0].found
+    assert verdict(ABOVE, scores_of(0, NAN, 0, 0.003)) == "holds"
+
+
+def test_one_rule_the_other_way_fails_the_claim() -> None:
+    up, down = (
+        scores_of(0.002, 0, 0, 0.004),
+        study_of(ABOVE, Above("first", "constant", "diamond")),
+    )
+    assert judge(down, up)[0].verdict == "fails"
+
+
+def test_a_comparison_two_rules_share_is_made_once() -> None:
+    shared = study_of(Above("mean", "diamond", "constant"), BEST)
+    assert len(compare(shared, scores_of(0, 0, 0, 0.003))) == 3
+
+
+def test_more_claims_make_every_comparison_harder() -> None:
+    scores = scores_of(0, 0, 0, 0.0008, noise=0.0006)
+    alone = compare(study_of(ABOVE), scores)
+    among = compare(study_of(ABOVE, FLAT, BEST), scores)
+    question = next(iter(alone))
+    assert (alone[question].p or 0) < (among[question].p or 0)
+
+
+def test_the_rule_is_told_in_words() -> None:
+    told = judge(study_of(BEST, NOT_WORSE, FLAT, ABOVE), scores_of(0, 0, 0, 0))[0].rule
+    assert told == (
+        "diamond has a higher AUC on the mean than every other level; and diamond is at most "
+        "0.001 below every other level in AUC on click; and no two levels differ by more than "
+        "0.001 in AUC on click; and diamond has a higher AUC on long_view than constant"
+    )
+
+
+def test_the_deciding_figure_is_in_the_sentence() -> None:
+    scores = scores_of(0.003, 0, 0, 0)
+    found = judge(study_of(ABOVE), scores)[0].found
+    estimate = mean_interval(scores.differences("diamond", "constant", "long_view"))
+    assert words.difference(estimate) in found
+    assert "6 paired seeds" in found
+    assert found.startswith("Significant the other way")
+
+
+def test_the_factor_is_judged_level_by_level() -> None:
+    told = factor_sentences(study_of(BEST), scores_of(0, 0.0001, 0.006, 0.003), 0.001)
+    assert told[0].startswith("diamond vs constant on the mean: AUC +0.00")
+    assert told[0].endswith("after Holm: better.")
+    assert told[2].endswith("worse.")
+    level = factor_sentences(study_of(BEST), scores_of(0, 0, 0, 0), 0.001)
+    assert all(s.endswith("inconclusive; equivalent at ±0.001.") for s in level)
+
+
+def test_only_a_significantly_best_level_stands_out() -> None:
+    assert significantly_best(scores_of(0, 0, 0, 0.003), "mean") == "diamond"
+    assert significantly_best(scores_of(0, 0, 0.003, 0.003), "mean") is None
+    assert significantly_best(scores_of(0, 0, 0, 0.003, replicates=1), "mean") is None
+
+
+def test_few_false_verdicts_where_nothing_differs() -> None:
+    """Holm keeps the chance of any wrong "holds" or "fails" of a study at 5 %."""
+    rng = np.random.default_rng(3)
+    study = study_of(BEST, Best("second", "diamond"))
+    wrong = 0
+    for _ in range(60):
+        values = rng.normal(0.72, 0.001, (4, 5, 3))
+        scores = Scores(LEVELS, tuple(range(5)), ("click", "long_view", "mean"), values)
+        wrong += judge(study, scores)[0].verdict != "undecided"
+    assert wrong <= 8  # 3 expected at most; three standard errors above

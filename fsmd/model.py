@@ -9,6 +9,7 @@ import hashlib
 import math
 from collections.abc import Sequence
 from itertools import pairwise
+from typing import cast
 
 import torch
 import torch.nn.functional as F
@@ -197,10 +198,10 @@ class ExtractionLayer(nn.Module):
         self, x_K_BI: list[Tensor], shared_BI: Tensor
     ) -> tuple[list[Tensor], Tensor | None]:
         """Task outputs and, except at the last level, the shared output, B x H each."""
+        own_K_N = cast(Sequence[Sequence[Expert]], self.own)
         shared_N_BH = [expert(shared_BI) for expert in self.shared]
         own_K_N_BH = [
-            [expert(x_BI) for expert in own]  # type: ignore[union-attr]
-            for own, x_BI in zip(self.own, x_K_BI, strict=True)
+            [expert(x_BI) for expert in own_N] for own_N, x_BI in zip(own_K_N, x_K_BI, strict=True)
         ]
         task_K_BH = [
             mix(gate(x_BI), shared_N_BH + own_N_BH)

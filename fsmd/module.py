@@ -15,7 +15,7 @@ from torch import Tensor
 
 from fsmd import metrics
 from fsmd.config import FSMDConfig
-from fsmd.data.schema import Field, Schema, Split
+from fsmd.data.schema import Schema, Split
 from fsmd.model import FSMD, log_probabilities, task_losses
 
 Batch = tuple[Tensor, Tensor, Tensor]
@@ -28,7 +28,7 @@ class FSMDModule(lightning.LightningModule):
         super().__init__()
         self.save_hyperparameters()
         self.config = FSMDConfig.from_dict(config)
-        self.schema = schema_from_dict(schema)
+        self.schema = Schema.from_dict(schema)
         self.model = FSMD(self.config, self.schema, seed)
         weights = torch.tensor(self.config.task_weights)
         self.register_buffer("weight_K", weights, persistent=False)
@@ -78,17 +78,6 @@ class FSMDModule(lightning.LightningModule):
     def configure_optimizers(self) -> torch.optim.Optimizer:
         """Adam, as in Tables I and III."""
         return torch.optim.Adam(self.parameters(), lr=self.config.learning_rate, fused=True)
-
-
-def schema_from_dict(values: dict[str, Any]) -> Schema:
-    """Inverse of `dataclasses.asdict`."""
-    return Schema(
-        name=values["name"],
-        categorical=tuple(Field(**field) for field in values["categorical"]),
-        dense=tuple(values["dense"]),
-        tasks=tuple(values["tasks"]),
-        funnel=values["funnel"],
-    )
 
 
 # ------------------------------------------------------------------------------------------

@@ -276,7 +276,7 @@ def test_the_conflict_knob_turns_what_drives_the_tasks_against_each_other() -> N
         click = content.truth["click"]
         stay = content.truth["long_view"] / click
         log_odds = [np.log(p / (1 - p)) for p in (click, stay)]
-        correlations.append(np.corrcoef(*log_odds)[0, 1])
+        correlations.append(np.corrcoef(np.stack(log_odds))[0, 1])
     assert correlations == pytest.approx([1, 0, -1], abs=0.05)
 
 

@@ -173,7 +173,7 @@ def test_kuairand_hour_is_beijings_from_time_ms(
 
 
 def test_kuairand_inputs_hold_nothing_measured_after_the_exposure() -> None:
-    names = {c.name for c in (*kuairand.RECIPE.categorical, *kuairand.RECIPE.dense)}
+    names = {c.name for c in kuairand.RECIPE.features}
     assert not names & set(kuairand.AFTER_EXPOSURE)
     assert not any("play" in name or "cnt" in name or "stay" in name for name in names)
 
@@ -220,7 +220,7 @@ def test_kuairand_identifiers_seen_once_in_train_share_id_0() -> None:
 def small_kuairand() -> tuple[pd.DataFrame, pd.DataFrame, pd.DataFrame]:
     users = pd.DataFrame({"user_id": [0, 1]})
     videos = pd.DataFrame({"video_id": [0, 1]})
-    for column in (*kuairand.RECIPE.categorical, *kuairand.RECIPE.dense):
+    for column in kuairand.RECIPE.features:
         name = column.name
         if name.startswith(("onehot", "user_", "is_", "follow", "fans", "friend", "register")):
             users[name] = users.get(name, 1)

@@ -39,7 +39,9 @@ TASKS = ("click", "long_view")
 
 
 def small_data(funnel: bool = True) -> Dataset:
-    split = Split(np.zeros((4, 1), np.int32), np.zeros((4, 0), np.float32), np.zeros((4, 2)))
+    split = Split(
+        np.zeros((4, 1), np.int32), np.zeros((4, 0), np.float32), np.zeros((4, 2), np.float32)
+    )
     schema = Schema("planted", (Field("user", 3),), (), TASKS, funnel)
     return Dataset(schema, split, split, split, np.ones(4, bool), "hash", Path("here"), None)
 

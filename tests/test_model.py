@@ -2,6 +2,7 @@
 
 from dataclasses import replace
 from itertools import combinations
+from typing import Any
 
 import pytest
 import torch
@@ -94,7 +95,8 @@ def test_equal_experts_make_the_gate_irrelevant() -> None:
     layer = ExtractionLayer(SMALL, d_in=9, tasks=2, own=2, last=False)
     scramble(layer)
     first = layer.shared[0]
-    for expert in [*layer.shared[1:], *layer.own[0], *layer.own[1]]:  # type: ignore[misc]
+    own: Any = layer.own
+    for expert in [*layer.shared[1:], *own[0], *own[1]]:
         expert.load_state_dict(first.state_dict())
     x = torch.randn(12, 9)
     outputs, shared = layer([x, x], x)
@@ -103,32 +105,36 @@ def test_equal_experts_make_the_gate_irrelevant() -> None:
         torch.testing.assert_close(output, first(x))
 
 
-def naive_mlp(part: nn.Sequential, x: Tensor) -> Tensor:
+def naive_mlp(part: Any, x: Tensor) -> Tensor:
     for linear in (m for m in part if isinstance(m, nn.Linear)):
         x = (x @ linear.weight.T + linear.bias).clamp(min=0)
     return x
 
 
-def naive_gate(gate: Gate, x: Tensor) -> Tensor:
+def naive_gate(gate: Any, x: Tensor) -> Tensor:
     scores = naive_mlp(gate.hidden, x) @ gate.score.weight.T + gate.score.bias
     exponentials = torch.exp(scores)
     return exponentials / exponentials.sum(1, keepdim=True)
 
 
+def naive_mix(weights: Tensor, candidates: list[Tensor]) -> Tensor:
+    return torch.stack([weights[:, [i]] * c for i, c in enumerate(candidates)]).sum(0)
+
+
 def test_mmoe_agrees_with_a_naive_loop(schema: Schema) -> None:
     config = replace(SMALL, fm="none", sharing="experts", chain=False, gate_depth=2)
-    model = FSMD(config, schema, seed=0)
+    model: Any = FSMD(config, schema, seed=0)
     scramble(model)
     ids, dense = rows_of(schema, 10)
-    level = model.sharing.levels[0]  # type: ignore[union-attr,index]
+    level = model.sharing.levels[0]
     table = model.embeddings[0].table.weight
     offsets = [0, 7, 12]
     for b in range(10):
         vectors = [table[offsets[f] + int(ids[b, f])] for f in range(3)]
         x = torch.cat([*vectors, dense[b]]).unsqueeze(0)
         for k in range(2):
-            weights = naive_gate(level.gates[k], x)[0]
-            mixed = sum(weights[i] * naive_mlp(e.net, x) for i, e in enumerate(level.shared))
+            weights = naive_gate(level.gates[k], x)
+            mixed = naive_mix(weights, [naive_mlp(e.net, x) for e in level.shared])
             tower = model.towers[k]
             hidden = naive_mlp(tower.hidden, mixed)
             want = hidden @ tower.logit.weight.T + tower.logit.bias
@@ -137,24 +143,25 @@ def test_mmoe_agrees_with_a_naive_loop(schema: Schema) -> None:
 
 def test_extraction_of_two_levels_agrees_with_a_naive_loop() -> None:
     config = replace(SMALL, sharing="extraction", extraction_levels=2, chain=False)
-    experts = Experts(config, d_in=9, tasks=2)
+    experts: Any = Experts(config, d_in=9, tasks=2)
     scramble(experts)
     x = torch.randn(6, 9)
     inputs, shared_input = [x, x], x
     for j, level in enumerate(experts.levels):
         assert isinstance(level, ExtractionLayer)
         shared = [naive_mlp(e.net, shared_input) for e in level.shared]
-        own = [[naive_mlp(e.net, inputs[k]) for e in level.own[k]] for k in range(2)]
+        own_experts: Any = level.own
+        own = [[naive_mlp(e.net, inputs[k]) for e in own_experts[k]] for k in range(2)]
         outputs = []
         for k in range(2):
             candidates = shared + own[k]
             weights = naive_gate(level.gates[k], inputs[k])
-            outputs.append(sum(weights[:, [i]] * c for i, c in enumerate(candidates)))
+            outputs.append(naive_mix(weights, candidates))
         if j == 0:
             candidates = shared + own[0] + own[1]
             weights = naive_gate(level.shared_gate, shared_input)
             assert weights.shape[1] == 6  # the shared gate weighs ALL experts
-            shared_input = sum(weights[:, [i]] * c for i, c in enumerate(candidates))
+            shared_input = naive_mix(weights, candidates)
         else:
             assert level.shared_gate is None
         inputs = outputs
@@ -241,7 +248,7 @@ def test_loss_and_gradient_are_exact_at_extreme_logits(
     logits = torch.tensor([[click, convert]], requires_grad=True)
     labels = torch.tensor([[label, label]])
     loss = task_losses(logits, labels, chain=True)
-    loss.sum().backward()
+    loss.sum().backward()  # type: ignore[no-untyped-call]
     exact = torch.tensor([[click, convert]], dtype=torch.float64)
     log_p = -torch.log1p(torch.exp(-exact)).sum()
     log_q = torch.log(-torch.expm1(log_p)) if log_p < -1e-12 else torch.tensor(-49.3068)
@@ -281,13 +288,13 @@ def test_more_experts_leave_the_first_ones_at_their_start(schema: Schema) -> Non
 
 
 def test_experts_start_unlike_each_other_and_seeds_differ(schema: Schema) -> None:
-    model = FSMD(SMALL, schema, seed=3)
-    level = model.sharing.levels[0]  # type: ignore[union-attr,index]
+    model: Any = FSMD(SMALL, schema, seed=3)
+    level = model.sharing.levels[0]
     first, second = level.shared[0].net[0].weight, level.shared[1].net[0].weight
     assert not torch.equal(first, second)
     units = first.unique(dim=0)
     assert len(units) == len(first)
-    again = FSMD(SMALL, schema, seed=4)
+    again: Any = FSMD(SMALL, schema, seed=4)
     assert not torch.equal(model.embeddings[0].table.weight, again.embeddings[0].table.weight)
 
 

@@ -219,6 +219,9 @@ def test_a_chain_on_tasks_without_a_funnel_is_refused(
 
 # --- conformance: every model on every data set --------------------------------------------
 
+LEARNS = {"planted": 0.6, "census": 0.8, "census_no_leak": 0.8, "kuairand": 0.55}
+"""AUC on test that a small model passes on either task after two epochs over 3,000 rows."""
+
 
 @pytest.fixture(scope="module")
 def excerpts() -> dict[str, Dataset]:
@@ -250,15 +253,18 @@ def test_every_model_trains_on_every_data_set(
             pytest.skip(f"{data_name}: {error}")
     data = excerpts[data_name]
     monkeypatch.setattr("fsmd.training.open_encoded", lambda path: data)
-    small = replace(MODELS[model], layers=(16, 8), tower_width=8, expert_count=2, batch_size=500)
+    small = replace(
+        MODELS[model], layers=(16, 8), tower_width=8, expert_count=2,
+        batch_size=50, learning_rate=0.01,
+    )  # fmt: skip
     config = fitted(small, data.schema.funnel)
     ref = DataRef(data_name, data.content_hash, data.path)
     result = train(TrainingTask(config, ref, seed=0, epochs=2))
     for name in data.schema.tasks:
-        assert 0.3 < result.value("test", name, "auc") <= 1
+        assert LEARNS[data_name] < result.value("test", name, "auc") <= 1
         assert result.value("valid", name, "log_loss") > 0
         assert 0 <= result.value("test", name, "calibration_error") <= 1
-        assert 0.2 < result.value("test_unseen", name, "auc") <= 1
+        assert LEARNS[data_name] < result.value("test_unseen", name, "auc") <= 1
     losses = [m.value for m in result.measurements if m.metric == "loss"]
     assert losses[1] < losses[0]
     assert result.parameters > 0

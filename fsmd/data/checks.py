@@ -23,7 +23,7 @@ def area_under_roc(scores: NDArray[np.generic], labels: NDArray[np.generic]) -> 
 
 def check_tables(recipe: Recipe, tables: Tables) -> None:
     """Raise UserError for missing columns, bad labels, broken funnels, leaking features."""
-    features = [column.name for column in (*recipe.categorical, *recipe.dense)]
+    features = [column.name for column in recipe.features]
     for name in features:
         if name in recipe.tasks:
             raise UserError(f"{recipe.name}: task {name!r} is among the features; remove it there")
@@ -40,7 +40,7 @@ def _check_split(recipe: Recipe, split: str, frame: pd.DataFrame, features: list
         raise UserError(f"{where}: there are no rows")
     for name in (*features, *recipe.tasks):
         if name not in frame:
-            raise UserError(f"{where}: no column {name!r}; there are {', '.join(frame)}")
+            raise UserError(f"{where}: no column {name!r}; there are {', '.join(map(str, frame))}")
     for dense in recipe.dense:
         values = frame[dense.name]
         if not pd.api.types.is_numeric_dtype(values):

@@ -44,9 +44,7 @@ def encoded(source: Source) -> Dataset:
 def open_encoded(path: Path) -> Dataset:
     """Map an encoded folder into memory."""
     facts = json.loads((path / "schema.json").read_text("utf-8"))
-    fields = tuple(Field(**field) for field in facts["schema"].pop("categorical"))
-    lists = {name: tuple(facts["schema"].pop(name)) for name in ("dense", "tasks")}
-    schema = Schema(categorical=fields, **lists, **facts["schema"])
+    schema = Schema.from_dict(facts["schema"])
 
     def split(name: str) -> Split:
         # Copy on write: torch wants writable memory, and nobody writes.
@@ -55,7 +53,9 @@ def open_encoded(path: Path) -> Dataset:
 
     return Dataset(
         schema,
-        *(split(name) for name in SPLITS),
+        train=split("train"),
+        valid=split("valid"),
+        test=split("test"),
         test_unseen=np.load(path / "test_unseen.npy", mmap_mode="c"),
         content_hash=facts["content_hash"],
         path=path,
@@ -134,7 +134,8 @@ def _scaled(column: Dense, train: pd.Series, values: pd.Series) -> Floats:
     if column.log:
         fitted, raw = np.log1p(fitted), np.log1p(raw)
     spread = fitted.std()
-    return ((raw - fitted.mean()) / (spread if spread > 0 else 1)).astype(np.float32)
+    scaled: Floats = ((raw - fitted.mean()) / (spread if spread > 0 else 1)).astype(np.float32)
+    return scaled
 
 
 def unseen_rows(arrays: dict[str, NDArray[np.generic]]) -> NDArray[np.bool_]:

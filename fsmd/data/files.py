@@ -8,6 +8,7 @@ import sys
 from collections.abc import Iterable
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Literal
 
 import platformdirs
 import pooch
@@ -122,7 +123,7 @@ def _unpacked(archive: str, action: str, _: object) -> str:
     return archive
 
 
-def _filter(archive: str) -> str | None:
+def _filter(archive: str) -> Literal["data"] | None:
     """Refuse members that would land outside the folder; zip does so by itself."""
     return None if archive.endswith(".zip") else "data"
 

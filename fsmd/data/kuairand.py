@@ -82,7 +82,7 @@ def _source() -> Source:
 
 def check_recipe(recipe: Recipe) -> None:
     """Refuse inputs that are known only after the exposure."""
-    for column in (*recipe.categorical, *recipe.dense):
+    for column in recipe.features:
         if column.name in AFTER_EXPOSURE:
             raise UserError(
                 f"{recipe.name}: {column.name!r} is measured after the exposure and cannot be an "
@@ -108,7 +108,9 @@ def join(log: pd.DataFrame, users: pd.DataFrame, videos: pd.DataFrame) -> pd.Dat
     """
     clash = (set(users) & set(videos)) | ((set(users) | set(videos)) & set(log))
     if clash - {"user_id", "video_id"}:
-        raise UserError(f"kuairand: columns {sorted(clash)} exist on two sides; rename one")
+        raise UserError(
+            f"kuairand: columns {sorted(map(str, clash))} exist on two sides; rename one"
+        )
     log = log.drop_duplicates(ignore_index=True)
     shown = pd.to_datetime(log["time_ms"], unit="ms", utc=True).dt.tz_convert("Asia/Shanghai")
     frame = pd.DataFrame(

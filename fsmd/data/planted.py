@@ -171,7 +171,8 @@ def _latent(draw: np.random.Generator, table: pd.DataFrame, own: str) -> Vector:
         else:
             codes, _ = pd.factorize(table[name], sort=True)
         total += draw.normal(size=(codes.max() + 1, _RANK))[codes]
-    return total / np.sqrt(len(_TASTE[own])) + _ID_SHARE * draw.normal(size=total.shape)
+    latent: Vector = total / np.sqrt(len(_TASTE[own])) + _ID_SHARE * draw.normal(size=total.shape)
+    return latent
 
 
 def _click_effects(log: pd.DataFrame) -> Vector:
@@ -193,7 +194,8 @@ def _stay_effects(log: pd.DataFrame) -> Vector:
 
 def _unit(values: Vector) -> Vector:
     spread = values.std()
-    return (values - values.mean()) / (spread if spread > 0 else 1)
+    unit: Vector = (values - values.mean()) / (spread if spread > 0 else 1)
+    return unit
 
 
 def _calibrated(score: Vector, weight: Vector, rate: float) -> Vector:

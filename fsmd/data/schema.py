@@ -3,7 +3,7 @@
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TypeAlias
+from typing import Any, TypeAlias
 
 import numpy as np
 from numpy.typing import NDArray
@@ -32,6 +32,17 @@ class Schema:
     dense: tuple[str, ...]
     tasks: tuple[str, ...]
     funnel: bool
+
+    @classmethod
+    def from_dict(cls, values: Mapping[str, Any]) -> "Schema":
+        """Inverse of `dataclasses.asdict`, also after a walk through JSON."""
+        return cls(
+            name=values["name"],
+            categorical=tuple(Field(**field) for field in values["categorical"]),
+            dense=tuple(values["dense"]),
+            tasks=tuple(values["tasks"]),
+            funnel=values["funnel"],
+        )
 
 
 @dataclass(frozen=True)

@@ -32,6 +32,11 @@ class Recipe:
     tasks: tuple[str, ...]
     funnel: bool
 
+    @property
+    def features(self) -> tuple[Categorical | Dense, ...]:
+        """All inputs, categorical ones first."""
+        return (*self.categorical, *self.dense)
+
 
 @dataclass(frozen=True)
 class Tables:

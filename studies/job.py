@@ -47,22 +47,24 @@ class Job:
 def run(job: Job) -> int:
     """Run or go on with a study, and write its report; the exit code.
 
-    Raises UserError for whatever the user can mend.
+    Raises UserError for whatever the user can mend. Ctrl-C ends it with all workers.
     """
     definition = catalog.get(job.study)
     _check(job)
-    data = load(job.data or definition.data)
+    console = Console(stderr=True)
+    with console.status(f"reading the data set {job.data or definition.data}"):
+        data = load(job.data or definition.data)
     name = job.name or study_name(definition, data.schema.name)
     engine = storage.open_engine(job.storage, create=True)
     started = time.perf_counter()
     with only_planner(engine, name):
         record = _open_record(engine, name, definition, data, job)
         storage.name_planner(engine, name, this_process())
-        if not _train(engine, record, definition, data, job):
-            print("\nStopped; nothing is lost. The same command goes on from here.")
-            return 130
-    page = build(engine, name, job.out)
-    for line in summary_lines(engine, name):
+        _train(engine, record, definition, data, job, console)
+    with console.status("writing the report"):
+        page = build(engine, name, job.out)
+        found = summary_lines(engine, name)
+    for line in found:
         print(line)
     print(f"Took {time.perf_counter() - started:.0f} s. Dashboard: optuna-dashboard {job.storage}")
     print(f"Report: {page}")
@@ -78,12 +80,13 @@ def _check(job: Job) -> None:
         raise UserError(
             f"--name must consist of letters, digits, '.', '_' and '-'; got {job.name!r}"
         )
-    try:
-        job.out.mkdir(parents=True, exist_ok=True)
-    except OSError as error:
-        raise UserError(f"--out must be a folder that can be written: {error}") from error
-    if not os.access(job.out, os.W_OK):
-        raise UserError(f"--out must be a folder that can be written; got {job.out}")
+    there = next(path for path in (job.out, *job.out.absolute().parents) if path.exists())
+    if not there.is_dir() or not os.access(there, os.W_OK):
+        raise UserError(
+            f"--out must be a folder that can be written; {there} "
+            + ("is write-protected" if there.is_dir() else "is a file")
+        )
+    _device(job.device, None)
 
 
 def _is_file_name(name: str) -> bool:
@@ -143,14 +146,19 @@ def _has_cuda() -> bool:
 
 
 def _train(
-    engine: sa.Engine, record: StudyRecord, definition: Study, data: Dataset, job: Job
-) -> bool:
-    """Bring every cell to its end; False if the user stopped it."""
+    engine: sa.Engine,
+    record: StudyRecord,
+    definition: Study,
+    data: Dataset,
+    job: Job,
+    console: Console,
+) -> None:
+    """Bring every cell to its end on worker processes that end with this call."""
     design = cells(definition, data, record.settings, job.replicates)
     workers = min(job.workers or os.cpu_count() or 1, len(design))
     executor = LocalWorkers(workers)
     try:
-        with LiveProgress(Console(stderr=True), len(design), executor.messages) as progress:
+        with LiveProgress(console, len(design), executor.messages) as progress:
             Planner(
                 engine=engine,
                 study=open_study(engine, record.name, data.schema.tasks),
@@ -163,8 +171,5 @@ def _train(
                 slots=workers,
                 listen=progress,
             ).run(design)
-    except KeyboardInterrupt:
-        return False
     finally:
         executor.shutdown(cancel_futures=True)
-    return True

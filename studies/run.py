@@ -85,6 +85,9 @@ def main(arguments: Sequence[str] | None = None) -> int:
     except UserError as error:
         print(f"error: {error}", file=sys.stderr)
         return 2
+    except KeyboardInterrupt:
+        print("\nStopped; nothing is lost. The same command goes on from here.", file=sys.stderr)
+        return 130
 
 
 def _list() -> int:

@@ -6,7 +6,7 @@ two studies or two machines agree on what has been done.
 
 import ast
 from collections.abc import Mapping
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, field
 from functools import cache
 from pathlib import Path
 from typing import Any
@@ -81,6 +81,8 @@ class TrainingResult:
     """False for a training paused before its end; such a one has no test figures."""
     seconds: float
     parameters: int
+    predictions: Mapping[str, bytes] = field(default_factory=dict)
+    """Task -> ranks of the test rows at the chosen epoch (see `fsmd.predictions`)."""
 
     def value(self, split: str, task: str, metric: str) -> float:
         """The figure at the chosen epoch; KeyError if it was not measured."""

@@ -72,7 +72,7 @@ def _claim(judged: Judged) -> ClaimView:
 
 def _failures(results: StudyResults) -> tuple[FailureView, ...]:
     """Every training that did not finish, in the order of the levels."""
-    factor = results.definition.factor.name
+    factor = results.definition.factor
     found = []
     for run in results.runs[results.runs["status"] != "done"].to_dict("records"):
         lost = "; will be tried again" if run["status"] == "lost" else ""

@@ -124,11 +124,10 @@ def _run(options: argparse.Namespace) -> int:
 
 def _stored(name: str, data: str | None) -> str:
     """The stored name: on other data than the definition's, the data set's name is added."""
-    from reports.facts import stored_name
     from studies import catalog
+    from studies.planning import study_name
 
-    default = catalog.get(name).data if name in catalog.names() else ""
-    return stored_name(name, default, data)
+    return name if data is None else study_name(catalog.get(name), data)
 
 
 def _analysis(engine: sa.Engine, name: str) -> "Analysis":

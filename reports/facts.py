@@ -9,15 +9,11 @@ from reports.estimates import ALPHA
 from reports.model import Fact
 from reports.results import Scores, StudyResults
 from reports.verdicts import Comparison, Question
+from studies.planning import study_name
 
 PAPER_DATA = "the paper's private 15-day video log"
 FOR_A_LOOK = 5
 """Replicates below which the report warns."""
-
-
-def stored_name(definition: str, default_data: str, data: str | None) -> str:
-    """The name that a study has on this data unless the user gave it another."""
-    return definition if data in (None, default_data) else f"{definition}-{data}"
 
 
 def headline(results: StudyResults, scores: Scores) -> str:
@@ -79,7 +75,7 @@ def what_ran(results: StudyResults) -> tuple[Fact, ...]:
     record, runs = results.record, results.runs
     settings, about = record.settings, record.data_facts
     done = runs[runs["status"] == "done"]
-    rows: Mapping[str, int] = about.get("rows", {})
+    rows: Mapping[str, int] = results.sets[record.data]["rows"]
     seeds = runs.sort_values("replicate").drop_duplicates("seed")["seed"]
     per_run = float(done["seconds"].median())
     reachable = ", ".join(f"{k} {words.auc(v)}" for k, v in results.reachable.items())
@@ -87,7 +83,7 @@ def what_ran(results: StudyResults) -> tuple[Fact, ...]:
         ("Data set", f"{record.data}, tasks {words.listed(results.tasks)}"
          f" ({'a funnel' if about.get('funnel') else 'no funnel'})"),
         ("Rows", ", ".join(f"{name} {count:,}" for name, count in rows.items())),
-        ("Content hash of the data", settings.get("data_hash")),
+        ("Content hash of the data", settings["data_hashes"][record.data]),
         ("Best reachable AUC", reachable),
         ("Chain", "dropped: the tasks form no funnel" if settings.get("chain_dropped") else None),
         ("Seeds", f"study seed {settings.get('seed', words.DASH)}; replicates, the same at every "
@@ -104,7 +100,7 @@ def what_ran(results: StudyResults) -> tuple[Fact, ...]:
         ("Study created", record.created_at),
         ("Last training ended", str(runs["finished_at"].max())),
     ]  # fmt: skip
-    known = {"base", "factor", "data_hash", "epochs", "patience", "seed", "device", "code",
+    known = {"arms", "same", "data_hashes", "epochs", "patience", "seed", "device", "code",
              "chain_dropped"}  # fmt: skip
     facts += [(str(k), words.plain(v)) for k, v in sorted(settings.items()) if k not in known]
     return tuple(Fact(label, str(value)) for label, value in facts if value)
@@ -120,7 +116,7 @@ def run_command(results: StudyResults) -> str:
     for flag in ("epochs", "seed", "device"):
         if flag in settings:
             words_ += [f"--{flag}", str(settings[flag])]
-    if record.name != stored_name(definition.name, definition.data, record.data):
+    if record.name != study_name(definition, record.data):
         words_ += ["--name", record.name]
     return shlex.join(words_)
 

@@ -38,13 +38,19 @@ class StudyResults:
     @property
     def levels(self) -> tuple[str, ...]:
         """The definition's levels, then stored ones that the definition no longer has."""
-        known = tuple(map(str, self.definition.factor.levels))
+        known = tuple(self.record.settings.get("arms", {})) or self.definition.levels
         return known + tuple(sorted(set(self.runs["level"]) - set(known)))
 
     @property
     def reachable(self) -> Mapping[str, float]:
         """The best reachable AUC by task, where the data tells; may be empty."""
-        return self.record.data_facts.get("reachable") or {}
+        return self.sets[self.record.data].get("reachable") or {}
+
+    @property
+    def sets(self) -> Mapping[str, Mapping[str, Any]]:
+        """Facts of each data set, the study's own first."""
+        sets: Mapping[str, Mapping[str, Any]] = self.record.data_facts["sets"]
+        return sets
 
 
 @dataclass(frozen=True)
@@ -110,7 +116,7 @@ def read(engine: sa.Engine, study_name: str) -> StudyResults:
     with engine.connect() as connection:
         runs = _frame(connection, cells)
         measured = _frame(connection, values)
-    order = {str(level): i for i, level in enumerate(definition.factor.levels)}
+    order = {level: i for i, level in enumerate(record.settings.get("arms", definition.levels))}
     return StudyResults(record, definition, _tidy(record, runs, measured, order),
                         _sorted_runs(runs, order))  # fmt: skip
 

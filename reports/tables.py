@@ -1,6 +1,8 @@
 """The report's tables, each a pure function of what was read."""
 
+from collections.abc import Mapping
 from itertools import combinations
+from typing import Any
 
 import numpy as np
 import pandas as pd
@@ -40,7 +42,7 @@ def level_table(results: StudyResults, scores: Scores) -> Table:
     )
     return Table(
         1, caption,
-        (results.definition.factor.name, "replicates", *columns, "parameters", "seconds",
+        (results.definition.factor, "replicates", *columns, "parameters", "seconds",
          "chosen epoch"),
         tuple(rows),
     )  # fmt: skip
@@ -63,7 +65,7 @@ def difference_table(
     results: StudyResults, scores: Scores, made: dict[Question, Comparison]
 ) -> Table | None:
     """Table 2: the paper's winner minus every other level; None if nothing can be paired."""
-    winner = str(results.definition.winner)
+    winner = results.definition.reference
     rows = tuple(
         (
             Cell(f"minus {other}"),
@@ -133,25 +135,35 @@ def other_table(results: StudyResults, scores: Scores) -> Table:
         "Other figures on test at the chosen epochs, mean [95 % interval]. Log loss and the "
         "expected calibration error (15 bins): smaller is better."
     )
-    factor = results.definition.factor.name
+    factor = results.definition.factor
     return Table(3, caption, (factor, *(name for name, _, _ in figures)), rows)
 
 
 def base_table(results: StudyResults) -> Table:
-    """Table 4: the configuration that every level shares."""
-    factor = results.definition.factor.name
-    base = dict(results.record.settings.get("base", {}))
-    levels = words.listed(results.levels)
-    rows = [(Cell(factor), Cell(f"varied: {levels}", strong=True))]
-    rows += [
-        (Cell(str(name)), Cell(words.plain(value)))
-        for name, value in base.items()
-        if name != factor
-    ]
+    """Table 4: the configuration, and where levels differ."""
+    arms: Mapping[str, Mapping[str, Any]] = results.record.settings["arms"]
+    configs = {name: arm["config"] for name, arm in arms.items()}
+    rows = []
+    for field in next(iter(configs.values())):
+        values = {name: words.plain(config[field]) for name, config in configs.items()}
+        varied = len(set(values.values())) > 1
+        text = _by_value(values) if varied else next(iter(values.values()))
+        rows.append((Cell(str(field)), Cell(text, strong=varied)))
+    rows.sort(key=lambda row: not row[1].strong)  # what is varied comes first
     return Table(
-        4, "The base configuration; every level shares it but for the factor.",
+        4, "The configuration. Bold: what differs between levels; every level shares the rest.",
         ("setting", "value"), tuple(rows),
     )  # fmt: skip
+
+
+def _by_value(values: Mapping[str, str]) -> str:
+    """`8: base, fs; 4: ple`; a level of its own name is told once."""
+    grouped: dict[str, list[str]] = {}
+    for name, value in values.items():
+        grouped.setdefault(value, []).append(name)
+    if all(names == [value] for value, names in grouped.items()):
+        return words.listed(grouped)
+    return "; ".join(f"{value}: {', '.join(names)}" for value, names in grouped.items())
 
 
 def _auc_cell(

@@ -132,7 +132,7 @@ def factor_sentences(study: Study, scores: Scores, margin: float) -> tuple[str, 
 
     On the mean AUC, or on the task that the study's claims crown the winner on.
     """
-    winner, made = str(study.winner), compare(study, scores)
+    winner, made = study.reference, compare(study, scores)
     crowned = {q.target for q in made if q.kind == "above" and q.level == winner}
     target = next((t for t in reversed(scores.targets) if t in crowned), scores.targets[-1])
     told = []

@@ -9,11 +9,12 @@ from types import MappingProxyType
 
 from optuna.distributions import BaseDistribution, CategoricalDistribution, IntDistribution
 
-from fsmd.config import TOWER_SHAPES
+from fsmd.config import MODELS, TOWER_SHAPES
 from fsmd.errors import UserError
 
 AXES: Mapping[str, BaseDistribution] = MappingProxyType(
     {
+        "model": CategoricalDistribution(tuple(MODELS)),
         "tower_shape": CategoricalDistribution(tuple(TOWER_SHAPES)),
         "gate_depth": IntDistribution(1, 8),
         "expert_count": IntDistribution(2, 64, step=2),

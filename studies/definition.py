@@ -3,8 +3,10 @@
 A file of `studies/catalog/` holds one `STUDY`; its claims are written down before it runs.
 """
 
+from collections.abc import Iterable
 from dataclasses import dataclass, replace
-from typing import Literal
+from itertools import product
+from typing import Any, Literal
 
 from fsmd.config import FSMDConfig
 
@@ -18,10 +20,24 @@ MARGIN = 0.001
 
 @dataclass(frozen=True)
 class Factor:
-    """One axis of `FSMDConfig` and the levels a study compares; the order is the figure's."""
+    """One axis of `FSMDConfig` and its levels; the order is the figure's."""
 
     name: str
     levels: tuple[Level, ...]
+
+
+@dataclass(frozen=True)
+class Arm:
+    """One thing that a study compares: a model under a name."""
+
+    name: str
+    config: FSMDConfig
+    params: tuple[tuple[str, Level], ...]
+    """(axis, value) of what sets it apart from the other arms; the trial's Optuna parameters."""
+    data: str | None = None
+    """The data set, where it is not the study's."""
+    stream: int = 0
+    """Arms of one stream are paired: they train from the same seeds."""
 
 
 @dataclass(frozen=True)
@@ -72,24 +88,51 @@ class Claim:
 
 
 @dataclass(frozen=True)
-class Ablation:
-    """One factor varied around a base, all else held."""
+class Study:
+    """Arms that differ in something, all else held, and what is claimed of them."""
 
     name: str
     title: str
     question: str
-    base: FSMDConfig
-    factor: Factor
-    winner: Level
-    """The level the paper crowns; differences are reported against it."""
+    factor: str
+    """What the arms are levels of: the label of tables and axes."""
+    arms: tuple[Arm, ...]
+    reference: str
+    """The arm that the others are compared with, such as the one the paper crowns."""
     figure: str
+    """Where the paper shows it; empty where it does not."""
     claims: tuple[Claim, ...]
     data: str = "planted"
     """The data set of a run that names none."""
 
-    def config(self, level: Level) -> FSMDConfig:
-        """The base with the factor at `level`."""
-        return replace(self.base, **{self.factor.name: level})  # type: ignore[arg-type]
+    @property
+    def levels(self) -> tuple[str, ...]:
+        """The arms' names, in order."""
+        return tuple(arm.name for arm in self.arms)
 
 
-Study = Ablation
+def one_factor(base: FSMDConfig, factor: Factor) -> tuple[Arm, ...]:
+    """An arm for each level: the base with the factor at it."""
+    return tuple(
+        Arm(str(level), _at(base, {factor.name: level}), ((factor.name, level),))
+        for level in factor.levels
+    )
+
+
+def factorial(base: FSMDConfig, factors: tuple[Factor, ...]) -> tuple[Arm, ...]:
+    """An arm for each combination of the factors' levels, the last one changing fastest."""
+    names = [factor.name for factor in factors]
+    arms = []
+    for levels in product(*(factor.levels for factor in factors)):
+        params = tuple(zip(names, levels, strict=True))
+        arms.append(Arm(" / ".join(map(str, levels)), _at(base, dict(params)), params))
+    return tuple(arms)
+
+
+def named(configs: Iterable[tuple[str, FSMDConfig]], axis: str) -> tuple[Arm, ...]:
+    """An arm for each (name, configuration); `axis` is the Optuna parameter that names it."""
+    return tuple(Arm(name, config, ((axis, name),)) for name, config in configs)
+
+
+def _at(base: FSMDConfig, changes: dict[str, Any]) -> FSMDConfig:
+    return replace(base, **changes)

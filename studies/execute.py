@@ -21,7 +21,6 @@ from optuna.trial import FrozenTrial, TrialState, create_trial
 from fsmd.task import TrainingResult, TrainingTask
 from search_spaces.axes import axis
 from studies import storage
-from studies.definition import Study
 from studies.planning import Cell
 from studies.storage import Failure, Provenance
 
@@ -48,7 +47,6 @@ class Planner:
 
     engine: sa.Engine
     study: optuna.Study
-    definition: Study
     tasks: tuple[str, ...]
     executor: Executor
     work: Work
@@ -116,7 +114,7 @@ class Planner:
     def _close(self, cell: Cell, trial: FrozenTrial | None) -> None:
         """Link the cell to its run and tell the trial; nothing is trained or told twice."""
         name = self.study.study_name
-        storage.link_cell(self.engine, name, str(cell.level), cell.replicate, cell.task.id)
+        storage.link_cell(self.engine, name, cell.level, cell.replicate, cell.task.id)
         done = storage.known_runs(self.engine, [cell.task.id])[cell.task.id] == "done"
         state = TrialState.COMPLETE if done else TrialState.FAIL
         if trial is not None and trial.state == state:
@@ -130,14 +128,14 @@ class Planner:
         self.study.tell(trial.number, values, state)
 
     def _start_trial(self, cell: Cell) -> FrozenTrial:
-        factor = self.definition.factor
+        params = dict(cell.arm.params)
         self.study.add_trial(
             create_trial(
                 state=TrialState.RUNNING,
-                params={factor.name: cell.level},
-                distributions={factor.name: axis(factor.name, factor.levels)},
+                params=params,
+                distributions={name: axis(name, (level,)) for name, level in params.items()},
                 user_attrs={
-                    "level": str(cell.level),
+                    "level": cell.level,
                     "replicate": cell.replicate,
                     "seed": cell.task.seed,
                     "run": cell.task.id,
@@ -156,7 +154,7 @@ class Planner:
 
 
 def _key(cell: Cell) -> tuple[str, int]:
-    return str(cell.level), cell.replicate
+    return cell.level, cell.replicate
 
 
 def may_pass(error: BaseException) -> bool:

@@ -1,5 +1,6 @@
 """One run of a study, from what the user asked to the report."""
 
+import json
 import os
 import shutil
 import time
@@ -20,7 +21,7 @@ from studies.definition import Study
 from studies.execute import Planner, open_study
 from studies.executors import LocalWorkers
 from studies.locking import only_planner, this_process
-from studies.planning import cells, data_facts, differences, fixed_settings, study_name
+from studies.planning import Sets, cells, data_facts, differences, fixed_settings, study_name
 from studies.progress import LiveProgress
 from studies.provenance import provenance
 from studies.settings import SETTINGS
@@ -52,15 +53,16 @@ def run(job: Job) -> int:
     definition = catalog.get(job.study)
     _check(job)
     console = Console(stderr=True)
-    with console.status(f"reading the data set {job.data or definition.data}"):
-        data = load(job.data or definition.data)
-    name = job.name or study_name(definition, data.schema.name)
+    sets = _sets(definition, job.data or definition.data, console)
+    name = job.name or study_name(definition, next(iter(sets)))
     engine = storage.open_engine(job.storage, create=True)
     started = time.perf_counter()
     with only_planner(engine, name):
-        record = _open_record(engine, name, definition, data, job)
+        record = _open_record(engine, name, definition, sets, job)
         storage.name_planner(engine, name, this_process())
-        _train(engine, record, definition, data, job, console)
+        for data in sets.values():
+            storage.record_labels(engine, data)
+        _train(engine, record, definition, sets, job, console)
     with console.status("writing the report"):
         page = build(engine, name, job.out)
         found = summary_lines(engine, name)
@@ -69,6 +71,20 @@ def run(job: Job) -> int:
     print(f"Took {time.perf_counter() - started:.0f} s. Dashboard: optuna-dashboard {job.storage}")
     print(f"Report: {page}")
     return 0
+
+
+def _sets(definition: Study, name: str, console: Console) -> Sets:
+    """The data set asked for and those that some arms bring, by name."""
+    if name != definition.data and any(arm.data for arm in definition.arms):
+        raise UserError(
+            f"study {definition.name!r} brings its own data sets; leave --data out, "
+            f"or give --data {definition.data}"
+        )
+    found: dict[str, Dataset] = {}
+    for wanted in dict.fromkeys([name, *(arm.data for arm in definition.arms if arm.data)]):
+        with console.status(f"reading the data set {wanted}"):
+            found[wanted] = load(wanted)
+    return found
 
 
 def _check(job: Job) -> None:
@@ -94,36 +110,36 @@ def _is_file_name(name: str) -> bool:
 
 
 def _open_record(
-    engine: sa.Engine, name: str, definition: Study, data: Dataset, job: Job
+    engine: sa.Engine, name: str, definition: Study, sets: Sets, job: Job
 ) -> StudyRecord:
     """The stored study, made now if it is new; UserError if it was run with other settings."""
     found = storage.find_study(engine, name)
-    asked = _settings(definition, data, job, dict(found.settings) if found else {})
+    asked = _settings(definition, sets, job, dict(found.settings) if found else {})
+    main = next(iter(sets))
     if found is None:
-        found = StudyRecord(
-            name, definition.name, data.schema.name, asked, data_facts(data), storage.now()
-        )
+        found = StudyRecord(name, definition.name, main, asked, data_facts(sets), storage.now())
         storage.insert_study(engine, found)
     there = {"study": found.definition, "data": found.data}
-    now = {"study": definition.name, "data": data.schema.name}
+    now = {"study": definition.name, "data": main}
     unlike = list(differences(there, now)) or list(differences(found.settings, asked))
     if unlike:
         raise UserError(
             f"study {name!r} was run with other settings ({'; '.join(unlike)}); "
             "keep this one apart with --name, or use another --storage"
         )
+    if found.settings != json.loads(json.dumps(asked)):  # arms were added to the definition
+        found = replace(found, settings=asked)
+        storage.update_settings(engine, name, asked)
     return found
 
 
-def _settings(
-    definition: Study, data: Dataset, job: Job, stored: dict[str, Any]
-) -> dict[str, Any]:
+def _settings(definition: Study, sets: Sets, job: Job, stored: dict[str, Any]) -> dict[str, Any]:
     """What all trainings share: as asked, else as stored, else the data set's own."""
-    settings = SETTINGS[data.schema.name]
+    settings = SETTINGS[next(iter(sets.values())).schema.name]
     epochs = job.epochs or stored.get("epochs", settings.epochs)
     seed = stored.get("seed", 0) if job.seed is None else job.seed
     device = _device(job.device, stored.get("device"))
-    return fixed_settings(definition, data, replace(settings, epochs=epochs), seed, device)
+    return fixed_settings(definition, replace(settings, epochs=epochs), sets, seed, device)
 
 
 def _device(asked: str, stored: str | None) -> str:
@@ -149,27 +165,27 @@ def _train(
     engine: sa.Engine,
     record: StudyRecord,
     definition: Study,
-    data: Dataset,
+    sets: Sets,
     job: Job,
     console: Console,
 ) -> None:
     """Bring every cell to its end on worker processes that end with this call."""
-    design = cells(definition, data, record.settings, job.replicates)
-    workers = min(job.workers or os.cpu_count() or 1, len(design))
+    planned = cells(definition, sets, record.settings, job.replicates)
+    workers = min(job.workers or os.cpu_count() or 1, len(planned))
+    tasks = next(iter(sets.values())).schema.tasks
     executor = LocalWorkers(workers)
     try:
-        with LiveProgress(console, len(design), executor.messages) as progress:
+        with LiveProgress(console, len(planned), executor.messages) as progress:
             Planner(
                 engine=engine,
-                study=open_study(engine, record.name, data.schema.tasks),
-                definition=definition,
-                tasks=data.schema.tasks,
+                study=open_study(engine, record.name, tasks),
+                tasks=tasks,
                 executor=executor,
                 work=run_task,
                 checkpoints=cache_root() / "checkpoints",
                 provenance=provenance(),
                 slots=workers,
                 listen=progress,
-            ).run(design)
+            ).run(planned)
     finally:
         executor.shutdown(cancel_futures=True)

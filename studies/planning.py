@@ -1,98 +1,168 @@
 """From a definition to the cells of a study: pure functions, no database."""
 
 from collections.abc import Iterator, Mapping
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 from typing import Any
 
 from fsmd.config import FSMDConfig, digest, fitted
 from fsmd.data.schema import Dataset
 from fsmd.task import DataRef, TrainingTask, code_version
-from studies.definition import Level, Study
+from studies.definition import Arm, Study
 from studies.settings import TrainingSettings
+
+Sets = Mapping[str, Dataset]
+"""Name -> encoded data set: the study's own first, then those that some arms bring."""
 
 
 @dataclass(frozen=True)
 class Cell:
-    """One training of a study: a level and a replicate (from 0), and the task they mean."""
+    """One training of a study: an arm and a replicate (from 0), and the task they mean."""
 
-    level: Level
+    arm: Arm
     replicate: int
     task: TrainingTask
+
+    @property
+    def level(self) -> str:
+        """The arm's name."""
+        return self.arm.name
+
+
+@dataclass(frozen=True)
+class Design:
+    """The arms of a study as a data set can train them."""
+
+    arms: tuple[Arm, ...]
+    same: Mapping[str, str]
+    """Arm left out -> the arm that is the same model on this data."""
+    chain_dropped: bool
 
 
 def study_name(definition: Study, data: str) -> str:
     """The stored name: studies on other data than the definition's are kept apart."""
-    return definition.name if data == definition.data else f"{definition.name}-{data}"
+    if data == definition.data:
+        return definition.name
+    return f"{definition.name}-{data.replace(':', '-').replace('=', '-').replace(',', '-')}"
 
 
-def replicate_seed(study_seed: int, replicate: int) -> int:
-    """A 31-bit seed from (study seed, replicate) alone: the same at every level."""
-    return int(digest([study_seed, replicate])[:8], 16) >> 1
+def replicate_seed(study_seed: int, replicate: int, stream: int = 0) -> int:
+    """A 31-bit seed from (study seed, replicate, stream) alone: the same at every arm."""
+    key = [study_seed, replicate, stream] if stream else [study_seed, replicate]
+    return int(digest(key)[:8], 16) >> 1
 
 
-def base_config(definition: Study, settings: TrainingSettings, data: Dataset) -> FSMDConfig:
-    """The base as this data set trains it; without a funnel the chain falls away."""
-    return fitted(settings.applied(definition.base), data.schema.funnel)
+def design(definition: Study, settings: TrainingSettings, sets: Sets) -> Design:
+    """Each arm with the data set's settings; without a funnel the chain falls away.
+
+    An arm that is then the same as an earlier one (FSMD without its chain is FS) is left out.
+    """
+    main = next(iter(sets))
+    arms: list[Arm] = []
+    same: dict[str, str] = {}
+    first: dict[tuple[FSMDConfig, str, int], str] = {}
+    dropped = False
+    for arm in definition.arms:
+        schema = sets[arm.data or main].schema
+        config = fitted(settings.applied(arm.config), schema.funnel)
+        dropped |= config.chain != arm.config.chain
+        key = (config, arm.data or main, arm.stream)
+        if key in first:
+            same[arm.name] = first[key]
+        else:
+            first[key] = arm.name
+            arms.append(replace(arm, config=config))
+    return Design(tuple(arms), same, dropped)
 
 
 def fixed_settings(
-    definition: Study, data: Dataset, settings: TrainingSettings, seed: int, device: str
+    definition: Study, settings: TrainingSettings, sets: Sets, seed: int, device: str
 ) -> dict[str, Any]:
-    """What all trainings of a study share; two planners of one study must agree on it."""
+    """What a study's trainings are; two planners of one study must agree on it."""
+    main = next(iter(sets))
+    made = design(definition, settings, sets)
     return {
-        "base": asdict(base_config(definition, settings, data)),
-        "factor": definition.factor.name,
-        "data_hash": data.content_hash,
+        "arms": {
+            arm.name: {
+                "config": asdict(arm.config),
+                "data": arm.data or main,
+                "stream": arm.stream,
+            }
+            for arm in made.arms
+        },
+        "same": dict(made.same),
+        "data_hashes": {name: data.content_hash for name, data in sets.items()},
         "epochs": settings.epochs,
         "patience": settings.patience,
         "seed": seed,
         "device": device,
         "code": code_version(),
-        "chain_dropped": definition.base.chain and not data.schema.funnel,
+        "chain_dropped": made.chain_dropped,
     }
 
 
-def data_facts(data: Dataset) -> dict[str, Any]:
+def data_facts(sets: Sets) -> dict[str, Any]:
     """What a report says of the data, without opening it."""
+    schema = next(iter(sets.values())).schema
     return {
-        "tasks": list(data.schema.tasks),
-        "funnel": data.schema.funnel,
-        "fields": len(data.schema.categorical) + len(data.schema.dense),
-        "rows": {"train": len(data.train), "valid": len(data.valid), "test": len(data.test)},
-        "reachable": dict(data.reachable) if data.reachable else None,
-    }
+        "tasks": list(schema.tasks),
+        "funnel": schema.funnel,
+        "sets": {
+            name: {
+                "fields": len(data.schema.categorical) + len(data.schema.dense),
+                "rows": {"train": len(data.train), "valid": len(data.valid),
+                         "test": len(data.test)},
+                "reachable": dict(data.reachable) if data.reachable else None,
+            }
+            for name, data in sets.items()
+        },
+    }  # fmt: skip
 
 
 def cells(
-    definition: Study, data: Dataset, settings: Mapping[str, Any], replicates: int
+    definition: Study, sets: Sets, settings: Mapping[str, Any], replicates: int
 ) -> tuple[Cell, ...]:
     """All cells of a study, a whole replicate after the other."""
-    ref = DataRef(data.schema.name, data.content_hash, data.path)
-    base = dict(settings["base"])
+    refs = {name: DataRef(name, data.content_hash, data.path) for name, data in sets.items()}
+    arms = {arm.name: arm for arm in definition.arms}
     return tuple(
         Cell(
-            level=level,
+            arm=arms[name],
             replicate=replicate,
             task=TrainingTask(
-                config=FSMDConfig.from_dict({**base, definition.factor.name: level}),
-                data=ref,
-                seed=replicate_seed(settings["seed"], replicate),
+                config=FSMDConfig.from_dict(arm["config"]),
+                data=refs[arm["data"]],
+                seed=replicate_seed(settings["seed"], replicate, arm["stream"]),
                 epochs=settings["epochs"],
                 patience=settings["patience"],
                 device=settings["device"],
             ),
         )
         for replicate in range(replicates)
-        for level in definition.factor.levels
+        for name, arm in settings["arms"].items()
     )
 
 
 def differences(stored: Mapping[str, Any], asked: Mapping[str, Any]) -> Iterator[str]:
-    """Each setting that differs, as `name: stored there, asked now`."""
-    before, after = _flat(stored), _flat(asked)
-    for name in sorted({*before, *after}):
-        if before.get(name) != after.get(name):
-            yield f"{name}: {before.get(name)!r} there, {after.get(name)!r} now"
+    """Each setting that differs, as `name: stored there, asked now`.
+
+    An arm that only one side has is no difference: a study may grow. A setting that differs in
+    the same way at several arms is told once.
+    """
+    shared = {**stored, "arms": {}, "same": {}}, {**asked, "arms": {}, "same": {}}
+    told = [f"{name}: {there!r} there, {now!r} now" for name, there, now in _unlike(*shared)]
+    before, after = stored.get("arms", {}), asked.get("arms", {})
+    for arm in (arm for arm in before if arm in after):
+        flat = ({**a.get("config", {}), "data": a.get("data"), "stream": a.get("stream")}
+                for a in (before[arm], after[arm]))  # fmt: skip
+        told += [f"{name}: {there!r} there, {now!r} now" for name, there, now in _unlike(*flat)]
+    yield from dict.fromkeys(told)
+
+
+def _unlike(before: Mapping[str, Any], after: Mapping[str, Any]) -> Iterator[tuple[str, Any, Any]]:
+    one, other = _flat(before), _flat(after)
+    for name in sorted({*one, *other}):
+        if one.get(name) != other.get(name):
+            yield name, one.get(name), other.get(name)
 
 
 def _flat(settings: Mapping[str, Any]) -> dict[str, Any]:

@@ -95,7 +95,8 @@ def _list() -> int:
 
     for name in catalog.names():
         study = catalog.get(name)
-        print(f"{name:<16}{study.question} ({study.figure})")
+        source = f" ({study.figure})" if study.figure else ""
+        print(f"{name:<20}{study.question}{source}")
     return 0
 
 

@@ -11,9 +11,11 @@ from dataclasses import asdict, dataclass
 from datetime import UTC, datetime
 from typing import Any
 
+import numpy as np
 import sqlalchemy as sa
 
 from fsmd.config import digest
+from fsmd.data.schema import Dataset
 from fsmd.errors import UserError
 from fsmd.task import TrainingResult, TrainingTask
 
@@ -75,6 +77,23 @@ MEASUREMENTS = sa.Table(
     sa.Column("task", sa.String(100), primary_key=True),
     sa.Column("metric", sa.String(40), primary_key=True),
     sa.Column("value", sa.Float, nullable=False),
+)
+
+PREDICTIONS = sa.Table(
+    "fsmd_predictions",
+    METADATA,
+    sa.Column("run_id", sa.ForeignKey("fsmd_runs.id"), primary_key=True),
+    sa.Column("task", sa.String(100), primary_key=True),
+    sa.Column("ranks", sa.LargeBinary, nullable=False),  # of the test rows; see fsmd.predictions
+)
+
+LABELS = sa.Table(
+    "fsmd_labels",
+    METADATA,
+    sa.Column("data_hash", sa.String(64), primary_key=True),
+    sa.Column("task", sa.String(100), primary_key=True),
+    sa.Column("rows", sa.Integer, nullable=False),
+    sa.Column("bits", sa.LargeBinary, nullable=False),  # of the test rows, eight a byte
 )
 
 
@@ -172,6 +191,28 @@ def insert_study(engine: sa.Engine, record: StudyRecord) -> None:
         connection.execute(sa.insert(STUDIES).values(**asdict(record)))
 
 
+def update_settings(engine: sa.Engine, study: str, settings: Mapping[str, Any]) -> None:
+    """Replace a study's settings, when arms were added to it."""
+    with engine.begin() as connection:
+        connection.execute(sa.update(STUDIES).filter_by(name=study).values(settings=settings))
+
+
+def record_labels(engine: sa.Engine, data: Dataset) -> None:
+    """Keep the test labels, which reports need beside the predictions; once for each content."""
+    with engine.begin() as connection:
+        known = sa.select(LABELS.c.task).filter_by(data_hash=data.content_hash)
+        if connection.scalars(known).first() is not None:
+            return
+        for k, task in enumerate(data.schema.tasks):
+            labels = np.asarray(data.test.labels[:, k]) > 0
+            connection.execute(
+                sa.insert(LABELS).values(
+                    data_hash=data.content_hash, task=task, rows=len(labels),
+                    bits=np.packbits(labels).tobytes(),
+                )
+            )  # fmt: skip
+
+
 def name_planner(engine: sa.Engine, study: str, planner: str) -> None:
     """Say who runs the study."""
     with engine.begin() as connection:
@@ -212,6 +253,12 @@ def record_run(
         if isinstance(outcome, TrainingResult):
             rows = [{"run_id": task.id, **asdict(m)} for m in outcome.measurements]
             connection.execute(sa.insert(MEASUREMENTS), rows)
+            kept = [
+                {"run_id": task.id, "task": name, "ranks": ranks}
+                for name, ranks in outcome.predictions.items()
+            ]
+            if kept:
+                connection.execute(sa.insert(PREDICTIONS), kept)
 
 
 @contextmanager

@@ -295,6 +295,29 @@ def test_planted_is_the_same_in_another_process_and_another_with_another_seed() 
     assert other.content_hash != own.content_hash
 
 
+def test_a_name_may_carry_options_of_the_data_set() -> None:
+    other = data.load("planted:conflict=0.25,seed=1")
+    assert other.content_hash == load_planted(PlantedConfig(conflict=0.25, seed=1)).content_hash
+    assert other.schema.name == "planted"
+
+
+@pytest.mark.parametrize(
+    ("name", "message"),
+    [
+        ("planted:conflict=2", "`conflict` must lie between 0 and 1; got 2.0"),
+        (
+            "planted:rows=5",
+            "no option 'rows' of the data set in 'planted:rows=5'; it has conflict",
+        ),
+        ("planted:conflict=much", "option 'conflict' in 'planted:conflict=much' must be a number"),
+        ("census:conflict=1", "no option 'conflict' of the data set in .*; it has none"),
+    ],
+)
+def test_a_bad_option_is_refused(name: str, message: str) -> None:
+    with pytest.raises(UserError, match=message):
+        data.load(name)
+
+
 @pytest.mark.parametrize("change", [{"rows": 10}, {"users": 1}, {"conflict": 1.5}])
 def test_a_bad_planted_configuration_is_refused(change: dict[str, Any]) -> None:
     with pytest.raises(UserError, match="must"):

@@ -14,19 +14,21 @@ import pytest
 import sqlalchemy as sa
 from optuna.trial import TrialState
 
+from fsmd.config import MODELS
 from fsmd.data.schema import Dataset, Field, Schema, Split
 from fsmd.errors import UserError
 from fsmd.task import Measurement, TrainingResult, TrainingTask
 from fsmd.training import DivergedError
-from search_spaces.axes import AXES, axis
+from search_spaces.axes import axis
 from studies import catalog, storage
-from studies.definition import Ablation, Factor
+from studies.definition import Study, named
 from studies.execute import ATTEMPTS, Planner, may_pass, open_study
 from studies.locking import only_planner
 from studies.planning import (
     Cell,
     cells,
     data_facts,
+    design,
     differences,
     fixed_settings,
     replicate_seed,
@@ -63,20 +65,20 @@ class Lab:
 
     engine: sa.Engine
     work: Callable[[TrainingTask, Path], TrainingResult]
-    definition: Ablation
+    definition: Study
     folder: Path
     done: list[str] = field(default_factory=list)
     events: list[tuple[str, str]] = field(default_factory=list)
 
     def cells(self, replicates: int) -> tuple[Cell, ...]:
-        data = small_data()
-        settings = fixed_settings(self.definition, data, SETTINGS["planted"], 0, "cpu")
+        sets = {"planted": small_data()}
+        settings = fixed_settings(self.definition, SETTINGS["planted"], sets, 0, "cpu")
         if storage.find_study(self.engine, "tower_shape") is None:
             record = StudyRecord(
-                "tower_shape", "tower_shape", "planted", settings, data_facts(data), storage.now()
+                "tower_shape", "tower_shape", "planted", settings, data_facts(sets), storage.now()
             )
             storage.insert_study(self.engine, record)
-        return cells(self.definition, data, settings, replicates)
+        return cells(self.definition, sets, settings, replicates)
 
     def study(self) -> optuna.Study:
         return open_study(self.engine, "tower_shape", TASKS)
@@ -90,7 +92,6 @@ class Lab:
             Planner(
                 engine=self.engine,
                 study=self.study(),
-                definition=self.definition,
                 tasks=TASKS,
                 executor=running,
                 work=work,
@@ -154,7 +155,7 @@ def test_running_again_trains_nothing_and_more_replicates_add_what_is_missing(la
 
 def test_a_new_level_adds_only_its_own_cells(lab: Lab) -> None:
     full = lab.definition
-    lab.definition = replace(full, factor=Factor("tower_shape", ("constant", "diamond")))
+    lab.definition = replace(full, arms=(full.arms[0], full.arms[3]))
     lab.run(2)
     lab.definition = full
     lab.run(2)
@@ -319,29 +320,60 @@ def test_a_second_planner_is_refused_by_name_until_the_first_ends(lab: Lab) -> N
 
 
 def test_every_setting_that_differs_is_named() -> None:
-    data = small_data()
+    sets = {"planted": small_data()}
     definition = catalog.get("tower_shape")
-    before = fixed_settings(definition, data, SETTINGS["planted"], 0, "cpu")
+    before = fixed_settings(definition, SETTINGS["planted"], sets, 0, "cpu")
     stored = json.loads(json.dumps(before))
     assert list(differences(stored, before)) == []
     settings = replace(SETTINGS["planted"], epochs=7, dropout=0.25)
-    after = fixed_settings(definition, data, settings, 0, "cpu")
+    after = fixed_settings(definition, settings, sets, 0, "cpu")
     assert list(differences(stored, after)) == [
-        "base.dropout: 0.0 there, 0.25 now",
         "epochs: 30 there, 7 now",
+        "dropout: 0.0 there, 0.25 now",  # at four arms, told once
     ]
 
 
 def test_without_a_funnel_the_chain_falls_away_and_the_settings_say_so() -> None:
-    data = small_data(funnel=False)
-    settings = fixed_settings(catalog.get("tower_shape"), data, SETTINGS["planted"], 0, "cpu")
+    sets = {"planted": small_data(funnel=False)}
+    settings = fixed_settings(catalog.get("tower_shape"), SETTINGS["planted"], sets, 0, "cpu")
     assert settings["chain_dropped"] is True
-    assert settings["base"]["chain"] is False
+    assert not any(arm["config"]["chain"] for arm in settings["arms"].values())
+
+
+def test_a_study_may_grow_but_its_arms_may_not_change() -> None:
+    sets = {"planted": small_data()}
+    full = catalog.get("tower_shape")
+    small = replace(full, arms=full.arms[:2])
+    before, after = (
+        fixed_settings(study, SETTINGS["planted"], sets, 0, "cpu") for study in (small, full)
+    )
+    assert list(differences(before, after)) == []
+    changed = replace(full.arms[0], config=replace(full.arms[0].config, gate_depth=4))
+    other = replace(full, arms=(changed, *full.arms[1:]))
+    now = fixed_settings(other, SETTINGS["planted"], sets, 0, "cpu")
+    assert list(differences(after, now)) == ["gate_depth: 2 there, 4 now"]
+
+
+def test_arms_that_are_one_model_without_a_funnel_are_trained_once() -> None:
+    both = named(((name, MODELS[name]) for name in ("ple", "fs", "fsmd")), "model")
+    study = replace(catalog.get("tower_shape"), arms=both)
+    found = {
+        funnel: design(study, SETTINGS["planted"], {"planted": small_data(funnel)})
+        for funnel in (True, False)
+    }
+    assert [arm.name for arm in found[True].arms] == ["ple", "fs", "fsmd"]
+    assert [arm.name for arm in found[False].arms] == ["ple", "fs"]
+    assert found[False].same == {"fsmd": "fs"}
+
+
+def test_arms_of_another_stream_get_other_seeds() -> None:
+    assert replicate_seed(0, 1, stream=1) != replicate_seed(0, 1) == replicate_seed(0, 1, 0)
 
 
 def test_studies_on_other_data_are_kept_apart_by_name() -> None:
     definition = catalog.get("tower_shape")
     assert study_name(definition, "planted") == "tower_shape"
+    assert study_name(definition, "planted:conflict=0.25") == ("tower_shape-planted-conflict-0.25")
     assert study_name(definition, "kuairand") == "tower_shape-kuairand"
 
 
@@ -349,26 +381,29 @@ def test_studies_on_other_data_are_kept_apart_by_name() -> None:
 def test_every_study_of_the_catalog_can_be_planned(name: str) -> None:
     study = catalog.get(name)
     assert study.name == name
-    assert study.factor.name in AXES
-    assert study.winner in study.factor.levels
+    assert study.reference in study.levels
+    assert len(set(study.levels)) == len(study.levels)
     assert study.data in SETTINGS
     assert study.claims
     assert len({claim.id for claim in study.claims}) == len(study.claims)
     for rule in (rule for claim in study.claims for rule in claim.rules):
         for attribute in ("level", "other"):
-            assert getattr(rule, attribute, study.winner) in study.factor.levels
-    data = small_data()
-    settings = fixed_settings(study, data, SETTINGS[study.data], 0, "cpu")
-    planned = cells(study, data, settings, 2)
-    assert len(planned) == 2 * len(study.factor.levels)
+            assert str(getattr(rule, attribute, study.reference)) in study.levels
+    sets = {study.data: small_data()}
+    sets |= {arm.data: small_data() for arm in study.arms if arm.data}
+    settings = fixed_settings(study, SETTINGS[study.data], sets, 0, "cpu")
+    planned = cells(study, sets, settings, 2)
+    assert len(planned) == 2 * len(study.arms)
     assert len({cell.task.id for cell in planned}) == len(planned)
-    axis(study.factor.name, study.factor.levels)
+    for name, level in (pair for arm in study.arms for pair in arm.params):
+        axis(name, (level,))
+    assert len({arm.params for arm in study.arms}) == len(study.arms)
 
 
 def test_levels_outside_an_axis_are_refused() -> None:
     with pytest.raises(UserError, match="expert_count=7 is outside"):
         axis("expert_count", (2, 7))
-    with pytest.raises(UserError, match="no axis 'colour'; there are tower_shape"):
+    with pytest.raises(UserError, match="no axis 'colour'; there are model, tower_shape"):
         axis("colour", ("red",))
     with pytest.raises(UserError, match="tower_shape='cube' is outside"):
         axis("tower_shape", ("cube",))

@@ -5,6 +5,7 @@ import re
 import subprocess
 import sys
 from collections.abc import Callable, Mapping
+from dataclasses import asdict
 from html.parser import HTMLParser
 from pathlib import Path
 from typing import Any
@@ -14,7 +15,6 @@ import pandas as pd
 import pytest
 import sqlalchemy as sa
 
-from fsmd.config import FSMDConfig
 from fsmd.task import DataRef, Measurement, TrainingResult, TrainingTask
 from reports import build as command
 from reports.build import build, summary_lines
@@ -52,11 +52,13 @@ def store_study(
     """Store a study; a test AUC is its seed's noise plus `effect(level index, task)`."""
     study = catalog.get(definition)
     name = name or study.name
-    base = json.loads(study.base.to_json())
     known = {
-        "base": base,
-        "factor": study.factor.name,
-        "data_hash": "d" * 64,
+        "arms": {
+            arm.name: {"config": asdict(arm.config), "data": data, "stream": arm.stream}
+            for arm in study.arms
+        },
+        "same": {},
+        "data_hashes": {data: "d" * 64},
         "epochs": 30,
         "patience": 2,
         "seed": 0,
@@ -67,21 +69,25 @@ def store_study(
     facts = {
         "tasks": list(tasks),
         "funnel": True,
-        "rows": {"train": 60000, "valid": 20000, "test": 20000},
-        "reachable": reachable,
+        "sets": {
+            data: {
+                "fields": 14,
+                "rows": {"train": 60000, "valid": 20000, "test": 20000},
+                "reachable": reachable,
+            }
+        },
     }
     insert_study(engine, StudyRecord(
         name, study.name, data, {**known, **(settings or {})}, facts, "2026-11-01T10:00:00+00:00"
     ))  # fmt: skip
     for replicate in range(replicates):
-        for index, level in enumerate(study.factor.levels):
-            cell = (str(level), replicate)
+        for index, arm in enumerate(study.arms):
+            cell = (arm.name, replicate)
             if cell in missing:
                 continue
-            config = FSMDConfig.from_dict({**base, study.factor.name: level})
             seed = 1000 + replicate
             ref = DataRef(data, (name + data).ljust(64, "0"), Path("nowhere"))
-            task = TrainingTask(config, ref, seed)
+            task = TrainingTask(arm.config, ref, seed)
             outcome = (failures or {}).get(cell) or _result(index, seed, tasks, effect)
             record_run(engine, task, outcome, 1, Provenance({"torch": "2.13.0"}, "a machine"))
             link_cell(engine, name, *cell, task.id)

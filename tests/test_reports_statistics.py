@@ -14,7 +14,7 @@ from reports.results import Scores
 from reports.tables import significantly_best
 from reports.verdicts import compare, factor_sentences, judge
 from studies import catalog
-from studies.definition import Ablation, Above, Best, Claim, Flat, NotWorse, Rule
+from studies.definition import Above, Best, Claim, Flat, NotWorse, Rule, Study
 
 LEVELS = ("constant", "increasing", "decreasing", "diamond")
 
@@ -106,7 +106,7 @@ def scores_of(*effects: float, replicates: int = 6, noise: float = 0.0002) -> Sc
     return Scores(LEVELS[: len(effects)], tuple(range(replicates)), targets, values)
 
 
-def study_of(*rules: Rule) -> Ablation:
+def study_of(*rules: Rule) -> Study:
     study = catalog.get("tower_shape")
     return replace(study, claims=(Claim("a-claim", "A sentence.", "Fig. 11", rules),))
 

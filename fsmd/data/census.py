@@ -10,7 +10,6 @@ all but spell out the marital status.
 import io
 from collections.abc import Callable
 from dataclasses import replace
-from functools import partial
 from pathlib import Path
 
 import pandas as pd
@@ -80,7 +79,7 @@ NO_LEAK = replace(
 
 def sources() -> dict[str, Callable[[], Source]]:
     """The data sets of this file by name."""
-    return {recipe.name: partial(_source, recipe) for recipe in (CENSUS, NO_LEAK)}
+    return {CENSUS.name: lambda: _source(CENSUS), NO_LEAK.name: lambda: _source(NO_LEAK)}
 
 
 def _source(recipe: Recipe) -> Source:

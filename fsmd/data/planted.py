@@ -72,13 +72,21 @@ RECIPE = Recipe(
 
 def load_planted(config: PlantedConfig) -> Dataset:
     """The data set of this configuration, drawn and encoded now if it never was."""
-    return encoded(Source(RECIPE, asdict(config), lambda: generate(config)))
+    return encoded(_source(config))
 
 
-def sources() -> dict[str, Callable[[], Source]]:
+def _source(config: PlantedConfig) -> Source:
+    return Source(RECIPE, asdict(config), lambda: generate(config))
+
+
+def _named(conflict: float = PlantedConfig.conflict, seed: float = 0) -> Source:
+    """The options that a data set's name may carry."""
+    return _source(PlantedConfig(conflict=conflict, seed=int(seed)))
+
+
+def sources() -> dict[str, Callable[..., Source]]:
     """The data sets of this file by name."""
-    config = PlantedConfig()
-    return {"planted": lambda: Source(RECIPE, asdict(config), lambda: generate(config))}
+    return {"planted": _named}
 
 
 def generate(config: PlantedConfig) -> Tables:

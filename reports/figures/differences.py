@@ -42,7 +42,7 @@ def margin_of(study: Study) -> float:
 def summarize(results: StudyResults) -> DifferencesSummary:
     """Paired differences of test AUC; no rows where no replicate has both levels."""
     scores = auc_on_test(results)
-    winner = str(results.definition.winner)
+    winner = results.definition.reference
     rows = tuple(
         tuple(
             Row(other, tuple(map(float, values)), mean_interval(values))

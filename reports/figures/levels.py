@@ -42,9 +42,7 @@ def summarize(results: StudyResults) -> LevelsSummary:
         estimates = tuple(mean_interval(values_R) for values_R in values_LR)
         panels.append(Panel(target, values_LR, estimates, results.reachable.get(target)))
     definition = results.definition
-    return LevelsSummary(
-        definition.factor.name, scores.trained, str(definition.winner), tuple(panels)
-    )
+    return LevelsSummary(definition.factor, scores.trained, definition.reference, tuple(panels))
 
 
 def draw(summary: LevelsSummary, narrow: bool = False) -> Figure:

@@ -3,22 +3,24 @@
 from dataclasses import replace
 
 from fsmd.config import MODELS
-from studies.definition import Ablation, Best, Claim, Factor
+from studies.definition import Best, Claim, Factor, Study, one_factor
 
-STUDY = Ablation(
+_BASE = replace(
+    MODELS["fsmd"],
+    layers=(256, 128),
+    expert_count=8,
+    tower_shape="decreasing",
+    tower_depth=2,
+    tower_width=128,
+)
+
+STUDY = Study(
     name="gate_depth",
     title="Gate depth",
     question="Do deeper gates help, and are three layers the best number?",
-    base=replace(
-        MODELS["fsmd"],
-        layers=(256, 128),
-        expert_count=8,
-        tower_shape="decreasing",
-        tower_depth=2,
-        tower_width=128,
-    ),
-    factor=Factor("gate_depth", (1, 2, 3, 4, 5)),
-    winner=3,
+    factor="gate_depth",
+    arms=one_factor(_BASE, Factor("gate_depth", (1, 2, 3, 4, 5))),
+    reference="3",
     figure="Fig. 12",
     claims=(
         Claim(

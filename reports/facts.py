@@ -9,9 +9,9 @@ from reports.estimates import ALPHA
 from reports.model import Fact
 from reports.results import Scores, StudyResults
 from reports.verdicts import Comparison, Question
+from studies.definition import VIDEO
 from studies.planning import study_name
 
-PAPER_DATA = "the paper's private 15-day video log"
 FOR_A_LOOK = 5
 """Replicates below which the report warns."""
 
@@ -19,8 +19,10 @@ FOR_A_LOOK = 5
 def headline(results: StudyResults, scores: Scores) -> str:
     """One line under the title: data, tasks, replicates."""
     done = int((results.runs["status"] == "done").sum())
+    figure = results.definition.figure
+    shown = f"{figure} of the paper, o" if figure else "O"
     return (
-        f"{results.definition.figure} of the paper, on the data set {results.record.data}, tasks "
+        f"{shown}n the data set {results.record.data}, tasks "
         f"{words.listed(results.tasks)}: {words.count(len(scores.levels), 'level')}, "
         f"{words.count(done, 'finished training')}, "
         f"{words.count(len(scores.paired), 'replicate')} complete at every trained level."
@@ -31,10 +33,17 @@ def notices(results: StudyResults, scores: Scores) -> tuple[str, ...]:
     """What a reader must know before the verdicts."""
     record, runs = results.record, results.runs
     first, second = results.tasks
-    told = [
-        f"The claims are about {PAPER_DATA}; here they are judged on the data set {record.data}. "
-        f"The paper's click task is read as {first}, its duration task as {second}."
-    ]
+    told = []
+    about = results.definition.about
+    if about == VIDEO:
+        told.append(
+            f"The claims are about {about}; here they are judged on the data set {record.data}. "
+            f"The paper's click task is read as {first}, its duration task as {second}."
+        )
+    elif about:
+        told.append(f"The claims are about {about}; judged here on {record.data}.")
+    for arm, other in record.settings.get("same", {}).items():
+        told.append(f"{arm} is left out: on this data it is the same model as {other}.")
     if record.settings.get("chain_dropped"):
         told.append(
             f"The tasks {first} and {second} form no funnel, so the chain was dropped: where the "

@@ -13,7 +13,7 @@ from typing import Literal
 from reports import words
 from reports.estimates import ALPHA, TOO_FEW, Estimate, holm, mean_interval, p_value
 from reports.results import Scores
-from studies.definition import Above, Claim, Flat, NotWorse, Rule, Study
+from studies.definition import Above, Best, Claim, Flat, NotBoth, NotWorse, Rule, Study
 
 Verdict = Literal["holds", "fails", "undecided"]
 Kind = Literal["above", "not_worse", "flat"]
@@ -60,6 +60,11 @@ class Judged:
 
 def questions(rule: Rule, scores: Scores) -> tuple[Question, ...]:
     """The comparisons that a rule needs."""
+    if isinstance(rule, NotBoth):
+        return tuple(
+            Question(each, str(rule.level), str(rule.other), "above")
+            for each in scores.targets[:2]
+        )
     target = _target(rule, scores)
     if isinstance(rule, Flat):
         pairs = combinations(scores.levels, 2)
@@ -70,6 +75,8 @@ def questions(rule: Rule, scores: Scores) -> tuple[Question, ...]:
     others = [other for other in scores.levels if other != level]
     if isinstance(rule, NotWorse):
         return tuple(Question(target, level, o, "not_worse", rule.margin) for o in others)
+    if rule.among:
+        others = [other for other in others if other in map(str, rule.among)]
     return tuple(Question(target, level, other, "above") for other in others)
 
 
@@ -94,7 +101,9 @@ def judge(study: Study, scores: Scores) -> tuple[Judged, ...]:
     for claim in study.claims:
         asked = [q for rule in claim.rules for q in questions(rule, scores)]
         comparisons = tuple(made[q] for q in dict.fromkeys(asked))
-        verdict = _verdict(comparisons)
+        verdict = _verdict(
+            [_outcome(rule, [made[q] for q in questions(rule, scores)]) for rule in claim.rules]
+        )
         rule = "; and ".join(in_words(rule, scores) for rule in claim.rules)
         found = _found(verdict, comparisons, len(made), len(scores.paired))
         judged.append(Judged(claim, comparisons, verdict, found, rule))
@@ -103,6 +112,8 @@ def judge(study: Study, scores: Scores) -> tuple[Judged, ...]:
 
 def in_words(rule: Rule, scores: Scores) -> str:
     """The rule as a sentence without its full stop."""
+    if isinstance(rule, NotBoth):
+        return f"{rule.level} is below {rule.other} on at least one task"
     target = _on(_target(rule, scores))
     if isinstance(rule, Flat):
         return f"no two levels differ by more than {rule.margin:g} in AUC {target}"
@@ -110,6 +121,9 @@ def in_words(rule: Rule, scores: Scores) -> str:
         return f"{rule.level} has a higher AUC {target} than {rule.other}"
     if isinstance(rule, NotWorse):
         return f"{rule.level} is at most {rule.margin:g} below every other level in AUC {target}"
+    if rule.among:
+        others = words.listed(level for level in rule.among if level != rule.level)
+        return f"{rule.level} has a higher AUC {target} than each of {others}"
     return f"{rule.level} has a higher AUC {target} than every other level"
 
 
@@ -161,7 +175,7 @@ def _factor_finding(estimate: Estimate, p: float | None, margin: float) -> str:
     return f"{figure}, {words.p(p)} after Holm: inconclusive; {equal} at ±{margin:g}."
 
 
-def _target(rule: Rule, scores: Scores) -> str:
+def _target(rule: Above | Best | NotWorse | Flat, scores: Scores) -> str:
     return scores.targets[("first", "second", "mean").index(rule.target)]
 
 
@@ -182,8 +196,15 @@ def _lead(comparison: Comparison) -> float:
     return q.margin - abs(mean) if q.kind == "flat" else mean + q.margin
 
 
-def _verdict(comparisons: tuple[Comparison, ...]) -> Verdict:
-    outcomes = [comparison.outcome for comparison in comparisons]
+def _outcome(rule: Rule, comparisons: list[Comparison]) -> Outcome:
+    """Whether all comparisons speak for the rule, or any against it."""
+    outcomes = {comparison.outcome for comparison in comparisons}
+    if isinstance(rule, NotBoth):  # one loss is enough for it, two gains decide against it
+        return "for" if "against" in outcomes else "against" if outcomes == {"for"} else "open"
+    return "against" if "against" in outcomes else "for" if outcomes == {"for"} else "open"
+
+
+def _verdict(outcomes: list[Outcome]) -> Verdict:
     if "against" in outcomes:
         return "fails"
     return "holds" if outcomes and set(outcomes) == {"for"} else "undecided"

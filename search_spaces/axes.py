@@ -7,14 +7,24 @@ already holds every value the model takes.
 from collections.abc import Mapping
 from types import MappingProxyType
 
-from optuna.distributions import BaseDistribution, CategoricalDistribution, IntDistribution
+from optuna.distributions import (
+    BaseDistribution,
+    CategoricalDistribution,
+    FloatDistribution,
+    IntDistribution,
+)
 
 from fsmd.config import MODELS, TOWER_SHAPES
 from fsmd.errors import UserError
 
+VARIANTS = ("null_a", "null_b", "null_c", "null_d")
+"""Names of arms that no single field sets apart."""
+
 AXES: Mapping[str, BaseDistribution] = MappingProxyType(
     {
         "model": CategoricalDistribution(tuple(MODELS)),
+        "variant": CategoricalDistribution(VARIANTS),
+        "conflict": FloatDistribution(0.0, 1.0),
         "tower_shape": CategoricalDistribution(tuple(TOWER_SHAPES)),
         "gate_depth": IntDistribution(1, 8),
         "expert_count": IntDistribution(2, 64, step=2),
@@ -36,6 +46,8 @@ def axis(name: str, levels: tuple[str | int | float | bool, ...]) -> BaseDistrib
 def _contains(domain: BaseDistribution, level: str | int | float | bool) -> bool:
     if isinstance(domain, CategoricalDistribution):
         return level in domain.choices
+    if isinstance(domain, FloatDistribution):
+        return isinstance(level, float) and domain.low <= level <= domain.high
     assert isinstance(domain, IntDistribution)
     inside = isinstance(level, int) and domain.low <= level <= domain.high
     return inside and (int(level) - domain.low) % domain.step == 0

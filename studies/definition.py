@@ -51,10 +51,11 @@ class Above:
 
 @dataclass(frozen=True)
 class Best:
-    """`level` has a higher mean AUC than every other level."""
+    """`level` has a higher mean AUC than every other level (of `among`, if given)."""
 
     target: Target
     level: Level
+    among: tuple[Level, ...] = ()
 
 
 @dataclass(frozen=True)
@@ -74,7 +75,18 @@ class Flat:
     margin: float = MARGIN
 
 
-Rule = Above | Best | NotWorse | Flat
+@dataclass(frozen=True)
+class NotBoth:
+    """`level` does not gain on both tasks over `other`: it is below it on at least one."""
+
+    level: Level
+    other: Level
+
+
+Rule = Above | Best | NotWorse | Flat | NotBoth
+
+VIDEO = "the paper's private 15-day video log"
+CENSUS = "Census-Income (KDD), split as in the paper"
 
 
 @dataclass(frozen=True)
@@ -104,6 +116,8 @@ class Study:
     claims: tuple[Claim, ...]
     data: str = "planted"
     """The data set of a run that names none."""
+    about: str = VIDEO
+    """The data that the claims speak of; empty where they are not the paper's."""
 
     @property
     def levels(self) -> tuple[str, ...]:

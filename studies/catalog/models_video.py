@@ -1,0 +1,46 @@
+"""Table IV and Fig. 10: the paper's models on a video log, and PLE."""
+
+from dataclasses import replace
+
+from fsmd.config import MODELS
+from studies.definition import Above, Best, Claim, NotBoth, Study, named
+
+PAPER = ("single_task", "deepfm", "shared_bottom", "esmm", "mmoe", "base", "fg", "fs", "fsmd")
+_TRADERS = tuple(name for name in PAPER if name not in ("base", "fs", "fsmd"))
+
+STUDY = Study(
+    name="models_video",
+    title="Models on a video log",
+    question="Which model serves click and long view best, and which trade one for the other?",
+    factor="model",
+    arms=named(
+        ((name, replace(MODELS[name], layers=(256, 128))) for name in (*PAPER, "ple")), "model"
+    ),
+    reference="base",
+    figure="Table IV and Fig. 10",
+    claims=(
+        Claim(
+            id="table4-fsmd-best",
+            text="FSMD is best on both tasks.",
+            source="Section IV.B.a, Table IV",
+            rules=(Best("first", "fsmd", among=PAPER), Best("second", "fsmd", among=PAPER)),
+        ),
+        Claim(
+            id="fig10-gain",
+            text="FS and FSMD gain on both tasks over Base.",
+            source="Section IV.B.a, Fig. 10",
+            rules=tuple(
+                Above(target, level, "base")
+                for level in ("fs", "fsmd")
+                for target in ("first", "second")
+            ),
+        ),
+        Claim(
+            id="fig10-trade",
+            text="No other model gains on both tasks over Base: what one wins, the other loses.",
+            source="Section IV.B.a, Fig. 10",
+            rules=tuple(NotBoth(level, "base") for level in _TRADERS),
+        ),
+    ),
+    data="kuairand",
+)

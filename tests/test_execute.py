@@ -402,7 +402,7 @@ def test_every_study_of_the_catalog_can_be_planned(name: str) -> None:
 def test_levels_outside_an_axis_are_refused() -> None:
     with pytest.raises(UserError, match="expert_count=7 is outside"):
         axis("expert_count", (2, 7))
-    with pytest.raises(UserError, match="no axis 'colour'; there are model, tower_shape"):
+    with pytest.raises(UserError, match="no axis 'colour'; there are model, variant"):
         axis("colour", ("red",))
     with pytest.raises(UserError, match="tower_shape='cube' is outside"):
         axis("tower_shape", ("cube",))

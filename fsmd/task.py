@@ -13,7 +13,10 @@ from typing import Any
 
 from fsmd.config import FSMDConfig, digest
 
-_SOURCES = ("config.py", "metrics.py", "model.py", "module.py", "training.py")
+_SOURCES = (
+    *("balancing.py", "config.py", "diagnostics.py", "metrics.py", "model.py", "module.py"),
+    *("predictions.py", "pretrain.py", "training.py"),
+)
 
 
 @dataclass(frozen=True)

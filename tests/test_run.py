@@ -218,7 +218,7 @@ def test_ctrl_c_stops_at_once_and_says_that_nothing_is_lost(tmp_path: Path) -> N
     ("arguments", "message"),
     [
         ((), "name a study, or use --list"),
-        (("tower",), "no study 'tower'; there are expert_count, gate_depth, tower_shape"),
+        (("tower",), "no study 'tower'; there are architecture_grid, "),
         (("tower_shape", "--data", "mars"), "no data set 'mars'; there are planted, census"),
         (("tower_shape", "--replicates", "0"), "--replicates must be at least 1; got 0"),
         (("tower_shape", "--epochs", "-3"), "--epochs must be at least 1; got -3"),

@@ -7,11 +7,13 @@ from matplotlib.figure import Figure
 
 from fsmd.errors import UserError
 from reports import facts, tables, words
+from reports.contrasts import Contrast, contrasts, factor_sentences
 from reports.figures import curves, differences, levels
 from reports.figures.style import to_svg
+from reports.joint import PairVerdict, pair_verdict
 from reports.model import ClaimView, FailureView, FigureView, ReportModel
 from reports.results import Scores, StudyResults, auc_on_test
-from reports.verdicts import Comparison, Judged, Question, compare, factor_sentences, judge
+from reports.verdicts import Comparison, Judged, Question, compare, judge, margin_of
 
 
 @dataclass(frozen=True)
@@ -22,6 +24,8 @@ class Analysis:
     scores: Scores
     comparisons: dict[Question, Comparison]
     judged: tuple[Judged, ...]
+    contrasts: tuple[Contrast, ...]
+    pairs: tuple[PairVerdict, ...]
 
 
 def analyse(results: StudyResults) -> Analysis:
@@ -34,14 +38,21 @@ def analyse(results: StudyResults) -> Analysis:
             f"run it first: {facts.run_command(results)}"
         )
     definition = results.definition
-    return Analysis(results, scores, compare(definition, scores), judge(definition, scores))
+    made = compare(definition, scores)
+    found = contrasts(definition, scores, made)
+    others = dict.fromkeys(contrast.other for contrast in found)
+    pairs = tuple(
+        pair_verdict(scores, definition.reference, other, margin_of(definition))
+        for other in others
+    )
+    return Analysis(results, scores, made, judge(definition, scores, made), found, pairs)
 
 
 def assemble(analysis: Analysis) -> ReportModel:
     """The whole report as a value."""
     results, scores = analysis.results, analysis.scores
     definition = results.definition
-    margin = differences.margin_of(definition)
+    margin = margin_of(definition)
     return ReportModel(
         study=results.record.name,
         title=definition.title,
@@ -49,7 +60,7 @@ def assemble(analysis: Analysis) -> ReportModel:
         headline=facts.headline(results, scores),
         notices=facts.notices(results, scores),
         claims=tuple(map(_claim, analysis.judged)),
-        factor=factor_sentences(definition, scores, margin),
+        factor=factor_sentences(definition, scores, analysis.comparisons),
         levels=_levels_figure(results),
         level_table=tables.level_table(results, scores),
         differences=_differences_figure(results),
@@ -61,6 +72,7 @@ def assemble(analysis: Analysis) -> ReportModel:
         base_table=tables.base_table(results),
         commands=facts.commands(results),
         reading=facts.how_to_read(analysis.comparisons, scores, margin),
+        joint_table=tables.joint_table(results, analysis.pairs),
     )
 
 

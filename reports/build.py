@@ -14,6 +14,7 @@ from fsmd.errors import UserError
 
 if TYPE_CHECKING:
     from reports.assemble import Analysis
+    from reports.contrasts import Contrast
 
 # The rest is imported where it is used, so that --help and a user's mistake are answered at once.
 
@@ -30,7 +31,7 @@ Writes to OUT/NAME, replacing what is there:
   report.pdf    the same for paper
   results.csv   every measurement, one row each: study, data, level, replicate, seed, epoch,
                 split, task, metric, value
-  summary.json  means with intervals, and the verdict on each claim
+  summary.json  means with intervals, the verdict on each claim and comparison
 
 Only reads the database, also while the study runs; the same results give the same bytes.
 studies.run builds this report itself when a study ends.
@@ -72,6 +73,29 @@ def summary(analysis: "Analysis") -> dict[str, Any]:
         "replicates": len(scores.paired),
         "levels": levels,
         "claims": claims,
+        "comparisons": [_comparison(contrast) for contrast in analysis.contrasts],
+        "pairs": [pair._asdict() for pair in analysis.pairs],
+    }
+
+
+def _comparison(contrast: "Contrast") -> dict[str, Any]:
+    """One entry of "comparisons"; p are after Holm, null where there is no test."""
+    e, needed = contrast.difference, contrast.needed
+    return {
+        "level": contrast.level,
+        "other": contrast.other,
+        "task": contrast.target,
+        "mean": e.mean,
+        "low": e.low,
+        "high": e.high,
+        "replicates": e.n,
+        "se_seeds": e.se_seeds,
+        "se_test": e.se_test,
+        "p": contrast.p,
+        "p_equivalent": contrast.p_equivalent,
+        "verdict": contrast.word,
+        "replicates_needed": needed.seeds,
+        "reason": needed.reason,
     }
 
 

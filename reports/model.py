@@ -85,3 +85,4 @@ class ReportModel:
     base_table: Table
     commands: tuple[Fact, ...]
     reading: tuple[str, ...]
+    joint_table: Table | None

@@ -242,7 +242,9 @@ def test_drawing_leaves_matplotlibs_settings_alone(engine: sa.Engine) -> None:
 
 def test_summary_json_has_its_schema(out: Path) -> None:
     summary = json.loads((out / "tower_shape" / "summary.json").read_text())
-    assert {"study", "data", "replicates", "levels", "claims"} == set(summary)
+    assert {"study", "data", "replicates", "levels", "claims", "comparisons", "pairs"} == set(
+        summary
+    )
     assert (summary["study"], summary["data"], summary["replicates"]) == (
         "tower_shape", "planted", 5)  # fmt: skip
     assert len(summary["levels"]) == 4 * 3

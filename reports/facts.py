@@ -185,10 +185,10 @@ def rule_in_words(made: Mapping[Question, Comparison], margin: float) -> tuple[s
         f"A difference is equivalent if two one-sided tests (TOST) show that it lies inside the "
         f"margin, ±{margin:g} of AUC, whatever its sign; else it is better or worse if a "
         "two-sided test shows that it is not zero; else it is undecided. All at "
-        f"{100 * ALPHA:g} %, after Holm's adjustment, which keeps the chance of any false finding "
-        f"at that: over the {words.count(sizes.difference, 'test')} of a difference together, and "
-        f"over the {words.count(sizes.equivalence, 'test')} of equivalence together. A test that "
-        "could not be made still counts.",
+        f"{100 * ALPHA:g} % after Holm's adjustment, which keeps the chance of any false finding "
+        f"at that in each of two families: the {words.count(sizes.difference, 'test')} of a "
+        f"difference, and the {words.count(sizes.equivalence, 'test')} of equivalence. A test "
+        "that could not be made still counts.",
     )
 
 

@@ -89,7 +89,7 @@ def difference_table(
         f"{margin:g}; after Holm over {words.count(sizes.difference, 'test')} and over "
         f"{words.count(sizes.equivalence, 'test')}. Equivalent: the second is below {ALPHA:g}. "
         "Better or worse (bold): else, the first is. Undecided: neither; then the number of seeds "
-        "in all that would decide if the figures stayed as they are."
+        "in all that would decide if the figures stayed as they are, a rough guess from few."
     )
     columns = tuple(f"AUC, {_name(target)}" for target in scores.targets)
     return Table(2, caption, (study.reference, *columns), rows)

@@ -72,7 +72,7 @@ def assemble(analysis: Analysis) -> ReportModel:
         base_table=tables.base_table(results),
         commands=facts.commands(results),
         reading=facts.how_to_read(analysis.comparisons, scores, margin),
-        joint_table=tables.joint_table(results, analysis.pairs),
+        joint_table=tables.joint_table(results, scores, analysis.pairs),
     )
 
 

@@ -92,7 +92,7 @@ def replicates_needed(estimate: Estimate, margin: float, sizes: Families = ALONE
 def factor_sentences(
     study: Study, scores: Scores, made: Mapping[Question, Comparison]
 ) -> tuple[str, ...]:
-    """The reference against every other level, one sentence each.
+    """The reference against every other level on its test set, one sentence each.
 
     On the mean AUC, or on the task that the study's claims crown the reference on.
     """
@@ -109,12 +109,12 @@ def factor_sentences(
     return tuple(
         f"{reference} vs {other} {words.on(target)}: {_told(known.get(other), margin_of(study))}"
         for other in scores.levels
-        if other != reference
+        if other != reference and scores.comparable(reference, other)
     )
 
 
 def needed_in_words(needed: Needed) -> str:
-    """What would decide an undecided comparison; empty where nothing is to be said.
+    """What would decide an undecided comparison.
 
     >>> needed_in_words(Needed(34)), needed_in_words(Needed(None, TEST_SET))
     ('34 seeds would decide', 'the test set is too small to decide')
@@ -139,16 +139,15 @@ def _contrast(differs: Comparison, equal: Comparison, margin: float, sizes: Fami
 
 def _told(contrast: Contrast | None, margin: float) -> str:
     if contrast is None:
-        return "not compared; no replicate has both on one test set."
+        return "not compared; no replicate has both."
     estimate = contrast.difference
     figure = f"AUC {words.difference(estimate)}, {words.count(estimate.n, 'paired seed')}"
     if contrast.p is None or contrast.p_equivalent is None:
         return f"{figure}; {TOO_FEW}."
     if contrast.word == "equivalent":
-        more = " above" if estimate.mean > 0 else " below"
-        real = f" (it is{more}, but by less than matters)" if contrast.significant else ""
+        way = "above" if estimate.mean > 0 else "below"
+        real = f" (it is {way}, but by less than matters)" if contrast.significant else ""
         inside = words.against("within", margin)
         return f"{figure}, {words.p(contrast.p_equivalent)}{inside} after Holm: equivalent{real}."
-    told = f"{figure}, {words.p(contrast.p)} after Holm: {contrast.word}"
-    return f"{told}; {needed_in_words(contrast.needed)}." if contrast.word == "undecided" else (
-        f"{told}.")  # fmt: skip
+    more = f"; {needed_in_words(contrast.needed)}" if contrast.word == "undecided" else ""
+    return f"{figure}, {words.p(contrast.p)} after Holm: {contrast.word}{more}."

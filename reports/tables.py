@@ -108,9 +108,11 @@ def _difference_cell(contrast: Contrast) -> Cell:
     return Cell(words.signed(estimate.mean), notes, contrast.word in ("better", "worse"))
 
 
-def joint_table(results: StudyResults, pairs: tuple[PairVerdict, ...]) -> Table | None:
-    """Table 3: the reference against every other level on both tasks at once."""
-    known = [pair for pair in pairs if pair.probabilities]
+def joint_table(
+    results: StudyResults, scores: Scores, pairs: tuple[PairVerdict, ...]
+) -> Table | None:
+    """Table 3: the reference against every other level of `scores` on both tasks at once."""
+    known = [pair for pair in pairs if pair.other in scores.levels and pair.probabilities]
     if not known:
         return None
     reference, margin = results.definition.reference, margin_of(results.definition)

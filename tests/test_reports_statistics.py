@@ -332,7 +332,7 @@ def test_the_factor_is_judged_level_by_level() -> None:
     assert all(s.endswith("after Holm: equivalent.") for s in told(scores_of(0, 0, 0, 0)))
     assert told(scores_of(0, 0, 0, 0.0005))[0].endswith("(it is above, but by less than matters).")
     assert "seeds would decide" in told(scores_of(0, 0, 0, 0.001, noise=0.002))[0]
-    assert told(scores_of(0, NAN, 0, 0.003))[1].endswith("no replicate has both on one test set.")
+    assert told(scores_of(0, NAN, 0, 0.003))[1].endswith("no replicate has both.")
 
 
 def test_only_a_significantly_best_level_stands_out() -> None:

@@ -1,5 +1,6 @@
 """The reference arm against every other: better, worse, equivalent, undecided; by target."""
 
+from bisect import bisect_left
 from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Literal, NamedTuple
@@ -7,7 +8,7 @@ from typing import Literal, NamedTuple
 import numpy as np
 
 from reports import words
-from reports.estimates import ALPHA, TOO_FEW, Estimate, p_values, satterthwaite
+from reports.estimates import ALPHA, TOO_FEW, Estimate, p_values
 from reports.results import Scores
 from reports.verdicts import Comparison, Families, Question, families, margin_of, questions
 from studies.definition import Study
@@ -16,9 +17,6 @@ Word = Literal["better", "worse", "equivalent", "undecided"]
 MOST = 1000
 """Nobody trains more replicates than this."""
 TEST_SET = "the test set is too small"
-
-_ENDLESS = 1e9
-"""Degrees of freedom of the test set's part: it has far more rows than studies have seeds."""
 
 
 class Needed(NamedTuple):
@@ -77,16 +75,17 @@ def replicates_needed(estimate: Estimate, margin: float, sizes: Families = ALONE
     """
     if estimate.se_seeds is None:
         return Needed(None, TOO_FEW)
-    by_seed, by_rows = estimate.n * estimate.se_seeds**2, (estimate.se_test or 0.0) ** 2
-    n = np.append(np.arange(2, MOST + 1), np.inf)  # the last one: no chance from seeds at all
-    df = np.minimum(satterthwaite(by_seed / n, n - 1, by_rows, _ENDLESS), _ENDLESS)
-    se = np.sqrt(by_seed / n + by_rows)
-    decided = (p_values("above", estimate.mean, se, df, 0.0) < ALPHA / sizes.difference) | (
-        p_values("within", estimate.mean, se, df, margin) < ALPHA / sizes.equivalence
-    )
-    if decided[:-1].any():
-        return Needed(int(n[decided.argmax()]))
-    return Needed(None, f"more than {MOST} seeds" if decided[-1] else TEST_SET)
+    by_seed, by_rows = estimate.se_seeds * estimate.n**0.5, estimate.se_test or 0.0
+
+    def decided(n: float) -> bool:
+        errors = by_seed / n**0.5, by_rows, min(n, MOST) - 1
+        differ = p_values("above", estimate.mean, *errors, 0.0)
+        equal = p_values("within", estimate.mean, *errors, margin)
+        return bool(differ < ALPHA / sizes.difference or equal < ALPHA / sizes.equivalence)
+
+    if decided(MOST):  # once decided, more seeds leave it so
+        return Needed(bisect_left(range(MOST), True, lo=2, key=decided))
+    return Needed(None, f"more than {MOST} seeds" if decided(np.inf) else TEST_SET)
 
 
 def factor_sentences(

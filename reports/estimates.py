@@ -6,11 +6,12 @@ rows, so this part stays however many seeds there are (`reports.sampling` estima
 """
 
 from collections.abc import Sequence
+from functools import lru_cache
 from typing import Any, Literal, NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
-from scipy import special
+from scipy import optimize, special
 
 Array = NDArray[np.float64]
 Kind = Literal["above", "not_worse", "within", "beyond"]
@@ -33,11 +34,10 @@ class RowPart(NamedTuple):
 
 
 class Estimate(NamedTuple):
-    """A mean over `n` replicates with its 95 % t interval; no interval below two replicates.
+    """A mean over `n` replicates with its 95 % interval; no interval below two replicates.
 
     `se_seeds` and `se_test` are the standard errors due to the seeds and to the finite test set;
-    the latter is None where no predictions were kept. `df` are the t interval's degrees of
-    freedom.
+    the latter is None where no predictions were kept.
     """
 
     mean: float
@@ -46,7 +46,6 @@ class Estimate(NamedTuple):
     n: int
     se_seeds: float | None = None
     se_test: float | None = None
-    df: float | None = None
 
     @property
     def se(self) -> float | None:
@@ -55,9 +54,9 @@ class Estimate(NamedTuple):
 
 
 def mean_interval(values: Any, part: RowPart | None = None) -> Estimate:
-    """Mean and t interval, over the seeds or over both sources; NaNs are left out.
+    """Mean and interval, over the seeds (t) or over both sources (see `tail`).
 
-    The variances of both sources add. Their degrees of freedom are Welch's and Satterthwaite's.
+    NaNs are left out.
 
     >>> mean_interval([1.0, 2.0, 3.0]).n
     3
@@ -72,48 +71,81 @@ def mean_interval(values: Any, part: RowPart | None = None) -> Estimate:
     if n == 1:
         return Estimate(mean, None, None, 1)
     equal = float(np.ptp(finite)) < _EQUAL
-    by_seeds = 0.0 if equal else float(finite.var(ddof=1)) / n
-    by_rows, rows = part or RowPart(0.0, 2)
-    df = float(satterthwaite(by_seeds, n - 1, by_rows, rows - 1))
-    half = float(special.stdtrit(df, (1 + LEVEL) / 2)) * (by_seeds + by_rows) ** 0.5
-    return Estimate(mean, mean - half, mean + half, n, by_seeds**0.5,
-                    None if part is None else by_rows**0.5, df)  # fmt: skip
-
-
-def satterthwaite(first: Any, df_first: Any, second: Any, df_second: Any) -> Any:
-    """Degrees of freedom of a sum of two estimated variances (Satterthwaite 1946, Welch 1947).
-
-    Where both are zero, the first one's.
-    """
-    below = first**2 / df_first + second**2 / df_second
-    return np.where(below > 0, (first + second) ** 2 / np.where(below > 0, below, 1.0), df_first)
+    by_seeds = 0.0 if equal else float(finite.std(ddof=1)) / n**0.5
+    by_rows = None if part is None else part.variance**0.5
+    half = _half_width(by_seeds, by_rows or 0.0, n - 1)
+    return Estimate(mean, mean - half, mean + half, n, by_seeds, by_rows)
 
 
 def p_value(estimate: Estimate, kind: Kind = "above", margin: float = 0.0) -> float | None:
-    """The t test of a question about a mean; None below two replicates.
-
-    Where nothing varies there is no t: a statement is then sure (p = 0), refuted (p = 1) or, with
-    the mean on the bound of a one-sided question, even (p = 0.5).
-    """
-    if estimate.se is None or estimate.df is None:
+    """The test of a question about a mean; None below two replicates."""
+    if estimate.se_seeds is None:
         return None
-    return float(p_values(kind, estimate.mean, estimate.se, estimate.df, margin))
+    errors = estimate.se_seeds, estimate.se_test or 0.0
+    return float(p_values(kind, estimate.mean, *errors, estimate.n - 1, margin))
 
 
-def p_values(kind: Kind, mean: Any, se: Any, df: Any, margin: float) -> Any:
-    """p of each mean with its standard error and degrees of freedom; all broadcast.
+def p_values(
+    kind: Kind, mean: Any, se_seeds: float, se_test: float, df: float, margin: float
+) -> Any:
+    """p of each mean with these standard errors, the seeds' with `df` degrees of freedom.
 
     "within" is the larger of the two one-sided tests (Schuirmann 1987); "beyond" adds both tails
     outside the margins, for a true difference that lies on one of them.
     """
-    size = np.abs(mean)
+    size, errors = np.abs(mean), (se_seeds, se_test, df)
     if kind == "above":
-        return 2 * _tail(size, se, df)
+        return 2 * tail(size, *errors)
     if kind == "not_worse":
-        return 2 * _tail(np.abs(mean + margin), se, df)
+        return 2 * tail(np.abs(mean + margin), *errors)
     if kind == "within":
-        return _tail(margin - size, se, df)
-    return np.minimum(_tail(size - margin, se, df) + _tail(size + margin, se, df), 1.0)
+        return tail(margin - size, *errors)
+    return np.minimum(tail(size - margin, *errors) + tail(size + margin, *errors), 1.0)
+
+
+def tail(distance: Any, se_seeds: float, se_test: float, df: float) -> Any:
+    """Chance that se_seeds * T + se_test * Z exceeds each distance; T is t, Z is normal.
+
+    The distribution of Behrens (1929) and Fisher (1935), with a test set so large that its own
+    standard error is known. Its tests keep their level (Robinson 1976). A single t with Welch's
+    and Satterthwaite's degrees of freedom does not: where few seeds scatter little by chance, it
+    takes the sum for as sure as the test set alone. At p = 0.0056, a ninth of 5 %, it is wrong up
+    to five times as often as it says with three seeds, and thirteen times with two.
+
+    Where nothing varies, a statement is sure (0 or 1) or, on its bound, even (1/2).
+    """
+    distance = np.asarray(distance, float)
+    if se_test == 0 and se_seeds == 0:
+        return np.where(np.abs(distance) < _EQUAL, 0.5, np.where(distance < 0, 1.0, 0.0))
+    if se_test == 0:
+        return special.stdtr(df, -distance / se_seeds)  # as stats.t.sf, at a tenth of the cost
+    variance_W, weight_W = _mixture(df)
+    spread_W = np.sqrt(se_seeds**2 * variance_W + se_test**2)
+    return special.ndtr(-distance[..., None] / spread_W) @ weight_W
+
+
+@lru_cache(maxsize=2 * 1024)
+def _mixture(df: float, nodes: int = 160) -> tuple[Array, Array]:
+    """A t variable as normal ones of random variance: the variances and their weights.
+
+    df / variance is chi-squared. The trapezoid rule over its logarithm, whose density falls off
+    on both sides, is exact to ten digits.
+    """
+    low, high = special.gammaincinv(df / 2, 1e-14), special.gammainccinv(df / 2, 1e-14)
+    log_W = np.linspace(float(np.log(2 * low)), float(np.log(2 * high)), nodes)
+    density_W = np.exp(df / 2 * (log_W - np.log(df)) - (np.exp(log_W) - df) / 2)
+    return df / np.exp(log_W), density_W / density_W.sum()
+
+
+def _half_width(se_seeds: float, se_test: float, df: float) -> float:
+    at_seeds = float(special.stdtrit(df, (1 + LEVEL) / 2))
+    if se_test == 0:
+        return at_seeds * se_seeds
+    most = at_seeds * (se_seeds + se_test)
+    return float(optimize.brentq(
+        lambda half: float(tail(half, se_seeds, se_test, df)) - (1 - LEVEL) / 2, 0, most,
+        xtol=1e-9 * most,
+    ))  # fmt: skip
 
 
 def holm(p_values: Sequence[float | None]) -> tuple[float | None, ...]:
@@ -124,14 +156,6 @@ def holm(p_values: Sequence[float | None]) -> tuple[float | None, ...]:
     adjusted = np.empty(len(known))
     adjusted[order] = np.minimum(np.maximum.accumulate(steps), 1.0) if len(known) else steps
     return tuple(None if p is None else float(a) for p, a in zip(p_values, adjusted, strict=True))
-
-
-def _tail(distance: Any, se: Any, df: Any) -> Any:
-    """Chance that a t variable exceeds distance / se."""
-    far = np.where(np.abs(distance) < _EQUAL, 0.0, np.copysign(np.inf, distance))
-    still = np.asarray(se) == 0
-    t = np.where(still, far, distance / np.where(still, 1.0, se))
-    return special.stdtr(df, -t)  # scipy.stats.t.sf is the same, at ten times the cost
 
 
 def _finite(values: Any) -> Array:

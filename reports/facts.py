@@ -180,8 +180,9 @@ def rule_in_words(made: Mapping[Question, Comparison], margin: float) -> tuple[s
     return (
         "The rule was fixed before the study ran. The reference is compared with every other "
         "level that has the same test set, on both tasks and on their mean; the comparisons that "
-        "the claims need come on top. Each is a paired t test over both kinds of chance, with "
-        "Welch and Satterthwaite's degrees of freedom.",
+        "the claims need come on top. Each is a paired test: of t over the seeds alone, of the "
+        "Behrens-Fisher distribution, which adds the test set's normal part to it, over both "
+        "kinds of chance.",
         f"A difference is equivalent if two one-sided tests (TOST) show that it lies inside the "
         f"margin, ±{margin:g} of AUC, whatever its sign; else it is better or worse if a "
         "two-sided test shows that it is not zero; else it is undecided. All at "

@@ -6,12 +6,12 @@ The plane of (difference on the first task, on the second) is cut by a margin d 
 """
 
 from collections.abc import Mapping
+from functools import lru_cache
 from typing import Literal, NamedTuple
 
 import numpy as np
-from scipy import stats
 
-from reports.estimates import LEVEL, Array, RowPart, mean_interval
+from reports.estimates import LEVEL, Array
 from reports.results import Scores
 
 Region = Literal["dominates", "dominated", "seesaw", "equivalent"]
@@ -20,14 +20,15 @@ DRAWS = 100_000
 
 
 class Joint(NamedTuple):
-    """Where both differences lie: a bivariate t distribution.
+    """Where both differences lie: their mean, plus a t and a normal vector.
 
-    `shape` is 2 x 2; with `df` degrees of freedom the covariance is shape * df / (df - 2).
+    `seeds` is the 2 x 2 covariance of the mean over n seeds, `rows` the test set's part.
     """
 
     mean: Array
-    shape: Array
-    df: float
+    seeds: Array
+    rows: Array
+    n: int
 
 
 class Ellipse(NamedTuple):
@@ -56,32 +57,29 @@ class PairVerdict(NamedTuple):
 def joint_difference(scores: Scores, level: str, other: str) -> Joint | None:
     """Of `level` minus `other`, first task then second; None below three paired replicates.
 
-    The mean vector's covariance is the seeds' over n plus the test set's. With f degrees of
-    freedom (the tasks' smaller ones, by Welch and Satterthwaite) its distribution is the t that
-    belongs to Hotelling's T squared: f - 1 degrees of freedom, the covariance times f / (f - 1)
-    (Box and Tiao 1973, chapter 8).
+    The seeds' part is a t vector as in Hotelling's T squared: n - 2 degrees of freedom, the
+    covariance times (n - 1) / (n - 2) (Box and Tiao 1973, chapter 8). The test set's is normal.
     """
-    tasks = scores.targets[:2]
-    values_KR = np.array([scores.differences(level, other, task) for task in tasks])
+    values_KR = np.array([scores.differences(level, other, t) for t in scores.targets[:2]])
     n = values_KR.shape[1]
     if n < 3:
         return None
     found = scores.sampling(level, other)
-    by_rows = _not_negative(found.of(level, other)) if found else np.zeros((2, 2))
-    rows = found.rows if found else 2
-    parts = [RowPart(float(by_rows[k, k]), rows) for k in range(2)]
-    f = min(mean_interval(v, part).df or 0.0 for v, part in zip(values_KR, parts, strict=True))
-    covariance = np.cov(values_KR) / n + by_rows
-    return Joint(values_KR.mean(axis=1), covariance * f / (f - 1), f - 1)
+    rows = found.of(level, other) if found else np.zeros((2, 2))
+    return Joint(values_KR.mean(axis=1), np.cov(values_KR) / n, rows, n)
+
+
+def draws(joint: Joint, seed: int = 0) -> Array:
+    """100,000 points of the distribution, draws x tasks; the same seed, the same points."""
+    t_DK, z_DK = _standard(joint.n, seed)
+    found: Array = joint.mean + t_DK @ _root(joint.seeds) + z_DK @ _root(joint.rows)
+    return found
 
 
 def probabilities(joint: Joint, margin: float, seed: int = 0) -> dict[Region, float]:
-    """Of each region, from 100,000 draws: within 0.0015 where it matters, at 0.95."""
-    draws = stats.multivariate_t.rvs(
-        joint.mean, joint.shape, joint.df, DRAWS, random_state=np.random.default_rng(seed)
-    )
-    low, high = draws.min(axis=1), draws.max(axis=1)
-    gain, loss = high >= margin, low <= -margin
+    """Of each region, by draws: within 0.0015 where it matters, at 0.95."""
+    points = draws(joint, seed)
+    gain, loss = points.max(axis=1) >= margin, points.min(axis=1) <= -margin
     shares = (gain & ~loss, loss & ~gain, gain & loss, ~gain & ~loss)
     return {region: float(share.mean()) for region, share in zip(REGIONS, shares, strict=True)}
 
@@ -98,18 +96,33 @@ def pair_verdict(
     return PairVerdict(level, other, found, sure[0] if sure else "undecided")
 
 
-def joint_ellipse(joint: Joint, level: float = LEVEL) -> Ellipse:
-    """The ellipse that holds `level` of the distribution; Hotelling's region for seeds alone."""
-    values, vectors = np.linalg.eigh(joint.shape)
-    radius = np.sqrt(2 * stats.f.ppf(level, 2, joint.df) * np.maximum(values[::-1], 0.0))
+def joint_ellipse(joint: Joint, level: float = LEVEL, seed: int = 0) -> Ellipse:
+    """The ellipse of the covariance's form that holds `level` of the draws.
+
+    For seeds alone it is Hotelling's region.
+    """
+    values, vectors = np.linalg.eigh(joint.seeds + _root(joint.rows) @ _root(joint.rows))
+    lengths = np.sqrt(np.maximum(values, 0.0))
+    along = (draws(joint, seed) - joint.mean) @ vectors
+    away = along / np.where(lengths > 0, lengths, 1.0)
+    radius = float(np.quantile(np.hypot(away[:, 0], away[:, 1]), level))
     x, y = vectors[:, 1]
     angle = float(np.degrees(np.arctan2(y, x))) % 180.0
     centre = float(joint.mean[0]), float(joint.mean[1])
-    return Ellipse(centre, (float(radius[0]), float(radius[1])), angle)
+    return Ellipse(centre, (radius * float(lengths[1]), radius * float(lengths[0])), angle)
 
 
-def _not_negative(covariance: Array) -> Array:
-    """The nearest covariance matrix: an estimate without bias may have an eigenvalue below 0."""
+@lru_cache(maxsize=4)
+def _standard(n: int, seed: int) -> tuple[Array, Array]:
+    """t and normal vectors, draws x tasks, that all pairs of a study share."""
+    rng = np.random.default_rng(seed)
+    normal, again = rng.standard_normal((2, DRAWS, 2))
+    mixed = np.sqrt((n - 1) / rng.chisquare(n - 2, (DRAWS, 1)))
+    return normal * mixed, again
+
+
+def _root(covariance: Array) -> Array:
+    """Symmetric root; an estimate without bias may have an eigenvalue below 0, taken for 0."""
     values, vectors = np.linalg.eigh(covariance)
-    near: Array = (vectors * np.maximum(values, 0.0)) @ vectors.T
-    return near
+    root: Array = (vectors * np.sqrt(np.maximum(values, 0.0))) @ vectors.T
+    return root

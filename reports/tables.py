@@ -84,7 +84,7 @@ def difference_table(
     caption = (
         f"Test AUC of {study.reference} minus every other level's, over "
         f"{words.count(len(scores.paired), 'paired seed')}, with its 95 % interval over "
-        f"{sources}; above zero {study.reference} leads. The first p is of a t test that the "
+        f"{sources}; above zero {study.reference} leads. The first p is of a test that the "
         f"levels differ, the second of two one-sided tests that they differ by less than "
         f"{margin:g}; after Holm over {words.count(sizes.difference, 'test')} and over "
         f"{words.count(sizes.equivalence, 'test')}. Equivalent: the second is below {ALPHA:g}. "

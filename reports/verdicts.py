@@ -1,6 +1,6 @@
 """Judges each claim by the rules it was stated with, before any training ran.
 
-A rule breaks down into questions about paired differences, each answered by a t test over both
+A rule breaks down into questions about paired differences, each answered by a test over both
 sources of chance (`reports.estimates`). What a study tests is fixed by its definition: the
 reference arm against every other arm on both tasks and their mean, and what the claims ask; each
 different question once. Whether something differs, and whether it is equivalent, are two families

@@ -28,13 +28,20 @@ def analyse(results: StudyResults) -> Analysis:
     """Judge the study; UserError if no replicate has finished."""
     scores = auc_on_test(results)
     if not scores.trained:
-        failed = words.count(len(results.runs), "training")
-        raise UserError(
-            f"study {results.record.name!r} has no finished replicate yet ({failed} failed); "
-            f"run it first: {facts.run_command(results)}"
-        )
+        raise UserError(_nothing_finished(results))
     definition = results.definition
     return Analysis(results, scores, compare(definition, scores), judge(definition, scores))
+
+
+def _nothing_finished(results: StudyResults) -> str:
+    name, command = results.record.name, facts.run_command(results)
+    if results.runs.empty:
+        return f"study {name!r} has no finished training yet; run it first: {command}"
+    first = results.runs.iloc[0]
+    return (
+        f"study {name!r} has no finished training; {words.count(len(results.runs), 'training')} "
+        f"failed, the first with: {first['error']}; mend the cause, then: {command} --retry-failed"
+    )
 
 
 def assemble(analysis: Analysis) -> ReportModel:

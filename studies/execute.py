@@ -53,6 +53,8 @@ class Planner:
     checkpoints: Path
     provenance: Provenance
     slots: int
+    retry_failed: bool = False
+    """Whether trainings that failed by themselves before are tried again."""
     listen: Callable[[Event], None] = lambda event: None
     _attempts: dict[str, int] = field(default_factory=dict)
 
@@ -63,12 +65,17 @@ class Planner:
         trials = self._open_trials()
         missing = []
         for cell in cells:
-            if known.get(cell.task.id) in ("done", "failed"):
+            if known.get(cell.task.id) in self._final:
                 self._close(cell, trials.get(_key(cell)))
                 self.listen(Event("known", cell))
             else:
                 missing.append(cell)
         self._train(missing, trials)
+
+    @property
+    def _final(self) -> tuple[str, ...]:
+        """What a run's status must be for it not to be trained again."""
+        return ("done",) if self.retry_failed else ("done", "failed")
 
     def _train(self, missing: list[Cell], trials: dict[tuple[str, int], FrozenTrial]) -> None:
         queue, running = list(reversed(missing)), dict[Future[TrainingResult], Cell]()
@@ -76,6 +83,11 @@ class Planner:
             while queue and len(running) < self.slots:
                 cell = queue.pop()
                 trial = trials.get(_key(cell))
+                # Another study may have trained it while this one ran.
+                if storage.known_runs(self.engine, [cell.task.id]).get(cell.task.id) == "done":
+                    self._close(cell, trial)
+                    self.listen(Event("known", cell))
+                    continue
                 if trial is None or trial.state.is_finished():
                     trials[_key(cell)] = self._start_trial(cell)
                 running[self._submit(cell)] = cell
@@ -142,7 +154,11 @@ class Planner:
                 },
             )
         )
-        return self.study.get_trials(deepcopy=False)[-1]
+        return next(
+            trial
+            for trial in reversed(self.study.get_trials(deepcopy=False))
+            if trial.user_attrs.get("run") == cell.task.id
+        )
 
     def _open_trials(self) -> dict[tuple[str, int], FrozenTrial]:
         """The last trial of each cell; a running one was cut off and is taken up again."""
@@ -161,6 +177,8 @@ def may_pass(error: BaseException) -> bool:
     """Whether another try may succeed: the process was killed, or memory or disk ran out."""
     if isinstance(error, BrokenProcessPool | MemoryError | OSError):
         return True
+    if not isinstance(error, Exception):  # such as the exit that a SIGTERM asks for
+        return True
     text = str(error).lower()
     return isinstance(error, RuntimeError) and (
         "out of memory" in text or "can't allocate memory" in text
@@ -171,6 +189,8 @@ def describe(error: BaseException) -> str:
     """One line for people."""
     if isinstance(error, BrokenProcessPool):
         return "the worker process was killed"
+    if not isinstance(error, Exception):
+        return f"the worker process was asked to end ({type(error).__name__})"
     return f"{type(error).__name__}: {error}".splitlines()[0]
 
 

@@ -3,6 +3,7 @@
 import json
 import os
 import shutil
+import sys
 import time
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -43,6 +44,7 @@ class Job:
     device: str
     seed: int | None
     name: str | None
+    retry_failed: bool
 
 
 def run(job: Job) -> int:
@@ -63,6 +65,13 @@ def run(job: Job) -> int:
         for data in sets.values():
             storage.record_labels(engine, data)
         _train(engine, record, definition, sets, job, console)
+    failed = storage.failures(engine, name)
+    if failed:
+        print(
+            f"{failed} training{'s' if failed > 1 else ''} failed: the report has the traceback; "
+            "--retry-failed tries again",
+            file=sys.stderr,
+        )
     with console.status("writing the report"):
         page = build(engine, name, job.out)
         found = summary_lines(engine, name)
@@ -70,7 +79,7 @@ def run(job: Job) -> int:
         print(line)
     print(f"Took {time.perf_counter() - started:.0f} s. Dashboard: optuna-dashboard {job.storage}")
     print(f"Report: {page}")
-    return 0
+    return 1 if failed else 0
 
 
 def _sets(definition: Study, name: str, console: Console) -> Sets:
@@ -144,6 +153,11 @@ def _settings(definition: Study, sets: Sets, job: Job, stored: dict[str, Any]) -
 
 def _device(asked: str, stored: str | None) -> str:
     if asked == "auto":
+        if stored and stored.startswith("cuda") and not _has_cuda():
+            raise UserError(
+                f"this study was run on {stored} and there is none here; go on where there is, "
+                "or keep a run apart with --device cpu --name NAME"
+            )
         return stored or ("cuda" if _has_cuda() else "cpu")
     kind, colon, index = asked.partition(":")
     if kind not in ("cpu", "cuda") or (colon and (kind == "cpu" or not index.isdigit())):
@@ -185,6 +199,7 @@ def _train(
                 checkpoints=cache_root() / "checkpoints",
                 provenance=provenance(),
                 slots=workers,
+                retry_failed=job.retry_failed,
                 listen=progress,
             ).run(planned)
     finally:

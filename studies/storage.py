@@ -240,8 +240,23 @@ def record_run(
 ) -> None:
     """Store how a training ended, with all its measurements, in one transaction.
 
-    A failure recorded before is replaced; a result never is.
+    A failure recorded before is replaced; a result never is, whoever recorded it.
     """
+    try:
+        _insert_run(engine, task, outcome, attempts, provenance)
+    except sa.exc.IntegrityError:
+        # Another study's planner recorded the same training since this one was handed out.
+        if known_runs(engine, [task.id]).get(task.id) != "done":
+            raise
+
+
+def _insert_run(
+    engine: sa.Engine,
+    task: TrainingTask,
+    outcome: TrainingResult | Failure,
+    attempts: int,
+    provenance: Provenance,
+) -> None:
     with _replacing_failure(engine, task.id) as connection:
         connection.execute(
             sa.insert(RUNS).values(
@@ -305,6 +320,17 @@ def link_cell(engine: sa.Engine, study: str, level: str, replicate: int, run_id:
     with engine.begin() as connection:
         connection.execute(sa.delete(CELLS).filter_by(**key))
         connection.execute(sa.insert(CELLS).values(**key, run_id=run_id))
+
+
+def failures(engine: sa.Engine, study: str) -> int:
+    """How many of the study's trainings ended without a result."""
+    query = (
+        sa.select(sa.func.count())
+        .select_from(CELLS.join(RUNS))
+        .where(CELLS.c.study == study, RUNS.c.status != "done")
+    )
+    with engine.connect() as connection:
+        return connection.scalar(query) or 0
 
 
 def chosen_values(engine: sa.Engine, run_id: str, split: str, metric: str) -> dict[str, float]:

@@ -3,7 +3,9 @@
 import argparse
 import json
 import os
+import shutil
 import sys
+import textwrap
 from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -116,10 +118,15 @@ def _run(options: argparse.Namespace) -> int:
     finally:
         engine.dispose()
     page = _write(analysis, options.out)
-    for line in _lines(analysis):
-        print(line)
-    print(f"Report: {page}")
+    tell(*_lines(analysis), f"Report: {page}")
     return 0
+
+
+def tell(*lines: str) -> None:
+    """Print lines, wrapped between words in a terminal and whole elsewhere."""
+    width = shutil.get_terminal_size().columns if sys.stdout.isatty() else 0
+    for line in lines:
+        print(textwrap.fill(line, width, subsequent_indent=" " * 10) if width else line)
 
 
 def _stored(name: str, data: str | None) -> str:

@@ -13,6 +13,7 @@ from concurrent.futures import FIRST_COMPLETED, Executor, Future, wait
 from concurrent.futures.process import BrokenProcessPool
 from dataclasses import dataclass, field
 from pathlib import Path
+from typing import NamedTuple
 
 import optuna
 import sqlalchemy as sa
@@ -41,6 +42,14 @@ class Event:
     detail: str = ""
 
 
+class Tally(NamedTuple):
+    """How many cells were known from before, trained now, and in the end without a result."""
+
+    known: int
+    trained: int
+    failed: int
+
+
 @dataclass
 class Planner:
     """Runs the cells of one study on an executor; the only writer to the database."""
@@ -58,7 +67,7 @@ class Planner:
     listen: Callable[[Event], None] = lambda event: None
     _attempts: dict[str, int] = field(default_factory=dict)
 
-    def run(self, cells: Iterable[Cell]) -> None:
+    def run(self, cells: Iterable[Cell]) -> Tally:
         """Bring every cell to its end; returns when nothing is missing."""
         cells = list(cells)
         known = storage.known_runs(self.engine, [cell.task.id for cell in cells])
@@ -71,6 +80,9 @@ class Planner:
             else:
                 missing.append(cell)
         self._train(missing, trials)
+        statuses = storage.known_runs(self.engine, [cell.task.id for cell in cells])
+        failed = sum(statuses[cell.task.id] != "done" for cell in cells)
+        return Tally(len(cells) - len(self._attempts), len(self._attempts), failed)
 
     @property
     def _final(self) -> tuple[str, ...]:
@@ -203,15 +215,16 @@ def open_study(engine: sa.Engine, name: str, tasks: tuple[str, ...]) -> optuna.S
     """The Optuna study of this name in the same database; every task's AUC is maximised."""
     optuna.logging.set_verbosity(optuna.logging.WARNING)
     connect = {"timeout": 60} if engine.dialect.name == "sqlite" else {}
-    study = optuna.create_study(
-        storage=optuna.storages.RDBStorage(
-            engine.url.render_as_string(hide_password=False),
-            engine_kwargs={"connect_args": connect},
-        ),
-        study_name=name,
-        directions=["maximize"] * len(tasks),
-        load_if_exists=True,
-    )
+    with storage.creating(engine):
+        study = optuna.create_study(
+            storage=optuna.storages.RDBStorage(
+                engine.url.render_as_string(hide_password=False),
+                engine_kwargs={"connect_args": connect},
+            ),
+            study_name=name,
+            directions=["maximize"] * len(tasks),
+            load_if_exists=True,
+        )
     with warnings.catch_warnings():
         warnings.simplefilter("ignore", optuna.exceptions.ExperimentalWarning)
         study.set_metric_names([f"{task}: validation AUC" for task in tasks])

@@ -63,7 +63,11 @@ def parser() -> argparse.ArgumentParser:
         "--device", default="auto", help="auto, cpu, cuda or cuda:N (default: %(default)s)"
     )
     p.add_argument(
-        "--seed", type=int, metavar="N", help="the study's seed (default: 0); replicates derive"
+        "--seed",
+        type=int,
+        default=0,
+        metavar="N",
+        help="the study's seed, from which the replicates' derive (default: %(default)s)",
     )
     p.add_argument(
         "--retry-failed",

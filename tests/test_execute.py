@@ -23,7 +23,7 @@ from fsmd.training import DivergedError
 from search_spaces.axes import axis
 from studies import catalog, storage
 from studies.definition import Study, named
-from studies.execute import ATTEMPTS, Planner, may_pass, open_study
+from studies.execute import ATTEMPTS, Planner, Tally, may_pass, open_study
 from studies.locking import only_planner
 from studies.planning import (
     Cell,
@@ -90,13 +90,13 @@ class Lab:
         executor: Executor | None = None,
         slots: int = 2,
         retry_failed: bool = False,
-    ) -> None:
+    ) -> Tally:
         def work(task: TrainingTask, checkpoint: Path) -> TrainingResult:
             self.done.append(task.id)
             return self.work(task, checkpoint)
 
         with executor or ThreadPoolExecutor(2) as running:
-            Planner(
+            return Planner(
                 engine=self.engine,
                 study=self.study(),
                 tasks=TASKS,
@@ -242,13 +242,10 @@ def test_a_failure_is_tried_again_when_asked_to(lab: Lab) -> None:
         raise DivergedError("the loss is not finite in epoch 2")
 
     lab.work = diverging
-    lab.run(1)
-    assert storage.failures(lab.engine, "tower_shape") == 4
+    assert lab.run(1) == Tally(known=0, trained=4, failed=4)
     lab.work = lambda task, _: result_of(task)
-    lab.run(1)
-    assert storage.failures(lab.engine, "tower_shape") == 4
-    lab.run(1, retry_failed=True)
-    assert storage.failures(lab.engine, "tower_shape") == 0
+    assert lab.run(1) == Tally(known=4, trained=0, failed=4)
+    assert lab.run(1, retry_failed=True) == Tally(known=0, trained=4, failed=0)
     assert [s.name for s in lab.states()] == ["FAIL"] * 4 + ["COMPLETE"] * 4
 
 
@@ -470,6 +467,23 @@ def test_a_bad_database_url_is_one_clear_line(url: str) -> None:
     with pytest.raises(UserError, match="cannot open the database") as refusal:
         storage.open_engine(url, create=True)
     assert "\n" not in str(refusal.value)
+
+
+def test_a_missing_driver_is_named_and_no_password_is_shown() -> None:
+    with pytest.raises(UserError, match="pip install psycopg2") as refusal:
+        storage.open_engine("postgresql+psycopg2://bob:hunter2@db/x", create=True)
+    assert "hunter2" not in str(refusal.value)
+
+
+def test_first_planners_at_once_make_one_set_of_tables(tmp_path: Path) -> None:
+    url = f"sqlite:///{tmp_path}/new.db"
+
+    def start(name: str) -> str:
+        engine = storage.open_engine(url, create=True)
+        return open_study(engine, name, TASKS).study_name
+
+    with ThreadPoolExecutor(6) as pool:
+        assert list(pool.map(start, "abcdef")) == list("abcdef")
 
 
 def test_reading_a_database_that_is_not_there_makes_no_file(tmp_path: Path) -> None:

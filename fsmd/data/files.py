@@ -139,7 +139,11 @@ def _wanted(origin: Origin) -> str:
 
 
 def _advice(origin: Origin) -> str:
-    return (
+    given = os.environ.get("FSMD_DATA")
+    searched = f"FSMD_DATA is {given}, where they are not: " if given else ""
+    if given and not Path(given).is_dir():
+        searched = f"FSMD_DATA is {given}, which does not exist: "
+    return searched + (
         f"put {_wanted(origin)} from {origin.url} into {_raw(origin)}, or into a folder "
         f"{origin.name} below the one that FSMD_DATA names"
     )

@@ -13,6 +13,11 @@ def auc(value: float) -> str:
     return DASH if value != value else f"{value:.4f}".replace("-", MINUS)
 
 
+def printed(value: float | str) -> str:
+    """A figure of the paper; a dash where it has none."""
+    return auc(value) if isinstance(value, float) else DASH
+
+
 def signed(value: float, digits: int = 5) -> str:
     """A difference with its sign; a true minus.
 

@@ -1,13 +1,16 @@
 """Puts the report together: results -> ReportModel."""
 
+from collections.abc import Mapping
 from dataclasses import dataclass, replace
+from typing import Any
 
 from fsmd.errors import UserError
 from reports import facts, paper, tables, views, words
+from reports.figures import seesaw
 from reports.figures.differences import margin_of
 from reports.model import ClaimView, Fact, FailureView, ReportModel, Section
 from reports.results import Scores, StudyResults, auc_on_test
-from reports.shape import MANY, few, role, shape
+from reports.shape import MANY, Shape, few, role, shape
 from reports.verdicts import Comparison, Judged, Question, compare, factor_sentences, judge
 
 
@@ -42,6 +45,7 @@ def assemble(analysis: Analysis) -> ReportModel:
         _levels(results, scores),
         _differences(analysis),
         Section("Learning curves", figures=(views.curves_view(results),)),
+        *_inside(results, scores),
         Section("Other figures on test", tables=(tables.other_table(results, scores),),
                 folded=_many(scores)),
     ]  # fmt: skip
@@ -74,35 +78,49 @@ def claim_views(analysis: Analysis) -> tuple[ClaimView, ...]:
 def _levels(results: StudyResults, scores: Scores) -> Section:
     """The pictures that mirror the paper's, or suit the study's form, and the table of levels."""
     form, many = shape(results.definition), _many(scores)
-    made = {
-        "levels": (views.levels_view,),
+    made: Mapping[Shape, tuple[Any, ...]] = {
+        "levels": (views.scatter_view if many else views.levels_view,),
         "models": (views.gains_view, views.levels_view),
-    }[form]
-    figures = tuple(view for make in made if (view := make(results)) is not None)
-    heading = "Models" if form == "models" else "Levels"
-    return Section(heading, figures=figures, tables=(tables.level_table(results, scores),),
-                   folded=many)  # fmt: skip
+        "grid": (views.scatter_view if many else views.levels_view, views.effects_view),
+        "knob": (views.seesaw_view,),
+    }
+    figures = tuple(view for make in made[form] if (view := make(results)) is not None)
+    table = tables.level_table(results, scores)
+    more = (tables.seesaw_table(seesaw.summarize(results)),) if form == "knob" else ()
+    heading = "Models" if form in ("models", "knob") else "Levels"
+    return Section(heading, figures=figures, tables=(table, *more), folded=many)
 
 
 def _differences(analysis: Analysis) -> Section:
-    """The reference arm against the others; of many, against the best."""
+    """The reference arm against the others; of many, against a few."""
     results, definition = analysis.results, analysis.results.definition
-    scores = few(analysis.scores, definition.reference)
+    scores = few(analysis.scores, definition)
     view = views.differences_view(results)
     table = tables.difference_table(results, scores, analysis.comparisons)
     heading = role(definition)
-    left_out = len(analysis.scores.levels) - len(scores.levels)
+    chosen = "that share its data set" if shape(definition) == "knob" else "best by mean test AUC"
     note = (
         f"Of {words.count(len(analysis.scores.levels), 'level')}, the {len(scores.levels) - 1} "
-        "best by mean test AUC are compared here; the table of levels has all.",
+        f"{chosen} are compared here; the table of levels has all.",
     )
     return Section(
         f"{heading[:1].upper()}{heading[1:]} against the others",
-        (*(note if left_out else ()),
+        (*(note if len(scores.levels) < len(analysis.scores.levels) else ()),
          *factor_sentences(definition, scores, margin_of(definition))),
         (view,) if view else (),
         (table,) if table else (),
     )  # fmt: skip
+
+
+def _inside(results: StudyResults, scores: Scores) -> tuple[Section, ...]:
+    """Gates, dead units and the gradients' conflict, where they were recorded."""
+    made = (views.gradients_view(results), views.gates_view(results))
+    figures = tuple(view for view in made if view is not None)
+    table = tables.inner_table(results, scores)
+    if not figures and table is None:
+        return ()
+    return (Section("Inside the models", figures=figures, tables=(table,) if table else (),
+                    folded=_many(scores)),)  # fmt: skip
 
 
 def _many(scores: Scores) -> bool:

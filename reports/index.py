@@ -37,7 +37,7 @@ def entry(analysis: Analysis) -> IndexEntry:
     top = words.interval(mean_interval(scores.of(best, MEAN)))
     findings = [f"Highest mean test AUC: {best}, {top}."]
     if not claims:
-        compared = few(scores, definition.reference)
+        compared = few(scores, definition)
         findings += factor_sentences(definition, compared, margin_of(definition))
     return IndexEntry(
         results.record.name, definition.title, definition.question, results.record.data,

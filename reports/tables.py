@@ -9,6 +9,7 @@ import pandas as pd
 
 from reports import paper, words
 from reports.estimates import ALPHA, holm, mean_interval, p_value
+from reports.figures.seesaw import SeesawSummary
 from reports.model import Cell, Table
 from reports.results import MEAN, Scores, StudyResults, at_chosen
 from reports.shape import MANY
@@ -154,6 +155,65 @@ def other_table(results: StudyResults, scores: Scores) -> Table:
     )
     factor = results.definition.factor
     return Table(3, caption, (factor, *(name for name, _, _ in figures)), rows, "others")
+
+
+def inner_table(results: StudyResults, scores: Scores) -> Table | None:
+    """What goes on inside: gate entropy and dead units; None where neither was recorded."""
+    entropy = at_chosen(results, "valid", "gate_entropy")
+    dead = _dead_units(results)
+    rows = tuple(
+        (
+            Cell(level),
+            *(_value_cell(entropy, level, task) for task in results.tasks),
+            Cell(words.percent(dead[level]) if level in dead else words.DASH),
+        )
+        for level in scores.levels
+        if level in dead or np.isfinite([entropy.of(level, t) for t in results.tasks]).any()
+    )
+    if not rows:
+        return None
+    caption = (
+        "Inside, at the chosen epochs. Entropy of a gate's weights over its largest value, mean "
+        "[95 % interval] over replicates: 1 means equal weights for all experts, 0 one expert "
+        "alone. Dead units: hidden units of experts or bottom that are 0 on every row looked at, "
+        "mean over replicates, at the later of the chosen epochs."
+    )
+    columns = (*(f"gate entropy, {task}" for task in results.tasks), "dead units")
+    return Table(0, caption, (results.definition.factor, *columns), rows, "inside")
+
+
+def _dead_units(results: StudyResults) -> Mapping[str, float]:
+    frame = results.measurements
+    rows = frame[(frame["metric"] == "dead_units") & (frame["task"] == "all")]
+    done = results.runs[results.runs["status"] == "done"]
+    last = {
+        (run["level"], run["replicate"]): max((run["chosen_epochs"] or {0: 0}).values())
+        for run in done.to_dict("records")
+    }
+    found: dict[str, list[float]] = {}
+    for row in rows.to_dict("records"):
+        if last.get((row["level"], row["replicate"])) == row["epoch"]:
+            found.setdefault(row["level"], []).append(row["value"])
+    return {level: float(np.mean(values)) for level, values in found.items()}
+
+
+def seesaw_table(summary: SeesawSummary) -> Table:
+    """The gains of the seesaw figure: one line for each model and setting."""
+    rows = []
+    for m, first in enumerate(summary.lines[0]):
+        for k, setting in enumerate(summary.settings):
+            estimates = [lines[m].estimates[k] for lines in summary.lines]
+            rows.append((
+                Cell(f"{first.model} @ {setting}"),
+                *(Cell(words.signed(e.mean) if e.n else words.DASH,
+                       tuple(filter(None, [words.bounds(e, 5, sign=True)]))) for e in estimates),
+            ))  # fmt: skip
+    caption = (
+        f"Gain in test AUC over {summary.reference} on the same data, by {summary.knob}: mean "
+        "[95 % interval] over paired seeds."
+    )
+    columns = tuple(f"AUC, {_name(target)}" for target in summary.targets)
+    return Table(0, caption, (f"model @ {summary.knob}", *columns), tuple(rows), "gains")
 
 
 def base_table(results: StudyResults) -> Table:

@@ -18,6 +18,11 @@ def printed(value: float | str) -> str:
     return auc(value) if isinstance(value, float) else DASH
 
 
+def percent(share: float) -> str:
+    """A share as `1.2 %`."""
+    return f"{100 * share:.1f} %"
+
+
 def signed(value: float, digits: int = 5) -> str:
     """A difference with its sign; a true minus.
 

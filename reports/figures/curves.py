@@ -35,7 +35,7 @@ def summarize(results: StudyResults) -> CurvesSummary:
     frame = results.measurements
     valid = frame[(frame["split"] == "valid") & (frame["metric"] == "auc")]
     done = results.runs[results.runs["status"] == "done"]
-    levels = few(auc_on_test(results), results.definition.reference).trained
+    levels = few(auc_on_test(results), results.definition).trained
     curves = tuple(
         tuple(_curve(valid, done, level, task) for level in levels) for task in results.tasks
     )

@@ -44,7 +44,7 @@ def margin_of(study: Study) -> float:
 def summarize(results: StudyResults) -> DifferencesSummary:
     """Paired differences of test AUC; no rows where no replicate has both levels."""
     winner = results.definition.reference
-    scores = few(auc_on_test(results), winner)
+    scores = few(auc_on_test(results), results.definition)
     rows = tuple(
         tuple(
             Row(other, tuple(map(float, values)), mean_interval(values))

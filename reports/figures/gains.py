@@ -271,14 +271,14 @@ def _names(
         [to_points(point) for point in obstacles if _inside(point, limits)],
     )  # fmt: skip
     for name, (dx, dy, far) in places.items():
-        text = axis.annotate(
+        told = axis.annotate(
             name, everything[name], (dx, dy), textcoords="offset points", fontsize=8,
             ha="center", va="center", zorder=5,
             arrowprops={"arrowstyle": "-", "linewidth": 0.5, "color": style.FAINT,
                         "shrinkA": 0, "shrinkB": 3, "relpos": (0.5, 0.5)} if far else None,
         )  # fmt: skip
         if name != summary.reference:
-            style.tag([text], name)
+            style.tag([told], name)
 
 
 def _handles(summary: GainsSummary) -> list[Any]:

@@ -64,7 +64,7 @@ def notices(results: StudyResults, scores: Scores) -> tuple[str, ...]:
         told.append(
             f"The study is not complete. Left out of all paired comparisons because they are not "
             f"finished at every trained level: {left_out} "
-            "(counted from 0). The means of Table 1 use every finished replicate."
+            "(counted from 0). The table of means uses every finished replicate."
         )
     if len(scores.paired) < 2:
         told.append(

@@ -7,10 +7,12 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
-from reports import words
+from reports import paper, words
 from reports.estimates import ALPHA, holm, mean_interval, p_value
+from reports.figures.seesaw import SeesawSummary
 from reports.model import Cell, Table
 from reports.results import MEAN, Scores, StudyResults, at_chosen
+from reports.shape import MANY
 from reports.verdicts import Comparison, Question
 
 OTHER_FIGURES = (
@@ -22,30 +24,46 @@ OTHER_FIGURES = (
 
 
 def level_table(results: StudyResults, scores: Scores) -> Table:
-    """Table 1: mean test AUC of each level, what it costs, and when validation stopped it."""
-    best = {target: significantly_best(scores, target) for target in scores.targets}
+    """Mean test AUC of each level beside the paper's, its cost, and when validation stopped it."""
+    many = len(scores.levels) > MANY
+    best = {} if many else {t: significantly_best(scores, t) for t in scores.targets}
+    published = paper.numbers(results.definition.figure)
     rows = []
     for level in scores.levels:
         runs = _done(results, level)
         cells = [
-            _auc_cell(results, scores, level, target, best[target] == level)
+            _auc_cell(results, scores, level, target, best.get(target) == level)
             for target in scores.targets
         ]
-        rows.append((Cell(level), Cell(str(len(runs))), *cells, *_costs(results, runs)))
+        printed = published.get(level, ("",) * 3) if published else ()
+        rows.append((
+            Cell(level), *cells, *(Cell(words.printed(value)) for value in printed),
+            *_costs(results, runs), Cell(str(len(runs))),
+        ))  # fmt: skip
     columns = [f"AUC, {_name(target)}" for target in scores.targets]
+    beside = [f"paper, {name}" for name in _paper_tasks(results)] if published else []
     reachable = " The last line is the distance to the best reachable AUC." if (
         results.reachable) else ""  # fmt: skip
+    bold = "" if many else (
+        " Bold: better than every other level, each paired difference "
+        "significant at 5 % after Holm over all pairs of levels."
+    )  # fmt: skip
+    told = " The paper's figures are of one run each, on its own data." if published else ""
     caption = (
         "Test AUC at the epoch that validation chose: mean [95 % interval] over the level's "
-        f"replicates.{reachable} Bold: better than every other level, each paired difference "
-        "significant at 5 % after Holm over all pairs of levels. Seconds and epochs are medians."
+        f"replicates.{reachable}{bold}{told} Seconds and epochs are medians."
     )
     return Table(
         1, caption,
-        (results.definition.factor, "replicates", *columns, "parameters", "seconds",
-         "chosen epoch"),
-        tuple(rows),
+        (results.definition.factor, *columns, *beside, "parameters", "seconds",
+         "chosen epoch", "replicates"),
+        tuple(rows), "levels",
     )  # fmt: skip
+
+
+def _paper_tasks(results: StudyResults) -> tuple[str, ...]:
+    source = next(s for s in paper.sources(results.definition.figure) if s.numbers)
+    return (*source.tasks, "mean")
 
 
 def significantly_best(scores: Scores, target: str) -> str | None:
@@ -84,7 +102,7 @@ def difference_table(
         "study's claims. A comparison that no claim makes has no p. Bold: significant at 5 %."
     )
     columns = tuple(f"AUC, {_name(target)}" for target in scores.targets)
-    return Table(2, caption, (winner, *columns), rows)
+    return Table(2, caption, (winner, *columns), rows, "differences")
 
 
 def _difference_cell(
@@ -136,7 +154,66 @@ def other_table(results: StudyResults, scores: Scores) -> Table:
         "expected calibration error (15 bins): smaller is better."
     )
     factor = results.definition.factor
-    return Table(3, caption, (factor, *(name for name, _, _ in figures)), rows)
+    return Table(3, caption, (factor, *(name for name, _, _ in figures)), rows, "others")
+
+
+def inner_table(results: StudyResults, scores: Scores) -> Table | None:
+    """What goes on inside: gate entropy and dead units; None where neither was recorded."""
+    entropy = at_chosen(results, "valid", "gate_entropy")
+    dead = _dead_units(results)
+    rows = tuple(
+        (
+            Cell(level),
+            *(_value_cell(entropy, level, task) for task in results.tasks),
+            Cell(words.percent(dead[level]) if level in dead else words.DASH),
+        )
+        for level in scores.levels
+        if level in dead or np.isfinite([entropy.of(level, t) for t in results.tasks]).any()
+    )
+    if not rows:
+        return None
+    caption = (
+        "Inside, at the chosen epochs. Entropy of a gate's weights over its largest value, mean "
+        "[95 % interval] over replicates: 1 means equal weights for all experts, 0 one expert "
+        "alone. Dead units: hidden units of experts or bottom that are 0 on every row looked at, "
+        "mean over replicates, at the later of the chosen epochs."
+    )
+    columns = (*(f"gate entropy, {task}" for task in results.tasks), "dead units")
+    return Table(0, caption, (results.definition.factor, *columns), rows, "inside")
+
+
+def _dead_units(results: StudyResults) -> Mapping[str, float]:
+    frame = results.measurements
+    rows = frame[(frame["metric"] == "dead_units") & (frame["task"] == "all")]
+    done = results.runs[results.runs["status"] == "done"]
+    last = {
+        (run["level"], run["replicate"]): max((run["chosen_epochs"] or {0: 0}).values())
+        for run in done.to_dict("records")
+    }
+    found: dict[str, list[float]] = {}
+    for row in rows.to_dict("records"):
+        if last.get((row["level"], row["replicate"])) == row["epoch"]:
+            found.setdefault(row["level"], []).append(row["value"])
+    return {level: float(np.mean(values)) for level, values in found.items()}
+
+
+def seesaw_table(summary: SeesawSummary) -> Table:
+    """The gains of the seesaw figure: one line for each model and setting."""
+    rows = []
+    for m, first in enumerate(summary.lines[0]):
+        for k, setting in enumerate(summary.settings):
+            estimates = [lines[m].estimates[k] for lines in summary.lines]
+            rows.append((
+                Cell(f"{first.model} @ {setting}"),
+                *(Cell(words.signed(e.mean) if e.n else words.DASH,
+                       tuple(filter(None, [words.bounds(e, 5, sign=True)]))) for e in estimates),
+            ))  # fmt: skip
+    caption = (
+        f"Gain in test AUC over {summary.reference} on the same data, by {summary.knob}: mean "
+        "[95 % interval] over paired seeds."
+    )
+    columns = tuple(f"AUC, {_name(target)}" for target in summary.targets)
+    return Table(0, caption, (f"model @ {summary.knob}", *columns), tuple(rows), "gains")
 
 
 def base_table(results: StudyResults) -> Table:
@@ -152,7 +229,7 @@ def base_table(results: StudyResults) -> Table:
     rows.sort(key=lambda row: not row[1].strong)  # what is varied comes first
     return Table(
         4, "The configuration. Bold: what differs between levels; every level shares the rest.",
-        ("setting", "value"), tuple(rows),
+        ("setting", "value"), tuple(rows), "configuration",
     )  # fmt: skip
 
 
@@ -161,7 +238,7 @@ def _by_value(values: Mapping[str, str]) -> str:
     grouped: dict[str, list[str]] = {}
     for name, value in values.items():
         grouped.setdefault(value, []).append(name)
-    if all(names == [value] for value, names in grouped.items()):
+    if len(values) > MANY or all(names == [value] for value, names in grouped.items()):
         return words.listed(grouped)
     return "; ".join(f"{value}: {', '.join(names)}" for value, names in grouped.items())
 
@@ -170,7 +247,7 @@ def _auc_cell(
     results: StudyResults, scores: Scores, level: str, target: str, strong: bool
 ) -> Cell:
     estimate = mean_interval(scores.of(level, target))
-    reachable = results.reachable.get(target)
+    reachable = results.reachable_at(level).get(target)
     notes = [words.bounds(estimate)]
     if reachable is not None and estimate.n:
         notes.append(f"{words.signed(estimate.mean - reachable, 4)} to best")

@@ -4,7 +4,7 @@ import json
 import re
 import subprocess
 import sys
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import asdict
 from html.parser import HTMLParser
 from pathlib import Path
@@ -15,6 +15,7 @@ import pandas as pd
 import pytest
 import sqlalchemy as sa
 
+from fsmd.config import FSMDConfig
 from fsmd.task import DataRef, Measurement, TrainingResult, TrainingTask
 from reports import build as command
 from reports.build import build, summary_lines
@@ -54,7 +55,11 @@ def store_study(
     name = name or study.name
     known = {
         "arms": {
-            arm.name: {"config": asdict(arm.config), "data": data, "stream": arm.stream}
+            arm.name: {
+                "config": asdict(arm.config),
+                "data": arm.data or data,
+                "stream": arm.stream,
+            }
             for arm in study.arms
         },
         "same": {},
@@ -70,11 +75,12 @@ def store_study(
         "tasks": list(tasks),
         "funnel": True,
         "sets": {
-            data: {
+            each: {
                 "fields": 14,
                 "rows": {"train": 60000, "valid": 20000, "test": 20000},
                 "reachable": reachable,
             }
+            for each in dict.fromkeys([data, *(arm.data or data for arm in study.arms)])
         },
     }
     insert_study(engine, StudyRecord(
@@ -86,9 +92,10 @@ def store_study(
             if cell in missing:
                 continue
             seed = 1000 + replicate
-            ref = DataRef(data, (name + data).ljust(64, "0"), Path("nowhere"))
+            where = arm.data or data
+            ref = DataRef(where, (name + where).ljust(64, "0"), Path("nowhere"))
             task = TrainingTask(arm.config, ref, seed)
-            outcome = (failures or {}).get(cell) or _result(index, seed, tasks, effect)
+            outcome = (failures or {}).get(cell) or _result(index, seed, tasks, effect, arm.config)
             record_run(engine, task, outcome, 1, Provenance({"torch": "2.13.0"}, "a machine"))
             link_cell(engine, name, *cell, task.id)
     with engine.begin() as connection:  # the same on every machine and day
@@ -96,7 +103,9 @@ def store_study(
     return name
 
 
-def _result(index: int, seed: int, tasks: tuple[str, str], effect: Effect) -> TrainingResult:
+def _result(
+    index: int, seed: int, tasks: tuple[str, str], effect: Effect, config: FSMDConfig
+) -> TrainingResult:
     shared, own = np.random.default_rng(seed), np.random.default_rng([seed, index])
     epochs, chosen = 6 + int(own.integers(3)), 5
     found = []
@@ -112,8 +121,27 @@ def _result(index: int, seed: int, tasks: tuple[str, str], effect: Effect) -> Tr
         if k:
             figures["test", "conditional_auc"] = 0.68 + noise
         found += [Measurement(chosen, s, task, m, v) for (s, m), v in figures.items()]
-    found += [Measurement(e, "train", "all", "loss", 1.0 / e) for e in range(1, epochs + 1)]
+    for epoch in range(1, epochs + 1):
+        found.append(Measurement(epoch, "train", "all", "loss", 1.0 / epoch))
+        found += _inner(epoch, index, own, tasks, config)
     return TrainingResult(tuple(found), dict.fromkeys(tasks, chosen), epochs, True, 41.5, 123456)
+
+
+def _inner(
+    epoch: int, index: int, own: np.random.Generator, tasks: tuple[str, str], config: FSMDConfig
+) -> Iterator[Measurement]:
+    """What is recorded of a model's inside: nothing where nothing is shared."""
+    if config.sharing in ("none", "embeddings"):
+        return
+    cosine = 0.5 - 0.05 * epoch - 0.03 * index + 0.02 * own.normal()
+    yield Measurement(epoch, "train", "all", "gradient_cosine", cosine)
+    yield Measurement(epoch, "valid", "all", "dead_units", 0.01 * (index + 1))
+    if config.sharing in ("experts", "extraction"):
+        for task in tasks:
+            weights = own.dirichlet(np.full(config.expert_count, 2.0))
+            for i, weight in enumerate(weights):
+                yield Measurement(epoch, "valid", task, f"gate_weight_{i}", float(weight))
+            yield Measurement(epoch, "valid", task, "gate_entropy", 0.8 + 0.01 * index)
 
 
 REACHABLE = {"click": 0.7433, "long_view": 0.7391, "mean": 0.7412}

@@ -573,12 +573,8 @@ def test_in_a_browser_the_script_runs_and_a_phone_needs_no_sideways_scroll(
     probe = tmp_path / "probe.html"
     # Headless windows have a least width, so the page goes into a frame as wide as a phone.
     probe.write_text(
-        f'<iframe id="f" style="width:400px;height:800px" src="{page_url(out)}"></iframe><script>'
-        'onload=()=>{const d=document.getElementById("f").contentDocument;'
-        "const e=d.documentElement;"
-        'const s=d.querySelector("thead button");s.click();'
-        "document.title=JSON.stringify([e.scrollWidth,e.clientWidth,"
-        'd.querySelectorAll(".chooser").length,s.parentNode.getAttribute("aria-sort")])}</script>'
+        f'<iframe id="f" style="width:400px;height:800px" src="{page_url(out)}"></iframe>'
+        f"<script>{PROBE}</script>"
     )
     ended = subprocess.run(
         [CHROMIUM, "--headless", "--no-sandbox", "--disable-gpu", "--allow-file-access-from-files",
@@ -587,10 +583,36 @@ def test_in_a_browser_the_script_runs_and_a_phone_needs_no_sideways_scroll(
         capture_output=True, text=True, check=True, timeout=120,
     )  # fmt: skip
     (title,) = re.findall(r"<title>(.*?)</title>", ended.stdout)
-    wide, room, choosers, sorted_ = json.loads(title)
-    assert wide <= room
-    assert choosers >= 5
-    assert sorted_ == "ascending"
+    found = json.loads(unescape(title))
+    assert found["wide"] <= found["room"]
+    assert found["sorted"] == "ascending"
+    assert found["rows"] == sorted(found["rows"])
+    assert found["hidden"] == ["ple"]
+    assert re.match(r"\w+: [+\u2212]0\.\d+, [+\u2212]0\.\d+$", found["told"])
+
+
+PROBE = """
+onload = () => {
+  const page = document.getElementById("f").contentDocument;
+  const sort = page.querySelector("thead th:nth-child(2) button");
+  sort.click();
+  const box = page.querySelector('.chooser input[data-level="ple"]');
+  box.click();
+  const off = [...page.querySelectorAll("svg .off")].map((part) => part.dataset.level);
+  const figure = page.querySelector('figure[data-key="gains"]');
+  const last = new KeyboardEvent("keydown", { key: "ArrowLeft" });
+  figure.querySelector(".narrow").dispatchEvent(last);
+  const table = sort.closest("table");
+  document.title = JSON.stringify({
+    wide: page.documentElement.scrollWidth,
+    room: page.documentElement.clientWidth,
+    sorted: sort.parentNode.getAttribute("aria-sort"),
+    rows: [...table.tBodies[0].rows].map((row) => Number.parseFloat(row.cells[1].innerText)),
+    hidden: [...new Set(off)],
+    told: figure.querySelector(".told").textContent,
+  });
+};
+"""
 
 
 def page_url(out: Path) -> str:

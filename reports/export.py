@@ -7,6 +7,8 @@ import re
 from reports.model import Cell, ReportModel, Table
 from reports.words import DASH, MINUS
 
+_INTERVAL = re.compile(r"\[(\S+), (\S+)\]$")
+
 LONG = 40
 """Rows above which a LaTeX table runs over several pages."""
 
@@ -36,23 +38,31 @@ def files(model: ReportModel) -> tuple[tuple[str, bytes], ...]:
 
 
 def to_csv(table: Table) -> str:
-    """One line a row; smaller lines of a cell in columns of their own, numbers as numbers."""
-    notes = [max((len(row[i].notes) for row in table.rows), default=0)
-             for i in range(len(table.columns))]  # fmt: skip
+    """One line a row; an interval's ends and other small lines in columns of their own."""
+    columns = [_column(name, [row[i] for row in table.rows])
+               for i, name in enumerate(table.columns)]  # fmt: skip
     buffer = io.StringIO()
     writer = csv.writer(buffer, lineterminator="\n")
-    writer.writerow(
-        name
-        for column, count in zip(table.columns, notes, strict=True)
-        for name in (column, *(f"{column}, note {i}" for i in range(1, count + 1)))
-    )
-    for row in table.rows:
-        writer.writerow(
-            _number(text)
-            for cell, count in zip(row, notes, strict=True)
-            for text in (cell.text, *cell.notes, *[""] * (count - len(cell.notes)))
-        )
+    for line in zip(*columns, strict=True):
+        writer.writerow(text for cell in line for text in cell)
     return buffer.getvalue()
+
+
+def _column(name: str, cells: list[Cell]) -> list[list[str]]:
+    """A column and those that its small lines need, heading first."""
+    intervals = [_INTERVAL.match(cell.notes[0]) if cell.notes else None for cell in cells]
+    has_interval = any(intervals)
+    rest = [cell.notes[1 if interval else 0 :] for cell, interval in
+            zip(cells, intervals, strict=True)]  # fmt: skip
+    more = max(map(len, rest), default=0)
+    head = [name, *([f"{name}, low", f"{name}, high"] if has_interval else []),
+            *(f"{name}, note {i}" for i in range(1, more + 1))]  # fmt: skip
+    lines = [head]
+    for cell, interval, notes in zip(cells, intervals, rest, strict=True):
+        ends = (interval.groups() if interval else ("", "")) if has_interval else ()
+        texts = (cell.text, *ends, *notes, *[""] * (more - len(notes)))
+        lines.append([_number(text) for text in texts])
+    return lines
 
 
 def to_latex(table: Table, study: str) -> str:

@@ -7,8 +7,8 @@ from reports.assemble import Analysis, claim_views
 from reports.estimates import mean_interval
 from reports.figures.differences import margin_of
 from reports.model import IndexEntry, IndexModel
-from reports.results import MEAN
-from reports.shape import few
+from reports.results import MEAN, Scores
+from reports.shape import few, shape
 from reports.verdicts import factor_sentences
 from studies import catalog
 from studies.storage import find_study
@@ -33,9 +33,7 @@ def entry(analysis: Analysis) -> IndexEntry:
     """A study with its report."""
     results, scores = analysis.results, analysis.scores
     definition, claims = results.definition, claim_views(analysis)
-    best = max(scores.trained, key=lambda level: mean_interval(scores.of(level, MEAN)).mean)
-    top = words.interval(mean_interval(scores.of(best, MEAN)))
-    findings = [f"Highest mean test AUC: {best}, {top}."]
+    findings = [] if shape(definition) == "knob" else [_highest(scores)]
     if not claims:
         compared = few(scores, definition)
         findings += factor_sentences(definition, compared, margin_of(definition))
@@ -43,6 +41,12 @@ def entry(analysis: Analysis) -> IndexEntry:
         results.record.name, definition.title, definition.question, results.record.data,
         len(scores.paired), facts.headline(results, scores), claims, tuple(findings), "",
     )  # fmt: skip
+
+
+def _highest(scores: Scores) -> str:
+    means = {level: mean_interval(scores.of(level, MEAN)) for level in scores.trained}
+    best = max(means, key=lambda level: means[level].mean)
+    return f"Highest mean test AUC: {best}, {words.interval(means[best])}."
 
 
 def unfinished(engine: sa.Engine, name: str, reason: str) -> IndexEntry:

@@ -100,7 +100,7 @@ def _panel(axis: Axes, summary: DifferencesSummary, target: str, rows: tuple[Row
     axis.set_yticks(range(len(rows)), [f"minus {row.other}" for row in rows])
     axis.set_ylim(len(rows) - 0.4, -0.6)
     axis.set_xlim(x_range(summary))
-    axis.set_xlabel(f"AUC of {summary.winner} minus other")
+    axis.set_xlabel("lead in AUC")
     axis.set_title("mean of both" if target == "mean" else target, loc="left")
     axis.xaxis.set_major_locator(MaxNLocator(nbins=3, steps=[1, 2, 5, 10]))
     axis.xaxis.set_major_formatter(lambda value, _: words.short(value))

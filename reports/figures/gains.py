@@ -150,7 +150,7 @@ def draw(summary: GainsSummary, narrow: bool = False) -> Figure:
         for index, limits in enumerate(panels):
             left = 0 if narrow else index * side
             bottom = legend + (rows - 1 - index if narrow else 0) * height
-            box = (left + 0.72, bottom + 0.5, room - 0.82, height - 0.8)
+            box = (left + 0.82, bottom + 0.5, room - 0.92, height - 0.8)
             axis = figure.add_axes((box[0] / width, box[1] / total, box[2] / width,
                                     box[3] / total), facecolor="none")  # fmt: skip
             _panel(axis, summary, limits, box[2:], inner if index else None)
@@ -182,7 +182,11 @@ def _inside(point: Point, limits: Frame) -> bool:
 def _panel(
     axis: Axes, summary: GainsSummary, limits: Frame, inches: Point, inner: Frame | None
 ) -> None:
-    """A panel of known size, so that names can be placed before anything is drawn."""
+    """A panel of known size, so that names can be placed before anything is drawn.
+
+    `inner` is the frame of the panel beside it, where there is one at a smaller scale.
+    """
+    alone = all(_inside(point, limits) for point in summary.paper.values()) and inner is None
     (left, right), (bottom, top) = limits
     axis.set(xlim=(left, right), ylim=(bottom, top))
     margin = summary.margin
@@ -200,6 +204,8 @@ def _panel(
             _paper_mark(axis, summary, arm, point)
             if inner is not None:
                 named[arm] = point
+            elif alone:
+                named[f"{arm}, paper"] = point
     for gain in summary.gains:
         _mark(axis, gain, small=inner is not None)
         if inner is None:
@@ -278,7 +284,7 @@ def _names(
                         "shrinkA": 0, "shrinkB": 3, "relpos": (0.5, 0.5)} if far else None,
         )  # fmt: skip
         if name != summary.reference:
-            style.tag([told], name)
+            style.tag([told], name.removesuffix(", paper"))
 
 
 def _handles(summary: GainsSummary) -> list[Any]:

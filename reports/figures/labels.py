@@ -2,6 +2,7 @@
 
 import math
 from collections.abc import Mapping, Sequence
+from functools import cache
 from typing import NamedTuple
 
 from matplotlib.font_manager import FontProperties
@@ -31,10 +32,7 @@ class Box(NamedTuple):
     def of_text(cls, text: str, size: float) -> "Box":
         """The room that lines of text take, around (0, 0)."""
         lines = text.split("\n")
-        font = FontProperties(family="DejaVu Sans")
-        wide = max(TextPath((0, 0), line or " ", size=size, prop=font).get_extents().width
-                   for line in lines)  # fmt: skip
-        return cls(0, 0, float(wide) + 3, 1.25 * size * len(lines))
+        return cls(0, 0, max(_width(line, size) for line in lines) + 3, 1.25 * size * len(lines))
 
     def at(self, point: Point) -> "Box":
         """The same room around another point."""
@@ -94,6 +92,12 @@ def placed(
         found[name] = places[best]
         occupied.append(boxes[best])
     return {name: found[name] for name in points}
+
+
+@cache
+def _width(line: str, size: float) -> float:
+    font = FontProperties(family="DejaVu Sans")
+    return float(TextPath((0, 0), line, size=size, prop=font).get_extents().width)
 
 
 def _place(text: Box, way: Point, step: float) -> Place:

@@ -73,8 +73,11 @@ def front(points_P2: Array) -> tuple[int, ...]:
 
 def draw(summary: ScatterSummary, narrow: bool = False) -> Figure:
     """One panel of known size, so that names can be placed before anything is drawn."""
-    width, height = (style.NARROW, 4.2) if narrow else (3 * style.WIDE, 4.6)
-    box = (0.75, 0.95, width - 0.9, height - 1.15)
+    handles = _handles(summary)
+    width = style.NARROW if narrow else 3 * style.WIDE
+    legend = 0.18 * -(-len(handles) // style.legend_columns(handles, width, narrow)) + 0.15
+    height = 3.6 + legend
+    box = (0.75, 0.5 + legend, width - 0.9, height - 0.6 - legend)
     (left, right), (bottom, top) = _ranges(summary)
     points = {
         arm.level: ((arm.mean[0] - left) / (right - left) * box[2] * 72,
@@ -117,7 +120,7 @@ def draw(summary: ScatterSummary, narrow: bool = False) -> Figure:
         for each in (axis.xaxis, axis.yaxis):
             each.set_major_locator(MaxNLocator(nbins=5, steps=[1, 2, 2.5, 5, 10]))
             each.set_major_formatter(lambda value, _: f"{value:.4f}")
-        style.legend(figure, _handles(summary), narrow)
+        style.legend(figure, handles, narrow)
     return figure
 
 

@@ -27,7 +27,7 @@ class SeesawSummary(NamedTuple):
     """What the figure shows: lines by target; all gains are over `reference`."""
 
     knob: str
-    settings: tuple[Level, ...]
+    settings: tuple[str, ...]
     reference: str
     targets: tuple[str, ...]
     lines: tuple[tuple[Line, ...], ...]
@@ -54,7 +54,8 @@ def summarize(results: StudyResults) -> SeesawSummary:
         )
         for target in scores.targets
     )
-    return SeesawSummary(knob, settings, str(base), scores.targets, lines)
+    told = tuple(f"{s:g}" if isinstance(s, float) else str(s) for s in settings)
+    return SeesawSummary(knob, told, str(base), scores.targets, lines)
 
 
 def draw(summary: SeesawSummary, narrow: bool = False) -> Figure:
@@ -68,7 +69,7 @@ def draw(summary: SeesawSummary, narrow: bool = False) -> Figure:
             axis.axhline(0, color=style.INK, linewidth=0.9)
             for i, line in enumerate(lines):
                 _line(axis, summary, line, i)
-            axis.set_xticks(range(len(summary.settings)), [f"{s}" for s in summary.settings])
+            axis.set_xticks(range(len(summary.settings)), summary.settings)
             axis.set(ylim=(low, high), xlabel=summary.knob)
             axis.set_title("mean of both" if target == "mean" else target, loc="left")
             axis.yaxis.set_major_locator(MaxNLocator(nbins=6, steps=[1, 2, 5, 10]))

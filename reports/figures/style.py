@@ -104,10 +104,15 @@ def panels(
 
 def legend(figure: Figure, handles: list[Any], narrow: bool) -> None:
     """One legend for all panels, below them."""
-    longest = max((len(handle.get_label()) for handle in handles), default=0)
-    room = figure.get_size_inches()[0] * 72 / (6 * longest + 34)  # a letter takes 6 points
-    columns = max(1, min(len(handles), int(room), 2 if narrow else 7))
+    columns = legend_columns(handles, figure.get_size_inches()[0], narrow)
     figure.legend(handles=handles, loc="outside lower center", ncols=columns)
+
+
+def legend_columns(handles: list[Any], width: float, narrow: bool) -> int:
+    """How many entries fit side by side into a figure of `width` inches."""
+    longest = max((len(handle.get_label()) for handle in handles), default=0)
+    room = width * 72 / (6 * longest + 34)  # a letter takes 6 points, a mark and its gaps 34
+    return max(1, min(len(handles), int(room), 2 if narrow else 7))
 
 
 def look(index: int) -> Look:

@@ -33,6 +33,8 @@ for (const table of all("table")) {
   });
 }
 
+for (const room of all(".scroll")) if (room.scrollWidth > room.clientWidth) room.tabIndex = 0;
+
 // Figures: a list of levels to hide, the same in all figures, and values by the arrow keys.
 const hidden = new Set();
 function refresh() {

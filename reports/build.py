@@ -16,6 +16,7 @@ from fsmd.errors import UserError
 
 if TYPE_CHECKING:
     from reports.assemble import Analysis
+    from reports.contrasts import Contrast
     from reports.model import ReportModel
 
     Files = tuple[tuple[str, bytes], ...]
@@ -36,7 +37,7 @@ Writes to OUT/NAME, replacing what is there:
   report.pdf        the same for paper
   results.csv       every measurement, one row each: study, data, level, replicate, seed, epoch,
                     split, task, metric, value
-  summary.json      means with intervals, and the verdict on each claim
+  summary.json      means with intervals, the verdict on each claim and comparison
   figures/*.svg     each figure of the report by its name, for a page
   figures/*.pdf     the same for a paper; text stays text
   tables/*.csv      each table, its smaller lines as columns of their own
@@ -111,6 +112,29 @@ def summary(analysis: "Analysis") -> dict[str, Any]:
         "replicates": len(scores.paired),
         "levels": levels,
         "claims": claims,
+        "comparisons": [_comparison(contrast) for contrast in analysis.contrasts],
+        "pairs": [pair._asdict() for pair in analysis.pairs],
+    }
+
+
+def _comparison(contrast: "Contrast") -> dict[str, Any]:
+    """One entry of "comparisons"; p are after Holm, null where there is no test."""
+    e, needed = contrast.difference, contrast.needed
+    return {
+        "level": contrast.level,
+        "other": contrast.other,
+        "task": contrast.target,
+        "mean": e.mean,
+        "low": e.low,
+        "high": e.high,
+        "replicates": e.n,
+        "se_seeds": e.se_seeds,
+        "se_test": e.se_test,
+        "p": contrast.p,
+        "p_equivalent": contrast.p_equivalent,
+        "verdict": contrast.word,
+        "replicates_needed": needed.seeds,
+        "reason": needed.reason,
     }
 
 

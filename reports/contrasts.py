@@ -1,0 +1,154 @@
+"""The reference arm against every other: better, worse, equivalent, undecided; by target."""
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Literal, NamedTuple
+
+import numpy as np
+
+from reports import words
+from reports.estimates import ALPHA, TOO_FEW, Estimate, p_values, satterthwaite
+from reports.results import Scores
+from reports.verdicts import Comparison, Families, Question, families, margin_of, questions
+from studies.definition import Study
+
+Word = Literal["better", "worse", "equivalent", "undecided"]
+MOST = 1000
+"""Nobody trains more replicates than this."""
+TEST_SET = "the test set is too small"
+
+_ENDLESS = 1e9
+"""Degrees of freedom of the test set's part: it has far more rows than studies have seeds."""
+
+
+class Needed(NamedTuple):
+    """Paired seeds in all that would decide a comparison, or why none would."""
+
+    seeds: int | None
+    reason: str = ""
+
+
+@dataclass(frozen=True)
+class Contrast:
+    """`level` minus `other` on a target; both p are after Holm, each in its own family."""
+
+    target: str
+    level: str
+    other: str
+    difference: Estimate
+    p: float | None
+    p_equivalent: float | None
+    word: Word
+    needed: Needed
+
+    @property
+    def significant(self) -> bool:
+        """Whether the levels differ, by whatever amount."""
+        return self.p is not None and self.p < ALPHA
+
+
+ALONE = Families(1, 1)
+
+
+def contrasts(
+    study: Study, scores: Scores, made: Mapping[Question, Comparison]
+) -> tuple[Contrast, ...]:
+    """Of the reference against each other level, target by target; `made` by `compare`.
+
+    A difference that is shown to be inside the margins is equivalent whatever its sign; one that
+    is not, and differs from zero, is better or worse; the rest is undecided.
+    """
+    margin, sizes = margin_of(study), families(made)
+    found = []
+    for other in scores.levels:
+        for target in scores.targets:
+            differs = made.get(Question(target, study.reference, other, "above"))
+            equal = made.get(Question(target, study.reference, other, "within", margin))
+            if differs is not None and equal is not None and differs.difference.n:
+                found.append(_contrast(differs, equal, margin, sizes))
+    return tuple(found)
+
+
+def replicates_needed(estimate: Estimate, margin: float, sizes: Families = ALONE) -> Needed:
+    """The smallest number of paired seeds at which the comparison would be decided, either way.
+
+    Assumes that the mean, the seeds' standard deviation and the test set's part stay as they are
+    now, and asks for p below ALPHA over the family's size, where Holm may ask for less.
+    """
+    if estimate.se_seeds is None:
+        return Needed(None, TOO_FEW)
+    by_seed, by_rows = estimate.n * estimate.se_seeds**2, (estimate.se_test or 0.0) ** 2
+    n = np.append(np.arange(2, MOST + 1), np.inf)  # the last one: no chance from seeds at all
+    df = np.minimum(satterthwaite(by_seed / n, n - 1, by_rows, _ENDLESS), _ENDLESS)
+    se = np.sqrt(by_seed / n + by_rows)
+    decided = (p_values("above", estimate.mean, se, df, 0.0) < ALPHA / sizes.difference) | (
+        p_values("within", estimate.mean, se, df, margin) < ALPHA / sizes.equivalence
+    )
+    if decided[:-1].any():
+        return Needed(int(n[decided.argmax()]))
+    return Needed(None, f"more than {MOST} seeds" if decided[-1] else TEST_SET)
+
+
+def factor_sentences(
+    study: Study, scores: Scores, made: Mapping[Question, Comparison]
+) -> tuple[str, ...]:
+    """The reference against every other level, one sentence each.
+
+    On the mean AUC, or on the task that the study's claims crown the reference on.
+    """
+    reference = study.reference
+    claimed = {
+        q.target
+        for claim in study.claims
+        for rule in claim.rules
+        for q in questions(rule, scores)
+        if q.kind == "above" and q.level == reference
+    }
+    target = next((t for t in reversed(scores.targets) if t in claimed), scores.targets[-1])
+    known = {c.other: c for c in contrasts(study, scores, made) if c.target == target}
+    return tuple(
+        f"{reference} vs {other} {words.on(target)}: {_told(known.get(other), margin_of(study))}"
+        for other in scores.levels
+        if other != reference
+    )
+
+
+def needed_in_words(needed: Needed) -> str:
+    """What would decide an undecided comparison; empty where nothing is to be said.
+
+    >>> needed_in_words(Needed(34)), needed_in_words(Needed(None, TEST_SET))
+    ('34 seeds would decide', 'the test set is too small to decide')
+    """
+    if needed.seeds is not None:
+        return f"{words.count(needed.seeds, 'seed')} would decide"
+    return f"{needed.reason} to decide" if needed.reason != TOO_FEW else TOO_FEW
+
+
+def _contrast(differs: Comparison, equal: Comparison, margin: float, sizes: Families) -> Contrast:
+    q, estimate = differs.question, differs.difference
+    word: Word = "undecided"
+    if equal.significant:
+        word = "equivalent"
+    elif differs.significant:
+        word = "better" if estimate.mean > 0 else "worse"
+    needed = (
+        Needed(estimate.n) if word != "undecided" else replicates_needed(estimate, margin, sizes)
+    )
+    return Contrast(q.target, q.level, q.other, estimate, differs.p, equal.p, word, needed)
+
+
+def _told(contrast: Contrast | None, margin: float) -> str:
+    if contrast is None:
+        return "not compared; no replicate has both on one test set."
+    estimate = contrast.difference
+    figure = f"AUC {words.difference(estimate)}, {words.count(estimate.n, 'paired seed')}"
+    if contrast.p is None or contrast.p_equivalent is None:
+        return f"{figure}; {TOO_FEW}."
+    if contrast.word == "equivalent":
+        more = " above" if estimate.mean > 0 else " below"
+        real = f" (it is{more}, but by less than matters)" if contrast.significant else ""
+        inside = words.against("within", margin)
+        return f"{figure}, {words.p(contrast.p_equivalent)}{inside} after Holm: equivalent{real}."
+    told = f"{figure}, {words.p(contrast.p)} after Holm: {contrast.word}"
+    return f"{told}; {needed_in_words(contrast.needed)}." if contrast.word == "undecided" else (
+        f"{told}.")  # fmt: skip

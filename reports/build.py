@@ -205,10 +205,15 @@ def _run_all(engine: sa.Engine, out: Path) -> int:
 
 def _stored(name: str, data: str | None) -> str:
     """The stored name: on other data than the definition's, the data set's name is added."""
+    from fsmd.data import names
     from studies import catalog
     from studies.planning import study_name
 
-    return name if data is None else study_name(catalog.get(name), data)
+    if data is None:
+        return name
+    if data.partition(":")[0] not in names():
+        raise UserError(f"no data set {data!r}; there are {', '.join(names())}")
+    return study_name(catalog.get(name), data)
 
 
 def _analysis(engine: sa.Engine, name: str) -> "Analysis":

@@ -138,8 +138,9 @@ def run_command(results: StudyResults) -> str:
 def commands(results: StudyResults) -> tuple[Fact, ...]:
     """How to get the trainings and this report again."""
     return (
-        Fact("Run the study again, or go on with it", run_command(results)),
-        Fact("Build this report again", shlex.join(
+        Fact("Run the study again, or go on with it (with the same --storage)",
+             run_command(results)),
+        Fact("Build this report again (with the same --storage)", shlex.join(
             ["python", "-m", "reports.build", results.record.name])),
     )  # fmt: skip
 

@@ -208,6 +208,11 @@ def _check_combinations(config: FSMDConfig) -> None:
             f"`balancing`={config.balancing!r} works on what the tasks share, but sharing='none' "
             "shares nothing; use another sharing, or balancing='fixed'"
         )
+    if config.balancing != "fixed" and not all(config.task_weights):
+        raise UserError(
+            f"`balancing`={config.balancing!r} needs every task's weight above 0; got "
+            f"`task_weights`={config.task_weights}; use balancing='fixed'"
+        )
     if config.pretrain_fields and config.pretrain == "none":
         raise UserError("`pretrain_fields` needs pretrain='dae'; got pretrain='none'")
     if config.sharing != "extraction" and config.extraction_levels != 1:

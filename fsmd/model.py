@@ -381,6 +381,10 @@ class FSMD(nn.Module):
             parameter
             for name, parameter in self.named_parameters()
             if not set(own) & set(name.split("."))
+            # Of an FM per task only the dense fields' vectors are shared.
+            and not (
+                self.config.fm == "per_task" and name.startswith("fms.") and "vector" not in name
+            )
         ]
 
     def last_shared_layer(self) -> list[nn.Parameter]:

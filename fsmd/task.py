@@ -98,10 +98,14 @@ class TrainingResult:
 
 @dataclass(frozen=True)
 class Progress:
-    """Told after each epoch while training."""
+    """Told while training: after each epoch, and about once a second within one."""
 
     epoch: int
+    """Whole epochs so far."""
     auc: Mapping[str, float]
+    """Validation AUC after the last whole epoch; empty before the first."""
+    done: float
+    """Epochs so far, with the part of the one under way."""
 
 
 @cache

@@ -43,14 +43,14 @@ def train(
     task: TrainingTask,
     until: int | None = None,
     checkpoint: Path | None = None,
-    on_epoch: Callable[[Progress], None] | None = None,
+    on_progress: Callable[[Progress], None] | None = None,
 ) -> TrainingResult:
     """Train, choose the epoch on validation, evaluate once on test.
 
     until: pause after this many epochs; then `finished` may be False.
     checkpoint: written after every epoch (atomically), and gone on from if it exists. A paused and
     resumed training equals an uninterrupted one bit for bit on one machine.
-    on_epoch: told each epoch's validation AUCs.
+    on_progress: told each epoch's validation AUCs and, between, how far the epoch is.
 
     Raises UserError for a model the data cannot carry, DivergedError for a loss or logit that is
     not finite.
@@ -59,7 +59,7 @@ def train(
     data = open_encoded(task.data.path)
     with _quiet(), _one_thread(), torch.random.fork_rng():
         module = FSMDModule.create(task.config, data.schema, task.seed)
-        selection = Selection(task, data, checkpoint, on_epoch)
+        selection = Selection(task, data, checkpoint, on_progress)
         _fit(task, data, module, selection, until, checkpoint)
         finished = selection.exhausted or selection.epochs >= task.epochs
         logits = dict(_chosen_logits(task, data, module, selection)) if finished else {}
@@ -87,7 +87,7 @@ class Selection(Callback):
         task: TrainingTask,
         data: Dataset,
         checkpoint: Path | None,
-        on_epoch: Callable[[Progress], None] | None,
+        on_progress: Callable[[Progress], None] | None,
     ) -> None:
         self.task = task
         self.groups = groups = _groups(task, data)
@@ -95,7 +95,9 @@ class Selection(Callback):
         self.train_rows = _first(data.train, GRADIENT_ROWS, device)
         self.valid_rows = _first(data.valid, GATE_ROWS, device)
         self.checkpoint = checkpoint
-        self.on_epoch = on_epoch
+        self.on_progress = on_progress
+        self.told = time.monotonic()
+        self.auc: dict[str, float] = {}
         self.epochs = 0
         self.curve: list[Measurement] = []
         self.best: list[tuple[float, int]] = [(float("-inf"), 0)] * len(groups)
@@ -126,6 +128,10 @@ class Selection(Callback):
     def on_train_batch_end(self, trainer: Any, pl_module: Any, outputs: Any, *_: Any) -> None:
         """Collect the losses; reading them here would make a GPU wait."""
         self.losses.append(outputs["loss"].detach())
+        if self.on_progress and time.monotonic() - self.told >= 1:
+            self.told = time.monotonic()
+            part = len(self.losses) / trainer.num_training_batches
+            self.on_progress(Progress(self.epochs, self.auc, self.epochs + part))
 
     def on_train_epoch_end(self, trainer: Any, pl_module: Any) -> None:
         """Record the epoch, keep its weights if it is the best, stop or go on, checkpoint."""
@@ -154,8 +160,9 @@ class Selection(Callback):
             trainer.should_stop = True
         if self.checkpoint:
             _save(trainer, self.checkpoint)
-        if self.on_epoch:
-            self.on_epoch(Progress(self.epochs, auc))
+        self.auc = auc
+        if self.on_progress:
+            self.on_progress(Progress(self.epochs, auc, self.epochs))
 
     def _diagnostics(self, module: FSMDModule) -> Iterator[Measurement]:
         cosine = gradient_cosine(module, self.train_rows)

@@ -1,18 +1,17 @@
 """Puts the report together: results -> ReportModel."""
 
-from dataclasses import dataclass
+from collections.abc import Mapping
+from dataclasses import dataclass, replace
 from typing import Any
 
-from matplotlib.figure import Figure
-
 from fsmd.errors import UserError
-from reports import facts, tables, words
+from reports import facts, paper, tables, views, words
 from reports.contrasts import Contrast, contrasts, factor_sentences
-from reports.figures import curves, differences, levels
-from reports.figures.style import to_svg
+from reports.figures import seesaw
 from reports.joint import PairVerdict, pair_verdict
-from reports.model import ClaimView, FailureView, FigureView, ReportModel
+from reports.model import ClaimView, Fact, FailureView, ReportModel, Section, Table
 from reports.results import Scores, StudyResults, auc_on_test
+from reports.shape import MANY, Shape, few, role, shape
 from reports.verdicts import Comparison, Judged, Question, compare, judge, margin_of
 
 
@@ -32,11 +31,7 @@ def analyse(results: StudyResults) -> Analysis:
     """Judge the study; UserError if no replicate has finished."""
     scores = auc_on_test(results)
     if not scores.trained:
-        failed = words.count(len(results.runs), "training")
-        raise UserError(
-            f"study {results.record.name!r} has no finished replicate yet ({failed} failed); "
-            f"run it first: {facts.run_command(results)}"
-        )
+        raise UserError(_nothing_finished(results))
     definition = results.definition
     made = compare(definition, scores)
     found = contrasts(definition, scores, made)
@@ -48,38 +43,123 @@ def analyse(results: StudyResults) -> Analysis:
     return Analysis(results, scores, made, judge(definition, scores, made), found, pairs)
 
 
+def _nothing_finished(results: StudyResults) -> str:
+    name, command = results.record.name, facts.run_command(results)
+    if results.runs.empty:
+        return f"study {name!r} has no finished training yet; run it first: {command}"
+    first = results.runs.iloc[0]
+    return (
+        f"study {name!r} has no finished training; {words.count(len(results.runs), 'training')} "
+        f"failed, the first with: {first['error']}; mend the cause, then: {command} --retry-failed"
+    )
+
+
 def assemble(analysis: Analysis) -> ReportModel:
     """The whole report as a value."""
     results, scores = analysis.results, analysis.scores
     definition = results.definition
-    margin = margin_of(definition)
+    sections = [
+        _levels(results, scores),
+        _differences(analysis),
+        Section("Learning curves", figures=(views.curves_view(results),)),
+        *_inside(results, scores),
+        Section("Other figures on test", tables=(tables.other_table(results, scores),),
+                folded=_many(scores)),
+    ]  # fmt: skip
+    numbered, count = _numbered(sections)
     return ReportModel(
         study=results.record.name,
         title=definition.title,
         question=definition.question,
         headline=facts.headline(results, scores),
         notices=facts.notices(results, scores),
-        claims=tuple(map(_claim, analysis.judged)),
-        factor=factor_sentences(definition, scores, analysis.comparisons),
-        levels=_levels_figure(results),
-        level_table=tables.level_table(results, scores),
-        differences=_differences_figure(results),
-        difference_table=tables.difference_table(results, scores, analysis.comparisons),
-        curves=_curves_figure(results),
-        other_table=tables.other_table(results, scores),
+        claims=claim_views(analysis),
+        paper=tuple(Fact(s.place, s.said) for s in paper.sources(definition.figure)),
+        sections=numbered,
         failures=_failures(results),
         facts=facts.what_ran(results),
-        base_table=tables.base_table(results),
+        base_table=replace(tables.base_table(results), number=count + 1),
         commands=facts.commands(results),
-        reading=facts.how_to_read(analysis.comparisons, scores, margin),
-        joint_table=tables.joint_table(results, scores, analysis.pairs),
+        reading=facts.how_to_read(analysis.comparisons, scores, margin_of(definition)),
     )
 
 
-def _claim(judged: Judged) -> ClaimView:
-    claim = judged.claim
-    return ClaimView(claim.id, claim.text, claim.source, judged.rule, judged.found,
-                     judged.verdict)  # fmt: skip
+def claim_views(analysis: Analysis) -> tuple[ClaimView, ...]:
+    """Each claim with its verdict, in words."""
+    return tuple(
+        ClaimView(j.claim.id, j.claim.text, j.claim.source, j.rule, j.found, j.verdict)
+        for j in analysis.judged
+    )
+
+
+def _levels(results: StudyResults, scores: Scores) -> Section:
+    """The pictures that mirror the paper's, or suit the study's form, and the table of levels."""
+    form, many = shape(results.definition), _many(scores)
+    made: Mapping[Shape, tuple[Any, ...]] = {
+        "levels": (views.scatter_view if many else views.levels_view,),
+        "models": (views.gains_view, views.levels_view),
+        "grid": (views.scatter_view if many else views.levels_view, views.effects_view),
+        "knob": (views.seesaw_view,),
+    }
+    figures = tuple(view for make in made[form] if (view := make(results)) is not None)
+    table = tables.level_table(results, scores)
+    more: tuple[Table, ...] = ()
+    if form == "knob":
+        more = (tables.seesaw_table(seesaw.summarize(results)),)
+    elif form == "grid" and (effects := tables.effects_table(results, scores)):
+        more = (effects,)
+    heading = "Models" if form in ("models", "knob") else "Levels"
+    return Section(heading, figures=figures, tables=(table, *more), folded=many)
+
+
+def _differences(analysis: Analysis) -> Section:
+    """The reference arm against the others; of many, against a few."""
+    results, definition = analysis.results, analysis.results.definition
+    scores = few(analysis.scores, definition)
+    view = views.differences_view(results)
+    table = tables.difference_table(results, scores, analysis.comparisons)
+    heading = role(definition)
+    chosen = "that share its data set" if shape(definition) == "knob" else "best by mean test AUC"
+    pairs = tuple(pair for pair in analysis.pairs if pair.other in scores.levels)
+    note = (
+        f"Of {words.count(len(analysis.scores.levels), 'level')}, the {len(scores.levels) - 1} "
+        f"{chosen} are compared here; the table of levels has all.",
+    )
+    return Section(
+        f"{heading[:1].upper()}{heading[1:]} against the others",
+        (*(note if len(scores.levels) < len(analysis.scores.levels) else ()),
+         *factor_sentences(definition, scores, analysis.comparisons)),
+        (view,) if view else (),
+        tuple(t for t in (table, tables.joint_table(results, pairs)) if t),
+    )  # fmt: skip
+
+
+def _inside(results: StudyResults, scores: Scores) -> tuple[Section, ...]:
+    """Gates, dead units and the gradients' conflict, where they were recorded."""
+    made = (views.gradients_view(results), views.gates_view(results))
+    figures = tuple(view for view in made if view is not None)
+    table = tables.inner_table(results, scores)
+    if not figures and table is None:
+        return ()
+    return (Section("Inside the models", figures=figures, tables=(table,) if table else (),
+                    folded=_many(scores)),)  # fmt: skip
+
+
+def _many(scores: Scores) -> bool:
+    return len(scores.levels) > MANY
+
+
+def _numbered(
+    sections: list[Section], figures: int = 0, tables: int = 0
+) -> tuple[tuple[Section, ...], int]:
+    """Figures and tables numbered through the report; also the number of tables."""
+    done = []
+    for section in sections:
+        drawn = tuple(replace(f, number=figures + i) for i, f in enumerate(section.figures, 1))
+        told = tuple(replace(t, number=tables + i) for i, t in enumerate(section.tables, 1))
+        figures, tables = figures + len(drawn), tables + len(told)
+        done.append(replace(section, figures=drawn, tables=told))
+    return tuple(done), tables
 
 
 def _failures(results: StudyResults) -> tuple[FailureView, ...]:
@@ -94,57 +174,3 @@ def _failures(results: StudyResults) -> tuple[FailureView, ...]:
         )
         found.append(FailureView(heading, run["error"] or "", run["traceback"] or ""))
     return tuple(found)
-
-
-def _levels_figure(results: StudyResults) -> FigureView:
-    summary = levels.summarize(results)
-    caption = (
-        f"Test AUC by {summary.factor}, as {results.definition.figure} of the paper, with every "
-        "replicate. Replicates of the same seed are joined; the interval is a 95 % t interval of "
-        "the mean over seeds. Each panel has its own scale."
-    )
-    told = "; ".join(
-        f"{panel.target}: "
-        + ", ".join(
-            f"{level} {words.interval(estimate)}"
-            for level, estimate in zip(summary.levels, panel.estimates, strict=True)
-        )
-        for panel in summary.panels
-    )
-    return _view("levels", 1, caption, f"Test AUC by {summary.factor}. {told}.", levels.draw,
-                 summary)  # fmt: skip
-
-
-def _differences_figure(results: StudyResults) -> FigureView | None:
-    summary = differences.summarize(results)
-    if not summary.rows[0]:
-        return None
-    caption = (
-        f"Test AUC of {summary.winner}, the paper's winner, minus every other level's, paired "
-        "over seeds. Right of zero the paper's winner leads; the band is the margin below which "
-        f"a difference matters to nobody (±{summary.margin:g})."
-    )
-    told = "; ".join(
-        f"{target}: "
-        + ", ".join(f"minus {row.other} {words.difference(row.estimate)}" for row in rows)
-        for target, rows in zip(summary.targets, summary.rows, strict=True)
-    )
-    alt = f"Paired differences of {summary.winner} to every other level. {told}."
-    return _view("differences", 2, caption, alt, differences.draw, summary)
-
-
-def _curves_figure(results: StudyResults) -> FigureView:
-    summary = curves.summarize(results)
-    caption = (
-        "Validation AUC by epoch: the mean over a level's replicates, up to the last epoch that "
-        "all of them reached. Hollow marks: each replicate's chosen epoch, the one that test "
-        "figures belong to."
-    )
-    alt = f"Learning curves of {words.listed(summary.tasks)}, one line a level."
-    return _view("curves", 3, caption, alt, curves.draw, summary)
-
-
-def _view(key: str, number: int, caption: str, alt: str, draw: Any, summary: Any) -> FigureView:
-    wide: Figure = draw(summary)
-    narrow: Figure = draw(summary, narrow=True)
-    return FigureView(key, number, caption, alt, to_svg(wide), to_svg(narrow))

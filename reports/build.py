@@ -3,7 +3,9 @@
 import argparse
 import json
 import os
+import shutil
 import sys
+import textwrap
 from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -15,6 +17,9 @@ from fsmd.errors import UserError
 if TYPE_CHECKING:
     from reports.assemble import Analysis
     from reports.contrasts import Contrast
+    from reports.model import ReportModel
+
+    Files = tuple[tuple[str, bytes], ...]
 
 # The rest is imported where it is used, so that --help and a user's mistake are answered at once.
 
@@ -25,13 +30,21 @@ examples:
   python -m reports.build tower_shape                   out/tower_shape/report.html and the others
   python -m reports.build tower_shape --data kuairand   the same study on another data set
   python -m reports.build tower_shape-kuairand          the same, by its stored name
+  python -m reports.build --all                         every stored study, and out/index.html
 
 Writes to OUT/NAME, replacing what is there:
-  report.html   one page with everything in it; needs no network and no JavaScript
-  report.pdf    the same for paper
-  results.csv   every measurement, one row each: study, data, level, replicate, seed, epoch,
-                split, task, metric, value
-  summary.json  means with intervals, the verdict on each claim and comparison
+  report.html       one page with everything in it; needs no network and no JavaScript
+  report.pdf        the same for paper
+  results.csv       every measurement, one row each: study, data, level, replicate, seed, epoch,
+                    split, task, metric, value
+  summary.json      means with intervals, the verdict on each claim and comparison
+  figures/*.svg     each figure of the report by its name, for a page
+  figures/*.pdf     the same for a paper; text stays text
+  tables/*.csv      each table, its smaller lines as columns of their own
+  tables/*.tex      the same for LaTeX with booktabs, to \\input
+With --all also to OUT:
+  index.html        what each study asked, on which data, and what was found
+  all.pdf           that list, and every report behind it
 
 Only reads the database, also while the study runs; the same results give the same bytes.
 studies.run builds this report itself when a study ends.
@@ -45,6 +58,32 @@ def build(engine: sa.Engine, study_name: str, out: Path) -> Path:
     or one without a finished replicate.
     """
     return _write(_analysis(engine, study_name), out)
+
+
+def build_all(engine: sa.Engine, out: Path) -> Path:
+    """Write every stored study's report, and a list of them; the path of the list.
+
+    A study without a finished replicate is in the list, with the reason.
+    """
+    from reports import index, render
+    from reports.assemble import assemble
+    from studies.storage import study_names
+
+    models, entries = [], []
+    for name in study_names(engine):
+        try:
+            analysis = _analysis(engine, name)
+        except UserError as error:
+            entries.append(index.unfinished(engine, name, str(error)))
+            continue
+        model = assemble(analysis)
+        _save(_files(analysis, model), out / name)
+        models.append(model)
+        entries.append(index.entry(analysis))
+    listed = index.model(tuple(entries))
+    _save((("all.pdf", render.pdf(models, listed)),
+           ("index.html", render.index_html(listed).encode())), out)  # fmt: skip
+    return out / "index.html"
 
 
 def summary_lines(engine: sa.Engine, study_name: str) -> tuple[str, ...]:
@@ -107,7 +146,8 @@ def parser() -> argparse.ArgumentParser:
         epilog=_EPILOG,
         formatter_class=argparse.RawDescriptionHelpFormatter,
     )
-    p.add_argument("study", help="the study's name, or its stored name")
+    p.add_argument("study", nargs="?", help="the study's name, or its stored name")
+    p.add_argument("--all", action="store_true", help="every stored study, and a list of them")
     p.add_argument("--data", help="data set it ran on (default: the study's own)")
     p.add_argument(
         "--storage",
@@ -134,24 +174,46 @@ def main(arguments: Sequence[str] | None = None) -> int:
 def _run(options: argparse.Namespace) -> int:
     from studies.storage import open_engine
 
+    if options.all == (options.study is not None):
+        raise UserError("name a study, or use --all; not both")
+    if options.all and options.data is not None:
+        raise UserError("--data goes with a study's name; --all builds what is stored")
     engine = open_engine(options.storage)
     try:
+        if options.all:
+            return _run_all(engine, options.out)
         analysis = _analysis(engine, _stored(options.study, options.data))
     finally:
         engine.dispose()
     page = _write(analysis, options.out)
-    for line in _lines(analysis):
-        print(line)
-    print(f"Report: {page}")
+    tell(*_lines(analysis), f"Report: {page}")
+    return 0
+
+
+def tell(*lines: str) -> None:
+    """Print lines, wrapped between words in a terminal and whole elsewhere."""
+    width = shutil.get_terminal_size().columns if sys.stdout.isatty() else 0
+    for line in lines:
+        print(textwrap.fill(line, width, subsequent_indent=" " * 10) if width else line)
+
+
+def _run_all(engine: sa.Engine, out: Path) -> int:
+    page = build_all(engine, out)
+    print(f"Reports: {page}")
     return 0
 
 
 def _stored(name: str, data: str | None) -> str:
     """The stored name: on other data than the definition's, the data set's name is added."""
+    from fsmd.data import names
     from studies import catalog
     from studies.planning import study_name
 
-    return name if data is None else study_name(catalog.get(name), data)
+    if data is None:
+        return name
+    if data.partition(":")[0] not in names():
+        raise UserError(f"no data set {data!r}; there are {', '.join(names())}")
+    return study_name(catalog.get(name), data)
 
 
 def _analysis(engine: sa.Engine, name: str) -> "Analysis":
@@ -169,27 +231,36 @@ def _lines(analysis: "Analysis") -> tuple[str, ...]:
 
 
 def _write(analysis: "Analysis", out: Path) -> Path:
-    folder = out / analysis.results.record.name
-    try:
-        folder.mkdir(parents=True, exist_ok=True)
-        for name, content in _files(analysis):
-            _replace(folder / name, content)
-    except OSError as error:
-        raise UserError(f"--out must be a folder that can be written; {error}") from error
-    return Path(folder / "report.html")
-
-
-def _files(analysis: "Analysis") -> tuple[tuple[str, bytes], ...]:
-    """Name and content; the page last, so that it never describes numbers that are not there."""
-    from reports import render
     from reports.assemble import assemble
 
-    model = assemble(analysis)
+    folder = out / analysis.results.record.name
+    _save(_files(analysis, assemble(analysis)), folder)
+    return folder / "report.html"
+
+
+def _save(files: "Files", folder: Path) -> None:
+    """Write all files; figures and tables of an earlier report that this one lacks are removed."""
+    try:
+        for name, content in files:
+            (folder / name).parent.mkdir(parents=True, exist_ok=True)
+            _replace(folder / name, content)
+        for old in (*folder.glob("figures/*"), *folder.glob("tables/*")):
+            if f"{old.parent.name}/{old.name}" not in dict(files):
+                old.unlink()
+    except OSError as error:
+        raise UserError(f"--out must be a folder that can be written; {error}") from error
+
+
+def _files(analysis: "Analysis", model: "ReportModel") -> "Files":
+    """Name and content; the page last, so that it never describes numbers that are not there."""
+    from reports import export, render
+
     table = analysis.results.measurements.to_csv(index=False, lineterminator="\n")
     return (
         ("results.csv", table.encode()),
         ("summary.json", (json.dumps(summary(analysis), indent=2) + "\n").encode()),
-        ("report.pdf", render.pdf(model)),
+        *export.files(model),
+        ("report.pdf", render.pdf([model])),
         ("report.html", render.html(model).encode()),
     )
 

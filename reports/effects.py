@@ -9,6 +9,7 @@ from statsmodels.formula.api import ols
 from statsmodels.stats.anova import anova_lm
 
 from reports.results import Scores
+from reports.shape import crossed
 from studies.definition import Study
 
 BLOCK, VALUE = "replicate", "value"
@@ -57,7 +58,7 @@ def effects(frame: pd.DataFrame) -> tuple[Effect, ...]:
 
 def effects_frame(study: Study, scores: Scores, target: str) -> pd.DataFrame:
     """The tidy frame that `effects` reads, of a study whose arms are combinations of levels."""
-    params = {arm.name: dict(arm.params) for arm in study.arms}
+    params = {arm.name: dict(arm.params) for arm in crossed(study)}
     rows = [
         {**{k: str(v) for k, v in params[level].items()}, BLOCK: replicate, VALUE: float(value)}
         for level in scores.levels

@@ -69,7 +69,7 @@ def notices(results: StudyResults, scores: Scores) -> tuple[str, ...]:
         told.append(
             f"The study is not complete. Left out of all paired comparisons because they are not "
             f"finished at every trained level: {left_out} "
-            "(counted from 0). The means of Table 1 use every finished replicate."
+            "(counted from 0). The table of means uses every finished replicate."
         )
     if len(scores.paired) < 2:
         told.append(
@@ -138,8 +138,9 @@ def run_command(results: StudyResults) -> str:
 def commands(results: StudyResults) -> tuple[Fact, ...]:
     """How to get the trainings and this report again."""
     return (
-        Fact("Run the study again, or go on with it", run_command(results)),
-        Fact("Build this report again", shlex.join(
+        Fact("Run the study again, or go on with it (with the same --storage)",
+             run_command(results)),
+        Fact("Build this report again (with the same --storage)", shlex.join(
             ["python", "-m", "reports.build", results.record.name])),
     )  # fmt: skip
 

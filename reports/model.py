@@ -14,17 +14,18 @@ class Cell:
 
 @dataclass(frozen=True)
 class Table:
-    """A numbered table; the first column names the row."""
+    """A numbered table; the first column names the row, the key its file."""
 
     number: int
     caption: str
     columns: tuple[str, ...]
     rows: tuple[tuple[Cell, ...], ...]
+    key: str = ""
 
 
 @dataclass(frozen=True)
 class FigureView:
-    """A numbered figure as SVG, for a wide page and for a phone."""
+    """A numbered figure as SVG, for a wide page and for a phone, and as a PDF file."""
 
     key: str
     number: int
@@ -32,6 +33,7 @@ class FigureView:
     alt: str
     svg: str
     svg_narrow: str
+    pdf: bytes
 
 
 @dataclass(frozen=True)
@@ -64,6 +66,17 @@ class Fact:
 
 
 @dataclass(frozen=True)
+class Section:
+    """A heading and what stands under it, in this order; the tables folded if they are long."""
+
+    heading: str
+    sentences: tuple[str, ...] = ()
+    figures: tuple[FigureView, ...] = ()
+    tables: tuple[Table, ...] = ()
+    folded: bool = False
+
+
+@dataclass(frozen=True)
 class ReportModel:
     """The whole report."""
 
@@ -73,16 +86,46 @@ class ReportModel:
     headline: str
     notices: tuple[str, ...]
     claims: tuple[ClaimView, ...]
-    factor: tuple[str, ...]
-    levels: FigureView
-    level_table: Table
-    differences: FigureView | None
-    difference_table: Table | None
-    curves: FigureView
-    other_table: Table
+    paper: tuple[Fact, ...]
+    sections: tuple[Section, ...]
     failures: tuple[FailureView, ...]
     facts: tuple[Fact, ...]
     base_table: Table
     commands: tuple[Fact, ...]
     reading: tuple[str, ...]
-    joint_table: Table | None
+
+    @property
+    def figures(self) -> tuple[FigureView, ...]:
+        """All figures, in order."""
+        return tuple(figure for section in self.sections for figure in section.figures)
+
+    @property
+    def tables(self) -> tuple[Table, ...]:
+        """All tables, in order."""
+        return (*(t for section in self.sections for t in section.tables), self.base_table)
+
+
+@dataclass(frozen=True)
+class IndexEntry:
+    """A stored study in the list of all: what was asked and what was found."""
+
+    study: str
+    title: str
+    question: str
+    data: str
+    replicates: int
+    headline: str
+    claims: tuple[ClaimView, ...]
+    findings: tuple[str, ...]
+    """What was found where nothing was claimed."""
+    unfinished: str
+    """Why there is no report; empty where there is one."""
+
+
+@dataclass(frozen=True)
+class IndexModel:
+    """The list of all studies of a database."""
+
+    title: str
+    headline: str
+    entries: tuple[IndexEntry, ...]

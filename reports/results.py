@@ -75,6 +75,11 @@ class StudyResults:
         """The best reachable AUC by task, where the data tells; may be empty."""
         return self.sets[self.record.data].get("reachable") or {}
 
+    def reachable_at(self, level: str) -> Mapping[str, float]:
+        """The best reachable AUC by task on the level's own data set."""
+        arm = self.record.settings.get("arms", {}).get(level, {})
+        return self.sets.get(arm.get("data", self.record.data), {}).get("reachable") or {}
+
     @property
     def sets(self) -> Mapping[str, Mapping[str, Any]]:
         """Facts of each data set, the study's own first."""

@@ -7,12 +7,15 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
-from reports import words
+from reports import paper, words
 from reports.contrasts import Contrast, contrasts, needed_in_words
+from reports.effects import Effect, effects, effects_frame
 from reports.estimates import ALPHA, TOO_FEW, holm, mean_interval, p_value
+from reports.figures.seesaw import SeesawSummary
 from reports.joint import REGIONS, PairVerdict
 from reports.model import Cell, Table
 from reports.results import MEAN, Scores, StudyResults, at_chosen
+from reports.shape import MANY
 from reports.verdicts import Comparison, Question, families, margin_of
 
 OTHER_FIGURES = (
@@ -24,30 +27,46 @@ OTHER_FIGURES = (
 
 
 def level_table(results: StudyResults, scores: Scores) -> Table:
-    """Table 1: mean test AUC of each level, what it costs, and when validation stopped it."""
-    best = {target: significantly_best(scores, target) for target in scores.targets}
+    """Mean test AUC of each level beside the paper's, its cost, and when validation stopped it."""
+    many = len(scores.levels) > MANY
+    best = {} if many else {t: significantly_best(scores, t) for t in scores.targets}
+    published = paper.numbers(results.definition.figure)
     rows = []
     for level in scores.levels:
         runs = _done(results, level)
         cells = [
-            _auc_cell(results, scores, level, target, best[target] == level)
+            _auc_cell(results, scores, level, target, best.get(target) == level)
             for target in scores.targets
         ]
-        rows.append((Cell(level), Cell(str(len(runs))), *cells, *_costs(results, runs)))
+        printed = published.get(level, ("",) * 3) if published else ()
+        rows.append((
+            Cell(level), *cells, *(Cell(words.printed(value)) for value in printed),
+            *_costs(results, runs), Cell(str(len(runs))),
+        ))  # fmt: skip
     columns = [f"AUC, {_name(target)}" for target in scores.targets]
+    beside = [f"paper, {name}" for name in _paper_tasks(results)] if published else []
     reachable = " The last line is the distance to the best reachable AUC." if (
         results.reachable) else ""  # fmt: skip
+    bold = "" if many else (
+        " Bold: better than every other level, each paired difference "
+        "significant at 5 % after Holm over all pairs of levels."
+    )  # fmt: skip
+    told = " The paper's figures are of one run each, on its own data." if published else ""
     caption = (
         "Test AUC at the epoch that validation chose: mean [95 % interval] over the level's "
-        f"replicates.{reachable} Bold: better than every other level, each paired difference "
-        "significant at 5 % after Holm over all pairs of levels. Seconds and epochs are medians."
+        f"replicates.{reachable}{bold}{told} Seconds and epochs are medians."
     )
     return Table(
         1, caption,
-        (results.definition.factor, "replicates", *columns, "parameters", "seconds",
-         "chosen epoch"),
-        tuple(rows),
+        (results.definition.factor, *columns, *beside, "parameters", "seconds",
+         "chosen epoch", "replicates"),
+        tuple(rows), "levels",
     )  # fmt: skip
+
+
+def _paper_tasks(results: StudyResults) -> tuple[str, ...]:
+    source = next(s for s in paper.sources(results.definition.figure) if s.numbers)
+    return (*source.tasks, "mean")
 
 
 def significantly_best(scores: Scores, target: str) -> str | None:
@@ -92,7 +111,7 @@ def difference_table(
         "in all that would decide if the figures stayed as they are, a rough guess from few."
     )
     columns = tuple(f"AUC, {_name(target)}" for target in scores.targets)
-    return Table(2, caption, (study.reference, *columns), rows)
+    return Table(2, caption, (study.reference, *columns), rows, "differences")
 
 
 def _difference_cell(contrast: Contrast) -> Cell:
@@ -108,11 +127,9 @@ def _difference_cell(contrast: Contrast) -> Cell:
     return Cell(words.signed(estimate.mean), notes, contrast.word in ("better", "worse"))
 
 
-def joint_table(
-    results: StudyResults, scores: Scores, pairs: tuple[PairVerdict, ...]
-) -> Table | None:
-    """Table 3: the reference against every other level of `scores` on both tasks at once."""
-    known = [pair for pair in pairs if pair.other in scores.levels and pair.probabilities]
+def joint_table(results: StudyResults, pairs: tuple[PairVerdict, ...]) -> Table | None:
+    """The reference against other levels on both tasks at once; None if none can be."""
+    known = [pair for pair in pairs if pair.probabilities]
     if not known:
         return None
     reference, margin = results.definition.reference, margin_of(results.definition)
@@ -132,7 +149,7 @@ def joint_table(
         "and a loss on the other; equivalent: less than that on both. The verdict is what has a "
         "probability of 0.95 or more; each line stands alone, without Holm."
     )
-    return Table(3, caption, (reference, "verdict", *REGIONS), rows)
+    return Table(0, caption, (reference, "verdict", *REGIONS), rows, "joint")
 
 
 def other_table(results: StudyResults, scores: Scores) -> Table:
@@ -153,7 +170,94 @@ def other_table(results: StudyResults, scores: Scores) -> Table:
         "expected calibration error (15 bins): smaller is better."
     )
     factor = results.definition.factor
-    return Table(4, caption, (factor, *(name for name, _, _ in figures)), rows)
+    return Table(3, caption, (factor, *(name for name, _, _ in figures)), rows, "others")
+
+
+def inner_table(results: StudyResults, scores: Scores) -> Table | None:
+    """What goes on inside: gate entropy and dead units; None where neither was recorded."""
+    entropy = at_chosen(results, "valid", "gate_entropy")
+    dead = _dead_units(results)
+    rows = tuple(
+        (
+            Cell(level),
+            *(_value_cell(entropy, level, task) for task in results.tasks),
+            Cell(words.percent(dead[level]) if level in dead else words.DASH),
+        )
+        for level in scores.levels
+        if level in dead or np.isfinite([entropy.of(level, t) for t in results.tasks]).any()
+    )
+    if not rows:
+        return None
+    caption = (
+        "Inside, at the chosen epochs. Entropy of a gate's weights over its largest value, mean "
+        "[95 % interval] over replicates: 1 means equal weights for all experts, 0 one expert "
+        "alone. Dead units: hidden units of experts or bottom that are 0 on every row looked at, "
+        "mean over replicates, at the later of the chosen epochs."
+    )
+    columns = (*(f"gate entropy, {task}" for task in results.tasks), "dead units")
+    return Table(0, caption, (results.definition.factor, *columns), rows, "inside")
+
+
+def _dead_units(results: StudyResults) -> Mapping[str, float]:
+    frame = results.measurements
+    rows = frame[(frame["metric"] == "dead_units") & (frame["task"] == "all")]
+    done = results.runs[results.runs["status"] == "done"]
+    last = {
+        (run["level"], run["replicate"]): max((run["chosen_epochs"] or {0: 0}).values())
+        for run in done.to_dict("records")
+    }
+    found: dict[str, list[float]] = {}
+    for row in rows.to_dict("records"):
+        if last.get((row["level"], row["replicate"])) == row["epoch"]:
+            found.setdefault(row["level"], []).append(row["value"])
+    return {level: float(np.mean(values)) for level, values in found.items()}
+
+
+def effects_table(results: StudyResults, scores: Scores) -> Table | None:
+    """Main effects and two-way interactions on each target; None with fewer than two seeds."""
+    if len(scores.paired) < 2:
+        return None
+    found = {
+        target: effects(effects_frame(results.definition, scores, target))
+        for target in scores.targets
+    }
+    by_term: dict[tuple[str, ...], list[Cell]] = {}
+    for made in found.values():
+        for effect in made:
+            by_term.setdefault(effect.factors, []).append(_effect_cell(effect))
+    caption = (
+        "Main effects and two-way interactions: analysis of variance (type II) with seeds as "
+        "blocks, over the arms that cross the factors. Spread: the largest minus the smallest "
+        "effect, in AUC. Share: the part of the variance within seeds. The p-values are for "
+        "reading, not for the claims: they are not adjusted and know nothing of the test set."
+    )
+    rows = tuple((Cell(" x ".join(term)), *cells) for term, cells in by_term.items())
+    columns = ("factor", *(f"AUC, {_name(target)}" for target in scores.targets))
+    return Table(0, caption, columns, rows, "effects")
+
+
+def _effect_cell(effect: Effect) -> Cell:
+    notes = (f"share {words.percent(effect.share)}", words.p(effect.p))
+    return Cell(f"{effect.spread:.5f}", notes)
+
+
+def seesaw_table(summary: SeesawSummary) -> Table:
+    """The gains of the seesaw figure: one line for each model and setting."""
+    rows = []
+    for m, first in enumerate(summary.lines[0]):
+        for k, setting in enumerate(summary.settings):
+            estimates = [lines[m].estimates[k] for lines in summary.lines]
+            rows.append((
+                Cell(f"{first.model} @ {setting}"),
+                *(Cell(words.signed(e.mean) if e.n else words.DASH,
+                       tuple(filter(None, [words.bounds(e, 5, sign=True)]))) for e in estimates),
+            ))  # fmt: skip
+    caption = (
+        f"Gain in test AUC over {summary.reference} on the same data, by {summary.knob}: mean "
+        "[95 % interval] over paired seeds."
+    )
+    columns = tuple(f"AUC, {_name(target)}" for target in summary.targets)
+    return Table(0, caption, (f"model @ {summary.knob}", *columns), tuple(rows), "gains")
 
 
 def base_table(results: StudyResults) -> Table:
@@ -168,8 +272,8 @@ def base_table(results: StudyResults) -> Table:
         rows.append((Cell(str(field)), Cell(text, strong=varied)))
     rows.sort(key=lambda row: not row[1].strong)  # what is varied comes first
     return Table(
-        5, "The configuration. Bold: what differs between levels; every level shares the rest.",
-        ("setting", "value"), tuple(rows),
+        4, "The configuration. Bold: what differs between levels; every level shares the rest.",
+        ("setting", "value"), tuple(rows), "configuration",
     )  # fmt: skip
 
 
@@ -178,7 +282,7 @@ def _by_value(values: Mapping[str, str]) -> str:
     grouped: dict[str, list[str]] = {}
     for name, value in values.items():
         grouped.setdefault(value, []).append(name)
-    if all(names == [value] for value, names in grouped.items()):
+    if len(values) > MANY or all(names == [value] for value, names in grouped.items()):
         return words.listed(grouped)
     return "; ".join(f"{value}: {', '.join(names)}" for value, names in grouped.items())
 
@@ -187,7 +291,7 @@ def _auc_cell(
     results: StudyResults, scores: Scores, level: str, target: str, strong: bool
 ) -> Cell:
     estimate = mean_interval(scores.of(level, target))
-    reachable = results.reachable.get(target)
+    reachable = results.reachable_at(level).get(target)
     notes = [words.bounds(estimate)]
     if reachable is not None and estimate.n:
         notes.append(f"{words.signed(estimate.mean - reachable, 4)} to best")

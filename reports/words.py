@@ -13,6 +13,16 @@ def auc(value: float) -> str:
     return DASH if value != value else f"{value:.4f}".replace("-", MINUS)
 
 
+def printed(value: float | str) -> str:
+    """A figure of the paper; a dash where it has none."""
+    return auc(value) if isinstance(value, float) else DASH
+
+
+def percent(share: float) -> str:
+    """A share as `1.2 %`."""
+    return f"{100 * share:.1f} %"
+
+
 def signed(value: float, digits: int = 5) -> str:
     """A difference with its sign; a true minus.
 

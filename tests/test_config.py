@@ -80,6 +80,11 @@ def test_the_eleven_models_are_the_papers_cells() -> None:
         ({"pretrain_epochs": 0}, "`pretrain_epochs` must be a whole number", "0"),
         ({"balancing": "luck"}, "`balancing` must be one of fixed, uncertainty", "luck"),
         (
+            {"task_weights": (1.0, 0.0), "balancing": "gradnorm"},
+            "`balancing`='gradnorm' needs every task's weight above 0",
+            "fixed",
+        ),
+        (
             {"sharing": "none", "chain": False, "balancing": "pcgrad"},
             "`balancing`='pcgrad' works on what the tasks share",
             "fixed",

@@ -163,6 +163,10 @@ def test_shared_parameters_are_those_of_no_single_task(schema: Schema) -> None:
     assert names(replace(plain, sharing="none")) == set()
     assert names(replace(plain, sharing="embeddings")) == {"embeddings", "fms"}
     assert names(plain) == {"embeddings", "fms", "sharing"}
+    per_task = FSMD(replace(plain, fm="per_task"), schema, seed=0)
+    shared = {id(p) for p in per_task.shared_parameters()}
+    of_fm = {n for n, p in per_task.fms.named_parameters() if id(p) in shared}
+    assert of_fm == {"0.dense_vector"}
     model = FSMD(plain, schema, seed=0)
     shared = {id(p) for p in model.shared_parameters()}
     for name, parameter in model.named_parameters():

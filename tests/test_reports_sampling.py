@@ -19,7 +19,7 @@ from reports.results import Scores, auc_on_test, read
 from reports.sampling import Sampling, influence, placements, shared_covariance
 from reports.verdicts import compare
 from studies.definition import Study
-from studies.storage import LABELS, PREDICTIONS, open_engine
+from studies.storage import LABELS, PREDICTIONS, RUNS, open_engine
 from tests.test_reports import TASKS, store_study, text_of
 
 Labels = NDArray[np.bool_]
@@ -220,13 +220,12 @@ def test_the_error_is_known_to_shrink_with_seeds_only_as_far_as_the_rows_let_it(
 # Stored predictions
 
 
-def store_predictions(
-    engine: sa.Engine, data_hash: str, rows: int, leave_out: tuple[str, ...] = ()
-) -> None:
-    """Labels, and for each finished training ranks that its own seed makes."""
+def store_predictions(engine: sa.Engine, rows: int, leave_out: tuple[str, ...] = ()) -> None:
+    """Labels of the one data set, and for each finished training ranks of its own."""
     rng = np.random.default_rng(0)
     labels = {task: rng.random(rows) < 0.3 for task in TASKS}
     with engine.begin() as connection:
+        data_hash = connection.scalars(sa.select(RUNS.c.data_hash).distinct()).one()
         for task, positive in labels.items():
             connection.execute(sa.insert(LABELS).values(
                 data_hash=data_hash, task=task, rows=rows, bits=np.packbits(positive).tobytes()
@@ -246,7 +245,7 @@ def store_predictions(
 def test_stored_predictions_become_the_test_sets_part(tmp_path: Path) -> None:
     engine = open_engine(f"sqlite:///{tmp_path / 'studies.db'}", create=True)
     store_study(engine, replicates=3)
-    store_predictions(engine, "d" * 64, 501, leave_out=("constant",))
+    store_predictions(engine, 501, leave_out=("constant",))
     scores = auc_on_test(read(engine, "tower_shape"))
     assert [s.levels for s in scores.samplings] == [("increasing", "decreasing", "diamond")]
     assert scores.samplings[0].rows == 501
@@ -275,7 +274,7 @@ def test_stored_predictions_become_the_test_sets_part(tmp_path: Path) -> None:
 def test_predictions_are_read_only_when_test_aucs_are_asked_for(tmp_path: Path) -> None:
     engine = open_engine(f"sqlite:///{tmp_path / 'studies.db'}", create=True)
     store_study(engine, replicates=2)
-    store_predictions(engine, "d" * 64, 100)
+    store_predictions(engine, 100)
     asked: list[str] = []
     sa.event.listen(engine, "before_cursor_execute", lambda *a: asked.append(a[2]))
     results = read(engine, "tower_shape")
@@ -302,7 +301,7 @@ def test_a_database_without_predictions_says_that_only_seeds_are_covered(tmp_pat
 def test_a_test_set_with_one_positive_has_no_part(tmp_path: Path) -> None:
     engine = open_engine(f"sqlite:///{tmp_path / 'studies.db'}", create=True)
     store_study(engine, replicates=2)
-    store_predictions(engine, "d" * 64, 100)
+    store_predictions(engine, 100)
     with engine.begin() as connection:
         one = np.packbits(np.arange(100) == 7).tobytes()
         connection.execute(sa.update(LABELS).filter_by(task="click").values(bits=one))
@@ -315,7 +314,7 @@ def test_what_is_in_memory_does_not_grow_with_the_replicates(tmp_path: Path) -> 
     for replicates in (3, 12):
         engine = open_engine(f"sqlite:///{tmp_path / str(replicates)}.db", create=True)
         store_study(engine, replicates=replicates)
-        store_predictions(engine, "d" * 64, 10_000)
+        store_predictions(engine, 10_000)
         results = read(engine, "tower_shape")
         tracemalloc.start()
         assert auc_on_test(results).samplings[0].rows == 10_000

@@ -7,8 +7,10 @@ from matplotlib.figure import Figure
 from matplotlib.lines import Line2D
 from matplotlib.ticker import MaxNLocator
 
+from reports import words
 from reports.figures import style
-from reports.results import StudyResults
+from reports.results import StudyResults, auc_on_test
+from reports.shape import few
 
 
 class Curve(NamedTuple):
@@ -33,7 +35,7 @@ def summarize(results: StudyResults) -> CurvesSummary:
     frame = results.measurements
     valid = frame[(frame["split"] == "valid") & (frame["metric"] == "auc")]
     done = results.runs[results.runs["status"] == "done"]
-    levels = [level for level in results.levels if (done["level"] == level).any()]
+    levels = few(auc_on_test(results), results.definition).trained
     curves = tuple(
         tuple(_curve(valid, done, level, task) for level in levels) for task in results.tasks
     )
@@ -48,12 +50,17 @@ def draw(summary: CurvesSummary, narrow: bool = False) -> Figure:
             figure.set_size_inches(3 * style.WIDE, 3.4)
         for axis, task, curves in zip(axes, summary.tasks, summary.curves, strict=True):
             for index, curve in enumerate(curves):
-                look = style.LOOKS[index % len(style.LOOKS)]
-                axis.plot(curve.epochs, curve.means, color=look.color, linestyle=look.dashes,
-                          linewidth=1.5)  # fmt: skip
+                look = style.look(index)
+                line = axis.plot(curve.epochs, curve.means, color=look.color,
+                                 linestyle=look.dashes, linewidth=1.5)  # fmt: skip
                 points = list(zip(*curve.chosen, strict=True)) or [(), ()]
-                axis.plot(*points, look.marker, color=look.color, markersize=4.5,
-                          markerfacecolor="none")  # fmt: skip
+                marks = axis.plot(*points, look.marker, color=look.color, markersize=4.5,
+                                  markerfacecolor="none")  # fmt: skip
+                style.tag(line, curve.level)
+                style.tag(marks, curve.level, *(
+                    f"{curve.level}, chosen epoch {epoch}: {words.auc(value)}"
+                    for epoch, value in curve.chosen
+                ))  # fmt: skip
             axis.set(xlabel="epoch", ylabel="validation AUC")
             axis.set_title(task, loc="left")
             axis.xaxis.set_major_locator(MaxNLocator(integer=True, min_n_ticks=1))
@@ -81,6 +88,6 @@ def _curve(valid: pd.DataFrame, done: pd.DataFrame, level: str, task: str) -> Cu
 
 
 def _handle(index: int, level: str) -> Line2D:
-    look = style.LOOKS[index % len(style.LOOKS)]
+    look = style.look(index)
     return Line2D([], [], color=look.color, linestyle=look.dashes, marker=look.marker,
                   markersize=4.5, markerfacecolor="none", label=level)  # fmt: skip

@@ -1,4 +1,4 @@
-"""The paper's winner minus every other level, paired over seeds, with zero and the margin."""
+"""The reference arm minus every other one, paired over seeds, with zero and the margin."""
 
 from typing import NamedTuple
 
@@ -13,6 +13,7 @@ from reports import words
 from reports.estimates import Estimate
 from reports.figures import style
 from reports.results import StudyResults, auc_on_test
+from reports.shape import few, role
 from reports.verdicts import margin_of
 
 
@@ -28,6 +29,7 @@ class DifferencesSummary(NamedTuple):
     """What the figure shows: rows by target."""
 
     winner: str
+    role: str
     margin: float
     targets: tuple[str, ...]
     rows: tuple[tuple[Row, ...], ...]
@@ -35,8 +37,8 @@ class DifferencesSummary(NamedTuple):
 
 def summarize(results: StudyResults) -> DifferencesSummary:
     """Paired differences of test AUC; no rows where no replicate has both levels."""
-    scores = auc_on_test(results)
     winner = results.definition.reference
+    scores = few(auc_on_test(results), results.definition)
     rows = tuple(
         tuple(
             Row(other, tuple(map(float, values)), scores.difference(winner, other, target))
@@ -45,7 +47,8 @@ def summarize(results: StudyResults) -> DifferencesSummary:
         )
         for target in scores.targets
     )
-    return DifferencesSummary(winner, margin_of(results.definition), scores.targets, rows)
+    study = results.definition
+    return DifferencesSummary(winner, role(study), margin_of(study), scores.targets, rows)
 
 
 def draw(summary: DifferencesSummary, narrow: bool = False) -> Figure:
@@ -78,16 +81,20 @@ def _panel(axis: Axes, summary: DifferencesSummary, target: str, rows: tuple[Row
     axis.axvline(0, color=style.INK, linewidth=0.9)
     for place, row in enumerate(rows):
         values = np.array(row.values)
-        axis.plot(values, np.full(len(values), place + 0.17), "o", color=style.FAINT, markersize=3)
+        points = axis.plot(values, np.full(len(values), place + 0.17), "o", color=style.FAINT,
+                           markersize=3)  # fmt: skip
+        style.tag(points, row.other, *(f"minus {row.other}: {words.signed(v)}" for v in values))
         if row.estimate.low is not None and row.estimate.high is not None:
-            axis.plot([row.estimate.low, row.estimate.high], [place - 0.1] * 2,
-                      color=style.BLUE, linewidth=2)  # fmt: skip
-        axis.plot(row.estimate.mean, place - 0.1, "s", color=style.BLUE, markersize=6,
-                  markeredgecolor=style.PAPER)  # fmt: skip
+            line = axis.plot([row.estimate.low, row.estimate.high], [place - 0.1] * 2,
+                             color=style.BLUE, linewidth=2)  # fmt: skip
+            style.tag(line, row.other)
+        mean = axis.plot(row.estimate.mean, place - 0.1, "s", color=style.BLUE, markersize=6,
+                         markeredgecolor=style.PAPER)  # fmt: skip
+        style.tag(mean, row.other, f"minus {row.other}, mean: {words.difference(row.estimate)}")
     axis.set_yticks(range(len(rows)), [f"minus {row.other}" for row in rows])
     axis.set_ylim(len(rows) - 0.4, -0.6)
     axis.set_xlim(x_range(summary))
-    axis.set_xlabel(f"AUC of {summary.winner} minus other")
+    axis.set_xlabel("lead in AUC")
     axis.set_title("mean of both" if target == "mean" else target, loc="left")
     axis.xaxis.set_major_locator(MaxNLocator(nbins=3, steps=[1, 2, 5, 10]))
     axis.xaxis.set_major_formatter(lambda value, _: words.short(value))

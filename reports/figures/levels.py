@@ -7,9 +7,11 @@ from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from matplotlib.lines import Line2D
 
+from reports import words
 from reports.estimates import Array, Estimate, mean_interval
 from reports.figures import style
 from reports.results import StudyResults, auc_on_test
+from reports.shape import role
 
 MIN_SPAN = 0.004
 """The smallest range of an AUC axis: noise is not blown up to look like an effect."""
@@ -30,6 +32,7 @@ class LevelsSummary(NamedTuple):
     factor: str
     levels: tuple[str, ...]
     winner: str
+    role: str
     panels: tuple[Panel, ...]
 
 
@@ -42,7 +45,8 @@ def summarize(results: StudyResults) -> LevelsSummary:
         estimates = tuple(mean_interval(values_R) for values_R in values_LR)
         panels.append(Panel(target, values_LR, estimates, results.reachable.get(target)))
     definition = results.definition
-    return LevelsSummary(definition.factor, scores.trained, definition.reference, tuple(panels))
+    return LevelsSummary(definition.factor, scores.trained, definition.reference,
+                         role(definition), tuple(panels))  # fmt: skip
 
 
 def draw(summary: LevelsSummary, narrow: bool = False) -> Figure:
@@ -65,20 +69,25 @@ def y_range(panel: Panel) -> tuple[float, float]:
     if panel.reachable is not None and low - span <= panel.reachable <= high + span:
         low, high = min(low, panel.reachable), max(high, panel.reachable)
     middle, half = (low + high) / 2, max(high - low, MIN_SPAN) * 0.57
-    outside = panel.reachable is not None and not low <= panel.reachable <= high
-    return middle - half, middle + half * (1.25 if outside else 1)  # room for a line of text
+    return middle - half, middle + half
 
 
 def _panel(axis: Axes, summary: LevelsSummary, panel: Panel) -> None:
     places = np.arange(len(summary.levels))
     for values_L in panel.values_LR.T:
         axis.plot(places - 0.12, values_L, color=style.FAINT, alpha=0.45, linewidth=0.7, zorder=1)
-        axis.plot(places - 0.12, values_L, "o", color=style.FAINT, markersize=3.2, alpha=0.9)
-    for place, level, estimate in zip(places, summary.levels, panel.estimates, strict=True):
-        _mean(axis, place + 0.14, estimate, level == summary.winner)
+    for place, level, values_R, estimate in zip(
+        places, summary.levels, panel.values_LR, panel.estimates, strict=True
+    ):
+        finite = np.flatnonzero(np.isfinite(values_R))
+        points = axis.plot(np.full(len(finite), place - 0.12), values_R[finite], "o",
+                           color=style.FAINT, markersize=3.2, alpha=0.9)  # fmt: skip
+        tips = (f"{level}, replicate {r}: {words.auc(values_R[r])}" for r in finite)
+        style.tag(points, level, *tips)
+        _mean(axis, place + 0.14, level, estimate, level == summary.winner)
     low, high = y_range(panel)
     axis.set(xlim=(-0.6, len(places) - 0.4), ylim=(low, high), xlabel=summary.factor)
-    axis.set_title(_title(panel.target), loc="left")
+    axis.set_title(_title(panel.target), loc="left", pad=6 if panel.reachable is None else 18)
     axis.set_ylabel("test AUC")
     axis.yaxis.set_major_locator(_locator())
     axis.yaxis.set_major_formatter(lambda value, _: f"{value:.4f}")
@@ -87,37 +96,37 @@ def _panel(axis: Axes, summary: LevelsSummary, panel: Panel) -> None:
 
 
 def _ticks(axis: Axes, levels: tuple[str, ...], width: float) -> None:
-    """The levels' names, slanted where they would touch."""
-    letters = 0.78 * width * 72 / len(levels) / 6  # the axis takes 0.78, a letter about 6 points
-    if max(map(len, levels)) > letters:
-        slanted: dict[str, Any] = {"rotation": 25, "ha": "right", "rotation_mode": "anchor"}
+    """The levels' names, slanted where they would touch: the steeper, the closer they are."""
+    room = 0.78 * width * 72 / len(levels)  # the axis takes 0.78 of the panel
+    if max(map(len, levels)) * 6 > room:  # a letter takes about 6 points
+        turn = 25 if room > 26 else 45 if room > 15 else 90
+        slanted: dict[str, Any] = {"rotation": turn, "ha": "right", "rotation_mode": "anchor",
+                                   "va": "center" if turn == 90 else "top"}  # fmt: skip
         axis.set_xticks(range(len(levels)), levels, **slanted)
     else:
         axis.set_xticks(range(len(levels)), levels)
 
 
-def _mean(axis: Axes, place: float, estimate: Estimate, winner: bool) -> None:
+def _mean(axis: Axes, place: float, level: str, estimate: Estimate, winner: bool) -> None:
     look: dict[str, Any] = {"color": style.ORANGE if winner else style.BLUE}
     if estimate.low is not None and estimate.high is not None:
-        axis.plot([place, place], [estimate.low, estimate.high], linewidth=2, **look)
-    axis.plot(
+        style.tag(axis.plot([place, place], [estimate.low, estimate.high], linewidth=2, **look),
+                  level)  # fmt: skip
+    points = axis.plot(
         place, estimate.mean, "D" if winner else "s", markersize=6.5, zorder=4,
         markeredgecolor=style.PAPER, **look,
     )  # fmt: skip
+    style.tag(points, level, f"{level}, mean: {words.interval(estimate)}")
 
 
 def _reachable(axis: Axes, reachable: float, low: float, high: float) -> None:
-    if low <= reachable <= high:
+    """Told above the panel, where there is nothing to print over; drawn where it is near."""
+    near = low <= reachable <= high
+    where = "dashed" if near else "above" if reachable > high else "below"
+    axis.annotate(f"best reachable {reachable:.4f} ({where})", (0, 1), (0, 5), fontsize=8,
+                  xycoords="axes fraction", textcoords="offset points", va="bottom")  # fmt: skip
+    if near:
         axis.axhline(reachable, color=style.INK, linestyle=(0, (6, 3)), linewidth=1)
-        axis.annotate(
-            f"best reachable {reachable:.4f}", (0.99, reachable), (0, 2.5), fontsize=8,
-            xycoords=("axes fraction", "data"), textcoords="offset points", ha="right",
-        )  # fmt: skip
-        return
-    axis.annotate(
-        f"{'↑' if reachable > high else '↓'} best reachable {reachable:.4f}", (0.99, 0.985),
-        xycoords="axes fraction", ha="right", va="top", fontsize=8,
-    )  # fmt: skip
 
 
 def _title(target: str) -> str:
@@ -141,6 +150,6 @@ def _handles(summary: LevelsSummary) -> list[Line2D]:
     if summary.winner in summary.levels:
         handles.append(
             Line2D([], [], color=style.ORANGE, marker="D", markersize=6, linewidth=2,
-                   label="the paper's winner")
+                   label=summary.role)
         )  # fmt: skip
     return handles

@@ -1,11 +1,14 @@
 """One look for all figures, without touching matplotlib's global state."""
 
 import io
+import json
 import re
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from contextlib import contextmanager
+from html import escape
 from types import MappingProxyType
 from typing import Any, NamedTuple
+from xml.etree import ElementTree
 
 import matplotlib
 from matplotlib.axes import Axes
@@ -18,6 +21,10 @@ PAPER = "#fefefe"
 FAINT = "#8c8c8c"
 BLUE, ORANGE = "#2a7fb8", "#d55e00"
 
+
+_SVG = "{http://www.w3.org/2000/svg}"
+ElementTree.register_namespace("", _SVG[1:-1])
+ElementTree.register_namespace("xlink", "http://www.w3.org/1999/xlink")
 
 WIDE, NARROW = 2.9, 4.0
 """Inches of a panel beside others, and of one on a phone."""
@@ -39,6 +46,11 @@ LOOKS = (
     Look("#a88000", "v", (0, (3, 1))),
     Look("#4b9fd6", "P", (0, (8, 2, 2, 2, 2, 2))),
     Look("#7a7a7a", "X", (0, (2, 3))),
+    Look("#c2417a", "<", (0, (5, 1, 1, 1))),
+    Look("#3f7f5f", ">", (0, (1, 3))),
+    Look("#8a6fd1", "p", (0, (4, 4))),
+    Look("#b0623a", "h", (0, (9, 3))),
+    Look("#5b8a00", "*", (0, (3, 2, 1, 2, 1, 2))),
 )
 
 _RC: Mapping[Any, Any] = MappingProxyType(
@@ -55,6 +67,7 @@ _RC: Mapping[Any, Any] = MappingProxyType(
         "legend.fontsize": 8.5,
         "svg.fonttype": "none",
         "svg.hashsalt": "fsmd",
+        "pdf.fonttype": 42,  # text stays text, as journals want it
         "text.parse_math": False,  # a task may be called $x
         **dict.fromkeys(("text.color", "axes.labelcolor", "axes.edgecolor", "axes.titlecolor",
                          "xtick.color", "ytick.color", "legend.labelcolor"), INK),
@@ -91,29 +104,83 @@ def panels(
 
 def legend(figure: Figure, handles: list[Any], narrow: bool) -> None:
     """One legend for all panels, below them."""
-    columns = min(len(handles), 2 if narrow else 7)
+    columns = legend_columns(handles, figure.get_size_inches()[0], narrow)
     figure.legend(handles=handles, loc="outside lower center", ncols=columns)
 
 
+def legend_columns(handles: list[Any], width: float, narrow: bool) -> int:
+    """How many entries fit side by side into a figure of `width` inches."""
+    longest = max((len(handle.get_label()) for handle in handles), default=0)
+    room = width * 72 / (6 * longest + 34)  # a letter takes 6 points, a mark and its gaps 34
+    return max(1, min(len(handles), int(room), 2 if narrow else 7))
+
+
+def look(index: int) -> Look:
+    """The look of a study's level number `index`, the same in all its figures."""
+    return LOOKS[index % len(LOOKS)]
+
+
+def tag(artists: Iterable[Any], level: str, *tips: str) -> None:
+    """Let the page hide the artists with their level, and tell a value at each of their points."""
+    for artist in artists:
+        artist.set_gid(json.dumps({"level": level, "tips": tips}))
+
+
 def to_svg(figure: Figure) -> str:
-    """The figure as SVG with text as text; the same bytes for the same figure."""
+    """The figure as SVG with text as text and tags resolved; same figure, same bytes."""
     buffer = io.BytesIO()
     with styled():
         figure.savefig(buffer, format="svg", metadata={"Date": None})
-    text = buffer.getvalue().decode("utf-8")
-    text = re.sub(r"\s*<metadata>.*?</metadata>", "", text, flags=re.DOTALL)
-    return text[text.index("<svg") :]
+    return _resolved(buffer.getvalue())
+
+
+def to_pdf(figure: Figure) -> bytes:
+    """The figure as a PDF file without a date."""
+    buffer = io.BytesIO()
+    with styled():
+        undated = dict.fromkeys(("CreationDate", "Creator", "Producer"))
+        figure.savefig(buffer, format="pdf", metadata=undated)
+    return buffer.getvalue()
 
 
 def for_page(svg: str, key: str, alt: str) -> str:
     """The SVG for inlining: ids of its own, the page's colours, a title, no fixed size."""
-    from html import escape
-
     svg = re.sub(r'\bid="([^"]+)"', rf'id="{key}-\1"', svg)
     svg = re.sub(r'xlink:href="#', f'xlink:href="#{key}-', svg)
     svg = re.sub(r"url\(#", f"url(#{key}-", svg)
     svg = svg.replace(INK, "currentColor").replace(PAPER, "var(--paper)")
     head, body = svg.split(">", 1)
     head = re.sub(r'\s(width|height)="[^"]*"', "", head)
-    title = f'<title id="{key}-title">{escape(alt)}</title>'
-    return f'{head} role="img" aria-labelledby="{key}-title">{title}{body}'
+    title, _, told = alt.partition(". ")  # the title is short: browsers show it under the pointer
+    named = f'<title id="{key}-title">{escape(title)}</title>'
+    described = f'<desc id="{key}-desc">{escape(told or title)}</desc>'
+    return (
+        f'{head} role="img" aria-labelledby="{key}-title" aria-describedby="{key}-desc">'
+        f"{named}{described}{body}"
+    )
+
+
+def _resolved(content: bytes) -> str:
+    """Without metadata and idle ids; tags become `data-level` and a title at each point."""
+    root = ElementTree.fromstring(content)
+    for parent in list(root.iter()):
+        for child in list(parent):
+            if child.tag == f"{_SVG}metadata":
+                parent.remove(child)
+    for group in root.iter(f"{_SVG}g"):
+        name = group.attrib.pop("id", "")  # nothing refers to a group
+        if name.startswith("{"):
+            found = json.loads(name)
+            group.set("data-level", found["level"])
+            _titles(group, found["tips"])
+    return ElementTree.tostring(root, encoding="unicode") + "\n"
+
+
+def _titles(group: ElementTree.Element, tips: list[str]) -> None:
+    points = list(group.iter(f"{_SVG}use")) or [group]
+    if len(points) != len(tips):
+        return  # a point outside of the figure is not drawn: rather no value than a wrong one
+    for point, tip in zip(points, tips, strict=True):
+        title = ElementTree.Element(f"{_SVG}title")
+        title.text = tip
+        point.insert(0, title)

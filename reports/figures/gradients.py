@@ -1,0 +1,89 @@
+"""Whether the tasks pull apart: the cosine between their gradients over the epochs."""
+
+from typing import NamedTuple
+
+import pandas as pd
+from matplotlib.figure import Figure
+from matplotlib.lines import Line2D
+from matplotlib.patches import Patch
+from matplotlib.ticker import MaxNLocator
+
+from reports.figures import style
+from reports.results import StudyResults, auc_on_test
+from reports.shape import few
+
+
+class Course(NamedTuple):
+    """A level's mean cosine by epoch over its replicates, with the least and the greatest."""
+
+    level: str
+    epochs: tuple[int, ...]
+    means: tuple[float, ...]
+    lows: tuple[float, ...]
+    highs: tuple[float, ...]
+
+
+class GradientsSummary(NamedTuple):
+    """What the figure shows; no course for a level that shares nothing."""
+
+    tasks: tuple[str, ...]
+    levels: tuple[str, ...]
+    courses: tuple[Course, ...]
+
+
+def summarize(results: StudyResults) -> GradientsSummary:
+    """The recorded cosines, up to the last epoch that all of a level's replicates reached."""
+    frame = results.measurements
+    rows = frame[(frame["split"] == "train") & (frame["metric"] == "gradient_cosine")]
+    levels = few(auc_on_test(results), results.definition).trained
+    found = (_course(rows[rows["level"] == level], level) for level in levels)
+    return GradientsSummary(results.tasks, levels, tuple(c for c in found if c.epochs))
+
+
+def draw(summary: GradientsSummary, narrow: bool = False) -> Figure:
+    """One panel; zero is where the tasks neither help nor hinder each other."""
+    with style.styled():
+        figure, (axis,) = style.panels(1, narrow, height=2.8)
+        if not narrow:
+            figure.set_size_inches(3 * style.WIDE, 3.4)
+        axis.axhline(0, color=style.INK, linewidth=1)
+        for course in summary.courses:
+            look = style.look(summary.levels.index(course.level))
+            band = axis.fill_between(course.epochs, course.lows, course.highs, color=look.color,
+                                     alpha=0.12, linewidth=0)  # fmt: skip
+            line = axis.plot(course.epochs, course.means, look.marker, color=look.color,
+                             linewidth=1.5, linestyle=look.dashes, markersize=3.5)  # fmt: skip
+            style.tag([band], course.level)
+            style.tag(line, course.level, *(
+                f"{course.level}, epoch {epoch}: {mean:+.3f}"
+                for epoch, mean in zip(course.epochs, course.means, strict=True)
+            ))  # fmt: skip
+        low, high = axis.get_ylim()
+        room = 0.05 * (high - low)
+        axis.set_ylim(min(low, -room), max(high, room))
+        axis.set(xlabel="epoch", ylabel="cosine of the gradients")
+        axis.set_title(" and ".join(summary.tasks[:2]) + ": below 0 they conflict", loc="left")
+        axis.xaxis.set_major_locator(MaxNLocator(integer=True, min_n_ticks=1))
+        style.legend(figure, _handles(summary), narrow)
+    return figure
+
+
+def _course(rows: pd.DataFrame, level: str) -> Course:
+    wide = rows.pivot(index="epoch", columns="replicate", values="value").sort_index().dropna()
+    return Course(
+        level,
+        tuple(int(epoch) for epoch in wide.index),
+        tuple(float(value) for value in wide.mean(axis=1)),
+        tuple(float(value) for value in wide.min(axis=1)),
+        tuple(float(value) for value in wide.max(axis=1)),
+    )
+
+
+def _handles(summary: GradientsSummary) -> list[Line2D | Patch]:
+    handles: list[Line2D | Patch] = []
+    for course in summary.courses:
+        look = style.look(summary.levels.index(course.level))
+        handles.append(Line2D([], [], color=look.color, linestyle=look.dashes, marker=look.marker,
+                              markersize=3.5, label=course.level))  # fmt: skip
+    handles.append(Patch(color=style.FAINT, alpha=0.3, linewidth=0, label="range of replicates"))
+    return handles

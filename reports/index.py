@@ -1,0 +1,61 @@
+"""The list of all studies of a database: what each asked, and what was found."""
+
+import sqlalchemy as sa
+
+from reports import facts, words
+from reports.assemble import Analysis, claim_views
+from reports.contrasts import factor_sentences
+from reports.estimates import mean_interval
+from reports.model import IndexEntry, IndexModel
+from reports.results import MEAN, Scores
+from reports.shape import few, shape
+from studies import catalog
+from studies.storage import find_study
+
+
+def model(entries: tuple[IndexEntry, ...]) -> IndexModel:
+    """The list, with what it comes to."""
+    verdicts = [claim.verdict for entry in entries for claim in entry.claims]
+    counts = ", ".join(
+        f"{verdicts.count(verdict)} {told}"
+        for verdict, told in (("holds", "hold"), ("fails", "fail"), ("undecided", "undecided"))
+    )
+    reported = sum(not entry.unfinished for entry in entries)
+    headline = (
+        f"{words.count(len(entries), 'study', 'studies')} in the database, {reported} with a "
+        f"report; of {words.count(len(verdicts), 'claim')}, {counts}."
+    )
+    return IndexModel("All studies", headline, entries)
+
+
+def entry(analysis: Analysis) -> IndexEntry:
+    """A study with its report."""
+    results, scores = analysis.results, analysis.scores
+    definition, claims = results.definition, claim_views(analysis)
+    findings = [] if shape(definition) == "knob" else [_highest(scores)]
+    if not claims:
+        compared = few(scores, definition)
+        findings += factor_sentences(definition, compared, analysis.comparisons)
+    return IndexEntry(
+        results.record.name, definition.title, definition.question, results.record.data,
+        len(scores.paired), facts.headline(results, scores), claims, tuple(findings), "",
+    )  # fmt: skip
+
+
+def _highest(scores: Scores) -> str:
+    means = {level: mean_interval(scores.of(level, MEAN)) for level in scores.trained}
+    best = max(means, key=lambda level: means[level].mean)
+    return f"Highest mean test AUC: {best}, {words.interval(means[best])}."
+
+
+def unfinished(engine: sa.Engine, name: str, reason: str) -> IndexEntry:
+    """A study that has no report yet, and why."""
+    record = find_study(engine, name)
+    assert record is not None
+    known = record.definition in catalog.names()
+    definition = catalog.get(record.definition) if known else None
+    return IndexEntry(
+        name, definition.title if definition else record.definition,
+        definition.question if definition else "", record.data, 0, "", (), (),
+        reason[:1].upper() + reason[1:] + ("" if reason.endswith(".") else "."),
+    )  # fmt: skip

@@ -33,7 +33,8 @@ def types(session: nox.Session) -> None:
 def tests(session: nox.Session) -> None:
     """The quick tests; `nox -s tests -- -m slow` runs the slow ones."""
     _groups(session, "test")
-    session.run("pytest", *session.posargs)
+    # A module's tests stay in one process: some go through one study's mishaps in turn.
+    session.run("pytest", "-n", "2", "--dist", "loadfile", *session.posargs)
 
 
 @nox.session

@@ -80,8 +80,9 @@ class LiveProgress:
                 self._finished.append(time.monotonic() - line.started)
         if event.kind in ("failed", "retried"):
             self._bar.console.print(
-                f"{event.kind}: {cell.level}, replicate {cell.replicate + 1}: {event.detail}"
-            )
+                f"{event.kind}: {cell.level}, replicate {cell.replicate + 1}: {event.detail}",
+                soft_wrap=True, markup=False, highlight=False,
+            )  # fmt: skip
 
     def _start(self, cell: Cell) -> None:
         self._drop(cell)

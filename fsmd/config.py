@@ -22,7 +22,10 @@ TOWER_SHAPES: Mapping[str, Callable[[int], int]] = MappingProxyType(
     }
 )
 
-FM_MODES = ("none", "linear", "shared")
+FM_MODES = ("none", "linear", "shared", "per_task")
+GATES = ("learned", "equal")
+PRETRAINING = ("none", "dae")
+BALANCINGS = ("fixed", "uncertainty", "gradnorm", "pcgrad")
 SHARINGS = ("none", "embeddings", "bottom", "experts", "extraction")
 _GATED = ("experts", "extraction")
 
@@ -45,7 +48,8 @@ class FSMDConfig:
     """
 
     fm: str = "shared"
-    """none; linear (first order only); shared (Eq. 2, one scalar added to every task's logit)."""
+    """none; linear (first order only); shared (Eq. 2, one scalar added to every task's logit);
+    per_task (each task with its own first order, and a learned scale on the second)."""
     sharing: str = "extraction"
     """What the tasks share: none, embeddings, bottom (one MLP), experts (a gate per task),
     extraction (shared and own experts, Eqs. 8 and 9)."""
@@ -59,27 +63,50 @@ class FSMDConfig:
     """Hidden widths of the bottom, of each expert, or of each task's own network."""
     expert_count: int = 8
     """Experts that one task's gate weighs; with `extraction`, half are shared and half its own."""
+    own_experts: int | None = None
+    """How many of them are the task's own, with `extraction`; None is half."""
     extraction_levels: int = 1
     gate_depth: int = 1
     """Linear layers of a gate, the softmax layer included (1 is Eq. 4)."""
     gate_width: int = 64
+    gate: str = "learned"
+    """learned, or equal: every expert weighs the same and there is nothing to learn."""
     tower_shape: str = "decreasing"
     tower_depth: int = 2
     tower_width: int = 128
     batch_norm: bool = True
     dropout: float = 0.0
+    bias_fields: tuple[str, ...] = ()
+    """Fields of a small tower against selection bias (Section II.C); empty = no such tower."""
+    pretrain: str = "none"
+    """Start of the embeddings: none, or dae (a denoising auto-encoder, Section II.C)."""
+    pretrain_fields: tuple[str, ...] = ()
+    """Fields that the auto-encoder reads; empty = all categorical ones."""
+    pretrain_epochs: int = 1
 
     learning_rate: float = 0.001
     batch_size: int = 2048
     task_weights: tuple[float, ...] = (1.0, 1.0)
+    balancing: str = "fixed"
+    """How the weighted losses are joined: fixed (their sum), uncertainty, gradnorm, pcgrad."""
 
     def __post_init__(self) -> None:
         """Refuse values that no model has."""
-        for name in ("bottom", "layers", "task_weights"):  # JSON brings lists
+        lists = ("bottom", "layers", "task_weights", "bias_fields", "pretrain_fields")
+        for name in lists:  # JSON brings lists
+            if not isinstance(getattr(self, name), tuple | list):
+                raise UserError(f"`{name}` must be a tuple; got {getattr(self, name)!r}")
             object.__setattr__(self, name, tuple(getattr(self, name)))
         _check_choices(self)
         _check_numbers(self)
         _check_combinations(self)
+
+    @property
+    def own_count(self) -> int:
+        """Experts of each task's own; 0 where the tasks share all."""
+        if self.sharing != "extraction":
+            return 0
+        return self.expert_count // 2 if self.own_experts is None else self.own_experts
 
     @property
     def tower_dims(self) -> tuple[int, ...]:
@@ -115,7 +142,14 @@ def _listed(names: Any) -> str:
 
 
 def _check_choices(config: FSMDConfig) -> None:
-    choices = {"fm": FM_MODES, "sharing": SHARINGS, "tower_shape": tuple(TOWER_SHAPES)}
+    choices = {
+        "fm": FM_MODES,
+        "sharing": SHARINGS,
+        "tower_shape": tuple(TOWER_SHAPES),
+        "gate": GATES,
+        "pretrain": PRETRAINING,
+        "balancing": BALANCINGS,
+    }
     for name, allowed in choices.items():
         value = getattr(config, name)
         if value not in allowed:
@@ -124,25 +158,32 @@ def _check_choices(config: FSMDConfig) -> None:
 
 def _check_numbers(config: FSMDConfig) -> None:
     counts = ("embedding_size", "expert_count", "extraction_levels", "gate_depth", "gate_width")
-    for name in (*counts, "tower_depth", "tower_width", "batch_size"):
+    for name in (*counts, "tower_depth", "tower_width", "pretrain_epochs", "batch_size"):
         value = getattr(config, name)
-        if isinstance(value, bool) or not isinstance(value, int) or value < 1:
+        if not _is_count(value):
             raise UserError(f"`{name}` must be a whole number of at least 1; got {value!r}")
     for name in ("bottom", "layers"):
-        if any(not isinstance(width, int) or width < 1 for width in getattr(config, name)):
+        if not all(map(_is_count, getattr(config, name))):
             raise UserError(
                 f"`{name}` must hold whole numbers of at least 1; got {getattr(config, name)}"
             )
     if not config.layers:
         raise UserError("`layers` must hold at least one width; got none")
+    for name in ("chain", "batch_norm"):
+        if not isinstance(getattr(config, name), bool):
+            raise UserError(f"`{name}` must be True or False; got {getattr(config, name)!r}")
     if config.batch_norm and config.batch_size < 2:
         raise UserError("`batch_size` must be at least 2 with batch norm; got 1")
-    if not 0 <= config.dropout < 1:
-        raise UserError(f"`dropout` must be at least 0 and below 1; got {config.dropout}")
-    if not 0 < config.learning_rate < float("inf"):
-        raise UserError(f"`learning_rate` must be above 0 and finite; got {config.learning_rate}")
+    if not _is_number(config.dropout) or not 0 <= config.dropout <= 0.99:
+        raise UserError(f"`dropout` must lie between 0 and 0.99; got {config.dropout!r}")
+    if not _is_number(config.learning_rate) or not 0 < config.learning_rate < float("inf"):
+        raise UserError(
+            f"`learning_rate` must be a number above 0 and finite; got {config.learning_rate!r}"
+        )
     weights = config.task_weights
-    if not weights or min(weights) < 0 or not 0 < sum(weights) < float("inf"):
+    if not weights or not all(_is_number(w) and 0 <= w < float("inf") for w in weights):
+        raise UserError(f"`task_weights` must be numbers >= 0; got {weights}")
+    if not sum(weights):
         raise UserError(f"`task_weights` must be >= 0 and not all zero; got {weights}")
     if min(config.tower_dims) < 1:
         raise UserError(
@@ -152,14 +193,28 @@ def _check_numbers(config: FSMDConfig) -> None:
         )
 
 
+def _is_count(value: object) -> bool:
+    return isinstance(value, int) and not isinstance(value, bool) and value >= 1
+
+
+def _is_number(value: object) -> bool:
+    return isinstance(value, int | float) and not isinstance(value, bool)
+
+
 def _check_combinations(config: FSMDConfig) -> None:
-    if config.sharing == "extraction" and config.expert_count % 2:
-        count = config.expert_count
-        even = " or ".join(str(n) for n in sorted({max(2, count - 1), count + 1}))
+    _check_experts(config)
+    if config.balancing in ("gradnorm", "pcgrad") and config.sharing == "none":
         raise UserError(
-            "`expert_count` must be even for sharing='extraction' (half shared, half own), "
-            f"got {count}; use {even}, or sharing='experts'"
+            f"`balancing`={config.balancing!r} works on what the tasks share, but sharing='none' "
+            "shares nothing; use another sharing, or balancing='fixed'"
         )
+    if config.balancing != "fixed" and not all(config.task_weights):
+        raise UserError(
+            f"`balancing`={config.balancing!r} needs every task's weight above 0; got "
+            f"`task_weights`={config.task_weights}; use balancing='fixed'"
+        )
+    if config.pretrain_fields and config.pretrain == "none":
+        raise UserError("`pretrain_fields` needs pretrain='dae'; got pretrain='none'")
     if config.sharing != "extraction" and config.extraction_levels != 1:
         raise UserError(
             "`extraction_levels` above 1 needs sharing='extraction'; got "
@@ -172,6 +227,31 @@ def _check_combinations(config: FSMDConfig) -> None:
         )
     if config.chain and len(config.task_weights) < 2:
         raise UserError("`chain` needs at least two tasks; got one task weight")
+
+
+def _check_experts(config: FSMDConfig) -> None:
+    own = config.own_experts
+    if own is not None:
+        if config.sharing != "extraction":
+            raise UserError(
+                f"`own_experts` needs sharing='extraction'; got sharing={config.sharing!r}"
+            )
+        if (
+            isinstance(own, bool)
+            or not isinstance(own, int)
+            or not 1 <= own <= config.expert_count
+        ):
+            raise UserError(
+                "`own_experts` must be a whole number from 1 to `expert_count` "
+                f"({config.expert_count}), or None for half; got {own!r}"
+            )
+    elif config.sharing == "extraction" and config.expert_count % 2:
+        count = config.expert_count
+        even = " or ".join(str(n) for n in sorted({max(2, count - 1), count + 1}))
+        raise UserError(
+            "`expert_count` must be even for sharing='extraction' (half shared, half own), "
+            f"got {count}; use {even}, or sharing='experts', or set `own_experts`"
+        )
 
 
 def check_fits(config: FSMDConfig, tasks: tuple[str, ...], funnel: bool) -> None:

@@ -17,8 +17,10 @@ from torch import Tensor, nn
 
 from fsmd.config import FSMDConfig, check_fits
 from fsmd.data.schema import Schema
+from fsmd.errors import UserError
 
 _EMBEDDING_STD = 0.01
+_BIAS_WIDTH = 16
 
 # ------------------------------------------------------------------------------------------
 # Building blocks
@@ -84,28 +86,58 @@ class Embeddings(nn.Module):
 
 
 class FactorizationMachine(nn.Module):
-    """First and second order of Eq. (2), or the first order only; one scalar for each row.
+    """First and second order of Eq. (2), or the first order only; `outputs` scalars for each row.
+
+    The paper's one scalar couples the tasks. With several outputs each has its own first order
+    and a learned scale on the second order, which all share.
 
     NOTE[PAPER]: Eq. (2) is typeset wrongly. Meant is w0 + sum_i w_i x_i + sum_{i<j} <v_i, v_j>
     x_i x_j, computed in linear time as 1/2 sum_f [(sum_i v_if x_i)^2 - sum_i v_if^2 x_i^2].
     """
 
-    def __init__(self, rows: int, dense: int, size: int, second_order: bool) -> None:
+    def __init__(self, rows: int, dense: int, size: int, second_order: bool, outputs: int) -> None:
         super().__init__()
-        self.bias = nn.Parameter(torch.zeros(()))
-        self.weight = nn.Embedding(rows, 1)
-        self.dense_weight = nn.Parameter(torch.zeros(dense))
+        self.bias = nn.Parameter(torch.zeros(outputs))
+        self.weight = nn.Embedding(rows, outputs)
+        self.dense_weight = nn.Parameter(torch.zeros(dense, outputs))
         self.dense_vector = nn.Parameter(torch.zeros(dense, size)) if second_order else None
+        self.scale = nn.Parameter(torch.ones(outputs)) if outputs > 1 else None
 
     def forward(self, row_BF: Tensor, dense_BD: Tensor, vector_BFE: Tensor) -> Tensor:
-        """y_FM, B."""
-        first_B: Tensor = self.weight(row_BF).sum((1, 2)) + dense_BD @ self.dense_weight
+        """y_FM, B x outputs."""
+        first_BO: Tensor = self.weight(row_BF).sum(1) + dense_BD @ self.dense_weight
         if self.dense_vector is None:
-            return self.bias + first_B
+            return self.bias + first_BO
         dense_BDE = dense_BD.unsqueeze(2) * self.dense_vector
         sum_BE = vector_BFE.sum(1) + dense_BDE.sum(1)
         squares_BE = vector_BFE.square().sum(1) + dense_BDE.square().sum(1)
-        return self.bias + first_B + 0.5 * (sum_BE.square() - squares_BE).sum(1)
+        second_B1 = 0.5 * (sum_BE.square() - squares_BE).sum(1, keepdim=True)
+        if self.scale is not None:
+            second_B1 = second_B1 * self.scale
+        return self.bias + first_BO + second_B1
+
+
+class BiasTower(nn.Module):
+    """A small tower on fields that say how an item was shown (Section II.C), one logit.
+
+    NOTE[PAPER]: the paper gives no equation. Here the logit is added to the first task's while
+    training and left out when predicting, so that the main part need not explain the bias.
+    """
+
+    def __init__(self, schema: Schema, fields: Sequence[int], size: int) -> None:
+        super().__init__()
+        self.fields = list(fields)
+        self.tables = nn.ModuleList(
+            nn.Embedding(schema.categorical[field].cardinality, size) for field in fields
+        )
+        self.hidden = mlp(len(self.fields) * size, [_BIAS_WIDTH], batch_norm=False, dropout=0.0)
+        self.logit = nn.Linear(_BIAS_WIDTH, 1)
+
+    def forward(self, ids_BF: Tensor) -> Tensor:
+        """B x 1."""
+        vectors = [table(ids_BF[:, i]) for table, i in zip(self.tables, self.fields, strict=True)]
+        logit_B1: Tensor = self.logit(self.hidden(torch.cat(vectors, 1)))
+        return logit_B1
 
 
 class SharedBottom(nn.Module):
@@ -146,12 +178,17 @@ class Gate(nn.Module):
 
     def __init__(self, config: FSMDConfig, d_in: int, experts: int) -> None:
         super().__init__()
+        self.experts = experts
         widths = [config.gate_width] * (config.gate_depth - 1)
-        self.hidden = mlp(d_in, widths, batch_norm=False, dropout=0.0)
-        self.score = nn.Linear([d_in, *widths][-1], experts)
+        self.learned = config.gate == "learned"
+        if self.learned:
+            self.hidden = mlp(d_in, widths, batch_norm=False, dropout=0.0)
+            self.score = nn.Linear([d_in, *widths][-1], experts)
 
     def forward(self, x_BI: Tensor) -> Tensor:
         """B x N."""
+        if not self.learned:
+            return x_BI.new_full((len(x_BI), self.experts), 1 / self.experts)
         weight_BN: Tensor = self.score(self.hidden(x_BI)).softmax(1)
         return weight_BN
 
@@ -218,7 +255,6 @@ class Experts(nn.Module):
 
     def __init__(self, config: FSMDConfig, d_in: int, tasks: int) -> None:
         super().__init__()
-        own = config.expert_count // 2 if config.sharing == "extraction" else 0
         self.bottom = _hidden(config, d_in, config.bottom) if config.bottom else nn.Identity()
         d_first = config.bottom[-1] if config.bottom else d_in
         self.levels = nn.ModuleList(
@@ -226,11 +262,18 @@ class Experts(nn.Module):
                 config,
                 d_in=config.layers[-1] if level else d_first,
                 tasks=tasks,
-                own=own,
+                own=config.own_count,
                 last=level == config.extraction_levels - 1,
             )
             for level in range(config.extraction_levels)
         )
+
+    @property
+    def last(self) -> ExtractionLayer:
+        """The level that the towers read."""
+        level = self.levels[-1]
+        assert isinstance(level, ExtractionLayer)
+        return level
 
     def forward(self, x_K_BI: list[Tensor]) -> list[Tensor]:
         """B x H for each task."""
@@ -260,13 +303,12 @@ class Tower(nn.Module):
         return logit_B
 
 
-_SHARINGS = {
-    "none": OwnNetworks,
-    "embeddings": OwnNetworks,
-    "bottom": SharedBottom,
-    "experts": Experts,
-    "extraction": Experts,
-}
+def _sharing(config: FSMDConfig, d_in: int, tasks: int) -> "OwnNetworks | SharedBottom | Experts":
+    if config.sharing in ("none", "embeddings"):
+        return OwnNetworks(config, d_in, tasks)
+    if config.sharing == "bottom":
+        return SharedBottom(config, d_in, tasks)
+    return Experts(config, d_in, tasks)
 
 
 class FSMD(nn.Module):
@@ -288,20 +330,28 @@ class FSMD(nn.Module):
         self.embeddings = nn.ModuleList(
             Embeddings(schema, config.embedding_size) for _ in range(sources)
         )
-        rows = sum(cardinalities)
         self.fms = nn.ModuleList(
             FactorizationMachine(
-                rows, len(schema.dense), config.embedding_size, config.fm == "shared"
+                sum(cardinalities), len(schema.dense), config.embedding_size,
+                second_order=config.fm != "linear",
+                outputs=tasks if config.fm == "per_task" and sources == 1 else 1,
             )
             for _ in range(0 if config.fm == "none" else sources)
+        )  # fmt: skip
+        bias_fields = field_positions("bias_fields", config, schema)
+        self.bias_tower = (
+            BiasTower(schema, bias_fields, config.embedding_size) if bias_fields else None
         )
         d_in = len(cardinalities) * config.embedding_size + len(schema.dense)
-        self.sharing = _SHARINGS[config.sharing](config, d_in, tasks)
+        self.sharing = _sharing(config, d_in, tasks)
         self.towers = nn.ModuleList(Tower(config, config.layers[-1]) for _ in range(tasks))
         initialise(self, seed)
 
     def forward(self, ids_BF: Tensor, dense_BD: Tensor) -> Tensor:
-        """Logits B x K: of each task or, with the chain, of each task given the one before."""
+        """Logits B x K: of each task or, with the chain, of each task given the one before.
+
+        In training mode the first task's logit holds the bias tower's, if there is one.
+        """
         row_BF = ids_BF + self.offset_F
         deep, wide = [], []
         for source, embeddings in enumerate(self.embeddings):
@@ -315,7 +365,57 @@ class FSMD(nn.Module):
             tower(x_BH) for tower, x_BH in zip(self.towers, self.sharing(x_K_BI), strict=True)
         ]
         logit_BK = torch.stack(logits, 1)
-        return logit_BK + torch.stack(wide, 1) if wide else logit_BK
+        if wide:
+            logit_BK = logit_BK + torch.cat(wide, 1)
+        if self.bias_tower is not None and self.training:
+            bias_B1 = self.bias_tower(ids_BF)
+            logit_BK = torch.cat([logit_BK[:, :1] + bias_B1, logit_BK[:, 1:]], 1)
+        return logit_BK
+
+    def shared_parameters(self) -> list[nn.Parameter]:
+        """What all tasks share: all but towers, gates, own experts and own networks."""
+        if self.config.sharing == "none":
+            return []
+        own = ("towers", "bias_tower", "own", "gates")
+        return [
+            parameter
+            for name, parameter in self.named_parameters()
+            if not set(own) & set(name.split("."))
+            # Of an FM per task only the dense fields' vectors are shared.
+            and not (
+                self.config.fm == "per_task" and name.startswith("fms.") and "vector" not in name
+            )
+        ]
+
+    def last_shared_layer(self) -> list[nn.Parameter]:
+        """The weights of the last layer that all tasks share."""
+        if isinstance(self.sharing, OwnNetworks):
+            parts: list[nn.Module] = [self.embeddings[0]]
+        elif isinstance(self.sharing, SharedBottom):
+            parts = [self.sharing.bottom]
+        else:
+            parts = list(self.sharing.last.shared) or [self.embeddings[0]]
+        return [_last_weight(part) for part in parts]
+
+
+def _last_weight(part: nn.Module) -> nn.Parameter:
+    layers = [m for m in part.modules() if isinstance(m, nn.Linear | nn.Embedding)]
+    weight = layers[-1].weight
+    assert isinstance(weight, nn.Parameter)
+    return weight
+
+
+def field_positions(option: str, config: FSMDConfig, schema: Schema) -> list[int]:
+    """Positions of the fields that an option names; UserError for one the data has not."""
+    names = [field.name for field in schema.categorical]
+    wanted: tuple[str, ...] = getattr(config, option)
+    for name in wanted:
+        if name not in names:
+            raise UserError(
+                f"`{option}` must name categorical fields of {schema.name}: {', '.join(names)}; "
+                f"got {name!r}"
+            )
+    return [names.index(name) for name in wanted]
 
 
 # ------------------------------------------------------------------------------------------

@@ -14,6 +14,7 @@ import torch
 from torch import Tensor
 
 from fsmd import metrics
+from fsmd.balancing import GradNorm, Uncertainty, set_projected_gradients
 from fsmd.config import FSMDConfig
 from fsmd.data.schema import Schema, Split
 from fsmd.model import FSMD, log_probabilities, task_losses
@@ -33,9 +34,12 @@ class FSMDModule(lightning.LightningModule):
         weights = torch.tensor(self.config.task_weights)
         self.register_buffer("weight_K", weights, persistent=False)
         self.weight_K: Tensor
+        balancing = {"uncertainty": Uncertainty, "gradnorm": GradNorm}.get(self.config.balancing)
+        self.balancing = balancing(len(self.schema.tasks)) if balancing else None
         self._logits: list[Tensor] = []
         self._labels: list[Tensor] = []
         self.valid_auc: dict[str, float] = {}
+        self._weighted_K: Tensor | None = None
 
     @classmethod
     def create(cls, config: FSMDConfig, schema: Schema, seed: int) -> "FSMDModule":
@@ -48,10 +52,27 @@ class FSMDModule(lightning.LightningModule):
         return log_p_BK.exp()
 
     def training_step(self, batch: Batch, batch_idx: int) -> Tensor:
-        """Weighted sum of the tasks' losses."""
+        """The tasks' weighted losses, joined as `balancing` says."""
         ids_BF, dense_BD, label_BK = batch
         loss_K = task_losses(self.model(ids_BF, dense_BD), label_BK, self.config.chain)
-        return (self.weight_K * loss_K).sum()
+        weighted_K = self.weight_K * loss_K
+        if isinstance(self.balancing, Uncertainty):
+            joined: Tensor = self.balancing(weighted_K)
+            return joined
+        if isinstance(self.balancing, GradNorm):
+            joined = self.balancing(weighted_K, self.model.last_shared_layer())
+            return joined
+        self._weighted_K = weighted_K if self.config.balancing == "pcgrad" else None
+        return weighted_K.sum()
+
+    def backward(self, loss: Tensor, *args: Any, **kwargs: Any) -> None:
+        """Backpropagation, task by task where gradients are projected."""
+        if self._weighted_K is None:
+            loss.backward(*args, **kwargs)  # type: ignore[no-untyped-call]
+            return
+        shared = self.model.shared_parameters()
+        set_projected_gradients(self._weighted_K, list(self.model.parameters()), shared)
+        self._weighted_K = None
 
     def validation_step(self, batch: Batch, batch_idx: int) -> None:
         """Collect logits; AUC is a figure of the whole split, not of batches."""

@@ -13,7 +13,10 @@ from typing import Any
 
 from fsmd.config import FSMDConfig, digest
 
-_SOURCES = ("config.py", "metrics.py", "model.py", "module.py", "training.py")
+_SOURCES = (
+    *("balancing.py", "config.py", "diagnostics.py", "metrics.py", "model.py", "module.py"),
+    *("predictions.py", "pretrain.py", "training.py"),
+)
 
 
 @dataclass(frozen=True)
@@ -95,10 +98,14 @@ class TrainingResult:
 
 @dataclass(frozen=True)
 class Progress:
-    """Told after each epoch while training."""
+    """Told while training: after each epoch, and about once a second within one."""
 
     epoch: int
+    """Whole epochs so far."""
     auc: Mapping[str, float]
+    """Validation AUC after the last whole epoch; empty before the first."""
+    done: float
+    """Epochs so far, with the part of the one under way."""
 
 
 @cache

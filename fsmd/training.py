@@ -6,15 +6,18 @@ use validation only; test is evaluated once, at the chosen epoch.
 
 import logging
 import os
+import pickle
 import time
 import warnings
-from collections.abc import Callable, Iterator
+import zipfile
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
 import lightning
+import numpy as np
 import torch
 from lightning.pytorch.callbacks import Callback
 from torch import Tensor
@@ -22,8 +25,11 @@ from torch import Tensor
 from fsmd import metrics
 from fsmd.data import open_encoded
 from fsmd.data.schema import Dataset, Split
-from fsmd.model import generator, log_probabilities
-from fsmd.module import Batches, EpochOrder, FSMDModule
+from fsmd.diagnostics import GATE_ROWS, GRADIENT_ROWS, gradient_cosine, inner_figures
+from fsmd.model import Embeddings, generator, log_probabilities
+from fsmd.module import Batch, Batches, EpochOrder, FSMDModule
+from fsmd.predictions import pack_ranks
+from fsmd.pretrain import pretrained_table
 from fsmd.task import Measurement, Progress, TrainingResult, TrainingTask
 
 EVALUATION_BATCH = 8192
@@ -37,14 +43,14 @@ def train(
     task: TrainingTask,
     until: int | None = None,
     checkpoint: Path | None = None,
-    on_epoch: Callable[[Progress], None] | None = None,
+    on_progress: Callable[[Progress], None] | None = None,
 ) -> TrainingResult:
     """Train, choose the epoch on validation, evaluate once on test.
 
     until: pause after this many epochs; then `finished` may be False.
     checkpoint: written after every epoch (atomically), and gone on from if it exists. A paused and
     resumed training equals an uninterrupted one bit for bit on one machine.
-    on_epoch: told each epoch's validation AUCs.
+    on_progress: told each epoch's validation AUCs and, between, how far the epoch is.
 
     Raises UserError for a model the data cannot carry, DivergedError for a loss or logit that is
     not finite.
@@ -53,17 +59,18 @@ def train(
     data = open_encoded(task.data.path)
     with _quiet(), _one_thread(), torch.random.fork_rng():
         module = FSMDModule.create(task.config, data.schema, task.seed)
-        selection = Selection(task, _groups(task, data), checkpoint, on_epoch)
+        selection = Selection(task, data, checkpoint, on_progress)
         _fit(task, data, module, selection, until, checkpoint)
         finished = selection.exhausted or selection.epochs >= task.epochs
-        final = _final_measurements(task, data, module, selection) if finished else ()
+        logits = dict(_chosen_logits(task, data, module, selection)) if finished else {}
     return TrainingResult(
-        measurements=(*selection.curve, *final),
+        measurements=(*selection.curve, *_final_measurements(task, data, selection, logits)),
         chosen_epochs=selection.chosen_epochs,
         epochs=selection.epochs,
         finished=finished,
         seconds=selection.seconds_before + time.perf_counter() - started,
         parameters=sum(p.numel() for p in module.parameters()),
+        predictions=dict(_predictions(task, data, selection, logits)),
     )
 
 
@@ -78,14 +85,19 @@ class Selection(Callback):
     def __init__(
         self,
         task: TrainingTask,
-        groups: tuple[tuple[str, ...], ...],
+        data: Dataset,
         checkpoint: Path | None,
-        on_epoch: Callable[[Progress], None] | None,
+        on_progress: Callable[[Progress], None] | None,
     ) -> None:
         self.task = task
-        self.groups = groups
+        self.groups = groups = _groups(task, data)
+        device = torch.device(task.device)
+        self.train_rows = _first(data.train, GRADIENT_ROWS, device)
+        self.valid_rows = _first(data.valid, GATE_ROWS, device)
         self.checkpoint = checkpoint
-        self.on_epoch = on_epoch
+        self.on_progress = on_progress
+        self.told = time.monotonic()
+        self.auc: dict[str, float] = {}
         self.epochs = 0
         self.curve: list[Measurement] = []
         self.best: list[tuple[float, int]] = [(float("-inf"), 0)] * len(groups)
@@ -116,6 +128,10 @@ class Selection(Callback):
     def on_train_batch_end(self, trainer: Any, pl_module: Any, outputs: Any, *_: Any) -> None:
         """Collect the losses; reading them here would make a GPU wait."""
         self.losses.append(outputs["loss"].detach())
+        if self.on_progress and time.monotonic() - self.told >= 1:
+            self.told = time.monotonic()
+            part = len(self.losses) / trainer.num_training_batches
+            self.on_progress(Progress(self.epochs, self.auc, self.epochs + part))
 
     def on_train_epoch_end(self, trainer: Any, pl_module: Any) -> None:
         """Record the epoch, keep its weights if it is the best, stop or go on, checkpoint."""
@@ -130,9 +146,11 @@ class Selection(Callback):
         self.curve.append(Measurement(self.epochs, "train", "all", "loss", loss))
         for name, value in auc.items():
             self.curve.append(Measurement(self.epochs, "valid", name, "auc", value))
+        self.curve += self._diagnostics(pl_module)
         for i, group in enumerate(self.groups):
             score = sum(auc[name] for name in group) / len(group)
-            if score > self.best[i][0]:
+            ended = self.epochs - 1 - self.best[i][1] >= self.task.patience  # in its own training
+            if score > self.best[i][0] and not ended:
                 self.best[i] = (score, self.epochs)
                 self.weights[i] = {
                     name: value.detach().clone()
@@ -142,8 +160,16 @@ class Selection(Callback):
             trainer.should_stop = True
         if self.checkpoint:
             _save(trainer, self.checkpoint)
-        if self.on_epoch:
-            self.on_epoch(Progress(self.epochs, auc))
+        self.auc = auc
+        if self.on_progress:
+            self.on_progress(Progress(self.epochs, auc, self.epochs))
+
+    def _diagnostics(self, module: FSMDModule) -> Iterator[Measurement]:
+        cosine = gradient_cosine(module, self.train_rows)
+        if cosine is not None:
+            yield Measurement(self.epochs, "train", "all", "gradient_cosine", cosine)
+        for name, metric, value in inner_figures(module, self.valid_rows):
+            yield Measurement(self.epochs, "valid", name, metric, value)
 
     def state_dict(self) -> dict[str, Any]:
         """What a resumed training needs to know."""
@@ -179,9 +205,9 @@ def _fit(
     checkpoint: Path | None,
 ) -> None:
     """Train `module` up to epoch `until`, from the checkpoint if there is one."""
-    resumed = checkpoint if checkpoint and checkpoint.exists() else None
-    if resumed:
-        state = torch.load(resumed, map_location="cpu", weights_only=True)
+    state = _loaded(checkpoint) if checkpoint else None
+    resumed = checkpoint if state else None
+    if state:
         kept = state["callbacks"][selection.state_key]
         if kept["task"] != task.id:
             raise ValueError(f"the checkpoint {resumed} is of another task")
@@ -189,6 +215,8 @@ def _fit(
     last = min(task.epochs, until or task.epochs)
     if selection.exhausted or selection.epochs >= last:
         return
+    if task.config.pretrain == "dae" and not resumed:
+        _pretrain(task, data, module)
     device = torch.device(task.device)
     rows = EpochOrder(len(data.train), task.seed)
     trainer = lightning.Trainer(
@@ -213,32 +241,83 @@ def _fit(
         raise KeyboardInterrupt
 
 
+def _pretrain(task: TrainingTask, data: Dataset, module: FSMDModule) -> None:
+    """Start every embedding table of the model from the auto-encoder's."""
+    model = module.model
+    tables = [part.table for part in model.embeddings if isinstance(part, Embeddings)]
+    start = pretrained_table(
+        task.config, data.schema, data.train, model.offset_F, tables[0].weight, task.seed
+    )
+    for table in tables:
+        table.load_state_dict({"weight": start})
+
+
+def _first(split: Split, rows: int, device: torch.device) -> Batch:
+    """The first rows of a split, as one batch."""
+    arrays = (split.ids[:rows], split.dense[:rows], split.labels[:rows])
+    ids, dense, labels = (torch.from_numpy(np.asarray(a)).to(device) for a in arrays)
+    return ids, dense, labels
+
+
+def _loaded(checkpoint: Path) -> dict[str, Any] | None:
+    """The checkpoint's content; None, and it is removed, where a power cut left it unreadable."""
+    if not checkpoint.exists():
+        return None
+    try:
+        state: dict[str, Any] = torch.load(checkpoint, map_location="cpu", weights_only=True)
+    except (EOFError, RuntimeError, pickle.UnpicklingError, zipfile.BadZipFile):
+        checkpoint.unlink()
+        return None
+    return state
+
+
 def _save(trainer: lightning.Trainer, path: Path) -> None:
     """Write the checkpoint so that a kill leaves the old one or the new one."""
     path.parent.mkdir(parents=True, exist_ok=True)
     temporary = path.with_suffix(f".{os.getpid()}.tmp")
     trainer.save_checkpoint(temporary)
+    with temporary.open("rb") as file:
+        os.fsync(file.fileno())  # so does a power cut
     temporary.replace(path)
 
 
-def _final_measurements(
+def _chosen_logits(
     task: TrainingTask, data: Dataset, module: FSMDModule, selection: Selection
-) -> tuple[Measurement, ...]:
-    """Figures of validation and test at each group's chosen epoch."""
-    found: list[Measurement] = []
+) -> Iterator[tuple[tuple[int, str], Tensor]]:
+    """(group, split) -> logits of validation and test at the group's chosen epoch, N x K."""
     device = torch.device(task.device)
-    for group, (_, epoch), weights in zip(
-        selection.groups, selection.best, selection.weights, strict=True
-    ):
+    for i, weights in enumerate(selection.weights):
         module.model.load_state_dict(weights)
         for split_name, split in (("valid", data.valid), ("test", data.test)):
-            logit_NK = _logits(module.to(device), split, device)
-            found += [
-                Measurement(epoch, *key, value)
-                for key, value in _figures(task, data, split_name, logit_NK, group)
-                if (split_name, key[2]) != ("valid", "auc")  # is in the curve
-            ]
-    return tuple(found)
+            yield (i, split_name), _logits(module.to(device), split, device)
+
+
+def _final_measurements(
+    task: TrainingTask,
+    data: Dataset,
+    selection: Selection,
+    logits: Mapping[tuple[int, str], Tensor],
+) -> Iterator[Measurement]:
+    """Figures of validation and test at each group's chosen epoch."""
+    for (i, split_name), logit_NK in logits.items():
+        epoch = selection.best[i][1]
+        for key, value in _figures(task, data, split_name, logit_NK, selection.groups[i]):
+            if (split_name, key[2]) != ("valid", "auc"):  # is in the curve
+                yield Measurement(epoch, *key, value)
+
+
+def _predictions(
+    task: TrainingTask,
+    data: Dataset,
+    selection: Selection,
+    logits: Mapping[tuple[int, str], Tensor],
+) -> Iterator[tuple[str, bytes]]:
+    """Task -> ranks of the test rows at the chosen epoch."""
+    for (i, split_name), logit_NK in logits.items():
+        if split_name == "test":
+            log_p_NK, _ = log_probabilities(logit_NK, task.config.chain)
+            for name in selection.groups[i]:
+                yield name, pack_ranks(log_p_NK[:, data.schema.tasks.index(name)].numpy())
 
 
 @torch.no_grad()

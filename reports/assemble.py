@@ -6,12 +6,13 @@ from typing import Any
 
 from fsmd.errors import UserError
 from reports import facts, paper, tables, views, words
+from reports.contrasts import Contrast, contrasts, factor_sentences
 from reports.figures import seesaw
-from reports.figures.differences import margin_of
-from reports.model import ClaimView, Fact, FailureView, ReportModel, Section
+from reports.joint import PairVerdict, pair_verdict
+from reports.model import ClaimView, Fact, FailureView, ReportModel, Section, Table
 from reports.results import Scores, StudyResults, auc_on_test
 from reports.shape import MANY, Shape, few, role, shape
-from reports.verdicts import Comparison, Judged, Question, compare, factor_sentences, judge
+from reports.verdicts import Comparison, Judged, Question, compare, judge, margin_of
 
 
 @dataclass(frozen=True)
@@ -22,19 +23,35 @@ class Analysis:
     scores: Scores
     comparisons: dict[Question, Comparison]
     judged: tuple[Judged, ...]
+    contrasts: tuple[Contrast, ...]
+    pairs: tuple[PairVerdict, ...]
 
 
 def analyse(results: StudyResults) -> Analysis:
     """Judge the study; UserError if no replicate has finished."""
     scores = auc_on_test(results)
     if not scores.trained:
-        failed = words.count(len(results.runs), "training")
-        raise UserError(
-            f"study {results.record.name!r} has no finished replicate yet ({failed} failed); "
-            f"run it first: {facts.run_command(results)}"
-        )
+        raise UserError(_nothing_finished(results))
     definition = results.definition
-    return Analysis(results, scores, compare(definition, scores), judge(definition, scores))
+    made = compare(definition, scores)
+    found = contrasts(definition, scores, made)
+    others = dict.fromkeys(contrast.other for contrast in found)
+    pairs = tuple(
+        pair_verdict(scores, definition.reference, other, margin_of(definition))
+        for other in others
+    )
+    return Analysis(results, scores, made, judge(definition, scores, made), found, pairs)
+
+
+def _nothing_finished(results: StudyResults) -> str:
+    name, command = results.record.name, facts.run_command(results)
+    if results.runs.empty:
+        return f"study {name!r} has no finished training yet; run it first: {command}"
+    first = results.runs.iloc[0]
+    return (
+        f"study {name!r} has no finished training; {words.count(len(results.runs), 'training')} "
+        f"failed, the first with: {first['error']}; mend the cause, then: {command} --retry-failed"
+    )
 
 
 def assemble(analysis: Analysis) -> ReportModel:
@@ -86,7 +103,11 @@ def _levels(results: StudyResults, scores: Scores) -> Section:
     }
     figures = tuple(view for make in made[form] if (view := make(results)) is not None)
     table = tables.level_table(results, scores)
-    more = (tables.seesaw_table(seesaw.summarize(results)),) if form == "knob" else ()
+    more: tuple[Table, ...] = ()
+    if form == "knob":
+        more = (tables.seesaw_table(seesaw.summarize(results)),)
+    elif form == "grid" and (effects := tables.effects_table(results, scores)):
+        more = (effects,)
     heading = "Models" if form in ("models", "knob") else "Levels"
     return Section(heading, figures=figures, tables=(table, *more), folded=many)
 
@@ -99,6 +120,7 @@ def _differences(analysis: Analysis) -> Section:
     table = tables.difference_table(results, scores, analysis.comparisons)
     heading = role(definition)
     chosen = "that share its data set" if shape(definition) == "knob" else "best by mean test AUC"
+    pairs = tuple(pair for pair in analysis.pairs if pair.other in scores.levels)
     note = (
         f"Of {words.count(len(analysis.scores.levels), 'level')}, the {len(scores.levels) - 1} "
         f"{chosen} are compared here; the table of levels has all.",
@@ -106,9 +128,9 @@ def _differences(analysis: Analysis) -> Section:
     return Section(
         f"{heading[:1].upper()}{heading[1:]} against the others",
         (*(note if len(scores.levels) < len(analysis.scores.levels) else ()),
-         *factor_sentences(definition, scores, margin_of(definition))),
+         *factor_sentences(definition, scores, analysis.comparisons)),
         (view,) if view else (),
-        (table,) if table else (),
+        tuple(t for t in (table, tables.joint_table(results, pairs)) if t),
     )  # fmt: skip
 
 

@@ -3,7 +3,9 @@
 import argparse
 import json
 import os
+import shutil
 import sys
+import textwrap
 from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -14,6 +16,7 @@ from fsmd.errors import UserError
 
 if TYPE_CHECKING:
     from reports.assemble import Analysis
+    from reports.contrasts import Contrast
     from reports.model import ReportModel
 
     Files = tuple[tuple[str, bytes], ...]
@@ -34,7 +37,7 @@ Writes to OUT/NAME, replacing what is there:
   report.pdf        the same for paper
   results.csv       every measurement, one row each: study, data, level, replicate, seed, epoch,
                     split, task, metric, value
-  summary.json      means with intervals, and the verdict on each claim
+  summary.json      means with intervals, the verdict on each claim and comparison
   figures/*.svg     each figure of the report by its name, for a page
   figures/*.pdf     the same for a paper; text stays text
   tables/*.csv      each table, its smaller lines as columns of their own
@@ -109,6 +112,29 @@ def summary(analysis: "Analysis") -> dict[str, Any]:
         "replicates": len(scores.paired),
         "levels": levels,
         "claims": claims,
+        "comparisons": [_comparison(contrast) for contrast in analysis.contrasts],
+        "pairs": [pair._asdict() for pair in analysis.pairs],
+    }
+
+
+def _comparison(contrast: "Contrast") -> dict[str, Any]:
+    """One entry of "comparisons"; p are after Holm, null where there is no test."""
+    e, needed = contrast.difference, contrast.needed
+    return {
+        "level": contrast.level,
+        "other": contrast.other,
+        "task": contrast.target,
+        "mean": e.mean,
+        "low": e.low,
+        "high": e.high,
+        "replicates": e.n,
+        "se_seeds": e.se_seeds,
+        "se_test": e.se_test,
+        "p": contrast.p,
+        "p_equivalent": contrast.p_equivalent,
+        "verdict": contrast.word,
+        "replicates_needed": needed.seeds,
+        "reason": needed.reason,
     }
 
 
@@ -160,10 +186,15 @@ def _run(options: argparse.Namespace) -> int:
     finally:
         engine.dispose()
     page = _write(analysis, options.out)
-    for line in _lines(analysis):
-        print(line)
-    print(f"Report: {page}")
+    tell(*_lines(analysis), f"Report: {page}")
     return 0
+
+
+def tell(*lines: str) -> None:
+    """Print lines, wrapped between words in a terminal and whole elsewhere."""
+    width = shutil.get_terminal_size().columns if sys.stdout.isatty() else 0
+    for line in lines:
+        print(textwrap.fill(line, width, subsequent_indent=" " * 10) if width else line)
 
 
 def _run_all(engine: sa.Engine, out: Path) -> int:
@@ -174,10 +205,15 @@ def _run_all(engine: sa.Engine, out: Path) -> int:
 
 def _stored(name: str, data: str | None) -> str:
     """The stored name: on other data than the definition's, the data set's name is added."""
+    from fsmd.data import names
     from studies import catalog
     from studies.planning import study_name
 
-    return name if data is None else study_name(catalog.get(name), data)
+    if data is None:
+        return name
+    if data.partition(":")[0] not in names():
+        raise UserError(f"no data set {data!r}; there are {', '.join(names())}")
+    return study_name(catalog.get(name), data)
 
 
 def _analysis(engine: sa.Engine, name: str) -> "Analysis":

@@ -1,18 +1,22 @@
-"""Intervals, paired differences and tests over replicates: pure functions.
+"""Estimates and tests of mean differences: pure functions.
 
-All inference here is about training randomness on one data set: replicates differ in their seed,
-the rows are the same.
+Two sources of chance are kept apart. The seeds: replicates differ in their seed, and more of them
+make this part smaller. The test set: all replicates are measured on the same finite sample of
+rows, so this part stays however many seeds there are (`reports.sampling` estimates it).
 """
 
 from collections.abc import Sequence
-from typing import Any, NamedTuple
+from functools import lru_cache
+from typing import Any, Literal, NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
-from scipy import stats
-from statsmodels.stats.multitest import multipletests
+from scipy import optimize, special
 
 Array = NDArray[np.float64]
+Kind = Literal["above", "not_worse", "within", "beyond"]
+"""What is asked of a difference: does it differ from 0, does it differ from -margin, is it inside
+the margins, is it outside of them."""
 
 LEVEL = 0.95
 ALPHA = 0.05
@@ -22,17 +26,37 @@ _EQUAL = 1e-12
 """AUCs closer than this are equal; what is left of their difference is rounding."""
 
 
+class RowPart(NamedTuple):
+    """The test set's part in the variance of a mean, and its number of rows."""
+
+    variance: float
+    rows: int
+
+
 class Estimate(NamedTuple):
-    """A mean over `n` replicates with its 95 % t interval; no interval below two replicates."""
+    """A mean over `n` replicates with its 95 % interval; no interval below two replicates.
+
+    `se_seeds` and `se_test` are the standard errors due to the seeds and to the finite test set;
+    the latter is None where no predictions were kept.
+    """
 
     mean: float
     low: float | None
     high: float | None
     n: int
+    se_seeds: float | None = None
+    se_test: float | None = None
+
+    @property
+    def se(self) -> float | None:
+        """Standard error due to both."""
+        return None if self.se_seeds is None else float(np.hypot(self.se_seeds, self.se_test or 0))
 
 
-def mean_interval(values: Any) -> Estimate:
-    """Mean and t interval; NaNs are left out.
+def mean_interval(values: Any, part: RowPart | None = None) -> Estimate:
+    """Mean and interval, over the seeds (t) or over both sources (see `tail`).
+
+    NaNs are left out.
 
     >>> mean_interval([1.0, 2.0, 3.0]).n
     3
@@ -46,35 +70,91 @@ def mean_interval(values: Any) -> Estimate:
     mean = float(finite.mean())
     if n == 1:
         return Estimate(mean, None, None, 1)
-    half = float(stats.t.ppf((1 + LEVEL) / 2, n - 1) * finite.std(ddof=1) / np.sqrt(n))
-    return Estimate(mean, mean - half, mean + half, n)
+    equal = float(np.ptp(finite)) < _EQUAL
+    by_seeds = 0.0 if equal else float(finite.std(ddof=1)) / n**0.5
+    by_rows = None if part is None else part.variance**0.5
+    half = _half_width(by_seeds, by_rows or 0.0, n - 1)
+    return Estimate(mean, mean - half, mean + half, n, by_seeds, by_rows)
 
 
-def paired_difference(values: Any, others: Any) -> Estimate:
-    """`values` minus `others`, pair by pair; a pair with a NaN is left out."""
-    return mean_interval(np.asarray(values, float) - np.asarray(others, float))
-
-
-def p_value(differences: Any, bound: float = 0.0) -> float | None:
-    """Two-sided paired t test that the mean difference equals `bound`; None below two pairs.
-
-    Where all differences are equal the t test has no variance to work with: the answer is 1 if
-    they equal the bound and 0 if not.
-    """
-    finite = _finite(differences)
-    if len(finite) < 2:
+def p_value(estimate: Estimate, kind: Kind = "above", margin: float = 0.0) -> float | None:
+    """The test of a question about a mean; None below two replicates."""
+    if estimate.se_seeds is None:
         return None
-    if np.ptp(finite) < _EQUAL:
-        return 1.0 if abs(float(finite.mean()) - bound) < _EQUAL else 0.0
-    return float(stats.ttest_1samp(finite, bound).pvalue)
+    errors = estimate.se_seeds, estimate.se_test or 0.0
+    return float(p_values(kind, estimate.mean, *errors, estimate.n - 1, margin))
+
+
+def p_values(
+    kind: Kind, mean: Any, se_seeds: float, se_test: float, df: float, margin: float
+) -> Any:
+    """p of each mean with these standard errors, the seeds' with `df` degrees of freedom.
+
+    "within" is the larger of the two one-sided tests (Schuirmann 1987); "beyond" adds both tails
+    outside the margins, for a true difference that lies on one of them.
+    """
+    size, errors = np.abs(mean), (se_seeds, se_test, df)
+    if kind == "above":
+        return 2 * tail(size, *errors)
+    if kind == "not_worse":
+        return 2 * tail(np.abs(mean + margin), *errors)
+    if kind == "within":
+        return tail(margin - size, *errors)
+    return np.minimum(tail(size - margin, *errors) + tail(size + margin, *errors), 1.0)
+
+
+def tail(distance: Any, se_seeds: float, se_test: float, df: float) -> Any:
+    """Chance that se_seeds * T + se_test * Z exceeds each distance; T is t, Z is normal.
+
+    The distribution of Behrens (1929) and Fisher (1935), with a test set so large that its own
+    standard error is known. Its tests keep their level (Robinson 1976). A single t with Welch's
+    and Satterthwaite's degrees of freedom does not: where few seeds scatter little by chance, it
+    takes the sum for as sure as the test set alone. At p = 0.0056, a ninth of 5 %, it is wrong up
+    to five times as often as it says with three seeds, and thirteen times with two.
+
+    Where nothing varies, a statement is sure (0 or 1) or, on its bound, even (1/2).
+    """
+    distance = np.asarray(distance, float)
+    if se_test == 0 and se_seeds == 0:
+        return np.where(np.abs(distance) < _EQUAL, 0.5, np.where(distance < 0, 1.0, 0.0))
+    if se_test == 0:
+        return special.stdtr(df, -distance / se_seeds)  # as stats.t.sf, at a tenth of the cost
+    variance_W, weight_W = _mixture(df)
+    spread_W = np.sqrt(se_seeds**2 * variance_W + se_test**2)
+    return special.ndtr(-distance[..., None] / spread_W) @ weight_W
+
+
+@lru_cache(maxsize=2 * 1024)
+def _mixture(df: float, nodes: int = 160) -> tuple[Array, Array]:
+    """A t variable as normal ones of random variance: the variances and their weights.
+
+    df / variance is chi-squared. The trapezoid rule over its logarithm, whose density falls off
+    on both sides, is exact to ten digits.
+    """
+    low, high = special.gammaincinv(df / 2, 1e-14), special.gammainccinv(df / 2, 1e-14)
+    log_W = np.linspace(float(np.log(2 * low)), float(np.log(2 * high)), nodes)
+    density_W = np.exp(df / 2 * (log_W - np.log(df)) - (np.exp(log_W) - df) / 2)
+    return df / np.exp(log_W), density_W / density_W.sum()
+
+
+def _half_width(se_seeds: float, se_test: float, df: float) -> float:
+    at_seeds = float(special.stdtrit(df, (1 + LEVEL) / 2))
+    if se_test == 0:
+        return at_seeds * se_seeds
+    most = at_seeds * (se_seeds + se_test)
+    return float(optimize.brentq(
+        lambda half: float(tail(half, se_seeds, se_test, df)) - (1 - LEVEL) / 2, 0, most,
+        xtol=1e-9 * most,
+    ))  # fmt: skip
 
 
 def holm(p_values: Sequence[float | None]) -> tuple[float | None, ...]:
-    """Holm's adjustment; a test that could not be made still counts in the family, as p = 1."""
-    if not p_values:
-        return ()
-    known = [1.0 if p is None else p for p in p_values]
-    adjusted = multipletests(known, alpha=ALPHA, method="holm")[1]
+    """Holm's adjustment (1979); a test that could not be made still counts, as p = 1."""
+    known = np.array([1.0 if p is None else p for p in p_values])
+    order = np.argsort(known, kind="stable")
+    steps = known[order] * np.arange(len(known), 0, -1)
+    adjusted = np.empty(len(known))
+    adjusted[order] = np.minimum(np.maximum.accumulate(steps), 1.0) if len(known) else steps
     return tuple(None if p is None else float(a) for p, a in zip(p_values, adjusted, strict=True))
 
 

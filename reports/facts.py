@@ -5,10 +5,10 @@ from collections.abc import Mapping
 from typing import Any
 
 from reports import words
-from reports.estimates import ALPHA
+from reports.estimates import ALPHA, LEVEL
 from reports.model import Fact
 from reports.results import Scores, StudyResults
-from reports.verdicts import Comparison, Question
+from reports.verdicts import Comparison, Question, families
 from studies.definition import VIDEO
 from studies.planning import study_name
 
@@ -57,6 +57,11 @@ def notices(results: StudyResults, scores: Scores) -> tuple[str, ...]:
         told.append(
             f"No finished replicate of {words.listed(missing)}: comparisons with "
             f"{'it' if len(missing) == 1 else 'them'} could not be made."
+        )
+    if not scores.samplings and len(scores.paired) > 1:
+        told.append(
+            "No test predictions were kept: intervals and tests cover the seeds alone, not the "
+            "finite test set."
         )
     if scores.left_out:
         several = "replicates" if len(scores.left_out) > 1 else "replicate"
@@ -133,8 +138,9 @@ def run_command(results: StudyResults) -> str:
 def commands(results: StudyResults) -> tuple[Fact, ...]:
     """How to get the trainings and this report again."""
     return (
-        Fact("Run the study again, or go on with it", run_command(results)),
-        Fact("Build this report again", shlex.join(
+        Fact("Run the study again, or go on with it (with the same --storage)",
+             run_command(results)),
+        Fact("Build this report again (with the same --storage)", shlex.join(
             ["python", "-m", "reports.build", results.record.name])),
     )  # fmt: skip
 
@@ -143,25 +149,62 @@ def how_to_read(
     made: Mapping[Question, Comparison], scores: Scores, margin: float
 ) -> tuple[str, ...]:
     """What the intervals cover and by which rule verdicts fall."""
+    level = f"{100 * ALPHA:g} %"
     return (
         "A replicate is one seed: it decides the initial weights, the order of the batches and "
         "dropout. Every level is trained with the same seeds, and what the factor does not "
         "change starts equal, so levels are compared seed by seed (paired).",
-        "An interval is a 95 % t interval of a mean over seeds. It covers the randomness of "
-        "training on this one data set, not the sampling of the test rows: another test set "
-        "would move all levels, and their differences too.",
-        "The rule was fixed before the study ran. Each claim breaks down into paired comparisons; "
-        f"this study's claims make {len(made)} different ones. Each is a two-sided paired t test "
-        f"of the mean difference against zero, or against the margin ({margin:g}) where a claim "
-        f"says that something costs or changes nothing, and Holm's method adjusts all {len(made)} "
-        "together; a comparison that could not be made still counts.",
-        f"A claim holds if every one of its comparisons is significant at {100 * ALPHA:g} % in "
-        "its direction, fails if any is significant the other way, and is undecided otherwise, or "
-        "with fewer than two replicates complete at every level. Undecided is not equal: more "
-        "replicates may decide.",
+        "Two kinds of chance are in a difference. Seeds: train again with other seeds and it "
+        "moves; more replicates make this part smaller. The test set: it is a sample of finite "
+        "size, the same for every replicate, and another one would move the difference too; only "
+        "more test rows make this part smaller. " + _sources(scores),
+        "The interval of a level's own AUC covers the seeds alone: another test set would move "
+        "all levels together, which is no difference between them.",
+        *rule_in_words(made, margin),
+        f"A claim breaks down into comparisons. It holds if each of them is significant at "
+        f"{level} in its direction, fails if any is significant the other way, and is undecided "
+        "otherwise, or with fewer than two replicates complete at every level. Undecided is not "
+        "equal: more replicates may decide.",
+        f"Both tasks at once: the two differences have one joint distribution. A level dominates "
+        f"another if it gains {margin:g} or more on a task and loses less than that on the other; "
+        "seesaw means that it gains on one and loses on the other, equivalent that it does "
+        f"neither on either. What has a probability of {100 * LEVEL:g} % or more is the verdict. "
+        "It needs three replicates and is not adjusted for the number of levels.",
         "Epochs were chosen on validation data only. Test data was evaluated once, at those "
         "epochs, and chose nothing.",
     )
+
+
+def rule_in_words(made: Mapping[Question, Comparison], margin: float) -> tuple[str, ...]:
+    """The rule of the four-way verdict, which nothing in the data changes."""
+    sizes = families(made)
+    return (
+        "The rule was fixed before the study ran. The reference is compared with every other "
+        "level that has the same test set, on both tasks and on their mean; the comparisons that "
+        "the claims need come on top. Each is a paired test: of t over the seeds alone, of the "
+        "Behrens-Fisher distribution, which adds the test set's normal part to it, over both "
+        "kinds of chance.",
+        f"A difference is equivalent if two one-sided tests (TOST) show that it lies inside the "
+        f"margin, ±{margin:g} of AUC, whatever its sign; else it is better or worse if a "
+        "two-sided test shows that it is not zero; else it is undecided. All at "
+        f"{100 * ALPHA:g} % after Holm's adjustment, which keeps the chance of any false finding "
+        f"at that in each of two families: the {words.count(sizes.difference, 'test')} of a "
+        f"difference, and the {words.count(sizes.equivalence, 'test')} of equivalence. A test "
+        "that could not be made still counts.",
+    )
+
+
+def _sources(scores: Scores) -> str:
+    """Which levels' test predictions were kept."""
+    known = {level for sampling in scores.samplings for level in sampling.levels}
+    if not known:
+        return (
+            "Here only the seeds are covered, because no test predictions were kept: the "
+            "intervals are too short for a statement about other test rows."
+        )
+    missing = [level for level in scores.trained if level not in known]
+    only = f", except with {words.listed(missing)}, without predictions" if missing else ""
+    return f"The intervals and tests of differences cover both{only}."
 
 
 def _each(values: Any) -> str:

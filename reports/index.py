@@ -4,12 +4,11 @@ import sqlalchemy as sa
 
 from reports import facts, words
 from reports.assemble import Analysis, claim_views
+from reports.contrasts import factor_sentences
 from reports.estimates import mean_interval
-from reports.figures.differences import margin_of
 from reports.model import IndexEntry, IndexModel
 from reports.results import MEAN, Scores
 from reports.shape import few, shape
-from reports.verdicts import factor_sentences
 from studies import catalog
 from studies.storage import find_study
 
@@ -36,7 +35,7 @@ def entry(analysis: Analysis) -> IndexEntry:
     findings = [] if shape(definition) == "knob" else [_highest(scores)]
     if not claims:
         compared = few(scores, definition)
-        findings += factor_sentences(definition, compared, margin_of(definition))
+        findings += factor_sentences(definition, compared, analysis.comparisons)
     return IndexEntry(
         results.record.name, definition.title, definition.question, results.record.data,
         len(scores.paired), facts.headline(results, scores), claims, tuple(findings), "",

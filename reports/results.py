@@ -1,7 +1,8 @@
 """Reads a stored study: one tidy row for each measurement, one row for each training."""
 
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field, replace
+from functools import cached_property
 from typing import Any
 
 import numpy as np
@@ -10,15 +11,27 @@ import sqlalchemy as sa
 from numpy.typing import NDArray
 
 from fsmd.errors import UserError
-from reports.estimates import Array
+from reports.estimates import Array, Estimate, mean_interval
+from reports.sampling import Sampling, load
 from studies import catalog
 from studies.definition import Study
-from studies.storage import CELLS, MEASUREMENTS, RUNS, StudyRecord, find_study, study_names
+from studies.storage import (
+    CELLS,
+    LABELS,
+    MEASUREMENTS,
+    PREDICTIONS,
+    RUNS,
+    StudyRecord,
+    find_study,
+    study_names,
+)
 
 COLUMNS = ("study", "data", "level", "replicate", "seed", "epoch", "split", "task", "metric",
            "value")  # fmt: skip
 MEAN = "mean"
 """Stands for the mean of both tasks' AUC wherever a task's name may stand."""
+WEIGHTS = np.array([[1.0, 0.0], [0.0, 1.0], [0.5, 0.5]])
+"""Each target as a weighted sum of both tasks: targets x tasks."""
 
 
 @dataclass(frozen=True)
@@ -29,6 +42,22 @@ class StudyResults:
     definition: Study
     measurements: pd.DataFrame
     runs: pd.DataFrame
+    engine: sa.Engine = field(repr=False, compare=False)
+    """Where the test predictions are, too many to be read before they are asked for."""
+
+    @cached_property
+    def test_auc(self) -> "Scores":
+        """Test AUC at the epochs that validation chose, with the test set's part."""
+        scores = at_chosen(self, "test", "auc")
+        return replace(scores, samplings=_samplings(self, scores))
+
+    @property
+    def test_sets(self) -> Mapping[str, str]:
+        """Level -> the content hash of the data it is tested on, as the study was planned."""
+        settings = self.record.settings
+        arms, hashes = settings.get("arms", {}), settings["data_hashes"]
+        names = {level: arms.get(level, {}).get("data", self.record.data) for level in self.levels}
+        return {level: str(hashes[name]) for level, name in names.items()}
 
     @property
     def tasks(self) -> tuple[str, ...]:
@@ -62,25 +91,29 @@ class StudyResults:
 class Scores:
     """One figure of every finished replicate: levels x replicates x targets, NaN where missing.
 
-    The targets are the two tasks and their mean.
+    The targets are the two tasks and their mean. Levels on different test sets are not compared;
+    one that `test_sets` does not name is on the same as all others that it does not name.
     """
 
     levels: tuple[str, ...]
     replicates: tuple[int, ...]
     targets: tuple[str, ...]
     values_LRT: Array
+    test_sets: Mapping[str, str] = field(default_factory=dict)
+    samplings: tuple[Sampling, ...] = ()
+    """The test sets' part in the variance of mean differences, where predictions were kept."""
 
     @property
     def _finished_LR(self) -> NDArray[np.bool_]:
         return np.asarray(np.isfinite(self.values_LRT).all(axis=2))
 
-    @property
+    @cached_property
     def trained(self) -> tuple[str, ...]:
         """Levels with at least one finished replicate."""
         finished_L = self._finished_LR.any(axis=1)
         return tuple(np.array(self.levels)[finished_L].tolist())
 
-    @property
+    @cached_property
     def paired(self) -> tuple[int, ...]:
         """Replicates finished at every trained level: only these are compared."""
         trained_LR = self._finished_LR[self._finished_LR.any(axis=1)]
@@ -99,12 +132,26 @@ class Scores:
         values: Array = self.values_LRT[index]
         return values
 
+    def comparable(self, level: str, other: str) -> bool:
+        """Whether the levels are tested on the same rows; known before anything is trained."""
+        return self.test_sets.get(level) == self.test_sets.get(other)
+
     def differences(self, level: str, other: str, target: str) -> Array:
-        """`level` minus `other` over the paired replicates; empty if either was not trained."""
-        if level not in self.trained or other not in self.trained:
+        """`level` minus `other` over the paired replicates; empty if they cannot be compared."""
+        if not {level, other} <= set(self.trained) or not self.comparable(level, other):
             return np.empty(0)
         chosen = [self.replicates.index(r) for r in self.paired]
         return self.of(level, target)[chosen] - self.of(other, target)[chosen]
+
+    def sampling(self, level: str, other: str) -> Sampling | None:
+        """The one that has both levels."""
+        return next((s for s in self.samplings if {level, other} <= set(s.levels)), None)
+
+    def difference(self, level: str, other: str, target: str) -> Estimate:
+        """The mean of `differences`, its interval over seeds and, where known, the test set."""
+        found, weight_K = self.sampling(level, other), WEIGHTS[self.targets.index(target)]
+        part = found.part(level, other, weight_K) if found else None
+        return mean_interval(self.differences(level, other, target), part)
 
 
 def read(engine: sa.Engine, study_name: str) -> StudyResults:
@@ -123,7 +170,7 @@ def read(engine: sa.Engine, study_name: str) -> StudyResults:
         measured = _frame(connection, values)
     order = {level: i for i, level in enumerate(record.settings.get("arms", definition.levels))}
     return StudyResults(record, definition, _tidy(record, runs, measured, order),
-                        _sorted_runs(runs, order))  # fmt: skip
+                        _sorted_runs(runs, order), engine)  # fmt: skip
 
 
 def _frame(connection: sa.Connection, query: sa.Select[Any]) -> pd.DataFrame:
@@ -169,9 +216,27 @@ def at_chosen(results: StudyResults, split: str, metric: str) -> Scores:
             index = levels.index(str(row.level)), replicates.index(int(str(row.replicate)))
             values_LRK[(*index, tasks.index(str(row.task)))] = row.value
     values_LRT = np.concatenate([values_LRK, values_LRK.mean(axis=2, keepdims=True)], axis=2)
-    return Scores(levels, replicates, (*tasks, MEAN), values_LRT)
+    return Scores(levels, replicates, (*tasks, MEAN), values_LRT, results.test_sets)
 
 
 def auc_on_test(results: StudyResults) -> Scores:
-    """Test AUC at the epochs that validation chose."""
-    return at_chosen(results, "test", "auc")
+    """Test AUC at the epochs that validation chose; the predictions are read once."""
+    return results.test_auc
+
+
+def _samplings(results: StudyResults, scores: Scores) -> tuple[Sampling, ...]:
+    """One for each test set with predictions; none in databases from before they were kept."""
+    tables = sa.inspect(results.engine)
+    if not scores.paired or not all(tables.has_table(t.name) for t in (PREDICTIONS, LABELS)):
+        return ()
+    cells = results.runs.set_index(["level", "replicate"])["run_id"].to_dict()
+    found = []
+    with results.engine.connect() as connection:
+        for data_hash in dict.fromkeys(scores.test_sets.values()):
+            runs = {
+                level: tuple(str(cells[level, replicate]) for replicate in scores.paired)
+                for level in scores.trained
+                if scores.test_sets[level] == data_hash
+            }
+            found.append(load(connection, data_hash, results.tasks, runs))
+    return tuple(filter(None, found))

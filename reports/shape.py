@@ -1,5 +1,6 @@
 """Which pictures fit a study: told by the form of its arms, never by its name."""
 
+from collections import Counter
 from collections.abc import Mapping
 from dataclasses import replace
 from typing import Literal
@@ -7,7 +8,7 @@ from typing import Literal
 import numpy as np
 
 from reports.results import MEAN, Scores
-from studies.definition import Best, Level, Study
+from studies.definition import Arm, Best, Level, Study
 
 Shape = Literal["levels", "models", "grid", "knob"]
 
@@ -19,10 +20,7 @@ FEW = 10
 
 def shape(study: Study) -> Shape:
     """`knob`: models on data sets along a knob; `grid`: a factorial; `models`; else `levels`."""
-    names = {tuple(axis for axis, _ in arm.params) for arm in study.arms}
-    if len(names) > 1:
-        return "levels"
-    axes = next(iter(names))
+    axes = _main_axes(study)
     if len(axes) == 2 and len({arm.data for arm in study.arms}) > 1:
         return "knob"
     if len(axes) > 1:
@@ -30,10 +28,22 @@ def shape(study: Study) -> Shape:
     return "models" if axes == ("model",) else "levels"
 
 
+def _main_axes(study: Study) -> tuple[str, ...]:
+    """The axes that most arms are told apart by; other arms stand beside their factorial."""
+    found = Counter(tuple(axis for axis, _ in arm.params) for arm in study.arms)
+    return found.most_common(1)[0][0]
+
+
+def crossed(study: Study) -> tuple[Arm, ...]:
+    """The arms of the factorial."""
+    main = _main_axes(study)
+    return tuple(arm for arm in study.arms if tuple(axis for axis, _ in arm.params) == main)
+
+
 def axes(study: Study) -> Mapping[str, tuple[Level, ...]]:
-    """Axis -> its levels in the arms' order."""
+    """Axis -> its levels in the order of the factorial's arms."""
     found: dict[str, dict[Level, None]] = {}
-    for arm in study.arms:
+    for arm in crossed(study):
         for axis, level in arm.params:
             found.setdefault(axis, {})[level] = None
     return {axis: tuple(levels) for axis, levels in found.items()}

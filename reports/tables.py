@@ -8,12 +8,15 @@ import numpy as np
 import pandas as pd
 
 from reports import paper, words
-from reports.estimates import ALPHA, holm, mean_interval, p_value
+from reports.contrasts import Contrast, contrasts, needed_in_words
+from reports.effects import Effect, effects, effects_frame
+from reports.estimates import ALPHA, TOO_FEW, holm, mean_interval, p_value
 from reports.figures.seesaw import SeesawSummary
+from reports.joint import REGIONS, PairVerdict
 from reports.model import Cell, Table
 from reports.results import MEAN, Scores, StudyResults, at_chosen
 from reports.shape import MANY
-from reports.verdicts import Comparison, Question
+from reports.verdicts import Comparison, Question, families, margin_of
 
 OTHER_FIGURES = (
     ("log loss", "test", "log_loss"),
@@ -69,75 +72,88 @@ def _paper_tasks(results: StudyResults) -> tuple[str, ...]:
 def significantly_best(scores: Scores, target: str) -> str | None:
     """The level that beats every other one, after Holm over all pairs; None if there is none."""
     pairs = list(combinations(scores.trained, 2))
-    differences = [scores.differences(a, b, target) for a, b in pairs]
+    differences = [scores.difference(a, b, target) for a, b in pairs]
     adjusted = holm([p_value(d) for d in differences])
     beaten: dict[str, int] = dict.fromkeys(scores.trained, 0)
     for (a, b), d, p in zip(pairs, differences, adjusted, strict=True):
         if p is not None and p < ALPHA:
-            beaten[a if d.mean() > 0 else b] += 1
+            beaten[a if d.mean > 0 else b] += 1
     winners = [level for level, count in beaten.items() if count == len(beaten) - 1 > 0]
     return winners[0] if winners else None
 
 
 def difference_table(
-    results: StudyResults, scores: Scores, made: dict[Question, Comparison]
+    results: StudyResults, scores: Scores, made: Mapping[Question, Comparison]
 ) -> Table | None:
-    """Table 2: the paper's winner minus every other level; None if nothing can be paired."""
-    winner = results.definition.reference
+    """Table 2: the reference minus every other level; None if nothing can be paired."""
+    study = results.definition
+    known = {(c.other, c.target): c for c in contrasts(study, scores, made)}
     rows = tuple(
         (
             Cell(f"minus {other}"),
-            *(_difference_cell(scores, made, target, winner, other) for target in scores.targets),
+            *(_difference_cell(known[other, target]) for target in scores.targets),
         )
         for other in scores.levels
-        if other != winner and len(scores.differences(winner, other, MEAN))
+        if (other, MEAN) in known
     )
     if not rows:
         return None
+    sizes, margin = families(made), margin_of(study)
+    sources = "seeds and the finite test set" if scores.samplings else "seeds"
     caption = (
-        f"Test AUC of {winner}, the paper's winner, minus every other level's, over "
-        f"{words.count(len(scores.paired), 'paired seed')}, with its 95 % interval; above zero "
-        "the paper's winner leads. p: two-sided paired t test against zero or, where it says so, "
-        f"against the margin, after Holm over the {words.count(len(made), 'comparison')} of the "
-        "study's claims. A comparison that no claim makes has no p. Bold: significant at 5 %."
+        f"Test AUC of {study.reference} minus every other level's, over "
+        f"{words.count(len(scores.paired), 'paired seed')}, with its 95 % interval over "
+        f"{sources}; above zero {study.reference} leads. The first p is of a test that the "
+        f"levels differ, the second of two one-sided tests that they differ by less than "
+        f"{margin:g}; after Holm over {words.count(sizes.difference, 'test')} and over "
+        f"{words.count(sizes.equivalence, 'test')}. Equivalent: the second is below {ALPHA:g}. "
+        "Better or worse (bold): else, the first is. Undecided: neither; then the number of seeds "
+        "in all that would decide if the figures stayed as they are, a rough guess from few."
     )
     columns = tuple(f"AUC, {_name(target)}" for target in scores.targets)
-    return Table(2, caption, (winner, *columns), rows, "differences")
+    return Table(2, caption, (study.reference, *columns), rows, "differences")
 
 
-def _difference_cell(
-    scores: Scores, made: dict[Question, Comparison], target: str, winner: str, other: str
-) -> Cell:
-    estimate = mean_interval(scores.differences(winner, other, target))
-    if estimate.n < 2:
-        return Cell(words.signed(estimate.mean), ("too few replicates",))
-    interval = words.bounds(estimate, 5, sign=True)
-    claimed = _claimed(made, target, winner, other)
-    if claimed is None or claimed.p is None:
-        return Cell(words.signed(estimate.mean), (interval, "no claim"))
-    against = words.against(claimed.question.kind, claimed.question.margin)
-    notes = interval, f"{words.p(claimed.p)}{against}"
-    return Cell(words.signed(estimate.mean), notes, claimed.p < ALPHA)
+def _difference_cell(contrast: Contrast) -> Cell:
+    estimate = contrast.difference
+    if contrast.p is None or contrast.p_equivalent is None:
+        return Cell(words.signed(estimate.mean), (TOO_FEW,))
+    decided = contrast.word != "undecided"
+    notes = (
+        words.bounds(estimate, 5, sign=True),
+        f"{words.p(contrast.p)}; {words.p(contrast.p_equivalent)}",
+        contrast.word if decided else f"{contrast.word}; {needed_in_words(contrast.needed)}",
+    )
+    return Cell(words.signed(estimate.mean), notes, contrast.word in ("better", "worse"))
 
 
-def _claimed(
-    made: dict[Question, Comparison], target: str, winner: str, other: str
-) -> Comparison | None:
-    """The claims' comparison of the two levels; the one against zero if there are several."""
-    found = [
-        comparison
-        for question, comparison in made.items()
-        if question.target == target
-        and (
-            (question.level, question.other) == (winner, other)
-            or (question.kind == "flat" and {question.level, question.other} == {winner, other})
+def joint_table(results: StudyResults, pairs: tuple[PairVerdict, ...]) -> Table | None:
+    """The reference against other levels on both tasks at once; None if none can be."""
+    known = [pair for pair in pairs if pair.probabilities]
+    if not known:
+        return None
+    reference, margin = results.definition.reference, margin_of(results.definition)
+    first, second = results.tasks
+    rows = tuple(
+        (
+            Cell(f"against {pair.other}"),
+            Cell(pair.verdict, strong=pair.verdict != "undecided"),
+            *(Cell(words.probability(pair.probabilities[region])) for region in REGIONS),
         )
-    ]
-    return min(found, key=lambda c: c.question.margin, default=None)
+        for pair in known
+    )
+    caption = (
+        f"{reference} against every other level on {first} and {second} at once, from the joint "
+        f"distribution of both mean differences. Dominates: a gain of {margin:g} or more on a "
+        "task and no loss of as much on the other; dominated: the reverse; seesaw: a gain on one "
+        "and a loss on the other; equivalent: less than that on both. The verdict is what has a "
+        "probability of 0.95 or more; each line stands alone, without Holm."
+    )
+    return Table(0, caption, (reference, "verdict", *REGIONS), rows, "joint")
 
 
 def other_table(results: StudyResults, scores: Scores) -> Table:
-    """Table 3: what else was measured on test at the chosen epochs."""
+    """Table 4: what else was measured on test at the chosen epochs."""
     figures = []
     for label, split, metric in OTHER_FIGURES:
         found = at_chosen(results, split, metric)
@@ -197,6 +213,34 @@ def _dead_units(results: StudyResults) -> Mapping[str, float]:
     return {level: float(np.mean(values)) for level, values in found.items()}
 
 
+def effects_table(results: StudyResults, scores: Scores) -> Table | None:
+    """Main effects and two-way interactions on each target; None with fewer than two seeds."""
+    if len(scores.paired) < 2:
+        return None
+    found = {
+        target: effects(effects_frame(results.definition, scores, target))
+        for target in scores.targets
+    }
+    by_term: dict[tuple[str, ...], list[Cell]] = {}
+    for made in found.values():
+        for effect in made:
+            by_term.setdefault(effect.factors, []).append(_effect_cell(effect))
+    caption = (
+        "Main effects and two-way interactions: analysis of variance (type II) with seeds as "
+        "blocks, over the arms that cross the factors. Spread: the largest minus the smallest "
+        "effect, in AUC. Share: the part of the variance within seeds. The p-values are for "
+        "reading, not for the claims: they are not adjusted and know nothing of the test set."
+    )
+    rows = tuple((Cell(" x ".join(term)), *cells) for term, cells in by_term.items())
+    columns = ("factor", *(f"AUC, {_name(target)}" for target in scores.targets))
+    return Table(0, caption, columns, rows, "effects")
+
+
+def _effect_cell(effect: Effect) -> Cell:
+    notes = (f"share {words.percent(effect.share)}", words.p(effect.p))
+    return Cell(f"{effect.spread:.5f}", notes)
+
+
 def seesaw_table(summary: SeesawSummary) -> Table:
     """The gains of the seesaw figure: one line for each model and setting."""
     rows = []
@@ -217,7 +261,7 @@ def seesaw_table(summary: SeesawSummary) -> Table:
 
 
 def base_table(results: StudyResults) -> Table:
-    """Table 4: the configuration, and where levels differ."""
+    """Table 5: the configuration, and where levels differ."""
     arms: Mapping[str, Mapping[str, Any]] = results.record.settings["arms"]
     configs = {name: arm["config"] for name, arm in arms.items()}
     rows = []

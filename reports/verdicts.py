@@ -1,22 +1,23 @@
 """Judges each claim by the rules it was stated with, before any training ran.
 
-A rule breaks down into paired comparisons, each a two-sided t test of the mean difference against
-a bound: 0 (`Above`, `Best`) or the margin (`NotWorse`, `Flat`). All of a study's comparisons make
-one family for Holm's adjustment. A claim holds if every comparison is significant in its
-direction, fails if any is significant the other way, and is undecided otherwise.
+A rule breaks down into questions about paired differences, each answered by a test over both
+sources of chance (`reports.estimates`). What a study tests is fixed by its definition: the
+reference arm against every other arm on both tasks and their mean, and what the claims ask; each
+different question once. Whether something differs, and whether it is equivalent, are two families
+for Holm's adjustment.
 """
 
+from collections.abc import Hashable, Mapping, Sequence
 from dataclasses import dataclass
 from itertools import combinations
-from typing import Literal
+from typing import Literal, NamedTuple
 
 from reports import words
-from reports.estimates import ALPHA, TOO_FEW, Estimate, holm, mean_interval, p_value
+from reports.estimates import ALPHA, TOO_FEW, Estimate, Kind, holm, p_value
 from reports.results import Scores
-from studies.definition import Above, Best, Claim, Flat, NotBoth, NotWorse, Rule, Study
+from studies.definition import MARGIN, Above, Best, Claim, Flat, NotBoth, NotWorse, Rule, Study
 
 Verdict = Literal["holds", "fails", "undecided"]
-Kind = Literal["above", "not_worse", "flat"]
 Outcome = Literal["for", "against", "open"]
 
 
@@ -30,6 +31,13 @@ class Question:
     kind: Kind
     margin: float = 0.0
 
+    @property
+    def test(self) -> Hashable:
+        """The same for two questions that one test answers: only "not_worse" has a direction."""
+        levels = (self.level, self.other)
+        pair = levels if self.kind == "not_worse" else tuple(sorted(levels))
+        return self.target, pair, self.kind, self.margin
+
 
 @dataclass(frozen=True)
 class Comparison:
@@ -40,11 +48,30 @@ class Comparison:
     p: float | None
 
     @property
+    def significant(self) -> bool:
+        """Whether the test decides."""
+        return self.p is not None and self.p < ALPHA
+
+    @property
     def outcome(self) -> Outcome:
-        """Whether the answer is significant, and which way."""
-        if self.p is None or self.p >= ALPHA:
+        """Whether the answer is significant, and for or against the rule that asks."""
+        if not self.significant:
             return "open"
-        return "for" if _lead(self) > 0 else "against"
+        return "against" if self.question.kind == "beyond" or _lead(self) < 0 else "for"
+
+
+class Families(NamedTuple):
+    """How many tests Holm's adjustment counts: of a difference, and of equivalence."""
+
+    difference: int
+    equivalence: int
+
+
+class Finding(NamedTuple):
+    """What a rule's comparisons say of it, and the one that decides; None if it has none."""
+
+    outcome: Outcome
+    decisive: Comparison | None
 
 
 @dataclass(frozen=True)
@@ -58,6 +85,12 @@ class Judged:
     rule: str
 
 
+def margin_of(study: Study) -> float:
+    """The margin that the study's claims state, or the project's."""
+    stated = [r.margin for c in study.claims for r in c.rules if isinstance(r, NotWorse | Flat)]
+    return min(stated, default=MARGIN)
+
+
 def questions(rule: Rule, scores: Scores) -> tuple[Question, ...]:
     """The comparisons that a rule needs."""
     if isinstance(rule, NotBoth):
@@ -67,8 +100,12 @@ def questions(rule: Rule, scores: Scores) -> tuple[Question, ...]:
         )
     target = _target(rule, scores)
     if isinstance(rule, Flat):
-        pairs = combinations(scores.levels, 2)
-        return tuple(Question(target, b, a, "flat", rule.margin) for a, b in pairs)
+        kinds: tuple[Kind, ...] = ("within", "beyond")
+        return tuple(
+            Question(target, b, a, kind, rule.margin)
+            for a, b in combinations(scores.levels, 2)
+            for kind in kinds
+        )
     level = str(rule.level)
     if isinstance(rule, Above):
         return (Question(target, level, str(rule.other), "above"),)
@@ -80,33 +117,57 @@ def questions(rule: Rule, scores: Scores) -> tuple[Question, ...]:
     return tuple(Question(target, level, other, "above") for other in others)
 
 
-def compare(study: Study, scores: Scores) -> dict[Question, Comparison]:
-    """All comparisons of a study's claims, adjusted together; each is made once."""
-    asked = dict.fromkeys(
+def study_questions(study: Study, scores: Scores) -> tuple[Question, ...]:
+    """Every study's own: the reference against each other arm on the same test set."""
+    reference, margin = study.reference, margin_of(study)
+    others = [
+        other
+        for other in scores.levels
+        if other != reference in scores.levels and scores.comparable(reference, other)
+    ]
+    return tuple(
         question
-        for claim in study.claims
-        for rule in claim.rules
-        for question in questions(rule, scores)
+        for other in others
+        for target in scores.targets
+        for question in (
+            Question(target, reference, other, "above"),
+            Question(target, reference, other, "within", margin),
+        )
     )
-    found = {q: scores.differences(q.level, q.other, q.target) for q in asked}
-    estimates = {q: mean_interval(found[q]) for q in asked}
-    adjusted = holm([p_value(found[q], _bound(q, estimates[q].mean)) for q in asked])
-    return {q: Comparison(q, estimates[q], p) for q, p in zip(asked, adjusted, strict=True)}
 
 
-def judge(study: Study, scores: Scores) -> tuple[Judged, ...]:
-    """Every claim of the study, in its order."""
-    made = compare(study, scores)
+def compare(study: Study, scores: Scores) -> dict[Question, Comparison]:
+    """All of a study's comparisons, adjusted family by family; each is made once."""
+    claimed = (q for c in study.claims for rule in c.rules for q in questions(rule, scores))
+    asked = dict.fromkeys((*study_questions(study, scores), *claimed))
+    estimates = {q: scores.difference(q.level, q.other, q.target) for q in asked}
+    raw = {q.test: p_value(estimates[q], q.kind, q.margin) for q in asked}
+    adjusted = dict[Hashable, float | None]()
+    for family in _families(asked):
+        adjusted.update(zip(family, holm([raw[test] for test in family]), strict=True))
+    return {q: Comparison(q, estimates[q], adjusted[q.test]) for q in asked}
+
+
+def families(made: Mapping[Question, Comparison]) -> Families:
+    """The sizes of the two families."""
+    difference, equivalence = _families(made)
+    return Families(len(difference), len(equivalence))
+
+
+def judge(
+    study: Study, scores: Scores, made: Mapping[Question, Comparison] | None = None
+) -> tuple[Judged, ...]:
+    """Every claim of the study, in its order; `made` are its comparisons, if they are at hand."""
+    made = compare(study, scores) if made is None else made
     judged = []
     for claim in study.claims:
-        asked = [q for rule in claim.rules for q in questions(rule, scores)]
-        comparisons = tuple(made[q] for q in dict.fromkeys(asked))
-        verdict = _verdict(
-            [_outcome(rule, [made[q] for q in questions(rule, scores)]) for rule in claim.rules]
-        )
+        answers = [[made[q] for q in questions(rule, scores)] for rule in claim.rules]
+        asked = tuple(dict.fromkeys(c for some in answers for c in some))
+        findings = tuple(map(_finding, claim.rules, answers))
+        verdict = _verdict([finding.outcome for finding in findings])
         rule = "; and ".join(in_words(rule, scores) for rule in claim.rules)
-        found = _found(verdict, comparisons, len(made), len(scores.paired))
-        judged.append(Judged(claim, comparisons, verdict, found, rule))
+        found = _found(verdict, findings, asked, len(scores.paired))
+        judged.append(Judged(claim, asked, verdict, found, rule))
     return tuple(judged)
 
 
@@ -114,7 +175,7 @@ def in_words(rule: Rule, scores: Scores) -> str:
     """The rule as a sentence without its full stop."""
     if isinstance(rule, NotBoth):
         return f"{rule.level} is below {rule.other} on at least one task"
-    target = _on(_target(rule, scores))
+    target = words.on(_target(rule, scores))
     if isinstance(rule, Flat):
         return f"no two levels differ by more than {rule.margin:g} in AUC {target}"
     if isinstance(rule, Above):
@@ -131,110 +192,84 @@ def sentence(comparison: Comparison) -> str:
     """The comparison's figure: who against whom, on what, by how much, over how many seeds."""
     q, estimate = comparison.question, comparison.difference
     if estimate.n == 0:
-        return f"{q.level} against {q.other} {_on(q.target)} cannot be compared"
+        return f"{q.level} against {q.other} {words.on(q.target)} cannot be compared"
     against = words.against(q.kind, q.margin)
     test = "" if comparison.p is None else f", {words.p(comparison.p)}{against} after Holm"
     seeds = words.count(estimate.n, "paired seed")
     return (
-        f"{q.level} minus {q.other} {_on(q.target)} is {words.difference(estimate)} over "
+        f"{q.level} minus {q.other} {words.on(q.target)} is {words.difference(estimate)} over "
         f"{seeds}{test}"
     )
 
 
-def factor_sentences(study: Study, scores: Scores, margin: float) -> tuple[str, ...]:
-    """The paper's winner against every other level, one sentence each.
-
-    On the mean AUC, or on the task that the study's claims crown the winner on.
-    """
-    winner, made = study.reference, compare(study, scores)
-    crowned = {q.target for q in made if q.kind == "above" and q.level == winner}
-    target = next((t for t in reversed(scores.targets) if t in crowned), scores.targets[-1])
-    told = []
-    for other in (level for level in scores.levels if level != winner):
-        asked = made.get(Question(target, winner, other, "above"))
-        estimate = mean_interval(scores.differences(winner, other, target))
-        finding = _factor_finding(estimate, asked.p if asked else None, margin)
-        told.append(f"{winner} vs {other} {_on(target)}: {finding}")
-    return tuple(told)
-
-
-def _factor_finding(estimate: Estimate, p: float | None, margin: float) -> str:
-    if estimate.n == 0:
-        return "not compared, no replicate has both."
-    figure = f"AUC {words.difference(estimate)}, {words.count(estimate.n, 'paired seed')}"
-    if estimate.low is None or estimate.high is None:
-        return f"{figure}; {TOO_FEW}."
-    inside = -margin < estimate.low and estimate.high < margin
-    if p is None:
-        return f"{figure}; no claim compares them."
-    if p < ALPHA:
-        way = "better" if estimate.mean > 0 else "worse"
-        small = f", by less than the margin of {margin:g}" if inside else ""
-        return f"{figure}, {words.p(p)} after Holm: {way}{small}."
-    equal = "equivalent" if inside else "not shown to be equivalent"
-    return f"{figure}, {words.p(p)} after Holm: inconclusive; {equal} at ±{margin:g}."
+def _families(asked: Mapping[Question, object]) -> tuple[list[Hashable], list[Hashable]]:
+    """The different tests: of a difference, and of equivalence."""
+    difference = dict.fromkeys(q.test for q in asked if q.kind != "within")
+    equivalence = dict.fromkeys(q.test for q in asked if q.kind == "within")
+    return list(difference), list(equivalence)
 
 
 def _target(rule: Above | Best | NotWorse | Flat, scores: Scores) -> str:
     return scores.targets[("first", "second", "mean").index(rule.target)]
 
 
-def _on(target: str) -> str:
-    return "on the mean" if target == "mean" else f"on {target}"
-
-
-def _bound(question: Question, mean: float) -> float:
-    """What the difference is tested against; of a flat rule's two margins, the nearer one."""
-    if question.kind == "flat":
-        return question.margin if mean > 0 else -question.margin
-    return -question.margin
-
-
 def _lead(comparison: Comparison) -> float:
     """How far the difference lies on the claim's side of its bound."""
     q, mean = comparison.question, comparison.difference.mean
-    return q.margin - abs(mean) if q.kind == "flat" else mean + q.margin
+    return q.margin - abs(mean) if q.kind in ("within", "beyond") else mean + q.margin
 
 
-def _outcome(rule: Rule, comparisons: list[Comparison]) -> Outcome:
-    """Whether all comparisons speak for the rule, or any against it."""
-    outcomes = {comparison.outcome for comparison in comparisons}
-    if isinstance(rule, NotBoth):  # one loss is enough for it, two gains decide against it
-        return "for" if "against" in outcomes else "against" if outcomes == {"for"} else "open"
-    return "against" if "against" in outcomes else "for" if outcomes == {"for"} else "open"
+def _finding(rule: Rule, comparisons: Sequence[Comparison]) -> Finding:
+    """The rule's outcome: against it if any answer is, for it if all are.
+
+    Decisive is the strongest answer against it, the weakest for it, or the one furthest from
+    being for it. A rule that denies two gains is the reverse of the rule that claims them.
+    """
+    against = [c for c in comparisons if c.outcome == "against"]
+    needed = [c for c in comparisons if c.question.kind != "beyond"]
+    open_ = [c for c in needed if c.outcome == "open"]
+    reverse = isinstance(rule, NotBoth)
+    if not needed:
+        return Finding("open", None)
+    if against:
+        return Finding("for" if reverse else "against", min(against, key=_p))
+    if not open_:
+        return Finding("against" if reverse else "for", max(needed, key=_p))
+    return Finding("open", min(open_, key=lambda c: (c.difference.n == 0, _lead(c))))
 
 
-def _verdict(outcomes: list[Outcome]) -> Verdict:
+def _p(comparison: Comparison) -> float:
+    return 1.0 if comparison.p is None else comparison.p
+
+
+def _verdict(outcomes: Sequence[Outcome]) -> Verdict:
     if "against" in outcomes:
         return "fails"
     return "holds" if outcomes and set(outcomes) == {"for"} else "undecided"
 
 
 def _found(
-    verdict: Verdict, comparisons: tuple[Comparison, ...], family: int, replicates: int
+    verdict: Verdict, findings: Sequence[Finding], asked: Sequence[Comparison], replicates: int
 ) -> str:
     """What decided, in one or two sentences."""
-    by_lead = sorted(comparisons, key=lambda c: (c.difference.n > 0, _lead(c)))
-    tested = [c for c in by_lead if c.difference.n > 0]
-    if not tested:
+    needed = [c for c in asked if c.question.kind != "beyond"]
+    missing = sum(c.difference.n == 0 for c in needed)
+    if missing == len(needed):
         return f"None of the comparisons could be made: {TOO_FEW}."
+    deciding = {"holds": "for", "fails": "against", "undecided": "open"}[verdict]
+    decisive = [f.decisive for f in findings if f.decisive and f.outcome == deciding] or needed
     if replicates < 2:
-        return f"{_capital(TOO_FEW)}: {sentence(tested[0])}."
-    total = words.count(len(comparisons), "comparison")
-    over = f"over {words.count(family, 'comparison')}"
-    if verdict == "holds":
-        weakest = max(tested, key=lambda c: c.p or 0.0)
-        return f"The weakest of {total}: {sentence(weakest)} {over}."
+        return f"{_capital(TOO_FEW)}: {sentence(decisive[0])}."
     if verdict == "fails":
-        against = min((c for c in tested if c.outcome == "against"), key=lambda c: c.p or 0.0)
-        return f"Significant the other way: {sentence(against)} {over}."
-    won = sum(c.outcome == "for" for c in comparisons)
-    missing = len(comparisons) - len(tested)
+        return f"Significant the other way: {sentence(min(decisive, key=_p))}."
+    total = words.count(len(needed), "comparison")
+    if verdict == "holds":
+        return f"The weakest of {total}: {sentence(max(decisive, key=_p))}."
+    won = sum(c.outcome == "for" for c in needed)
     untested = f" {words.count(missing, 'comparison')} could not be made." if missing else ""
-    open_ = next((c for c in tested if c.outcome == "open"), tested[0])
     return (
-        f"{won} of {total} significant in its direction, none against it; the furthest from "
-        f"deciding for it: {sentence(open_)} {over}.{untested}"
+        f"{won} of {total} significant in its direction, none decides against it; the furthest "
+        f"from deciding for it: {sentence(decisive[0])}.{untested}"
     )
 
 

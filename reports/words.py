@@ -3,7 +3,7 @@
 from collections.abc import Iterable
 from typing import Any
 
-from reports.estimates import Estimate
+from reports.estimates import Estimate, Kind
 
 DASH, MINUS = "\u2013", "\u2212"
 
@@ -72,10 +72,30 @@ def p(value: float) -> str:
     return f"p = {value:.3f}" if value < 0.1 else f"p = {value:.2f}"
 
 
-def against(kind: str, margin: float) -> str:
+def probability(value: float) -> str:
+    """Two decimals; never 0 or 1 where it is neither.
+
+    >>> probability(0.9534), probability(0.9999), probability(0.0)
+    ('0.95', '> 0.99', '0')
+    """
+    if value in (0.0, 1.0):
+        return f"{value:g}"
+    return "< 0.01" if value < 0.005 else "> 0.99" if value > 0.995 else f"{value:.2f}"
+
+
+def against(kind: Kind, margin: float) -> str:
     """What a comparison was tested against; empty for zero."""
-    sign = {"above": "", "not_worse": MINUS, "flat": "±"}[kind]
-    return f" against {sign}{margin:g}" if sign else ""
+    return {
+        "above": "",
+        "not_worse": f" against {MINUS}{margin:g}",
+        "within": f" for being inside ±{margin:g}",
+        "beyond": f" for being outside ±{margin:g}",
+    }[kind]
+
+
+def on(target: str) -> str:
+    """`on click`, `on the mean`."""
+    return "on the mean" if target == "mean" else f"on {target}"
 
 
 def count(number: int, noun: str, plural: str = "") -> str:

@@ -14,10 +14,13 @@ from optuna.distributions import (
     IntDistribution,
 )
 
-from fsmd.config import MODELS, TOWER_SHAPES
+from fsmd.config import BALANCINGS, FM_MODES, GATES, MODELS, SHARINGS, TOWER_SHAPES
 from fsmd.errors import UserError
 
-VARIANTS = ("null_a", "null_b", "null_c", "null_d")
+VARIANTS = (
+    *("fsmd", "bias_tower", "dae", "fm_per_task", "bottom_first"),
+    *("null_a", "null_b", "null_c", "null_d"),
+)
 """Names of arms that no single field sets apart."""
 
 AXES: Mapping[str, BaseDistribution] = MappingProxyType(
@@ -25,6 +28,13 @@ AXES: Mapping[str, BaseDistribution] = MappingProxyType(
         "model": CategoricalDistribution(tuple(MODELS)),
         "variant": CategoricalDistribution(VARIANTS),
         "conflict": FloatDistribution(0.0, 1.0),
+        "fm": CategoricalDistribution(FM_MODES),
+        "sharing": CategoricalDistribution(SHARINGS),
+        "chain": CategoricalDistribution((True, False)),
+        "gate": CategoricalDistribution(GATES),
+        "own_experts": IntDistribution(1, 64),
+        "extraction_levels": IntDistribution(1, 4),
+        "balancing": CategoricalDistribution(BALANCINGS),
         "tower_shape": CategoricalDistribution(tuple(TOWER_SHAPES)),
         "gate_depth": IntDistribution(1, 8),
         "expert_count": IntDistribution(2, 64, step=2),

@@ -13,6 +13,7 @@ from concurrent.futures import FIRST_COMPLETED, Executor, Future, wait
 from concurrent.futures.process import BrokenProcessPool
 from dataclasses import dataclass, field
 from pathlib import Path
+from typing import NamedTuple
 
 import optuna
 import sqlalchemy as sa
@@ -41,6 +42,14 @@ class Event:
     detail: str = ""
 
 
+class Tally(NamedTuple):
+    """How many cells were known from before, trained now, and in the end without a result."""
+
+    known: int
+    trained: int
+    failed: int
+
+
 @dataclass
 class Planner:
     """Runs the cells of one study on an executor; the only writer to the database."""
@@ -53,22 +62,32 @@ class Planner:
     checkpoints: Path
     provenance: Provenance
     slots: int
+    retry_failed: bool = False
+    """Whether trainings that failed by themselves before are tried again."""
     listen: Callable[[Event], None] = lambda event: None
     _attempts: dict[str, int] = field(default_factory=dict)
 
-    def run(self, cells: Iterable[Cell]) -> None:
+    def run(self, cells: Iterable[Cell]) -> Tally:
         """Bring every cell to its end; returns when nothing is missing."""
         cells = list(cells)
         known = storage.known_runs(self.engine, [cell.task.id for cell in cells])
         trials = self._open_trials()
         missing = []
         for cell in cells:
-            if known.get(cell.task.id) in ("done", "failed"):
+            if known.get(cell.task.id) in self._final:
                 self._close(cell, trials.get(_key(cell)))
                 self.listen(Event("known", cell))
             else:
                 missing.append(cell)
         self._train(missing, trials)
+        statuses = storage.known_runs(self.engine, [cell.task.id for cell in cells])
+        failed = sum(statuses[cell.task.id] != "done" for cell in cells)
+        return Tally(len(cells) - len(self._attempts), len(self._attempts), failed)
+
+    @property
+    def _final(self) -> tuple[str, ...]:
+        """What a run's status must be for it not to be trained again."""
+        return ("done",) if self.retry_failed else ("done", "failed")
 
     def _train(self, missing: list[Cell], trials: dict[tuple[str, int], FrozenTrial]) -> None:
         queue, running = list(reversed(missing)), dict[Future[TrainingResult], Cell]()
@@ -76,6 +95,11 @@ class Planner:
             while queue and len(running) < self.slots:
                 cell = queue.pop()
                 trial = trials.get(_key(cell))
+                # Another study may have trained it while this one ran.
+                if storage.known_runs(self.engine, [cell.task.id]).get(cell.task.id) == "done":
+                    self._close(cell, trial)
+                    self.listen(Event("known", cell))
+                    continue
                 if trial is None or trial.state.is_finished():
                     trials[_key(cell)] = self._start_trial(cell)
                 running[self._submit(cell)] = cell
@@ -142,7 +166,11 @@ class Planner:
                 },
             )
         )
-        return self.study.get_trials(deepcopy=False)[-1]
+        return next(
+            trial
+            for trial in reversed(self.study.get_trials(deepcopy=False))
+            if trial.user_attrs.get("run") == cell.task.id
+        )
 
     def _open_trials(self) -> dict[tuple[str, int], FrozenTrial]:
         """The last trial of each cell; a running one was cut off and is taken up again."""
@@ -161,6 +189,8 @@ def may_pass(error: BaseException) -> bool:
     """Whether another try may succeed: the process was killed, or memory or disk ran out."""
     if isinstance(error, BrokenProcessPool | MemoryError | OSError):
         return True
+    if not isinstance(error, Exception):  # such as the exit that a SIGTERM asks for
+        return True
     text = str(error).lower()
     return isinstance(error, RuntimeError) and (
         "out of memory" in text or "can't allocate memory" in text
@@ -171,6 +201,8 @@ def describe(error: BaseException) -> str:
     """One line for people."""
     if isinstance(error, BrokenProcessPool):
         return "the worker process was killed"
+    if not isinstance(error, Exception):
+        return f"the worker process was asked to end ({type(error).__name__})"
     return f"{type(error).__name__}: {error}".splitlines()[0]
 
 
@@ -183,15 +215,16 @@ def open_study(engine: sa.Engine, name: str, tasks: tuple[str, ...]) -> optuna.S
     """The Optuna study of this name in the same database; every task's AUC is maximised."""
     optuna.logging.set_verbosity(optuna.logging.WARNING)
     connect = {"timeout": 60} if engine.dialect.name == "sqlite" else {}
-    study = optuna.create_study(
-        storage=optuna.storages.RDBStorage(
-            engine.url.render_as_string(hide_password=False),
-            engine_kwargs={"connect_args": connect},
-        ),
-        study_name=name,
-        directions=["maximize"] * len(tasks),
-        load_if_exists=True,
-    )
+    with storage.creating(engine):
+        study = optuna.create_study(
+            storage=optuna.storages.RDBStorage(
+                engine.url.render_as_string(hide_password=False),
+                engine_kwargs={"connect_args": connect},
+            ),
+            study_name=name,
+            directions=["maximize"] * len(tasks),
+            load_if_exists=True,
+        )
     with warnings.catch_warnings():
         warnings.simplefilter("ignore", optuna.exceptions.ExperimentalWarning)
         study.set_metric_names([f"{task}: validation AUC" for task in tasks])

@@ -35,8 +35,8 @@ class LocalWorkers(Executor):
 
     def submit(self, fn: Callable[P, T], /, *args: P.args, **kwargs: P.kwargs) -> Future[T]:
         """Run on the worker with the fewest tasks."""
-        i = min(range(len(self._workers)), key=lambda i: self._workers[i].pending)
-        if self._workers[i].broken:
+        i = min(range(len(self._workers)), key=lambda i: self._workers[i].pending())
+        if self._workers[i].broken():
             self._workers[i] = _Worker()
         try:
             return self._workers[i].submit(fn, *args, **kwargs)
@@ -63,22 +63,28 @@ class _Worker:
         self.pipe, theirs = context.Pipe()
         self.pool = ProcessPoolExecutor(1, context, _start_worker, (theirs,))
         self.theirs: Connection | None = theirs
-        self.pending = 0
-        self.broken = False
+        self.futures: list[Future[Any]] = []
 
     def submit(self, fn: Callable[P, T], /, *args: P.args, **kwargs: P.kwargs) -> Future[T]:
         future = self.pool.submit(fn, *args, **kwargs)
-        self.pending += 1
-        future.add_done_callback(self._ended)
+        self.futures = [f for f in self.futures if not f.done()] + [future]
         if self.theirs:  # the process has its own end by now
             self.theirs.close()
             self.theirs = None
         return future
 
-    def _ended(self, future: Future[Any]) -> None:
-        self.pending -= 1
-        if not future.cancelled() and isinstance(future.exception(), BrokenProcessPool):
-            self.broken = True
+    def pending(self) -> int:
+        """How many tasks it has; asked of the futures, whose callbacks may come too late."""
+        return sum(not future.done() for future in self.futures)
+
+    def broken(self) -> bool:
+        """Whether its process died in a task."""
+        return any(
+            future.done()
+            and not future.cancelled()
+            and isinstance(future.exception(), BrokenProcessPool)
+            for future in self.futures
+        )
 
     def messages(self) -> Iterator[Any]:
         try:

@@ -3,6 +3,7 @@
 import json
 import os
 import shutil
+import sys
 import time
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -15,10 +16,10 @@ from fsmd.data import load
 from fsmd.data.files import cache_root
 from fsmd.data.schema import Dataset
 from fsmd.errors import UserError
-from reports.build import build, summary_lines
+from reports.build import build, summary_lines, tell
 from studies import catalog, storage
 from studies.definition import Study
-from studies.execute import Planner, open_study
+from studies.execute import Planner, Tally, open_study
 from studies.executors import LocalWorkers
 from studies.locking import only_planner, this_process
 from studies.planning import Sets, cells, data_facts, differences, fixed_settings, study_name
@@ -31,7 +32,7 @@ from studies.worker import run_task
 
 @dataclass(frozen=True)
 class Job:
-    """What the command line asked for; None means the default or what the study has stored."""
+    """What the command line asked for; None means the default."""
 
     study: str
     data: str | None
@@ -41,8 +42,9 @@ class Job:
     storage: str
     out: Path
     device: str
-    seed: int | None
+    seed: int
     name: str | None
+    retry_failed: bool
 
 
 def run(job: Job) -> int:
@@ -62,15 +64,24 @@ def run(job: Job) -> int:
         storage.name_planner(engine, name, this_process())
         for data in sets.values():
             storage.record_labels(engine, data)
-        _train(engine, record, definition, sets, job, console)
+        tally = _train(engine, record, definition, sets, job, console)
+    if tally.failed:
+        print(
+            f"{tally.failed} training{'s' if tally.failed > 1 else ''} failed: the report has the "
+            "traceback; --retry-failed tries again",
+            file=sys.stderr,
+        )
     with console.status("writing the report"):
         page = build(engine, name, job.out)
         found = summary_lines(engine, name)
-    for line in found:
-        print(line)
-    print(f"Took {time.perf_counter() - started:.0f} s. Dashboard: optuna-dashboard {job.storage}")
-    print(f"Report: {page}")
-    return 0
+    shown = sa.make_url(job.storage).render_as_string(hide_password=True)
+    tell(
+        *found,
+        f"Trained {tally.trained}, found {tally.known} already there; took "
+        f"{time.perf_counter() - started:.0f} s. Dashboard: optuna-dashboard {shown}",
+        f"Report: {page}",
+    )
+    return 1 if tally.failed else 0
 
 
 def _sets(definition: Study, name: str, console: Console) -> Sets:
@@ -94,7 +105,8 @@ def _check(job: Job) -> None:
             raise UserError(f"--{option} must be at least 1; got {value}")
     if job.name is not None and not _is_file_name(job.name):
         raise UserError(
-            f"--name must consist of letters, digits, '.', '_' and '-'; got {job.name!r}"
+            "--name must consist of at most 100 letters, digits, '.', '_' and '-'; "
+            f"got {job.name[:120]!r}"
         )
     there = next(path for path in (job.out, *job.out.absolute().parents) if path.exists())
     if not there.is_dir() or not os.access(there, os.W_OK):
@@ -106,7 +118,11 @@ def _check(job: Job) -> None:
 
 
 def _is_file_name(name: str) -> bool:
-    return name.replace("-", "").replace("_", "").replace(".", "").isalnum() and name.isascii()
+    return (
+        len(name) <= 100
+        and name.replace("-", "").replace("_", "").replace(".", "").isalnum()
+        and name.isascii()
+    )
 
 
 def _open_record(
@@ -114,7 +130,7 @@ def _open_record(
 ) -> StudyRecord:
     """The stored study, made now if it is new; UserError if it was run with other settings."""
     found = storage.find_study(engine, name)
-    asked = _settings(definition, sets, job, dict(found.settings) if found else {})
+    asked = _settings(definition, sets, job, found.settings.get("device") if found else None)
     main = next(iter(sets))
     if found is None:
         found = StudyRecord(name, definition.name, main, asked, data_facts(sets), storage.now())
@@ -124,8 +140,8 @@ def _open_record(
     unlike = list(differences(there, now)) or list(differences(found.settings, asked))
     if unlike:
         raise UserError(
-            f"study {name!r} was run with other settings ({'; '.join(unlike)}); "
-            "keep this one apart with --name, or use another --storage"
+            f"study {name!r} was run with other settings ({'; '.join(unlike)}); give the same "
+            "options to go on with it, or keep this one apart with --name or another --storage"
         )
     if found.settings != json.loads(json.dumps(asked)):  # arms were added to the definition
         found = replace(found, settings=asked)
@@ -133,17 +149,23 @@ def _open_record(
     return found
 
 
-def _settings(definition: Study, sets: Sets, job: Job, stored: dict[str, Any]) -> dict[str, Any]:
-    """What all trainings share: as asked, else as stored, else the data set's own."""
+def _settings(
+    definition: Study, sets: Sets, job: Job, stored_device: str | None
+) -> dict[str, Any]:
+    """What all trainings share: as asked, else the data set's own; device `auto` as it was."""
     settings = SETTINGS[next(iter(sets.values())).schema.name]
-    epochs = job.epochs or stored.get("epochs", settings.epochs)
-    seed = stored.get("seed", 0) if job.seed is None else job.seed
-    device = _device(job.device, stored.get("device"))
-    return fixed_settings(definition, replace(settings, epochs=epochs), sets, seed, device)
+    settings = replace(settings, epochs=job.epochs or settings.epochs)
+    device = _device(job.device, stored_device)
+    return fixed_settings(definition, settings, sets, job.seed, device)
 
 
 def _device(asked: str, stored: str | None) -> str:
     if asked == "auto":
+        if stored and stored.startswith("cuda") and not _has_cuda():
+            raise UserError(
+                f"this study was run on {stored} and there is none here; go on where there is, "
+                "or keep a run apart with --device cpu --name NAME"
+            )
         return stored or ("cuda" if _has_cuda() else "cpu")
     kind, colon, index = asked.partition(":")
     if kind not in ("cpu", "cuda") or (colon and (kind == "cpu" or not index.isdigit())):
@@ -168,15 +190,15 @@ def _train(
     sets: Sets,
     job: Job,
     console: Console,
-) -> None:
+) -> Tally:
     """Bring every cell to its end on worker processes that end with this call."""
     planned = cells(definition, sets, record.settings, job.replicates)
     workers = min(job.workers or os.cpu_count() or 1, len(planned))
     tasks = next(iter(sets.values())).schema.tasks
     executor = LocalWorkers(workers)
     try:
-        with LiveProgress(console, len(planned), executor.messages) as progress:
-            Planner(
+        with LiveProgress(console, len(planned), workers, executor.messages) as progress:
+            return Planner(
                 engine=engine,
                 study=open_study(engine, record.name, tasks),
                 tasks=tasks,
@@ -185,6 +207,7 @@ def _train(
                 checkpoints=cache_root() / "checkpoints",
                 provenance=provenance(),
                 slots=workers,
+                retry_failed=job.retry_failed,
                 listen=progress,
             ).run(planned)
     finally:

@@ -44,7 +44,8 @@ def _file_lock(engine: sa.Engine, study: str) -> Iterator[None]:
     database = engine.url.database
     if not database or database == ":memory:":
         raise UserError("a study needs a database in a file, such as sqlite:///studies.db")
-    lock = FileLock(Path(f"{database}.{study}.lock"), timeout=0)
+    # One lock however the path is spelt: relative, or through a link.
+    lock = FileLock(Path(f"{Path(database).resolve()}.{study}.lock"), timeout=0)
     try:
         lock.acquire()
     except Timeout:

@@ -21,7 +21,8 @@ A study may be stopped in any way (Ctrl-C, kill -9, a power cut) and run again w
 command: what is done is kept, and a training in progress goes on from its last whole epoch.
 Real data is looked for in the folder that FSMD_DATA names, then in a cache folder, and is
 downloaded if it is in neither. The epoch of each training is chosen on validation data; test
-data is evaluated once, at that epoch.
+data is evaluated once, at that epoch. Exit code: 0, 1 if a training failed, 2 for a mistake in
+what was asked, 130 after Ctrl-C.
 """
 
 
@@ -62,7 +63,16 @@ def parser() -> argparse.ArgumentParser:
         "--device", default="auto", help="auto, cpu, cuda or cuda:N (default: %(default)s)"
     )
     p.add_argument(
-        "--seed", type=int, metavar="N", help="the study's seed (default: 0); replicates derive"
+        "--seed",
+        type=int,
+        default=0,
+        metavar="N",
+        help="the study's seed, from which the replicates' derive (default: %(default)s)",
+    )
+    p.add_argument(
+        "--retry-failed",
+        action="store_true",
+        help="try again what failed by itself, such as a loss that is not finite",
     )
     p.add_argument("--name", help="store under another name, to keep apart what would be refused")
     return p

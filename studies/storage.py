@@ -9,10 +9,12 @@ from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import asdict, dataclass
 from datetime import UTC, datetime
+from pathlib import Path
 from typing import Any
 
 import numpy as np
 import sqlalchemy as sa
+from filelock import FileLock
 
 from fsmd.config import digest
 from fsmd.data.schema import Dataset
@@ -148,18 +150,43 @@ def open_engine(url: str, create: bool = False) -> sa.Engine:
         if sqlite:
             sa.event.listen(engine, "connect", _prepare_sqlite)
         if create:
-            METADATA.create_all(engine)
+            with creating(engine):
+                METADATA.create_all(engine)
         elif not sa.inspect(engine).has_table(STUDIES.name):
             raise UserError(f"no study in {url}; run one first: python -m studies.run tower_shape")
     except (sa.exc.SQLAlchemyError, ImportError, ValueError) as error:
         if isinstance(error, UserError):
             raise
-        reason = str(getattr(error, "orig", None) or error).splitlines()[0]
-        raise UserError(
-            f"cannot open the database {url!r}: {reason}; a URL looks like sqlite:///studies.db "
-            "or postgresql://user@host/name"
-        ) from error
+        raise UserError(_refusal(url, error)) from error
     return engine
+
+
+def _refusal(url: str, error: Exception) -> str:
+    """Why a database cannot be opened, without its password, and what to do."""
+    reason = str(getattr(error, "orig", None) or error).splitlines()[0]
+    advice = "a URL looks like sqlite:///studies.db or postgresql://user@host/name"
+    try:
+        parsed = sa.make_url(url)
+        shown = parsed.render_as_string(hide_password=True)
+    except sa.exc.ArgumentError:
+        return f"cannot open the database {url!r}: {advice}"
+    if isinstance(error, ModuleNotFoundError):
+        advice = f"install the package that speaks to it, such as: pip install {error.name}"
+    elif parsed.get_backend_name() == "sqlite":
+        folder = Path(parsed.database or "").absolute().parent
+        advice = "there is no such file" if folder.is_dir() else f"there is no folder {folder}"
+    return f"cannot open the database {shown!r}: {reason}; {advice}"
+
+
+@contextmanager
+def creating(engine: sa.Engine) -> Iterator[None]:
+    """While tables are made: two processes at once would each find them missing."""
+    database = engine.url.database
+    if engine.dialect.name != "sqlite" or not database or not Path(database).parent.is_dir():
+        yield
+        return
+    with FileLock(f"{Path(database).resolve()}.lock"):
+        yield
 
 
 def _prepare_sqlite(connection: Any, _: Any) -> None:
@@ -240,8 +267,23 @@ def record_run(
 ) -> None:
     """Store how a training ended, with all its measurements, in one transaction.
 
-    A failure recorded before is replaced; a result never is.
+    A failure recorded before is replaced; a result never is, whoever recorded it.
     """
+    try:
+        _insert_run(engine, task, outcome, attempts, provenance)
+    except sa.exc.IntegrityError:
+        # Another study's planner recorded the same training since this one was handed out.
+        if known_runs(engine, [task.id]).get(task.id) != "done":
+            raise
+
+
+def _insert_run(
+    engine: sa.Engine,
+    task: TrainingTask,
+    outcome: TrainingResult | Failure,
+    attempts: int,
+    provenance: Provenance,
+) -> None:
     with _replacing_failure(engine, task.id) as connection:
         connection.execute(
             sa.insert(RUNS).values(

@@ -13,4 +13,4 @@ def run_task(task: TrainingTask, checkpoint: Path) -> TrainingResult:
     def tell(progress: Progress) -> None:
         tell_planner((task.id, progress))
 
-    return train(task, checkpoint=checkpoint, on_epoch=tell)
+    return train(task, checkpoint=checkpoint, on_progress=tell)

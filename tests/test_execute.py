@@ -12,6 +12,7 @@ import numpy as np
 import optuna
 import pytest
 import sqlalchemy as sa
+from lightning.pytorch.utilities.exceptions import SIGTERMException
 from optuna.trial import TrialState
 
 from fsmd.config import MODELS
@@ -22,7 +23,7 @@ from fsmd.training import DivergedError
 from search_spaces.axes import axis
 from studies import catalog, storage
 from studies.definition import Study, named
-from studies.execute import ATTEMPTS, Planner, may_pass, open_study
+from studies.execute import ATTEMPTS, Planner, Tally, may_pass, open_study
 from studies.locking import only_planner
 from studies.planning import (
     Cell,
@@ -83,13 +84,19 @@ class Lab:
     def study(self) -> optuna.Study:
         return open_study(self.engine, "tower_shape", TASKS)
 
-    def run(self, replicates: int, executor: Executor | None = None) -> None:
+    def run(
+        self,
+        replicates: int,
+        executor: Executor | None = None,
+        slots: int = 2,
+        retry_failed: bool = False,
+    ) -> Tally:
         def work(task: TrainingTask, checkpoint: Path) -> TrainingResult:
             self.done.append(task.id)
             return self.work(task, checkpoint)
 
         with executor or ThreadPoolExecutor(2) as running:
-            Planner(
+            return Planner(
                 engine=self.engine,
                 study=self.study(),
                 tasks=TASKS,
@@ -97,7 +104,8 @@ class Lab:
                 work=work,
                 checkpoints=self.folder,
                 provenance=Provenance({"torch": "1"}, "a machine"),
-                slots=2,
+                slots=slots,
+                retry_failed=retry_failed,
                 listen=lambda e: self.events.append((e.kind, e.detail)),
             ).run(self.cells(replicates))
 
@@ -229,6 +237,38 @@ def test_a_deterministic_failure_is_recorded_with_its_traceback_and_not_repeated
     assert len(lab.states()) == 8
 
 
+def test_a_failure_is_tried_again_when_asked_to(lab: Lab) -> None:
+    def diverging(task: TrainingTask, _: Path) -> TrainingResult:
+        raise DivergedError("the loss is not finite in epoch 2")
+
+    lab.work = diverging
+    assert lab.run(1) == Tally(known=0, trained=4, failed=4)
+    lab.work = lambda task, _: result_of(task)
+    assert lab.run(1) == Tally(known=4, trained=0, failed=4)
+    assert lab.run(1, retry_failed=True) == Tally(known=0, trained=4, failed=0)
+    assert [s.name for s in lab.states()] == ["FAIL"] * 4 + ["COMPLETE"] * 4
+
+
+def test_what_another_study_records_meanwhile_is_taken_over(lab: Lab) -> None:
+    """Two studies may share a training, and only a study has a lock."""
+    first, second = lab.cells(1)[:2]
+
+    def work(task: TrainingTask, _: Path) -> TrainingResult:
+        for cell in (first, second):  # another planner is faster, with this one and the next
+            storage.record_run(
+                lab.engine, cell.task, result_of(cell.task), 7, Provenance({}, "other")
+            )
+        return result_of(task)
+
+    lab.work = work
+    lab.run(1, Immediate(), slots=1)
+    assert second.task.id not in lab.done
+    assert lab.states() == [TrialState.COMPLETE] * 4
+    assert lab.count(RUNS) == lab.count(storage.CELLS) == 4
+    with lab.engine.connect() as connection:
+        assert connection.scalar(sa.select(RUNS.c.attempts).filter_by(id=first.task.id)) == 7
+
+
 def test_a_passing_failure_is_tried_again_and_the_result_counts(lab: Lab) -> None:
     tries: dict[str, int] = {}
 
@@ -266,6 +306,7 @@ def test_a_failure_that_never_passes_ends_and_the_next_start_tries_again(lab: La
     ("error", "passes"),
     [
         (BrokenProcessPool("x"), True),
+        (SIGTERMException(), True),
         (MemoryError(), True),
         (OSError(28, "No space left on device"), True),
         (RuntimeError("DefaultCPUAllocator: can't allocate memory"), True),
@@ -275,7 +316,7 @@ def test_a_failure_that_never_passes_ends_and_the_next_start_tries_again(lab: La
         (UserError("bad value"), False),
     ],
 )
-def test_only_causes_outside_the_task_may_pass(error: Exception, passes: bool) -> None:
+def test_only_causes_outside_the_task_may_pass(error: BaseException, passes: bool) -> None:
     assert may_pass(error) is passes
 
 
@@ -316,6 +357,17 @@ def test_a_second_planner_is_refused_by_name_until_the_first_ends(lab: Lab) -> N
     ):
         pass
     with only_planner(lab.engine, "tower_shape"), only_planner(lab.engine, "gate_depth"):
+        pass
+
+
+def test_a_link_to_the_database_has_the_same_lock(lab: Lab, tmp_path: Path) -> None:
+    (tmp_path / "link.db").symlink_to(tmp_path / "studies.db")
+    other = storage.open_engine(f"sqlite:///{tmp_path}/link.db", create=True)
+    with (
+        only_planner(lab.engine, "tower_shape"),
+        pytest.raises(UserError, match="is being run by"),
+        only_planner(other, "tower_shape"),
+    ):
         pass
 
 
@@ -415,6 +467,23 @@ def test_a_bad_database_url_is_one_clear_line(url: str) -> None:
     with pytest.raises(UserError, match="cannot open the database") as refusal:
         storage.open_engine(url, create=True)
     assert "\n" not in str(refusal.value)
+
+
+def test_a_missing_driver_is_named_and_no_password_is_shown() -> None:
+    with pytest.raises(UserError, match="pip install psycopg2") as refusal:
+        storage.open_engine("postgresql+psycopg2://bob:hunter2@db/x", create=True)
+    assert "hunter2" not in str(refusal.value)
+
+
+def test_first_planners_at_once_make_one_set_of_tables(tmp_path: Path) -> None:
+    url = f"sqlite:///{tmp_path}/new.db"
+
+    def start(name: str) -> str:
+        engine = storage.open_engine(url, create=True)
+        return open_study(engine, name, TASKS).study_name
+
+    with ThreadPoolExecutor(6) as pool:
+        assert list(pool.map(start, "abcdef")) == list("abcdef")
 
 
 def test_reading_a_database_that_is_not_there_makes_no_file(tmp_path: Path) -> None:

@@ -11,6 +11,7 @@ from torch.nn.functional import binary_cross_entropy_with_logits
 
 from fsmd.config import MODELS, FSMDConfig
 from fsmd.data.schema import Schema
+from fsmd.errors import UserError
 from fsmd.model import (
     FSMD,
     Dropout,
@@ -78,7 +79,101 @@ def test_fm_adds_one_shared_scalar_to_both_logits(schema: Schema) -> None:
     torch.testing.assert_close(difference[:, 0], difference[:, 1])
 
 
+def test_fm_per_task_has_own_first_orders_and_a_scale_on_the_shared_second(
+    schema: Schema,
+) -> None:
+    model: Any = FSMD(replace(SMALL, fm="per_task"), schema, seed=0)
+    shared: Any = FSMD(SMALL, schema, seed=0)
+    scramble(model)
+    ids, dense = rows_of(schema, 6)
+    rows = ids + model.offset_F
+    vectors = model.embeddings[0](rows)
+    got = model.fms[0](rows, dense, vectors)
+    assert got.shape == (6, 2)
+    fm = model.fms[0]
+    for k in range(2):
+        one = shared.fms[0]
+        with torch.no_grad():
+            one.bias.copy_(fm.bias[k : k + 1])
+            one.weight.weight.copy_(fm.weight.weight[:, k : k + 1])
+            one.dense_weight.copy_(fm.dense_weight[:, k : k + 1])
+            one.dense_vector.copy_(fm.dense_vector)
+        first = one.bias + one.weight(rows).sum(1) + dense @ one.dense_weight
+        second = one(rows, dense, vectors) - first
+        torch.testing.assert_close(got[:, [k]], first + fm.scale[k] * second)
+
+
+# --- the bias tower ----------------------------------------------------------------------
+
+
+def test_the_bias_tower_moves_the_first_task_in_training_and_nothing_when_predicting(
+    schema: Schema,
+) -> None:
+    config = replace(SMALL, bias_fields=("hour", "user"))
+    model: Any = FSMD(config, schema, seed=0)
+    plain = FSMD(SMALL, schema, seed=0)
+    ids, dense = rows_of(schema, 6)
+    scramble(model.bias_tower)
+    difference = model.train()(ids, dense) - plain.train()(ids, dense)
+    torch.testing.assert_close(difference[:, [0]], model.bias_tower(ids))
+    assert difference[:, 0].abs().min() > 0
+    assert not difference[:, 1].any()
+    assert torch.equal(model.eval()(ids, dense), plain.eval()(ids, dense))
+
+
+@pytest.mark.parametrize("option", ["bias_fields"])
+def test_a_field_that_the_data_has_not_is_refused(schema: Schema, option: str) -> None:
+    config = replace(SMALL, **{option: ("hour", "weather")})  # type: ignore[arg-type]
+    with pytest.raises(UserError, match="user, video, hour; got 'weather'"):
+        FSMD(config, schema, seed=0)
+
+
 # --- gates and experts -------------------------------------------------------------------
+
+
+def test_an_equal_gate_is_the_mean_of_the_experts_and_learns_nothing() -> None:
+    config = replace(SMALL, gate="equal", gate_depth=3, chain=False)
+    layer: Any = ExtractionLayer(config, d_in=9, tasks=2, own=2, last=True)
+    scramble(layer)
+    x = torch.randn(5, 9)
+    outputs, _ = layer([x, x], x)
+    for k in range(2):
+        experts = [*layer.shared, *layer.own[k]]
+        want = torch.stack([expert(x) for expert in experts]).mean(0)
+        torch.testing.assert_close(outputs[k], want)
+    assert not list(layer.gates.parameters())
+
+
+def test_own_experts_may_be_all_of_them(schema: Schema) -> None:
+    model: Any = FSMD(replace(SMALL, own_experts=4), schema, seed=0)
+    level = model.sharing.levels[0]
+    assert (len(level.shared), [len(own) for own in level.own]) == (0, [4, 4])
+    assert model(*rows_of(schema, 3)).shape == (3, 2)
+    uneven: Any = FSMD(replace(SMALL, own_experts=1, expert_count=3), schema, seed=0)
+    assert (len(uneven.sharing.levels[0].shared), len(uneven.sharing.levels[0].own[0])) == (2, 1)
+
+
+def test_shared_parameters_are_those_of_no_single_task(schema: Schema) -> None:
+    def names(config: FSMDConfig) -> set[str]:
+        model = FSMD(config, schema, seed=0)
+        shared = {id(p) for p in model.shared_parameters()}
+        return {name.partition(".")[0] for name, p in model.named_parameters() if id(p) in shared}
+
+    plain = replace(SMALL, chain=False)
+    assert names(replace(plain, sharing="none")) == set()
+    assert names(replace(plain, sharing="embeddings")) == {"embeddings", "fms"}
+    assert names(plain) == {"embeddings", "fms", "sharing"}
+    per_task = FSMD(replace(plain, fm="per_task"), schema, seed=0)
+    shared = {id(p) for p in per_task.shared_parameters()}
+    of_fm = {n for n, p in per_task.fms.named_parameters() if id(p) in shared}
+    assert of_fm == {"0.dense_vector"}
+    model = FSMD(plain, schema, seed=0)
+    shared = {id(p) for p in model.shared_parameters()}
+    for name, parameter in model.named_parameters():
+        if any(part in name for part in ("towers.", ".own.", ".gates.")):
+            assert id(parameter) not in shared, name
+        if ".shared." in name:
+            assert id(parameter) in shared, name
 
 
 @pytest.mark.parametrize("depth", [1, 2, 3, 5])

@@ -53,6 +53,7 @@ def store_study(
     """Store a study; a test AUC is its seed's noise plus `effect(level index, task)`."""
     study = catalog.get(definition)
     name = name or study.name
+    sets = list(dict.fromkeys([data, *(arm.data or data for arm in study.arms)]))
     known = {
         "arms": {
             arm.name: {
@@ -63,7 +64,7 @@ def store_study(
             for arm in study.arms
         },
         "same": {},
-        "data_hashes": {data: "d" * 64},
+        "data_hashes": {each: (name + each).ljust(64, "0") for each in sets},
         "epochs": 30,
         "patience": 2,
         "seed": 0,
@@ -80,7 +81,7 @@ def store_study(
                 "rows": {"train": 60000, "valid": 20000, "test": 20000},
                 "reachable": reachable,
             }
-            for each in dict.fromkeys([data, *(arm.data or data for arm in study.arms)])
+            for each in sets
         },
     }
     insert_study(engine, StudyRecord(
@@ -270,7 +271,9 @@ def test_drawing_leaves_matplotlibs_settings_alone(engine: sa.Engine) -> None:
 
 def test_summary_json_has_its_schema(out: Path) -> None:
     summary = json.loads((out / "tower_shape" / "summary.json").read_text())
-    assert {"study", "data", "replicates", "levels", "claims"} == set(summary)
+    assert {"study", "data", "replicates", "levels", "claims", "comparisons", "pairs"} == set(
+        summary
+    )
     assert (summary["study"], summary["data"], summary["replicates"]) == (
         "tower_shape", "planted", 5)  # fmt: skip
     assert len(summary["levels"]) == 4 * 3
@@ -296,7 +299,7 @@ def test_building_again_gives_the_same_bytes(out: Path, engine: sa.Engine, tmp_p
     build(engine, "tower_shape", tmp_path)
     written = {p.relative_to(tmp_path) for p in tmp_path.rglob("*") if p.is_file()}
     assert written == {p.relative_to(out) for p in (out / "tower_shape").rglob("*") if p.is_file()}
-    assert len(written) == 4 + 2 * 5 + 2 * 5  # figures and tables in two formats, no temporary
+    assert len(written) == 4 + 2 * 5 + 2 * 6  # figures and tables in two formats, no temporary
     for name in written:
         assert (tmp_path / name).read_bytes() == (out / name).read_bytes(), name
 
@@ -410,7 +413,7 @@ def test_the_command_builds_and_says_where(
 
 @pytest.mark.parametrize(
     ("name", "told"),
-    [("no_such", "stored: empty, expert_count-census, one"), ("empty", "no finished replicate")],
+    [("no_such", "stored: empty, expert_count-census, one"), ("empty", "no finished training")],
 )
 def test_a_bad_name_is_one_line_and_writes_nothing(
     engine: sa.Engine, tmp_path: Path, capsys: pytest.CaptureFixture[str], name: str, told: str

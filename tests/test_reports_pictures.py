@@ -22,6 +22,7 @@ from scipy import stats
 from reports import build as command
 from reports import export, paper, shape
 from reports.build import build, build_all
+from reports.estimates import Array
 from reports.figures import (
     effects,
     gains,
@@ -34,7 +35,7 @@ from reports.figures import (
     style,
 )
 from reports.model import Cell, Table
-from reports.results import auc_on_test, read
+from reports.results import Scores, auc_on_test, read
 from reports.words import DASH, MINUS
 from studies import catalog
 from studies.definition import Arm
@@ -143,11 +144,13 @@ def test_a_studys_form_is_told_by_its_arms() -> None:
         "levels"}  # fmt: skip
 
 
-def test_a_study_of_mixed_arms_is_drawn_by_level() -> None:
+def test_arms_beside_a_factorial_leave_it_one() -> None:
     study = catalog.get(GRID)
-    extra = Arm("other", study.arms[0].config, (("variant", "other"),))
+    extra = Arm("other", study.arms[0].config, (("variant", "fsmd"),))
     mixed = type(study)(**{**vars(study), "arms": (*study.arms, extra)})
-    assert shape.shape(mixed) == "levels"
+    assert shape.shape(mixed) == "grid"
+    assert shape.crossed(mixed) == study.arms
+    assert shape.axes(mixed) == shape.axes(study)
 
 
 def test_of_many_arms_the_ten_best_and_the_reference_are_compared(engine: sa.Engine) -> None:
@@ -213,14 +216,23 @@ def test_below_three_pairs_there_is_no_region(engine: sa.Engine) -> None:
     assert {gain.region for gain in summary.gains} == {None}
 
 
+def region_of(pairs_R2: Array) -> gains.Region:
+    """The region of a level whose leads over another are these pairs."""
+    values = np.zeros((2, len(pairs_R2), 3))
+    values[0, :, :2], values[0, :, 2] = pairs_R2, pairs_R2.mean(axis=1)
+    scores = Scores(("level", "other"), tuple(range(len(pairs_R2))), (*TASKS, "mean"), values)
+    region = gains.joint_region(scores, "level", "other")
+    assert region is not None
+    return region
+
+
 def test_the_joint_region_holds_the_truth_as_often_as_it_says() -> None:
     generator = np.random.default_rng(0)
     mixing = np.array([[1.0, 0.0], [0.7, 0.4]])
     covered = 0
     for _ in range(2000):
         pairs_R2 = generator.normal(size=(5, 2)) @ mixing.T
-        region = gains.joint_region(pairs_R2)
-        assert region is not None
+        region = region_of(pairs_R2)
         turn = np.radians(region.angle)
         along = -pairs_R2.mean(axis=0) @ [np.cos(turn), np.sin(turn)] / (region.width / 2)
         across = -pairs_R2.mean(axis=0) @ [-np.sin(turn), np.cos(turn)] / (region.height / 2)
@@ -231,8 +243,7 @@ def test_the_joint_region_holds_the_truth_as_often_as_it_says() -> None:
 
 def test_a_region_without_correlation_is_upright_and_reaches_its_half_axes() -> None:
     pairs_R2 = np.array([[1.0, 0], [-1, 0], [0, 0.1], [0, -0.1]])
-    region = gains.joint_region(pairs_R2)
-    assert region is not None
+    region = region_of(pairs_R2)
     assert np.allclose(region.reach, (region.width / 2, region.height / 2))
     assert region.width == pytest.approx(10 * region.height)
 
@@ -520,7 +531,7 @@ def test_the_list_has_every_study_with_its_question_and_verdicts(
             assert f'href="{name}/report.html#{claim["id"]}"' in text
             assert f'id="{claim["id"]}"' in page(out, name)
     assert 'href="empty/report.html"' not in text
-    assert "has no finished replicate yet" in text
+    assert "has no finished training yet" in text
     assert "6 studies in the database, 5 with a report" in text
     found = Resources()
     found.feed(text)

@@ -9,16 +9,20 @@ import subprocess
 import sys
 import time
 from collections.abc import Callable
-from dataclasses import dataclass
+from concurrent.futures.process import BrokenProcessPool
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 import pytest
 
-from fsmd.config import FSMDConfig
+from fsmd.config import MODELS, FSMDConfig
 from fsmd.data import load
+from fsmd.data.planted import PlantedConfig, load_planted
 from fsmd.task import DataRef, TrainingTask
 from fsmd.training import train
 from studies import catalog
+from studies.executors import LocalWorkers
+from studies.worker import run_task
 
 LEVELS = ("constant", "increasing", "decreasing", "diamond")
 
@@ -108,15 +112,18 @@ SHORT = ("tower_shape", "--epochs", "2", "--workers", "2", "--replicates")
 @needs_proc
 def test_from_command_to_page_although_a_worker_is_killed(desk: Desk) -> None:
     process = desk.start(*SHORT, "1")
-    wait_for(lambda: checkpoints(), process)  # an epoch is over in some worker
-    os.kill(workers_of(process.pid)[0], signal.SIGKILL)
+    wait_for(lambda: len(checkpoints()) == 2, process)  # an epoch is over in both workers
+    first, second = workers_of(process.pid)
+    os.kill(first, signal.SIGKILL)
+    os.kill(second, signal.SIGTERM)
     out, err = process.communicate(timeout=200)
     assert process.returncode == 0, err
-    told = r"retried: \w+, replicate 1: the worker process was killed\n"
-    assert re.fullmatch(told, err)  # and no bar: this is no terminal
+    told = r"retried: \w+, replicate 1: the worker process was (killed|asked to end \(.*\))"
+    assert all(re.fullmatch(told, line) for line in err.splitlines())
+    assert len(err.splitlines()) == 2  # and no bar: this is no terminal
     assert desk.runs() == 4
     assert [row[0] for row in desk.rows("SELECT attempts FROM fsmd_runs ORDER BY attempts")] == [
-        1, 1, 1, 2,
+        1, 1, 2, 2,
     ]  # fmt: skip
     assert desk.trial_states() == ["COMPLETE"] * 4
     assert out.splitlines()[-1] == f"Report: {Path('out/tower_shape/report.html')}"
@@ -148,6 +155,37 @@ def test_a_run_among_others_measured_what_it_measures_alone(desk: Desk) -> None:
     assert sorted(stored) == sorted(
         (m.epoch, m.split, m.task, m.metric, m.value) for m in measured
     )
+
+
+@needs_proc
+def test_a_killed_training_goes_on_from_its_checkpoint(tmp_path: Path) -> None:
+    data = load_planted(PlantedConfig(rows=4000, users=100, videos=50))
+    config = replace(MODELS["base"], layers=(16,), tower_width=8, batch_size=64)
+    ref = DataRef("planted", data.content_hash, data.path)
+    task = TrainingTask(config, ref, seed=1, epochs=6, patience=6)
+    with LocalWorkers(1) as workers:
+        epochs: list[int] = []
+
+        def collect(until: Callable[[], object]) -> None:
+            deadline = time.monotonic() + 60
+            while not until():
+                told = [progress for _, progress in workers.messages()]
+                epochs.extend(p.epoch for p in told if p.done == p.epoch)
+                assert time.monotonic() < deadline
+                time.sleep(0.001)
+
+        future = workers.submit(run_task, task, tmp_path / "task.ckpt")
+        collect(lambda: 2 in epochs)
+        os.kill(workers_of(os.getpid())[0], signal.SIGKILL)
+        with pytest.raises(BrokenProcessPool):
+            future.result(timeout=60)
+        before = max(epochs)
+        assert before < 6
+        epochs.clear()
+        again = workers.submit(run_task, task, tmp_path / "task.ckpt")
+        collect(again.done)
+        assert min(epochs) > 2  # nothing of the first epochs is trained again
+        assert again.result().measurements == train(task).measurements
 
 
 @needs_proc
@@ -218,7 +256,7 @@ def test_ctrl_c_stops_at_once_and_says_that_nothing_is_lost(tmp_path: Path) -> N
     ("arguments", "message"),
     [
         ((), "name a study, or use --list"),
-        (("tower",), "no study 'tower'; there are expert_count, gate_depth, tower_shape"),
+        (("tower",), "no study 'tower'; there are architecture_grid, "),
         (("tower_shape", "--data", "mars"), "no data set 'mars'; there are planted, census"),
         (("tower_shape", "--replicates", "0"), "--replicates must be at least 1; got 0"),
         (("tower_shape", "--epochs", "-3"), "--epochs must be at least 1; got -3"),

@@ -1,6 +1,7 @@
 """What takes minutes to hours: every model on the real data, trained as the studies train it."""
 
 from dataclasses import replace
+from pathlib import Path
 
 import pytest
 
@@ -9,7 +10,11 @@ from fsmd.data import load
 from fsmd.errors import UserError
 from fsmd.task import DataRef, TrainingTask
 from fsmd.training import train
+from reports.null import null_rate
+from reports.results import auc_on_test, read
+from studies.job import Job, run
 from studies.settings import SETTINGS
+from studies.storage import open_engine
 
 pytestmark = pytest.mark.slow
 
@@ -28,3 +33,20 @@ def test_on_census_every_model_reaches_what_a_sound_pipeline_reaches(model: str)
     result = train(TrainingTask(config, ref, 0, settings.epochs, settings.patience))
     assert result.value("test", "income", "auc") >= 0.945
     assert result.value("test", "marital", "auc") >= 0.993
+
+
+def test_where_nothing_differs_a_real_study_finds_nothing_more_often_than_it_says(
+    tmp_path: Path,
+) -> None:
+    """The A/A study, trained: four names for one model, ten seeds each."""
+    url = f"sqlite:///{tmp_path}/studies.db"
+    job = Job(
+        study="null", data=None, replicates=10, epochs=None, workers=None, storage=url,
+        out=tmp_path / "out", device="cpu", seed=0, name=None, retry_failed=False,
+    )  # fmt: skip
+    assert run(job) == 0
+    scores = auc_on_test(read(open_engine(url), "null"))
+    assert scores.values_LRT.shape == (4, 10, 3)
+    rate = null_rate(scores.values_LRT, resamplings=400, seed=0)
+    assert rate.machinery <= 0.05 + 2 * (0.05 * 0.95 / 400) ** 0.5
+    assert rate.one_seed == 1

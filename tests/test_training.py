@@ -15,7 +15,9 @@ from fsmd.config import MODELS, FSMDConfig, fitted
 from fsmd.data.planted import PlantedConfig, load_planted
 from fsmd.data.schema import Dataset, Split
 from fsmd.errors import UserError
+from fsmd.model import FSMD
 from fsmd.module import Batches, EpochOrder, FSMDModule
+from fsmd.pretrain import pretrained_table
 from fsmd.task import DataRef, Measurement, TrainingTask
 from fsmd.training import DivergedError, train
 
@@ -74,22 +76,64 @@ def test_training_leaves_the_global_generator_and_threads_as_they_were(
     assert torch.get_num_threads() == threads
 
 
-@pytest.mark.parametrize("sharing", ["extraction", "none"])
+@pytest.mark.parametrize(
+    "change",
+    [
+        {},
+        {"sharing": "none", "chain": False},
+        {"balancing": "uncertainty"},
+        {"balancing": "gradnorm"},
+        {"balancing": "pcgrad"},
+        {"pretrain": "dae"},
+        {"bias_fields": ("hour",), "fm": "per_task"},
+    ],
+    ids=str,
+)
 def test_paused_and_resumed_equals_uninterrupted_bit_for_bit(
-    task: TrainingTask, tmp_path: Path, sharing: str
+    task: TrainingTask, tmp_path: Path, change: dict[str, object]
 ) -> None:
-    task = at(task, sharing=sharing, chain=sharing == "extraction")
+    task = at(task, **change)
     whole = train(task)
     checkpoint = tmp_path / "pause.ckpt"
     first = train(task, until=1, checkpoint=checkpoint)
     assert (first.epochs, first.finished) == (1, False)
     assert not [m for m in first.measurements if m.split == "test"]
-    second = train(task, until=3, checkpoint=checkpoint)
+    told: list[int] = []
+    second = train(task, 3, checkpoint, on_progress=lambda progress: told.append(progress.epoch))
     assert second.epochs == 3
+    assert [e for e in dict.fromkeys(told) if e != 1] == [
+        2,
+        3,
+    ]  # what was trained before is not trained again
     last = train(task, checkpoint=checkpoint)
     assert last.measurements == whole.measurements
     assert last.chosen_epochs == whole.chosen_epochs
     assert train(task, checkpoint=checkpoint).measurements == whole.measurements
+
+
+@pytest.mark.parametrize("length", [0, 1000])
+def test_a_checkpoint_that_a_power_cut_left_unreadable_is_trained_anew(
+    task: TrainingTask, tmp_path: Path, length: int
+) -> None:
+    checkpoint = tmp_path / "cut.ckpt"
+    train(task, until=1, checkpoint=checkpoint)
+    checkpoint.write_bytes(checkpoint.read_bytes()[:length])
+    assert train(task, checkpoint=checkpoint).measurements == train(task).measurements
+
+
+def test_where_nothing_is_shared_a_tasks_choice_ends_with_its_own_patience(
+    task: TrainingTask, planted: Dataset, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """As in a training of its own, whatever the other task does meanwhile."""
+    curves = {"click": [0.7, 0.6, 0.6, 0.6, 0.9], "long_view": [0.5, 0.6, 0.7, 0.8, 0.9]}
+
+    def told(module: FSMDModule) -> None:
+        epoch = module.trainer.current_epoch
+        module.valid_auc = {name: curve[epoch] for name, curve in curves.items()}
+
+    monkeypatch.setattr(FSMDModule, "on_validation_epoch_end", told)
+    alone = at(replace(task, epochs=5, patience=3), sharing="none", chain=False)
+    assert train(alone).chosen_epochs == {"click": 1, "long_view": 5}
 
 
 def test_a_checkpoint_of_another_task_is_refused(task: TrainingTask, tmp_path: Path) -> None:
@@ -97,6 +141,40 @@ def test_a_checkpoint_of_another_task_is_refused(task: TrainingTask, tmp_path: P
     train(replace(task, epochs=1), checkpoint=checkpoint)
     with pytest.raises(ValueError, match="of another task"):
         train(replace(task, epochs=1, seed=9), checkpoint=checkpoint)
+
+
+def test_embeddings_from_the_auto_encoder_put_alike_ids_together(
+    task: TrainingTask, planted: Dataset
+) -> None:
+    """A city tells its province: after pretraining, cities of one province are closer."""
+    config = replace(SMALL, pretrain="dae", pretrain_fields=("city", "province"),
+                     pretrain_epochs=5, learning_rate=0.02)  # fmt: skip
+    model = FSMD(config, planted.schema, seed=0)
+    start = model.embeddings[0].table.weight  # type: ignore[union-attr]
+    assert isinstance(start, torch.Tensor)
+    table = pretrained_table(config, planted.schema, planted.train, model.offset_F, start, 0)
+    again = pretrained_table(config, planted.schema, planted.train, model.offset_F, start, 0)
+    assert torch.equal(table, again)
+    names = [field.name for field in planted.schema.categorical]
+    city, province = names.index("city"), names.index("province")
+    pairs = {(int(row[city]), int(row[province])) for row in planted.train.ids}
+    home = dict(pairs)
+    rows = torch.tensor(sorted(home)) + int(model.offset_F[city])
+    vectors = torch.nn.functional.normalize(table[rows] - table[rows].mean(0))
+    alike = vectors @ vectors.T
+    same = torch.tensor([[home[a] == home[b] for b in sorted(home)] for a in sorted(home)])
+    off = ~torch.eye(len(rows), dtype=torch.bool)
+    assert alike[same & off].mean() > alike[~same].mean() + 0.1
+    others = torch.ones(len(start), dtype=torch.bool)
+    for field in (city, province):
+        first = int(model.offset_F[field])
+        others[first : first + planted.schema.categorical[field].cardinality] = False
+    assert torch.equal(table[others], start[others])
+
+
+def test_a_pretraining_field_that_the_data_has_not_is_refused(task: TrainingTask) -> None:
+    with pytest.raises(UserError, match="`pretrain_fields` must name categorical fields"):
+        train(at(task, pretrain="dae", pretrain_fields=("weather",)))
 
 
 def with_test_labels(data: Dataset, labels: np.ndarray) -> Dataset:

@@ -22,6 +22,7 @@ from fsmd.data.checks import area_under_roc, check_encoded, check_tables
 from fsmd.data.files import cache_root
 from fsmd.data.schema import Dataset, Field, Floats, Ids, Schema, Split
 from fsmd.data.source import Categorical, Dense, Recipe, Source, Tables
+from fsmd.errors import UserError
 
 SPLITS = ("train", "valid", "test")
 
@@ -34,11 +35,21 @@ def encoded(source: Source) -> Dataset:
     key = digest({"source": dict(source.key), "recipe": asdict(source.recipe), "code": _code()})
     folder = cache_root() / "encoded" / f"{source.recipe.name}-{key[:16]}"
     if not folder.exists():
-        folder.parent.mkdir(parents=True, exist_ok=True)
+        _make(folder.parent)
         with FileLock(f"{folder}.lock"):
             if not folder.exists():  # another process may have made it while we waited
                 _write(source, folder)
     return open_encoded(folder)
+
+
+def _make(folder: Path) -> None:
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+    except OSError as error:
+        raise UserError(
+            f"the cache folder {cache_root()} cannot be written ({error.strerror}); "
+            "set FSMD_CACHE to one that can"
+        ) from error
 
 
 def open_encoded(path: Path) -> Dataset:

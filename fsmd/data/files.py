@@ -8,6 +8,7 @@ import sys
 from collections.abc import Iterable
 from dataclasses import dataclass
 from pathlib import Path
+from tempfile import TemporaryDirectory
 from typing import Literal
 
 import platformdirs
@@ -116,10 +117,15 @@ def _download(origin: Origin) -> None:
 def _unpacked(archive: str, action: str, _: object) -> str:
     """Unpack a downloaded archive, and archives in it, beside it."""
     folder = Path(f"{archive}.unpacked")
-    if action != "fetch" or not folder.exists():
-        shutil.unpack_archive(archive, folder, filter=_filter(archive))
-        for inner in [*folder.rglob("*.zip"), *folder.rglob("*.tar.gz")]:
+    if action == "fetch" and folder.exists():
+        return archive
+    with TemporaryDirectory(dir=folder.parent) as text:  # a kill leaves no half of a folder
+        fresh = Path(text) / "unpacked"
+        shutil.unpack_archive(archive, fresh, filter=_filter(archive))
+        for inner in [*fresh.rglob("*.zip"), *fresh.rglob("*.tar.gz")]:
             shutil.unpack_archive(inner, inner.parent, filter=_filter(str(inner)))
+        shutil.rmtree(folder, ignore_errors=True)
+        fresh.rename(folder)
     return archive
 
 
@@ -133,7 +139,11 @@ def _wanted(origin: Origin) -> str:
 
 
 def _advice(origin: Origin) -> str:
-    return (
+    given = os.environ.get("FSMD_DATA")
+    searched = f"FSMD_DATA is {given}, where they are not: " if given else ""
+    if given and not Path(given).is_dir():
+        searched = f"FSMD_DATA is {given}, which does not exist: "
+    return searched + (
         f"put {_wanted(origin)} from {origin.url} into {_raw(origin)}, or into a folder "
         f"{origin.name} below the one that FSMD_DATA names"
     )

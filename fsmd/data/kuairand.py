@@ -24,6 +24,16 @@ ORIGIN = Origin(
         "user_features_pure.csv",
         "video_features_basic_pure.csv",
     ),
+    text_hashes=(
+        (
+            "user_features_pure.csv",
+            "dc729a656301b4c6d07f713fe41d05ec9bfaab670b90e531c70037caf033c011",
+        ),
+        (
+            "video_features_basic_pure.csv",
+            "a6f7ee02684c5777422306cdc416e170302288aa89aca9dfea995edbd625bcc2",
+        ),
+    ),
 )
 
 LAST_TRAIN_DATE, VALID_DATE, LAST_TEST_DATE = 20220505, 20220506, 20220508

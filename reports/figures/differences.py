@@ -10,11 +10,11 @@ from matplotlib.patches import Patch
 from matplotlib.ticker import MaxNLocator
 
 from reports import words
-from reports.estimates import Estimate, mean_interval
+from reports.estimates import Estimate
 from reports.figures import style
 from reports.results import StudyResults, auc_on_test
 from reports.shape import few, role
-from studies.definition import MARGIN, Flat, NotWorse, Study
+from reports.verdicts import margin_of
 
 
 class Row(NamedTuple):
@@ -35,19 +35,13 @@ class DifferencesSummary(NamedTuple):
     rows: tuple[tuple[Row, ...], ...]
 
 
-def margin_of(study: Study) -> float:
-    """The margin that the study's claims state, or the project's."""
-    stated = [r.margin for c in study.claims for r in c.rules if isinstance(r, NotWorse | Flat)]
-    return min(stated, default=MARGIN)
-
-
 def summarize(results: StudyResults) -> DifferencesSummary:
     """Paired differences of test AUC; no rows where no replicate has both levels."""
     winner = results.definition.reference
     scores = few(auc_on_test(results), results.definition)
     rows = tuple(
         tuple(
-            Row(other, tuple(map(float, values)), mean_interval(values))
+            Row(other, tuple(map(float, values)), scores.difference(winner, other, target))
             for other in scores.levels
             if other != winner and len(values := scores.differences(winner, other, target))
         )

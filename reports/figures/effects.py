@@ -12,7 +12,7 @@ from reports import words
 from reports.estimates import Estimate, mean_interval
 from reports.figures import style
 from reports.results import Scores, StudyResults, auc_on_test
-from reports.shape import axes
+from reports.shape import axes, crossed
 from studies.definition import Level
 
 
@@ -35,7 +35,7 @@ class EffectsSummary(NamedTuple):
 def summarize(results: StudyResults) -> EffectsSummary:
     """Within each paired replicate: the mean of the arms at a level minus that of all arms."""
     scores, study = auc_on_test(results), results.definition
-    params = {arm.name: dict(arm.params) for arm in study.arms if arm.name in scores.trained}
+    params = {arm.name: dict(arm.params) for arm in crossed(study) if arm.name in scores.trained}
     found = tuple(
         Effect(
             factor, levels,

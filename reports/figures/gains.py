@@ -14,14 +14,13 @@ from matplotlib.figure import Figure
 from matplotlib.lines import Line2D
 from matplotlib.patches import Ellipse, Patch, Rectangle
 from matplotlib.ticker import MaxNLocator
-from scipy import stats
 
 from reports import paper, words
-from reports.estimates import LEVEL, Array
 from reports.figures import style
-from reports.figures.differences import margin_of
 from reports.figures.labels import Box, placed
+from reports.joint import joint_difference, joint_ellipse
 from reports.results import Scores, StudyResults, auc_on_test
+from reports.verdicts import margin_of
 
 Point = tuple[float, float]
 Frame = tuple[Point, Point]
@@ -87,25 +86,17 @@ def summarize(results: StudyResults) -> GainsSummary:
     )  # fmt: skip
 
 
-def joint_region(pairs_R2: Array, level: float = LEVEL) -> Region | None:
-    """Hotelling's confidence region of the mean of pairs; None below three pairs.
+def joint_region(scores: Scores, level: str, reference: str) -> Region | None:
+    """Where both mean gains lie together with 95 %, over seeds and, where known, test rows.
 
-    Both differences are in it together with 95 %: it is wider than the two intervals.
+    It is wider than the two intervals. None below three paired replicates.
     """
-    n = len(pairs_R2)
-    if n < 3:
+    joint = joint_difference(scores, level, reference)
+    if joint is None:
         return None
-    radius = math.sqrt(2 * (n - 1) / (n - 2) * float(stats.f.ppf(level, 2, n - 2)))
-    lengths_2, directions_22 = np.linalg.eigh(mean_covariance(pairs_R2))
-    small, large = 2 * radius * np.sqrt(np.maximum(lengths_2, 0))
-    x, y = directions_22[:, 1]
-    return Region(float(large), float(small), math.degrees(math.atan2(y, x)) % 180)
-
-
-def mean_covariance(pairs_R2: Array) -> Array:
-    """Covariance of the mean of pairs over seeds."""
-    covariance: Array = np.cov(pairs_R2, rowvar=False, ddof=1) / len(pairs_R2)
-    return covariance
+    ellipse = joint_ellipse(joint)
+    long, short = ellipse.semi_axes
+    return Region(2 * long, 2 * short, ellipse.angle)
 
 
 def quadrant(gain: Point, tasks: tuple[str, str]) -> str:
@@ -165,7 +156,8 @@ def _gain(scores: Scores, level: str, reference: str, look: int) -> Gain:
     if not len(pairs_R2):
         return Gain(level, look, (math.nan, math.nan), None, 0)
     x, y = pairs_R2.mean(axis=0)
-    return Gain(level, look, (float(x), float(y)), joint_region(pairs_R2), len(pairs_R2))
+    return Gain(level, look, (float(x), float(y)), joint_region(scores, level, reference),
+                len(pairs_R2))  # fmt: skip
 
 
 def _shared(low: float, high: float) -> Point:

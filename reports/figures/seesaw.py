@@ -2,14 +2,13 @@
 
 from typing import NamedTuple
 
-import numpy as np
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from matplotlib.lines import Line2D
 from matplotlib.ticker import MaxNLocator
 
 from reports import words
-from reports.estimates import Estimate, paired_difference
+from reports.estimates import Estimate
 from reports.figures import style
 from reports.results import StudyResults, auc_on_test
 from reports.shape import axes
@@ -43,8 +42,7 @@ def summarize(results: StudyResults) -> SeesawSummary:
 
     def gain(model: Level, setting: Level, target: str) -> Estimate:
         arm, other = arms.get((model, setting), ""), arms.get((base, setting), "")
-        pairs = scores.differences(arm, other, target)
-        return paired_difference(pairs, np.zeros(len(pairs)))
+        return scores.difference(arm, other, target)
 
     lines = tuple(
         tuple(

@@ -1,0 +1,112 @@
+"""What goes on inside: gate weights, dead units, and whether the tasks' gradients pull apart.
+
+Measured once an epoch on a few fixed rows, in evaluation mode: nothing of training is touched.
+"""
+
+import math
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+
+import torch
+from torch import Tensor, nn
+
+from fsmd.model import FSMD, Experts, Gate, SharedBottom, task_losses
+from fsmd.module import Batch, FSMDModule
+
+GRADIENT_ROWS = 1024
+GATE_ROWS = 4096
+
+
+def gradient_cosine(module: FSMDModule, batch: Batch) -> float | None:
+    """Cosine between the first two tasks' loss gradients on the shared parameters.
+
+    Below 0 a step for one task is a step against the other. None where nothing is shared or a
+    gradient vanishes.
+    """
+    shared = module.model.shared_parameters()
+    if not shared:
+        return None
+    ids_BF, dense_BD, label_BK = batch
+    with _evaluating(module):
+        logit_BK = module.model(ids_BF, dense_BD)
+        loss_K = task_losses(logit_BK, label_BK, module.config.chain)
+        first, second = (
+            torch.cat([
+                part.flatten()
+                for part in torch.autograd.grad(
+                    loss, shared, retain_graph=True, materialize_grads=True
+                )
+            ])
+            for loss in loss_K[:2]
+        )  # fmt: skip
+    norms = first.norm() * second.norm()
+    return float(first @ second / norms) if norms > 0 else None
+
+
+def inner_figures(module: FSMDModule, batch: Batch) -> Iterator[tuple[str, str, float]]:
+    """(task or "all", metric, value) of gates and hidden units.
+
+    `gate_weight_<i>`: mean weight that the task's gate at the last level gives expert i, shared
+    experts first; `gate_entropy`: mean entropy over its largest possible value, 1 for equal
+    weights; `dead_units`: share of the experts' (or the bottom's) hidden units that are 0 on all
+    rows.
+    """
+    model = module.model
+    gates = list(model.sharing.last.gates) if isinstance(model.sharing, Experts) else []
+    units = _hidden_units(model)
+    with _evaluating(module), torch.no_grad(), _recorded([*gates, *units]) as outputs:
+        model(batch[0], batch[1])
+    for k, gate in enumerate(gates):
+        assert isinstance(gate, Gate)
+        weight_BN = outputs[gate]
+        task = module.schema.tasks[k]
+        for i, weight in enumerate(weight_BN.mean(0).tolist()):
+            yield task, f"gate_weight_{i}", weight
+        if weight_BN.shape[1] > 1:
+            entropy = torch.special.entr(weight_BN).sum(1).mean() / math.log(weight_BN.shape[1])
+            yield task, "gate_entropy", float(entropy)
+    if units:
+        dead = torch.cat([(outputs[unit] == 0).all(0) for unit in units])
+        yield "all", "dead_units", float(dead.float().mean())
+
+
+def _hidden_units(model: FSMD) -> list[nn.Module]:
+    """The ReLU layers of all experts, or of the bottom."""
+    if isinstance(model.sharing, Experts):
+        wanted = {"shared", "own"}
+    elif isinstance(model.sharing, SharedBottom):
+        wanted = {"bottom"}
+    else:
+        return []
+    return [
+        part
+        for name, part in model.sharing.named_modules()
+        if isinstance(part, nn.ReLU) and wanted & set(name.split("."))
+    ]
+
+
+@contextmanager
+def _recorded(modules: Sequence[nn.Module]) -> Iterator[dict[nn.Module, Tensor]]:
+    """Outputs of `modules` while the block runs."""
+    outputs: dict[nn.Module, Tensor] = {}
+
+    def keep(module: nn.Module, _: object, output: Tensor) -> None:
+        outputs[module] = output
+
+    hooks = [module.register_forward_hook(keep) for module in modules]
+    try:
+        yield outputs
+    finally:
+        for hook in hooks:
+            hook.remove()
+
+
+@contextmanager
+def _evaluating(module: nn.Module) -> Iterator[None]:
+    """Evaluation mode: no dropout is drawn, no batch-norm statistic moves."""
+    before = module.training
+    module.eval()
+    try:
+        yield
+    finally:
+        module.train(before)

@@ -1,0 +1,172 @@
+"""What the finite test set does to AUCs: placement values, influences, their covariance.
+
+Suffixes: N test rows, L levels, K tasks, C columns (a level's task each).
+
+An AUC is a mean over pairs of a positive and a negative row. The placement value of a row is its
+own mean over the rows of the other class (DeLong, DeLong and Clarke-Pearson 1988). Seen from the
+rows, an AUC moves with each row's influence, and the covariance of two AUCs on the same rows is
+the influences' mean product divided by N. As every test row has a label for each task, this holds
+for AUCs of different tasks too, though their positives differ.
+"""
+
+from collections.abc import Iterable, Iterator, Mapping
+from dataclasses import dataclass
+
+import numpy as np
+import sqlalchemy as sa
+from numpy.typing import NDArray
+
+from fsmd.predictions import unpack_ranks
+from reports.estimates import Array, RowPart
+from studies.storage import LABELS, PREDICTIONS
+
+Labels = NDArray[np.bool_]
+
+
+def placements(rank_N: NDArray[np.integer], positive_N: Labels) -> Array:
+    """Share of the other class's rows that each row is on the right side of; ties count half.
+
+    The mean over the positives, and the one over the negatives, is the AUC. Ranks are small
+    non-negative integers, equal where scores are: counting them finds all mid-ranks in O(N).
+    """
+    top = int(rank_N.max()) + 1
+    positives = np.bincount(rank_N[positive_N], minlength=top)
+    negatives = np.bincount(rank_N[~positive_N], minlength=top)
+    below = (np.cumsum(negatives) - negatives / 2) / negatives.sum()
+    above = 1 - (np.cumsum(positives) - positives / 2) / positives.sum()
+    found: Array = np.where(positive_N, below[rank_N], above[rank_N])
+    return found
+
+
+def influence(rank_N: NDArray[np.integer], positive_N: Labels) -> Array:
+    """What each row does to the AUC: its placement about the AUC, over its class's share.
+
+    Scaled by sqrt(m / (m - 1)) in a class of m rows: the sum of squares over N squared is then
+    DeLong's variance exactly, not only up to a factor near 1. Needs two rows of each class.
+    """
+    value_N = placements(rank_N, positive_N)
+    total, m = len(rank_N), int(positive_N.sum())
+    n = total - m
+    scale_N = np.where(positive_N, total / np.sqrt(m * (m - 1)), total / np.sqrt(n * (n - 1)))
+    centred: Array = (value_N - value_N[positive_N].mean()) * scale_N
+    return centred
+
+
+def shared_covariance(replicates: Iterable[Array]) -> Array:
+    """C x C: the test set's part in the covariance of AUCs averaged over replicates.
+
+    Takes the influences, N x C, of each replicate in turn. What a row does to one training alone
+    already shows in the scatter over seeds and shrinks with their number; the part that is the
+    test set's is what the row does to all of them. So products are taken between different
+    replicates only: their mean is without bias for it, and may come out below zero where the part
+    is small. Of a single replicate, DeLong's covariance.
+    """
+    total, squares, n = np.zeros(()), np.zeros(()), 0
+    for influence_NC in replicates:
+        total, squares, n = total + influence_NC, squares + influence_NC.T @ influence_NC, n + 1
+    products: Array = squares if n == 1 else (total.T @ total - squares) / (n * (n - 1))
+    return products / len(total) ** 2
+
+
+@dataclass(frozen=True)
+class Sampling:
+    """The test set's part in the covariance of the levels' mean AUCs, on one test set.
+
+    `covariance_LKLK` is of the levels' means over the paired replicates, task by task.
+    """
+
+    levels: tuple[str, ...]
+    rows: int
+    covariance_LKLK: Array
+
+    def of(self, level: str, other: str) -> Array:
+        """K x K: of `level` minus `other`, for both tasks at once."""
+        a, b = self.levels.index(level), self.levels.index(other)
+        c = self.covariance_LKLK
+        found: Array = c[a, :, a] - c[a, :, b] - c[b, :, a] + c[b, :, b]
+        return found
+
+    def part(self, level: str, other: str, weight_K: Array) -> RowPart:
+        """Of `level` minus `other`, on the tasks' weighted sum; not below zero."""
+        variance = float(weight_K @ self.of(level, other) @ weight_K)
+        return RowPart(max(variance, 0.0), self.rows)
+
+
+def load(
+    connection: sa.Connection,
+    data_hash: str,
+    tasks: tuple[str, ...],
+    runs: Mapping[str, tuple[str, ...]],
+) -> Sampling | None:
+    """Of levels on one test set; `runs` has each level's trainings, in the replicates' order.
+
+    Levels without all their predictions are left out; None if none is left or there are no
+    labels to judge them by. One replicate's predictions are in memory at a time.
+    """
+    labels = _labels(connection, data_hash)
+    if not set(tasks) <= set(labels) or min(_smaller_class(labels[t]) for t in tasks) < 2:
+        return None
+    kept = _kept(connection, [run for ids in runs.values() for run in ids])
+    whole = tuple(
+        level for level, ids in runs.items() if {(r, t) for r in ids for t in tasks} <= kept
+    )
+    if not whole:
+        return None
+    replicates = zip(*(runs[level] for level in whole), strict=True)
+    found_CC = shared_covariance(
+        _influences(connection, ids, {task: labels[task] for task in tasks}) for ids in replicates
+    )
+    shape = (len(whole), len(tasks))
+    return Sampling(whole, len(labels[tasks[0]]), found_CC.reshape(shape * 2))
+
+
+def _influences(
+    connection: sa.Connection, ids: tuple[str, ...], labels: Mapping[str, Labels]
+) -> Array:
+    """N x C of the trainings `ids`, their tasks side by side."""
+    keys = [(run, task) for run in ids for task in labels]
+    influence_NC = np.empty((len(next(iter(labels.values()))), len(keys)), order="F")
+    for run, task, packed in _predictions(connection, ids):
+        places = [c for c, key in enumerate(keys) if key == (run, task)]
+        if places:
+            found_N = influence(unpack_ranks(packed), labels[task])
+            influence_NC[:, places] = found_N[:, None]
+    return influence_NC
+
+
+def _labels(connection: sa.Connection, data_hash: str) -> dict[str, Labels]:
+    found = connection.execute(sa.select(LABELS).filter_by(data_hash=data_hash))
+    return {
+        row.task: np.unpackbits(np.frombuffer(row.bits, np.uint8), count=row.rows).astype(bool)
+        for row in found
+    }
+
+
+def _smaller_class(positive_N: Labels) -> int:
+    positives = int(positive_N.sum())
+    return min(positives, len(positive_N) - positives)
+
+
+def _kept(connection: sa.Connection, ids: list[str]) -> set[tuple[str, str]]:
+    """(training, task) of all predictions that are there."""
+    found: set[tuple[str, str]] = set()
+    for some in _pieces(ids):
+        query = sa.select(PREDICTIONS.c.run_id, PREDICTIONS.c.task)
+        rows = connection.execute(query.where(PREDICTIONS.c.run_id.in_(some)))
+        found.update((row.run_id, row.task) for row in rows)
+    return found
+
+
+def _predictions(
+    connection: sa.Connection, ids: tuple[str, ...]
+) -> Iterator[tuple[str, str, bytes]]:
+    for some in _pieces(list(ids)):
+        for row in connection.execute(
+            sa.select(PREDICTIONS).where(PREDICTIONS.c.run_id.in_(some))
+        ):
+            yield row.run_id, row.task, row.ranks
+
+
+def _pieces(ids: list[str], size: int = 50) -> Iterator[list[str]]:
+    """Databases limit the number of parameters, and so does memory."""
+    return (ids[start : start + size] for start in range(0, len(ids), size))

@@ -1,0 +1,65 @@
+"""Which part of FSMD earns its place? A factorial of its parts, and what can only be left out."""
+
+from dataclasses import replace
+
+from fsmd.config import MODELS, FSMDConfig
+from studies.definition import Above, Arm, Claim, Level, Study
+
+_FULL = replace(MODELS["fsmd"], layers=(256, 128))
+_FM = {"shared": "FM", "none": "no FM"}
+_SHARING = {"extraction": "shared + own experts", "experts": "shared experts", "bottom": "bottom"}
+_CHAIN = {True: "chain", False: "no chain"}
+
+
+def _factorial() -> tuple[Arm, ...]:
+    """Every combination of FM, sharing and chain; FSMD itself is the first."""
+    return tuple(
+        Arm(
+            name=f"{_FM[fm]}, {_SHARING[sharing]}, {_CHAIN[chain]}",
+            config=replace(_FULL, fm=fm, sharing=sharing, chain=chain),
+            params=(("fm", fm), ("sharing", sharing), ("chain", chain)),
+        )
+        for fm in _FM
+        for sharing in _SHARING
+        for chain in _CHAIN
+    )
+
+
+def _without(name: str, config: FSMDConfig, axis: str, level: Level) -> Arm:
+    whole = (("fm", "shared"), ("sharing", "extraction"), ("chain", True))
+    return Arm(name, config, (*whole, (axis, level)))
+
+
+_LEFT_OUT = (
+    _without("own experts only", replace(_FULL, own_experts=8), "own_experts", 8),
+    _without("equal weights, no gate", replace(_FULL, gate="equal"), "gate", "equal"),
+    _without("two levels", replace(_FULL, extraction_levels=2), "extraction_levels", 2),
+)
+
+FSMD = "FM, shared + own experts, chain"
+
+STUDY = Study(
+    name="components",
+    title="FSMD's parts",
+    question="Which part of FSMD earns its place, and do the parts depend on each other?",
+    factor="model",
+    arms=(*_factorial(), *_LEFT_OUT),
+    reference=FSMD,
+    figure="",
+    claims=tuple(
+        Claim(
+            id=f"components-{part}",
+            text=f"FSMD is better with {words} than {other}, on the mean.",
+            source="implied by Sections III and IV; stated by this project before the run",
+            rules=(Above("mean", FSMD, level),),
+        )
+        for part, words, other, level in (
+            ("fm", "its FM", "without", "no FM, shared + own experts, chain"),
+            ("own", "own experts", "with shared ones only", "FM, shared experts, chain"),
+            ("shared", "shared experts", "with own ones only", "own experts only"),
+            ("gate", "its gates", "with equal weights", "equal weights, no gate"),
+            ("chain", "its chain", "without", "FM, shared + own experts, no chain"),
+        )
+    ),
+    about="",
+)

@@ -1,0 +1,40 @@
+"""The options that the paper names or that lie near, and that none of its experiments touches."""
+
+from dataclasses import replace
+
+from fsmd.config import MODELS
+from studies.definition import Above, Claim, Study, named
+
+_BASE = replace(MODELS["fsmd"], layers=(256, 128))
+_ARMS = (
+    ("fsmd", _BASE),
+    ("bias_tower", replace(_BASE, bias_fields=("hour",))),
+    ("dae", replace(_BASE, pretrain="dae")),
+    ("fm_per_task", replace(_BASE, fm="per_task")),
+    ("bottom_first", replace(_BASE, bottom=(128,))),
+)
+
+STUDY = Study(
+    name="extras",
+    title="Options beside FSMD",
+    question="Does any option that the paper leaves without an experiment improve on FSMD?",
+    factor="variant",
+    arms=named(_ARMS, "variant"),
+    reference="fsmd",
+    figure="",
+    claims=(
+        Claim(
+            id="extras-bias",
+            text="A shallow tower against selection bias helps the click task.",
+            source="Section II.C, without an experiment",
+            rules=(Above("first", "bias_tower", "fsmd"),),
+        ),
+        Claim(
+            id="extras-dae",
+            text="Embeddings from a denoising auto-encoder help on the mean.",
+            source="Section II.C, without an experiment",
+            rules=(Above("mean", "dae", "fsmd"),),
+        ),
+    ),
+    about="",
+)

@@ -57,22 +57,32 @@ def role(study: Study) -> str:
     return "the reference"
 
 
-def few(scores: Scores, study: Study) -> Scores:
-    """All levels if they are not many; else those that are compared and drawn one by one.
+def shown(scores: Scores, study: Study) -> tuple[str, ...]:
+    """The trained levels that are compared and drawn one by one: all, if they are not many.
 
     Along a knob these are the arms on the reference's data set, elsewhere the reference and the
-    best by mean AUC. The replicates stay those that are complete at every trained level, so that
-    a comparison is the same one with or without the levels left out.
+    best by mean AUC.
     """
     if len(scores.levels) <= MANY:
-        return scores
+        return scores.trained
     if shape(study) == "knob":
         home = {arm.name: arm.data for arm in study.arms}
         chosen = {name for name, data in home.items() if data == home[study.reference]}
     else:
         means = {level: float(np.nanmean(scores.of(level, MEAN))) for level in scores.trained}
         chosen = {*sorted(means, key=lambda level: -means[level])[:FEW], study.reference}
-    kept = [i for i, level in enumerate(scores.levels) if level in chosen]
+    return tuple(level for level in scores.trained if level in chosen)
+
+
+def few(scores: Scores, study: Study) -> Scores:
+    """The scores of the levels that are compared one by one; all, if they are not many.
+
+    The replicates stay those that are complete at every trained level, so that a comparison is
+    the same one with or without the levels left out.
+    """
+    if len(scores.levels) <= MANY:
+        return scores
+    kept = [scores.levels.index(level) for level in shown(scores, study)]
     paired = [scores.replicates.index(replicate) for replicate in scores.paired]
     return replace(
         scores,

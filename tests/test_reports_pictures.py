@@ -183,6 +183,19 @@ def test_every_picture_draws_and_tells_its_levels(
     assert svg == style.to_svg(kind.draw(kind.summarize(read(engine, name)), narrow=narrow))
 
 
+def test_a_grid_of_which_no_two_arms_are_paired_is_still_reported(tmp_path: Path) -> None:
+    made = open_engine(f"sqlite:///{tmp_path / 'studies.db'}", create=True)
+    levels_ = catalog.get(GRID).levels
+    missing = [(level, 1) for level in levels_ if level != levels_[0]] + [(levels_[0], 0)]
+    store_study(made, GRID, replicates=2, missing=tuple(missing))
+    build(made, GRID, tmp_path)
+    results = read(made, GRID)
+    made.dispose()
+    assert not auc_on_test(results).paired
+    assert 'data-key="scatter"' in page(tmp_path, GRID)
+    assert 'data-key="effects"' not in page(tmp_path, GRID)
+
+
 # Gains
 
 

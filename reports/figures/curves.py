@@ -10,7 +10,7 @@ from matplotlib.ticker import MaxNLocator
 from reports import words
 from reports.figures import style
 from reports.results import StudyResults, auc_on_test
-from reports.shape import few
+from reports.shape import shown
 
 
 class Curve(NamedTuple):
@@ -35,7 +35,7 @@ def summarize(results: StudyResults) -> CurvesSummary:
     frame = results.measurements
     valid = frame[(frame["split"] == "valid") & (frame["metric"] == "auc")]
     done = results.runs[results.runs["status"] == "done"]
-    levels = few(auc_on_test(results), results.definition).trained
+    levels = shown(auc_on_test(results), results.definition)
     curves = tuple(
         tuple(_curve(valid, done, level, task) for level in levels) for task in results.tasks
     )

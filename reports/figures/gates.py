@@ -9,7 +9,7 @@ from matplotlib.patches import Rectangle
 
 from reports.figures import style
 from reports.results import StudyResults, at_chosen, auc_on_test
-from reports.shape import few
+from reports.shape import shown
 
 
 class Row(NamedTuple):
@@ -32,7 +32,7 @@ def summarize(results: StudyResults) -> GatesSummary:
     frame = results.measurements
     names = {m for m in frame["metric"].unique() if m.startswith("gate_weight_")}
     measured = [at_chosen(results, "valid", f"gate_weight_{i}") for i in range(len(names))]
-    levels = few(auc_on_test(results), results.definition).trained
+    levels = shown(auc_on_test(results), results.definition)
     rows = []
     for task in results.tasks:
         of_task = []

@@ -10,7 +10,7 @@ from matplotlib.ticker import MaxNLocator
 
 from reports.figures import style
 from reports.results import StudyResults, auc_on_test
-from reports.shape import few
+from reports.shape import shown
 
 
 class Course(NamedTuple):
@@ -35,7 +35,7 @@ def summarize(results: StudyResults) -> GradientsSummary:
     """The recorded cosines, up to the last epoch that all of a level's replicates reached."""
     frame = results.measurements
     rows = frame[(frame["split"] == "train") & (frame["metric"] == "gradient_cosine")]
-    levels = few(auc_on_test(results), results.definition).trained
+    levels = shown(auc_on_test(results), results.definition)
     found = (_course(rows[rows["level"] == level], level) for level in levels)
     return GradientsSummary(results.tasks, levels, tuple(c for c in found if c.epochs))
 

@@ -170,8 +170,9 @@ def how_to_read(
         "seesaw means that it gains on one and loses on the other, equivalent that it does "
         f"neither on either. What has a probability of {100 * LEVEL:g} % or more is the verdict. "
         "It needs three replicates and is not adjusted for the number of levels.",
-        "Epochs were chosen on validation data only. Test data was evaluated once, at those "
-        "epochs, and chose nothing.",
+        "Epochs were chosen on validation data only, by the tasks' mean AUC; a model whose tasks "
+        "share nothing is one model for each task, and each chose its own. Test data was "
+        "evaluated once, at those epochs, and chose nothing.",
     )
 
 

@@ -267,9 +267,11 @@ def _found(
         return f"The weakest of {total}: {sentence(max(decisive, key=_p))}."
     won = sum(c.outcome == "for" for c in needed)
     untested = f" {words.count(missing, 'comparison')} could not be made." if missing else ""
+    if len(needed) == 1:
+        return f"Not decided: {sentence(decisive[0])}."
     return (
-        f"{won} of {total} significant in its direction, none decides against it; the furthest "
-        f"from deciding for it: {sentence(decisive[0])}.{untested}"
+        f"Of {total}, {won or 'none'} significant for it and none decides against it. The "
+        f"furthest from it: {sentence(decisive[0])}.{untested}"
     )
 
 

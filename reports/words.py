@@ -87,7 +87,7 @@ def against(kind: Kind, margin: float) -> str:
     """What a comparison was tested against; empty for zero."""
     return {
         "above": "",
-        "not_worse": f" against {MINUS}{margin:g}",
+        "not_worse": f" for losing less than {margin:g}",
         "within": f" for being inside ±{margin:g}",
         "beyond": f" for being outside ±{margin:g}",
     }[kind]

@@ -109,7 +109,8 @@ def difference_table(
         f"{words.count(sizes.equivalence, 'test')}. Equivalent: the second is below {ALPHA:g}. "
         "Better or worse (bold): else, the first is. An interval is of one comparison alone and p "
         "is adjusted, so one clear of zero may still be undecided. Undecided: neither; then the "
-        "number of seeds in all that would decide if the figures stayed as they are, a rough guess from few."
+        "number of seeds in all that would decide if the figures stayed as they are, a rough "
+        "guess from few."
     )
     columns = tuple(f"AUC, {_name(target)}" for target in scores.targets)
     return Table(2, caption, (study.reference, *columns), rows, "differences")

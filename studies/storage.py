@@ -6,7 +6,7 @@ asked for it; a cell (study, level, replicate) points at one. Imports no torch.
 
 import json
 from collections.abc import Iterator, Mapping
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import asdict, dataclass
 from datetime import UTC, datetime
 from pathlib import Path
@@ -226,18 +226,15 @@ def update_settings(engine: sa.Engine, study: str, settings: Mapping[str, Any]) 
 
 def record_labels(engine: sa.Engine, data: Dataset) -> None:
     """Keep the test labels, which reports need beside the predictions; once for each content."""
-    with engine.begin() as connection:
-        known = sa.select(LABELS.c.task).filter_by(data_hash=data.content_hash)
-        if connection.scalars(known).first() is not None:
-            return
-        for k, task in enumerate(data.schema.tasks):
-            labels = np.asarray(data.test.labels[:, k]) > 0
-            connection.execute(
-                sa.insert(LABELS).values(
-                    data_hash=data.content_hash, task=task, rows=len(labels),
-                    bits=np.packbits(labels).tobytes(),
-                )
-            )  # fmt: skip
+    labels_NK = np.asarray(data.test.labels) > 0
+    rows = [
+        {"data_hash": data.content_hash, "task": task, "rows": len(labels_NK),
+         "bits": np.packbits(labels_NK[:, k]).tobytes()}
+        for k, task in enumerate(data.schema.tasks)
+    ]  # fmt: skip
+    # Known from before, or recorded by another study's planner meanwhile: the content is the same.
+    with suppress(sa.exc.IntegrityError), engine.begin() as connection:
+        connection.execute(sa.insert(LABELS), rows)
 
 
 def name_planner(engine: sa.Engine, study: str, planner: str) -> None:

@@ -486,6 +486,12 @@ def test_first_planners_at_once_make_one_set_of_tables(tmp_path: Path) -> None:
         assert list(pool.map(start, "abcdef")) == list("abcdef")
 
 
+def test_labels_are_kept_once_whoever_comes_first(lab: Lab) -> None:
+    for _ in range(2):
+        storage.record_labels(lab.engine, small_data())
+    assert lab.count(storage.LABELS) == len(TASKS)
+
+
 def test_reading_a_database_that_is_not_there_makes_no_file(tmp_path: Path) -> None:
     path = tmp_path / "none.db"
     with pytest.raises(UserError, match="cannot open the database"):

@@ -28,10 +28,13 @@ class Analysis:
 
 
 def analyse(results: StudyResults) -> Analysis:
-    """Judge the study; UserError if no replicate has finished."""
+    """Judge the study; UserError if no training has ended yet."""
+    if results.runs.empty:
+        raise UserError(
+            f"study {results.record.name!r} has no finished training yet; run it first: "
+            f"{facts.run_command(results)}"
+        )
     scores = auc_on_test(results)
-    if not scores.trained:
-        raise UserError(_nothing_finished(results))
     definition = results.definition
     made = compare(definition, scores)
     found = contrasts(definition, scores, made)
@@ -43,30 +46,11 @@ def analyse(results: StudyResults) -> Analysis:
     return Analysis(results, scores, made, judge(definition, scores, made), found, pairs)
 
 
-def _nothing_finished(results: StudyResults) -> str:
-    name, command = results.record.name, facts.run_command(results)
-    if results.runs.empty:
-        return f"study {name!r} has no finished training yet; run it first: {command}"
-    first = results.runs.iloc[0]
-    return (
-        f"study {name!r} has no finished training; {words.count(len(results.runs), 'training')} "
-        f"failed, the first with: {first['error']}; mend the cause, then: {command} --retry-failed"
-    )
-
-
 def assemble(analysis: Analysis) -> ReportModel:
-    """The whole report as a value."""
+    """The whole report as a value; where every training failed, without any figure."""
     results, scores = analysis.results, analysis.scores
     definition = results.definition
-    sections = [
-        _levels(results, scores),
-        _differences(analysis),
-        Section("Learning curves", figures=(views.curves_view(results),)),
-        *_inside(results, scores),
-        Section("Other figures on test", tables=(tables.other_table(results, scores),),
-                folded=_many(scores)),
-    ]  # fmt: skip
-    numbered, count = _numbered(sections)
+    numbered, count = _numbered(_sections(analysis) if scores.trained else [])
     return ReportModel(
         study=results.record.name,
         title=definition.title,
@@ -82,6 +66,18 @@ def assemble(analysis: Analysis) -> ReportModel:
         commands=facts.commands(results),
         reading=facts.how_to_read(analysis.comparisons, scores, margin_of(definition)),
     )
+
+
+def _sections(analysis: Analysis) -> list[Section]:
+    results, scores = analysis.results, analysis.scores
+    return [
+        _levels(results, scores),
+        _differences(analysis),
+        Section("Learning curves", figures=(views.curves_view(results),)),
+        *_inside(results, scores),
+        Section("Other figures on test", tables=(tables.other_table(results, scores),),
+                folded=_many(scores)),
+    ]  # fmt: skip
 
 
 def claim_views(analysis: Analysis) -> tuple[ClaimView, ...]:

@@ -8,11 +8,12 @@ import sys
 import textwrap
 from collections.abc import Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 import sqlalchemy as sa
 
 from fsmd.errors import UserError
+from studies.options import add_places, exit_code
 
 if TYPE_CHECKING:
     from reports.assemble import Analysis
@@ -22,8 +23,6 @@ if TYPE_CHECKING:
     Files = tuple[tuple[str, bytes], ...]
 
 # The rest is imported where it is used, so that --help and a user's mistake are answered at once.
-
-DEFAULT_STORAGE = "sqlite:///studies.db"
 
 _EPILOG = """
 examples:
@@ -51,19 +50,31 @@ studies.run builds this report itself when a study ends.
 """
 
 
-def build(engine: sa.Engine, study_name: str, out: Path) -> Path:
-    """Write the report of a stored study to `out`/`study_name`; the path of its page.
+class Built(NamedTuple):
+    """A report: its page, and what was found, a line for each claim."""
+
+    page: Path
+    lines: tuple[str, ...]
+
+
+def build(engine: sa.Engine, study_name: str, out: Path) -> Built:
+    """Write the report of a stored study to `out`/`study_name`.
 
     Each file is replaced as a whole. Raises UserError, and writes nothing, for an unknown study
-    or one without a finished replicate.
+    or one without any training that ended.
     """
-    return _write(_analysis(engine, study_name), out)
+    from reports.assemble import assemble
+
+    analysis = _analysis(engine, study_name)
+    folder = out / study_name
+    _save(_files(analysis, assemble(analysis)), folder)
+    return Built(folder / "report.html", _lines(analysis))
 
 
 def build_all(engine: sa.Engine, out: Path) -> Path:
     """Write every stored study's report, and a list of them; the path of the list.
 
-    A study without a finished replicate is in the list, with the reason.
+    A study without any training that ended is in the list, with the reason.
     """
     from reports import index, render
     from reports.assemble import assemble
@@ -84,11 +95,6 @@ def build_all(engine: sa.Engine, out: Path) -> Path:
     _save((("all.pdf", render.pdf(models, listed)),
            ("index.html", render.index_html(listed).encode())), out)  # fmt: skip
     return out / "index.html"
-
-
-def summary_lines(engine: sa.Engine, study_name: str) -> tuple[str, ...]:
-    """What was found, for a terminal: a line for each claim."""
-    return _lines(_analysis(engine, study_name))
 
 
 def summary(analysis: "Analysis") -> dict[str, Any]:
@@ -149,26 +155,14 @@ def parser() -> argparse.ArgumentParser:
     p.add_argument("study", nargs="?", help="the study's name, or its stored name")
     p.add_argument("--all", action="store_true", help="every stored study, and a list of them")
     p.add_argument("--data", help="data set it ran on (default: the study's own)")
-    p.add_argument(
-        "--storage",
-        default=DEFAULT_STORAGE,
-        metavar="URL",
-        help="database of the results (default: %(default)s)",
-    )
-    p.add_argument(
-        "--out", type=Path, default=Path("out"), help="folder of reports (default: %(default)s)"
-    )
+    add_places(p)
     return p
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
     """Run the command line; the exit code."""
     options = parser().parse_args(arguments)
-    try:
-        return _run(options)
-    except UserError as error:
-        print(f"error: {error}", file=sys.stderr)
-        return 2
+    return exit_code(lambda: _run(options), "Stopped; the same command builds it again.")
 
 
 def _run(options: argparse.Namespace) -> int:
@@ -181,12 +175,12 @@ def _run(options: argparse.Namespace) -> int:
     engine = open_engine(options.storage)
     try:
         if options.all:
-            return _run_all(engine, options.out)
-        analysis = _analysis(engine, _stored(options.study, options.data))
+            tell(f"Reports: {build_all(engine, options.out)}")
+        else:
+            built = build(engine, _stored(options.study, options.data), options.out)
+            tell(*built.lines, f"Report: {built.page}")
     finally:
         engine.dispose()
-    page = _write(analysis, options.out)
-    tell(*_lines(analysis), f"Report: {page}")
     return 0
 
 
@@ -195,12 +189,6 @@ def tell(*lines: str) -> None:
     width = shutil.get_terminal_size().columns if sys.stdout.isatty() else 0
     for line in lines:
         print(textwrap.fill(line, width, subsequent_indent=" " * 10) if width else line)
-
-
-def _run_all(engine: sa.Engine, out: Path) -> int:
-    page = build_all(engine, out)
-    print(f"Reports: {page}")
-    return 0
 
 
 def _stored(name: str, data: str | None) -> str:
@@ -228,14 +216,6 @@ def _lines(analysis: "Analysis") -> tuple[str, ...]:
 
     claims = (f"{j.verdict.upper():<10}{j.claim.text} {j.found}" for j in analysis.judged)
     return (headline(analysis.results, analysis.scores), *claims)
-
-
-def _write(analysis: "Analysis", out: Path) -> Path:
-    from reports.assemble import assemble
-
-    folder = out / analysis.results.record.name
-    _save(_files(analysis, assemble(analysis)), folder)
-    return folder / "report.html"
 
 
 def _save(files: "Files", folder: Path) -> None:

@@ -32,7 +32,7 @@ def entry(analysis: Analysis) -> IndexEntry:
     """A study with its report."""
     results, scores = analysis.results, analysis.scores
     definition, claims = results.definition, claim_views(analysis)
-    findings = [] if shape(definition) == "knob" else [_highest(scores)]
+    findings = [_highest(scores)] if scores.trained and shape(definition) != "knob" else []
     if not claims:
         compared = few(scores, definition)
         findings += factor_sentences(definition, compared, analysis.comparisons)

@@ -16,7 +16,7 @@ from fsmd.data import load
 from fsmd.data.files import cache_root
 from fsmd.data.schema import Dataset
 from fsmd.errors import UserError
-from reports.build import build, summary_lines, tell
+from reports.build import build, tell
 from studies import catalog, storage
 from studies.definition import Study
 from studies.execute import Planner, Tally, open_study
@@ -72,14 +72,13 @@ def run(job: Job) -> int:
             file=sys.stderr,
         )
     with console.status("writing the report"):
-        page = build(engine, name, job.out)
-        found = summary_lines(engine, name)
+        built = build(engine, name, job.out)
     shown = sa.make_url(job.storage).render_as_string(hide_password=True)
     tell(
-        *found,
+        *built.lines,
         f"Trained {tally.trained}, found {tally.known} already there; took "
         f"{time.perf_counter() - started:.0f} s. Dashboard: optuna-dashboard {shown}",
-        f"Report: {page}",
+        f"Report: {built.page}",
     )
     return 1 if tally.failed else 0
 

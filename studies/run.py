@@ -3,11 +3,9 @@
 import argparse
 import sys
 from collections.abc import Sequence
-from pathlib import Path
 
-from fsmd.errors import UserError
+from studies.options import add_places, exit_code
 
-DEFAULT_STORAGE = "sqlite:///studies.db"
 DEFAULT_REPLICATES = 5
 
 _EPILOG = """
@@ -50,15 +48,7 @@ def parser() -> argparse.ArgumentParser:
     p.add_argument(
         "--workers", type=int, metavar="N", help="worker processes (default: one a core)"
     )
-    p.add_argument(
-        "--storage",
-        default=DEFAULT_STORAGE,
-        metavar="URL",
-        help="database of the results (default: %(default)s)",
-    )
-    p.add_argument(
-        "--out", type=Path, default=Path("out"), help="folder of reports (default: %(default)s)"
-    )
+    add_places(p)
     p.add_argument(
         "--device", default="auto", help="auto, cpu, cuda or cuda:N (default: %(default)s)"
     )
@@ -82,22 +72,20 @@ def main(arguments: Sequence[str] | None = None) -> int:
     """Run the command line; the exit code."""
     p = parser()
     options = p.parse_args(arguments)
-    try:
-        if options.list:
-            return _list()
-        if options.study is None:
-            p.error("name a study, or use --list")
-        # Imported here: worker processes import this module too, and --help should come at once.
-        from studies.job import Job, run
+    if options.list:
+        return _list()
+    if options.study is None:
+        p.error("name a study, or use --list")
+    stopped = "Stopped; nothing is lost. The same command goes on from here."
+    return exit_code(lambda: _run(options), stopped)
 
-        fields = {key: value for key, value in vars(options).items() if key != "list"}
-        return run(Job(**fields))
-    except UserError as error:
-        print(f"error: {error}", file=sys.stderr)
-        return 2
-    except KeyboardInterrupt:
-        print("\nStopped; nothing is lost. The same command goes on from here.", file=sys.stderr)
-        return 130
+
+def _run(options: argparse.Namespace) -> int:
+    # Imported here: worker processes import this module too, and --help should come at once.
+    from studies.job import Job, run
+
+    fields = {key: value for key, value in vars(options).items() if key != "list"}
+    return run(Job(**fields))
 
 
 def _list() -> int:

@@ -6,6 +6,7 @@ import subprocess
 import sys
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import asdict
+from html import unescape
 from html.parser import HTMLParser
 from pathlib import Path
 from typing import Any
@@ -18,7 +19,7 @@ import sqlalchemy as sa
 from fsmd.config import FSMDConfig
 from fsmd.task import DataRef, Measurement, TrainingResult, TrainingTask
 from reports import build as command
-from reports.build import build, summary_lines
+from reports.build import build
 from reports.figures import curves, differences, levels
 from reports.results import COLUMNS, auc_on_test, read
 from studies import catalog
@@ -162,7 +163,7 @@ def engine(tmp_path_factory: pytest.TempPathFactory) -> sa.Engine:
     store_study(made, name="one", replicates=1, failures={("increasing", 0): BAD})
     store_study(made, "expert_count", name="expert_count-census", data="census", replicates=3,
                 tasks=("income", "never_married"), missing=(("14", 2),),
-                settings={"chain_dropped": True, "note": "a < b"})  # fmt: skip
+                settings={"chain_dropped": True})  # fmt: skip
     store_study(made, name="empty", replicates=0)
     return made
 
@@ -171,7 +172,7 @@ def engine(tmp_path_factory: pytest.TempPathFactory) -> sa.Engine:
 def out(engine: sa.Engine, tmp_path_factory: pytest.TempPathFactory) -> Path:
     folder = tmp_path_factory.mktemp("out")
     for name in ("tower_shape", "one", "expert_count-census"):
-        assert build(engine, name, folder) == folder / name / "report.html"
+        assert build(engine, name, folder).page == folder / name / "report.html"
     return folder
 
 
@@ -377,7 +378,6 @@ def test_an_unfinished_study_on_other_data_says_so(out: Path) -> None:
     text = text_of(out, "expert_count-census")
     assert "the chain was dropped" in text
     assert "replicate 2 (counted from 0)" in text
-    assert "a &lt; b" in text
     assert "--data census" in text
     assert "--name" not in text
 
@@ -407,7 +407,7 @@ def test_the_command_builds_and_says_where(
     assert command.main(arguments) == 0
     lines = capsys.readouterr().out.splitlines()
     assert lines[-1] == f"Report: {tmp_path / 'expert_count-census' / 'report.html'}"
-    assert lines[:-1] == list(summary_lines(engine, "expert_count-census"))
+    assert lines[:-1] == list(build(engine, "expert_count-census", tmp_path).lines)
     assert any(line.startswith("UNDECIDED ") for line in lines)
 
 
@@ -426,6 +426,24 @@ def test_a_bad_name_is_one_line_and_writes_nothing(
     assert told in captured.err
     assert not captured.out
     assert not out.exists()
+
+
+def test_where_every_training_failed_the_report_shows_why(tmp_path: Path) -> None:
+    url = f"sqlite:///{tmp_path / 'studies.db'}"
+    made = open_engine(url, create=True)
+    levels = catalog.get("tower_shape").levels
+    store_study(made, replicates=1, failures={(level, 0): BAD for level in levels})
+    made.dispose()
+    arguments = ["--storage", url, "--out", str(tmp_path)]
+    assert command.main(["tower_shape", *arguments]) == 0
+    text = unescape(text_of(tmp_path))
+    assert text.count("loss is not finite <b>") == len(levels)
+    assert "RuntimeError: <script>" in text
+    assert "None of the comparisons could be made" in text
+    assert (tmp_path / "tower_shape/report.pdf").read_bytes().startswith(b"%PDF-")
+    assert "4 trainings failed" in text
+    assert command.main(["--all", *arguments]) == 0
+    assert 'href="tower_shape/report.html' in (tmp_path / "index.html").read_text("utf-8")
 
 
 def test_a_folder_that_cannot_be_written_is_one_line(

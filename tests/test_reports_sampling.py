@@ -13,7 +13,7 @@ from sklearn.metrics import roc_auc_score
 
 from fsmd.predictions import pack_ranks, unpack_ranks
 from reports.contrasts import contrasts
-from reports.estimates import Array, RowPart, mean_interval
+from reports.estimates import Array, mean_interval
 from reports.joint import joint_difference, joint_ellipse
 from reports.results import Scores, auc_on_test, read
 from reports.sampling import Sampling, influence, placements, shared_covariance
@@ -23,6 +23,8 @@ from studies.storage import LABELS, PREDICTIONS, RUNS, open_engine
 from tests.test_reports import TASKS, store_study, text_of
 
 Labels = NDArray[np.bool_]
+
+pytestmark = pytest.mark.usefixtures("no_collection")
 
 
 def sample(rows: int, seed: int, columns: int = 2) -> tuple[NDArray[np.int64], Labels]:
@@ -97,13 +99,13 @@ def test_replicates_share_what_their_cross_products_share() -> None:
 def test_a_difference_of_levels_is_a_contrast_of_their_covariance() -> None:
     rng = np.random.default_rng(5)
     influence_NC = rng.normal(size=(40, 6))  # three levels, two tasks
-    sampling = Sampling(("a", "b", "c"), 40, shared_covariance([influence_NC]).reshape(3, 2, 3, 2))
+    sampling = Sampling(("a", "b", "c"), shared_covariance([influence_NC]).reshape(3, 2, 3, 2))
     difference_NK = influence_NC[:, 4:] - influence_NC[:, :2]
     assert sampling.of("c", "a") == pytest.approx(difference_NK.T @ difference_NK / 40**2)
     part = sampling.part("c", "a", np.array([0.5, 0.5]))
     mean_N = difference_NK.mean(axis=1)
-    assert part == pytest.approx((float(mean_N @ mean_N) / 40**2, 40))
-    assert sampling.part("a", "a", np.array([1.0, 0.0])).variance == 0
+    assert part == pytest.approx(float(mean_N @ mean_N) / 40**2)
+    assert sampling.part("a", "a", np.array([1.0, 0.0])) == 0
 
 
 # Simulated studies
@@ -154,7 +156,7 @@ class World:
         levels = tuple(map(str, range(arms)))
         values = np.concatenate([aucs, aucs.mean(axis=2, keepdims=True)], axis=2)
         return Scores(levels, tuple(range(self.replicates)), ("first", "second", "mean"), values,
-                      samplings=(Sampling(levels, rows, covariance),))  # fmt: skip
+                      samplings=(Sampling(levels, covariance),))  # fmt: skip
 
 
 SIMULATIONS = 400
@@ -213,7 +215,7 @@ def test_any_false_better_or_worse_of_a_study_comes_in_one_of_twenty(
 
 def test_the_error_is_known_to_shrink_with_seeds_only_as_far_as_the_rows_let_it() -> None:
     values = np.tile([0.001, 0.003], 50)
-    found = mean_interval(values, RowPart(1e-6, 500))
+    found = mean_interval(values, 1e-6)
     assert found.se == pytest.approx(0.001, rel=0.01)
 
 
@@ -248,7 +250,6 @@ def test_stored_predictions_become_the_test_sets_part(tmp_path: Path) -> None:
     store_predictions(engine, 501, leave_out=("constant",))
     scores = auc_on_test(read(engine, "tower_shape"))
     assert [s.levels for s in scores.samplings] == [("increasing", "decreasing", "diamond")]
-    assert scores.samplings[0].rows == 501
     known = scores.difference("diamond", "increasing", "click")
     assert known.se_test is not None
     assert scores.difference("diamond", "constant", "click").se_test is None
@@ -289,9 +290,6 @@ def test_a_database_without_predictions_says_that_only_seeds_are_covered(tmp_pat
 
     engine = open_engine(f"sqlite:///{tmp_path / 'studies.db'}", create=True)
     store_study(engine, replicates=3)
-    with engine.begin() as connection:  # as one from before they were kept
-        connection.execute(sa.text("DROP TABLE fsmd_predictions"))
-        connection.execute(sa.text("DROP TABLE fsmd_labels"))
     assert auc_on_test(read(engine, "tower_shape")).samplings == ()
     build(engine, "tower_shape", tmp_path)
     engine.dispose()
@@ -317,7 +315,7 @@ def test_what_is_in_memory_does_not_grow_with_the_replicates(tmp_path: Path) -> 
         store_predictions(engine, 10_000)
         results = read(engine, "tower_shape")
         tracemalloc.start()
-        assert auc_on_test(results).samplings[0].rows == 10_000
+        assert len(auc_on_test(results).samplings) == 1
         peaks.append(tracemalloc.get_traced_memory()[1])
         tracemalloc.stop()
         engine.dispose()

@@ -12,6 +12,7 @@ from typing import Any, Literal, NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 from scipy import optimize, special
+from statsmodels.stats.multitest import multipletests
 
 Array = NDArray[np.float64]
 Kind = Literal["above", "not_worse", "within", "beyond"]
@@ -24,13 +25,6 @@ TOO_FEW = "not enough replicates to decide"
 
 _EQUAL = 1e-12
 """AUCs closer than this are equal; what is left of their difference is rounding."""
-
-
-class RowPart(NamedTuple):
-    """The test set's part in the variance of a mean, and its number of rows."""
-
-    variance: float
-    rows: int
 
 
 class Estimate(NamedTuple):
@@ -53,10 +47,10 @@ class Estimate(NamedTuple):
         return None if self.se_seeds is None else float(np.hypot(self.se_seeds, self.se_test or 0))
 
 
-def mean_interval(values: Any, part: RowPart | None = None) -> Estimate:
+def mean_interval(values: Any, by_test: float | None = None) -> Estimate:
     """Mean and interval, over the seeds (t) or over both sources (see `tail`).
 
-    NaNs are left out.
+    `by_test` is the test set's part in the variance of the mean. NaNs are left out.
 
     >>> mean_interval([1.0, 2.0, 3.0]).n
     3
@@ -72,7 +66,7 @@ def mean_interval(values: Any, part: RowPart | None = None) -> Estimate:
         return Estimate(mean, None, None, 1)
     equal = float(np.ptp(finite)) < _EQUAL
     by_seeds = 0.0 if equal else float(finite.std(ddof=1)) / n**0.5
-    by_rows = None if part is None else part.variance**0.5
+    by_rows = None if by_test is None else by_test**0.5
     half = _half_width(by_seeds, by_rows or 0.0, n - 1)
     return Estimate(mean, mean - half, mean + half, n, by_seeds, by_rows)
 
@@ -150,11 +144,10 @@ def _half_width(se_seeds: float, se_test: float, df: float) -> float:
 
 def holm(p_values: Sequence[float | None]) -> tuple[float | None, ...]:
     """Holm's adjustment (1979); a test that could not be made still counts, as p = 1."""
-    known = np.array([1.0 if p is None else p for p in p_values])
-    order = np.argsort(known, kind="stable")
-    steps = known[order] * np.arange(len(known), 0, -1)
-    adjusted = np.empty(len(known))
-    adjusted[order] = np.minimum(np.maximum.accumulate(steps), 1.0) if len(known) else steps
+    if not p_values:
+        return ()
+    known = [1.0 if p is None else p for p in p_values]
+    adjusted = multipletests(known, alpha=ALPHA, method="holm")[1]
     return tuple(None if p is None else float(a) for p, a in zip(p_values, adjusted, strict=True))
 
 

@@ -1,7 +1,7 @@
 """What ran, on what, how to run it again and how to read it: the report's sentences."""
 
 import shlex
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from typing import Any
 
 from reports import words
@@ -22,7 +22,7 @@ def headline(results: StudyResults, scores: Scores) -> str:
     figure = results.definition.figure
     shown = f"{figure} of the paper, o" if figure else "O"
     return (
-        f"{shown}n the data set {results.record.data}, tasks "
+        f"{shown}n {words.listed(results.sets)}, tasks "
         f"{words.listed(results.tasks)}: {words.count(len(scores.levels), 'level')}, "
         f"{words.count(done, 'finished training')}, "
         f"{words.count(len(scores.paired), 'replicate')} complete at every trained level."
@@ -42,9 +42,9 @@ def notices(results: StudyResults, scores: Scores) -> tuple[str, ...]:
         )
     elif about:
         told.append(f"The claims are about {about}; judged here on {record.data}.")
-    for arm, other in record.settings.get("same", {}).items():
+    for arm, other in record.settings["same"].items():
         told.append(f"{arm} is left out: on this data it is the same model as {other}.")
-    if record.settings.get("chain_dropped"):
+    if record.settings["chain_dropped"]:
         told.append(
             f"The tasks {first} and {second} form no funnel, so the chain was dropped: where the "
             "study says FSMD, the model trained here is FS."
@@ -89,24 +89,20 @@ def what_ran(results: StudyResults) -> tuple[Fact, ...]:
     record, runs = results.record, results.runs
     settings, about = record.settings, record.data_facts
     done = runs[runs["status"] == "done"]
-    rows: Mapping[str, int] = results.sets[record.data]["rows"]
-    seeds = runs.sort_values("replicate").drop_duplicates("seed")["seed"]
-    per_run = float(done["seconds"].median())
-    reachable = ", ".join(f"{k} {words.auc(v)}" for k, v in results.reachable.items())
+    time = (
+        f"{words.duration(float(done['seconds'].sum()))} in all, summed over trainings; "
+        f"{words.duration(float(done['seconds'].median()))} each in the median"
+    )
     facts = [
-        ("Data set", f"{record.data}, tasks {words.listed(results.tasks)}"
-         f" ({'a funnel' if about.get('funnel') else 'no funnel'})"),
-        ("Rows", ", ".join(f"{name} {count:,}" for name, count in rows.items())),
-        ("Content hash of the data", settings["data_hashes"][record.data]),
-        ("Best reachable AUC", reachable),
-        ("Chain", "dropped: the tasks form no funnel" if settings.get("chain_dropped") else None),
-        ("Seeds", f"study seed {settings.get('seed', words.DASH)}; replicates, the same at every "
-         f"level: {', '.join(map(str, seeds))}"),
-        ("Epochs", f"at most {settings.get('epochs', words.DASH)}, ended after "
-         f"{settings.get('patience', words.DASH)} without a better mean validation AUC"),
+        ("Tasks", f"{words.listed(results.tasks)}"
+         f" ({'a funnel' if about['funnel'] else 'no funnel'})"),
+        *(fact for name in results.sets for fact in _data_set(results, name)),
+        ("Chain", "dropped: the tasks form no funnel" if settings["chain_dropped"] else None),
+        ("Seeds", f"study seed {settings['seed']}; {_seeds(results)}"),
+        ("Epochs", f"at most {settings['epochs']}, ended after {settings['patience']} without a "
+         "better mean validation AUC"),
         ("Trainings", f"{len(done)} finished, {len(runs) - len(done)} failed"),
-        ("Training time", f"{words.duration(float(done['seconds'].sum()))} in all, summed over "
-         f"trainings; {words.duration(per_run)} each in the median"),
+        ("Training time", time if len(done) else None),
         ("Device", _each(runs["device"])),
         ("Machine", _each(runs["machine"])),
         ("Code of the model", _each(runs["code"])),
@@ -114,10 +110,31 @@ def what_ran(results: StudyResults) -> tuple[Fact, ...]:
         ("Study created", record.created_at),
         ("Last training ended", str(runs["finished_at"].max())),
     ]  # fmt: skip
-    known = {"arms", "same", "data_hashes", "epochs", "patience", "seed", "device", "code",
-             "chain_dropped"}  # fmt: skip
-    facts += [(str(k), words.plain(v)) for k, v in sorted(settings.items()) if k not in known]
     return tuple(Fact(label, str(value)) for label, value in facts if value)
+
+
+def _data_set(results: StudyResults, name: str) -> Iterator[tuple[str, str]]:
+    """What the study knows of one of its data sets."""
+    known = results.sets[name]
+    rows = ", ".join(f"{split} {count:,}" for split, count in known["rows"].items())
+    yield "Data set", f"{name}: rows {rows}; {known['fields']} fields"
+    yield "Content hash", str(results.record.settings["data_hashes"][name])
+    reachable = known["reachable"] or {}
+    yield "Best reachable AUC", ", ".join(f"{k} {words.auc(v)}" for k, v in reachable.items())
+
+
+def _seeds(results: StudyResults) -> str:
+    """The replicates' seeds: of all levels, or of each group that is paired."""
+    streams: dict[int, list[str]] = {}
+    for level, arm in results.record.settings["arms"].items():
+        streams.setdefault(arm["stream"], []).append(level)
+    told = []
+    for levels in streams.values():
+        runs = results.runs[results.runs["level"].isin(levels)].sort_values("replicate")
+        seeds = ", ".join(map(str, dict.fromkeys(runs["seed"])))
+        who = "the same at every level" if len(streams) == 1 else words.listed(levels)
+        told.append(f"{who}: {seeds}")
+    return f"replicates, {'; '.join(told)}"
 
 
 def run_command(results: StudyResults) -> str:
@@ -128,8 +145,7 @@ def run_command(results: StudyResults) -> str:
     words_ = ["python", "-m", "studies.run", record.definition, "--data", record.data,
               "--replicates", str(replicates)]  # fmt: skip
     for flag in ("epochs", "seed", "device"):
-        if flag in settings:
-            words_ += [f"--{flag}", str(settings[flag])]
+        words_ += [f"--{flag}", str(settings[flag])]
     if record.name != study_name(definition, record.data):
         words_ += ["--name", record.name]
     return shlex.join(words_)
@@ -157,7 +173,7 @@ def how_to_read(
         "Two kinds of chance are in a difference. Seeds: train again with other seeds and it "
         "moves; more replicates make this part smaller. The test set: it is a sample of finite "
         "size, the same for every replicate, and another one would move the difference too; only "
-        "more test rows make this part smaller. " + _sources(scores),
+        "more test rows make this part smaller. " + _covered(scores),
         "The interval of a level's own AUC covers the seeds alone: another test set would move "
         "all levels together, which is no difference between them.",
         *rule_in_words(made, margin),
@@ -174,6 +190,11 @@ def how_to_read(
         "share nothing is one model for each task, and each chose its own. Test data was "
         "evaluated once, at those epochs, and chose nothing.",
     )
+
+
+def sources(scores: Scores) -> str:
+    """What intervals and tests of differences cover."""
+    return "seeds and the finite test set" if scores.samplings else "seeds"
 
 
 def rule_in_words(made: Mapping[Question, Comparison], margin: float) -> tuple[str, ...]:
@@ -195,7 +216,7 @@ def rule_in_words(made: Mapping[Question, Comparison], margin: float) -> tuple[s
     )
 
 
-def _sources(scores: Scores) -> str:
+def _covered(scores: Scores) -> str:
     """Which levels' test predictions were kept."""
     known = {level for sampling in scores.samplings for level in sampling.levels}
     if not known:

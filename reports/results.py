@@ -17,9 +17,7 @@ from studies import catalog
 from studies.definition import Study
 from studies.storage import (
     CELLS,
-    LABELS,
     MEASUREMENTS,
-    PREDICTIONS,
     RUNS,
     StudyRecord,
     find_study,
@@ -54,10 +52,13 @@ class StudyResults:
     @property
     def test_sets(self) -> Mapping[str, str]:
         """Level -> the content hash of the data it is tested on, as the study was planned."""
-        settings = self.record.settings
-        arms, hashes = settings.get("arms", {}), settings["data_hashes"]
-        names = {level: arms.get(level, {}).get("data", self.record.data) for level in self.levels}
-        return {level: str(hashes[name]) for level, name in names.items()}
+        hashes = self.record.settings["data_hashes"]
+        return {level: str(hashes[self.data_of(level)]) for level in self.levels}
+
+    def data_of(self, level: str) -> str:
+        """The data set that a level is trained on."""
+        arms = self.record.settings["arms"]
+        return str(arms[level]["data"]) if level in arms else self.record.data
 
     @property
     def tasks(self) -> tuple[str, ...]:
@@ -66,19 +67,18 @@ class StudyResults:
 
     @property
     def levels(self) -> tuple[str, ...]:
-        """The definition's levels, then stored ones that the definition no longer has."""
-        known = tuple(self.record.settings.get("arms", {})) or self.definition.levels
+        """The planned levels, then stored ones that the study's definition no longer has."""
+        known = tuple(self.record.settings["arms"])
         return known + tuple(sorted(set(self.runs["level"]) - set(known)))
 
     @property
     def reachable(self) -> Mapping[str, float]:
         """The best reachable AUC by task, where the data tells; may be empty."""
-        return self.sets[self.record.data].get("reachable") or {}
+        return self.sets[self.record.data]["reachable"] or {}
 
     def reachable_at(self, level: str) -> Mapping[str, float]:
         """The best reachable AUC by task on the level's own data set."""
-        arm = self.record.settings.get("arms", {}).get(level, {})
-        return self.sets.get(arm.get("data", self.record.data), {}).get("reachable") or {}
+        return self.sets[self.data_of(level)]["reachable"] or {}
 
     @property
     def sets(self) -> Mapping[str, Mapping[str, Any]]:
@@ -168,7 +168,7 @@ def read(engine: sa.Engine, study_name: str) -> StudyResults:
     with engine.connect() as connection:
         runs = _frame(connection, cells)
         measured = _frame(connection, values)
-    order = {level: i for i, level in enumerate(record.settings.get("arms", definition.levels))}
+    order = {level: i for i, level in enumerate(record.settings["arms"])}
     return StudyResults(record, definition, _tidy(record, runs, measured, order),
                         _sorted_runs(runs, order), engine)  # fmt: skip
 
@@ -225,9 +225,8 @@ def auc_on_test(results: StudyResults) -> Scores:
 
 
 def _samplings(results: StudyResults, scores: Scores) -> tuple[Sampling, ...]:
-    """One for each test set with predictions; none in databases from before they were kept."""
-    tables = sa.inspect(results.engine)
-    if not scores.paired or not all(tables.has_table(t.name) for t in (PREDICTIONS, LABELS)):
+    """One for each test set with predictions."""
+    if not scores.paired:
         return ()
     cells = results.runs.set_index(["level", "replicate"])["run_id"].to_dict()
     found = []

@@ -17,7 +17,7 @@ import sqlalchemy as sa
 from numpy.typing import NDArray
 
 from fsmd.predictions import unpack_ranks
-from reports.estimates import Array, RowPart
+from reports.estimates import Array
 from studies.storage import LABELS, PREDICTIONS
 
 Labels = NDArray[np.bool_]
@@ -76,7 +76,6 @@ class Sampling:
     """
 
     levels: tuple[str, ...]
-    rows: int
     covariance_LKLK: Array
 
     def of(self, level: str, other: str) -> Array:
@@ -86,10 +85,9 @@ class Sampling:
         found: Array = c[a, :, a] - c[a, :, b] - c[b, :, a] + c[b, :, b]
         return found
 
-    def part(self, level: str, other: str, weight_K: Array) -> RowPart:
-        """Of `level` minus `other`, on the tasks' weighted sum; not below zero."""
-        variance = float(weight_K @ self.of(level, other) @ weight_K)
-        return RowPart(max(variance, 0.0), self.rows)
+    def part(self, level: str, other: str, weight_K: Array) -> float:
+        """Variance of `level` minus `other`, on the tasks' weighted sum; not below zero."""
+        return max(float(weight_K @ self.of(level, other) @ weight_K), 0.0)
 
 
 def load(
@@ -117,7 +115,7 @@ def load(
         _influences(connection, ids, {task: labels[task] for task in tasks}) for ids in replicates
     )
     shape = (len(whole), len(tasks))
-    return Sampling(whole, len(labels[tasks[0]]), found_CC.reshape(shape * 2))
+    return Sampling(whole, found_CC.reshape(shape * 2))
 
 
 def _influences(

@@ -7,7 +7,7 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
-from reports import paper, words
+from reports import facts, paper, words
 from reports.contrasts import Contrast, contrasts, needed_in_words
 from reports.effects import Effect, effects, effects_frame
 from reports.estimates import ALPHA, TOO_FEW, holm, mean_interval, p_value
@@ -99,12 +99,11 @@ def difference_table(
     if not rows:
         return None
     sizes, margin = families(made), margin_of(study)
-    sources = "seeds and the finite test set" if scores.samplings else "seeds"
     caption = (
         f"Test AUC of {study.reference} minus every other level's, over "
         f"{words.count(len(scores.paired), 'paired seed')}, with its 95 % interval over "
-        f"{sources}; above zero {study.reference} leads. The first p is of a test that the "
-        f"levels differ, the second of two one-sided tests that they differ by less than "
+        f"{facts.sources(scores)}; above zero {study.reference} leads. The first p is of a test "
+        f"that the levels differ, the second of two one-sided tests that they differ by less than "
         f"{margin:g}; after Holm over {words.count(sizes.difference, 'test')} and over "
         f"{words.count(sizes.equivalence, 'test')}. Equivalent: the second is below {ALPHA:g}. "
         "Better or worse (bold): else, the first is. An interval is of one comparison alone and p "

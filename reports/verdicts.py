@@ -194,7 +194,7 @@ def sentence(comparison: Comparison) -> str:
     if estimate.n == 0:
         return f"{q.level} against {q.other} {words.on(q.target)} cannot be compared"
     against = words.against(q.kind, q.margin)
-    test = "" if comparison.p is None else f", {words.p(comparison.p)}{against} after Holm"
+    test = "" if comparison.p is None else f", {words.p(comparison.p)} after Holm{against}"
     seeds = words.count(estimate.n, "paired seed")
     return (
         f"{q.level} minus {q.other} {words.on(q.target)} is {words.difference(estimate)} over "
@@ -269,9 +269,10 @@ def _found(
     untested = f" {words.count(missing, 'comparison')} could not be made." if missing else ""
     if len(needed) == 1:
         return f"Not decided: {sentence(decisive[0])}."
+    count = f"{won or 'none'} {'is' if won < 2 else 'are'}"
     return (
-        f"Of {total}, {won or 'none'} significant for it and none decides against it. The "
-        f"furthest from it: {sentence(decisive[0])}.{untested}"
+        f"Of {total}, {count} significant for it and none decides against it. The furthest from "
+        f"it: {sentence(decisive[0])}.{untested}"
     )
 
 

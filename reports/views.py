@@ -4,7 +4,7 @@ from typing import Any
 
 from matplotlib.figure import Figure
 
-from reports import words
+from reports import facts, words
 from reports.figures import (
     curves,
     differences,
@@ -18,7 +18,7 @@ from reports.figures import (
 )
 from reports.figures.style import to_pdf, to_svg
 from reports.model import FigureView
-from reports.results import StudyResults
+from reports.results import StudyResults, auc_on_test
 
 
 def levels_view(results: StudyResults) -> FigureView:
@@ -50,9 +50,11 @@ def gains_view(results: StudyResults) -> FigureView | None:
     first, second = summary.tasks
     n = min(gain.n for gain in summary.gains)
     region = (
-        " Ellipses are 95 % joint regions of both mean differences over seeds (Hotelling); one "
-        "that leaves the frame ends beyond it." if n >= 3 else ""
-    )  # fmt: skip
+        " Ellipses are 95 % joint regions of both mean differences, over "
+        f"{facts.sources(auc_on_test(results))}; one that leaves the frame ends beyond it."
+        if n >= 3
+        else ""
+    )
     beside = (
         f" Hollow: the paper's own gains over {summary.reference}, from one run each, on its own "
         "data." if summary.paper else ""
@@ -79,7 +81,8 @@ def differences_view(results: StudyResults) -> FigureView | None:
         return None
     caption = (
         f"Test AUC of {summary.winner}, {summary.role}, minus every other level's, paired "
-        f"over seeds. Right of zero {summary.winner} leads; the band is the margin below which "
+        f"over seeds; 95 % intervals over {facts.sources(auc_on_test(results))}. Right of zero "
+        f"{summary.winner} leads; the band is the margin below which "
         f"a difference matters to nobody (±{summary.margin:g})."
     )
     told = "; ".join(

@@ -23,6 +23,12 @@ def own_cache(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Path]:
 
 
 @pytest.fixture
+def no_collection(monkeypatch: pytest.MonkeyPatch) -> None:
+    """statsmodels collects garbage at each adjustment, which simulations make by the thousand."""
+    monkeypatch.setattr("gc.collect", lambda *_: 0)
+
+
+@pytest.fixture
 def schema() -> Schema:
     """Three categorical and two dense fields; tasks that form a funnel."""
     fields = (Field("user", 7), Field("video", 5), Field("hour", 4))

@@ -19,7 +19,7 @@ from reports.contrasts import (
     replicates_needed,
 )
 from reports.effects import effects, effects_frame
-from reports.estimates import Array, Estimate, RowPart, mean_interval, p_value
+from reports.estimates import Array, Estimate, mean_interval, p_value
 from reports.facts import rule_in_words
 from reports.joint import (
     REGIONS,
@@ -39,6 +39,8 @@ from studies.definition import MARGIN, Study
 
 TARGETS = ("first", "second", "mean")
 
+pytestmark = pytest.mark.usefixtures("no_collection")
+
 
 def scores_of(gains: list[tuple[float, float]], n: int = 8, noise: float = 0.0002) -> Scores:
     """The first level's AUCs, then levels that differ from it by a gain on each task."""
@@ -53,7 +55,7 @@ def with_rows(scores: Scores, variance: float, rows: int = 10_000) -> Scores:
     """The same with this variance of each difference of a task's AUC by the test set."""
     size = len(scores.levels)
     covariance = np.kron(np.eye(size), np.eye(2)).reshape(size, 2, size, 2) * variance / 2
-    return replace(scores, samplings=(Sampling(scores.levels, rows, covariance),))
+    return replace(scores, samplings=(Sampling(scores.levels, covariance),))
 
 
 def found_of(scores: Scores) -> dict[str, Contrast]:
@@ -106,7 +108,7 @@ def test_the_rule_is_told_in_words_with_the_margin_and_the_sizes() -> None:
 
 def undecided(mean: float, sd: float, n: int, by_rows: float = 0.0) -> Estimate:
     unit = stats.zscore(np.arange(n), ddof=1)
-    return mean_interval(mean + sd * unit, RowPart(by_rows, 10**9))
+    return mean_interval(mean + sd * unit, by_rows)
 
 
 @pytest.mark.parametrize("by_rows", [0.0, 1e-8])

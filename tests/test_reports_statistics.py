@@ -7,7 +7,6 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 from scipy import stats
-from statsmodels.stats.multitest import multipletests
 from statsmodels.stats.weightstats import ttost_paired
 
 from reports import words
@@ -15,7 +14,6 @@ from reports.contrasts import factor_sentences
 from reports.estimates import (
     Array,
     Kind,
-    RowPart,
     holm,
     mean_interval,
     p_value,
@@ -31,6 +29,8 @@ from studies.definition import Above, Best, Claim, Flat, NotBoth, NotWorse, Rule
 LEVELS = ("constant", "increasing", "decreasing", "diamond")
 
 # Estimates
+
+pytestmark = pytest.mark.usefixtures("no_collection")
 
 
 def test_an_interval_worked_by_hand() -> None:
@@ -79,7 +79,7 @@ def test_where_one_source_is_nothing_the_other_is_left() -> None:
 
 def test_the_interval_over_both_sources_is_where_p_is_a_twentieth() -> None:
     values = np.random.default_rng(1).normal(0.3, 2, 5)
-    found = mean_interval(values, RowPart(0.25, 1000))
+    found = mean_interval(values, 0.25)
     assert found.low is not None
     assert p_value(found._replace(mean=found.mean - found.low)) == pytest.approx(0.05)
     assert (found.se_seeds, found.se_test) == pytest.approx((stats.sem(values), 0.5))
@@ -108,7 +108,7 @@ def test_a_difference_beyond_the_margins_is_tested_against_the_margin() -> None:
 
 
 def test_one_replicate_has_no_interval_and_no_test() -> None:
-    part = RowPart(1e-8, 1000)
+    part = 1e-8
     assert mean_interval([0.7], part)[:4] == (0.7, None, None, 1)
     assert p_value(mean_interval([0.001], part)) is None
     assert mean_interval([]).n == 0
@@ -141,7 +141,7 @@ def test_where_nothing_varies_the_answer_is_sure(
 
 def test_equal_differences_have_a_point_for_an_interval_unless_the_test_set_moves_them() -> None:
     assert mean_interval([0.1, 0.1, 0.1])[:4] == pytest.approx((0.1, 0.1, 0.1, 3))
-    found = mean_interval([0.1, 0.1, 0.1], RowPart(0.01, 1001))
+    found = mean_interval([0.1, 0.1, 0.1], 0.01)
     assert found.low == pytest.approx(0.1 - stats.norm.ppf(0.975) * 0.1)
 
 
@@ -151,9 +151,14 @@ def test_holm_by_hand() -> None:
 
 
 @pytest.mark.parametrize("size", [1, 4, 30])
-def test_holm_is_statsmodels(size: int) -> None:
+def test_holm_steps_down_from_the_smallest_p(size: int) -> None:
     p = np.random.default_rng(size).beta(0.3, 2, size)
-    assert holm(p.tolist()) == pytest.approx(multipletests(p, method="holm")[1])
+    ranked = sorted(range(size), key=lambda i: p[i])
+    want, worst = [0.0] * size, 0.0
+    for place, i in enumerate(ranked):
+        worst = max(worst, min(1.0, (size - place) * p[i]))
+        want[i] = worst
+    assert holm(p.tolist()) == pytest.approx(want)
 
 
 def test_a_test_that_could_not_be_made_still_counts_in_the_family() -> None:

@@ -35,6 +35,7 @@ def test_on_census_every_model_reaches_what_a_sound_pipeline_reaches(model: str)
     assert result.value("test", "marital", "auc") >= 0.993
 
 
+@pytest.mark.usefixtures("no_collection")
 def test_where_nothing_differs_a_real_study_finds_nothing_more_often_than_it_says(
     tmp_path: Path,
 ) -> None:

@@ -64,7 +64,7 @@ def draw(summary: GatesSummary, narrow: bool = False) -> Figure:
 
 def _shared(results: StudyResults, level: str, experts: int) -> int:
     """Half the experts are shared where tasks have their own; else all of them."""
-    config = results.record.settings.get("arms", {}).get(level, {}).get("config", {})
+    config = results.record.settings["arms"].get(level, {}).get("config", {})
     return experts // 2 if config.get("sharing") == "extraction" else experts
 
 

@@ -120,13 +120,25 @@ def _mean(axis: Axes, place: float, level: str, estimate: Estimate, winner: bool
 
 
 def _reachable(axis: Axes, reachable: float, low: float, high: float) -> None:
-    """Told above the panel, where there is nothing to print over; drawn where it is near."""
-    near = low <= reachable <= high
-    where = "dashed" if near else "above" if reachable > high else "below"
-    axis.annotate(f"best reachable {reachable:.4f} ({where})", (0, 1), (0, 5), fontsize=8,
+    """A dashed line: at its height or, where that would squash the rest, beyond a broken axis.
+
+    Told above the panel, where there is nothing to print over.
+    """
+    look: dict[str, Any] = {"color": style.INK, "linestyle": (0, (6, 3)), "linewidth": 1}
+    if low <= reachable <= high:
+        where, edge = "dashed", None
+        axis.axhline(reachable, **look)
+    else:
+        where, edge = ("above the break", 1.0) if reachable > high else ("below the break", 0.0)
+    axis.annotate(f"best reachable {reachable:.4f} ({where})", (0, 1), (0, 6), fontsize=8,
                   xycoords="axes fraction", textcoords="offset points", va="bottom")  # fmt: skip
-    if near:
-        axis.axhline(reachable, color=style.INK, linestyle=(0, (6, 3)), linewidth=1)
+    if edge is not None:
+        beyond = edge + (0.03 if edge else -0.03)
+        across: dict[str, Any] = {"transform": axis.transAxes, "clip_on": False}
+        axis.plot([0, 1], [beyond, beyond], **look, **across)
+        for shift in (-0.012, 0.012):  # the marks of a broken axis
+            axis.plot([-0.02, 0.02], [edge + shift - 0.012, edge + shift + 0.012],
+                      color=style.INK, linewidth=1, **across)  # fmt: skip
 
 
 def _title(target: str) -> str:

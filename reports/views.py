@@ -29,7 +29,7 @@ def levels_view(results: StudyResults) -> FigureView:
     caption = (
         f"Test AUC by {summary.factor}{as_in} with every "
         "replicate. Replicates of the same seed are joined; the interval is a 95 % t interval of "
-        "the mean over seeds. Each panel has its own scale."
+        f"the mean over seeds. Each panel has its own scale.{_reachable(summary)}"
     )
     told = "; ".join(
         f"{panel.target}: "
@@ -40,6 +40,12 @@ def levels_view(results: StudyResults) -> FigureView:
         for panel in summary.panels
     )
     return _view("levels", caption, f"Test AUC by {summary.factor}. {told}.", levels, summary)
+
+
+def _reachable(summary: levels.LevelsSummary) -> str:
+    if all(panel.reachable is None for panel in summary.panels):
+        return ""
+    return " Dashed: the best reachable AUC; where the axis is broken (//), it lies further off."
 
 
 def gains_view(results: StudyResults) -> FigureView | None:

@@ -26,10 +26,11 @@ def percent(share: float) -> str:
 def signed(value: float, digits: int = 5) -> str:
     """A difference with its sign; a true minus.
 
-    >>> signed(-0.00123)
-    '−0.00123'
+    >>> signed(-0.00123), signed(-0.000001)
+    ('−0.00123', '0.00000')
     """
-    return f"{value:+.{digits}f}".replace("-", MINUS)
+    text = f"{value:+.{digits}f}"
+    return (text if float(text) else text[1:]).replace("-", MINUS)
 
 
 def short(value: float) -> str:

@@ -1,5 +1,6 @@
 """What a worker process runs: one training, whose epochs it tells the planner."""
 
+import gc
 from pathlib import Path
 
 from fsmd.task import Progress, TrainingResult, TrainingTask
@@ -13,4 +14,8 @@ def run_task(task: TrainingTask, checkpoint: Path) -> TrainingResult:
     def tell(progress: Progress) -> None:
         tell_planner((task.id, progress))
 
-    return train(task, checkpoint=checkpoint, on_progress=tell)
+    try:
+        return train(task, checkpoint=checkpoint, on_progress=tell)
+    finally:
+        # A Trainer and its module hold each other: else a training's tensors stay for a while.
+        gc.collect()

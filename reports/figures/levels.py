@@ -125,20 +125,17 @@ def _reachable(axis: Axes, reachable: float, low: float, high: float) -> None:
     Told above the panel, where there is nothing to print over.
     """
     look: dict[str, Any] = {"color": style.INK, "linestyle": (0, (6, 3)), "linewidth": 1}
-    if low <= reachable <= high:
-        where, edge = "dashed", None
-        axis.axhline(reachable, **look)
-    else:
-        where, edge = ("above the break", 1.0) if reachable > high else ("below the break", 0.0)
-    axis.annotate(f"best reachable {reachable:.4f} ({where})", (0, 1), (0, 6), fontsize=8,
+    axis.annotate(f"best reachable {reachable:.4f} (dashed)", (0, 1), (0, 6), fontsize=8,
                   xycoords="axes fraction", textcoords="offset points", va="bottom")  # fmt: skip
-    if edge is not None:
-        beyond = edge + (0.03 if edge else -0.03)
-        across: dict[str, Any] = {"transform": axis.transAxes, "clip_on": False}
-        axis.plot([0, 1], [beyond, beyond], **look, **across)
-        for shift in (-0.012, 0.012):  # the marks of a broken axis
-            axis.plot([-0.02, 0.02], [edge + shift - 0.012, edge + shift + 0.012],
-                      color=style.INK, linewidth=1, **across)  # fmt: skip
+    if low <= reachable <= high:
+        axis.axhline(reachable, **look)
+        return
+    edge, way = (1.0, 1) if reachable > high else (0.0, -1)
+    across: dict[str, Any] = {"transform": axis.transAxes, "clip_on": False}
+    axis.plot([0, 1], [edge + 0.03 * way] * 2, **look, **across)
+    for middle in (edge - 0.015, edge + 0.015):  # the marks of a broken axis
+        axis.plot([-0.025, 0.025], [middle - 0.015, middle + 0.015], color=style.INK, linewidth=1,
+                  **across)  # fmt: skip
 
 
 def _title(target: str) -> str:

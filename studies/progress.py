@@ -43,9 +43,7 @@ class LiveProgress:
             disable=not console.is_terminal,
             transient=True,
         )
-        self._total = self._bar.add_task(
-            "trainings", total=cells, note="", count=f"0/{cells}", start=True
-        )
+        self._total = self._bar.add_task("trainings", total=cells, note="", count=f"0/{cells}")
         self._cells = cells
         self._lines: dict[str, _Line] = {}
         self._finished: list[float] = []

@@ -85,6 +85,8 @@ class FSMDConfig:
     pretrain_epochs: int = 1
 
     learning_rate: float = 0.001
+    weight_decay: float = 0.0
+    """Decoupled, as in AdamW; with 0 the optimiser is Adam."""
     batch_size: int = 2048
     task_weights: tuple[float, ...] = (1.0, 1.0)
     balancing: str = "fixed"
@@ -179,6 +181,10 @@ def _check_numbers(config: FSMDConfig) -> None:
     if not _is_number(config.learning_rate) or not 0 < config.learning_rate < float("inf"):
         raise UserError(
             f"`learning_rate` must be a number above 0 and finite; got {config.learning_rate!r}"
+        )
+    if not _is_number(config.weight_decay) or not 0 <= config.weight_decay < 1:
+        raise UserError(
+            "`weight_decay` must be at least 0 and below 1; got " + repr(config.weight_decay)
         )
     weights = config.task_weights
     if not weights or not all(_is_number(w) and 0 <= w < float("inf") for w in weights):

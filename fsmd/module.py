@@ -97,8 +97,13 @@ class FSMDModule(lightning.LightningModule):
         self.log("valid_auc_mean", sum(self.valid_auc.values()) / len(self.valid_auc))
 
     def configure_optimizers(self) -> torch.optim.Optimizer:
-        """Adam, as in Tables I and III."""
-        return torch.optim.Adam(self.parameters(), lr=self.config.learning_rate, fused=True)
+        """Adam, as in Tables I and III; AdamW where there is a weight decay."""
+        return torch.optim.AdamW(
+            self.parameters(),
+            lr=self.config.learning_rate,
+            weight_decay=self.config.weight_decay,
+            fused=True,
+        )
 
 
 # ------------------------------------------------------------------------------------------

@@ -57,6 +57,8 @@ def test_the_eleven_models_are_the_papers_cells() -> None:
         ({"gate_depth": 1.5}, "`gate_depth` must be a whole number", "1.5"),
         ({"dropout": 1.0}, "`dropout` must lie between 0 and 0.99", "1.0"),
         ({"learning_rate": float("nan")}, "`learning_rate` must be a number above 0", "nan"),
+        ({"weight_decay": -0.1}, "`weight_decay` must be at least 0", "-0.1"),
+        ({"weight_decay": 1}, "`weight_decay` must be at least 0 and below 1", "1"),
         ({"learning_rate": 0.0}, "`learning_rate` must be a number above 0", "0.0"),
         ({"layers": ()}, "`layers` must hold at least one width", "none"),
         ({"layers": (8, 0)}, "`layers` must hold whole numbers", "(8, 0)"),

@@ -50,6 +50,23 @@ def task(ref: DataRef) -> TrainingTask:
     return TrainingTask(SMALL, ref, seed=5, epochs=4, patience=2)
 
 
+def test_weight_decay_shrinks_the_weights_and_is_otherwise_adam(planted: Dataset) -> None:
+    def one_step(weight_decay: float) -> tuple[torch.Tensor, torch.Tensor]:
+        config = replace(SMALL, weight_decay=weight_decay, dropout=0.0)
+        module = FSMDModule.create(config, planted.schema, seed=1)
+        weight = next(p for p in module.model.parameters() if p.dim() == 3)  # of the experts
+        before = weight.detach().clone()
+        optimizer = module.configure_optimizers()
+        batch = next(iter(Batches(planted.train, 256, torch.device("cpu"))))
+        torch.autograd.backward(module.training_step(batch, 0))
+        optimizer.step()
+        return before, weight.detach()
+
+    before, plain = one_step(0.0)
+    _, decayed = one_step(0.5)
+    torch.testing.assert_close(decayed, plain - SMALL.learning_rate * 0.5 * before)
+
+
 def test_the_same_task_gives_the_same_numbers_whatever_ran_before(task: TrainingTask) -> None:
     first = train(task)
     torch.manual_seed(12345)

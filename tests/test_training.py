@@ -54,7 +54,7 @@ def test_weight_decay_shrinks_the_weights_and_is_otherwise_adam(planted: Dataset
     def one_step(weight_decay: float) -> tuple[torch.Tensor, torch.Tensor]:
         config = replace(SMALL, weight_decay=weight_decay, dropout=0.0)
         module = FSMDModule.create(config, planted.schema, seed=1)
-        weight = next(p for p in module.model.parameters() if p.dim() == 3)  # of the experts
+        weight = module.model.get_parameter("towers.0.logit.weight")
         before = weight.detach().clone()
         optimizer = module.configure_optimizers()
         batch = next(iter(Batches(planted.train, 256, torch.device("cpu"))))

@@ -8,7 +8,8 @@ from typing import Literal
 import numpy as np
 
 from reports.results import MEAN, Scores
-from studies.definition import Arm, Best, Level, Study
+from search_spaces.axes import Level
+from studies.definition import Arm, Best, Study
 
 Shape = Literal["levels", "models", "grid", "knob"]
 

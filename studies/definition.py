@@ -9,8 +9,8 @@ from itertools import product
 from typing import Any, Literal
 
 from fsmd.config import FSMDConfig
+from search_spaces.axes import Level
 
-Level = str | int | float | bool
 Target = Literal["first", "second", "mean"]
 """AUC of the first task (click), of the second (long view, duration), or their mean."""
 

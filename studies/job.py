@@ -38,6 +38,7 @@ class Job:
     data: str | None
     replicates: int
     epochs: int | None
+    patience: int | None
     workers: int | None
     storage: str
     out: Path
@@ -98,7 +99,7 @@ def _sets(definition: Study, name: str, console: Console) -> Sets:
 
 
 def _check(job: Job) -> None:
-    for option in ("replicates", "epochs", "workers"):
+    for option in ("replicates", "epochs", "patience", "workers"):
         value = getattr(job, option)
         if value is not None and value < 1:
             raise UserError(f"--{option} must be at least 1; got {value}")
@@ -153,7 +154,11 @@ def _settings(
 ) -> dict[str, Any]:
     """What all trainings share: as asked, else the data set's own; device `auto` as it was."""
     settings = SETTINGS[next(iter(sets.values())).schema.name]
-    settings = replace(settings, epochs=job.epochs or settings.epochs)
+    settings = replace(
+        settings,
+        epochs=job.epochs or settings.epochs,
+        patience=job.patience or settings.patience,
+    )
     device = _device(job.device, stored_device)
     return fixed_settings(definition, settings, sets, job.seed, device)
 

@@ -52,7 +52,8 @@ def replicate_seed(study_seed: int, replicate: int, stream: int = 0) -> int:
 
 
 def design(definition: Study, settings: TrainingSettings, sets: Sets) -> Design:
-    """Each arm with the data set's settings; without a funnel the chain falls away.
+    """Each arm with the data set's settings, save those it sets apart itself; without a funnel
+    the chain falls away.
 
     An arm that is then the same as an earlier one (FSMD without its chain is FS) is left out.
     """
@@ -63,7 +64,7 @@ def design(definition: Study, settings: TrainingSettings, sets: Sets) -> Design:
     dropped = False
     for arm in definition.arms:
         schema = sets[arm.data or main].schema
-        config = fitted(settings.applied(arm.config), schema.funnel)
+        config = fitted(_trained(arm, settings), schema.funnel)
         dropped |= config.chain != arm.config.chain
         key = (config, arm.data or main, arm.stream)
         if key in first:
@@ -72,6 +73,12 @@ def design(definition: Study, settings: TrainingSettings, sets: Sets) -> Design:
             first[key] = arm.name
             arms.append(replace(arm, config=config))
     return Design(tuple(arms), same, dropped)
+
+
+def _trained(arm: Arm, settings: TrainingSettings) -> FSMDConfig:
+    config = settings.applied(arm.config)
+    own = {name: getattr(arm.config, name) for name, _ in arm.params if hasattr(config, name)}
+    return replace(config, **own)
 
 
 def fixed_settings(

@@ -46,6 +46,12 @@ def parser() -> argparse.ArgumentParser:
         "--epochs", type=int, metavar="N", help="epochs at most (default: the data set's, 30)"
     )
     p.add_argument(
+        "--patience",
+        type=int,
+        metavar="N",
+        help="epochs without a better validation AUC that end a training (default: the data set's)",
+    )
+    p.add_argument(
         "--workers", type=int, metavar="N", help="worker processes (default: one a core)"
     )
     add_places(p)

@@ -3,7 +3,8 @@
 from dataclasses import replace
 
 from fsmd.config import MODELS, FSMDConfig
-from studies.definition import Above, Arm, Claim, Level, Study
+from search_spaces.axes import Level
+from studies.definition import Above, Arm, Claim, Study
 
 _FULL = replace(MODELS["fsmd"], layers=(256, 128))
 _FM = {"shared": "FM", "none": "no FM"}

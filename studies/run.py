@@ -49,7 +49,7 @@ def parser() -> argparse.ArgumentParser:
         "--patience",
         type=int,
         metavar="N",
-        help="epochs without a better validation AUC that end a training (default: the data set's)",
+        help="epochs without a better AUC that end a training (default: the data set's)",
     )
     p.add_argument(
         "--workers", type=int, metavar="N", help="worker processes (default: one a core)"

@@ -42,8 +42,8 @@ def test_where_nothing_differs_a_real_study_finds_nothing_more_often_than_it_say
     """The A/A study, trained: four names for one model, ten seeds each."""
     url = f"sqlite:///{tmp_path}/studies.db"
     job = Job(
-        study="null", data=None, replicates=10, epochs=None, workers=None, storage=url,
-        out=tmp_path / "out", device="cpu", seed=0, name=None, retry_failed=False,
+        study="null", data=None, replicates=10, epochs=None, patience=None, workers=None,
+        storage=url, out=tmp_path / "out", device="cpu", seed=0, name=None, retry_failed=False,
     )  # fmt: skip
     assert run(job) == 0
     scores = auc_on_test(read(open_engine(url), "null"))

@@ -1,0 +1,145 @@
+"""Which paused trainings of a multi-objective search go on: pure functions of their curves.
+
+Asynchronous successive halving by promotion (Li et al. 2020; MO-ASHA, Schmucker et al. 2021): a
+training is paused at a rung and goes on when it is among the best 1/eta that have reached it.
+Here "best" is by non-domination rank, and a guard lets whoever is on the front go on.
+"""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Literal, Protocol
+
+import numpy as np
+
+from studies.front import Point, best_first, chosen, on_front
+
+State = Literal["running", "paused", "ended"]
+
+
+@dataclass(frozen=True)
+class Curve:
+    """A training as far as it is known: both validation AUCs after each epoch."""
+
+    points: tuple[Point, ...]
+    state: State
+    """ended: by its own early stopping, at the last epoch, or by failing."""
+
+    @property
+    def epochs(self) -> int:
+        """Whole epochs trained."""
+        return len(self.points)
+
+    def reached(self, epoch: int) -> bool:
+        """Whether its standing at this epoch is known: an ended one stands where it ended."""
+        return self.epochs >= epoch or (self.state == "ended" and self.epochs > 0)
+
+
+class Pruner(Protocol):
+    """Decides what a free worker does."""
+
+    def until(self, epochs: int) -> int:
+        """The epoch at which a training that has `epochs` behind it is paused next."""
+        ...
+
+    def promoted(self, curves: Sequence[Curve], complete: bool) -> int | None:
+        """The paused training to go on with; None to start a new one.
+
+        complete: whether there will be no new ones.
+        """
+        ...
+
+
+@dataclass(frozen=True)
+class NoPruning:
+    """Every training goes on to its end."""
+
+    epochs: int
+
+    def until(self, epochs: int) -> int:
+        """The last epoch."""
+        return self.epochs
+
+    def promoted(self, curves: Sequence[Curve], complete: bool) -> int | None:
+        """Whatever was cut off."""
+        return _first_paused(curves)
+
+
+@dataclass(frozen=True)
+class SuccessiveHalving:
+    """Promotion at the ends of epochs 1, eta, eta^2, ... up to `epochs`.
+
+    slack: what the guard allows for the seed's noise, in AUC: a training goes on that no other
+    beats on both tasks by more. None: no guard, plain successive halving.
+    """
+
+    epochs: int
+    eta: int = 2
+    slack: float | None = 0.0005
+
+    @property
+    def rungs(self) -> tuple[int, ...]:
+        """The epochs at which trainings are paused; the last one is the end and no rung."""
+        rungs, epoch = [], 1
+        while epoch < self.epochs:
+            rungs.append(epoch)
+            epoch *= self.eta
+        return tuple(rungs)
+
+    def until(self, epochs: int) -> int:
+        """The next rung, or the end."""
+        return next((rung for rung in self.rungs if rung > epochs), self.epochs)
+
+    def promoted(self, curves: Sequence[Curve], complete: bool) -> int | None:
+        """The best paused training of the highest rung that has one to promote."""
+        for rung in reversed(self.rungs):
+            there = [i for i, curve in enumerate(curves) if curve.reached(rung)]
+            stand_NM = np.array([chosen(curves[i].points, rung) for i in there])
+            promotable = set(best_first(stand_NM)[: len(there) // self.eta])
+            if self.slack is not None:
+                promotable |= set(np.flatnonzero(on_front(stand_NM, self.slack)).tolist())
+            for n in best_first(stand_NM):
+                curve = curves[there[n]]
+                if n in promotable and curve.state == "paused" and curve.epochs == rung:
+                    return there[n]
+        return None
+
+
+@dataclass(frozen=True)
+class TopK:
+    """Train all for `first` epochs, then go on to the end with the best `keep`, a share."""
+
+    epochs: int
+    keep: float = 0.25
+    first: int = 1
+
+    def until(self, epochs: int) -> int:
+        """The first pause, or the end."""
+        return self.first if epochs < min(self.first, self.epochs) else self.epochs
+
+    def promoted(self, curves: Sequence[Curve], complete: bool) -> int | None:
+        """Nobody before all have had their first epochs; then the best of those that are left."""
+        if not complete or any(c.state == "running" and c.epochs < self.first for c in curves):
+            return None
+        there = [i for i, curve in enumerate(curves) if curve.reached(self.first)]
+        order = best_first(np.array([chosen(curves[i].points, self.first) for i in there]))
+        for n in order[: max(1, round(self.keep * len(there)))]:
+            if curves[there[n]].state == "paused":
+                return there[n]
+        return None
+
+
+def _first_paused(curves: Sequence[Curve]) -> int | None:
+    return next((i for i, curve in enumerate(curves) if curve.state == "paused"), None)
+
+
+PRUNERS = ("halving", "topk", "none")
+
+
+def pruner(name: str, epochs: int) -> Pruner:
+    """The pruner of this name for trainings of at most `epochs`."""
+    made: dict[str, Pruner] = {
+        "halving": SuccessiveHalving(epochs),
+        "topk": TopK(epochs),
+        "none": NoPruning(epochs),
+    }
+    return made[name]

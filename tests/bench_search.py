@@ -1,0 +1,214 @@
+"""Search strategies compared by replay of recorded learning curves: nox -s bench_search.
+
+Every strategy pays for the epochs it trains, one worker, early stopping as in a real search. What
+it reached after each epoch is the hypervolume of the validation AUCs it has seen, as a share of
+what lies in the recorded grid. A repeat draws the sampler's seed and one of the recorded seeds.
+"""
+
+import warnings
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass
+from functools import cache, partial
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import optuna
+import pandas as pd
+from numpy.typing import NDArray
+from optuna.distributions import CategoricalDistribution, IntDistribution
+
+from fsmd.config import FSMDConfig
+from search_spaces.spaces import Choice, Params, Space
+from studies.front import Point, chosen, hypervolume
+from studies.proposals import Tried, propose
+from studies.pruning import Curve, NoPruning, Pruner, SuccessiveHalving, TopK
+
+CURVES = Path(__file__).parent / "curves"
+AXES = ("tower_shape", "gate_depth", "expert_count", "learning_rate")
+PATIENCE = 3
+TRIALS = 60
+
+
+@dataclass(frozen=True)
+class Recording:
+    """The curves of one data set: every cell, every seed, every epoch, both tasks."""
+
+    name: str
+    space: Space
+    curves: dict[tuple[Any, ...], NDArray[np.float64]]
+    """(cell's levels) -> seeds x epochs x tasks."""
+    reference: Point
+    """Below it nothing counts: the worst AUC of each task that any cell ends with."""
+    best: tuple[float, ...]
+    """The hypervolume of the whole grid, for each seed."""
+
+    @property
+    def epochs(self) -> int:
+        """Epochs of each curve."""
+        return int(next(iter(self.curves.values())).shape[1])
+
+    def curve(self, params: Params, seed: int) -> list[Point]:
+        """What a training shows, until its early stopping."""
+        points = [tuple(map(float, p)) for p in self.curves[_cell(params)][seed]]
+        return points[: stopping_epoch(points)]
+
+
+def stopping_epoch(points: Sequence[Point], patience: int = PATIENCE) -> int:
+    """The number of epochs a training with this curve makes."""
+    best = 0
+    for epoch in range(1, len(points)):
+        if sum(points[epoch]) > sum(points[best]):
+            best = epoch
+        if epoch - best >= patience:
+            return epoch + 1
+    return len(points)
+
+
+def _cell(params: Params) -> tuple[Any, ...]:
+    return tuple(params[name] for name in AXES)
+
+
+@cache
+def recording(path: Path) -> Recording:
+    """Read a file that `studies.record` wrote."""
+    frame = pd.read_parquet(path).sort_values([*AXES, "replicate", "epoch"])
+    tasks = [c for c in frame.columns if c not in {*AXES, "dropout", "replicate", "epoch"}]
+    seeds, epochs = frame["replicate"].nunique(), frame["epoch"].nunique()
+    cells = [tuple(key) for key, _ in frame.groupby(list(AXES))]
+    values = frame[tasks].to_numpy(float).reshape(len(cells), seeds, epochs, len(tasks))
+    curves = {tuple(map(_plain, cell)): values[i] for i, cell in enumerate(cells)}
+    rates = tuple(sorted({cell[3] for cell in curves}))
+    space = Space(path.stem, FSMDConfig(), (
+        Choice("tower_shape", CategoricalDistribution(tuple(sorted({c[0] for c in curves})))),
+        Choice("gate_depth", _integers([c[1] for c in curves])),
+        Choice("expert_count", _integers([c[2] for c in curves])),
+        Choice("learning_rate", CategoricalDistribution(rates)),
+    ))  # fmt: skip
+    ends = np.array([[chosen([tuple(p) for p in values[i, s]]) for i in range(len(cells))]
+                     for s in range(seeds)])  # fmt: skip
+    reference = tuple(map(float, ends.min(axis=(0, 1))))
+    best = tuple(hypervolume(ends[s], reference) for s in range(seeds))
+    return Recording(path.stem, space, curves, reference, best)
+
+
+def _plain(level: Any) -> Any:
+    return level.item() if hasattr(level, "item") else level
+
+
+def _integers(levels: list[int]) -> IntDistribution:
+    low, high = min(levels), max(levels)
+    return IntDistribution(low, high, step=(high - low) // (len(set(levels)) - 1))
+
+
+# ------------------------------------------------------------------------------------------
+# Strategies: each yields, after each epoch it trains, where that training stands.
+# ------------------------------------------------------------------------------------------
+
+Strategy = Callable[[Recording, int, int], Iterator[Point]]
+
+
+def plain(sampler: Callable[[int], Any], rec: Recording, seed: int, row: int) -> Iterator[Point]:
+    """Optuna as it comes: no pruning, and what it proposes twice is trained twice."""
+    study = optuna.create_study(directions=["maximize"] * 2, sampler=sampler(seed))
+    for _ in range(TRIALS):
+        trial = study.ask()
+        curve = rec.curve(rec.space.suggest(trial), row)
+        for epoch in range(1, len(curve) + 1):
+            yield chosen(curve, epoch)
+        study.tell(trial, chosen(curve))
+
+
+def ours(
+    sampler: str, make: Callable[[int], Pruner], known: str, rec: Recording, seed: int, row: int
+) -> Iterator[Point]:
+    """Our search: nothing twice, and paused trainings go on as the pruner says.
+
+    known: what the sampler is told of a paused training: "last" (where it stands) or "gain"
+    (that, plus what the ended ones gained from there on, in the median).
+    """
+    pruner = make(rec.epochs)
+    params: list[Params] = []
+    whole: list[list[Point]] = []
+    trained: list[int] = []
+
+    def curves() -> list[Curve]:
+        return [
+            Curve(tuple(c[:n]), "ended" if n >= len(c) else "paused")
+            for c, n in zip(whole, trained, strict=True)
+        ]
+
+    while True:
+        complete = len(params) >= TRIALS
+        i = pruner.promoted(curves(), complete)
+        if i is None:
+            if complete:
+                return
+            values = standings(curves(), known)
+            tried = [Tried(p, v) for p, v in zip(params, values, strict=True)]
+            proposal = propose(rec.space, tried, sampler, seed)
+            if proposal is None:
+                complete = True
+                return
+            params.append(proposal.params)
+            whole.append(rec.curve(proposal.params, row))
+            trained.append(0)
+            i = len(params) - 1
+        until = min(pruner.until(trained[i]), len(whole[i]))
+        for epoch in range(trained[i] + 1, until + 1):
+            yield chosen(whole[i], epoch)
+        trained[i] = until
+
+
+def standings(curves: Sequence[Curve], known: str) -> list[Point]:
+    """Where each training stands, or is expected to end."""
+    now = [chosen(curve.points) for curve in curves]
+    if known == "last":
+        return now
+    ended = [curve for curve in curves if curve.state == "ended"]
+    out = []
+    for curve, point in zip(curves, now, strict=True):
+        gains = [np.subtract(chosen(e.points), chosen(e.points, curve.epochs))
+                 for e in ended if e.epochs > curve.epochs]  # fmt: skip
+        more = np.median(gains, axis=0) if curve.state == "paused" and gains else (0.0, 0.0)
+        out.append(tuple(np.add(point, more).tolist()))
+    return out
+
+
+def _tpe(seed: int) -> Any:
+    return optuna.samplers.TPESampler(seed=seed)
+
+
+STRATEGIES: dict[str, Strategy] = {
+    "Optuna TPE": partial(plain, _tpe),
+    "Optuna random": partial(plain, lambda seed: optuna.samplers.RandomSampler(seed=seed)),
+    "Optuna NSGA-II": partial(
+        plain, lambda seed: optuna.samplers.NSGAIISampler(seed=seed, population_size=20)
+    ),
+    "Optuna GP": partial(plain, lambda seed: optuna.samplers.GPSampler(seed=seed)),
+    "grid, none twice": partial(ours, "grid", NoPruning, "last"),
+    "TPE, none twice": partial(ours, "tpe", NoPruning, "last"),
+    "random + halving": partial(ours, "random", SuccessiveHalving, "last"),
+    "TPE + halving": partial(ours, "tpe", SuccessiveHalving, "last"),
+    "TPE + halving, gain": partial(ours, "tpe", SuccessiveHalving, "gain"),
+    "TPE + halving, no guard": partial(
+        ours, "tpe", lambda epochs: SuccessiveHalving(epochs, slack=None), "last"
+    ),
+    "random + one epoch, top quarter": partial(ours, "random", TopK, "last"),
+    "TPE + one epoch, top quarter": partial(ours, "tpe", TopK, "last"),
+}
+
+
+def trace(path: Path, strategy: str, repeat: int) -> NDArray[np.float64]:
+    """The share of the grid's hypervolume reached after each epoch spent."""
+    optuna.logging.set_verbosity(optuna.logging.ERROR)
+    warnings.simplefilter("ignore", optuna.exceptions.ExperimentalWarning)
+    rec = recording(path)
+    row = repeat % len(rec.best)
+    seen: list[Point] = []
+    reached: list[float] = []
+    for point in STRATEGIES[strategy](rec, repeat, row):
+        if not seen or hypervolume([*seen, point], rec.reference) > reached[-1] * rec.best[row]:
+            seen.append(point)
+        reached.append(hypervolume(seen, rec.reference) / rec.best[row])
+    return np.array(reached)

@@ -8,12 +8,14 @@ off in between, without training again.
 
 import traceback
 import warnings
+from collections import deque
 from collections.abc import Callable, Iterable
 from concurrent.futures import FIRST_COMPLETED, Executor, Future, wait
 from concurrent.futures.process import BrokenProcessPool
 from dataclasses import dataclass, field
+from functools import cached_property
 from pathlib import Path
-from typing import NamedTuple
+from typing import NamedTuple, Protocol
 
 import optuna
 import sqlalchemy as sa
@@ -28,18 +30,53 @@ from studies.storage import Failure, Provenance
 ATTEMPTS = 3
 POLL_SECONDS = 0.2
 
-Work = Callable[[TrainingTask, Path], TrainingResult]
+Work = Callable[[TrainingTask, Path, int | None], TrainingResult]
+"""(what, its checkpoint, the epoch to pause at)."""
 
 
 @dataclass(frozen=True)
 class Event:
-    """Told to the listener: a cell is `known` from before, `started`, `retried`, `done` or
-    `failed`; and, several times a second and without a cell, the planner is `waiting`.
+    """Told to the listener: a cell is `known` from before, `started`, `retried`, `paused`,
+    `stopped`, `done` or `failed`; and, several times a second and without a cell, the planner is
+    `waiting`.
     """
 
     kind: str
     cell: Cell | None = None
     detail: str = ""
+
+
+class Step(NamedTuple):
+    """Train a cell, up to the end or until an epoch after which the agenda decides again."""
+
+    cell: Cell
+    until: int | None = None
+
+
+class Agenda(Protocol):
+    """What is to be trained, and in which order."""
+
+    def next(self) -> Step | None:
+        """What a free worker does; None if there is nothing now. May be asked again later."""
+        ...
+
+    def ended(self, step: Step, result: TrainingResult | None) -> None:
+        """A step is over; without a result where it failed for good."""
+        ...
+
+
+class Queue:
+    """An agenda that is fixed: each cell to its end, in order."""
+
+    def __init__(self, cells: Iterable[Cell]) -> None:
+        self._left = deque(cells)
+
+    def next(self) -> Step | None:
+        """The next cell."""
+        return Step(self._left.popleft()) if self._left else None
+
+    def ended(self, step: Step, result: TrainingResult | None) -> None:
+        """Changes nothing."""
 
 
 class Tally(NamedTuple):
@@ -71,15 +108,13 @@ class Planner:
         """Bring every cell to its end; returns when nothing is missing."""
         cells = list(cells)
         known = storage.known_runs(self.engine, [cell.task.id for cell in cells])
-        trials = self._open_trials()
         missing = []
         for cell in cells:
             if known.get(cell.task.id) in self._final:
-                self._close(cell, trials.get(_key(cell)))
-                self.listen(Event("known", cell))
+                self.close(cell)
             else:
                 missing.append(cell)
-        self._train(missing, trials)
+        self.follow(Queue(missing))
         statuses = storage.known_runs(self.engine, [cell.task.id for cell in cells])
         failed = sum(statuses[cell.task.id] != "done" for cell in cells)
         return Tally(len(cells) - len(self._attempts), len(self._attempts), failed)
@@ -89,33 +124,39 @@ class Planner:
         """What a run's status must be for it not to be trained again."""
         return ("done",) if self.retry_failed else ("done", "failed")
 
-    def _train(self, missing: list[Cell], trials: dict[tuple[str, int], FrozenTrial]) -> None:
-        queue, running = list(reversed(missing)), dict[Future[TrainingResult], Cell]()
-        while queue or running:
-            while queue and len(running) < self.slots:
-                cell = queue.pop()
-                trial = trials.get(_key(cell))
+    def follow(self, agenda: Agenda) -> None:
+        """Train what the agenda says until it has nothing and nothing is running."""
+        again, running = list[Step](), dict[Future[TrainingResult], Step]()
+        while True:
+            while len(running) < self.slots:
+                step = again.pop() if again else agenda.next()
+                if step is None:
+                    break
                 # Another study may have trained it while this one ran.
-                if storage.known_runs(self.engine, [cell.task.id]).get(cell.task.id) == "done":
-                    self._close(cell, trial)
-                    self.listen(Event("known", cell))
+                if storage.known_runs(self.engine, [step.cell.task.id]) == {
+                    step.cell.task.id: "done"
+                }:
+                    self.close(step.cell)
+                    agenda.ended(step, storage.known_result(self.engine, step.cell.task.id))
                     continue
-                if trial is None or trial.state.is_finished():
-                    trials[_key(cell)] = self._start_trial(cell)
-                running[self._submit(cell)] = cell
-            ended, _ = wait(running, POLL_SECONDS, FIRST_COMPLETED)
+                self._open(step.cell)
+                running[self._submit(step)] = step
+            if not running:
+                return
+            over, _ = wait(running, POLL_SECONDS, FIRST_COMPLETED)
             self.listen(Event("waiting"))
-            for future in ended:
-                cell = running.pop(future)
-                if self._may_retry(cell, future.exception()):
-                    queue.append(cell)
+            for future in over:
+                step = running.pop(future)
+                if self._may_retry(step.cell, future.exception()):
+                    again.append(step)
                 else:
-                    self._record(cell, future, trials[_key(cell)])
+                    agenda.ended(step, self._record(step.cell, future))
 
-    def _submit(self, cell: Cell) -> Future[TrainingResult]:
+    def _submit(self, step: Step) -> Future[TrainingResult]:
+        cell = step.cell
         self._attempts[cell.task.id] = self._attempts.get(cell.task.id, 0) + 1
         self.listen(Event("started", cell))
-        return self.executor.submit(self.work, cell.task, self._checkpoint(cell))
+        return self.executor.submit(self.work, cell.task, self._checkpoint(cell), step.until)
 
     def _checkpoint(self, cell: Cell) -> Path:
         return self.checkpoints / f"{cell.task.id}.ckpt"
@@ -126,30 +167,57 @@ class Planner:
         self.listen(Event("retried", cell, describe(error)))
         return True
 
-    def _record(self, cell: Cell, future: Future[TrainingResult], trial: FrozenTrial) -> None:
+    def _record(self, cell: Cell, future: Future[TrainingResult]) -> TrainingResult | None:
         error = future.exception()
         outcome = future.result() if error is None else _failure(error)
         attempts = self._attempts[cell.task.id]
         storage.record_run(self.engine, cell.task, outcome, attempts, self.provenance)
-        self._close(cell, trial)
+        if isinstance(outcome, TrainingResult) and not outcome.finished:
+            self._link(cell)
+            self.listen(Event("paused", cell))
+            return outcome
+        self._tell(cell)
         self._checkpoint(cell).unlink(missing_ok=True)
-        self.listen(Event("failed", cell, describe(error)) if error else Event("done", cell, ""))
+        self.listen(Event("failed", cell, describe(error)) if error else Event("done", cell))
+        return None if isinstance(outcome, Failure) else outcome
 
-    def _close(self, cell: Cell, trial: FrozenTrial | None) -> None:
-        """Link the cell to its run and tell the trial; nothing is trained or told twice."""
+    def close(self, cell: Cell) -> None:
+        """Take over a training that is known from before."""
+        self._tell(cell)
+        self.listen(Event("known", cell))
+
+    def stop(self, cell: Cell) -> None:
+        """Give up a paused training: its trial is told PRUNED, its curve stays."""
+        trial = self._open(cell)
+        self.study.tell(trial.number, state=TrialState.PRUNED)
+        self._checkpoint(cell).unlink(missing_ok=True)
+        self.listen(Event("stopped", cell))
+
+    def _link(self, cell: Cell) -> None:
         name = self.study.study_name
         storage.link_cell(self.engine, name, cell.level, cell.replicate, cell.task.id)
+
+    def _tell(self, cell: Cell) -> None:
+        """Link the cell to its run and tell the trial; nothing is trained or told twice."""
+        self._link(cell)
         done = storage.known_runs(self.engine, [cell.task.id])[cell.task.id] == "done"
         state = TrialState.COMPLETE if done else TrialState.FAIL
+        trial = self._trials.get(_key(cell))
         if trial is not None and trial.state == state:
             return
-        if trial is None or trial.state.is_finished():
-            trial = self._start_trial(cell)
+        trial = self._open(cell)
         values = None
         if done:
             auc = storage.chosen_values(self.engine, cell.task.id, "valid", "auc")
             values = [auc[task] for task in self.tasks]
-        self.study.tell(trial.number, values, state)
+        self._trials[_key(cell)] = self.study.tell(trial.number, values, state)
+
+    def _open(self, cell: Cell) -> FrozenTrial:
+        """The cell's running trial; a new one where there is none."""
+        trial = self._trials.get(_key(cell))
+        if trial is None or trial.state.is_finished():
+            trial = self._trials[_key(cell)] = self._start_trial(cell)
+        return trial
 
     def _start_trial(self, cell: Cell) -> FrozenTrial:
         params = dict(cell.arm.params)
@@ -163,6 +231,7 @@ class Planner:
                     "replicate": cell.replicate,
                     "seed": cell.task.seed,
                     "run": cell.task.id,
+                    **cell.notes,
                 },
             )
         )
@@ -172,7 +241,8 @@ class Planner:
             if trial.user_attrs.get("run") == cell.task.id
         )
 
-    def _open_trials(self) -> dict[tuple[str, int], FrozenTrial]:
+    @cached_property
+    def _trials(self) -> dict[tuple[str, int], FrozenTrial]:
         """The last trial of each cell; a running one was cut off and is taken up again."""
         return {
             (trial.user_attrs["level"], trial.user_attrs["replicate"]): trial

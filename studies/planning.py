@@ -1,7 +1,7 @@
 """From a definition to the cells of a study: pure functions, no database."""
 
 from collections.abc import Iterator, Mapping
-from dataclasses import asdict, dataclass, replace
+from dataclasses import asdict, dataclass, field, replace
 from typing import Any
 
 from fsmd.config import FSMDConfig, digest, fitted
@@ -21,6 +21,8 @@ class Cell:
     arm: Arm
     replicate: int
     task: TrainingTask
+    notes: Mapping[str, Any] = field(default_factory=dict)
+    """More user attributes of its trial."""
 
     @property
     def level(self) -> str:

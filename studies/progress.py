@@ -72,7 +72,7 @@ class LiveProgress:
             self._start(cell)
             return
         line = self._drop(cell)
-        if event.kind in ("known", "done", "failed"):
+        if event.kind in ("known", "done", "failed", "stopped"):
             self._left -= 1
             if event.kind == "done" and line:
                 self._finished.append(time.monotonic() - line.started)

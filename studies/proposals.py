@@ -23,7 +23,7 @@ from search_spaces.axes import Level
 from search_spaces.spaces import Params, Space
 
 SAMPLERS = ("tpe", "nsga2", "nsga3", "gp", "random", "grid")
-_ATTEMPTS = 12
+_ATTEMPTS, _DRAWS = 8, 50
 _LARGEST_GRID = 100_000
 
 
@@ -54,26 +54,24 @@ def propose(
 ) -> Proposal | None:
     """A configuration that was not tried; None if the space has no more (or none is found).
 
-    A sampler that repeats itself is asked again, then chance decides.
+    A sampler that repeats itself is asked again, with the repetition as one more running trial,
+    then chance decides.
     """
     known = {_key(t.params) for t in tried}
     if sampler == "grid":
         return _next_cell(space, known, seed)
-    for attempt in range(_ATTEMPTS + 100):
-        draw = int(digest([seed, len(tried), attempt])[:8], 16)
-        name = sampler if attempt < _ATTEMPTS else "random"
-        proposal = _ask(space, tried, _sampler(name, draw, objectives), objectives)
-        if _key(proposal.params) not in known:
-            return proposal
+    draw = int(digest([seed, len(tried)])[:8], 16)
+    for name, attempts in ((sampler, _ATTEMPTS), ("random", _DRAWS)):
+        study = optuna.create_study(
+            directions=["maximize"] * objectives, sampler=_sampler(name, draw)
+        )
+        study.add_trials([_trial(space, t) for t in tried] if name != "random" else [])
+        for _ in range(attempts):
+            params = space.suggest(study.ask())
+            if _key(params) not in known:
+                notes = study.get_trials(deepcopy=False)[-1].system_attrs
+                return Proposal(params, dict(notes))
     return _next_cell(space, known, seed) if _finite(space) else None
-
-
-def _ask(space: Space, tried: Sequence[Tried], sampler: BaseSampler, objectives: int) -> Proposal:
-    study = optuna.create_study(directions=["maximize"] * objectives, sampler=sampler)
-    study.add_trials([_trial(space, t) for t in tried])
-    trial = study.ask()
-    params = space.suggest(trial)
-    return Proposal(params, dict(study.get_trials(deepcopy=False)[-1].system_attrs))
 
 
 def _trial(space: Space, tried: Tried) -> optuna.trial.FrozenTrial:
@@ -89,7 +87,7 @@ def _trial(space: Space, tried: Tried) -> optuna.trial.FrozenTrial:
     )
 
 
-def _sampler(name: str, seed: int, objectives: int) -> BaseSampler:
+def _sampler(name: str, seed: int) -> BaseSampler:
     if name == "tpe":
         return optuna.samplers.TPESampler(seed=seed)
     if name == "nsga2":

@@ -19,7 +19,7 @@ from filelock import FileLock
 from fsmd.config import digest
 from fsmd.data.schema import Dataset
 from fsmd.errors import UserError
-from fsmd.task import TrainingResult, TrainingTask
+from fsmd.task import Measurement, TrainingResult, TrainingTask
 
 METADATA = sa.MetaData()
 
@@ -39,9 +39,8 @@ RUNS = sa.Table(
     "fsmd_runs",
     METADATA,
     sa.Column("id", sa.String(64), primary_key=True),  # TrainingTask.id
-    sa.Column(
-        "status", sa.String(10), nullable=False
-    ),  # done; failed: it would again; lost: it might not
+    # done; paused: a curve so far; failed: it would again; lost: it might not
+    sa.Column("status", sa.String(10), nullable=False),
     sa.Column("data", sa.String(200), nullable=False),
     sa.Column("data_hash", sa.String(64), nullable=False),
     sa.Column("config", sa.JSON, nullable=False),
@@ -244,7 +243,7 @@ def name_planner(engine: sa.Engine, study: str, planner: str) -> None:
 
 
 def known_runs(engine: sa.Engine, ids: list[str]) -> dict[str, str]:
-    """Identity -> status (done, failed, lost) of those of `ids` that have ended."""
+    """Identity -> status (done, paused, failed, lost) of those of `ids` that have ended."""
     found: dict[str, str] = {}
     with engine.connect() as connection:
         for start in range(0, len(ids), 500):  # databases limit the number of parameters
@@ -264,7 +263,7 @@ def record_run(
 ) -> None:
     """Store how a training ended, with all its measurements, in one transaction.
 
-    A failure recorded before is replaced; a result never is, whoever recorded it.
+    A failure or a pause recorded before is replaced; a result never is, whoever recorded it.
     """
     try:
         _insert_run(engine, task, outcome, attempts, provenance)
@@ -281,7 +280,7 @@ def _insert_run(
     attempts: int,
     provenance: Provenance,
 ) -> None:
-    with _replacing_failure(engine, task.id) as connection:
+    with _replacing(engine, task.id) as connection:
         connection.execute(
             sa.insert(RUNS).values(
                 **_identity_columns(task), **_outcome_columns(outcome), attempts=attempts,
@@ -301,11 +300,16 @@ def _insert_run(
 
 
 @contextmanager
-def _replacing_failure(engine: sa.Engine, run_id: str) -> Iterator[sa.Connection]:
+def _replacing(engine: sa.Engine, run_id: str) -> Iterator[sa.Connection]:
     with engine.begin() as connection:
         cells = connection.execute(sa.select(CELLS).where(CELLS.c.run_id == run_id)).all()
         connection.execute(sa.delete(CELLS).where(CELLS.c.run_id == run_id))
-        connection.execute(sa.delete(RUNS).where(RUNS.c.id == run_id, RUNS.c.status != "done"))
+        replaced = connection.scalar(
+            sa.select(RUNS.c.id).where(RUNS.c.id == run_id, RUNS.c.status != "done")
+        )
+        if replaced:
+            connection.execute(sa.delete(MEASUREMENTS).filter_by(run_id=run_id))
+            connection.execute(sa.delete(RUNS).filter_by(id=run_id))
         yield connection
         for cell in cells:
             connection.execute(sa.insert(CELLS).values(**cell._mapping))
@@ -330,12 +334,27 @@ def _outcome_columns(outcome: TrainingResult | Failure) -> dict[str, Any]:
         status = "lost" if outcome.passing else "failed"
         return {"status": status, "error": outcome.error, "traceback": outcome.traceback}
     return {
-        "status": "done",
+        "status": "done" if outcome.finished else "paused",
         "chosen_epochs": dict(outcome.chosen_epochs),
         "epochs": outcome.epochs,
         "seconds": outcome.seconds,
         "parameters": outcome.parameters,
     }
+
+
+def known_result(engine: sa.Engine, run_id: str) -> TrainingResult:
+    """What is stored of a training, without its predictions."""
+    with engine.connect() as connection:
+        run = connection.execute(sa.select(RUNS).filter_by(id=run_id)).one()
+        order = MEASUREMENTS.c.epoch
+        rows = connection.execute(sa.select(MEASUREMENTS).filter_by(run_id=run_id).order_by(order))
+        measurements = tuple(
+            Measurement(m.epoch, m.split, m.task, m.metric, m.value) for m in rows
+        )
+    return TrainingResult(
+        measurements, run.chosen_epochs or {}, run.epochs or 0, run.status == "done",
+        run.seconds or 0.0, run.parameters or 0,
+    )  # fmt: skip
 
 
 def link_cell(engine: sa.Engine, study: str, level: str, replicate: int, run_id: str) -> None:

@@ -7,15 +7,15 @@ from fsmd.task import Progress, TrainingResult, TrainingTask
 from studies.executors import tell_planner
 
 
-def run_task(task: TrainingTask, checkpoint: Path) -> TrainingResult:
-    """Train, going on from `checkpoint` if a killed predecessor left one."""
+def run_task(task: TrainingTask, checkpoint: Path, until: int | None) -> TrainingResult:
+    """Train up to epoch `until`, going on from `checkpoint` if there is one."""
     from fsmd.training import train  # torch is loaded in workers only
 
     def tell(progress: Progress) -> None:
         tell_planner((task.id, progress))
 
     try:
-        return train(task, checkpoint=checkpoint, on_progress=tell)
+        return train(task, until, checkpoint, on_progress=tell)
     finally:
         # A Trainer and its module hold each other: else a training's tensors stay for a while.
         gc.collect()

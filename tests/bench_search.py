@@ -1,12 +1,17 @@
 """Search strategies compared by replay of recorded learning curves: nox -s bench_search.
 
 Every strategy pays for the epochs it trains, one worker, early stopping as in a real search. What
-it reached after each epoch is the hypervolume of the validation AUCs it has seen, as a share of
-what lies in the recorded grid. A repeat draws the sampler's seed and one of the recorded seeds.
+it has reached after an epoch is the hypervolume of where its trainings stand, as a share of what
+lies in the recorded grid. A repeat draws the sampler's seed and one of the recorded seeds.
 """
 
+import argparse
+import json
+import os
+import sys
 import warnings
 from collections.abc import Callable, Iterator, Sequence
+from concurrent.futures import ProcessPoolExecutor
 from dataclasses import dataclass
 from functools import cache, partial
 from pathlib import Path
@@ -17,6 +22,9 @@ import optuna
 import pandas as pd
 from numpy.typing import NDArray
 from optuna.distributions import CategoricalDistribution, IntDistribution
+from rich.console import Console
+from rich.progress import track
+from rich.table import Table
 
 from fsmd.config import FSMDConfig
 from search_spaces.spaces import Choice, Params, Space
@@ -105,23 +113,24 @@ def _integers(levels: list[int]) -> IntDistribution:
 # Strategies: each yields, after each epoch it trains, where that training stands.
 # ------------------------------------------------------------------------------------------
 
-Strategy = Callable[[Recording, int, int], Iterator[Point]]
+Step = tuple[int, Point]
+Strategy = Callable[[Recording, int, int], Iterator[Step]]
 
 
-def plain(sampler: Callable[[int], Any], rec: Recording, seed: int, row: int) -> Iterator[Point]:
+def plain(sampler: Callable[[int], Any], rec: Recording, seed: int, row: int) -> Iterator[Step]:
     """Optuna as it comes: no pruning, and what it proposes twice is trained twice."""
     study = optuna.create_study(directions=["maximize"] * 2, sampler=sampler(seed))
     for _ in range(TRIALS):
         trial = study.ask()
         curve = rec.curve(rec.space.suggest(trial), row)
         for epoch in range(1, len(curve) + 1):
-            yield chosen(curve, epoch)
+            yield trial.number, chosen(curve, epoch)
         study.tell(trial, chosen(curve))
 
 
 def ours(
     sampler: str, make: Callable[[int], Pruner], known: str, rec: Recording, seed: int, row: int
-) -> Iterator[Point]:
+) -> Iterator[Step]:
     """Our search: nothing twice, and paused trainings go on as the pruner says.
 
     known: what the sampler is told of a paused training: "last" (where it stands) or "gain"
@@ -156,7 +165,7 @@ def ours(
             i = len(params) - 1
         until = min(pruner.until(trained[i]), len(whole[i]))
         for epoch in range(trained[i] + 1, until + 1):
-            yield chosen(whole[i], epoch)
+            yield i, chosen(whole[i], epoch)
         trained[i] = until
 
 
@@ -187,6 +196,8 @@ STRATEGIES: dict[str, Strategy] = {
     ),
     "Optuna GP": partial(plain, lambda seed: optuna.samplers.GPSampler(seed=seed)),
     "grid, none twice": partial(ours, "grid", NoPruning, "last"),
+    "GP + halving": partial(ours, "gp", SuccessiveHalving, "last"),
+    "GP + one epoch, top quarter": partial(ours, "gp", TopK, "last"),
     "TPE, none twice": partial(ours, "tpe", NoPruning, "last"),
     "random + halving": partial(ours, "random", SuccessiveHalving, "last"),
     "TPE + halving": partial(ours, "tpe", SuccessiveHalving, "last"),
@@ -201,14 +212,118 @@ STRATEGIES: dict[str, Strategy] = {
 
 def trace(path: Path, strategy: str, repeat: int) -> NDArray[np.float64]:
     """The share of the grid's hypervolume reached after each epoch spent."""
+    os.environ["OMP_NUM_THREADS"] = "1"  # of the GP sampler's torch, not yet imported
     optuna.logging.set_verbosity(optuna.logging.ERROR)
     warnings.simplefilter("ignore", optuna.exceptions.ExperimentalWarning)
     rec = recording(path)
     row = repeat % len(rec.best)
-    seen: list[Point] = []
+    standing: dict[int, Point] = {}
     reached: list[float] = []
-    for point in STRATEGIES[strategy](rec, repeat, row):
-        if not seen or hypervolume([*seen, point], rec.reference) > reached[-1] * rec.best[row]:
-            seen.append(point)
-        reached.append(hypervolume(seen, rec.reference) / rec.best[row])
+    for trial, point in STRATEGIES[strategy](rec, repeat, row):
+        if standing.get(trial) != point:
+            standing[trial] = point
+            volume = hypervolume(list(standing.values()), rec.reference) / rec.best[row]
+        reached.append(volume)
     return np.array(reached)
+
+
+# ------------------------------------------------------------------------------------------
+# What a table of traces says.
+# ------------------------------------------------------------------------------------------
+
+BASELINE, OURS = "Optuna TPE", "TPE + halving"
+
+
+@dataclass(frozen=True)
+class Score:
+    """A strategy against plain TPE, over repeats: medians with 95 % intervals (bootstrap)."""
+
+    epochs: float
+    """Epochs spent in all, median."""
+    final: tuple[float, float, float]
+    """Hypervolume at the end, a share of the grid's."""
+    behind: tuple[float, float, float]
+    """At the end, plain TPE's minus this one's, of the same repeat; mean."""
+    reach: tuple[float, float, float]
+    """Epochs until plain TPE's final hypervolume, over the epochs that plain TPE spent in all."""
+    first: tuple[float, float, float]
+    """The same, over the epochs after which plain TPE had it first."""
+
+
+def score(traces: Sequence[NDArray[np.float64]], base: Sequence[NDArray[np.float64]]) -> Score:
+    """Judge one strategy; traces and base are paired by repeat."""
+    targets = [b[-1] for b in base]
+    needed = [_reached(t, goal) for t, goal in zip(traces, targets, strict=True)]
+    own = [_reached(b, goal) for b, goal in zip(base, targets, strict=True)]
+    return Score(
+        epochs=float(np.median([len(t) for t in traces])),
+        final=_interval([t[-1] for t in traces], np.median),
+        behind=_interval([g - t[-1] for t, g in zip(traces, targets, strict=True)], np.mean),
+        reach=_interval([n / len(b) for n, b in zip(needed, base, strict=True)], np.median),
+        first=_interval([n / o for n, o in zip(needed, own, strict=True)], np.median),
+    )
+
+
+def _reached(trace: NDArray[np.float64], goal: float) -> float:
+    """Epochs until the goal; infinite if never."""
+    above = np.flatnonzero(trace >= goal - 1e-12)
+    return float(above[0] + 1) if len(above) else float("inf")
+
+
+def _interval(values: list[float], statistic: Any) -> tuple[float, float, float]:
+    draws = np.random.default_rng(0).choice(values, (2000, len(values)))
+    with np.errstate(invalid="ignore"):
+        low, high = np.quantile(statistic(draws, axis=1), [0.025, 0.975], method="nearest")
+        return float(statistic(values)), float(low), float(high)
+
+
+def main() -> int:
+    """Replay every strategy on every recording; the last line is JSON."""
+    p = argparse.ArgumentParser(description="Compare search strategies on recorded curves.")
+    p.add_argument("--repeats", type=int, default=60, help="default: %(default)s")
+    p.add_argument("--workers", type=int, default=2, help="default: %(default)s")
+    p.add_argument("--curves", type=Path, default=CURVES, help="folder of recordings")
+    options = p.parse_args()
+    console, found = Console(), {}
+    for path in sorted(options.curves.glob("*.parquet")):
+        jobs = [(path, name, r) for name in STRATEGIES for r in range(options.repeats)]
+        with ProcessPoolExecutor(options.workers) as pool:
+            done = list(track(pool.map(trace, *zip(*jobs, strict=True), chunksize=5),
+                              f"replaying {path.stem}", total=len(jobs)))  # fmt: skip
+        by_name = {
+            name: done[i * options.repeats : (i + 1) * options.repeats]
+            for i, name in enumerate(STRATEGIES)
+        }
+        scores = {name: score(t, by_name[BASELINE]) for name, t in by_name.items()}
+        console.print(_table(recording(path), scores, options.repeats), soft_wrap=True)
+        mine = scores[OURS]
+        found[path.stem] = {"ratio": mine.reach, "ratio_first": mine.first, "behind": mine.behind}
+    if not found:
+        print(f"error: no recording in {options.curves}; make one: python -m studies.record",
+              file=sys.stderr)  # fmt: skip
+        return 2
+    print(json.dumps(found).replace("Infinity", "null"))
+    return 0
+
+
+def _table(rec: Recording, scores: dict[str, Score], repeats: int) -> Table:
+    title = (
+        f"{rec.name}: {len(rec.curves)} cells, {len(rec.best)} seeds, {rec.epochs} epochs; "
+        f"{TRIALS} trials, patience {PATIENCE}, {repeats} repeats"
+    )
+    table = Table("strategy", "epochs", "final hypervolume", "plain TPE minus it",
+                  "epochs to plain TPE's end / its budget", "/ when it had it first",
+                  title=title)  # fmt: skip
+    for name, s in scores.items():
+        table.add_row(name, f"{s.epochs:.0f}", *(_words(v) for v in (s.final, s.behind)),
+                      *(_words(v, 2) for v in (s.reach, s.first)))  # fmt: skip
+    return table
+
+
+def _words(values: tuple[float, float, float], digits: int = 4) -> str:
+    middle, low, high = (f"{v:.{digits}f}" if np.isfinite(v) else "never" for v in values)
+    return f"{middle} [{low}, {high}]"
+
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -91,7 +91,7 @@ class Lab:
         slots: int = 2,
         retry_failed: bool = False,
     ) -> Tally:
-        def work(task: TrainingTask, checkpoint: Path) -> TrainingResult:
+        def work(task: TrainingTask, checkpoint: Path, _: int | None) -> TrainingResult:
             self.done.append(task.id)
             return self.work(task, checkpoint)
 

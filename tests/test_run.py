@@ -174,7 +174,7 @@ def test_a_killed_training_goes_on_from_its_checkpoint(tmp_path: Path) -> None:
                 assert time.monotonic() < deadline
                 time.sleep(0.001)
 
-        future = workers.submit(run_task, task, tmp_path / "task.ckpt")
+        future = workers.submit(run_task, task, tmp_path / "task.ckpt", None)
         collect(lambda: 2 in epochs)
         os.kill(workers_of(os.getpid())[0], signal.SIGKILL)
         with pytest.raises(BrokenProcessPool):
@@ -182,7 +182,7 @@ def test_a_killed_training_goes_on_from_its_checkpoint(tmp_path: Path) -> None:
         before = max(epochs)
         assert before < 6
         epochs.clear()
-        again = workers.submit(run_task, task, tmp_path / "task.ckpt")
+        again = workers.submit(run_task, task, tmp_path / "task.ckpt", None)
         collect(again.done)
         assert min(epochs) > 2  # nothing of the first epochs is trained again
         assert again.result().measurements == train(task).measurements

@@ -1,0 +1,236 @@
+"""The agenda of a multi-objective search: which configuration to train next, and how far.
+
+It has no state of its own beyond what the database holds: trials with their parameters, and the
+curve of each training. Started again, it goes on where it was.
+"""
+
+import time
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import Any
+
+import optuna
+import sqlalchemy as sa
+from optuna.trial import TrialState
+
+from fsmd.config import FSMDConfig
+from fsmd.errors import UserError
+from fsmd.task import DataRef, TrainingResult, TrainingTask
+from search_spaces.spaces import Params, Space
+from studies import storage
+from studies.definition import Arm
+from studies.execute import Planner, Step
+from studies.front import Point
+from studies.planning import Cell, replicate_seed
+from studies.proposals import Tried, propose
+from studies.pruning import Curve, Pruner, State
+
+SEARCH = 0
+"""The replicate that a search trains; 1, 2, ... are the confirmation's."""
+REJECTIONS = 200
+"""Proposals in a row that may break a constraint before the search gives up."""
+
+
+@dataclass(frozen=True)
+class Recipe:
+    """What every training of a search shares."""
+
+    data: DataRef
+    tasks: tuple[str, ...]
+    epochs: int
+    patience: int
+    device: str
+    seed: int
+
+    def cell(
+        self, level: str, config: FSMDConfig, params: Params, replicate: int, notes: Any = None
+    ) -> Cell:
+        """A training of a configuration."""
+        task = TrainingTask(
+            config, self.data, replicate_seed(self.seed, replicate), self.epochs, self.patience,
+            self.device,
+        )  # fmt: skip
+        return Cell(Arm(level, config, tuple(params.items())), replicate, task, notes or {})
+
+
+@dataclass
+class Candidate:
+    """A configuration of the search and its training as far as it is known."""
+
+    cell: Cell
+    params: Params
+    state: State
+    points: tuple[Point, ...] = ()
+    stopped: bool = False
+    failed: bool = False
+
+    @property
+    def curve(self) -> Curve:
+        """What the pruner sees."""
+        return Curve(self.points, self.state)
+
+
+@dataclass
+class Search:
+    """Hands the planner one step after the other; see `Agenda`."""
+
+    planner: Planner
+    space: Space
+    recipe: Recipe
+    sampler: str
+    pruner: Pruner
+    trials: int
+    """Configurations at most, those of earlier runs of the search included."""
+    allowed: Callable[[FSMDConfig], bool] = lambda config: True
+    """Whether a configuration keeps the constraints; asked before it is trained."""
+    deadline: float = float("inf")
+    """When no new configuration is started any more, on the monotonic clock."""
+    candidates: list[Candidate] = field(default_factory=list)
+    rejected: list[Params] = field(default_factory=list)
+
+    def next(self) -> Step | None:
+        """Promote a paused training, or start a new one, or nothing now."""
+        while True:
+            complete = self._complete
+            curves = [candidate.curve for candidate in self.candidates]
+            i = self.pruner.promoted(curves, complete)
+            if i is not None:
+                return self._step(self.candidates[i])
+            if complete or not self._add():
+                return None
+            candidate = self.candidates[-1]
+            if candidate.state == "paused":  # new; else it is known from another study
+                return self._step(candidate)
+
+    def ended(self, step: Step, result: TrainingResult | None) -> None:
+        """Keep what a step brought."""
+        candidate = next(c for c in self.candidates if c.cell.task.id == step.cell.task.id)
+        if result is None:
+            candidate.state, candidate.failed = "ended", True
+            return
+        candidate.points = curve_of(result, self.recipe.tasks)
+        candidate.state = "ended" if result.finished else "paused"
+
+    def stop_the_rest(self) -> None:
+        """Give up what is paused: nothing will promote it."""
+        for candidate in self.candidates:
+            if candidate.state == "paused":
+                self.planner.stop(candidate.cell)
+                candidate.stopped = True
+
+    @property
+    def _complete(self) -> bool:
+        return len(self.candidates) >= self.trials or time.monotonic() > self.deadline
+
+    def _step(self, candidate: Candidate) -> Step:
+        candidate.state = "running"
+        return Step(candidate.cell, self.pruner.until(len(candidate.points)))
+
+    def _add(self) -> bool:
+        """Add a configuration that was not tried; whether there is one."""
+        for _ in range(REJECTIONS):
+            found = self._known_point() or self._proposed()
+            if found is None:
+                return False
+            name, params, notes = found
+            config = self.space.config(params)
+            if self.allowed(config):
+                self._admit(name, params, config, notes)
+                return True
+            self.rejected.append(params)
+        return False
+
+    def _admit(
+        self, name: str, params: Params, config: FSMDConfig, notes: Mapping[str, Any]
+    ) -> None:
+        level = name or f"#{len(self.candidates) + 1}"
+        cell = self.recipe.cell(level, config, params, SEARCH, {"sampler": dict(notes)})
+        candidate = Candidate(cell, params, "paused")
+        if storage.known_runs(self.planner.engine, [cell.task.id]) == {cell.task.id: "done"}:
+            self.planner.close(cell)
+            result = storage.known_result(self.planner.engine, cell.task.id)
+            candidate.points, candidate.state = curve_of(result, self.recipe.tasks), "ended"
+        self.candidates.append(candidate)
+
+    def _known_point(self) -> tuple[str, Params, Mapping[str, Any]] | None:
+        """A model of the paper that the search has not had yet."""
+        had = [*(c.params for c in self.candidates), *self.rejected]
+        for name, params in self.space.known.items():
+            if params not in had:
+                return name, params, {}
+        return None
+
+    def _proposed(self) -> tuple[str, Params, Mapping[str, Any]] | None:
+        tried = [
+            *(Tried(c.params, _values(c), c.failed, notes=c.cell.notes.get("sampler", {}))
+              for c in self.candidates),
+            *(Tried(params, None, failed=True) for params in self.rejected),
+        ]  # fmt: skip
+        proposal = propose(
+            self.space, tried, self.sampler, self.recipe.seed, len(self.recipe.tasks)
+        )
+        return ("", proposal.params, proposal.notes) if proposal else None
+
+
+def _values(candidate: Candidate) -> Point | None:
+    """What the sampler is told: where the training stands."""
+    return chosen_of(candidate) if candidate.points and not candidate.failed else None
+
+
+def chosen_of(candidate: Candidate) -> Point:
+    """Both AUCs at the epoch that validation chose so far."""
+    from studies.front import chosen
+
+    return chosen(candidate.points)
+
+
+def curve_of(result: TrainingResult, tasks: Sequence[str]) -> tuple[Point, ...]:
+    """Each epoch's validation AUC of every task."""
+    value = {
+        (m.epoch, m.task): m.value
+        for m in result.measurements
+        if m.split == "valid" and m.metric == "auc"
+    }
+    return tuple(
+        tuple(value[epoch, task] for task in tasks) for epoch in range(1, result.epochs + 1)
+    )
+
+
+def resumed(
+    engine: sa.Engine, study: optuna.Study, space: Space, recipe: Recipe
+) -> list[Candidate]:
+    """The candidates of a stored search, in the order of their proposals."""
+    found: dict[str, Candidate] = {}
+    for trial in study.get_trials(deepcopy=False):
+        if trial.user_attrs.get("replicate") != SEARCH:
+            continue
+        level, params = trial.user_attrs["level"], dict(trial.params)
+        notes = {"sampler": trial.user_attrs.get("sampler", {})}
+        cell = recipe.cell(level, space.config(params), params, SEARCH, notes)
+        if cell.task.id != trial.user_attrs["run"]:
+            raise UserError(
+                f"trial {trial.number} of {study.study_name!r} means another training now; "
+                "keep this search apart with --name"
+            )
+        known = storage.known_runs(engine, [cell.task.id]).get(cell.task.id)
+        candidate = Candidate(cell, params, "paused", failed=known == "failed")
+        if known in ("done", "paused"):
+            result = storage.known_result(engine, cell.task.id)
+            candidate.points = curve_of(result, recipe.tasks)
+        if known in ("done", "failed"):
+            candidate.state = "ended"
+        candidate.stopped = trial.state == TrialState.PRUNED
+        found[level] = candidate
+    return list(found.values())
+
+
+def confirmation(
+    recipe: Recipe, candidates: Sequence[Candidate], levels: Sequence[str], replicates: int
+) -> tuple[Cell, ...]:
+    """The trainings that confirm some levels: fresh seeds, the same for all of them."""
+    by_level = {candidate.cell.level: candidate for candidate in candidates}
+    return tuple(
+        recipe.cell(level, by_level[level].cell.task.config, by_level[level].params, replicate)
+        for replicate in range(1, replicates + 1)
+        for level in levels
+    )

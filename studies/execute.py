@@ -19,6 +19,7 @@ from typing import NamedTuple, Protocol
 
 import optuna
 import sqlalchemy as sa
+from optuna.study import StudyDirection
 from optuna.trial import FrozenTrial, TrialState, create_trial
 
 from fsmd.task import TrainingResult, TrainingTask
@@ -102,7 +103,8 @@ class Planner:
     retry_failed: bool = False
     """Whether trainings that failed by themselves before are tried again."""
     listen: Callable[[Event], None] = lambda event: None
-    _attempts: dict[str, int] = field(default_factory=dict)
+    attempts: dict[str, int] = field(default_factory=dict)
+    """Identity -> how often a worker was given it."""
 
     def run(self, cells: Iterable[Cell]) -> Tally:
         """Bring every cell to its end; returns when nothing is missing."""
@@ -117,7 +119,7 @@ class Planner:
         self.follow(Queue(missing))
         statuses = storage.known_runs(self.engine, [cell.task.id for cell in cells])
         failed = sum(statuses[cell.task.id] != "done" for cell in cells)
-        return Tally(len(cells) - len(self._attempts), len(self._attempts), failed)
+        return Tally(len(cells) - len(self.attempts), len(self.attempts), failed)
 
     @property
     def _final(self) -> tuple[str, ...]:
@@ -154,7 +156,7 @@ class Planner:
 
     def _submit(self, step: Step) -> Future[TrainingResult]:
         cell = step.cell
-        self._attempts[cell.task.id] = self._attempts.get(cell.task.id, 0) + 1
+        self.attempts[cell.task.id] = self.attempts.get(cell.task.id, 0) + 1
         self.listen(Event("started", cell))
         return self.executor.submit(self.work, cell.task, self._checkpoint(cell), step.until)
 
@@ -162,7 +164,7 @@ class Planner:
         return self.checkpoints / f"{cell.task.id}.ckpt"
 
     def _may_retry(self, cell: Cell, error: BaseException | None) -> bool:
-        if error is None or not may_pass(error) or self._attempts[cell.task.id] >= ATTEMPTS:
+        if error is None or not may_pass(error) or self.attempts[cell.task.id] >= ATTEMPTS:
             return False
         self.listen(Event("retried", cell, describe(error)))
         return True
@@ -170,7 +172,7 @@ class Planner:
     def _record(self, cell: Cell, future: Future[TrainingResult]) -> TrainingResult | None:
         error = future.exception()
         outcome = future.result() if error is None else _failure(error)
-        attempts = self._attempts[cell.task.id]
+        attempts = self.attempts[cell.task.id]
         storage.record_run(self.engine, cell.task, outcome, attempts, self.provenance)
         if isinstance(outcome, TrainingResult) and not outcome.finished:
             self._link(cell)
@@ -209,7 +211,7 @@ class Planner:
         values = None
         if done:
             auc = storage.chosen_values(self.engine, cell.task.id, "valid", "auc")
-            values = [auc[task] for task in self.tasks]
+            values = [*(auc[task] for task in self.tasks), *cell.cost]
         self._trials[_key(cell)] = self.study.tell(trial.number, values, state)
 
     def _open(self, cell: Cell) -> FrozenTrial:
@@ -281,10 +283,16 @@ def _failure(error: BaseException) -> Failure:
     return Failure(describe(error), trace, passing=may_pass(error))
 
 
-def open_study(engine: sa.Engine, name: str, tasks: tuple[str, ...]) -> optuna.Study:
-    """The Optuna study of this name in the same database; every task's AUC is maximised."""
+def open_study(
+    engine: sa.Engine, name: str, tasks: tuple[str, ...], cost: str | None = None
+) -> optuna.Study:
+    """The Optuna study of this name in the same database.
+
+    Every task's AUC is maximised and the cost, if there is one, minimised.
+    """
     optuna.logging.set_verbosity(optuna.logging.WARNING)
     connect = {"timeout": 60} if engine.dialect.name == "sqlite" else {}
+    maximise, minimise = StudyDirection.MAXIMIZE, StudyDirection.MINIMIZE
     with storage.creating(engine):
         study = optuna.create_study(
             storage=optuna.storages.RDBStorage(
@@ -292,10 +300,11 @@ def open_study(engine: sa.Engine, name: str, tasks: tuple[str, ...]) -> optuna.S
                 engine_kwargs={"connect_args": connect},
             ),
             study_name=name,
-            directions=["maximize"] * len(tasks),
+            directions=[maximise] * len(tasks) + [minimise] * bool(cost),
             load_if_exists=True,
         )
     with warnings.catch_warnings():
         warnings.simplefilter("ignore", optuna.exceptions.ExperimentalWarning)
-        study.set_metric_names([f"{task}: validation AUC" for task in tasks])
+        names = [f"{task}: validation AUC" for task in tasks]
+        study.set_metric_names([*names, *([cost] if cost else [])])
     return study

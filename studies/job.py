@@ -7,7 +7,6 @@ import sys
 import time
 from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import Any
 
 import sqlalchemy as sa
 from rich.console import Console
@@ -16,16 +15,27 @@ from fsmd.data import load
 from fsmd.data.files import cache_root
 from fsmd.data.schema import Dataset
 from fsmd.errors import UserError
+from fsmd.task import DataRef
 from reports.build import build, tell
-from studies import catalog, storage
+from studies import catalog, pareto, storage
 from studies.definition import Study
 from studies.execute import Planner, Tally, open_study
 from studies.executors import LocalWorkers
 from studies.locking import only_planner, this_process
-from studies.planning import Sets, cells, data_facts, differences, fixed_settings, study_name
+from studies.pareto import SearchOptions
+from studies.planning import (
+    Sets,
+    cells,
+    data_facts,
+    differences,
+    fixed_settings,
+    name_on,
+    study_name,
+    trained_with,
+)
 from studies.progress import LiveProgress
 from studies.provenance import provenance
-from studies.settings import SETTINGS
+from studies.settings import SETTINGS, TrainingSettings
 from studies.storage import StudyRecord
 from studies.worker import run_task
 
@@ -46,13 +56,16 @@ class Job:
     seed: int
     name: str | None
     retry_failed: bool
+    search: SearchOptions | None = None
 
 
 def run(job: Job) -> int:
-    """Run or go on with a study, and write its report; the exit code.
+    """Run or go on with a study or a search, and write its report; the exit code.
 
     Raises UserError for whatever the user can mend. Ctrl-C ends it with all workers.
     """
+    if job.search:
+        return _search(job, job.search)
     definition = catalog.get(job.study)
     _check(job)
     console = Console(stderr=True)
@@ -66,22 +79,71 @@ def run(job: Job) -> int:
         for data in sets.values():
             storage.record_labels(engine, data)
         tally = _train(engine, record, definition, sets, job, console)
-    if tally.failed:
-        print(
-            f"{tally.failed} training{'s' if tally.failed > 1 else ''} failed: the report has the "
-            "traceback; --retry-failed tries again",
-            file=sys.stderr,
-        )
+    _tell_failed(tally.failed)
     with console.status("writing the report"):
         built = build(engine, name, job.out)
-    shown = sa.make_url(job.storage).render_as_string(hide_password=True)
     tell(
         *built.lines,
         f"Trained {tally.trained}, found {tally.known} already there; took "
-        f"{time.perf_counter() - started:.0f} s. Dashboard: optuna-dashboard {shown}",
+        f"{time.perf_counter() - started:.0f} s. Dashboard: optuna-dashboard {_shown(job)}",
         f"Report: {built.page}",
     )
     return 1 if tally.failed else 0
+
+
+def _search(job: Job, options: SearchOptions) -> int:
+    """Search, confirm, report."""
+    options.check()
+    _check(job)
+    console = Console(stderr=True)
+    data_name = job.data or "planted"
+    with console.status(f"reading the data set {data_name}"):
+        data = load(data_name)
+    plain = pareto.NAME if options.space == "paper" else f"{pareto.NAME}-{options.space}"
+    name = job.name or name_on(plain, data_name, "planted")
+    engine = storage.open_engine(job.storage, create=True)
+    started = time.perf_counter()
+    with only_planner(engine, name):
+        found = storage.find_study(engine, name)
+        settings, device = _training(job, data, found)
+        asked = {
+            **trained_with(settings, job.seed, device),
+            "space": options.space,
+            "objectives": options.objectives,
+            "arms": {},
+            "data_hashes": {data_name: data.content_hash},
+        }
+        facts = data_facts({data_name: data})
+        record = StudyRecord(name, pareto.NAME, data_name, asked, facts, storage.now())
+        record = _kept(engine, found, record)
+        storage.name_planner(engine, name, this_process())
+        storage.record_labels(engine, data)
+        ref = DataRef(data_name, data.content_hash, data.path)
+        workers = job.workers or os.cpu_count() or 1
+        outcome = pareto.search(engine, record, ref, options, workers, job.retry_failed, console)
+    _tell_failed(outcome.failed)
+    with console.status("writing the report"):
+        built = build(engine, name, job.out)
+    tell(
+        *built.lines,
+        f"Trained {outcome.trained}, {len(outcome.confirmed)} points confirmed; took "
+        f"{time.perf_counter() - started:.0f} s. Dashboard: optuna-dashboard {_shown(job)}",
+        f"Report: {built.page}",
+    )
+    return 1 if outcome.failed else 0
+
+
+def _tell_failed(failed: int) -> None:
+    if failed:
+        print(
+            f"{failed} training{'s' if failed > 1 else ''} failed: the report has the "
+            "traceback; --retry-failed tries again",
+            file=sys.stderr,
+        )
+
+
+def _shown(job: Job) -> str:
+    return sa.make_url(job.storage).render_as_string(hide_password=True)
 
 
 def _sets(definition: Study, name: str, console: Console) -> Sets:
@@ -130,37 +192,42 @@ def _open_record(
 ) -> StudyRecord:
     """The stored study, made now if it is new; UserError if it was run with other settings."""
     found = storage.find_study(engine, name)
-    asked = _settings(definition, sets, job, found.settings.get("device") if found else None)
+    settings, device = _training(job, next(iter(sets.values())), found)
+    asked = fixed_settings(definition, settings, sets, job.seed, device)
     main = next(iter(sets))
+    record = StudyRecord(name, definition.name, main, asked, data_facts(sets), storage.now())
+    return _kept(engine, found, record)
+
+
+def _kept(engine: sa.Engine, found: StudyRecord | None, asked: StudyRecord) -> StudyRecord:
+    """The stored study, as far as it may change; stored now if it is new."""
     if found is None:
-        found = StudyRecord(name, definition.name, main, asked, data_facts(sets), storage.now())
-        storage.insert_study(engine, found)
+        storage.insert_study(engine, asked)
+        return asked
     there = {"study": found.definition, "data": found.data}
-    now = {"study": definition.name, "data": main}
-    unlike = list(differences(there, now)) or list(differences(found.settings, asked))
+    now = {"study": asked.definition, "data": asked.data}
+    unlike = list(differences(there, now)) or list(differences(found.settings, asked.settings))
     if unlike:
         raise UserError(
-            f"study {name!r} was run with other settings ({'; '.join(unlike)}); give the same "
-            "options to go on with it, or keep this one apart with --name or another --storage"
+            f"study {found.name!r} was run with other settings ({'; '.join(unlike)}); give the "
+            "same options to go on with it, or keep this one apart with --name or another "
+            "--storage"
         )
-    if found.settings != json.loads(json.dumps(asked)):  # arms were added to the definition
-        found = replace(found, settings=asked)
-        storage.update_settings(engine, name, asked)
+    if found.settings != json.loads(json.dumps(asked.settings)):  # arms were added
+        storage.update_settings(engine, found.name, asked.settings)
+        return replace(found, settings=asked.settings)
     return found
 
 
-def _settings(
-    definition: Study, sets: Sets, job: Job, stored_device: str | None
-) -> dict[str, Any]:
-    """What all trainings share: as asked, else the data set's own; device `auto` as it was."""
-    settings = SETTINGS[next(iter(sets.values())).schema.name]
+def _training(job: Job, data: Dataset, found: StudyRecord | None) -> tuple[TrainingSettings, str]:
+    """How long and where: as asked, else the data set's own; device `auto` as it was."""
+    settings = SETTINGS[data.schema.name]
     settings = replace(
         settings,
         epochs=job.epochs or settings.epochs,
         patience=job.patience or settings.patience,
     )
-    device = _device(job.device, stored_device)
-    return fixed_settings(definition, settings, sets, job.seed, device)
+    return settings, _device(job.device, found.settings.get("device") if found else None)
 
 
 def _device(asked: str, stored: str | None) -> str:

@@ -23,6 +23,8 @@ class Cell:
     task: TrainingTask
     notes: Mapping[str, Any] = field(default_factory=dict)
     """More user attributes of its trial."""
+    cost: tuple[float, ...] = ()
+    """A third objective, beside the tasks' AUCs."""
 
     @property
     def level(self) -> str:
@@ -42,9 +44,14 @@ class Design:
 
 def study_name(definition: Study, data: str) -> str:
     """The stored name: studies on other data than the definition's are kept apart."""
-    if data == definition.data:
-        return definition.name
-    return f"{definition.name}-{data.replace(':', '-').replace('=', '-').replace(',', '-')}"
+    return name_on(definition.name, data, definition.data)
+
+
+def name_on(name: str, data: str, default: str) -> str:
+    """`name`, with the data set's where it is not the default."""
+    if data == default:
+        return name
+    return f"{name}-{data.replace(':', '-').replace('=', '-').replace(',', '-')}"
 
 
 def replicate_seed(study_seed: int, replicate: int, stream: int = 0) -> int:
@@ -100,12 +107,19 @@ def fixed_settings(
         },
         "same": dict(made.same),
         "data_hashes": {name: data.content_hash for name, data in sets.items()},
+        **trained_with(settings, seed, device),
+        "chain_dropped": made.chain_dropped,
+    }
+
+
+def trained_with(settings: TrainingSettings, seed: int, device: str) -> dict[str, Any]:
+    """What all trainings share, whatever is varied."""
+    return {
         "epochs": settings.epochs,
         "patience": settings.patience,
         "seed": seed,
         "device": device,
         "code": code_version(),
-        "chain_dropped": made.chain_dropped,
     }
 
 

@@ -48,6 +48,10 @@ class LiveProgress:
         self._lines: dict[str, _Line] = {}
         self._finished: list[float] = []
 
+    def had(self, ended: int) -> None:
+        """Count trainings that had ended before."""
+        self._left -= ended
+
     def __enter__(self) -> "LiveProgress":
         self._bar.start()
         return self

@@ -2,8 +2,9 @@
 
 import argparse
 import sys
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 
+from fsmd.errors import UserError
 from studies.options import add_places, exit_code
 
 DEFAULT_REPLICATES = 5
@@ -13,6 +14,8 @@ examples:
   python -m studies.run tower_shape                     five paired replicates on planted data
   python -m studies.run tower_shape --replicates 10     adds the five that are missing
   python -m studies.run gate_depth --data kuairand --workers 8
+  python -m studies.run pareto --space architecture --trials 100
+                                                        search both tasks' front, confirm it
   optuna-dashboard sqlite:///studies.db                 look at it while it runs
 
 A study may be stopped in any way (Ctrl-C, kill -9, a power cut) and run again with the same
@@ -70,8 +73,33 @@ def parser() -> argparse.ArgumentParser:
         action="store_true",
         help="try again what failed by itself, such as a loss that is not finite",
     )
+    _add_search(p)
     p.add_argument("--name", help="store under another name, to keep apart what would be refused")
     return p
+
+
+def _add_search(p: argparse.ArgumentParser) -> None:
+    """What only the search `pareto` takes; no default here, so that a study can refuse them."""
+    group = p.add_argument_group("only for pareto, the search for the front of both tasks")
+
+    def add(name: str, kind: Callable[[str], object], text: str, metavar: str) -> None:
+        group.add_argument(f"--{name}", type=kind, default=None, metavar=metavar, help=text)
+
+    add("space", str, "what to vary: paper, architecture or full (default: paper)", "NAME")
+    add("trials", int, "configurations to try (default: 60)", "N")
+    add("sampler", str, "tpe, nsga2, nsga3, gp, random or grid (default: tpe)", "NAME")
+    add("pruner", str, "halving, topk or none (default: halving)", "NAME")
+    add("timeout", float, "start or go on with nothing after so many seconds", "S")
+    add("objectives", str, "auc,auc or with a third: auc,auc,params or auc,auc,latency", "LIST")
+    add("max-params", int, "parameters a model may have at most", "N")
+    add("max-latency", float, "milliseconds per 1,000 rows scored at most", "MS")
+    add("confirm", int, "fresh seeds for the front and its neighbours (default: 5; 0: none)", "K")
+
+
+_SEARCH = (
+    *("space", "trials", "sampler", "pruner", "timeout"),
+    *("objectives", "max_params", "max_latency", "confirm"),
+)
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
@@ -89,9 +117,14 @@ def main(arguments: Sequence[str] | None = None) -> int:
 def _run(options: argparse.Namespace) -> int:
     # Imported here: worker processes import this module too, and --help should come at once.
     from studies.job import Job, run
+    from studies.pareto import NAME, SearchOptions
 
-    fields = {key: value for key, value in vars(options).items() if key != "list"}
-    return run(Job(**fields))
+    given = {name: value for name in _SEARCH if (value := getattr(options, name)) is not None}
+    if given and options.study != NAME:
+        named = " ".join(f"--{name.replace('_', '-')}" for name in given)
+        raise UserError(f"{named} goes with {NAME} only; {options.study!r} is a fixed design")
+    fields = {k: v for k, v in vars(options).items() if k not in ("list", *_SEARCH)}
+    return run(Job(**fields, search=SearchOptions(**given) if options.study == NAME else None))
 
 
 def _list() -> int:
@@ -101,6 +134,9 @@ def _list() -> int:
         study = catalog.get(name)
         source = f" ({study.figure})" if study.figure else ""
         print(f"{name:<20}{study.question}{source}")
+    from studies.pareto import NAME, QUESTION
+
+    print(f"{NAME:<20}{QUESTION}")
     return 0
 
 

@@ -20,7 +20,7 @@ from search_spaces.spaces import Params, Space
 from studies import storage
 from studies.definition import Arm
 from studies.execute import Planner, Step
-from studies.front import Point
+from studies.front import Point, chosen
 from studies.planning import Cell, replicate_seed
 from studies.proposals import Tried, propose
 from studies.pruning import Curve, Pruner, State
@@ -43,14 +43,25 @@ class Recipe:
     seed: int
 
     def cell(
-        self, level: str, config: FSMDConfig, params: Params, replicate: int, notes: Any = None
+        self,
+        level: str,
+        params: Params,
+        config: FSMDConfig,
+        replicate: int,
+        sampler: Mapping[str, Any] | None = None,
+        cost: float | None = None,
     ) -> Cell:
-        """A training of a configuration."""
+        """A training of a configuration; `sampler` is what the sampler remembers with it."""
         task = TrainingTask(
             config, self.data, replicate_seed(self.seed, replicate), self.epochs, self.patience,
             self.device,
         )  # fmt: skip
-        return Cell(Arm(level, config, tuple(params.items())), replicate, task, notes or {})
+        known = {"sampler": sampler, "cost": cost}
+        notes = {name: value for name, value in known.items() if value}
+        return Cell(
+            Arm(level, config, tuple(params.items())), replicate, task, notes,
+            () if cost is None else (cost,),
+        )  # fmt: skip
 
 
 @dataclass
@@ -66,8 +77,14 @@ class Candidate:
 
     @property
     def curve(self) -> Curve:
-        """What the pruner sees."""
-        return Curve(self.points, self.state)
+        """What the pruner sees: all objectives after each epoch, the higher the better."""
+        lower = tuple(-cost for cost in self.cell.cost)
+        return Curve(tuple((*point, *lower) for point in self.points), self.state)
+
+    @property
+    def values(self) -> Point | None:
+        """What the sampler is told: where the training stands."""
+        return chosen(self.curve.points) if self.points and not self.failed else None
 
 
 @dataclass
@@ -83,15 +100,17 @@ class Search:
     """Configurations at most, those of earlier runs of the search included."""
     allowed: Callable[[FSMDConfig], bool] = lambda config: True
     """Whether a configuration keeps the constraints; asked before it is trained."""
+    cost: Callable[[FSMDConfig], float | None] = lambda config: None
+    """A third objective, the lower the better."""
     deadline: float = float("inf")
-    """When no new configuration is started any more, on the monotonic clock."""
+    """When nothing is started or gone on with any more, on the monotonic clock."""
     candidates: list[Candidate] = field(default_factory=list)
     rejected: list[Params] = field(default_factory=list)
 
     def next(self) -> Step | None:
         """Promote a paused training, or start a new one, or nothing now."""
-        while True:
-            complete = self._complete
+        while time.monotonic() < self.deadline:
+            complete = len(self.candidates) >= self.trials
             curves = [candidate.curve for candidate in self.candidates]
             i = self.pruner.promoted(curves, complete)
             if i is not None:
@@ -101,6 +120,7 @@ class Search:
             candidate = self.candidates[-1]
             if candidate.state == "paused":  # new; else it is known from another study
                 return self._step(candidate)
+        return None
 
     def ended(self, step: Step, result: TrainingResult | None) -> None:
         """Keep what a step brought."""
@@ -117,10 +137,6 @@ class Search:
             if candidate.state == "paused":
                 self.planner.stop(candidate.cell)
                 candidate.stopped = True
-
-    @property
-    def _complete(self) -> bool:
-        return len(self.candidates) >= self.trials or time.monotonic() > self.deadline
 
     def _step(self, candidate: Candidate) -> Step:
         candidate.state = "running"
@@ -144,7 +160,7 @@ class Search:
         self, name: str, params: Params, config: FSMDConfig, notes: Mapping[str, Any]
     ) -> None:
         level = name or f"#{len(self.candidates) + 1}"
-        cell = self.recipe.cell(level, config, params, SEARCH, {"sampler": dict(notes)})
+        cell = self.recipe.cell(level, params, config, SEARCH, notes, self.cost(config))
         candidate = Candidate(cell, params, "paused")
         if storage.known_runs(self.planner.engine, [cell.task.id]) == {cell.task.id: "done"}:
             self.planner.close(cell)
@@ -162,26 +178,13 @@ class Search:
 
     def _proposed(self) -> tuple[str, Params, Mapping[str, Any]] | None:
         tried = [
-            *(Tried(c.params, _values(c), c.failed, notes=c.cell.notes.get("sampler", {}))
+            *(Tried(c.params, c.values, c.failed, notes=c.cell.notes.get("sampler", {}))
               for c in self.candidates),
             *(Tried(params, None, failed=True) for params in self.rejected),
         ]  # fmt: skip
-        proposal = propose(
-            self.space, tried, self.sampler, self.recipe.seed, len(self.recipe.tasks)
-        )
+        objectives = len(self.planner.study.directions)
+        proposal = propose(self.space, tried, self.sampler, self.recipe.seed, objectives)
         return ("", proposal.params, proposal.notes) if proposal else None
-
-
-def _values(candidate: Candidate) -> Point | None:
-    """What the sampler is told: where the training stands."""
-    return chosen_of(candidate) if candidate.points and not candidate.failed else None
-
-
-def chosen_of(candidate: Candidate) -> Point:
-    """Both AUCs at the epoch that validation chose so far."""
-    from studies.front import chosen
-
-    return chosen(candidate.points)
 
 
 def curve_of(result: TrainingResult, tasks: Sequence[str]) -> tuple[Point, ...]:
@@ -205,8 +208,8 @@ def resumed(
         if trial.user_attrs.get("replicate") != SEARCH:
             continue
         level, params = trial.user_attrs["level"], dict(trial.params)
-        notes = {"sampler": trial.user_attrs.get("sampler", {})}
-        cell = recipe.cell(level, space.config(params), params, SEARCH, notes)
+        notes, cost = trial.user_attrs.get("sampler"), trial.user_attrs.get("cost")
+        cell = recipe.cell(level, params, space.config(params), SEARCH, notes, cost)
         if cell.task.id != trial.user_attrs["run"]:
             raise UserError(
                 f"trial {trial.number} of {study.study_name!r} means another training now; "
@@ -228,9 +231,15 @@ def confirmation(
     recipe: Recipe, candidates: Sequence[Candidate], levels: Sequence[str], replicates: int
 ) -> tuple[Cell, ...]:
     """The trainings that confirm some levels: fresh seeds, the same for all of them."""
-    by_level = {candidate.cell.level: candidate for candidate in candidates}
+    cells = {candidate.cell.level: candidate.cell for candidate in candidates}
     return tuple(
-        recipe.cell(level, by_level[level].cell.task.config, by_level[level].params, replicate)
+        recipe.cell(
+            level,
+            dict(cells[level].arm.params),
+            cells[level].task.config,
+            replicate,
+            cost=next(iter(cells[level].cost), None),
+        )
         for replicate in range(1, replicates + 1)
         for level in levels
     )

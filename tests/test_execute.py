@@ -436,7 +436,7 @@ def test_every_study_of_the_catalog_can_be_planned(name: str) -> None:
     assert study.reference in study.levels
     assert len(set(study.levels)) == len(study.levels)
     settings = SETTINGS[study.data.partition(":")[0]]
-    assert study.claims
+    assert study.claims or name == "curves"  # material for a benchmark: it judges nothing
     assert len({claim.id for claim in study.claims}) == len(study.claims)
     for rule in (rule for claim in study.claims for rule in claim.rules):
         for attribute in ("level", "other"):

@@ -1,0 +1,201 @@
+"""One run of the multi-objective search, from what the user asked to the report."""
+
+import time
+from collections.abc import Iterable
+from dataclasses import dataclass
+
+import numpy as np
+import sqlalchemy as sa
+from rich.console import Console
+
+from fsmd.config import FSMDConfig
+from fsmd.data.files import cache_root
+from fsmd.errors import UserError
+from fsmd.task import DataRef
+from search_spaces import spaces
+from search_spaces.spaces import Space
+from studies.execute import Planner, open_study
+from studies.executors import LocalWorkers
+from studies.front import best_first, chosen, on_front
+from studies.progress import LiveProgress
+from studies.proposals import SAMPLERS
+from studies.provenance import provenance
+from studies.pruning import PRUNERS, pruner
+from studies.search import Candidate, Recipe, Search, confirmation, resumed
+from studies.settings import SETTINGS
+from studies.storage import StudyRecord
+from studies.worker import measure, run_task
+
+NAME = "pareto"
+TITLE = "Architecture search for both tasks"
+QUESTION = (
+    "Which architectures are on the front of the two tasks, and does it hold on fresh seeds?"
+)
+NEAR = 0.0005
+"""AUC by which a point may lie behind the front to be confirmed with it: a seed's noise."""
+MOST = 8
+"""Points confirmed at most, the references not counted."""
+REFERENCES = ("fsmd", "fs", "mmoe", "paper's best")
+"""The paper's models that are confirmed too, where the search has them."""
+COSTS = ("params", "latency")
+
+
+@dataclass(frozen=True)
+class SearchOptions:
+    """What only a search is asked for."""
+
+    space: str = "paper"
+    trials: int = 60
+    sampler: str = "tpe"
+    pruner: str = "halving"
+    timeout: float | None = None
+    objectives: str = "auc,auc"
+    max_params: int | None = None
+    max_latency: float | None = None
+    confirm: int = 5
+
+    @property
+    def cost(self) -> str | None:
+        """The third objective, if there is one."""
+        return self.objectives.split(",")[2] if self.objectives.count(",") == 2 else None
+
+    def check(self) -> None:
+        """Refuse what no search can do; UserError names the alternatives."""
+        for name, value, known in (
+            ("space", self.space, spaces.names()),
+            ("sampler", self.sampler, SAMPLERS),
+            ("pruner", self.pruner, PRUNERS),
+            ("objectives", self.objectives, ("auc,auc", *(f"auc,auc,{c}" for c in COSTS))),
+        ):
+            if value not in known:
+                raise UserError(f"--{name} must be one of {' '.join(known)}; got {value!r}")
+        for name, number, least in (
+            ("trials", self.trials, 1), ("timeout", self.timeout, 1),
+            ("max-params", self.max_params, 1), ("max-latency", self.max_latency, 0),
+            ("confirm", self.confirm, 0),
+        ):  # fmt: skip
+            if number is not None and not number >= least:
+                raise UserError(f"--{name} must be at least {least}; got {number}")
+
+
+def space_of(record: StudyRecord, funnel: bool) -> Space:
+    """The space of a stored search."""
+    trained = SETTINGS[record.data.partition(":")[0]].applied
+    return spaces.space(str(record.settings["space"]), trained, funnel)
+
+
+def recipe_of(record: StudyRecord, data: DataRef) -> Recipe:
+    """What a stored search's trainings share."""
+    s = record.settings
+    return Recipe(data, tuple(record.data_facts["tasks"]), s["epochs"], s["patience"],
+                  s["device"], s["seed"])  # fmt: skip
+
+
+@dataclass(frozen=True)
+class Outcome:
+    """How a search went."""
+
+    candidates: tuple[Candidate, ...]
+    confirmed: tuple[str, ...]
+    trained: int
+    failed: int
+
+
+def search(
+    engine: sa.Engine,
+    record: StudyRecord,
+    data: DataRef,
+    options: SearchOptions,
+    workers: int,
+    retry_failed: bool,
+    console: Console,
+) -> Outcome:
+    """Search, stop what nothing promotes, and confirm the front on fresh seeds."""
+    recipe = recipe_of(record, data)
+    space = space_of(record, bool(record.data_facts["funnel"]))
+    study = open_study(engine, record.name, recipe.tasks, options.cost)
+    executor, meter = LocalWorkers(workers), _Meter(options, data)
+    started = time.monotonic()
+    try:
+        with LiveProgress(console, options.trials, workers, executor.messages) as progress:
+            planner = Planner(
+                engine=engine, study=study, tasks=recipe.tasks, executor=executor, work=run_task,
+                checkpoints=cache_root() / "checkpoints", provenance=provenance(), slots=workers,
+                retry_failed=retry_failed, listen=progress,
+            )  # fmt: skip
+            agenda = Search(
+                planner, space, recipe, options.sampler, pruner(options.pruner, recipe.epochs),
+                options.trials, meter.allowed, meter.objective,
+                started + options.timeout if options.timeout else float("inf"),
+                resumed(engine, study, space, recipe),
+            )  # fmt: skip
+            progress.had(sum(c.state == "ended" for c in agenda.candidates))
+            planner.follow(agenda)
+            agenda.stop_the_rest()
+        levels = to_confirm(agenda.candidates) if options.confirm else ()
+        cells = confirmation(recipe, agenda.candidates, levels, options.confirm)
+        failed = sum(c.failed for c in agenda.candidates)
+        if cells:
+            with LiveProgress(console, len(cells), workers, executor.messages) as progress:
+                planner.listen = progress
+                failed += planner.run(cells).failed
+    finally:
+        executor.shutdown(cancel_futures=True)
+        meter.close()
+    return Outcome(tuple(agenda.candidates), levels, len(planner.attempts), failed)
+
+
+def to_confirm(candidates: Iterable[Candidate]) -> tuple[str, ...]:
+    """The front of what was trained to its end, what lies just behind it, and the references."""
+    ended = [c for c in candidates if c.state == "ended" and not c.failed]
+    if not ended:
+        return ()
+    points_NM = np.array([chosen(c.points) for c in ended])
+    near_N = on_front(points_NM, NEAR) | on_front(points_NM)
+    order = [i for i in best_first(points_NM) if near_N[i]][:MOST]
+    levels = [ended[i].cell.level for i in order]
+    return tuple(dict.fromkeys([*levels, *(c.cell.level for c in ended
+                                           if c.cell.level in REFERENCES)]))  # fmt: skip
+
+
+class _Meter:
+    """Measures what a configuration costs, in a process of its own, where it is asked for."""
+
+    def __init__(self, options: SearchOptions, data: DataRef) -> None:
+        self._options, self._data = options, data
+        self._worker = LocalWorkers(1) if self._needed else None
+        self._known: dict[FSMDConfig, tuple[int, float]] = {}
+
+    @property
+    def _needed(self) -> bool:
+        o = self._options
+        return bool(o.cost or o.max_params or o.max_latency is not None)
+
+    def _measured(self, config: FSMDConfig) -> tuple[int, float]:
+        assert self._worker
+        if config not in self._known:
+            future = self._worker.submit(measure, config, self._data.path)
+            self._known[config] = future.result()
+        return self._known[config]
+
+    def allowed(self, config: FSMDConfig) -> bool:
+        """Whether the configuration keeps the limits; asked before it is trained."""
+        if not self._worker:
+            return True
+        parameters, milliseconds = self._measured(config)
+        o = self._options
+        return (o.max_params is None or parameters <= o.max_params) and (
+            o.max_latency is None or milliseconds <= o.max_latency
+        )
+
+    def objective(self, config: FSMDConfig) -> float | None:
+        """The third objective, the lower the better; None where there is none."""
+        if not self._options.cost:
+            return None
+        parameters, milliseconds = self._measured(config)
+        return float(parameters) if self._options.cost == "params" else milliseconds
+
+    def close(self) -> None:
+        """End the process."""
+        if self._worker:
+            self._worker.shutdown(cancel_futures=True)

@@ -36,6 +36,8 @@ def best_first(points_NM: ArrayLike) -> list[int]:
     points_NM = np.asarray(points_NM, float)
     if not len(points_NM):
         return []
+    if points_NM.shape[1] == 1:
+        return [int(i) for i in np.argsort(-points_NM[:, 0], kind="stable")]
     rank_N = moocore.pareto_rank(points_NM, maximise=True)
     share_N = np.zeros(len(points_NM))
     low_M, high_M = points_NM.min(axis=0), points_NM.max(axis=0)

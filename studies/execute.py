@@ -191,7 +191,7 @@ class Planner:
     def stop(self, cell: Cell) -> None:
         """Give up a paused training: its trial is told PRUNED, its curve stays."""
         trial = self._open(cell)
-        self.study.tell(trial.number, state=TrialState.PRUNED)
+        self._trials[_key(cell)] = self.study.tell(trial.number, state=TrialState.PRUNED)
         self._checkpoint(cell).unlink(missing_ok=True)
         self.listen(Event("stopped", cell))
 

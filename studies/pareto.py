@@ -127,7 +127,7 @@ def search(
                 planner, space, recipe, options.sampler, pruner(options.pruner, recipe.epochs),
                 options.trials, meter.allowed, meter.objective,
                 started + options.timeout if options.timeout else float("inf"),
-                resumed(engine, study, space, recipe),
+                resumed(engine, study, space, recipe, retry_failed),
             )  # fmt: skip
             progress.had(sum(c.state == "ended" for c in agenda.candidates))
             planner.follow(agenda)

@@ -112,7 +112,9 @@ class Search:
         while time.monotonic() < self.deadline:
             complete = len(self.candidates) >= self.trials
             curves = [candidate.curve for candidate in self.candidates]
-            i = self.pruner.promoted(curves, complete)
+            i = self._cut_off()
+            if i is None:
+                i = self.pruner.promoted(curves, complete)
             if i is not None:
                 return self._step(self.candidates[i])
             if complete or not self._add():
@@ -137,6 +139,13 @@ class Search:
             if candidate.state == "paused":
                 self.planner.stop(candidate.cell)
                 candidate.stopped = True
+
+    def _cut_off(self) -> int | None:
+        """A training of an earlier run of the search that has no whole epoch to show."""
+        return next(
+            (i for i, c in enumerate(self.candidates) if c.state == "paused" and not c.points),
+            None,
+        )
 
     def _step(self, candidate: Candidate) -> Step:
         candidate.state = "running"
@@ -200,9 +209,16 @@ def curve_of(result: TrainingResult, tasks: Sequence[str]) -> tuple[Point, ...]:
 
 
 def resumed(
-    engine: sa.Engine, study: optuna.Study, space: Space, recipe: Recipe
+    engine: sa.Engine,
+    study: optuna.Study,
+    space: Space,
+    recipe: Recipe,
+    retry_failed: bool = False,
 ) -> list[Candidate]:
-    """The candidates of a stored search, in the order of their proposals."""
+    """The candidates of a stored search, in the order of their proposals.
+
+    Raises UserError if a stored trial no longer means the training it meant.
+    """
     found: dict[str, Candidate] = {}
     for trial in study.get_trials(deepcopy=False):
         if trial.user_attrs.get("replicate") != SEARCH:
@@ -216,13 +232,14 @@ def resumed(
                 "keep this search apart with --name"
             )
         known = storage.known_runs(engine, [cell.task.id]).get(cell.task.id)
-        candidate = Candidate(cell, params, "paused", failed=known == "failed")
+        failed = known == "failed" and not retry_failed
+        candidate = Candidate(
+            cell, params, "ended" if known == "done" or failed else "paused",
+            stopped=trial.state == TrialState.PRUNED, failed=failed,
+        )  # fmt: skip
         if known in ("done", "paused"):
             result = storage.known_result(engine, cell.task.id)
             candidate.points = curve_of(result, recipe.tasks)
-        if known in ("done", "failed"):
-            candidate.state = "ended"
-        candidate.stopped = trial.state == TrialState.PRUNED
         found[level] = candidate
     return list(found.values())
 

@@ -1,0 +1,415 @@
+"""A search hands out one step after the other, forgets nothing, and trains nothing twice."""
+
+from collections.abc import Callable, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass, field, replace
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import optuna
+import pytest
+import sqlalchemy as sa
+from optuna.distributions import CategoricalDistribution, IntDistribution
+from optuna.trial import TrialState
+
+from fsmd.config import FSMDConfig
+from fsmd.errors import UserError
+from fsmd.task import DataRef, Measurement, TrainingResult, TrainingTask
+from search_spaces import spaces
+from search_spaces.spaces import Space
+from studies import pareto, storage
+from studies.execute import Planner, Queue, open_study
+from studies.front import chosen
+from studies.pareto import SearchOptions, to_confirm
+from studies.proposals import Tried, propose
+from studies.pruning import NoPruning, Pruner, SuccessiveHalving
+from studies.search import Candidate, Recipe, Search, confirmation, resumed
+from studies.settings import SETTINGS
+from studies.storage import Provenance, StudyRecord
+
+TASKS = ("click", "long_view")
+EPOCHS = 6
+FEW = IntDistribution(2, 4, step=2)
+
+
+def small_space(name: str = "paper") -> Space:
+    return spaces.space(name, SETTINGS["planted"].applied, funnel=True)
+
+
+def curve_of(task: TrainingTask) -> list[tuple[float, float]]:
+    """Figures that depend on the task alone: it learns for some epochs, then gets worse."""
+    draw = np.random.default_rng(int(task.id[:8], 16))
+    level, best = draw.uniform(0.6, 0.7, 2), draw.integers(2, EPOCHS + 2)
+    return [
+        (float(level[0] - 0.01 * abs(e - best)), float(level[1] - 0.01 * abs(e - best)))
+        for e in range(1, EPOCHS + 1)
+    ]
+
+
+def trained(task: TrainingTask, until: int | None) -> TrainingResult:
+    """What `train` would return, with its early stopping."""
+    curve = curve_of(task)
+    means = [sum(point) for point in curve]
+    end = next(
+        (e for e in range(1, EPOCHS + 1) if e - 1 - int(np.argmax(means[:e])) >= task.patience),
+        EPOCHS,
+    )
+    epochs = min(end, until or EPOCHS)
+    best = int(np.argmax(means[:epochs])) + 1
+    measurements = [
+        Measurement(e, "valid", name, "auc", curve[e - 1][k])
+        for e in range(1, epochs + 1)
+        for k, name in enumerate(TASKS)
+    ]
+    if epochs == end:
+        measurements += [Measurement(best, "test", t, "auc", 0.5) for t in TASKS]
+    return TrainingResult(
+        tuple(measurements), dict.fromkeys(TASKS, best), epochs, epochs == end, 0.1, 10
+    )
+
+
+class Killed(BaseException):
+    """The planner dies here."""
+
+
+@dataclass
+class Lab:
+    """A database, a search in it, and work that counts."""
+
+    folder: Path
+    engine: sa.Engine
+    space: Space
+    work: list[tuple[str, int | None]] = field(default_factory=list)
+    events: list[str] = field(default_factory=list)
+
+    def recipe(self) -> Recipe:
+        return Recipe(DataRef("planted", "hash", Path("here")), TASKS, EPOCHS, 3, "cpu", 0)
+
+    def search(
+        self,
+        trials: int = 12,
+        rule: Pruner | None = None,
+        slots: int = 1,
+        die_at: int | None = None,
+        stop: bool = True,
+        name: str = "pareto",
+        **options: Any,
+    ) -> Search:
+        """Follow a search to its end, or until the planner dies at its n-th event."""
+        left = [die_at]
+
+        def listen(event: Any) -> None:
+            if event.cell is not None:
+                self.events.append(event.kind)
+                if left[0] is not None:
+                    left[0] -= 1
+                    if left[0] < 0:
+                        raise Killed
+
+        def work(task: TrainingTask, checkpoint: Path, until: int | None) -> TrainingResult:
+            self.work.append((task.id, until))
+            return trained(task, until)
+
+        if storage.find_study(self.engine, name) is None:
+            record = StudyRecord(name, pareto.NAME, "planted", {"arms": {}}, {}, storage.now())
+            storage.insert_study(self.engine, record)
+        cost = "params" if "cost" in options else None
+        study = open_study(self.engine, name, TASKS, cost)
+        with ThreadPoolExecutor(slots) as executor:
+            planner = Planner(
+                self.engine, study, TASKS, executor, work, self.folder,
+                Provenance({"torch": "1"}, "a machine"), slots, listen=listen,
+            )  # fmt: skip
+            found = Search(
+                planner, self.space, self.recipe(), options.pop("sampler", "tpe"),
+                rule or SuccessiveHalving(EPOCHS), trials,
+                candidates=resumed(self.engine, study, self.space, self.recipe()), **options,
+            )  # fmt: skip
+            planner.follow(found)
+            if stop:
+                found.stop_the_rest()
+        return found
+
+    def study(self, name: str = "pareto") -> optuna.Study:
+        return open_study(self.engine, name, TASKS)
+
+
+@pytest.fixture
+def lab(tmp_path: Path) -> Lab:
+    engine = storage.open_engine(f"sqlite:///{tmp_path}/studies.db", create=True)
+    return Lab(tmp_path, engine, small_space())
+
+
+def test_the_papers_models_come_first_and_nothing_is_trained_twice(lab: Lab) -> None:
+    found = lab.search(trials=30, slots=2)
+    assert [c.cell.level for c in found.candidates][:2] == ["paper's best", "deep fsmd"]
+    assert len({c.cell.task.id for c in found.candidates}) == 30
+    steps = {id: [until for i, until in lab.work if i == id] for id, _ in lab.work}
+    for untils in steps.values():
+        assert untils == sorted(
+            set(untils), key=lambda until: until or 0
+        )  # each rung once, upwards
+
+
+def test_stopped_trainings_stay_as_pruned_trials_with_their_curves(lab: Lab) -> None:
+    found = lab.search(trials=16)
+    stopped = [c for c in found.candidates if c.stopped]
+    ended = [c for c in found.candidates if c.state == "ended"]
+    assert stopped
+    assert len(stopped) + len(ended) == 16
+    states = {t.user_attrs["level"]: t for t in lab.study().trials}
+    for candidate in stopped:
+        trial = states[candidate.cell.level]
+        assert (trial.state, trial.values) == (TrialState.PRUNED, None)
+        stored = storage.known_result(lab.engine, candidate.cell.task.id)
+        assert not stored.finished
+        assert stored.epochs == len(candidate.points)
+    for candidate in ended:
+        trial = states[candidate.cell.level]
+        assert trial.state == TrialState.COMPLETE
+        assert tuple(trial.values) == pytest.approx(chosen(candidate.points))
+
+
+def test_pruning_spends_less_and_keeps_every_front_point_of_what_it_saw(lab: Lab) -> None:
+    found = lab.search(trials=25)
+    spent = sum(len(c.points) for c in found.candidates)
+    whole = sum(trained(c.cell.task, None).epochs for c in found.candidates)
+    assert spent < 0.8 * whole
+
+
+@pytest.mark.parametrize("die_at", [0, 1, 5, 13, 22])
+def test_a_search_that_was_killed_goes_on_as_if_it_had_not_been(
+    tmp_path: Path, die_at: int
+) -> None:
+    def lab_in(name: str) -> Lab:
+        folder = tmp_path / name
+        folder.mkdir()
+        engine = storage.open_engine(f"sqlite:///{folder}/studies.db", create=True)
+        return Lab(folder, engine, small_space())
+
+    whole, cut = lab_in("whole"), lab_in("cut")
+    expected = whole.search(trials=14)
+    with pytest.raises(Killed):
+        cut.search(trials=14, die_at=die_at)
+    found = cut.search(trials=14)
+
+    def told(search: Search) -> list[Any]:
+        return [(c.cell.level, c.params, c.points, c.state) for c in search.candidates]
+
+    assert told(found) == told(expected)
+    assert not [t for t in cut.study().trials if t.state == TrialState.RUNNING]
+
+
+def test_more_trials_go_on_and_a_stopped_one_may_be_taken_up_again(lab: Lab) -> None:
+    first = lab.search(trials=10)
+    more = lab.search(trials=20)
+    assert [c.params for c in more.candidates[:10]] == [c.params for c in first.candidates]
+    assert len(more.candidates) == 20
+    for before, after in zip(first.candidates, more.candidates, strict=False):
+        assert after.points[: len(before.points)] == before.points
+
+
+def test_what_another_study_has_trained_is_not_trained_again(lab: Lab) -> None:
+    lab.search(trials=6, rule=NoPruning(EPOCHS), name="other")
+    assert len(lab.work) == 6
+    lab.work.clear()
+    again = lab.search(trials=6, rule=NoPruning(EPOCHS))
+    assert not lab.work
+    assert lab.events[-6:] == ["known"] * 6
+    assert all(t.state == TrialState.COMPLETE for t in lab.study().trials)
+    assert all(c.state == "ended" for c in again.candidates)
+
+
+def test_a_fixed_study_takes_up_what_a_search_paused(lab: Lab) -> None:
+    found = lab.search(trials=16)
+    cell = next(c for c in found.candidates if c.stopped).cell
+    found.planner.executor = ThreadPoolExecutor(1)
+    found.planner.follow(Queue([cell]))
+    found.planner.executor.shutdown()
+    assert storage.known_result(lab.engine, cell.task.id).finished
+
+
+def test_limits_are_kept_before_anything_is_trained(lab: Lab) -> None:
+    def few(config: FSMDConfig) -> bool:
+        return config.expert_count <= 6
+
+    found = lab.search(trials=20, allowed=few)
+    assert len(found.candidates) == 20
+    assert all(c.params["expert_count"] <= 6 for c in found.candidates)  # type: ignore[operator]
+    assert {c.cell.task.id for c in found.candidates} >= {task for task, _ in lab.work}
+
+
+def test_limits_that_nothing_keeps_end_the_search(lab: Lab) -> None:
+    assert lab.search(trials=5, allowed=lambda _: False).candidates == []
+
+
+def test_a_third_objective_is_minimised_and_counts_for_the_front(lab: Lab) -> None:
+    found = lab.search(trials=12, cost=lambda config: float(config.expert_count))
+    study = optuna.load_study(study_name="pareto", storage=str(lab.engine.url))
+    assert [d.name for d in study.directions] == ["MAXIMIZE", "MAXIMIZE", "MINIMIZE"]
+    for trial in study.get_trials(states=[TrialState.COMPLETE]):
+        assert trial.values[2] == trial.params["expert_count"]
+    smallest = min(found.candidates, key=lambda c: c.cell.cost)
+    assert smallest.curve.points[0][2] == -smallest.cell.cost[0]
+    assert smallest.state == "ended"  # nothing dominates the cheapest
+
+
+def test_after_the_deadline_nothing_is_started_or_gone_on_with(lab: Lab) -> None:
+    assert lab.search(deadline=0.0).candidates == []
+    assert not lab.work
+
+
+def test_a_small_space_is_tried_to_its_last_cell(lab: Lab) -> None:
+    shape, *others = lab.space.choices
+    one = CategoricalDistribution(("diamond", "constant"))
+    lab.space = replace(
+        lab.space,
+        choices=(replace(shape, domain=one), *(replace(c, domain=FEW) for c in others)),
+    )
+    for sampler in ("grid", "tpe"):
+        found = lab.search(trials=50, sampler=sampler, rule=NoPruning(EPOCHS), name=sampler)
+        assert len(found.candidates) == 2 * 2 * 2
+        assert len({str(c.params) for c in found.candidates}) == 8
+
+
+def test_a_training_that_fails_is_told_and_the_search_goes_on(lab: Lab) -> None:
+    calls = iter(range(100))
+
+    def failing(self: Lab) -> Callable[..., TrainingResult]:
+        def work(task: TrainingTask, checkpoint: Path, until: int | None) -> TrainingResult:
+            if next(calls) == 3:
+                raise ArithmeticError("not finite")
+            return trained(task, until)
+
+        return work
+
+    storage.insert_study(
+        lab.engine, StudyRecord("pareto", "pareto", "planted", {"arms": {}}, {}, storage.now())
+    )
+    study = open_study(lab.engine, "pareto", TASKS)
+    with ThreadPoolExecutor(1) as executor:
+        planner = Planner(
+            lab.engine, study, TASKS, executor, failing(lab), lab.folder,
+            Provenance({}, "a machine"), 1,
+        )  # fmt: skip
+        search = Search(planner, lab.space, lab.recipe(), "tpe", SuccessiveHalving(EPOCHS), 10)
+        planner.follow(search)
+    assert sum(c.failed for c in search.candidates) == 1
+    assert len(search.candidates) == 10
+    again = resumed(lab.engine, study, lab.space, lab.recipe())
+    assert [c.failed for c in again] == [c.failed for c in search.candidates]
+    retried = resumed(lab.engine, study, lab.space, lab.recipe(), retry_failed=True)
+    assert not any(c.failed for c in retried)
+
+
+# ------------------------------------------------------------------------------------------
+# Confirmation.
+# ------------------------------------------------------------------------------------------
+
+
+def test_the_front_its_neighbours_and_the_references_are_confirmed(lab: Lab) -> None:
+    def candidate(level: str, *points: tuple[float, float], state: str = "ended") -> Candidate:
+        cell = lab.recipe().cell(level, {}, lab.space.base, 0)
+        return Candidate(cell, {}, state, points)  # type: ignore[arg-type]
+
+    candidates = [
+        candidate("#1", (0.70, 0.60)),
+        candidate("#2", (0.60, 0.70)),
+        candidate("#3", (0.6998, 0.5998)),  # just behind the first
+        candidate("#4", (0.65, 0.55)),  # far behind
+        candidate("#5", (0.90, 0.90), state="paused"),
+        candidate("mmoe", (0.5, 0.5)),
+    ]
+    assert set(to_confirm(candidates)) == {"#1", "#2", "#3", "mmoe"}
+    assert to_confirm([]) == ()
+
+
+def test_confirmation_trains_fresh_seeds_the_same_for_all(lab: Lab) -> None:
+    found = lab.search(trials=8, rule=NoPruning(EPOCHS))
+    levels = to_confirm(found.candidates)
+    cells = confirmation(lab.recipe(), found.candidates, levels, 3)
+    assert len(cells) == 3 * len(levels)
+    seeds = {r: {c.task.seed for c in cells if c.replicate == r} for r in (1, 2, 3)}
+    assert all(len(s) == 1 for s in seeds.values())
+    searched = {c.cell.task.seed for c in found.candidates}
+    assert len(searched) == 1
+    assert not searched & {c.task.seed for c in cells}
+    by_level = {c.cell.level: c.cell.task.config for c in found.candidates}
+    assert all(cell.task.config == by_level[cell.level] for cell in cells)
+
+
+# ------------------------------------------------------------------------------------------
+# Proposals.
+# ------------------------------------------------------------------------------------------
+
+
+def history(space: Space, n: int, sampler: str) -> list[Tried]:
+    tried: list[Tried] = []
+    for i in range(n):
+        found = propose(space, tried, sampler, seed=1)
+        assert found
+        depth = float(found.params.get("gate_depth", 1))
+        tried.append(Tried(found.params, (0.6 + depth / 100, 0.7 - i / 1000), notes=found.notes))
+    return tried
+
+
+@pytest.mark.parametrize(
+    ("sampler", "name"),
+    [*((s, n) for s in ("tpe", "nsga2", "nsga3", "random") for n in ("paper", "full")),
+     ("gp", "paper")],
+)  # fmt: skip
+@pytest.mark.filterwarnings("ignore::optuna.exceptions.ExperimentalWarning")
+def test_every_sampler_proposes_what_is_new_and_the_same_again(sampler: str, name: str) -> None:
+    space = small_space(name)
+    tried = history(space, 11, sampler)
+    keys = [str(sorted(t.params.items())) for t in tried]
+    assert len(set(keys)) == len(keys)
+    assert propose(space, tried, sampler, 1) == propose(space, tried, sampler, 1)
+    assert propose(space, tried[:5], sampler, 1) == propose(space, tried[:5], sampler, 1)
+
+
+def test_a_running_or_failed_configuration_is_not_proposed_again() -> None:
+    space = small_space()
+    cells = list(space.cells())
+    tried: Sequence[Tried] = [
+        *(Tried(cell, None) for cell in cells[:70]),
+        *(Tried(cell, None, failed=True) for cell in cells[70:-1]),
+    ]
+    found = propose(space, tried, "tpe", 0)
+    assert found
+    assert found.params == cells[-1]
+    assert propose(space, [*tried, Tried(cells[-1], None)], "tpe", 0) is None
+
+
+def test_genetic_samplers_keep_their_generations_over_a_resumption() -> None:
+    tried = history(small_space("full"), 45, "nsga2")
+    generations = [max((v for k, v in t.notes.items() if "generation" in k), default=None)
+                   for t in tried]  # fmt: skip
+    assert generations == sorted(generations, key=int)  # type: ignore[arg-type]
+    assert generations[-1] == 2
+
+
+def test_a_grid_of_a_vast_space_is_refused() -> None:
+    with pytest.raises(UserError, match=r"more than 100,000 cells; use another sampler"):
+        propose(small_space("architecture"), [], "grid", 0)
+
+
+@pytest.mark.parametrize(
+    ("change", "said"),
+    [
+        ({"space": "huge"}, "--space must be one of paper architecture full; got 'huge'"),
+        ({"sampler": "cmaes"}, "--sampler must be one of tpe"),
+        ({"pruner": "median"}, "--pruner must be one of halving topk none"),
+        ({"objectives": "auc"}, "--objectives must be one of auc,auc auc,auc,params"),
+        ({"trials": 0}, "--trials must be at least 1; got 0"),
+        ({"timeout": float("nan")}, "--timeout must be at least 1; got nan"),
+        ({"max_latency": -1.0}, "--max-latency must be at least 0"),
+        ({"confirm": -1}, "--confirm must be at least 0"),
+    ],
+)
+def test_a_wrong_option_is_refused_with_the_alternatives(
+    change: dict[str, Any], said: str
+) -> None:
+    with pytest.raises(UserError, match=said.replace("(", r"\(")):
+        SearchOptions(**change).check()

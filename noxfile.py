@@ -53,3 +53,10 @@ def bench(session: nox.Session) -> None:
     """Speed of training, as ratios measured in one run."""
     session.install(*LOCKED, "-e", ".")
     session.run("python", "-m", "tests.bench_training", *session.posargs)
+
+
+@nox.session
+def bench_search(session: nox.Session) -> None:
+    """Search strategies replayed on recorded learning curves; the last line is JSON."""
+    session.install(*LOCKED, "-e", ".")
+    session.run("python", "-m", "tests.bench_search", *session.posargs)

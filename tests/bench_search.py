@@ -13,7 +13,9 @@ import warnings
 from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import ProcessPoolExecutor
 from dataclasses import dataclass
+from datetime import datetime
 from functools import cache, partial
+from importlib.util import find_spec
 from pathlib import Path
 from typing import Any
 
@@ -169,6 +171,29 @@ def ours(
         trained[i] = until
 
 
+def syne_tune(rec: Recording, seed: int, row: int) -> Iterator[Step]:
+    """Syne Tune's MO-ASHA as it comes: random proposals, stopping at rungs."""
+    from syne_tune.backend.trial_status import Trial
+    from syne_tune.config_space import choice
+    from syne_tune.optimizer.schedulers.multiobjective.moasha import MOASHA
+
+    np.random.seed(seed)
+    levels = {name: sorted({c[i] for c in rec.curves}) for i, name in enumerate(AXES)}
+    scheduler = MOASHA(
+        {name: choice(found) for name, found in levels.items()}, ["first", "second"],
+        do_minimize=False, time_attr="epoch", max_t=rec.epochs, random_seed=seed,
+    )  # fmt: skip
+    for n in range(TRIALS):
+        trial = Trial(n, scheduler.suggest().config, datetime(2026, 1, 1))
+        scheduler.on_trial_add(trial)
+        curve = rec.curve(trial.config, row)
+        for epoch in range(1, len(curve) + 1):
+            yield n, chosen(curve, epoch)
+            result = {"epoch": epoch, "first": curve[epoch - 1][0], "second": curve[epoch - 1][1]}
+            if scheduler.on_trial_result(trial, result) == "STOP":
+                break
+
+
 def standings(curves: Sequence[Curve], known: str) -> list[Point]:
     """Where each training stands, or is expected to end."""
     now = [chosen(curve.points) for curve in curves]
@@ -208,6 +233,11 @@ STRATEGIES: dict[str, Strategy] = {
     "random + one epoch, top quarter": partial(ours, "random", TopK, "last"),
     "TPE + one epoch, top quarter": partial(ours, "tpe", TopK, "last"),
 }
+
+if find_spec("syne_tune"):  # pip install syne-tune; it brings much along
+    STRATEGIES["Syne Tune MO-ASHA"] = syne_tune
+SLOW = ("Optuna GP", "GP + halving", "GP + one epoch, top quarter")
+"""Strategies that ask a Gaussian process, seconds for each repeat."""
 
 
 def trace(path: Path, strategy: str, repeat: int) -> NDArray[np.float64]:
@@ -283,16 +313,20 @@ def main() -> int:
     p.add_argument("--repeats", type=int, default=60, help="default: %(default)s")
     p.add_argument("--workers", type=int, default=2, help="default: %(default)s")
     p.add_argument("--curves", type=Path, default=CURVES, help="folder of recordings")
+    p.add_argument(
+        "--gp", action="store_true", help="Gaussian processes too: an hour, not minutes"
+    )
     options = p.parse_args()
+    names = [name for name in STRATEGIES if options.gp or name not in SLOW]
     console, found = Console(), {}
     for path in sorted(options.curves.glob("*.parquet")):
-        jobs = [(path, name, r) for name in STRATEGIES for r in range(options.repeats)]
+        jobs = [(path, name, r) for name in names for r in range(options.repeats)]
         with ProcessPoolExecutor(options.workers) as pool:
             done = list(track(pool.map(trace, *zip(*jobs, strict=True), chunksize=5),
                               f"replaying {path.stem}", total=len(jobs)))  # fmt: skip
         by_name = {
             name: done[i * options.repeats : (i + 1) * options.repeats]
-            for i, name in enumerate(STRATEGIES)
+            for i, name in enumerate(names)
         }
         scores = {name: score(t, by_name[BASELINE]) for name, t in by_name.items()}
         console.print(_table(recording(path), scores, options.repeats), soft_wrap=True)

@@ -6,13 +6,14 @@ from typing import Any
 
 from fsmd.errors import UserError
 from reports import facts, paper, tables, views, words
-from reports.contrasts import Contrast, contrasts, factor_sentences
+from reports.contrasts import Contrast, contrasts, detectable_differences, factor_sentences
+from reports.evidence import Question
 from reports.figures import seesaw
 from reports.joint import PairVerdict, pair_verdict
 from reports.model import ClaimView, Fact, FailureView, ReportModel, Section, Table
 from reports.results import Scores, StudyResults, auc_on_test
 from reports.shape import MANY, Shape, few, role, shape
-from reports.verdicts import Comparison, Judged, Question, compare, judge, margin_of
+from reports.verdicts import Comparison, Judged, compare, judge
 
 
 @dataclass(frozen=True)
@@ -38,12 +39,12 @@ def analyse(results: StudyResults) -> Analysis:
     definition = results.definition
     made = compare(definition, scores)
     found = contrasts(definition, scores, made)
-    others = dict.fromkeys(contrast.other for contrast in found)
+    planned = len({question.other for question in made})
     pairs = tuple(
-        pair_verdict(scores, definition.reference, other, margin_of(definition))
-        for other in others
+        pair_verdict(scores, definition.reference, other, definition.margin, planned)
+        for other in dict.fromkeys(contrast.other for contrast in found)
     )
-    return Analysis(results, scores, made, judge(definition, scores, made), found, pairs)
+    return Analysis(results, scores, made, judge(definition, scores), found, pairs)
 
 
 def assemble(analysis: Analysis) -> ReportModel:
@@ -56,7 +57,10 @@ def assemble(analysis: Analysis) -> ReportModel:
         title=definition.title,
         question=definition.question,
         headline=facts.headline(results, scores),
-        notices=facts.notices(results, scores),
+        notices=(
+            *facts.notices(results, scores),
+            *detectable_differences(definition, analysis.contrasts),
+        ),
         claims=claim_views(analysis),
         paper=tuple(Fact(s.place, s.said) for s in paper.sources(definition.figure)),
         sections=numbered,
@@ -64,7 +68,7 @@ def assemble(analysis: Analysis) -> ReportModel:
         facts=facts.what_ran(results),
         base_table=replace(tables.base_table(results), number=count + 1),
         commands=facts.commands(results),
-        reading=facts.how_to_read(analysis.comparisons, scores, margin_of(definition)),
+        reading=facts.how_to_read(results, analysis.comparisons, scores),
     )
 
 

@@ -109,7 +109,14 @@ def summary(analysis: "Analysis") -> dict[str, Any]:
         for e in [mean_interval(scores.of(level, target))]
     ]
     claims = [
-        {"id": j.claim.id, "text": j.claim.text, "verdict": j.verdict, "found": j.found}
+        {
+            "id": j.claim.id,
+            "text": j.claim.text,
+            "verdict": j.verdict,
+            "found": j.found,
+            "p_holds": j.p_holds,
+            "p_fails": j.p_fails,
+        }
         for j in analysis.judged
     ]
     return {
@@ -124,7 +131,7 @@ def summary(analysis: "Analysis") -> dict[str, Any]:
 
 
 def _comparison(contrast: "Contrast") -> dict[str, Any]:
-    """One entry of "comparisons"; p are after Holm, null where there is no test."""
+    """One entry of "comparisons"; p and p_equivalent are after Holm, null where untested."""
     e, needed = contrast.difference, contrast.needed
     return {
         "level": contrast.level,
@@ -136,10 +143,13 @@ def _comparison(contrast: "Contrast") -> dict[str, Any]:
         "replicates": e.n,
         "se_seeds": e.se_seeds,
         "se_test": e.se_test,
-        "p": contrast.p,
-        "p_equivalent": contrast.p_equivalent,
+        "p": contrast.differs.p,
+        "p_unadjusted": contrast.differs.raw,
+        "p_equivalent": contrast.equal.p,
+        "p_equivalent_unadjusted": contrast.equal.raw,
         "verdict": contrast.word,
         "replicates_needed": needed.seeds,
+        "or_more": needed.at_least,
         "reason": needed.reason,
     }
 

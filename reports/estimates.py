@@ -15,9 +15,9 @@ from scipy import optimize, special
 from statsmodels.stats.multitest import multipletests
 
 Array = NDArray[np.float64]
-Kind = Literal["above", "not_worse", "within", "beyond"]
-"""What is asked of a difference: does it differ from 0, does it differ from -margin, is it inside
-the margins, is it outside of them."""
+Kind = Literal["differs", "above", "below", "within", "beyond"]
+"""What a test would show of a difference: that it differs from the bound, lies above it, below it,
+inside of it on both sides of zero, or outside of it on either."""
 
 LEVEL = 0.95
 ALPHA = 0.05
@@ -28,10 +28,11 @@ _EQUAL = 1e-12
 
 
 class Estimate(NamedTuple):
-    """A mean over `n` replicates with its 95 % interval; no interval below two replicates.
+    """A mean over `n` replicates with its 95 % interval.
 
-    `se_seeds` and `se_test` are the standard errors due to the seeds and to the finite test set;
-    the latter is None where no predictions were kept.
+    No interval below two replicates, nor where all are equal and not zero: their scatter is
+    unknown then, not nothing. `se_seeds` and `se_test` are the standard errors due to the seeds
+    and to the finite test set; the latter is None where no predictions were kept.
     """
 
     mean: float
@@ -62,39 +63,41 @@ def mean_interval(values: Any, by_test: float | None = None) -> Estimate:
     if n == 0:
         return Estimate(float("nan"), None, None, 0)
     mean = float(finite.mean())
-    if n == 1:
-        return Estimate(mean, None, None, 1)
     equal = float(np.ptp(finite)) < _EQUAL
+    if n == 1 or (equal and abs(mean) >= _EQUAL):
+        return Estimate(mean, None, None, n)
     by_seeds = 0.0 if equal else float(finite.std(ddof=1)) / n**0.5
     by_rows = None if by_test is None else by_test**0.5
-    half = _half_width(by_seeds, by_rows or 0.0, n - 1)
+    half = half_width((1 - LEVEL) / 2, by_seeds, by_rows or 0.0, n - 1)
     return Estimate(mean, mean - half, mean + half, n, by_seeds, by_rows)
 
 
-def p_value(estimate: Estimate, kind: Kind = "above", margin: float = 0.0) -> float | None:
-    """The test of a question about a mean; None below two replicates."""
+def p_value(estimate: Estimate, kind: Kind = "differs", bound: float = 0.0) -> float | None:
+    """The test that would show `kind` of a mean; None where its scatter is unknown."""
     if estimate.se_seeds is None:
         return None
     errors = estimate.se_seeds, estimate.se_test or 0.0
-    return float(p_values(kind, estimate.mean, *errors, estimate.n - 1, margin))
+    return float(p_values(kind, estimate.mean, *errors, estimate.n - 1, bound))
 
 
 def p_values(
-    kind: Kind, mean: Any, se_seeds: float, se_test: float, df: float, margin: float
+    kind: Kind, mean: Any, se_seeds: float, se_test: float, df: float, bound: float
 ) -> Any:
     """p of each mean with these standard errors, the seeds' with `df` degrees of freedom.
 
     "within" is the larger of the two one-sided tests (Schuirmann 1987); "beyond" adds both tails
-    outside the margins, for a true difference that lies on one of them.
+    outside the bounds, for a true difference that lies on one of them.
     """
     size, errors = np.abs(mean), (se_seeds, se_test, df)
+    if kind == "differs":
+        return np.minimum(2 * tail(np.abs(mean - bound), *errors), 1.0)
     if kind == "above":
-        return 2 * tail(size, *errors)
-    if kind == "not_worse":
-        return 2 * tail(np.abs(mean + margin), *errors)
+        return tail(mean - bound, *errors)
+    if kind == "below":
+        return tail(bound - mean, *errors)
     if kind == "within":
-        return tail(margin - size, *errors)
-    return np.minimum(tail(size - margin, *errors) + tail(size + margin, *errors), 1.0)
+        return tail(bound - size, *errors)
+    return np.minimum(tail(size - bound, *errors) + tail(size + bound, *errors), 1.0)
 
 
 def tail(distance: Any, se_seeds: float, se_test: float, df: float) -> Any:
@@ -131,14 +134,14 @@ def _mixture(df: float, nodes: int = 160) -> tuple[Array, Array]:
     return df / np.exp(log_W), density_W / density_W.sum()
 
 
-def _half_width(se_seeds: float, se_test: float, df: float) -> float:
-    at_seeds = float(special.stdtrit(df, (1 + LEVEL) / 2))
+def half_width(alpha: float, se_seeds: float, se_test: float, df: float) -> float:
+    """The distance whose tail is alpha."""
+    at_seeds = -float(special.stdtrit(df, alpha))
     if se_test == 0:
         return at_seeds * se_seeds
     most = at_seeds * (se_seeds + se_test)
     return float(optimize.brentq(
-        lambda half: float(tail(half, se_seeds, se_test, df)) - (1 - LEVEL) / 2, 0, most,
-        xtol=1e-9 * most,
+        lambda half: float(tail(half, se_seeds, se_test, df)) - alpha, 0, most, xtol=1e-9 * most,
     ))  # fmt: skip
 
 

@@ -6,12 +6,17 @@ from typing import Any
 
 from reports import words
 from reports.estimates import ALPHA, LEVEL
+from reports.evidence import Question
 from reports.model import Fact
 from reports.results import Scores, StudyResults
-from reports.verdicts import Comparison, Question, families
+from reports.verdicts import Comparison, families
 from studies.definition import VIDEO
-from studies.planning import study_name
+from studies.planning import STATED, stated, study_name
 
+FIXED = (
+    "The claims, the reference and the margin were fixed when the study was planned, before any "
+    "of it was trained."
+)
 FOR_A_LOOK = 5
 """Replicates below which the report warns."""
 
@@ -49,6 +54,8 @@ def notices(results: StudyResults, scores: Scores) -> tuple[str, ...]:
             f"The tasks {first} and {second} form no funnel, so the chain was dropped: where the "
             "study says FSMD, the model trained here is FS."
         )
+    if (said := statement(results)) != FIXED:
+        told.append(said)
     failed = int((runs["status"] != "done").sum())
     if failed:
         told.append(f"{words.count(failed, 'training')} failed; see Failed trainings.")
@@ -82,6 +89,34 @@ def notices(results: StudyResults, scores: Scores) -> tuple[str, ...]:
             f"be decided. Run {FOR_A_LOOK} for a look, ten for a claim."
         )
     return tuple(told)
+
+
+def statement(results: StudyResults) -> str:
+    """Whether what is judged was stated before anything was trained, and what was not."""
+    record, now = results.record, stated(results.definition)
+    before = record.settings.get(STATED)
+    if before is None:
+        return (
+            "What is judged was not stored when this study was planned: that the claims, the "
+            "reference and the margin were stated before it ran cannot be shown from it."
+        )
+    late = [f"the claim {name}" for name, told in now["claims"].items()
+            if before["claims"].get(name) != told]  # fmt: skip
+    late += [f"the {name} ({now[name]}, before: {before[name]})"
+             for name in ("reference", "margin") if before[name] != now[name]]  # fmt: skip
+    gone = [name for name in before["claims"] if name not in now["claims"]]
+    told = []
+    if late:
+        told.append(f"Stated or changed after this study was planned: {words.listed(late)}.")
+    if gone:
+        told.append(f"Stated when it was planned, and judged no longer: {words.listed(gone)}.")
+    known = int((results.runs["finished_at"] < record.created_at).sum())
+    if known:
+        told.append(
+            f"{words.count(known, 'training')} of this study had ended before it was planned, in "
+            "another one: its claims may have been stated with their results in view."
+        )
+    return " ".join(told) or FIXED
 
 
 def what_ran(results: StudyResults) -> tuple[Fact, ...]:
@@ -162,11 +197,12 @@ def commands(results: StudyResults) -> tuple[Fact, ...]:
 
 
 def how_to_read(
-    made: Mapping[Question, Comparison], scores: Scores, margin: float
+    results: StudyResults, made: Mapping[Question, Comparison], scores: Scores
 ) -> tuple[str, ...]:
     """What the intervals cover and by which rule verdicts fall."""
-    level = f"{100 * ALPHA:g} %"
+    level, margin = f"{100 * ALPHA:g} %", results.definition.margin
     return (
+        *(said for said in [statement(results)] if said == FIXED),
         "A replicate is one seed: it decides the initial weights, the order of the batches and "
         "dropout. Every level is trained with the same seeds, and what the factor does not "
         "change starts equal, so levels are compared seed by seed (paired).",
@@ -177,15 +213,23 @@ def how_to_read(
         "The interval of a level's own AUC covers the seeds alone: another test set would move "
         "all levels together, which is no difference between them.",
         *rule_in_words(made, margin),
-        f"A claim breaks down into comparisons. It holds if each of them is significant at "
-        f"{level} in its direction, fails if any is significant the other way, and is undecided "
-        "otherwise, or with fewer than two replicates complete at every level. Undecided is not "
-        "equal: more replicates may decide.",
+        f"A claim breaks down into conditions that must all be true. It holds if each of them is "
+        f"shown at {level}, so the largest p counts; it fails if one of them is shown not to be "
+        "true, so the smallest p counts, times the number of conditions; else it is undecided. "
+        "These p are one-sided, and Holm adjusts them over all claims of the study, two for each, "
+        "which keeps the chance of any false verdict at that. Undecided is not equal: more "
+        "replicates may decide.",
+        "A guess of the seeds that would decide takes the estimated mean and scatter for the true "
+        "ones and asks for a chance of 80 %; with few seeds it is rough. At least: the test set's "
+        "part is too small to be measured, and more may be needed.",
         f"Both tasks at once: the two differences have one joint distribution. A level dominates "
         f"another if it gains {margin:g} or more on a task and loses less than that on the other; "
         "seesaw means that it gains on one and loses on the other, equivalent that it does "
-        f"neither on either. What has a probability of {100 * LEVEL:g} % or more is the verdict. "
-        "It needs three replicates and is not adjusted for the number of levels.",
+        "neither on either. What is told of each is its posterior probability from a prior "
+        f"without information; a verdict needs {LEVEL:g} for one pair, and of k pairs "
+        f"1 - {ALPHA:g} / k. It needs three replicates, and may differ from the comparisons task "
+        "by task, which ask other questions: whether a difference is not zero, or inside the "
+        "margin on one task.",
         "Epochs were chosen on validation data only, by the tasks' mean AUC; a model whose tasks "
         "share nothing is one model for each task, and each chose its own. Test data was "
         "evaluated once, at those epochs, and chose nothing.",
@@ -201,10 +245,9 @@ def rule_in_words(made: Mapping[Question, Comparison], margin: float) -> tuple[s
     """The rule of the four-way verdict, which nothing in the data changes."""
     sizes = families(made)
     return (
-        "The rule was fixed before the study ran. The reference is compared with every other "
-        "level that has the same test set, on both tasks and on their mean; the comparisons that "
-        "the claims need come on top. Each is a paired test: of t over the seeds alone, of the "
-        "Behrens-Fisher distribution, which adds the test set's normal part to it, over both "
+        "The reference is compared with every other level that has the same test set, on both "
+        "tasks and on their mean. Each comparison is a paired test: of t over the seeds alone, of "
+        "the Behrens-Fisher distribution, which adds the test set's normal part to it, over both "
         "kinds of chance.",
         f"A difference is equivalent if two one-sided tests (TOST) show that it lies inside the "
         f"margin, ±{margin:g} of AUC, whatever its sign; else it is better or worse if a "

@@ -11,7 +11,7 @@ from typing import Literal, NamedTuple
 
 import numpy as np
 
-from reports.estimates import LEVEL, Array
+from reports.estimates import ALPHA, LEVEL, Array, mean_interval
 from reports.results import Scores
 
 Region = Literal["dominates", "dominated", "seesaw", "equivalent"]
@@ -43,26 +43,30 @@ class Ellipse(NamedTuple):
 
 
 class PairVerdict(NamedTuple):
-    """What `level` does to `other` on both tasks: the region with 95 % of the probability.
+    """What `level` does to `other` on both tasks: the region with enough of the probability.
 
-    No probabilities, and undecided, where there are too few replicates for a joint distribution.
+    It is the posterior probability from a prior without information, so that of a half plane is
+    a one-sided p-value. No probabilities, and undecided, where there are too few replicates.
     """
 
     level: str
     other: str
     probabilities: Mapping[Region, float]
     verdict: Region | Literal["undecided"]
+    threshold: float
+    """The probability that a verdict needs."""
 
 
 def joint_difference(scores: Scores, level: str, other: str) -> Joint | None:
-    """Of `level` minus `other`, first task then second; None below three paired replicates.
+    """Of `level` minus `other`, first task then second; None below three paired replicates, or
+    where a task's scatter over them is unknown.
 
     The seeds' part is a t vector as in Hotelling's T squared: n - 2 degrees of freedom, the
     covariance times (n - 1) / (n - 2) (Box and Tiao 1973, chapter 8). The test set's is normal.
     """
     values_KR = np.array([scores.differences(level, other, t) for t in scores.targets[:2]])
     n = values_KR.shape[1]
-    if n < 3:
+    if n < 3 or any(mean_interval(values_R).se_seeds is None for values_R in values_KR):
         return None
     found = scores.sampling(level, other)
     rows = found.of(level, other) if found else np.zeros((2, 2))
@@ -85,15 +89,18 @@ def probabilities(joint: Joint, margin: float, seed: int = 0) -> dict[Region, fl
 
 
 def pair_verdict(
-    scores: Scores, level: str, other: str, margin: float, seed: int = 0
+    scores: Scores, level: str, other: str, margin: float, pairs: int = 1, seed: int = 0
 ) -> PairVerdict:
-    """The two-task verdict on `level` against `other`."""
-    joint = joint_difference(scores, level, other)
+    """The two-task verdict on `level` against `other`, one of `pairs` verdicts of a study.
+
+    Each may be wrong with 0.05 over their number (Bonferroni), together with 0.05 at most.
+    """
+    joint, threshold = joint_difference(scores, level, other), 1 - ALPHA / pairs
     if joint is None:
-        return PairVerdict(level, other, {}, "undecided")
+        return PairVerdict(level, other, {}, "undecided", threshold)
     found = probabilities(joint, margin, seed)
-    sure = [region for region in REGIONS if found[region] >= LEVEL]
-    return PairVerdict(level, other, found, sure[0] if sure else "undecided")
+    sure = [region for region in REGIONS if found[region] >= threshold]
+    return PairVerdict(level, other, found, sure[0] if sure else "undecided", threshold)
 
 
 def joint_ellipse(joint: Joint, level: float = LEVEL, seed: int = 0) -> Ellipse:

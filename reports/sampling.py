@@ -101,7 +101,7 @@ def load(
     Levels without all their predictions are left out; None if none is left or there are no
     labels to judge them by. One replicate's predictions are in memory at a time.
     """
-    labels = _labels(connection, data_hash)
+    labels = labels_of(connection, data_hash)
     if not set(tasks) <= set(labels) or min(_smaller_class(labels[t]) for t in tasks) < 2:
         return None
     kept = _kept(connection, [run for ids in runs.values() for run in ids])
@@ -112,13 +112,13 @@ def load(
         return None
     replicates = zip(*(runs[level] for level in whole), strict=True)
     found_CC = shared_covariance(
-        _influences(connection, ids, {task: labels[task] for task in tasks}) for ids in replicates
+        influences(connection, ids, {task: labels[task] for task in tasks}) for ids in replicates
     )
     shape = (len(whole), len(tasks))
     return Sampling(whole, found_CC.reshape(shape * 2))
 
 
-def _influences(
+def influences(
     connection: sa.Connection, ids: tuple[str, ...], labels: Mapping[str, Labels]
 ) -> Array:
     """N x C of the trainings `ids`, their tasks side by side."""
@@ -132,7 +132,8 @@ def _influences(
     return influence_NC
 
 
-def _labels(connection: sa.Connection, data_hash: str) -> dict[str, Labels]:
+def labels_of(connection: sa.Connection, data_hash: str) -> dict[str, Labels]:
+    """The test rows' labels of a data set, by task."""
     found = connection.execute(sa.select(LABELS).filter_by(data_hash=data_hash))
     return {
         row.task: np.unpackbits(np.frombuffer(row.bits, np.uint8), count=row.rows).astype(bool)

@@ -8,7 +8,7 @@ from typing import Literal
 import numpy as np
 
 from reports.results import MEAN, Scores
-from search_spaces.axes import Level
+from search_spaces import Level
 from studies.definition import Arm, Best, Study
 
 Shape = Literal["levels", "models", "grid", "knob"]

@@ -11,12 +11,13 @@ from reports import facts, paper, words
 from reports.contrasts import Contrast, contrasts, needed_in_words
 from reports.effects import Effect, effects, effects_frame
 from reports.estimates import ALPHA, TOO_FEW, holm, mean_interval, p_value
+from reports.evidence import Question
 from reports.figures.seesaw import SeesawSummary
 from reports.joint import REGIONS, PairVerdict
 from reports.model import Cell, Table
 from reports.results import MEAN, Scores, StudyResults, at_chosen
 from reports.shape import MANY
-from reports.verdicts import Comparison, Question, families, margin_of
+from reports.verdicts import Comparison, families
 
 OTHER_FIGURES = (
     ("log loss", "test", "log_loss"),
@@ -98,18 +99,18 @@ def difference_table(
     )
     if not rows:
         return None
-    sizes, margin = families(made), margin_of(study)
+    sizes, margin = families(made), study.margin
     caption = (
         f"Test AUC of {study.reference} minus every other level's, over "
         f"{words.count(len(scores.paired), 'paired seed')}, with its 95 % interval over "
         f"{facts.sources(scores)}; above zero {study.reference} leads. The first p is of a test "
         f"that the levels differ, the second of two one-sided tests that they differ by less than "
-        f"{margin:g}; after Holm over {words.count(sizes.difference, 'test')} and over "
-        f"{words.count(sizes.equivalence, 'test')}. Equivalent: the second is below {ALPHA:g}. "
-        "Better or worse (bold): else, the first is. An interval is of one comparison alone and p "
-        "is adjusted, so one clear of zero may still be undecided. Undecided: neither; then the "
-        "number of seeds in all that would decide if the figures stayed as they are, a rough "
-        "guess from few."
+        f"{margin:g}; in brackets after Holm over {words.count(sizes.difference, 'test')} and "
+        f"over {words.count(sizes.equivalence, 'test')}. Equivalent: the second is below "
+        f"{ALPHA:g} after Holm. Better or worse (bold): else, the first is. An interval is of one "
+        "comparison alone and p is adjusted, so one clear of zero may still be undecided. "
+        "Undecided: neither; then the number of seeds in all that would decide with 80 % chance, "
+        "were the estimates the truth: a rough guess from few."
     )
     columns = tuple(f"AUC, {_name(target)}" for target in scores.targets)
     return Table(2, caption, (study.reference, *columns), rows, "differences")
@@ -117,14 +118,15 @@ def difference_table(
 
 def _difference_cell(contrast: Contrast) -> Cell:
     estimate = contrast.difference
-    if contrast.p is None or contrast.p_equivalent is None:
+    tests = ("differ", contrast.differs), ("equivalent", contrast.equal)
+    if any(made.raw is None for _, made in tests):
         return Cell(words.signed(estimate.mean), (TOO_FEW,))
     decided = contrast.word != "undecided"
     notes = (
         words.bounds(estimate, 5, sign=True),
-        f"{words.p(contrast.p)}; {words.p(contrast.p_equivalent)}",
+        *(f"{name}: {words.p_by_holm(made.raw or 0, made.p or 0)}" for name, made in tests),
         contrast.word if decided else f"{contrast.word}; {needed_in_words(contrast.needed)}",
-    )
+    )  # fmt: skip
     return Cell(words.signed(estimate.mean), notes, contrast.word in ("better", "worse"))
 
 
@@ -133,7 +135,7 @@ def joint_table(results: StudyResults, pairs: tuple[PairVerdict, ...]) -> Table 
     known = [pair for pair in pairs if pair.probabilities]
     if not known:
         return None
-    reference, margin = results.definition.reference, margin_of(results.definition)
+    reference, margin = results.definition.reference, results.definition.margin
     first, second = results.tasks
     rows = tuple(
         (
@@ -147,8 +149,9 @@ def joint_table(results: StudyResults, pairs: tuple[PairVerdict, ...]) -> Table 
         f"{reference} against every other level on {first} and {second} at once, from the joint "
         f"distribution of both mean differences. Dominates: a gain of {margin:g} or more on a "
         "task and no loss of as much on the other; dominated: the reverse; seesaw: a gain on one "
-        "and a loss on the other; equivalent: less than that on both. The verdict is what has a "
-        "probability of 0.95 or more; each line stands alone, without Holm."
+        "and a loss on the other; equivalent: less than that on both. Under each: its posterior "
+        "probability, from a prior without information. A verdict needs "
+        f"{known[0].threshold:.4g}: 0.95, adjusted for the number of pairs (Bonferroni)."
     )
     return Table(0, caption, (reference, "verdict", *REGIONS), rows, "joint")
 

@@ -1,63 +1,42 @@
-"""Judges each claim by the rules it was stated with, before any training ran.
+"""Judges each claim by its rules, and compares the reference with every other arm.
 
-A rule breaks down into questions about paired differences, each answered by a test over both
-sources of chance (`reports.estimates`). What a study tests is fixed by its definition: the
-reference arm against every other arm on both tasks and their mean, and what the claims ask; each
-different question once. Whether something differs, and whether it is equivalent, are two families
-for Holm's adjustment.
+What a study tests is fixed by its definition. A claim is a statement about paired differences
+(`reports.evidence`), each tested over both sources of chance (`reports.estimates`), and has two
+p-values: for showing that it holds, and that it fails. Holm adjusts them over all claims of the
+study, two for each. The comparisons of the reference with the other arms, on both tasks and their
+mean, are there to be read beside the claims and are families of their own: whether something
+differs, and whether it is equivalent.
 """
 
-from collections.abc import Hashable, Mapping, Sequence
-from dataclasses import dataclass
-from itertools import combinations
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from dataclasses import dataclass, replace
+from functools import cache
+from itertools import chain, combinations, groupby
 from typing import Literal, NamedTuple
 
 from reports import words
-from reports.estimates import ALPHA, TOO_FEW, Estimate, Kind, holm, p_value
+from reports.estimates import ALPHA, TOO_FEW, Estimate, holm, p_value
+from reports.evidence import NOTHING, Answer, Evidence, Question, Side, denied, either, every
 from reports.results import Scores
-from studies.definition import MARGIN, Above, Best, Claim, Flat, NotBoth, NotWorse, Rule, Study
+from studies.definition import Above, Best, Claim, Flat, NotBoth, NotWorse, Rule, Study, Trades
 
 Verdict = Literal["holds", "fails", "undecided"]
-Outcome = Literal["for", "against", "open"]
-
-
-@dataclass(frozen=True)
-class Question:
-    """What one comparison asks of `level` minus `other`."""
-
-    target: str
-    level: str
-    other: str
-    kind: Kind
-    margin: float = 0.0
-
-    @property
-    def test(self) -> Hashable:
-        """The same for two questions that one test answers: only "not_worse" has a direction."""
-        levels = (self.level, self.other)
-        pair = levels if self.kind == "not_worse" else tuple(sorted(levels))
-        return self.target, pair, self.kind, self.margin
 
 
 @dataclass(frozen=True)
 class Comparison:
-    """A question and its answer; `p` is after Holm, None where it could not be tested."""
+    """A question and its answer; both p are None where it could not be tested."""
 
     question: Question
     difference: Estimate
+    raw: float | None
     p: float | None
+    """After Holm."""
 
     @property
     def significant(self) -> bool:
         """Whether the test decides."""
         return self.p is not None and self.p < ALPHA
-
-    @property
-    def outcome(self) -> Outcome:
-        """Whether the answer is significant, and for or against the rule that asks."""
-        if not self.significant:
-            return "open"
-        return "against" if self.question.kind == "beyond" or _lead(self) < 0 else "for"
 
 
 class Families(NamedTuple):
@@ -67,59 +46,21 @@ class Families(NamedTuple):
     equivalence: int
 
 
-class Finding(NamedTuple):
-    """What a rule's comparisons say of it, and the one that decides; None if it has none."""
-
-    outcome: Outcome
-    decisive: Comparison | None
-
-
 @dataclass(frozen=True)
 class Judged:
-    """A claim with its comparisons, its verdict and the sentence that says why."""
+    """A claim with its verdict, the two p-values after Holm and the sentence that says why."""
 
     claim: Claim
-    comparisons: tuple[Comparison, ...]
+    p_holds: float
+    p_fails: float
     verdict: Verdict
     found: str
     rule: str
 
 
-def margin_of(study: Study) -> float:
-    """The margin that the study's claims state, or the project's."""
-    stated = [r.margin for c in study.claims for r in c.rules if isinstance(r, NotWorse | Flat)]
-    return min(stated, default=MARGIN)
-
-
-def questions(rule: Rule, scores: Scores) -> tuple[Question, ...]:
-    """The comparisons that a rule needs."""
-    if isinstance(rule, NotBoth):
-        return tuple(
-            Question(each, str(rule.level), str(rule.other), "above")
-            for each in scores.targets[:2]
-        )
-    target = _target(rule, scores)
-    if isinstance(rule, Flat):
-        kinds: tuple[Kind, ...] = ("within", "beyond")
-        return tuple(
-            Question(target, b, a, kind, rule.margin)
-            for a, b in combinations(scores.levels, 2)
-            for kind in kinds
-        )
-    level = str(rule.level)
-    if isinstance(rule, Above):
-        return (Question(target, level, str(rule.other), "above"),)
-    others = [other for other in scores.levels if other != level]
-    if isinstance(rule, NotWorse):
-        return tuple(Question(target, level, o, "not_worse", rule.margin) for o in others)
-    if rule.among:
-        others = [other for other in others if other in map(str, rule.among)]
-    return tuple(Question(target, level, other, "above") for other in others)
-
-
 def study_questions(study: Study, scores: Scores) -> tuple[Question, ...]:
-    """Every study's own: the reference against each other arm on the same test set."""
-    reference, margin = study.reference, margin_of(study)
+    """The reference against each other arm on the same test set."""
+    reference = study.reference
     others = [
         other
         for other in scores.levels
@@ -130,51 +71,60 @@ def study_questions(study: Study, scores: Scores) -> tuple[Question, ...]:
         for other in others
         for target in scores.targets
         for question in (
-            Question(target, reference, other, "above"),
-            Question(target, reference, other, "within", margin),
+            Question(target, reference, other, "differs"),
+            Question(target, reference, other, "within", study.margin),
         )
     )
 
 
 def compare(study: Study, scores: Scores) -> dict[Question, Comparison]:
-    """All of a study's comparisons, adjusted family by family; each is made once."""
-    claimed = (q for c in study.claims for rule in c.rules for q in questions(rule, scores))
-    asked = dict.fromkeys((*study_questions(study, scores), *claimed))
-    estimates = {q: scores.difference(q.level, q.other, q.target) for q in asked}
-    raw = {q.test: p_value(estimates[q], q.kind, q.margin) for q in asked}
-    adjusted = dict[Hashable, float | None]()
-    for family in _families(asked):
-        adjusted.update(zip(family, holm([raw[test] for test in family]), strict=True))
-    return {q: Comparison(q, estimates[q], adjusted[q.test]) for q in asked}
+    """The reference against the others, adjusted family by family."""
+    asked = study_questions(study, scores)
+    found = {q: scores.difference(q.level, q.other, q.target) for q in asked}
+    raw = {q: p_value(found[q], q.kind, q.bound) for q in asked}
+    adjusted = dict[Question, float | None]()
+    for kind in ("differs", "within"):
+        family = [q for q in asked if q.kind == kind]
+        adjusted.update(zip(family, holm([raw[q] for q in family]), strict=True))
+    return {q: Comparison(q, found[q], raw[q], adjusted[q]) for q in asked}
 
 
 def families(made: Mapping[Question, Comparison]) -> Families:
     """The sizes of the two families."""
-    difference, equivalence = _families(made)
-    return Families(len(difference), len(equivalence))
+    kinds = [question.kind for question in made]
+    return Families(kinds.count("differs"), kinds.count("within"))
 
 
-def judge(
-    study: Study, scores: Scores, made: Mapping[Question, Comparison] | None = None
-) -> tuple[Judged, ...]:
-    """Every claim of the study, in its order; `made` are its comparisons, if they are at hand."""
-    made = compare(study, scores) if made is None else made
-    judged = []
-    for claim in study.claims:
-        answers = [[made[q] for q in questions(rule, scores)] for rule in claim.rules]
-        asked = tuple(dict.fromkeys(c for some in answers for c in some))
-        findings = tuple(map(_finding, claim.rules, answers))
-        verdict = _verdict([finding.outcome for finding in findings])
-        rule = "; and ".join(in_words(rule, scores) for rule in claim.rules)
-        found = _found(verdict, findings, asked, len(scores.paired))
-        judged.append(Judged(claim, asked, verdict, found, rule))
-    return tuple(judged)
+def judge(study: Study, scores: Scores) -> tuple[Judged, ...]:
+    """Every claim of the study, in its order; both p after Holm over all claims."""
+
+    @cache
+    def answered(question: Question) -> Evidence:
+        return _answered(question, scores)
+
+    asked = [[_conditions(r, scores, answered) for r in claim.rules] for claim in study.claims]
+    conditions = [tuple(dict.fromkeys(chain(*some))) for some in asked]  # each is met once
+    sides = [side for some in conditions for side in every(some)]
+    adjusted = [1.0 if p is None else p for p in holm([side.p for side in sides])]
+    after = zip(adjusted[::2], adjusted[1::2], strict=True)
+    return tuple(
+        _judged(claim, some, scores, *both)
+        for claim, some, both in zip(study.claims, conditions, after, strict=True)
+    )
 
 
 def in_words(rule: Rule, scores: Scores) -> str:
     """The rule as a sentence without its full stop."""
     if isinstance(rule, NotBoth):
-        return f"{rule.level} is below {rule.other} on at least one task"
+        return (
+            f"{rule.level} gains less than {rule.margin:g} in AUC over {rule.other} on at least "
+            "one task"
+        )
+    if isinstance(rule, Trades):
+        return (
+            f"{rule.level} gains more than {rule.margin:g} in AUC over {rule.other} on one task "
+            "and loses more than that on the other"
+        )
     target = words.on(_target(rule, scores))
     if isinstance(rule, Flat):
         return f"no two levels differ by more than {rule.margin:g} in AUC {target}"
@@ -188,93 +138,124 @@ def in_words(rule: Rule, scores: Scores) -> str:
     return f"{rule.level} has a higher AUC {target} than every other level"
 
 
-def sentence(comparison: Comparison) -> str:
-    """The comparison's figure: who against whom, on what, by how much, over how many seeds."""
-    q, estimate = comparison.question, comparison.difference
-    if estimate.n == 0:
-        return f"{q.level} against {q.other} {words.on(q.target)} cannot be compared"
-    against = words.against(q.kind, q.margin)
-    test = "" if comparison.p is None else f", {words.p(comparison.p)} after Holm{against}"
-    seeds = words.count(estimate.n, "paired seed")
-    return (
-        f"{q.level} minus {q.other} {words.on(q.target)} is {words.difference(estimate)} over "
-        f"{seeds}{test}"
+def _together(rules: Sequence[Rule]) -> Iterator[Rule]:
+    """Rules in a row that say the same of several levels as one, for words only."""
+
+    def said(rule: Rule) -> Rule:
+        return replace(rule, level="") if isinstance(rule, NotBoth | Trades) else rule
+
+    for _, some in groupby(rules, key=said):
+        first, *more = some
+        if more and isinstance(first, NotBoth | Trades):
+            levels = [first.level, *(r.level for r in more if isinstance(r, NotBoth | Trades))]
+            yield replace(first, level=f"each of {words.listed(levels)}")
+        else:
+            yield from (first, *more)
+
+
+def crowned(study: Study, scores: Scores) -> frozenset[str]:
+    """The targets on which a claim puts the reference above another arm."""
+    return frozenset(
+        _target(rule, scores)
+        for claim in study.claims
+        for rule in claim.rules
+        if isinstance(rule, Above | Best) and str(rule.level) == study.reference
     )
 
 
-def _families(asked: Mapping[Question, object]) -> tuple[list[Hashable], list[Hashable]]:
-    """The different tests: of a difference, and of equivalence."""
-    difference = dict.fromkeys(q.test for q in asked if q.kind != "within")
-    equivalence = dict.fromkeys(q.test for q in asked if q.kind == "within")
-    return list(difference), list(equivalence)
+def _answered(question: Question, scores: Scores) -> Evidence:
+    """Both sides of one comparison; where it could not be tested, nothing for either."""
+    difference = scores.difference(question.level, question.other, question.target)
+    by = Answer(question, difference)
+    sides = (
+        p_value(difference, kind, question.bound) for kind in (question.kind, question.opposite)
+    )
+    return Evidence(*(Side(1.0 if p is None else p, by) for p in sides))
+
+
+def _conditions(
+    rule: Rule, scores: Scores, answered: Callable[[Question], Evidence]
+) -> tuple[Evidence, ...]:
+    """The statements that must all be true for the rule to hold."""
+    if isinstance(rule, NotBoth | Trades):
+        level, other, tasks = str(rule.level), str(rule.other), scores.targets[:2]
+        gains = [answered(Question(t, level, other, "above", rule.margin)) for t in tasks]
+        if isinstance(rule, NotBoth):
+            return (denied(every(gains)),)
+        losses = [
+            denied(answered(Question(t, level, other, "above", -rule.margin))) for t in tasks
+        ]
+        return (either([every(pair) for pair in zip(gains, losses[::-1], strict=True)]),)
+    return tuple(map(answered, _questions(rule, scores))) or (NOTHING,)
+
+
+def _questions(rule: Above | Best | NotWorse | Flat, scores: Scores) -> tuple[Question, ...]:
+    """The comparisons that must all be as the rule says."""
+    target = _target(rule, scores)
+    if isinstance(rule, Flat):
+        return tuple(
+            Question(target, b, a, "within", rule.margin)
+            for a, b in combinations(scores.levels, 2)
+        )
+    level = str(rule.level)
+    if isinstance(rule, Above):
+        return (Question(target, level, str(rule.other), "above"),)
+    others = [other for other in scores.levels if other != level]
+    if isinstance(rule, NotWorse):
+        return tuple(Question(target, level, o, "above", -rule.margin) for o in others)
+    among = set(map(str, rule.among)) or set(others)
+    return tuple(Question(target, level, o, "above") for o in others if o in among)
 
 
 def _target(rule: Above | Best | NotWorse | Flat, scores: Scores) -> str:
     return scores.targets[("first", "second", "mean").index(rule.target)]
 
 
-def _lead(comparison: Comparison) -> float:
-    """How far the difference lies on the claim's side of its bound."""
-    q, mean = comparison.question, comparison.difference.mean
-    return q.margin - abs(mean) if q.kind in ("within", "beyond") else mean + q.margin
-
-
-def _finding(rule: Rule, comparisons: Sequence[Comparison]) -> Finding:
-    """The rule's outcome: against it if any answer is, for it if all are.
-
-    Decisive is the strongest answer against it, the weakest for it, or the one furthest from
-    being for it. A rule that denies two gains is the reverse of the rule that claims them.
-    """
-    against = [c for c in comparisons if c.outcome == "against"]
-    needed = [c for c in comparisons if c.question.kind != "beyond"]
-    open_ = [c for c in needed if c.outcome == "open"]
-    reverse = isinstance(rule, NotBoth)
-    if not needed:
-        return Finding("open", None)
-    if against:
-        return Finding("for" if reverse else "against", min(against, key=_p))
-    if not open_:
-        return Finding("against" if reverse else "for", max(needed, key=_p))
-    return Finding("open", min(open_, key=lambda c: (c.difference.n == 0, _lead(c))))
-
-
-def _p(comparison: Comparison) -> float:
-    return 1.0 if comparison.p is None else comparison.p
-
-
-def _verdict(outcomes: Sequence[Outcome]) -> Verdict:
-    if "against" in outcomes:
-        return "fails"
-    return "holds" if outcomes and set(outcomes) == {"for"} else "undecided"
+def _judged(
+    claim: Claim, conditions: tuple[Evidence, ...], scores: Scores, p_holds: float, p_fails: float
+) -> Judged:
+    verdict: Verdict = "undecided"
+    if p_holds < ALPHA:
+        verdict = "holds"
+    elif p_fails < ALPHA:
+        verdict = "fails"
+    single = not any(isinstance(rule, NotBoth | Trades) for rule in claim.rules)
+    noun = "comparison" if single else "condition"
+    found = _found(verdict, conditions, noun, p_holds, p_fails)
+    rule = "; and ".join(in_words(rule, scores) for rule in _together(claim.rules))
+    return Judged(claim, p_holds, p_fails, verdict, found, rule)
 
 
 def _found(
-    verdict: Verdict, findings: Sequence[Finding], asked: Sequence[Comparison], replicates: int
+    verdict: Verdict, conditions: tuple[Evidence, ...], noun: str, p_holds: float, p_fails: float
 ) -> str:
-    """What decided, in one or two sentences."""
-    needed = [c for c in asked if c.question.kind != "beyond"]
-    missing = sum(c.difference.n == 0 for c in needed)
-    if missing == len(needed):
+    """What decided, in one or two sentences: the strongest against it or the weakest for it."""
+    answers = [c.holds.by for c in conditions if c.holds.by and c.holds.by.difference.n]
+    tested = [c for c in conditions if c.holds.by and c.holds.by.tested]
+    holds, fails = every(conditions)
+    if not answers:
         return f"None of the comparisons could be made: {TOO_FEW}."
-    deciding = {"holds": "for", "fails": "against", "undecided": "open"}[verdict]
-    decisive = [f.decisive for f in findings if f.decisive and f.outcome == deciding] or needed
-    if replicates < 2:
-        return f"{_capital(TOO_FEW)}: {sentence(decisive[0])}."
+    if not tested:
+        return f"{TOO_FEW[:1].upper()}{TOO_FEW[1:]}: {_figure(answers[0])}."
+    for_it, against = words.p_by_holm(holds.p, p_holds), words.p_by_holm(fails.p, p_fails)
     if verdict == "fails":
-        return f"Significant the other way: {sentence(min(decisive, key=_p))}."
-    total = words.count(len(needed), "comparison")
+        return f"Significant the other way: {_figure(fails.by)}; {against}."
+    several, total = len(conditions) > 1, words.count(len(conditions), noun)
+    weakest = f"{'the weakest: ' if several else ''}{_figure(holds.by)}"
     if verdict == "holds":
-        return f"The weakest of {total}: {sentence(max(decisive, key=_p))}."
-    won = sum(c.outcome == "for" for c in needed)
-    untested = f" {words.count(missing, 'comparison')} could not be made." if missing else ""
-    if len(needed) == 1:
-        return f"Not decided: {sentence(decisive[0])}."
-    count = f"{won or 'none'} {'is' if won < 2 else 'are'}"
+        return f"{f'Each of {total} is met; ' if several else ''}{weakest}; {for_it}."
+    missing = len(conditions) - len(tested)
+    untested = f" {words.count(missing, noun)} could not be tested." if missing else ""
+    lean = sum(condition.holds.p < condition.fails.p for condition in tested)
+    many = f"of {total}, {lean} {'leans' if lean == 1 else 'lean'} its way; " if several else ""
+    return f"Not decided: {many}{weakest}. For it {for_it}; against it {against}.{untested}"
+
+
+def _figure(answer: Answer | None) -> str:
+    """Who against whom, on what, by how much, over how many seeds."""
+    assert answer is not None  # something was compared
+    q, estimate = answer
     return (
-        f"Of {total}, {count} significant for it and none decides against it. The furthest from "
-        f"it: {sentence(decisive[0])}.{untested}"
+        f"{q.level} minus {q.other} {words.on(q.target)} is {words.difference(estimate)} over "
+        f"{words.count(estimate.n, 'paired seed')}"
     )
-
-
-def _capital(text: str) -> str:
-    return text[:1].upper() + text[1:]

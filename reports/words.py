@@ -3,7 +3,7 @@
 from collections.abc import Iterable
 from typing import Any
 
-from reports.estimates import Estimate, Kind
+from reports.estimates import Estimate
 
 DASH, MINUS = "\u2013", "\u2212"
 
@@ -73,6 +73,15 @@ def p(value: float) -> str:
     return f"p = {value:.3f}" if value < 0.1 else f"p = {value:.2f}"
 
 
+def p_by_holm(raw: float, adjusted: float) -> str:
+    """A p-value, and what it is after Holm's adjustment.
+
+    >>> p_by_holm(0.0312, 0.25), p_by_holm(0.0001, 0.0008)
+    ('p = 0.031 (Holm 0.25)', 'p < 0.001 (Holm < 0.001)')
+    """
+    return f"{p(raw)} (Holm {p(adjusted).removeprefix('p ').removeprefix('= ')})"
+
+
 def probability(value: float) -> str:
     """Two decimals; never 0 or 1 where it is neither.
 
@@ -82,16 +91,6 @@ def probability(value: float) -> str:
     if value in (0.0, 1.0):
         return f"{value:g}"
     return "< 0.01" if value < 0.005 else "> 0.99" if value > 0.995 else f"{value:.2f}"
-
-
-def against(kind: Kind, margin: float) -> str:
-    """What a comparison was tested against; empty for zero."""
-    return {
-        "above": "",
-        "not_worse": f" for losing less than {margin:g}",
-        "within": f" for being inside ±{margin:g}",
-        "beyond": f" for being outside ±{margin:g}",
-    }[kind]
 
 
 def on(target: str) -> str:

@@ -16,8 +16,7 @@ from optuna.distributions import (
 
 from fsmd.config import BALANCINGS, FM_MODES, GATES, MODELS, SHARINGS, TOWER_SHAPES
 from fsmd.errors import UserError
-
-Level = str | int | float | bool
+from search_spaces import Level
 
 VARIANTS = (
     *("fsmd", "bias_tower", "dae", "fm_per_task", "bottom_first"),

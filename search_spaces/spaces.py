@@ -14,7 +14,8 @@ from optuna.distributions import (
 
 from fsmd.config import FM_MODES, MODELS, SHARINGS, TOWER_SHAPES, FSMDConfig
 from fsmd.errors import UserError
-from search_spaces.axes import Level, axis, contains
+from search_spaces import Level
+from search_spaces.axes import axis, contains
 
 Params = Mapping[str, Level]
 

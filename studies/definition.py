@@ -9,13 +9,13 @@ from itertools import product
 from typing import Any, Literal
 
 from fsmd.config import FSMDConfig
-from search_spaces.axes import Level
+from search_spaces import Level
 
 Target = Literal["first", "second", "mean"]
 """AUC of the first task (click), of the second (long view, duration), or their mean."""
 
 MARGIN = 0.001
-"""The smallest difference of AUC that matters to anybody, unless a study states its own."""
+"""The smallest difference of AUC that matters to anybody, where nothing else is stated."""
 
 
 @dataclass(frozen=True)
@@ -77,13 +77,23 @@ class Flat:
 
 @dataclass(frozen=True)
 class NotBoth:
-    """`level` does not gain on both tasks over `other`: it is below it on at least one."""
+    """`level` does not gain `margin` on both tasks over `other`: on one of them it gains less."""
 
     level: Level
     other: Level
+    margin: float = MARGIN
 
 
-Rule = Above | Best | NotWorse | Flat | NotBoth
+@dataclass(frozen=True)
+class Trades:
+    """`level` gains more than `margin` over `other` on one task and loses more on the other."""
+
+    level: Level
+    other: Level
+    margin: float = MARGIN
+
+
+Rule = Above | Best | NotWorse | Flat | NotBoth | Trades
 
 VIDEO = "the paper's private 15-day video log"
 CENSUS = "Census-Income (KDD), split as in the paper"
@@ -118,6 +128,8 @@ class Study:
     """The data set of a run that names none."""
     about: str = VIDEO
     """The data that the claims speak of; empty where they are not the paper's."""
+    margin: float = MARGIN
+    """The smallest difference that matters, for all that is compared beyond the claims."""
 
     @property
     def levels(self) -> tuple[str, ...]:

@@ -29,6 +29,7 @@ from studies.planning import (
     data_facts,
     differences,
     fixed_settings,
+    going_on,
     name_on,
     study_name,
     trained_with,
@@ -74,7 +75,7 @@ def run(job: Job) -> int:
     engine = storage.open_engine(job.storage, create=True)
     started = time.perf_counter()
     with only_planner(engine, name):
-        record = _open_record(engine, name, definition, sets, job)
+        record = open_record(engine, name, definition, sets, job)
         storage.name_planner(engine, name, this_process())
         for data in sets.values():
             storage.record_labels(engine, data)
@@ -187,7 +188,7 @@ def _is_file_name(name: str) -> bool:
     )
 
 
-def _open_record(
+def open_record(
     engine: sa.Engine, name: str, definition: Study, sets: Sets, job: Job
 ) -> StudyRecord:
     """The stored study, made now if it is new; UserError if it was run with other settings."""
@@ -213,9 +214,10 @@ def _kept(engine: sa.Engine, found: StudyRecord | None, asked: StudyRecord) -> S
             "same options to go on with it, or keep this one apart with --name or another "
             "--storage"
         )
-    if found.settings != json.loads(json.dumps(asked.settings)):  # arms were added
-        storage.update_settings(engine, found.name, asked.settings)
-        return replace(found, settings=asked.settings)
+    settings = going_on(found.settings, asked.settings)
+    if found.settings != json.loads(json.dumps(settings)):  # arms were added to the definition
+        storage.update_settings(engine, found.name, settings)
+        return replace(found, settings=settings)
     return found
 
 

@@ -1,5 +1,6 @@
 """From a definition to the cells of a study: pure functions, no database."""
 
+import json
 from collections.abc import Iterator, Mapping
 from dataclasses import asdict, dataclass, field, replace
 from typing import Any
@@ -10,6 +11,8 @@ from fsmd.task import DataRef, TrainingTask, code_version
 from studies.definition import Arm, Study
 from studies.settings import TrainingSettings
 
+STATED = "stated"
+"""The setting that keeps what was to be judged when the study was planned."""
 Sets = Mapping[str, Dataset]
 """Name -> encoded data set: the study's own first, then those that some arms bring."""
 
@@ -109,6 +112,7 @@ def fixed_settings(
         "data_hashes": {name: data.content_hash for name, data in sets.items()},
         **trained_with(settings, seed, device),
         "chain_dropped": made.chain_dropped,
+        STATED: stated(definition),
     }
 
 
@@ -121,6 +125,29 @@ def trained_with(settings: TrainingSettings, seed: int, device: str) -> dict[str
         "device": device,
         "code": code_version(),
     }
+
+
+def stated(definition: Study) -> dict[str, Any]:
+    """What is to be judged, as JSON gives it back: claims by id, the reference, the margin."""
+    claims = {
+        claim.id: {
+            "text": claim.text,
+            "rules": [{"rule": type(rule).__name__, **asdict(rule)} for rule in claim.rules],
+        }
+        for claim in definition.claims
+    }
+    fixed = {"claims": claims, "reference": definition.reference, "margin": definition.margin}
+    known: dict[str, Any] = json.loads(json.dumps(fixed))
+    return known
+
+
+def going_on(stored: Mapping[str, Any], asked: Mapping[str, Any]) -> dict[str, Any]:
+    """The settings of a study that goes on: as asked now, stated as it was when it was planned.
+
+    Of a study that was planned before statements were kept, nothing is known.
+    """
+    kept = {STATED: stored[STATED]} if STATED in stored else {}
+    return {name: value for name, value in asked.items() if name != STATED} | kept
 
 
 def data_facts(sets: Sets) -> dict[str, Any]:
@@ -168,10 +195,12 @@ def cells(
 def differences(stored: Mapping[str, Any], asked: Mapping[str, Any]) -> Iterator[str]:
     """Each setting that differs, as `name: stored there, asked now`.
 
-    An arm that only one side has is no difference: a study may grow. A setting that differs in
-    the same way at several arms is told once.
+    An arm that only one side has is no difference: a study may grow. Nor is what was stated: it
+    trains nothing, and a report tells what was stated late. A setting that differs in the same
+    way at several arms is told once.
     """
-    shared = {**stored, "arms": {}, "same": {}}, {**asked, "arms": {}, "same": {}}
+    apart: dict[str, Any] = {"arms": {}, "same": {}, STATED: {}}
+    shared = {**stored, **apart}, {**asked, **apart}
     told = [f"{name}: {there!r} there, {now!r} now" for name, there, now in _unlike(*shared)]
     before, after = stored.get("arms", {}), asked.get("arms", {})
     for arm in (arm for arm in before if arm in after):

@@ -19,7 +19,7 @@ from optuna.trial import TrialState, create_trial
 
 from fsmd.config import digest
 from fsmd.errors import UserError
-from search_spaces.axes import Level
+from search_spaces import Level
 from search_spaces.spaces import Params, Space
 
 SAMPLERS = ("tpe", "nsga2", "nsga3", "gp", "random", "grid")

@@ -14,7 +14,7 @@ import optuna
 import pytest
 from optuna_dashboard import get_note, save_note
 
-from reports.dashboard import RULE, publish
+from studies.dashboard import RULE, publish
 
 BOX = 'viewBox="0 0 80 40"'
 SVG = f'<svg xmlns="http://www.w3.org/2000/svg" {BOX}><rect width="80" height="40"/></svg>'

@@ -22,8 +22,9 @@ from fsmd.task import Measurement, TrainingResult, TrainingTask
 from fsmd.training import DivergedError
 from search_spaces.axes import axis
 from studies import catalog, storage
-from studies.definition import Study, named
+from studies.definition import Best, Claim, Study, named
 from studies.execute import ATTEMPTS, Planner, Tally, may_pass, open_study
+from studies.job import Job, open_record
 from studies.locking import only_planner
 from studies.planning import (
     Cell,
@@ -33,6 +34,7 @@ from studies.planning import (
     differences,
     fixed_settings,
     replicate_seed,
+    stated,
     study_name,
 )
 from studies.settings import SETTINGS
@@ -404,6 +406,57 @@ def test_a_study_may_grow_but_its_arms_may_not_change() -> None:
     other = replace(full, arms=(changed, *full.arms[1:]))
     now = fixed_settings(other, SETTINGS["planted"], sets, 0, "cpu")
     assert list(differences(after, now)) == ["gate_depth: 2 there, 4 now"]
+
+
+def stored_after(engine: sa.Engine, *studies: Study) -> dict[str, Any]:
+    """The settings of a study that is planned, and goes on with other definitions of it."""
+    job = Job(
+        study="tower_shape", data=None, replicates=1, epochs=None, patience=None, workers=None,
+        storage=str(engine.url), out=Path("out"), device="cpu", seed=0, name=None,
+        retry_failed=False,
+    )  # fmt: skip
+    for study in studies:
+        open_record(engine, "tower_shape", study, {"planted": small_data()}, job)
+    record = storage.find_study(engine, "tower_shape")
+    assert record is not None
+    return dict(record.settings)
+
+
+def test_what_was_stated_at_planning_stays_and_a_study_with_other_claims_goes_on(
+    lab: Lab,
+) -> None:
+    study = catalog.get("tower_shape")
+    late = Claim("late", "Constant is best.", "", (Best("mean", "constant"),))
+    first = replace(study, arms=study.arms[:3], claims=study.claims[:1])
+    second = replace(study, claims=(*study.claims, late), margin=0.01)
+    settings = stored_after(lab.engine, first, second)
+    assert list(settings["arms"]) == list(study.levels)  # the study grew
+    assert settings["stated"] == stated(first) == json.loads(json.dumps(stated(first)))
+    assert set(settings["stated"]["claims"]) == {study.claims[0].id}
+    assert settings["stated"]["margin"] == study.margin
+
+
+def test_a_study_that_was_planned_before_statements_were_kept_goes_on_without_one(
+    lab: Lab,
+) -> None:
+    study, sets = catalog.get("tower_shape"), {"planted": small_data()}
+    settings = fixed_settings(study, SETTINGS["planted"], sets, 0, "cpu")
+    del settings["stated"]
+    record = StudyRecord("tower_shape", "tower_shape", "planted", settings, data_facts(sets), "")
+    storage.insert_study(lab.engine, record)
+    assert "stated" not in stored_after(lab.engine, study)
+
+
+def test_a_claim_with_another_rule_or_text_is_another_claim() -> None:
+    study = catalog.get("tower_shape")
+    claim = study.claims[0]
+    told = [
+        stated(replace(study, claims=(changed,)))["claims"][claim.id]
+        for changed in (claim, replace(claim, text="Else."), replace(claim, rules=claim.rules[:1]))
+    ]
+    assert told[0] not in told[1:]
+    assert told[0]["rules"][0] == {"rule": "Best", "target": "second", "level": "diamond",
+                                   "among": []}  # fmt: skip
 
 
 def test_arms_that_are_one_model_without_a_funnel_are_trained_once() -> None:

@@ -5,7 +5,7 @@ import re
 import subprocess
 import sys
 from collections.abc import Callable, Iterator, Mapping
-from dataclasses import asdict
+from dataclasses import asdict, replace
 from html import unescape
 from html.parser import HTMLParser
 from pathlib import Path
@@ -20,9 +20,12 @@ from fsmd.config import FSMDConfig
 from fsmd.task import DataRef, Measurement, TrainingResult, TrainingTask
 from reports import build as command
 from reports.build import build
+from reports.facts import FIXED
 from reports.figures import curves, differences, levels
 from reports.results import COLUMNS, auc_on_test, read
 from studies import catalog
+from studies.definition import Claim, Flat
+from studies.planning import stated
 from studies.storage import (
     Failure,
     Provenance,
@@ -359,9 +362,14 @@ def test_the_page_says_what_was_judged_and_how(out: Path) -> None:
         "to best",
         "pCVR AUC among clicked rows",
         "chosen on validation data only",
+        "after Holm over 2 claims",
+        "(Holm ",
+        "shows with 80 % chance a true difference",
     ):
         assert sentence in text
     assert "Failed trainings" not in text
+    both = r"p [=<] [\d.]+ \(Holm [<\d. ]+\)"
+    assert re.search(f"differ: {both} equivalent: {both}", unescape(text))
 
 
 def test_a_failed_training_is_shown_and_escaped(out: Path) -> None:
@@ -394,6 +402,39 @@ def test_without_the_papers_winner_the_rest_is_still_reported(tmp_path: Path) ->
     assert "AUC, &lt;b&gt;" in text
     assert "<b>" not in page(tmp_path)
     assert 'data-key="differences"' not in page(tmp_path)
+
+
+def test_what_was_fixed_is_said_only_where_it_was(tmp_path: Path) -> None:
+    made = open_engine(f"sqlite:///{tmp_path / 'studies.db'}", create=True)
+    study = catalog.get("tower_shape")
+    first = replace(study, claims=study.claims[:1], margin=0.002)
+    gone = Claim("gone", "Given up.", "", (Flat("first"),))
+    stored: Mapping[str, Mapping[str, Any]] = {
+        "fixed": {"stated": stated(study)},
+        "late": {"stated": stated(first)},
+        "fewer": {"stated": stated(replace(study, claims=(*study.claims, gone)))},
+        "unknown": {},
+    }
+    for name, settings in stored.items():
+        store_study(made, name=name, replicates=2, settings=settings)
+        build(made, name, tmp_path)
+    with made.begin() as connection:  # planned when the trainings had ended
+        connection.execute(
+            sa.text("UPDATE fsmd_studies SET created_at='2026-11-03T10:00:00+00:00'")
+        )
+    build(made, "fixed", tmp_path / "after")
+    made.dispose()
+    told = {name: text_of(tmp_path, name) for name in stored}
+    told["after"] = text_of(tmp_path / "after", "fixed")
+    assert {name for name, text in told.items() if FIXED in text} == {"fixed"}
+    assert not any("was fixed before" in text for text in told.values())
+    assert (
+        "Stated or changed after this study was planned: the claim fig11-click and "
+        "the margin (0.001, before: 0.002)." in told["late"]
+    )
+    assert "Stated when it was planned, and judged no longer: gone." in told["fewer"]
+    assert "was not stored when this study was planned" in told["unknown"]
+    assert "8 trainings of this study had ended before it was planned" in told["after"]
 
 
 # The command line

@@ -15,6 +15,7 @@ from fsmd.predictions import pack_ranks, unpack_ranks
 from reports.contrasts import contrasts
 from reports.estimates import Array, mean_interval
 from reports.joint import joint_difference, joint_ellipse
+from reports.null import covariance, cross_products, null_rate, stored_influences
 from reports.results import Scores, auc_on_test, read
 from reports.sampling import Sampling, influence, placements, shared_covariance
 from reports.verdicts import compare
@@ -133,8 +134,8 @@ class World:
         found: Array = stats.norm.cdf(self.signals / np.sqrt(2 * row + 2 * self.SEED))
         return found
 
-    def scores(self, rng: np.random.Generator) -> Scores:
-        """What a study of this world measures; the second task's labels go with the first's."""
+    def measured(self, rng: np.random.Generator) -> tuple[Array, list[Array]]:
+        """AUCs and influences of a study; the second task's labels go with the first's."""
         arms, rows = len(self.signals), self.ROWS
         first_N = rng.random(rows) < self.POSITIVE
         again_N = rng.random(rows) < 0.5
@@ -152,9 +153,13 @@ class World:
             columns = [(rank_LKN[a, k], label_KN[k]) for a in range(arms) for k in range(2)]
             aucs[:, r] = np.reshape([placements(*c)[c[1]].mean() for c in columns], (arms, 2))
             influences.append(np.array([influence(*c) for c in columns]).T)
+        return np.concatenate([aucs, aucs.mean(axis=2, keepdims=True)], axis=2), influences
+
+    def scores(self, rng: np.random.Generator) -> Scores:
+        """What is made of it."""
+        (values, influences), arms = self.measured(rng), len(self.signals)
         covariance = shared_covariance(influences).reshape(arms, 2, arms, 2)
         levels = tuple(map(str, range(arms)))
-        values = np.concatenate([aucs, aucs.mean(axis=2, keepdims=True)], axis=2)
         return Scores(levels, tuple(range(self.replicates)), ("first", "second", "mean"), values,
                       samplings=(Sampling(levels, covariance),))  # fmt: skip
 
@@ -213,6 +218,26 @@ def test_any_false_better_or_worse_of_a_study_comes_in_one_of_twenty(
     assert wrong / SIMULATIONS <= 0.05 + 3 * ERROR
 
 
+def test_shuffled_levels_have_the_covariance_of_shuffled_influences() -> None:
+    rng = np.random.default_rng(15)
+    influence_RNLK = rng.normal(size=(3, 40, 4, 2)) + rng.normal(size=(40, 4, 1))
+    products = cross_products(tuple(influence_RNLK.reshape(3, 40, 8)), 4)
+    order_LR = rng.permuted(np.repeat(np.arange(4)[:, None], 3, axis=1), axis=0)
+    shuffled = [one[:, order_LR[:, r]].reshape(40, 8) for r, one in enumerate(influence_RNLK)]
+    expected = shared_covariance(shuffled).reshape(4, 2, 4, 2)
+    assert covariance(products, order_LR) == pytest.approx(expected)
+
+
+def test_where_nothing_differs_shuffled_rows_name_few_winners_too() -> None:
+    rng, world = np.random.default_rng(16), World((1.0,) * 4)
+    rates = []
+    for i in range(20):
+        values, influences = world.measured(rng)
+        rates.append(null_rate(values, 20, i, influences))
+    assert np.mean([rate.machinery for rate in rates]) <= 0.05 + 3 * ERROR
+    assert {rate.one_seed for rate in rates} == {1.0}
+
+
 def test_the_error_is_known_to_shrink_with_seeds_only_as_far_as_the_rows_let_it() -> None:
     values = np.tile([0.001, 0.003], 50)
     found = mean_interval(values, 1e-6)
@@ -269,6 +294,18 @@ def test_stored_predictions_become_the_test_sets_part(tmp_path: Path) -> None:
     c = shared_covariance(influences)
     expected = max(c[0, 0] + c[1, 1] - 2 * c[0, 1], 0.0)
     assert known.se_test**2 == pytest.approx(expected, abs=1e-15)
+    engine.dispose()
+
+
+def test_stored_influences_are_those_of_the_complete_replicates(tmp_path: Path) -> None:
+    engine = open_engine(f"sqlite:///{tmp_path / 'studies.db'}", create=True)
+    store_study(engine, replicates=3, missing=(("diamond", 2),))
+    store_predictions(engine, 501)
+    results = read(engine, "tower_shape")
+    found = stored_influences(results)
+    assert [one.shape for one in found] == [(501, 8), (501, 8)]
+    (sampling,) = results.test_auc.samplings
+    assert shared_covariance(found).reshape(4, 2, 4, 2) == pytest.approx(sampling.covariance_LKLK)
     engine.dispose()
 
 

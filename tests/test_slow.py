@@ -10,7 +10,7 @@ from fsmd.data import load
 from fsmd.errors import UserError
 from fsmd.task import DataRef, TrainingTask
 from fsmd.training import train
-from reports.null import null_rate
+from reports.null import null_rate, stored_influences
 from reports.results import auc_on_test, read
 from studies.job import Job, run
 from studies.settings import SETTINGS
@@ -46,8 +46,10 @@ def test_where_nothing_differs_a_real_study_finds_nothing_more_often_than_it_say
         storage=url, out=tmp_path / "out", device="cpu", seed=0, name=None, retry_failed=False,
     )  # fmt: skip
     assert run(job) == 0
-    scores = auc_on_test(read(open_engine(url), "null"))
+    results = read(open_engine(url), "null")
+    scores = auc_on_test(results)
     assert scores.values_LRT.shape == (4, 10, 3)
-    rate = null_rate(scores.values_LRT, resamplings=400, seed=0)
-    assert rate.machinery <= 0.05 + 2 * (0.05 * 0.95 / 400) ** 0.5
-    assert rate.one_seed == 1
+    for influences in ((), stored_influences(results)):
+        rate = null_rate(scores.values_LRT, 400, 0, influences)
+        assert rate.machinery <= 0.05 + 2 * (0.05 * 0.95 / 400) ** 0.5
+        assert rate.one_seed == 1

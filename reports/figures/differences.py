@@ -14,7 +14,6 @@ from reports.estimates import Estimate
 from reports.figures import style
 from reports.results import StudyResults, auc_on_test
 from reports.shape import few, role
-from reports.verdicts import margin_of
 
 
 class Row(NamedTuple):
@@ -48,7 +47,7 @@ def summarize(results: StudyResults) -> DifferencesSummary:
         for target in scores.targets
     )
     study = results.definition
-    return DifferencesSummary(winner, role(study), margin_of(study), scores.targets, rows)
+    return DifferencesSummary(winner, role(study), study.margin, scores.targets, rows)
 
 
 def draw(summary: DifferencesSummary, narrow: bool = False) -> Figure:

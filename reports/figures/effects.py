@@ -13,7 +13,7 @@ from reports.estimates import Estimate, mean_interval
 from reports.figures import style
 from reports.results import Scores, StudyResults, auc_on_test
 from reports.shape import axes, crossed
-from search_spaces.axes import Level
+from search_spaces import Level
 
 
 class Effect(NamedTuple):

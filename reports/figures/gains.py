@@ -20,7 +20,6 @@ from reports.figures import style
 from reports.figures.labels import Box, placed
 from reports.joint import joint_difference, joint_ellipse
 from reports.results import Scores, StudyResults, auc_on_test
-from reports.verdicts import margin_of
 
 Point = tuple[float, float]
 Frame = tuple[Point, Point]
@@ -79,7 +78,7 @@ def summarize(results: StudyResults) -> GainsSummary:
         and (gain := _gain(scores, level, study.reference, looks[level])).n
     )
     return GainsSummary(
-        study.reference, (first, second), margin_of(study), gains,
+        study.reference, (first, second), study.margin, gains,
         {arm: gain for arm, gain in paper.gains(study.figure, study.reference).items()
          if arm in looks},
         looks,

@@ -13,7 +13,7 @@ from reports.figures import style
 from reports.figures.labels import placed
 from reports.results import StudyResults, auc_on_test
 from reports.shape import axes, role
-from search_spaces.axes import Level
+from search_spaces import Level
 
 Point = tuple[float, float]
 

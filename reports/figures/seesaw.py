@@ -12,7 +12,7 @@ from reports.estimates import Estimate
 from reports.figures import style
 from reports.results import StudyResults, auc_on_test
 from reports.shape import axes
-from search_spaces.axes import Level
+from search_spaces import Level
 
 
 class Line(NamedTuple):

@@ -3,7 +3,7 @@
 from dataclasses import replace
 
 from fsmd.config import MODELS, FSMDConfig
-from search_spaces.axes import Level
+from search_spaces import Level
 from studies.definition import Above, Arm, Claim, Study
 
 _FULL = replace(MODELS["fsmd"], layers=(256, 128))

@@ -1,6 +1,6 @@
 """Shows in optuna-dashboard what a report found: a note, figures as plots, files as artifacts.
 
-Only this writes to an Optuna study from here, and only what the dashboard shows beside it. Said
+It writes nothing but what the dashboard shows beside a study. Said
 again, it replaces what it said before; what a person wrote in the note stays.
 """
 

@@ -261,6 +261,9 @@ def test_ctrl_c_stops_at_once_and_says_that_nothing_is_lost(tmp_path: Path) -> N
         (("tower_shape", "--replicates", "0"), "--replicates must be at least 1; got 0"),
         (("tower_shape", "--epochs", "-3"), "--epochs must be at least 1; got -3"),
         (("tower_shape", "--workers", "two"), "invalid int value: 'two'"),
+        (("tower_shape", "--trials", "9"), "--trials goes with pareto only"),
+        (("pareto", "--space", "huge"), "--space must be one of paper architecture full"),
+        (("pareto", "--max-params", "0"), "--max-params must be at least 1; got 0"),
         (("tower_shape", "--device", "tpu"), "--device must be auto, cpu, cuda or cuda:N"),
         (("tower_shape", "--name", "../x"), "--name must consist of at most 100 letters"),
         (("tower_shape", "--out", "file"), "--out must be a folder that can be written"),
@@ -280,8 +283,8 @@ def test_a_users_mistake_is_one_clear_line_and_leaves_nothing(
 
 def test_list_names_every_study_with_a_line(tmp_path: Path) -> None:
     lines = Desk(tmp_path).run("--list").stdout.splitlines()
-    assert [line.split()[0] for line in lines] == list(catalog.names())
-    for line in lines:
+    assert [line.split()[0] for line in lines] == [*catalog.names(), "pareto"]
+    for line in lines[:-1]:
         assert catalog.get(line.split()[0]).question in line
 
 

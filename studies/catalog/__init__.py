@@ -15,6 +15,6 @@ def names() -> tuple[str, ...]:
 def get(name: str) -> Study:
     """The study of this name; UserError lists the others."""
     if name not in names():
-        raise UserError(f"no study {name!r}; there are {', '.join(names())}")
+        raise UserError(f"no study {name!r}; there are {', '.join(names())}, and pareto")
     study: Study = import_module(f"{__name__}.{name}").STUDY
     return study

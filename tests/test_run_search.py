@@ -1,0 +1,94 @@
+"""The search as a user meets it: real processes, a real database, real kills."""
+
+import json
+import time
+from pathlib import Path
+
+import pytest
+
+from fsmd.config import FSMDConfig
+from fsmd.cost import cost
+from fsmd.data import load
+from fsmd.task import DataRef, TrainingTask
+from fsmd.training import train
+from tests.test_run import Desk, alive, needs_proc, wait_for, workers_of
+
+SEARCH = ("pareto", "--trials", "4", "--epochs", "2", "--confirm", "1", "--workers", "2")
+
+
+@pytest.fixture(scope="module")
+def desk(tmp_path_factory: pytest.TempPathFactory) -> Desk:
+    """A search that is killed in its middle and goes on."""
+    load("planted")
+    return Desk(tmp_path_factory.mktemp("search"))
+
+
+@needs_proc
+def test_a_search_that_is_killed_in_its_middle_goes_on_and_trains_nothing_twice(
+    desk: Desk,
+) -> None:
+    process = desk.start(*SEARCH)
+    wait_for(lambda: desk.runs("done") + desk.runs("paused") >= 2, process)
+    workers = workers_of(process.pid)
+    process.kill()
+    process.communicate()
+    deadline = time.monotonic() + 20
+    while any(map(alive, workers)):
+        assert time.monotonic() < deadline
+        time.sleep(0.1)
+    kept = desk.rows("SELECT id, seed FROM fsmd_runs WHERE status = 'done'")
+    again = desk.run(*SEARCH)
+    assert again.returncode == 0, again.stderr
+    assert again.stdout.splitlines()[-1] == f"Report: {Path('out/pareto/report.html')}"
+    assert set(kept) <= set(desk.rows("SELECT id, seed FROM fsmd_runs WHERE status = 'done'"))
+    assert desk.runs("lost") == desk.runs("failed") == 0
+    assert "RUNNING" not in desk.trial_states()
+    levels = desk.rows("SELECT level FROM fsmd_cells WHERE replicate = 0")
+    assert len(levels) == 4
+    runs = desk.rows("SELECT run_id FROM fsmd_cells")
+    assert len(set(runs)) == len(runs)
+    page = (desk.folder / "out/pareto/report.html").read_text("utf-8")
+    assert "paper&#39;s best" in page or "paper's best" in page
+
+
+def test_a_training_of_the_search_measured_what_it_measures_alone(desk: Desk) -> None:
+    """Also where it was paused, killed and went on in another process."""
+    data = load("planted")
+    ((run_id, config, seed),) = desk.rows(
+        "SELECT id, config, seed FROM fsmd_runs WHERE status = 'done' ORDER BY finished_at LIMIT 1"
+    )
+    task = TrainingTask(
+        FSMDConfig.from_dict(json.loads(str(config))),
+        DataRef("planted", data.content_hash, data.path),
+        seed=int(str(seed)), epochs=2, patience=2,
+    )  # fmt: skip
+    assert task.id == run_id
+    columns = "epoch, split, task, metric, value"
+    query = f"SELECT {columns} FROM fsmd_measurements WHERE run_id = '{run_id}'"
+    measured = [(m.epoch, m.split, m.task, m.metric, m.value) for m in train(task).measurements]
+    assert sorted(desk.rows(query)) == sorted(measured)
+
+
+def test_a_search_with_a_limit_trains_only_what_keeps_it(desk: Desk) -> None:
+    limit = 400_000
+    run = desk.run(
+        *("pareto", "--name", "small", "--trials", "2", "--epochs", "1", "--confirm", "0"),
+        *("--max-params", str(limit), "--objectives", "auc,auc,params"),
+    )
+    assert run.returncode == 0, run.stderr
+    sizes = desk.rows(
+        "SELECT parameters FROM fsmd_runs JOIN fsmd_cells ON run_id = id WHERE study = 'small'"
+    )
+    assert len(sizes) == 2
+    assert all(int(str(size)) <= limit for (size,) in sizes)
+    values = desk.rows("SELECT value FROM trial_values WHERE objective = 2")
+    assert {float(str(v)) for (v,) in values} == {float(str(size)) for (size,) in sizes}
+
+
+def test_the_cost_of_a_model_is_known_without_training() -> None:
+    data = load("planted")
+    config = FSMDConfig(layers=(16,), expert_count=2, tower_width=8)
+    found = cost(config, data.path)
+    task = TrainingTask(config, DataRef("planted", data.content_hash, data.path), 0, epochs=1)
+    assert found.parameters == train(task).parameters
+    assert found.milliseconds > 0

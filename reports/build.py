@@ -16,9 +16,12 @@ from fsmd.errors import UserError
 from studies.options import add_places, exit_code
 
 if TYPE_CHECKING:
+    import pandas as pd
+
     from reports.assemble import Analysis
     from reports.contrasts import Contrast
-    from reports.model import ReportModel
+    from reports.model import IndexEntry, ReportModel
+    from studies.storage import StudyRecord
 
     Files = tuple[tuple[str, bytes], ...]
 
@@ -29,6 +32,7 @@ examples:
   python -m reports.build tower_shape                   out/tower_shape/report.html and the others
   python -m reports.build tower_shape --data kuairand   the same study on another data set
   python -m reports.build tower_shape-kuairand          the same, by its stored name
+  python -m reports.build pareto --pick weights:0.7,0.3  a search's, with a pick of one's own
   python -m reports.build --all                         every stored study, and out/index.html
 
 Writes to OUT/NAME, replacing what is there:
@@ -57,18 +61,26 @@ class Built(NamedTuple):
     lines: tuple[str, ...]
 
 
-def build(engine: sa.Engine, study_name: str, out: Path) -> Built:
+class _Report(NamedTuple):
+    """All that is written of a study or a search."""
+
+    model: "ReportModel"
+    measurements: "pd.DataFrame"
+    summary: dict[str, Any]
+    lines: tuple[str, ...]
+    entry: "IndexEntry"
+
+
+def build(engine: sa.Engine, study_name: str, out: Path, picks: Sequence[str] = ()) -> Built:
     """Write the report of a stored study to `out`/`study_name`.
 
     Each file is replaced as a whole. Raises UserError, and writes nothing, for an unknown study
-    or one without any training that ended.
+    or one without any training that ended. picks: more rules by which a search's report picks.
     """
-    from reports.assemble import assemble
-
-    analysis = _analysis(engine, study_name)
+    report = _report(engine, study_name, picks)
     folder = out / study_name
-    _save(_files(analysis, assemble(analysis)), folder)
-    return Built(folder / "report.html", _lines(analysis))
+    _save(_files(report), folder)
+    return Built(folder / "report.html", report.lines)
 
 
 def build_all(engine: sa.Engine, out: Path) -> Path:
@@ -77,20 +89,18 @@ def build_all(engine: sa.Engine, out: Path) -> Path:
     A study without any training that ended is in the list, with the reason.
     """
     from reports import index, render
-    from reports.assemble import assemble
     from studies.storage import study_names
 
     models, entries = [], []
     for name in study_names(engine):
         try:
-            analysis = _analysis(engine, name)
+            report = _report(engine, name)
         except UserError as error:
             entries.append(index.unfinished(engine, name, str(error)))
             continue
-        model = assemble(analysis)
-        _save(_files(analysis, model), out / name)
-        models.append(model)
-        entries.append(index.entry(analysis))
+        _save(_files(report), out / name)
+        models.append(report.model)
+        entries.append(report.entry)
     listed = index.model(tuple(entries))
     _save((("all.pdf", render.pdf(models, listed)),
            ("index.html", render.index_html(listed).encode())), out)  # fmt: skip
@@ -165,6 +175,13 @@ def parser() -> argparse.ArgumentParser:
     p.add_argument("study", nargs="?", help="the study's name, or its stored name")
     p.add_argument("--all", action="store_true", help="every stored study, and a list of them")
     p.add_argument("--data", help="data set it ran on (default: the study's own)")
+    p.add_argument(
+        "--pick",
+        action="append",
+        default=[],
+        metavar="RULE",
+        help="of a search: pick by weights:A,B too, one weight a task; may be given again",
+    )
     add_places(p)
     return p
 
@@ -182,12 +199,14 @@ def _run(options: argparse.Namespace) -> int:
         raise UserError("name a study, or use --all; not both")
     if options.all and options.data is not None:
         raise UserError("--data goes with a study's name; --all builds what is stored")
+    if options.all and options.pick:
+        raise UserError("--pick goes with a search's name; --all builds what is stored")
     engine = open_engine(options.storage)
     try:
         if options.all:
             tell(f"Reports: {build_all(engine, options.out)}")
         else:
-            built = build(engine, _stored(options.study, options.data), options.out)
+            built = build(engine, _stored(options.study, options.data), options.out, options.pick)
             tell(*built.lines, f"Report: {built.page}")
     finally:
         engine.dispose()
@@ -205,20 +224,56 @@ def _stored(name: str, data: str | None) -> str:
     """The stored name: on other data than the definition's, the data set's name is added."""
     from fsmd.data import names
     from studies import catalog
-    from studies.planning import study_name
+    from studies.planning import name_on, study_name
 
     if data is None:
         return name
     if data.partition(":")[0] not in names():
         raise UserError(f"no data set {data!r}; there are {', '.join(names())}")
+    if name not in catalog.names() and name.split("-")[0] == "pareto":
+        return name_on(name, data, "planted")
     return study_name(catalog.get(name), data)
 
 
-def _analysis(engine: sa.Engine, name: str) -> "Analysis":
-    from reports.assemble import analyse
+def _report(engine: sa.Engine, name: str, picks: Sequence[str] = ()) -> "_Report":
+    """Of a study or, where it has no definition among the studies, of a search."""
+    from studies import catalog
+    from studies.storage import find_study
+
+    record = find_study(engine, name)
+    if record is not None and record.definition not in catalog.names():
+        from studies import pareto
+
+        if record.definition == pareto.NAME:
+            return _search_report(engine, record, picks)
+    if picks:
+        raise UserError(f"--pick goes with a search only; {name!r} is a fixed design")
+    return _study_report(engine, name)
+
+
+def _study_report(engine: sa.Engine, name: str) -> "_Report":
+    from reports import index
+    from reports.assemble import analyse, assemble
     from reports.results import read
 
-    return analyse(read(engine, name))
+    analysis = analyse(read(engine, name))
+    return _Report(
+        assemble(analysis), analysis.results.measurements, summary(analysis), _lines(analysis),
+        index.entry(analysis),
+    )  # fmt: skip
+
+
+def _search_report(engine: sa.Engine, record: "StudyRecord", picks: Sequence[str]) -> "_Report":
+    from reports import search_report
+    from reports.search_analysis import analyse_search
+    from reports.search_results import read_search
+
+    analysis = analyse_search(read_search(engine, record), picks)
+    return _Report(
+        search_report.assemble_search(analysis), analysis.found.results.measurements,
+        search_report.summary(analysis), search_report.lines(analysis),
+        search_report.entry(analysis),
+    )  # fmt: skip
 
 
 def _lines(analysis: "Analysis") -> tuple[str, ...]:
@@ -241,17 +296,17 @@ def _save(files: "Files", folder: Path) -> None:
         raise UserError(f"--out must be a folder that can be written; {error}") from error
 
 
-def _files(analysis: "Analysis", model: "ReportModel") -> "Files":
+def _files(report: "_Report") -> "Files":
     """Name and content; the page last, so that it never describes numbers that are not there."""
     from reports import export, render
 
-    table = analysis.results.measurements.to_csv(index=False, lineterminator="\n")
+    table = report.measurements.to_csv(index=False, lineterminator="\n")
     return (
         ("results.csv", table.encode()),
-        ("summary.json", (json.dumps(summary(analysis), indent=2) + "\n").encode()),
-        *export.files(model),
-        ("report.pdf", render.pdf([model])),
-        ("report.html", render.html(model).encode()),
+        ("summary.json", (json.dumps(report.summary, indent=2) + "\n").encode()),
+        *export.files(report.model),
+        ("report.pdf", render.pdf([report.model])),
+        ("report.html", render.html(report.model).encode()),
     )
 
 

@@ -69,7 +69,7 @@ def to_latex(table: Table, study: str) -> str:
     r"""A table for \input; needs the package booktabs, and longtable if it is long."""
     columns = "l" + "r" * (len(table.columns) - 1)
     if any(len(cell.text) > 20 for row in table.rows for cell in row[1:]):
-        columns = "l" + "p{0.7\\linewidth}" * (len(table.columns) - 1)
+        columns = "l" + "".join(_alignment(table, i) for i in range(1, len(table.columns)))
     head = " & ".join(escaped(name) for name in table.columns)
     body = [" & ".join(_cell(cell) for cell in row) + r" \\" for row in table.rows]
     caption = f"\\caption{{{escaped(table.caption)}}}"
@@ -87,6 +87,13 @@ def to_latex(table: Table, study: str) -> str:
             r"\end{tabular}", r"\end{table}",
         ]  # fmt: skip
     return "\n".join(lines) + "\n"
+
+
+def _alignment(table: Table, column: int) -> str:
+    """Long text runs over several lines, in what room the other columns leave."""
+    if all(len(row[column].text) <= 20 for row in table.rows):
+        return "r"
+    return "p{0.7\\linewidth}" if len(table.columns) == 2 else "p{0.4\\linewidth}"
 
 
 def escaped(text: str) -> str:

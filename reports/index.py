@@ -10,7 +10,7 @@ from reports.model import IndexEntry, IndexModel
 from reports.results import MEAN, Scores
 from reports.shape import few, shape
 from studies import catalog
-from studies.storage import find_study
+from studies.storage import StudyRecord, find_study
 
 
 def model(entries: tuple[IndexEntry, ...]) -> IndexModel:
@@ -48,14 +48,22 @@ def _highest(scores: Scores) -> str:
     return f"Highest mean test AUC: {best}, {words.interval(means[best])}."
 
 
+def _search(record: StudyRecord) -> tuple[str, str]:
+    """Title and question of what has no definition among the studies."""
+    from studies import pareto  # loads Optuna
+
+    return (pareto.TITLE, pareto.QUESTION) if record.definition == pareto.NAME else (
+        record.definition, "")  # fmt: skip
+
+
 def unfinished(engine: sa.Engine, name: str, reason: str) -> IndexEntry:
     """A study that has no report yet, and why."""
     record = find_study(engine, name)
     assert record is not None
     known = record.definition in catalog.names()
     definition = catalog.get(record.definition) if known else None
+    title, question = (definition.title, definition.question) if definition else _search(record)
     return IndexEntry(
-        name, definition.title if definition else record.definition,
-        definition.question if definition else "", record.data, 0, "", (), (),
+        name, title, question, record.data, 0, "", (), (),
         reason[:1].upper() + reason[1:] + ("" if reason.endswith(".") else "."),
     )  # fmt: skip

@@ -74,6 +74,8 @@ class Section:
     figures: tuple[FigureView, ...] = ()
     tables: tuple[Table, ...] = ()
     folded: bool = False
+    blocks: tuple[Fact, ...] = ()
+    """Text to copy as it stands, each under its label."""
 
 
 @dataclass(frozen=True)

@@ -160,10 +160,14 @@ def read(engine: sa.Engine, study_name: str) -> StudyResults:
     if record is None:
         stored = ", ".join(study_names(engine)) or "none yet"
         raise UserError(f"no study {study_name!r} in this database; stored: {stored}")
-    definition = catalog.get(record.definition)
+    return load_results(engine, record, catalog.get(record.definition))
+
+
+def load_results(engine: sa.Engine, record: StudyRecord, definition: Study) -> StudyResults:
+    """What is stored of a study; the order of its levels is that of the record's arms."""
     cells = sa.select(CELLS, RUNS).join(RUNS, CELLS.c.run_id == RUNS.c.id).filter_by(
-        study=study_name)  # fmt: skip
-    wanted = sa.select(CELLS.c.run_id).filter_by(study=study_name)
+        study=record.name)  # fmt: skip
+    wanted = sa.select(CELLS.c.run_id).filter_by(study=record.name)
     values = sa.select(MEASUREMENTS).where(MEASUREMENTS.c.run_id.in_(wanted))
     with engine.connect() as connection:
         runs = _frame(connection, cells)

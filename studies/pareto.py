@@ -16,7 +16,7 @@ from search_spaces import spaces
 from search_spaces.spaces import Space
 from studies.execute import Planner, open_study
 from studies.executors import LocalWorkers
-from studies.front import best_first, chosen, on_front
+from studies.front import best_first, on_front
 from studies.progress import LiveProgress
 from studies.proposals import SAMPLERS
 from studies.provenance import provenance
@@ -33,9 +33,9 @@ QUESTION = (
 )
 NEAR = 0.0005
 """AUC by which a point may lie behind the front to be confirmed with it: a seed's noise."""
-MOST = 8
-"""Points confirmed at most, the references not counted."""
-REFERENCES = ("fsmd", "fs", "mmoe", "paper's best")
+LEAST, MOST = 6, 10
+"""Points confirmed, the references not counted."""
+REFERENCES = ("fsmd", "mmoe", "paper's best", "deep fsmd")
 """The paper's models that are confirmed too, where the search has them."""
 COSTS = ("params", "latency")
 
@@ -146,16 +146,24 @@ def search(
 
 
 def to_confirm(candidates: Iterable[Candidate]) -> tuple[str, ...]:
-    """The front of what was trained to its end, what lies just behind it, and the references."""
-    ended = [c for c in candidates if c.state == "ended" and not c.failed]
+    """What is trained again on fresh seeds, the best first, then the references.
+
+    The front, what lies within a seed's noise of it, and, since a seed may hide the best ones,
+    the next ranks up to `LEAST` points. References count even where they were stopped.
+    """
+    candidates = [c for c in candidates if c.points and not c.failed]
+    ended = [c for c in candidates if c.state == "ended"]
     if not ended:
         return ()
-    points_NM = np.array([chosen(c.points) for c in ended])
+    points_NM = np.array([c.curve.stands for c in ended])
     near_N = on_front(points_NM, NEAR) | on_front(points_NM)
-    order = [i for i in best_first(points_NM) if near_N[i]][:MOST]
-    levels = [ended[i].cell.level for i in order]
-    return tuple(dict.fromkeys([*levels, *(c.cell.level for c in ended
-                                           if c.cell.level in REFERENCES)]))  # fmt: skip
+    order = best_first(points_NM)
+    near = [i for i in order if near_N[i]]
+    rest = [i for i in order if not near_N[i]]
+    found = [*near, *rest[: max(0, LEAST - len(near))]][:MOST]
+    levels = [ended[i].cell.level for i in found]
+    named = [c.cell.level for c in candidates if c.cell.level in REFERENCES]
+    return tuple(dict.fromkeys([*levels, *named]))
 
 
 class _Meter:

@@ -29,6 +29,11 @@ class Curve:
         """Whole epochs trained."""
         return len(self.points)
 
+    @property
+    def stands(self) -> Point:
+        """Where the training stands: at the epoch it chooses so far."""
+        return chosen(self.points)
+
     def reached(self, epoch: int) -> bool:
         """Whether its standing at this epoch is known: an ended one stands where it ended."""
         return self.epochs >= epoch or (self.state == "ended" and self.epochs > 0)

@@ -20,7 +20,7 @@ from search_spaces.spaces import Params, Space
 from studies import storage
 from studies.definition import Arm
 from studies.execute import Planner, Step
-from studies.front import Point, chosen
+from studies.front import Point
 from studies.planning import Cell, replicate_seed
 from studies.proposals import Tried, propose
 from studies.pruning import Curve, Pruner, State
@@ -84,7 +84,7 @@ class Candidate:
     @property
     def values(self) -> Point | None:
         """What the sampler is told: where the training stands."""
-        return chosen(self.curve.points) if self.points and not self.failed else None
+        return self.curve.stands if self.points and not self.failed else None
 
 
 @dataclass

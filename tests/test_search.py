@@ -21,7 +21,7 @@ from search_spaces.spaces import Space
 from studies import pareto, storage
 from studies.execute import Planner, Queue, open_study
 from studies.front import chosen
-from studies.pareto import SearchOptions, to_confirm
+from studies.pareto import MOST, SearchOptions, to_confirm
 from studies.proposals import Tried, propose
 from studies.pruning import NoPruning, Pruner, SuccessiveHalving
 from studies.search import Candidate, Recipe, Search, confirmation, resumed
@@ -313,16 +313,17 @@ def test_the_front_its_neighbours_and_the_references_are_confirmed(lab: Lab) -> 
         cell = lab.recipe().cell(level, {}, lab.space.base, 0)
         return Candidate(cell, {}, state, points)  # type: ignore[arg-type]
 
-    candidates = [
-        candidate("#1", (0.70, 0.60)),
-        candidate("#2", (0.60, 0.70)),
-        candidate("#3", (0.6998, 0.5998)),  # just behind the first
-        candidate("#4", (0.65, 0.55)),  # far behind
-        candidate("#5", (0.90, 0.90), state="paused"),
-        candidate("mmoe", (0.5, 0.5)),
-    ]
-    assert set(to_confirm(candidates)) == {"#1", "#2", "#3", "mmoe"}
-    assert to_confirm([]) == ()
+    front = [candidate("#1", (0.70, 0.60)), candidate("#2", (0.60, 0.70))]
+    near = candidate("#3", (0.6998, 0.5998))
+    far = [candidate(f"far {n}", (0.65 - n / 100, 0.55 - n / 100)) for n in range(6)]
+    paused = candidate("#5", (0.90, 0.90), state="paused")
+    stopped = candidate("mmoe", (0.5, 0.5), state="paused")
+    found = to_confirm([*far, *front, near, paused, stopped])
+    assert set(found) == {"#1", "#2", "#3", "far 0", "far 1", "far 2", "mmoe"}
+    assert found[-1] == "mmoe"
+    many = [candidate(f"#{n}", (0.6 + n / 100, 0.8 - n / 100)) for n in range(20)]
+    assert len(to_confirm(many)) == MOST
+    assert to_confirm([]) == to_confirm([stopped]) == ()
 
 
 def test_confirmation_trains_fresh_seeds_the_same_for_all(lab: Lab) -> None:

@@ -59,6 +59,8 @@ class Built(NamedTuple):
 
     page: Path
     lines: tuple[str, ...]
+    figures: tuple[Path, ...] = ()
+    """Its figures as SVG files, in the report's order."""
 
 
 class _Report(NamedTuple):
@@ -80,7 +82,8 @@ def build(engine: sa.Engine, study_name: str, out: Path, picks: Sequence[str] = 
     report = _report(engine, study_name, picks)
     folder = out / study_name
     _save(_files(report), folder)
-    return Built(folder / "report.html", report.lines)
+    figures = tuple(folder / "figures" / f"{f.key}.svg" for f in report.model.figures)
+    return Built(folder / "report.html", report.lines, figures)
 
 
 def build_all(engine: sa.Engine, out: Path) -> Path:

@@ -290,15 +290,10 @@ def open_study(
 
     Every task's AUC is maximised and the cost, if there is one, minimised.
     """
-    optuna.logging.set_verbosity(optuna.logging.WARNING)
-    connect = {"timeout": 60} if engine.dialect.name == "sqlite" else {}
     maximise, minimise = StudyDirection.MAXIMIZE, StudyDirection.MINIMIZE
     with storage.creating(engine):
         study = optuna.create_study(
-            storage=optuna.storages.RDBStorage(
-                engine.url.render_as_string(hide_password=False),
-                engine_kwargs={"connect_args": connect},
-            ),
+            storage=_optuna_storage(engine),
             study_name=name,
             directions=[maximise] * len(tasks) + [minimise] * bool(cost),
             load_if_exists=True,
@@ -308,3 +303,17 @@ def open_study(
         names = [f"{task}: validation AUC" for task in tasks]
         study.set_metric_names([*names, *([cost] if cost else [])])
     return study
+
+
+def stored_study(engine: sa.Engine, name: str) -> optuna.Study:
+    """The Optuna study of a study that was run."""
+    return optuna.load_study(study_name=name, storage=_optuna_storage(engine))
+
+
+def _optuna_storage(engine: sa.Engine) -> optuna.storages.RDBStorage:
+    optuna.logging.set_verbosity(optuna.logging.WARNING)
+    connect = {"timeout": 60} if engine.dialect.name == "sqlite" else {}
+    return optuna.storages.RDBStorage(
+        engine.url.render_as_string(hide_password=False),
+        engine_kwargs={"connect_args": connect},
+    )

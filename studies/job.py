@@ -16,10 +16,11 @@ from fsmd.data.files import cache_root
 from fsmd.data.schema import Dataset
 from fsmd.errors import UserError
 from fsmd.task import DataRef
-from reports.build import build, tell
+from reports.build import Built, build, tell
 from studies import catalog, pareto, storage
+from studies.dashboard import publish
 from studies.definition import Study
-from studies.execute import Planner, Tally, open_study
+from studies.execute import Planner, Tally, open_study, stored_study
 from studies.executors import LocalWorkers
 from studies.locking import only_planner, this_process
 from studies.pareto import SearchOptions
@@ -39,6 +40,11 @@ from studies.provenance import provenance
 from studies.settings import SETTINGS, TrainingSettings
 from studies.storage import StudyRecord
 from studies.worker import run_task
+
+ARTIFACTS = "artifacts"
+"""The folder below --out whose files the dashboard serves."""
+SHOWN = 4
+"""Figures shown in the dashboard, the report's first; it reads all of them at each refresh."""
 
 
 @dataclass(frozen=True)
@@ -81,12 +87,11 @@ def run(job: Job) -> int:
             storage.record_labels(engine, data)
         tally = _train(engine, record, definition, sets, job, console)
     _tell_failed(tally.failed)
-    with console.status("writing the report"):
-        built = build(engine, name, job.out)
+    built = _report(engine, name, job, console)
     tell(
         *built.lines,
         f"Trained {tally.trained}, found {tally.known} already there; took "
-        f"{time.perf_counter() - started:.0f} s. Dashboard: optuna-dashboard {_shown(job)}",
+        f"{time.perf_counter() - started:.0f} s. Dashboard: {_dashboard(job)}",
         f"Report: {built.page}",
     )
     return 1 if tally.failed else 0
@@ -123,15 +128,24 @@ def _search(job: Job, options: SearchOptions) -> int:
         workers = job.workers or os.cpu_count() or 1
         outcome = pareto.search(engine, record, ref, options, workers, job.retry_failed, console)
     _tell_failed(outcome.failed)
-    with console.status("writing the report"):
-        built = build(engine, name, job.out)
+    built = _report(engine, name, job, console)
     tell(
         *built.lines,
         f"Trained {outcome.trained}, {len(outcome.confirmed)} points confirmed; took "
-        f"{time.perf_counter() - started:.0f} s. Dashboard: optuna-dashboard {_shown(job)}",
+        f"{time.perf_counter() - started:.0f} s. Dashboard: {_dashboard(job)}",
         f"Report: {built.page}",
     )
     return 1 if outcome.failed else 0
+
+
+def _report(engine: sa.Engine, name: str, job: Job, console: Console) -> Built:
+    """Write the report, and show what it found in the dashboard."""
+    with console.status("writing the report"):
+        built = build(engine, name, job.out)
+        files = [built.page, built.page.with_name("report.pdf")]
+        study = stored_study(engine, name)
+        publish(study, built.lines, built.figures[:SHOWN], files, job.out / ARTIFACTS)
+    return built
 
 
 def _tell_failed(failed: int) -> None:
@@ -143,8 +157,10 @@ def _tell_failed(failed: int) -> None:
         )
 
 
-def _shown(job: Job) -> str:
-    return sa.make_url(job.storage).render_as_string(hide_password=True)
+def _dashboard(job: Job) -> str:
+    """The command that shows the database."""
+    url = sa.make_url(job.storage).render_as_string(hide_password=True)
+    return f"optuna-dashboard {url} --artifact-dir {job.out / ARTIFACTS}"
 
 
 def _sets(definition: Study, name: str, console: Console) -> Sets:

@@ -127,13 +127,17 @@ def test_from_command_to_page_although_a_worker_is_killed(desk: Desk) -> None:
     ]  # fmt: skip
     assert desk.trial_states() == ["COMPLETE"] * 4
     assert out.splitlines()[-1] == f"Report: {Path('out/tower_shape/report.html')}"
-    assert "optuna-dashboard sqlite:///studies.db" in out
+    assert f"optuna-dashboard sqlite:///studies.db --artifact-dir {Path('out/artifacts')}" in out
     assert out.count("UNDECIDED") == len(catalog.get("tower_shape").claims)
     page = (desk.folder / "out/tower_shape/report.html").read_text("utf-8")
     assert all(level in page for level in LEVELS)
     summary = json.loads((desk.folder / "out/tower_shape/summary.json").read_text())
     assert (summary["data"], summary["replicates"]) == ("planted", 1)
     assert not checkpoints()
+    kept = [path.read_bytes() for path in (desk.folder / "out/artifacts").iterdir()]
+    assert page.encode() in kept
+    noted = desk.rows("SELECT value_json FROM study_system_attributes WHERE key LIKE '%note%'")
+    assert any("undecided" in str(row).lower() for row in noted)
 
 
 def test_a_run_among_others_measured_what_it_measures_alone(desk: Desk) -> None:

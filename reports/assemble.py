@@ -39,10 +39,10 @@ def analyse(results: StudyResults) -> Analysis:
     definition = results.definition
     made = compare(definition, scores)
     found = contrasts(definition, scores, made)
-    planned = len({question.other for question in made})
+    planned = len({(question.level, question.other) for question in made})
     pairs = tuple(
-        pair_verdict(scores, definition.reference, other, definition.margin, planned)
-        for other in dict.fromkeys(contrast.other for contrast in found)
+        pair_verdict(scores, *pair, definition.margin, planned)
+        for pair in dict.fromkeys((contrast.level, contrast.other) for contrast in found)
     )
     return Analysis(results, scores, made, judge(definition, scores), found, pairs)
 
@@ -98,7 +98,7 @@ def _levels(results: StudyResults, scores: Scores) -> Section:
     made: Mapping[Shape, tuple[Any, ...]] = {
         "levels": (views.scatter_view if many else views.levels_view,),
         "models": (views.gains_view, views.levels_view),
-        "grid": (views.scatter_view if many else views.levels_view, views.effects_view),
+        "grid": (views.scatter_view, views.effects_view),
         "knob": (views.seesaw_view,),
     }
     figures = tuple(view for make in made[form] if (view := make(results)) is not None)
@@ -115,15 +115,19 @@ def _levels(results: StudyResults, scores: Scores) -> Section:
 def _differences(analysis: Analysis) -> Section:
     """The reference arm against the others; of many, against a few."""
     results, definition = analysis.results, analysis.results.definition
-    scores = few(analysis.scores, definition)
+    scores = few(results)
     view = views.differences_view(results)
     table = tables.difference_table(results, scores, analysis.comparisons)
     heading = role(definition)
-    chosen = "that share its data set" if shape(definition) == "knob" else "best by mean test AUC"
-    pairs = tuple(pair for pair in analysis.pairs if pair.other in scores.levels)
+    chosen = (
+        "that share its data set"
+        if shape(definition) == "knob"
+        else "that claims name or that have the best mean validation AUC"
+    )
+    pairs = tuple(p for p in analysis.pairs if {p.level, p.other} <= set(scores.levels))
     note = (
         f"Of {words.count(len(analysis.scores.levels), 'level')}, the {len(scores.levels) - 1} "
-        f"{chosen} are compared here; the table of levels has all.",
+        f"{chosen} are compared here with {definition.reference}; the table of levels has all.",
     )
     return Section(
         f"{heading[:1].upper()}{heading[1:]} against the others",

@@ -1,4 +1,4 @@
-"""The reference arm against every other: better, worse, equivalent, undecided; by target."""
+"""The reference arm and every other: better, worse, equivalent, undecided; by target."""
 
 from bisect import bisect_left
 from collections.abc import Mapping
@@ -13,7 +13,7 @@ from reports.estimates import ALPHA, TOO_FEW, Estimate
 from reports.evidence import Question
 from reports.power import POWER, chance_to_decide, detectable
 from reports.results import Scores
-from reports.verdicts import Comparison, Families, crowned, families
+from reports.verdicts import Comparison, Families, crowned, families, pairs
 from studies.definition import Study
 
 Word = Literal["better", "worse", "equivalent", "undecided"]
@@ -76,15 +76,18 @@ ALONE = Families(1, 1)
 def contrasts(
     study: Study, scores: Scores, made: Mapping[Question, Comparison]
 ) -> tuple[Contrast, ...]:
-    """Of the reference against each other level, target by target; `made` by `compare`."""
-    margin, sizes, reference = study.margin, families(made), study.reference
+    """Of the reference and each other level, target by target; `made` by `compare`.
+
+    Which of the two is subtracted is the study's (`leads`), the same in the whole report.
+    """
+    margin, sizes = study.margin, families(made)
     found = []
-    for other in scores.levels:
+    for level, other in pairs(study, scores):
         for target in scores.targets:
-            differs = made.get(Question(target, reference, other, "differs"))
-            equal = made.get(Question(target, reference, other, "within", margin))
+            differs = made.get(Question(target, level, other, "differs"))
+            equal = made.get(Question(target, level, other, "within", margin))
             if differs is not None and equal is not None and differs.difference.n:
-                found.append(Contrast(target, reference, other, differs, equal, margin, sizes))
+                found.append(Contrast(target, level, other, differs, equal, margin, sizes))
     return tuple(found)
 
 
@@ -130,7 +133,7 @@ def detectable_differences(study: Study, found: tuple[Contrast, ...]) -> tuple[s
         if claims
         else ""
     )
-    seeds = words.count(int(np.median([e.n for e in tested])), "paired seed")
+    seeds = words.count(int(np.median([e.n for e in tested])), "paired replicate")
     return (
         f"With {seeds} this study shows with {100 * POWER:g} % chance a true difference in AUC of "
         f"{claimed}{smallest(tests)} in the comparisons with {study.reference} (after Holm over "
@@ -141,17 +144,16 @@ def detectable_differences(study: Study, found: tuple[Contrast, ...]) -> tuple[s
 def factor_sentences(
     study: Study, scores: Scores, made: Mapping[Question, Comparison]
 ) -> tuple[str, ...]:
-    """The reference against every other level on its test set, one sentence each.
+    """The reference and every other level on its test set, one sentence each.
 
     On the mean AUC, or on the task that the study's claims crown the reference on.
     """
-    reference, claimed = study.reference, crowned(study, scores)
+    claimed = crowned(study, scores)
     target = next((t for t in reversed(scores.targets) if t in claimed), scores.targets[-1])
-    known = {c.other: c for c in contrasts(study, scores, made) if c.target == target}
+    known = {(c.level, c.other): c for c in contrasts(study, scores, made) if c.target == target}
     return tuple(
-        f"{reference} vs {other} {words.on(target)}: {_told(known.get(other))}"
-        for other in scores.levels
-        if other != reference and scores.comparable(reference, other)
+        f"{level} vs {other} {words.on(target)}: {_told(known.get((level, other)))}"
+        for level, other in pairs(study, scores)
     )
 
 
@@ -173,7 +175,7 @@ def _told(contrast: Contrast | None) -> str:
     if contrast is None:
         return "not compared; no replicate has both."
     estimate, differs, equal = contrast.difference, contrast.differs, contrast.equal
-    figure = f"AUC {words.difference(estimate)}, {words.count(estimate.n, 'paired seed')}"
+    figure = f"AUC {words.difference(estimate)}, {words.count(estimate.n, 'paired replicate')}"
     if differs.p is None or equal.p is None:
         return f"{figure}; {TOO_FEW}."
     if contrast.word == "equivalent":

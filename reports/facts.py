@@ -65,28 +65,34 @@ def notices(results: StudyResults, scores: Scores) -> tuple[str, ...]:
             f"No finished replicate of {words.listed(missing)}: comparisons with "
             f"{'it' if len(missing) == 1 else 'them'} could not be made."
         )
-    if not scores.samplings and len(scores.paired) > 1:
+    if results.definition.reference not in scores.levels:
+        told.append(
+            f"The stored study has no level {results.definition.reference}, which today's "
+            "definition compares the others with: it was planned under other names."
+        )
+    if not scores.samplings and scores.most_shared > 1:
         told.append(
             "No test predictions were kept: intervals and tests cover the seeds alone, not the "
             "finite test set."
         )
     if scores.left_out:
-        several = "replicates" if len(scores.left_out) > 1 else "replicate"
-        left_out = f"{several} {words.listed(scores.left_out)}"
+        several = "Replicates" if len(scores.left_out) > 1 else "Replicate"
         told.append(
-            f"The study is not complete. Left out of all paired comparisons because they are not "
-            f"finished at every trained level: {left_out} "
-            "(counted from 0). The table of means uses every finished replicate."
+            f"{several} {words.listed(scores.left_out)} (counted from 0) "
+            f"{'are' if len(scores.left_out) > 1 else 'is'} not finished at every trained level. "
+            "A comparison is over the replicates that both its levels have, and says how many; "
+            "the table of means uses every finished replicate, so its lines may be of different "
+            "seeds."
         )
-    if len(scores.paired) < 2:
+    if scores.most_shared < 2:
         told.append(
-            "With fewer than two complete replicates there is no interval and no test: nothing "
-            f"can be decided. Run at least {FOR_A_LOOK}."
+            "No two levels share two finished replicates: there is no interval of a difference "
+            f"and no test, and nothing can be decided. Run at least {FOR_A_LOOK}."
         )
-    elif len(scores.paired) < FOR_A_LOOK:
+    elif scores.most_shared < FOR_A_LOOK:
         told.append(
-            f"{len(scores.paired)} complete replicates are few: intervals are wide and little can "
-            f"be decided. Run {FOR_A_LOOK} for a look, ten for a claim."
+            f"{scores.most_shared} replicates are few: intervals are wide and little can be "
+            f"decided. Run {FOR_A_LOOK} for a look, ten for a claim."
         )
     return tuple(told)
 
@@ -204,21 +210,22 @@ def how_to_read(
     return (
         *(said for said in [statement(results)] if said == FIXED),
         "A replicate is one seed: it decides the initial weights, the order of the batches and "
-        "dropout. Every level is trained with the same seeds, and what the factor does not "
-        "change starts equal, so levels are compared seed by seed (paired).",
+        f"dropout. {_pairs(results.same_seeds)}",
         "Two kinds of chance are in a difference. Seeds: train again with other seeds and it "
         "moves; more replicates make this part smaller. The test set: it is a sample of finite "
         "size, the same for every replicate, and another one would move the difference too; only "
-        "more test rows make this part smaller. " + _covered(scores),
+        "more test rows make this part smaller. Test rows are taken as independent of each "
+        "other; where one user has several, as in a video log, this part comes out too small. "
+        + _covered(scores),
         "The interval of a level's own AUC covers the seeds alone: another test set would move "
         "all levels together, which is no difference between them.",
         *rule_in_words(made, margin),
         f"A claim breaks down into conditions that must all be true. It holds if each of them is "
         f"shown at {level}, so the largest p counts; it fails if one of them is shown not to be "
         "true, so the smallest p counts, times the number of conditions; else it is undecided. "
-        "These p are one-sided, and Holm adjusts them over all claims of the study, two for each, "
-        "which keeps the chance of any false verdict at that. Undecided is not equal: more "
-        "replicates may decide.",
+        "Two levels that share fewer than two replicates show nothing. These p are one-sided, and "
+        "Holm adjusts them over all claims of the study, two for each, which keeps the chance of "
+        "any false verdict at that. Undecided is not equal: more replicates may decide.",
         "A guess of the seeds that would decide takes the estimated mean and scatter for the true "
         "ones and asks for a chance of 80 %; with few seeds it is rough. At least: the test set's "
         "part is too small to be measured, and more may be needed.",
@@ -259,6 +266,19 @@ def rule_in_words(made: Mapping[Question, Comparison], margin: float) -> tuple[s
     )
 
 
+def _pairs(same_seeds: bool) -> str:
+    """Why replicates of two levels go together."""
+    if same_seeds:
+        return (
+            "Every level is trained with the same seeds, and what the factor does not change "
+            "starts equal, so levels are compared seed by seed (paired)."
+        )
+    return (
+        "Here levels have seeds of their own (see What ran). Replicates are paired by their "
+        "number alone, which is as valid but takes no chance out of a difference."
+    )
+
+
 def _covered(scores: Scores) -> str:
     """Which levels' test predictions were kept."""
     known = {level for sampling in scores.samplings for level in sampling.levels}
@@ -267,7 +287,8 @@ def _covered(scores: Scores) -> str:
             "Here only the seeds are covered, because no test predictions were kept: the "
             "intervals are too short for a statement about other test rows."
         )
-    missing = [level for level in scores.trained if level not in known]
+    paired = {level for levels in scores.pairings.values() for level in levels}
+    missing = [level for level in scores.trained if level in paired - known]
     only = f", except with {words.listed(missing)}, without predictions" if missing else ""
     return f"The intervals and tests of differences cover both{only}."
 

@@ -32,20 +32,24 @@ def entry(analysis: Analysis) -> IndexEntry:
     """A study with its report."""
     results, scores = analysis.results, analysis.scores
     definition, claims = results.definition, claim_views(analysis)
-    findings = [_highest(scores)] if scores.trained and shape(definition) != "knob" else []
+    findings = _highest(scores) if shape(definition) != "knob" else ()
     if not claims:
-        compared = few(scores, definition)
-        findings += factor_sentences(definition, compared, analysis.comparisons)
+        findings += factor_sentences(definition, few(results), analysis.comparisons)
     return IndexEntry(
         results.record.name, definition.title, definition.question, results.record.data,
-        len(scores.paired), facts.headline(results, scores), claims, tuple(findings), "",
+        len(scores.paired), facts.headline(results, scores), claims, findings, "",
     )  # fmt: skip
 
 
-def _highest(scores: Scores) -> str:
-    means = {level: mean_interval(scores.of(level, MEAN)) for level in scores.trained}
+def _highest(scores: Scores) -> tuple[str, ...]:
+    """Over the complete replicates: means over different seeds do not compare."""
+    complete = [scores.replicates.index(replicate) for replicate in scores.paired]
+    if len(complete) < 2:
+        return ()
+    means = {level: mean_interval(scores.of(level, MEAN)[complete]) for level in scores.trained}
     best = max(means, key=lambda level: means[level].mean)
-    return f"Highest mean test AUC: {best}, {words.interval(means[best])}."
+    over = words.count(len(complete), "complete replicate")
+    return (f"Highest mean test AUC over {over}: {best}, {words.interval(means[best])}.",)
 
 
 def _search(record: StudyRecord) -> tuple[str, str]:

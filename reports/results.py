@@ -3,6 +3,7 @@
 from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
 from functools import cached_property
+from itertools import combinations
 from typing import Any
 
 import numpy as np
@@ -55,6 +56,11 @@ class StudyResults:
         hashes = self.record.settings["data_hashes"]
         return {level: str(hashes[self.data_of(level)]) for level in self.levels}
 
+    @property
+    def same_seeds(self) -> bool:
+        """Whether all planned levels are trained from the same seeds; else pairs are by number."""
+        return len({arm["stream"] for arm in self.record.settings["arms"].values()}) < 2
+
     def data_of(self, level: str) -> str:
         """The data set that a level is trained on."""
         arms = self.record.settings["arms"]
@@ -103,7 +109,7 @@ class Scores:
     samplings: tuple[Sampling, ...] = ()
     """The test sets' part in the variance of mean differences, where predictions were kept."""
 
-    @property
+    @cached_property
     def _finished_LR(self) -> NDArray[np.bool_]:
         return np.asarray(np.isfinite(self.values_LRT).all(axis=2))
 
@@ -115,7 +121,7 @@ class Scores:
 
     @cached_property
     def paired(self) -> tuple[int, ...]:
-        """Replicates finished at every trained level: only these are compared."""
+        """Replicates finished at every trained level: only over these may means be ranked."""
         trained_LR = self._finished_LR[self._finished_LR.any(axis=1)]
         complete_R = trained_LR.all(axis=0) & trained_LR.any(axis=0)  # no level: no replicate
         return tuple(np.array(self.replicates)[complete_R].tolist())
@@ -125,6 +131,32 @@ class Scores:
         """Replicates finished at some trained levels but not at all of them."""
         some = np.array(self.replicates)[self._finished_LR.any(axis=0)].tolist()
         return tuple(r for r in some if r not in self.paired)
+
+    @cached_property
+    def pairings(self) -> Mapping[tuple[str, tuple[int, ...]], tuple[str, ...]]:
+        """(test set, replicates that a pair of levels shares there) -> the levels of such pairs.
+
+        One entry a test set, unless something failed or is still to come.
+        """
+        found: dict[tuple[str, tuple[int, ...]], dict[str, None]] = {}
+        for level, other in combinations(self.trained, 2):
+            if shared := self.shared(level, other):
+                key = self.test_sets.get(level, ""), shared
+                found.setdefault(key, {}).update({level: None, other: None})
+        return {key: tuple(x for x in self.trained if x in some) for key, some in found.items()}
+
+    @property
+    def most_shared(self) -> int:
+        """The number of replicates of the pair that shares the most."""
+        return max((len(replicates) for _, replicates in self.pairings), default=0)
+
+    def shared(self, level: str, other: str) -> tuple[int, ...]:
+        """Replicates finished at both levels; none if these cannot be compared."""
+        if not {level, other} <= set(self.trained) or not self.comparable(level, other):
+            return ()
+        rows = [self.levels.index(level), self.levels.index(other)]
+        both_R = self._finished_LR[rows].all(axis=0)
+        return tuple(np.array(self.replicates)[both_R].tolist())
 
     def of(self, level: str, target: str) -> Array:
         """A level's figures by replicate, NaN where missing."""
@@ -137,15 +169,22 @@ class Scores:
         return self.test_sets.get(level) == self.test_sets.get(other)
 
     def differences(self, level: str, other: str, target: str) -> Array:
-        """`level` minus `other` over the paired replicates; empty if they cannot be compared."""
-        if not {level, other} <= set(self.trained) or not self.comparable(level, other):
-            return np.empty(0)
-        chosen = [self.replicates.index(r) for r in self.paired]
+        """`level` minus `other` over the replicates that both share; may be empty.
+
+        What failed or is missing at a third level costs this pair nothing.
+        """
+        chosen = [self.replicates.index(r) for r in self.shared(level, other)]
+        if not chosen:
+            return np.empty(0)  # one of them may be no level of the stored study at all
         return self.of(level, target)[chosen] - self.of(other, target)[chosen]
 
     def sampling(self, level: str, other: str) -> Sampling | None:
-        """The one that has both levels."""
-        return next((s for s in self.samplings if {level, other} <= set(s.levels)), None)
+        """The one that has both levels, over the replicates that they share."""
+        over = (None, self.shared(level, other))
+        return next(
+            (s for s in self.samplings
+             if {level, other} <= set(s.levels) and s.replicates in over), None
+        )  # fmt: skip
 
     def difference(self, level: str, other: str, target: str) -> Estimate:
         """The mean of `differences`, its interval over seeds and, where known, the test set."""
@@ -229,17 +268,14 @@ def auc_on_test(results: StudyResults) -> Scores:
 
 
 def _samplings(results: StudyResults, scores: Scores) -> tuple[Sampling, ...]:
-    """One for each test set with predictions."""
-    if not scores.paired:
-        return ()
+    """One for each test set with predictions and each choice of replicates that pairs share."""
     cells = results.runs.set_index(["level", "replicate"])["run_id"].to_dict()
     found = []
     with results.engine.connect() as connection:
-        for data_hash in dict.fromkeys(scores.test_sets.values()):
+        for (data_hash, replicates), levels in scores.pairings.items():
             runs = {
-                level: tuple(str(cells[level, replicate]) for replicate in scores.paired)
-                for level in scores.trained
-                if scores.test_sets[level] == data_hash
+                level: tuple(str(cells[level, replicate]) for replicate in replicates)
+                for level in levels
             }
-            found.append(load(connection, data_hash, results.tasks, runs))
+            found.append(load(connection, data_hash, results.tasks, runs, replicates))
     return tuple(filter(None, found))

@@ -72,11 +72,13 @@ def shared_covariance(replicates: Iterable[Array]) -> Array:
 class Sampling:
     """The test set's part in the covariance of the levels' mean AUCs, on one test set.
 
-    `covariance_LKLK` is of the levels' means over the paired replicates, task by task.
+    `covariance_LKLK` is of the levels' means over `replicates`, task by task.
     """
 
     levels: tuple[str, ...]
     covariance_LKLK: Array
+    replicates: tuple[int, ...] | None = None
+    """None: whichever a pair of the levels shares, where every level has the same ones."""
 
     def of(self, level: str, other: str) -> Array:
         """K x K: of `level` minus `other`, for both tasks at once."""
@@ -95,8 +97,9 @@ def load(
     data_hash: str,
     tasks: tuple[str, ...],
     runs: Mapping[str, tuple[str, ...]],
+    over: tuple[int, ...],
 ) -> Sampling | None:
-    """Of levels on one test set; `runs` has each level's trainings, in the replicates' order.
+    """Of levels on one test set; `runs` has each level's trainings, one for each of `over`.
 
     Levels without all their predictions are left out; None if none is left or there are no
     labels to judge them by. One replicate's predictions are in memory at a time.
@@ -110,12 +113,12 @@ def load(
     )
     if not whole:
         return None
-    replicates = zip(*(runs[level] for level in whole), strict=True)
+    trainings = zip(*(runs[level] for level in whole), strict=True)
     found_CC = shared_covariance(
-        influences(connection, ids, {task: labels[task] for task in tasks}) for ids in replicates
+        influences(connection, ids, {task: labels[task] for task in tasks}) for ids in trainings
     )
     shape = (len(whole), len(tasks))
-    return Sampling(whole, found_CC.reshape(shape * 2))
+    return Sampling(whole, found_CC.reshape(shape * 2), over)
 
 
 def influences(

@@ -16,8 +16,13 @@ from reports.figures.seesaw import SeesawSummary
 from reports.joint import REGIONS, PairVerdict
 from reports.model import Cell, Table
 from reports.results import MEAN, Scores, StudyResults, at_chosen
-from reports.shape import MANY
+from reports.shape import MANY, crossed, leads
 from reports.verdicts import Comparison, families
+from search_spaces import Level
+from studies.definition import Study
+
+NAMED = 12
+"""More levels than this are not listed beside each value of a setting."""
 
 OTHER_FIGURES = (
     ("log loss", "test", "log_loss"),
@@ -32,6 +37,7 @@ def level_table(results: StudyResults, scores: Scores) -> Table:
     many = len(scores.levels) > MANY
     best = {} if many else {t: significantly_best(scores, t) for t in scores.targets}
     published = paper.numbers(results.definition.figure)
+    told = arm_notes(results.definition)
     rows = []
     for level in scores.levels:
         runs = _done(results, level)
@@ -41,7 +47,8 @@ def level_table(results: StudyResults, scores: Scores) -> Table:
         ]
         printed = published.get(level, ("",) * 3) if published else ()
         rows.append((
-            Cell(level), *cells, *(Cell(words.printed(value)) for value in printed),
+            Cell(level, told.get(level, ())), *cells,
+            *(Cell(words.printed(value)) for value in printed),
             *_costs(results, runs), Cell(str(len(runs))),
         ))  # fmt: skip
     columns = [f"AUC, {_name(target)}" for target in scores.targets]
@@ -52,10 +59,13 @@ def level_table(results: StudyResults, scores: Scores) -> Table:
         " Bold: better than every other level, each paired difference "
         "significant at 5 % after Holm over all pairs of levels."
     )  # fmt: skip
-    told = " The paper's figures are of one run each, on its own data." if published else ""
+    under = " Below a name: the settings that it stands for." if told else ""
+    printed_once = (
+        " The paper's figures are of one run each, on its own data." if published else ""
+    )
     caption = (
         "Test AUC at the epoch that validation chose: mean [95 % interval] over the level's "
-        f"replicates.{reachable}{bold}{told} Seconds and epochs are medians."
+        f"replicates.{under}{reachable}{bold}{printed_once} Seconds and epochs are medians."
     )
     return Table(
         1, caption,
@@ -63,6 +73,20 @@ def level_table(results: StudyResults, scores: Scores) -> Table:
          "chosen epoch", "replicates"),
         tuple(rows), "levels",
     )  # fmt: skip
+
+
+def arm_notes(study: Study) -> Mapping[str, tuple[str, ...]]:
+    """Arm -> the settings that set it apart, a line each; empty where the names say them."""
+    if all(_says(arm.name, level) for arm in study.arms for _, level in arm.params):
+        return {}
+    return {
+        arm.name: tuple(f"{axis} {words.plain(level)}" for axis, level in arm.params)
+        for arm in study.arms
+    }
+
+
+def _says(name: str, level: Level) -> bool:
+    return (f"{level:g}" if isinstance(level, float) else str(level)) in name
 
 
 def _paper_tasks(results: StudyResults) -> tuple[str, ...]:
@@ -86,34 +110,43 @@ def significantly_best(scores: Scores, target: str) -> str | None:
 def difference_table(
     results: StudyResults, scores: Scores, made: Mapping[Question, Comparison]
 ) -> Table | None:
-    """Table 2: the reference minus every other level; None if nothing can be paired."""
-    study = results.definition
-    known = {(c.other, c.target): c for c in contrasts(study, scores, made)}
+    """The reference and every other level; None if nothing can be paired."""
+    study, forward = results.definition, leads(results.definition)
+    found = contrasts(study, scores, made)
+    by_pair: dict[tuple[str, str], dict[str, Contrast]] = {}
+    for contrast in found:
+        by_pair.setdefault((contrast.level, contrast.other), {})[contrast.target] = contrast
     rows = tuple(
         (
-            Cell(f"minus {other}"),
-            *(_difference_cell(known[other, target]) for target in scores.targets),
+            Cell(f"minus {other}" if forward else level),
+            *(_difference_cell(known[target]) for target in scores.targets),
+            Cell(str(known[MEAN].difference.n)),
         )
-        for other in scores.levels
-        if (other, MEAN) in known
+        for (level, other), known in by_pair.items()
     )
     if not rows:
         return None
     sizes, margin = families(made), study.margin
-    caption = (
-        f"Test AUC of {study.reference} minus every other level's, over "
-        f"{words.count(len(scores.paired), 'paired seed')}, with its 95 % interval over "
-        f"{facts.sources(scores)}; above zero {study.reference} leads. The first p is of a test "
-        f"that the levels differ, the second of two one-sided tests that they differ by less than "
-        f"{margin:g}; in brackets after Holm over {words.count(sizes.difference, 'test')} and "
-        f"over {words.count(sizes.equivalence, 'test')}. Equivalent: the second is below "
-        f"{ALPHA:g} after Holm. Better or worse (bold): else, the first is. An interval is of one "
-        "comparison alone and p is adjusted, so one clear of zero may still be undecided. "
-        "Undecided: neither; then the number of seeds in all that would decide with 80 % chance, "
-        "were the estimates the truth: a rough guess from few."
+    what = (
+        f"Test AUC of {study.reference} minus every other level's"
+        if forward
+        else f"Test AUC of every other level minus that of {study.reference}"
     )
+    ahead = study.reference if forward else "the level"
+    caption = (
+        f"{what}: mean and 95 % interval over {facts.sources(scores)}; above zero {ahead} leads. "
+        f"Below them p of a test that the two differ, and of two one-sided tests that they differ "
+        f"by less than {margin:g}; in brackets after Holm over "
+        f"{words.count(sizes.difference, 'test')} and over "
+        f"{words.count(sizes.equivalence, 'test')}. If the second is below {ALPHA:g} after Holm "
+        "the word is equivalent; else, if the first is, better or worse (bold); else undecided, "
+        "with the number of seeds in all that would decide with 80 % chance, were the estimates "
+        "the truth: a rough guess from few. An interval is of one comparison alone and p is "
+        "adjusted for all, so an interval clear of zero may still be undecided."
+    )
+    head = study.reference if forward else f"minus {study.reference}"
     columns = tuple(f"AUC, {_name(target)}" for target in scores.targets)
-    return Table(2, caption, (study.reference, *columns), rows, "differences")
+    return Table(0, caption, (head, *columns, "paired replicates"), rows, "differences")
 
 
 def _difference_cell(contrast: Contrast) -> Cell:
@@ -131,29 +164,35 @@ def _difference_cell(contrast: Contrast) -> Cell:
 
 
 def joint_table(results: StudyResults, pairs: tuple[PairVerdict, ...]) -> Table | None:
-    """The reference against other levels on both tasks at once; None if none can be."""
+    """The reference and other levels on both tasks at once; None if none can be."""
     known = [pair for pair in pairs if pair.probabilities]
     if not known:
         return None
     reference, margin = results.definition.reference, results.definition.margin
+    forward = leads(results.definition)
     first, second = results.tasks
     rows = tuple(
         (
-            Cell(f"against {pair.other}"),
+            Cell(f"against {pair.other}" if forward else pair.level),
             Cell(pair.verdict, strong=pair.verdict != "undecided"),
             *(Cell(words.probability(pair.probabilities[region])) for region in REGIONS),
         )
         for pair in known
     )
+    who = (
+        f"{reference} against every other level" if forward
+        else f"Every other level against {reference}"
+    )  # fmt: skip
+    head = reference if forward else f"against {reference}"
     caption = (
-        f"{reference} against every other level on {first} and {second} at once, from the joint "
+        f"{who} on {first} and {second} at once, from the joint "
         f"distribution of both mean differences. Dominates: a gain of {margin:g} or more on a "
         "task and no loss of as much on the other; dominated: the reverse; seesaw: a gain on one "
         "and a loss on the other; equivalent: less than that on both. Under each: its posterior "
         "probability, from a prior without information. A verdict needs "
         f"{known[0].threshold:.4g}: 0.95, adjusted for the number of pairs (Bonferroni)."
     )
-    return Table(0, caption, (reference, "verdict", *REGIONS), rows, "joint")
+    return Table(0, caption, (head, "verdict", *REGIONS), rows, "joint")
 
 
 def other_table(results: StudyResults, scores: Scores) -> Table:
@@ -218,8 +257,12 @@ def _dead_units(results: StudyResults) -> Mapping[str, float]:
 
 
 def effects_table(results: StudyResults, scores: Scores) -> Table | None:
-    """Main effects and two-way interactions on each target; None with fewer than two seeds."""
-    if len(scores.paired) < 2:
+    """Main effects and two-way interactions on each target.
+
+    None with fewer than two seeds, or where fewer than two arms of the factorial are trained.
+    """
+    arms = {arm.name for arm in crossed(results.definition)} & set(scores.trained)
+    if len(scores.paired) < 2 or len(arms) < 2:
         return None
     found = {
         target: effects(effects_frame(results.definition, scores, target))
@@ -258,7 +301,7 @@ def seesaw_table(summary: SeesawSummary) -> Table:
             ))  # fmt: skip
     caption = (
         f"Gain in test AUC over {summary.reference} on the same data, by {summary.knob}: mean "
-        "[95 % interval] over paired seeds."
+        "[95 % interval] over paired replicates."
     )
     columns = tuple(f"AUC, {_name(target)}" for target in summary.targets)
     return Table(0, caption, (f"model @ {summary.knob}", *columns), tuple(rows), "gains")
@@ -286,7 +329,7 @@ def _by_value(values: Mapping[str, str]) -> str:
     grouped: dict[str, list[str]] = {}
     for name, value in values.items():
         grouped.setdefault(value, []).append(name)
-    if len(values) > MANY or all(names == [value] for value, names in grouped.items()):
+    if len(values) > NAMED or all(names == [value] for value, names in grouped.items()):
         return words.listed(grouped)
     return "; ".join(f"{value}: {', '.join(names)}" for value, names in grouped.items())
 

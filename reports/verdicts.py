@@ -18,6 +18,7 @@ from reports import words
 from reports.estimates import ALPHA, TOO_FEW, Estimate, holm, p_value
 from reports.evidence import NOTHING, Answer, Evidence, Question, Side, denied, either, every
 from reports.results import Scores
+from reports.shape import leads
 from studies.definition import Above, Best, Claim, Flat, NotBoth, NotWorse, Rule, Study, Trades
 
 Verdict = Literal["holds", "fails", "undecided"]
@@ -58,27 +59,33 @@ class Judged:
     rule: str
 
 
-def study_questions(study: Study, scores: Scores) -> tuple[Question, ...]:
-    """The reference against each other arm on the same test set."""
+def pairs(study: Study, scores: Scores) -> tuple[tuple[str, str], ...]:
+    """The reference and each other arm on the same test set, the one that is subtracted last.
+
+    Which one that is, is the study's (`leads`), the same in the whole report.
+    """
     reference = study.reference
-    others = [
-        other
-        for other in scores.levels
-        if other != reference in scores.levels and scores.comparable(reference, other)
-    ]
+    if reference not in scores.levels:
+        return ()
+    others = [o for o in scores.levels if o != reference and scores.comparable(reference, o)]
+    return tuple((reference, o) if leads(study) else (o, reference) for o in others)
+
+
+def study_questions(study: Study, scores: Scores) -> tuple[Question, ...]:
+    """Of each pair, on each target: does it differ, is it equivalent?"""
     return tuple(
         question
-        for other in others
+        for level, other in pairs(study, scores)
         for target in scores.targets
         for question in (
-            Question(target, reference, other, "differs"),
-            Question(target, reference, other, "within", study.margin),
+            Question(target, level, other, "differs"),
+            Question(target, level, other, "within", study.margin),
         )
     )
 
 
 def compare(study: Study, scores: Scores) -> dict[Question, Comparison]:
-    """The reference against the others, adjusted family by family."""
+    """The reference and the others, adjusted family by family."""
     asked = study_questions(study, scores)
     found = {q: scores.difference(q.level, q.other, q.target) for q in asked}
     raw = {q: p_value(found[q], q.kind, q.bound) for q in asked}
@@ -252,10 +259,10 @@ def _found(
 
 
 def _figure(answer: Answer | None) -> str:
-    """Who against whom, on what, by how much, over how many seeds."""
+    """Who against whom, on what, by how much, over how many replicates."""
     assert answer is not None  # something was compared
     q, estimate = answer
     return (
         f"{q.level} minus {q.other} {words.on(q.target)} is {words.difference(estimate)} over "
-        f"{words.count(estimate.n, 'paired seed')}"
+        f"{words.count(estimate.n, 'paired replicate')}"
     )

@@ -26,10 +26,11 @@ def levels_view(results: StudyResults) -> FigureView:
     summary = levels.summarize(results)
     figure = results.definition.figure
     as_in = f", as {figure} of the paper," if figure.startswith("Fig") else ""
+    joined = " Replicates of the same seed are joined." if summary.joined else ""
     caption = (
         f"Test AUC by {summary.factor}{as_in} with every "
-        "replicate. Replicates of the same seed are joined; the interval is a 95 % t interval of "
-        f"the mean over seeds. Each panel has its own scale.{_reachable(summary)}"
+        f"replicate.{joined} The interval is a 95 % t interval of the mean over seeds. "
+        f"Each panel has its own scale.{_reachable(summary)}"
     )
     told = "; ".join(
         f"{panel.target}: "
@@ -54,11 +55,11 @@ def gains_view(results: StudyResults) -> FigureView | None:
     if not summary.gains:
         return None
     first, second = summary.tasks
-    n = min(gain.n for gain in summary.gains)
+    ns = [gain.n for gain in summary.gains]
     region = (
         " Ellipses are 95 % joint regions of both mean differences, over "
         f"{facts.sources(auc_on_test(results))}; one that leaves the frame ends beyond it."
-        if n >= 3
+        if max(ns) >= 3
         else ""
     )
     beside = (
@@ -67,9 +68,9 @@ def gains_view(results: StudyResults) -> FigureView | None:
     )  # fmt: skip
     caption = (
         f"What each model gains over {summary.reference} in test AUC on {first} and on {second}, "
-        f"mean over {words.count(n, 'paired seed')}. Top right is better on both tasks, bottom "
-        f"left worse on both; elsewhere one is traded for the other.{region}{beside} Grey: the "
-        f"margin below which a difference matters to nobody (±{summary.margin:g})."
+        f"mean over {words.counted(ns, 'paired replicate')}. Top right is better on both tasks, "
+        f"bottom left worse on both; elsewhere one is traded for the other.{region}{beside} Grey: "
+        f"the margin below which a difference matters to nobody (±{summary.margin:g})."
     )
     told = "; ".join(
         f"{gain.level} {words.signed(gain.mean[0])} and {words.signed(gain.mean[1])}, "
@@ -81,22 +82,26 @@ def gains_view(results: StudyResults) -> FigureView | None:
 
 
 def differences_view(results: StudyResults) -> FigureView | None:
-    """The reference minus every other level."""
+    """The reference and every other level."""
     summary = differences.summarize(results)
     if not summary.rows[0]:
         return None
+    reference = summary.reference
+    what, ahead = (
+        (f"Test AUC of {reference}, {summary.role}, minus every other level's", reference)
+        if summary.forward
+        else (f"Test AUC of every other level minus that of {reference}", "the level")
+    )
     caption = (
-        f"Test AUC of {summary.winner}, {summary.role}, minus every other level's, paired "
-        f"over seeds; 95 % intervals over {facts.sources(auc_on_test(results))}. Right of zero "
-        f"{summary.winner} leads; the band is the margin below which "
-        f"a difference matters to nobody (±{summary.margin:g})."
+        f"{what}, replicate by replicate; 95 % intervals over "
+        f"{facts.sources(auc_on_test(results))}. Right of zero {ahead} leads; the band is the "
+        f"margin below which a difference matters to nobody (±{summary.margin:g})."
     )
     told = "; ".join(
-        f"{target}: "
-        + ", ".join(f"minus {row.other} {words.difference(row.estimate)}" for row in rows)
+        f"{target}: " + ", ".join(f"{row.label} {words.difference(row.estimate)}" for row in rows)
         for target, rows in zip(summary.targets, summary.rows, strict=True)
     )
-    alt = f"Paired differences of {summary.winner} to every other level. {told}."
+    alt = f"Paired differences between {reference} and every other level. {told}."
     return _view("differences", caption, alt, differences, summary)
 
 
@@ -105,28 +110,41 @@ def curves_view(results: StudyResults) -> FigureView:
     summary = curves.summarize(results)
     caption = (
         "Validation AUC by epoch: the mean over a level's replicates, up to the last epoch that "
-        "all of them reached. Hollow marks: each replicate's chosen epoch, the one that test "
-        "figures belong to."
+        "all of them reached. The axes show what lies around the chosen epochs; earlier epochs, "
+        "far lower, leave the frame. Hollow marks: each replicate's chosen epoch, the one that "
+        "test figures belong to; levels side by side."
     )
     alt = f"Learning curves of {words.listed(summary.tasks)}. One line a level."
     return _view("curves", caption, alt, curves, summary)
 
 
-def scatter_view(results: StudyResults) -> FigureView:
-    """Both tasks' mean AUC of many arms."""
+def scatter_view(results: StudyResults) -> FigureView | None:
+    """Both tasks' mean AUC of many arms; None where the study has none of those trained."""
     summary = scatter.summarize(results)
+    if not summary.arms:
+        return None
     first, second = summary.tasks
-    seeds = words.listed(sorted({arm.n for arm in summary.arms}))
+    over = words.counted((arm.n for arm in summary.arms), "replicate")
+    ranking = (
+        " The front has the arms that no other equals or exceeds on both tasks; it is of means, "
+        "and which arms are on it is partly chance: a mean's 95 % interval over seeds is "
+        f"±{summary.half_widths[0]:.4f} on {first} and ±{summary.half_widths[1]:.4f} on {second} "
+        "in the median."
+        if summary.front
+        else " Fewer than two replicates are complete at every arm: means may be of different "
+        "seeds and are not ranked."
+    )
+    shared = " that all share" if summary.front else ""
+    few = len(summary.named) == len(summary.arms)
+    singled = "" if few else f" Named: {summary.role}, the arms that claims name, and the front."
     caption = (
         f"Mean test AUC on {first} and on {second} of {words.count(len(summary.arms), 'arm')}, "
-        f"each over its finished replicates ({seeds}). Named: {summary.role}, and the front, the "
-        "arms that no other equals or exceeds on both tasks. The front is of means: which arms "
-        "are on it is partly chance."
+        f"each over {over}{shared}.{singled}{ranking}"
     )
     means = {arm.level: arm.mean for arm in summary.arms}
     told = "; ".join(f"{level} {words.auc(means[level][0])} and {words.auc(means[level][1])}"
-                     for level in summary.front)  # fmt: skip
-    alt = f"Mean test AUC on {first} and on {second}. On the front: {told}."
+                     for level in summary.named)  # fmt: skip
+    alt = f"Mean test AUC on {first} and on {second}. Named: {told}."
     return _view("scatter", caption, alt, scatter, summary)
 
 
@@ -161,8 +179,9 @@ def seesaw_view(results: StudyResults) -> FigureView | None:
         return None
     caption = (
         f"What each model gains in test AUC over {summary.reference} on the same data, by "
-        f"{summary.knob}: mean over paired seeds, band: 95 % interval. Each setting of "
-        f"{summary.knob} is a data set of its own. One scale for all panels."
+        f"{summary.knob}: a panel a model, mean over paired replicates, bars: 95 % interval. Each "
+        f"setting of {summary.knob} is a data set of its own. One scale for all panels; grey: the "
+        f"margin (±{summary.margin:g})."
     )
     told = "; ".join(
         f"{target}: "
@@ -185,7 +204,7 @@ def gradients_view(results: StudyResults) -> FigureView | None:
         return None
     caption = (
         "Cosine between the tasks' loss gradients on the shared parameters, by epoch: mean over "
-        "replicates, band: from the least to the greatest, up to the last epoch that all of them "
+        "replicates, bar: from the least to the greatest, up to the last epoch that all of them "
         "reached. Above 0 a step for one task also helps the other; below 0 the tasks pull "
         "apart, which is what conflict means. A model that shares nothing has none."
     )

@@ -103,6 +103,17 @@ def count(number: int, noun: str, plural: str = "") -> str:
     return f"{number:,} {noun if number == 1 else plural or noun + 's'}"
 
 
+def counted(numbers: Iterable[int], noun: str, plural: str = "") -> str:
+    """The same number for all, or the range.
+
+    >>> counted([5, 5], "pair"), counted([5, 1, 4], "pair")
+    ('5 pairs', '1 to 5 pairs')
+    """
+    some = sorted(set(numbers))
+    first = "" if len(some) == 1 else f"{some[0]:,} to "
+    return first + count(some[-1], noun, plural)
+
+
 def listed(values: Iterable[Any]) -> str:
     """`a, b and c`."""
     words = [str(value) for value in values]

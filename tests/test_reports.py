@@ -1,5 +1,6 @@
 """Reports of synthetic studies: the files, what the page says, and what it must never do."""
 
+import csv
 import json
 import re
 import subprocess
@@ -19,6 +20,7 @@ import sqlalchemy as sa
 from fsmd.config import FSMDConfig
 from fsmd.task import DataRef, Measurement, TrainingResult, TrainingTask
 from reports import build as command
+from reports.assemble import analyse
 from reports.build import build
 from reports.facts import FIXED
 from reports.figures import curves, differences, levels
@@ -224,14 +226,36 @@ def test_scores_are_the_test_auc_at_the_chosen_epoch(engine: sa.Engine) -> None:
     assert found.tolist() == [*expected.values(), np.mean(list(expected.values()))]
 
 
-def test_only_replicates_complete_at_every_trained_level_are_paired(engine: sa.Engine) -> None:
+def test_two_levels_are_compared_over_the_replicates_that_both_have(engine: sa.Engine) -> None:
     scores = auc_on_test(read(engine, "expert_count-census"))
     assert (scores.paired, scores.left_out) == ((0, 1), (2,))
-    assert len(scores.differences("10", "2", "income")) == 2
+    assert len(scores.differences("10", "2", "income")) == 3
+    assert len(scores.differences("10", "14", "income")) == 2
+    assert (scores.shared("10", "14"), scores.most_shared) == ((0, 1), 3)
     one = auc_on_test(read(engine, "one"))
     assert one.paired == (0,)
     assert "increasing" not in one.trained
     assert len(one.differences("diamond", "increasing", "mean")) == 0
+
+
+def test_a_claim_is_judged_without_what_it_does_not_ask_for(tmp_path: Path) -> None:
+    """PLE is not among the models of the claim; nine of its ten trainings failed."""
+    made = open_engine(f"sqlite:///{tmp_path / 'studies.db'}", create=True)
+    levels_ = catalog.get("models_video").levels
+    store_study(made, "models_video", replicates=10, data="kuairand",
+                effect=lambda index, task: 0.003 * (levels_[index] == "fsmd"),
+                failures={("ple", replicate): BAD for replicate in range(1, 10)})  # fmt: skip
+    analysis = analyse(read(made, "models_video"))
+    build(made, "models_video", tmp_path)
+    made.dispose()
+    verdicts = {j.claim.id: (j.verdict, j.found) for j in analysis.judged}
+    assert verdicts["table4-fsmd-best"][0] == "holds"
+    assert "10 paired" in verdicts["table4-fsmd-best"][1]
+    text = text_of(tmp_path, "models_video")
+    assert "Replicates 1, 2, 3, 4, 5, 6, 7, 8 and 9 (counted from 0) are not finished" in text
+    with (tmp_path / "models_video/tables/differences.csv").open() as file:
+        rows = {row["minus base"]: row["paired replicates"] for row in csv.DictReader(file)}
+    assert (rows["fsmd"], rows["ple"]) == ("10", "1")
 
 
 # Figures
@@ -385,7 +409,7 @@ def test_a_failed_training_is_shown_and_escaped(out: Path) -> None:
 def test_an_unfinished_study_on_other_data_says_so(out: Path) -> None:
     text = text_of(out, "expert_count-census")
     assert "the chain was dropped" in text
-    assert "replicate 2 (counted from 0)" in text
+    assert "Replicate 2 (counted from 0) is not finished at every trained level" in text
     assert "--data census" in text
     assert "--name" not in text
 
@@ -398,7 +422,7 @@ def test_without_the_papers_winner_the_rest_is_still_reported(tmp_path: Path) ->
     made.dispose()
     text = text_of(tmp_path)
     assert "No finished replicate of diamond" in text
-    assert "2 complete replicates are few" in text
+    assert "2 replicates are few" in text
     assert "AUC, &lt;b&gt;" in text
     assert "<b>" not in page(tmp_path)
     assert 'data-key="differences"' not in page(tmp_path)

@@ -17,6 +17,7 @@ from reports.contrasts import (
     Needed,
     contrasts,
     detectable_differences,
+    factor_sentences,
     needed_in_words,
     replicates_needed,
 )
@@ -36,9 +37,10 @@ from reports.null import null_rate
 from reports.power import detectable
 from reports.results import Scores
 from reports.sampling import Sampling
+from reports.shape import leads
 from reports.verdicts import Families, compare
 from studies import catalog
-from studies.definition import MARGIN, Above, Claim, Study
+from studies.definition import MARGIN, Above, Best, Claim, Study
 
 TARGETS = ("first", "second", "mean")
 
@@ -64,17 +66,50 @@ def with_rows(scores: Scores, variance: float, rows: int = 10_000) -> Scores:
 def found_of(scores: Scores) -> dict[str, Contrast]:
     study = Study("s", "", "", "level", (), "a", "", ())
     found = contrasts(study, scores, compare(study, scores))
-    return {c.other: c for c in found if c.target == "first"}
+    return {c.level: c for c in found if c.target == "first"}
 
 
 # Four words
 
 
 def test_each_word_is_given() -> None:
-    scores = scores_of([(-0.003, 0), (0.003, 0), (0.0003, 0), (0, 0)])
-    words = {other: contrast.word for other, contrast in found_of(scores).items()}
+    scores = scores_of([(0.003, 0), (-0.003, 0), (0.0003, 0), (0, 0)])
+    words = {level: contrast.word for level, contrast in found_of(scores).items()}
     assert words == {"b": "better", "c": "worse", "d": "equivalent", "e": "equivalent"}
     assert found_of(scores_of([(0.0007, 0)], noise=0.002))["b"].word == "undecided"
+
+
+def test_a_baseline_is_subtracted_and_a_crowned_reference_is_what_others_are_subtracted_from() -> (
+    None
+):
+    scores = scores_of([(0.003, 0), (0.0007, 0)], noise=0.0008)
+    base = Study("s", "", "", "level", (), "a", "", ())
+    crowned = replace(base, claims=(Claim("c", "", "", (Best("first", "a"),)),))
+    gains, leads = (
+        {frozenset((c.level, c.other)): c
+         for c in contrasts(study, scores, compare(study, scores)) if c.target == "first"}
+        for study in (base, crowned)
+    )  # fmt: skip
+    for pair, gain in gains.items():
+        lead = leads[pair]
+        assert (gain.other, lead.level) == ("a", "a")
+        assert gain.difference.mean == -lead.difference.mean
+        assert (gain.difference.low, gain.difference.high) == (
+            scores.difference(gain.level, "a", "first")[1:3])  # fmt: skip
+        for there, back in ((gain.differs, lead.differs), (gain.equal, lead.equal)):
+            assert (there.raw, there.p) == (back.raw, back.p)
+        assert gain.needed == lead.needed
+    assert gains[frozenset("ab")].word == "better"
+    assert leads[frozenset("ab")].word == "worse"
+    told = factor_sentences(base, scores, compare(base, scores))
+    assert told[0].startswith("b vs a on the mean: AUC +0.00")
+
+
+def test_a_report_subtracts_the_way_that_its_claims_do() -> None:
+    """What the claims put first comes first in figures and tables too."""
+    ahead = {name for name in catalog.names() if leads(catalog.get(name))}
+    assert {"tower_shape", "gate_depth", "expert_count", "components"} <= ahead
+    assert not ahead & {"models_video", "models_census", "seesaw", "extras"}
 
 
 def test_a_difference_inside_the_margins_is_equivalent_whatever_its_sign() -> None:
@@ -84,7 +119,7 @@ def test_a_difference_inside_the_margins_is_equivalent_whatever_its_sign() -> No
 
 
 def test_a_small_test_set_undecides_what_seeds_alone_decide() -> None:
-    sure = scores_of([(-0.003, 0)])
+    sure = scores_of([(0.003, 0)])
     assert found_of(sure)["b"].word == "better"
     doubted = found_of(with_rows(sure, 0.002**2))["b"]
     assert doubted.word == "undecided"
@@ -165,7 +200,7 @@ def test_a_study_tells_the_smallest_differences_that_it_would_find() -> None:
         * TTestPower().solve_power(nobs=5, alpha=0.05 / tests, power=0.8)
         for tests in (2, 6)
     ]
-    assert told.startswith("With 5 paired seeds this study shows with 80 % chance")
+    assert told.startswith("With 5 paired replicates this study shows with 80 % chance")
     assert f"{smallest[0]:.2g} for a claim" in told
     assert f"{smallest[1]:.2g} in the comparisons with a (after Holm over 6 tests)" in told
     alone = scores_of([(0, 0)], n=1)

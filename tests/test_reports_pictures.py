@@ -8,6 +8,7 @@ import json
 import re
 import shutil
 import subprocess
+from dataclasses import asdict
 from html import unescape
 from itertools import combinations
 from pathlib import Path
@@ -16,14 +17,17 @@ from typing import Any
 import numpy as np
 import pytest
 import sqlalchemy as sa
+from matplotlib.patches import Ellipse
 from matplotlib.text import Annotation
 from scipy import stats
 
 from reports import build as command
-from reports import export, paper, shape
+from reports import export, index, paper, shape, tables, views
+from reports.assemble import analyse
 from reports.build import build, build_all
 from reports.estimates import Array
 from reports.figures import (
+    curves,
     effects,
     gains,
     gates,
@@ -35,10 +39,10 @@ from reports.figures import (
     style,
 )
 from reports.model import Cell, Table
-from reports.results import Scores, auc_on_test, read
+from reports.results import Scores, at_chosen, auc_on_test, read
 from reports.words import DASH, MINUS
 from studies import catalog
-from studies.definition import Arm
+from studies.definition import Above, Arm
 from studies.storage import open_engine
 from tests.test_reports import BAD, TASKS, Resources, store_study
 
@@ -153,21 +157,83 @@ def test_arms_beside_a_factorial_leave_it_one() -> None:
     assert shape.axes(mixed) == shape.axes(study)
 
 
-def test_of_many_arms_the_ten_best_and_the_reference_are_compared(engine: sa.Engine) -> None:
-    results = read(engine, GRID)
-    scores = auc_on_test(results)
-    kept = shape.few(scores, results.definition)
-    means = {level: scores.of(level, "mean").mean() for level in scores.levels}
+def test_of_many_arms_the_best_on_validation_are_compared(tmp_path: Path) -> None:
+    """Test AUC has no say: arms with more of it than all others are not compared for that."""
+    made = open_engine(f"sqlite:///{tmp_path / 'studies.db'}", create=True)
+    store_study(made, GRID, replicates=2)
+    chance = "UPDATE fsmd_measurements SET value = value + 0.01 WHERE split = 'test' AND run_id IN"
+    lucky = catalog.get(GRID).levels[:30]
+    with made.begin() as connection:
+        for level in lucky:
+            connection.execute(
+                sa.text(f"{chance} (SELECT run_id FROM fsmd_cells WHERE level = :level)"),
+                {"level": level},
+            )
+    results = read(made, GRID)
+    made.dispose()
+    valid = at_chosen(results, "valid", "auc")
+    means = {level: valid.of(level, "mean").mean() for level in valid.levels}
     best = sorted(means, key=lambda level: -means[level])[:10]
-    assert set(kept.levels) == {*best, "diamond / 3 / 10"}
-    for other in best:
-        assert kept.differences("diamond / 3 / 10", other, "mean").tolist() == (
-            scores.differences("diamond / 3 / 10", other, "mean").tolist())  # fmt: skip
+    assert set(shape.few(results).levels) == {*best, "diamond / 3 / 10"}
+    assert not set(lucky) <= set(best)
+
+
+def test_what_claims_name_and_what_stands_beside_the_factorial_is_always_compared() -> None:
+    study = catalog.get("components")
+    rules = [rule for claim in study.claims for rule in claim.rules if isinstance(rule, Above)]
+    assert {str(level) for rule in rules for level in (rule.level, rule.other)} <= (
+        shape.settled(study))  # fmt: skip
+    beside = set(study.levels) - {arm.name for arm in shape.crossed(study)}
+    assert len(beside) == 3
+    assert beside <= shape.settled(study)
+    assert shape.settled(catalog.get(GRID)) == {"diamond / 3 / 10"}
+    assert set(catalog.get("models_video").levels) - shape.settled(
+        catalog.get("models_video")) == {"ple"}  # fmt: skip
+
+
+def test_a_factorial_and_what_stands_beside_it_is_shown_arm_by_arm(tmp_path: Path) -> None:
+    made = open_engine(f"sqlite:///{tmp_path / 'studies.db'}", create=True)
+    store_study(made, "components", replicates=2)
+    results = read(made, "components")
+    made.dispose()
+    assert shape.shown(results) == catalog.get("components").levels
+    assert len(style.LOOKS) >= len(shape.shown(results))
+    assert len({look.marker for look in style.LOOKS}) == len(style.LOOKS)
+
+
+def test_means_are_ranked_over_the_same_replicates_or_not_at_all(tmp_path: Path) -> None:
+    """One arm has only the replicate with the best seed: its mean is above all others."""
+    made = open_engine(f"sqlite:///{tmp_path / 'studies.db'}", create=True)
+    levels_ = catalog.get(GRID).levels
+    store_study(made, GRID, replicates=3, missing=((levels_[5], 0), (levels_[5], 2)))
+    store_study(made, "tower_shape", replicates=3, missing=(("constant", 0), ("constant", 2)))
+    results = read(made, GRID)
+    summary = scatter.summarize(results)
+    assert not summary.front
+    view = views.scatter_view(results)
+    assert view is not None
+    assert "not ranked" in view.caption
+    shape_entry = index.entry(analyse(read(made, "tower_shape")))
+    made.dispose()
+    assert not [told for told in shape_entry.findings if "Highest" in told]
+
+
+def test_the_highest_mean_is_over_complete_replicates(tmp_path: Path) -> None:
+    made = open_engine(f"sqlite:///{tmp_path / 'studies.db'}", create=True)
+    store_study(made, "tower_shape", replicates=4, missing=(("constant", 3), ("diamond", 0)))
+    results = read(made, "tower_shape")
+    (told,) = (t for t in index.entry(analyse(results)).findings if "Highest" in t)
+    made.dispose()
+    scores = auc_on_test(results)
+    means = {level: scores.of(level, "mean")[1:3].mean() for level in scores.levels}
+    best = max(means, key=lambda level: float(means[level]))
+    assert told.startswith(f"Highest mean test AUC over 2 complete replicates: {best}, ")
+    assert f"{means[best]:.4f}" in told
 
 
 def test_along_a_knob_arms_are_compared_on_the_references_data(engine: sa.Engine) -> None:
     results = read(engine, "seesaw")
-    kept = shape.few(auc_on_test(results), results.definition)
+    kept = shape.few(results)
     assert all(level.endswith("@ 0.5") for level in kept.levels)
     assert len(kept.levels) == 7
 
@@ -273,6 +339,37 @@ def test_the_frame_holds_every_mean_and_zero_away_from_its_edges(engine: sa.Engi
             assert 0.25 < -low / (high - low) < 0.75
 
 
+def test_the_left_panel_has_only_what_was_measured_in_outlines(engine: sa.Engine) -> None:
+    summary = gains.summarize(read(engine, "models_video"))
+    here, beside = gains.draw(summary).axes
+    hollow = [[line for line in axis.lines if line.get_markerfacecolor() == "none"]
+              for axis in (here, beside)]  # fmt: skip
+    assert (len(hollow[0]), len(hollow[1])) == (0, len(summary.paper))
+    ellipses = [patch for patch in here.patches if isinstance(patch, Ellipse)]
+    assert len(ellipses) == len(summary.gains)
+    assert not [ellipse for ellipse in ellipses if ellipse.get_fill()]
+    names = [t for t in here.texts if t.get_text() in {gain.level for gain in summary.gains}]
+    assert len(names) == len(summary.gains)
+    assert all(isinstance(name, Annotation) and name.arrow_patch for name in names)
+
+
+# Learning curves
+
+
+def test_curves_are_scaled_around_the_chosen_epochs(engine: sa.Engine) -> None:
+    """The first epoch, 0.018 below the best, would leave the levels no room."""
+    for of_task in curves.summarize(read(engine, "models_video")).curves:
+        low, high = curves.y_range(of_task)
+        assert all(low < auc < high for curve in of_task for _, auc in curve.chosen)
+        assert all(curve.means[0] < low for curve in of_task)
+        for curve in of_task:
+            assert low < curve.means[curve.epochs.index(5)] < high
+
+
+def test_curves_without_a_finished_training_have_a_frame() -> None:
+    assert curves.y_range((curves.Curve("a", (), (), ()),)) == (0.0, 1.0)
+
+
 # Names beside points
 
 
@@ -347,6 +444,60 @@ def test_without_such_records_the_section_is_left_out(tmp_path: Path) -> None:
     assert not (tmp_path / "tower_shape/figures/gates.svg").exists()
 
 
+# Names and words
+
+
+def test_short_names_are_told_below_them_what_they_stand_for(tmp_path: Path) -> None:
+    study = catalog.get("components")
+    assert not [level for level in study.levels if "," in level or len(level) > 40]
+    assert len(set(study.levels)) == len(study.levels) == 15
+    notes = tables.arm_notes(study)
+    assert notes["no FM / no chain"] == ("fm none", "sharing extraction", "chain no")
+    assert notes["no gate"][-1] == "gate equal"
+    others = (catalog.get(name) for name in catalog.names() if name != "components")
+    assert not [other.name for other in others if tables.arm_notes(other)]
+    made = open_engine(f"sqlite:///{tmp_path / 'studies.db'}", create=True)
+    store_study(made, "components", replicates=2)
+    build(made, "components", tmp_path)
+    made.dispose()
+    text = page(tmp_path, "components")
+    assert 'no FM / no chain<span class="note">fm none</span>' in text.replace("\n", "")
+    (row,) = (r for r in stored(tmp_path / "components/tables/levels.csv") if r["model"] == "fsmd")
+    assert row["model, note 1"] == "fm shared"
+
+
+@pytest.mark.parametrize("name", ["components", "models_video"])
+def test_levels_stored_under_names_that_are_gone_are_reported_without_comparisons(
+    tmp_path: Path, name: str
+) -> None:
+    made = open_engine(f"sqlite:///{tmp_path / 'studies.db'}", create=True)
+    store_study(made, name, replicates=2, settings={"arms": {
+        f"old {arm.name}": {"config": asdict(arm.config), "data": "planted", "stream": 0}
+        for arm in catalog.get(name).arms
+    }})  # fmt: skip
+    with made.begin() as connection:
+        connection.execute(sa.text("UPDATE fsmd_cells SET level = 'old ' || level"))
+    build_all(made, tmp_path)
+    made.dispose()
+    found = page(tmp_path, name)
+    assert "old fsmd" in found
+    assert "it was planned under other names" in found
+    assert 'data-key="differences"' not in found
+
+
+def test_levels_with_seeds_of_their_own_are_not_called_paired_by_seed(tmp_path: Path) -> None:
+    made = open_engine(f"sqlite:///{tmp_path / 'studies.db'}", create=True)
+    store_study(made, "null", replicates=3)
+    build(made, "null", tmp_path)
+    results = read(made, "null")
+    made.dispose()
+    assert not results.same_seeds
+    text = page(tmp_path, "null")
+    for wrong in ("the same seeds", "paired seed", "same seed", "seed by seed"):
+        assert wrong not in text
+    assert "levels have seeds of their own" in text
+
+
 # The grid and the knob
 
 
@@ -385,9 +536,35 @@ def test_gains_along_the_knob_are_paired_within_each_data_set(engine: sa.Engine)
     assert line.estimates[0].mean > 0.003 > -0.003 > line.estimates[-1].mean
 
 
+def test_each_model_has_a_panel_of_its_own_along_the_knob(engine: sa.Engine) -> None:
+    summary = seesaw.summarize(read(engine, "seesaw"))
+    models = [line.model for line in summary.lines[0]]
+    for narrow in (False, True):
+        axes = seesaw.draw(summary, narrow).axes
+        assert [axis.get_title(loc="left") for axis in axes] == models
+        low, high = seesaw.y_range(summary)
+        assert all(axis.get_ylim() == (low, high) for axis in axes)
+        drawn = [np.asarray(line.get_xdata(), float).tolist() for line in axes[0].lines]
+        places = {xs[0] for xs in drawn if len(xs) == 2 and xs[0] == xs[1]}
+        assert len(places) == 2 * len(summary.settings)  # no two intervals over each other
+
+
+def test_of_few_arms_every_one_is_named_and_of_many_those_that_matter(
+    engine: sa.Engine, tmp_path: Path
+) -> None:
+    made = open_engine(f"sqlite:///{tmp_path / 'studies.db'}", create=True)
+    store_study(made, "components", replicates=2)
+    few = scatter.summarize(read(made, "components"))
+    made.dispose()
+    assert set(few.named) == set(catalog.get("components").levels)
+    many = scatter.summarize(read(engine, GRID))
+    assert set(many.named) == {*many.front, "diamond / 3 / 10"}
+    assert all(width > 0 for width in few.half_widths)
+
+
 def test_many_arms_are_folded_and_few_are_not(out: Path) -> None:
     assert "<summary>Table 1: 140 rows</summary>" in page(out, GRID)
-    assert "Of 140 levels, the 10 best by mean test AUC are compared here" in page(out, GRID)
+    assert "that have the best mean validation AUC are compared here" in page(out, GRID)
     assert "the 6 that share its data set are compared here" in page(out, "seesaw")
     assert "<summary>Table" not in page(out, "models_video")
 
@@ -533,6 +710,7 @@ def test_the_list_has_every_study_with_its_question_and_verdicts(
         claims = json.loads((out / name / "summary.json").read_text())["claims"]
         for claim in claims:
             assert f'href="{name}/report.html#{claim["id"]}"' in text
+            assert f">{claim['id']}: {claim['verdict']}</a>" in text
             assert f'id="{claim["id"]}"' in page(out, name)
     assert 'href="empty/report.html"' not in text
     assert "has no finished training yet" in text

@@ -304,9 +304,36 @@ def test_stored_influences_are_those_of_the_complete_replicates(tmp_path: Path) 
     results = read(engine, "tower_shape")
     found = stored_influences(results)
     assert [one.shape for one in found] == [(501, 8), (501, 8)]
-    (sampling,) = results.test_auc.samplings
+    sampling = results.test_auc.sampling("diamond", "constant")
+    assert sampling is not None
+    assert (sampling.replicates, sampling.levels) == ((0, 1), results.levels)
     assert shared_covariance(found).reshape(4, 2, 4, 2) == pytest.approx(sampling.covariance_LKLK)
     engine.dispose()
+
+
+def test_a_pairs_part_is_of_the_replicates_that_it_shares(tmp_path: Path) -> None:
+    """What a level lacks changes only its own comparisons."""
+    whole, gap = (open_engine(f"sqlite:///{tmp_path / n}.db", create=True) for n in ("a", "b"))
+    for engine in (whole, gap):
+        store_study(engine, replicates=3)
+        store_predictions(engine, 300)
+    with gap.begin() as connection:
+        connection.execute(
+            sa.text("DELETE FROM fsmd_cells WHERE level = 'constant' AND replicate = 0")
+        )
+    full, holed = (auc_on_test(read(engine, "tower_shape")) for engine in (whole, gap))
+    same = ("diamond", "increasing", "mean")
+    assert full.difference(*same).n == 3
+    assert holed.difference(*same) == full.difference(*same)
+    less = holed.difference("diamond", "constant", "mean")
+    assert less.n == 2
+    assert less.se_test is not None
+    part = holed.sampling("diamond", "constant")
+    assert part is not None
+    assert part.replicates == (1, 2)
+    assert part.levels == ("constant", "increasing", "decreasing", "diamond")
+    whole.dispose()
+    gap.dispose()
 
 
 def test_predictions_are_read_only_when_test_aucs_are_asked_for(tmp_path: Path) -> None:

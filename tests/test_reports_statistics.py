@@ -450,7 +450,7 @@ def test_the_deciding_figure_is_in_the_sentence() -> None:
     found = judge(study_of(ABOVE), scores)[0].found
     estimate = scores.difference("diamond", "constant", "long_view")
     assert words.difference(estimate) in found
-    assert "6 paired seeds" in found
+    assert "6 paired replicates" in found
     assert found.startswith("Significant the other way")
 
 

@@ -9,8 +9,11 @@ from matplotlib.ticker import MaxNLocator
 
 from reports import words
 from reports.figures import style
-from reports.results import StudyResults, auc_on_test
+from reports.results import StudyResults
 from reports.shape import shown
+
+MIN_SPAN = 0.004
+"""The smallest range of an AUC axis, before its room."""
 
 
 class Curve(NamedTuple):
@@ -35,7 +38,7 @@ def summarize(results: StudyResults) -> CurvesSummary:
     frame = results.measurements
     valid = frame[(frame["split"] == "valid") & (frame["metric"] == "auc")]
     done = results.runs[results.runs["status"] == "done"]
-    levels = shown(auc_on_test(results), results.definition)
+    levels = shown(results)
     curves = tuple(
         tuple(_curve(valid, done, level, task) for level in levels) for task in results.tasks
     )
@@ -43,31 +46,55 @@ def summarize(results: StudyResults) -> CurvesSummary:
 
 
 def draw(summary: CurvesSummary, narrow: bool = False) -> Figure:
-    """A panel for each task."""
+    """A panel for each task; marks of one epoch stand beside each other, level by level."""
     with style.styled():
-        figure, axes = style.panels(len(summary.tasks), narrow, height=2.8)
+        figure, axes = style.panels(len(summary.tasks), narrow, height=3.2)
         if not narrow:
-            figure.set_size_inches(3 * style.WIDE, 3.4)
+            figure.set_size_inches(3 * style.WIDE, 4.2)
         for axis, task, curves in zip(axes, summary.tasks, summary.curves, strict=True):
             for index, curve in enumerate(curves):
                 look = style.look(index)
                 line = axis.plot(curve.epochs, curve.means, color=look.color,
                                  linestyle=look.dashes, linewidth=1.5)  # fmt: skip
-                points = list(zip(*curve.chosen, strict=True)) or [(), ()]
-                marks = axis.plot(*points, look.marker, color=look.color, markersize=4.5,
-                                  markerfacecolor="none")  # fmt: skip
+                aside = 0.56 * ((index + 0.5) / len(curves) - 0.5)
+                marks = axis.plot(
+                    [epoch + aside for epoch, _ in curve.chosen],
+                    [auc for _, auc in curve.chosen], marker=look.marker, linestyle="none",
+                    color=look.color, markersize=5, markerfacecolor="none",
+                )  # fmt: skip
                 style.tag(line, curve.level)
                 style.tag(marks, curve.level, *(
                     f"{curve.level}, chosen epoch {epoch}: {words.auc(value)}"
                     for epoch, value in curve.chosen
                 ))  # fmt: skip
-            axis.set(xlabel="epoch", ylabel="validation AUC")
+            axis.set(xlabel="epoch", ylabel="validation AUC", ylim=y_range(curves))
             axis.set_title(task, loc="left")
             axis.xaxis.set_major_locator(MaxNLocator(integer=True, min_n_ticks=1))
         style.legend(
             figure, [_handle(i, c.level) for i, c in enumerate(summary.curves[0])], narrow
         )
     return figure
+
+
+def y_range(curves: tuple[Curve, ...]) -> tuple[float, float]:
+    """Around the chosen epochs, with some room below for what leads there.
+
+    The first epochs lie far lower: with them in the frame all levels would be one line.
+    """
+    seen = [auc for curve in curves for _, auc in curve.chosen]
+    for curve in curves:
+        first, last = _chosen_between(curve)
+        seen += [mean for epoch, mean in zip(curve.epochs, curve.means, strict=True)
+                 if first <= epoch <= last + 1]  # fmt: skip
+    if not seen:
+        return 0.0, 1.0
+    span = max(max(seen) - min(seen), MIN_SPAN)
+    return min(seen) - 0.2 * span, max(seen) + 0.08 * span
+
+
+def _chosen_between(curve: Curve) -> tuple[int, int]:
+    epochs = [epoch for epoch, _ in curve.chosen] or [0]
+    return min(epochs), max(epochs)
 
 
 def _curve(valid: pd.DataFrame, done: pd.DataFrame, level: str, task: str) -> Curve:

@@ -1,4 +1,7 @@
-"""The reference arm minus every other one, paired over seeds, with zero and the margin."""
+"""The reference arm and every other one, replicate by replicate, with zero and the margin.
+
+Which of the two is subtracted is the study's: `forward` is the reference minus the other.
+"""
 
 from typing import NamedTuple
 
@@ -12,14 +15,15 @@ from matplotlib.ticker import MaxNLocator
 from reports import words
 from reports.estimates import Estimate
 from reports.figures import style
-from reports.results import StudyResults, auc_on_test
-from reports.shape import few, role
+from reports.results import Scores, StudyResults
+from reports.shape import few, leads, role
 
 
 class Row(NamedTuple):
-    """One level: the winner's lead over it in each paired replicate, and the estimate."""
+    """One level: the difference in each paired replicate, and the estimate."""
 
-    other: str
+    level: str
+    label: str
     values: tuple[float, ...]
     estimate: Estimate
 
@@ -27,8 +31,9 @@ class Row(NamedTuple):
 class DifferencesSummary(NamedTuple):
     """What the figure shows: rows by target."""
 
-    winner: str
+    reference: str
     role: str
+    forward: bool
     margin: float
     targets: tuple[str, ...]
     rows: tuple[tuple[Row, ...], ...]
@@ -36,18 +41,19 @@ class DifferencesSummary(NamedTuple):
 
 def summarize(results: StudyResults) -> DifferencesSummary:
     """Paired differences of test AUC; no rows where no replicate has both levels."""
-    winner = results.definition.reference
-    scores = few(auc_on_test(results), results.definition)
+    study, scores = results.definition, few(results)
+    forward = leads(study)
     rows = tuple(
         tuple(
-            Row(other, tuple(map(float, values)), scores.difference(winner, other, target))
-            for other in scores.levels
-            if other != winner and len(values := scores.differences(winner, other, target))
+            row
+            for level in scores.levels
+            if level != study.reference
+            and (row := _row(scores, study.reference, level, target, forward)).values
         )
         for target in scores.targets
     )
-    study = results.definition
-    return DifferencesSummary(winner, role(study), study.margin, scores.targets, rows)
+    return DifferencesSummary(study.reference, role(study), forward, study.margin,
+                              scores.targets, rows)  # fmt: skip
 
 
 def draw(summary: DifferencesSummary, narrow: bool = False) -> Figure:
@@ -74,6 +80,13 @@ def x_range(summary: DifferencesSummary) -> tuple[float, float]:
     return min(ends) - room, max(ends) + room
 
 
+def _row(scores: Scores, reference: str, level: str, target: str, forward: bool) -> Row:
+    pair = (reference, level) if forward else (level, reference)
+    values = tuple(map(float, scores.differences(*pair, target)))
+    label = f"minus {level}" if forward else level
+    return Row(level, label, values, scores.difference(*pair, target))
+
+
 def _panel(axis: Axes, summary: DifferencesSummary, target: str, rows: tuple[Row, ...]) -> None:
     axis.grid(visible=False)
     axis.axvspan(-summary.margin, summary.margin, color=style.FAINT, alpha=0.18, linewidth=0)
@@ -82,18 +95,22 @@ def _panel(axis: Axes, summary: DifferencesSummary, target: str, rows: tuple[Row
         values = np.array(row.values)
         points = axis.plot(values, np.full(len(values), place + 0.17), "o", color=style.FAINT,
                            markersize=3)  # fmt: skip
-        style.tag(points, row.other, *(f"minus {row.other}: {words.signed(v)}" for v in values))
+        style.tag(points, row.level, *(f"{row.label}: {words.signed(v)}" for v in values))
         if row.estimate.low is not None and row.estimate.high is not None:
             line = axis.plot([row.estimate.low, row.estimate.high], [place - 0.1] * 2,
                              color=style.BLUE, linewidth=2)  # fmt: skip
-            style.tag(line, row.other)
+            style.tag(line, row.level)
         mean = axis.plot(row.estimate.mean, place - 0.1, "s", color=style.BLUE, markersize=6,
                          markeredgecolor=style.PAPER)  # fmt: skip
-        style.tag(mean, row.other, f"minus {row.other}, mean: {words.difference(row.estimate)}")
-    axis.set_yticks(range(len(rows)), [f"minus {row.other}" for row in rows])
+        style.tag(mean, row.level, f"{row.label}, mean: {words.difference(row.estimate)}")
+    axis.set_yticks(range(len(rows)), [style.lines(row.level) for row in rows])
     axis.set_ylim(len(rows) - 0.4, -0.6)
     axis.set_xlim(x_range(summary))
-    axis.set_xlabel("lead in AUC")
+    axis.set_xlabel(
+        f"AUC of {summary.reference} minus the level's"
+        if summary.forward
+        else f"AUC minus that of {summary.reference}"
+    )
     axis.set_title("mean of both" if target == "mean" else target, loc="left")
     axis.xaxis.set_major_locator(MaxNLocator(nbins=3, steps=[1, 2, 5, 10]))
     axis.xaxis.set_major_formatter(lambda value, _: words.short(value))

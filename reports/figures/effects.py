@@ -100,10 +100,11 @@ def _panel(axis: Axes, summary: EffectsSummary, effect: Effect) -> None:
                            marker=look.marker, markersize=5, linestyle=look.dashes,
                            linewidth=1.1)  # fmt: skip
         style.tag(points, target, *(
-            f"{effect.factor} {effect.levels[k]}, {target}: {words.difference(estimates[k])}"
+            f"{effect.factor} {words.plain(effect.levels[k])}, {target}: "
+            f"{words.difference(estimates[k])}"
             for k in kept
         ))  # fmt: skip
-    names = [str(level) for level in effect.levels]
+    names = [words.plain(level) for level in effect.levels]
     slanted: dict[str, Any] = {"rotation": 25, "ha": "right", "rotation_mode": "anchor"}
     axis.set_xticks(range(len(names)), names, **slanted if max(map(len, names)) > 4 else {})
     axis.set_title(effect.factor, loc="left")

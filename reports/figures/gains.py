@@ -1,7 +1,7 @@
 """Fig. 10 redrawn: what each model gains over the reference on both tasks at once.
 
-The left panel is what was measured here; where the paper reports gains that do not fit into its
-frame, a second panel shows both at the scale that the paper's need.
+The left panel is what was measured here; where the paper reports gains, a second panel shows both
+at the scale that the paper's need.
 """
 
 import math
@@ -123,10 +123,9 @@ def frame(summary: GainsSummary, with_paper: bool = False) -> Frame:
 
 
 def draw(summary: GainsSummary, narrow: bool = False) -> Figure:
-    """One panel, or two if the paper's gains lie outside of the first."""
+    """One panel, or two if the paper has gains of its own."""
     inner = frame(summary)
-    zoomed = not all(_inside(point, inner) for point in summary.paper.values())
-    panels = [inner, frame(summary, with_paper=True)] if zoomed else [inner]
+    panels = [inner, frame(summary, with_paper=True)] if summary.paper else [inner]
     with style.styled():
         width = style.NARROW if narrow else style.WIDE * 3
         side = style.NARROW if narrow else width / 2
@@ -177,7 +176,6 @@ def _panel(
 
     `inner` is the frame of the panel beside it, where there is one at a smaller scale.
     """
-    alone = all(_inside(point, limits) for point in summary.paper.values()) and inner is None
     (left, right), (bottom, top) = limits
     axis.set(xlim=(left, right), ylim=(bottom, top))
     margin = summary.margin
@@ -189,21 +187,14 @@ def _panel(
         (x0, x1), (y0, y1) = inner
         axis.add_patch(Rectangle((x0, y0), x1 - x0, y1 - y0, fill=False, linewidth=0.9,
                                  linestyle=(0, (4, 2)), edgecolor=style.INK))  # fmt: skip
-    named: dict[str, Point] = {}
-    for arm, point in summary.paper.items():
-        if _inside(point, limits):
-            _paper_mark(axis, summary, arm, point)
-            if inner is not None:
-                named[arm] = point
-            elif alone:
-                named[f"{arm}, paper"] = point
     for gain in summary.gains:
         _mark(axis, gain, small=inner is not None)
-        if inner is None:
-            named[gain.level] = gain.mean
+    if inner is not None:
+        for arm, point in summary.paper.items():
+            _paper_mark(axis, summary, arm, point)
     axis.plot(0, 0, "+", color=style.INK, markersize=9, markeredgewidth=1.6)
-    obstacles = [] if inner is not None else list(summary.paper.values())
-    _names(axis, summary, named, {summary.reference: (0.0, 0.0)}, limits, inches, obstacles)
+    named = {gain.level: gain.mean for gain in summary.gains} if inner is None else summary.paper
+    _names(axis, summary, named, {summary.reference: (0.0, 0.0)}, limits, inches)
     axis.set(xlabel=f"{summary.tasks[0]}: AUC minus {summary.reference}",
              ylabel=f"{summary.tasks[1]}: AUC minus {summary.reference}")  # fmt: skip
     for each in (axis.xaxis, axis.yaxis):
@@ -219,18 +210,17 @@ def _mark(axis: Axes, gain: Gain, small: bool) -> None:
     x, y = gain.mean
     if gain.region and not small:
         (width, height, angle), color = gain.region, look.color
-        inside = Ellipse(gain.mean, width, height, angle=angle, facecolor=color, alpha=0.1)
         edge = Ellipse(gain.mean, width, height, angle=angle, fill=False, edgecolor=color,
                        linewidth=1.1, linestyle=look.dashes)  # fmt: skip
-        style.tag([axis.add_patch(inside), axis.add_patch(edge)], gain.level)
-    points = axis.plot(x, y, look.marker, color=look.color, markersize=4 if small else 7,
+        style.tag([axis.add_patch(edge)], gain.level)
+    points = axis.plot(x, y, marker=look.marker, color=look.color, markersize=4 if small else 7,
                        markeredgecolor=style.PAPER, zorder=4)  # fmt: skip
     style.tag(points, gain.level, f"{gain.level}: {words.signed(x)}, {words.signed(y)}")
 
 
 def _paper_mark(axis: Axes, summary: GainsSummary, arm: str, point: Point) -> None:
     look = style.look(summary.looks[arm])
-    points = axis.plot(*point, look.marker, color=look.color, markersize=6.5,
+    points = axis.plot(*point, marker=look.marker, color=look.color, markersize=6.5,
                        markerfacecolor="none", markeredgewidth=1.2, zorder=3)  # fmt: skip
     x, y = point
     style.tag(points, arm, f"{arm} in the paper: {words.signed(x, 4)}, {words.signed(y, 4)}")
@@ -243,7 +233,6 @@ def _names(
     fixed: Mapping[str, Point],
     limits: Frame,
     inches: Point,
-    obstacles: list[Point],
 ) -> None:
     """Quadrants in the corners, then a name beside each mark."""
     (left, right), (bottom, top) = limits
@@ -263,19 +252,17 @@ def _names(
         )  # fmt: skip
         taken.append(Box.of_text(text, 7.5).at_corner((x, y), size))
     everything = {**named, **fixed}
-    places = placed(
-        {name: to_points(point) for name, point in everything.items()}, size, taken,
-        [to_points(point) for point in obstacles if _inside(point, limits)],
-    )  # fmt: skip
-    for name, (dx, dy, far) in places.items():
+    places = placed({name: to_points(p) for name, p in everything.items()}, size, taken)
+    for name, (dx, dy, _) in places.items():
         told = axis.annotate(
             name, everything[name], (dx, dy), textcoords="offset points", fontsize=8,
             ha="center", va="center", zorder=5,
+            bbox={"facecolor": style.PAPER, "alpha": 0.7, "linewidth": 0, "pad": 0.3},
             arrowprops={"arrowstyle": "-", "linewidth": 0.5, "color": style.FAINT,
-                        "shrinkA": 0, "shrinkB": 3, "relpos": (0.5, 0.5)} if far else None,
+                        "shrinkA": 0, "shrinkB": 3, "relpos": (0.5, 0.5)},
         )  # fmt: skip
         if name != summary.reference:
-            style.tag([told], name.removesuffix(", paper"))
+            style.tag([told], name)
 
 
 def _handles(summary: GainsSummary) -> list[Any]:

@@ -8,7 +8,7 @@ from matplotlib.figure import Figure
 from matplotlib.patches import Rectangle
 
 from reports.figures import style
-from reports.results import StudyResults, at_chosen, auc_on_test
+from reports.results import StudyResults, at_chosen
 from reports.shape import shown
 
 
@@ -32,7 +32,7 @@ def summarize(results: StudyResults) -> GatesSummary:
     frame = results.measurements
     names = {m for m in frame["metric"].unique() if m.startswith("gate_weight_")}
     measured = [at_chosen(results, "valid", f"gate_weight_{i}") for i in range(len(names))]
-    levels = shown(auc_on_test(results), results.definition)
+    levels = shown(results)
     rows = []
     for task in results.tasks:
         of_task = []
@@ -88,6 +88,6 @@ def _panel(axis: Axes, rows: tuple[Row, ...], size: float) -> None:
             line = axis.plot([row.shared - 0.52] * 2, [place - 0.46, place + 0.46],
                              color=style.INK, linewidth=1.6)  # fmt: skip
             style.tag(line, row.level)
-    axis.set_yticks(range(len(rows)), [row.level for row in rows])
+    axis.set_yticks(range(len(rows)), [style.lines(row.level) for row in rows])
     axis.set_xticks(range(most), [str(i + 1) for i in range(most)])
     axis.set(xlim=(-0.6, most - 0.4), ylim=(len(rows) - 0.4, -0.6), xlabel="expert")

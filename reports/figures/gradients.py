@@ -5,11 +5,10 @@ from typing import NamedTuple
 import pandas as pd
 from matplotlib.figure import Figure
 from matplotlib.lines import Line2D
-from matplotlib.patches import Patch
 from matplotlib.ticker import MaxNLocator
 
 from reports.figures import style
-from reports.results import StudyResults, auc_on_test
+from reports.results import StudyResults
 from reports.shape import shown
 
 
@@ -35,7 +34,7 @@ def summarize(results: StudyResults) -> GradientsSummary:
     """The recorded cosines, up to the last epoch that all of a level's replicates reached."""
     frame = results.measurements
     rows = frame[(frame["split"] == "train") & (frame["metric"] == "gradient_cosine")]
-    levels = shown(auc_on_test(results), results.definition)
+    levels = shown(results)
     found = (_course(rows[rows["level"] == level], level) for level in levels)
     return GradientsSummary(results.tasks, levels, tuple(c for c in found if c.epochs))
 
@@ -47,13 +46,15 @@ def draw(summary: GradientsSummary, narrow: bool = False) -> Figure:
         if not narrow:
             figure.set_size_inches(3 * style.WIDE, 3.4)
         axis.axhline(0, color=style.INK, linewidth=1)
-        for course in summary.courses:
+        for index, course in enumerate(summary.courses):
             look = style.look(summary.levels.index(course.level))
-            band = axis.fill_between(course.epochs, course.lows, course.highs, color=look.color,
-                                     alpha=0.12, linewidth=0)  # fmt: skip
-            line = axis.plot(course.epochs, course.means, look.marker, color=look.color,
-                             linewidth=1.5, linestyle=look.dashes, markersize=3.5)  # fmt: skip
-            style.tag([band], course.level)
+            aside = 0.5 * ((index + 0.5) / len(summary.courses) - 0.5)
+            places = [epoch + aside for epoch in course.epochs]
+            ranges = axis.vlines(places, course.lows, course.highs, color=look.color,
+                                 linewidth=1, alpha=0.6)  # fmt: skip
+            line = axis.plot(places, course.means, marker=look.marker, color=look.color,
+                             linewidth=1.3, linestyle=look.dashes, markersize=4)  # fmt: skip
+            style.tag([ranges], course.level)
             style.tag(line, course.level, *(
                 f"{course.level}, epoch {epoch}: {mean:+.3f}"
                 for epoch, mean in zip(course.epochs, course.means, strict=True)
@@ -79,11 +80,12 @@ def _course(rows: pd.DataFrame, level: str) -> Course:
     )
 
 
-def _handles(summary: GradientsSummary) -> list[Line2D | Patch]:
-    handles: list[Line2D | Patch] = []
+def _handles(summary: GradientsSummary) -> list[Line2D]:
+    handles = []
     for course in summary.courses:
         look = style.look(summary.levels.index(course.level))
         handles.append(Line2D([], [], color=look.color, linestyle=look.dashes, marker=look.marker,
                               markersize=3.5, label=course.level))  # fmt: skip
-    handles.append(Patch(color=style.FAINT, alpha=0.3, linewidth=0, label="range of replicates"))
+    handles.append(Line2D([], [], color=style.FAINT, marker="|", markersize=9, linestyle="none",
+                          label="range of replicates"))  # fmt: skip
     return handles

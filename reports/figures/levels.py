@@ -33,6 +33,8 @@ class LevelsSummary(NamedTuple):
     levels: tuple[str, ...]
     winner: str
     role: str
+    joined: bool
+    """Whether a replicate has the same seed at every level, so that a line may join it."""
     panels: tuple[Panel, ...]
 
 
@@ -46,7 +48,7 @@ def summarize(results: StudyResults) -> LevelsSummary:
         panels.append(Panel(target, values_LR, estimates, results.reachable.get(target)))
     definition = results.definition
     return LevelsSummary(definition.factor, scores.trained, definition.reference,
-                         role(definition), tuple(panels))  # fmt: skip
+                         role(definition), results.same_seeds, tuple(panels))  # fmt: skip
 
 
 def draw(summary: LevelsSummary, narrow: bool = False) -> Figure:
@@ -74,7 +76,7 @@ def y_range(panel: Panel) -> tuple[float, float]:
 
 def _panel(axis: Axes, summary: LevelsSummary, panel: Panel) -> None:
     places = np.arange(len(summary.levels))
-    for values_L in panel.values_LR.T:
+    for values_L in panel.values_LR.T if summary.joined else ():
         axis.plot(places - 0.12, values_L, color=style.FAINT, alpha=0.45, linewidth=0.7, zorder=1)
     for place, level, values_R, estimate in zip(
         places, summary.levels, panel.values_LR, panel.estimates, strict=True
@@ -152,8 +154,9 @@ def _handles(summary: LevelsSummary) -> list[Line2D]:
     several = any(e.low is not None for panel in summary.panels for e in panel.estimates)
     mean = "mean, 95 % interval" if several else "mean"
     handles = [
-        Line2D([], [], color=style.FAINT, marker="o", markersize=3.2, linewidth=0.7,
-               label="one replicate (same seed joined)"),
+        Line2D([], [], color=style.FAINT, marker="o", markersize=3.2,
+               linewidth=0.7 if summary.joined else 0,
+               label="one replicate" + (" (same seed joined)" if summary.joined else "")),
         Line2D([], [], color=style.BLUE, marker="s", markersize=6, linewidth=2, label=mean),
     ]  # fmt: skip
     if summary.winner in summary.levels:

@@ -34,7 +34,7 @@ class Look(NamedTuple):
     """How one level is drawn: told apart by marker and dashes, not by colour alone."""
 
     color: str
-    marker: str
+    marker: Any
     dashes: Any
 
 
@@ -51,6 +51,10 @@ LOOKS = (
     Look("#8a6fd1", "p", (0, (4, 4))),
     Look("#b0623a", "h", (0, (9, 3))),
     Look("#5b8a00", "*", (0, (3, 2, 1, 2, 1, 2))),
+    Look("#c7762e", "d", (0, (7, 1.5))),
+    Look("#5f6fb0", (4, 1, 0), (0, (2, 1, 2, 4))),
+    Look("#b04a4a", (3, 1, 0), (0, (1, 1, 4, 1))),
+    Look("#2f9a9a", (6, 1, 0), (0, (10, 2, 1, 2))),
 )
 
 _RC: Mapping[Any, Any] = MappingProxyType(
@@ -85,26 +89,32 @@ def styled() -> Iterator[None]:
 
 
 def panels(
-    count: int, narrow: bool, height: float, extra: float = 0.7
+    count: int, narrow: bool, height: float, extra: float = 0.7, columns: int = 0
 ) -> tuple[Figure, list[Axes]]:
     """A figure of equal panels: side by side, or (narrow, for a phone) one below the other.
 
-    `extra` is the room for a legend, in inches.
+    `extra` is the room for a legend, in inches; `columns`, if given, are side by side on either.
     """
-    size = (NARROW, height * count + extra) if narrow else (WIDE * count, height + extra)
-    figure = Figure(figsize=size, layout="constrained", facecolor="none")
-    shape = (count, 1) if narrow else (1, count)
-    axes = figure.subplots(*shape, squeeze=False)
-    for axis in axes.flat:
+    columns = columns or (1 if narrow else count)
+    rows = -(-count // columns)
+    width = NARROW if narrow else WIDE * columns
+    figure = Figure((width, height * rows + extra), layout="constrained", facecolor="none")
+    axes = figure.subplots(rows, columns, squeeze=False).flat
+    for spare in axes[count:]:
+        spare.remove()
+    for axis in axes[:count]:
         axis.set_facecolor("none")
         axis.grid(axis="y", color=FAINT, alpha=0.25, linewidth=0.6)
         axis.set_axisbelow(True)
-    return figure, list(axes.flat)
+    return figure, list(axes[:count])
 
 
-def legend(figure: Figure, handles: list[Any], narrow: bool) -> None:
-    """One legend for all panels, below them."""
-    columns = legend_columns(handles, figure.get_size_inches()[0], narrow)
+def legend(figure: Figure, handles: list[Any], narrow: bool, rows: int = 3) -> None:
+    """One legend for all panels, below them; the figure grows if it takes more than `rows`."""
+    width, height = figure.get_size_inches()
+    columns = legend_columns(handles, width, narrow)
+    more = max(-(-len(handles) // columns) - rows, 0)
+    figure.set_size_inches(width, height + 0.19 * more)
     figure.legend(handles=handles, loc="outside lower center", ncols=columns)
 
 
@@ -113,6 +123,25 @@ def legend_columns(handles: list[Any], width: float, narrow: bool) -> int:
     longest = max((len(handle.get_label()) for handle in handles), default=0)
     room = width * 72 / (6 * longest + 34)  # a letter takes 6 points, a mark and its gaps 34
     return max(1, min(len(handles), int(room), 2 if narrow else 7))
+
+
+def lines(name: str, room: int = 25) -> str:
+    """A level's name in lines of about `room` letters, broken where it lists something.
+
+    >>> lines("no FM / no own experts / no chain")
+    'no FM / no own experts /\\nno chain'
+    >>> lines("diamond / 3 / 10")
+    'diamond / 3 / 10'
+    """
+    first, *rest = name.split(" / ")
+    made = [first]
+    for part in rest:
+        if len(made[-1]) + len(part) + 3 <= room:
+            made[-1] += f" / {part}"
+        else:
+            made[-1] += " /"
+            made.append(part)
+    return "\n".join(made)
 
 
 def look(index: int) -> Look:

@@ -7,16 +7,18 @@ from search_spaces import Level
 from studies.definition import Above, Arm, Claim, Study
 
 _FULL = replace(MODELS["fsmd"], layers=(256, 128))
-_FM = {"shared": "FM", "none": "no FM"}
-_SHARING = {"extraction": "shared + own experts", "experts": "shared experts", "bottom": "bottom"}
-_CHAIN = {True: "chain", False: "no chain"}
+_FM = {"shared": "", "none": "no FM"}
+_SHARING = {"extraction": "", "experts": "no own experts", "bottom": "no experts"}
+_CHAIN = {True: "", False: "no chain"}
+
+FSMD = "fsmd"
 
 
 def _factorial() -> tuple[Arm, ...]:
-    """Every combination of FM, sharing and chain; FSMD itself is the first."""
+    """Every combination of FM, sharing and chain, named by what it lacks; FSMD is the first."""
     return tuple(
         Arm(
-            name=f"{_FM[fm]}, {_SHARING[sharing]}, {_CHAIN[chain]}",
+            name=" / ".join(filter(None, (_FM[fm], _SHARING[sharing], _CHAIN[chain]))) or FSMD,
             config=replace(_FULL, fm=fm, sharing=sharing, chain=chain),
             params=(("fm", fm), ("sharing", sharing), ("chain", chain)),
         )
@@ -32,12 +34,10 @@ def _without(name: str, config: FSMDConfig, axis: str, level: Level) -> Arm:
 
 
 _LEFT_OUT = (
-    _without("own experts only", replace(_FULL, own_experts=8), "own_experts", 8),
-    _without("equal weights, no gate", replace(_FULL, gate="equal"), "gate", "equal"),
+    _without("no shared experts", replace(_FULL, own_experts=8), "own_experts", 8),
+    _without("no gate", replace(_FULL, gate="equal"), "gate", "equal"),
     _without("two levels", replace(_FULL, extraction_levels=2), "extraction_levels", 2),
 )
-
-FSMD = "FM, shared + own experts, chain"
 
 STUDY = Study(
     name="components",
@@ -55,11 +55,11 @@ STUDY = Study(
             rules=(Above("mean", FSMD, level),),
         )
         for part, words, other, level in (
-            ("fm", "its FM", "without", "no FM, shared + own experts, chain"),
-            ("own", "own experts", "with shared ones only", "FM, shared experts, chain"),
-            ("shared", "shared experts", "with own ones only", "own experts only"),
-            ("gate", "its gates", "with equal weights", "equal weights, no gate"),
-            ("chain", "its chain", "without", "FM, shared + own experts, no chain"),
+            ("fm", "its FM", "without", "no FM"),
+            ("own", "own experts", "with shared ones only", "no own experts"),
+            ("shared", "shared experts", "with own ones only", "no shared experts"),
+            ("gate", "its gates", "with equal weights", "no gate"),
+            ("chain", "its chain", "without", "no chain"),
         )
     ),
     about="",

@@ -12,7 +12,7 @@ from reports.figures import seesaw
 from reports.joint import PairVerdict, pair_verdict
 from reports.model import ClaimView, Fact, FailureView, ReportModel, Section, Table
 from reports.results import Scores, StudyResults, auc_on_test
-from reports.shape import MANY, Shape, few, role, shape
+from reports.shape import MANY, Shape, few, leads, role, shape
 from reports.verdicts import Comparison, Judged, compare, judge
 
 
@@ -118,7 +118,8 @@ def _differences(analysis: Analysis) -> Section:
     scores = few(results)
     view = views.differences_view(results)
     table = tables.difference_table(results, scores, analysis.comparisons)
-    heading = role(definition)
+    first = role(definition)
+    heading = f"{first} against the others" if leads(definition) else f"the others against {first}"
     chosen = (
         "that share its data set"
         if shape(definition) == "knob"
@@ -130,7 +131,7 @@ def _differences(analysis: Analysis) -> Section:
         f"{chosen} are compared here with {definition.reference}; the table of levels has all.",
     )
     return Section(
-        f"{heading[:1].upper()}{heading[1:]} against the others",
+        f"{heading[:1].upper()}{heading[1:]}",
         (*(note if len(scores.levels) < len(analysis.scores.levels) else ()),
          *factor_sentences(definition, scores, analysis.comparisons)),
         (view,) if view else (),

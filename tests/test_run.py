@@ -246,7 +246,12 @@ def test_other_settings_under_the_same_name_are_refused_with_the_difference(desk
 @needs_proc
 def test_ctrl_c_stops_at_once_and_says_that_nothing_is_lost(tmp_path: Path) -> None:
     desk = Desk(tmp_path)
-    process = desk.start("gate_depth", "--replicates", "1", "--workers", "1")
+    # A background job ignores the signal, and so would its child.
+    before = signal.signal(signal.SIGINT, signal.default_int_handler)
+    try:
+        process = desk.start("gate_depth", "--replicates", "1", "--workers", "1")
+    finally:
+        signal.signal(signal.SIGINT, before)
     wait_for(lambda: desk.trial_states() == ["RUNNING"] and workers_of(process.pid), process)
     workers = workers_of(process.pid)
     process.send_signal(signal.SIGINT)

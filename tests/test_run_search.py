@@ -13,7 +13,7 @@ from fsmd.task import DataRef, TrainingTask
 from fsmd.training import train
 from tests.test_run import Desk, alive, needs_proc, wait_for, workers_of
 
-SEARCH = ("pareto", "--trials", "4", "--epochs", "2", "--confirm", "1", "--workers", "2")
+SEARCH = ("pareto", "--trials", "3", "--epochs", "2", "--confirm", "1", "--workers", "2")
 
 
 @pytest.fixture(scope="module")
@@ -44,7 +44,7 @@ def test_a_search_that_is_killed_in_its_middle_goes_on_and_trains_nothing_twice(
     assert desk.runs("lost") == desk.runs("failed") == 0
     assert "RUNNING" not in desk.trial_states()
     levels = desk.rows("SELECT level FROM fsmd_cells WHERE replicate = 0")
-    assert len(levels) == 4
+    assert len(levels) == 3
     runs = desk.rows("SELECT run_id FROM fsmd_cells")
     assert len(set(runs)) == len(runs)
     page = (desk.folder / "out/pareto/report.html").read_text("utf-8")
@@ -72,14 +72,14 @@ def test_a_training_of_the_search_measured_what_it_measures_alone(desk: Desk) ->
 def test_a_search_with_a_limit_trains_only_what_keeps_it(desk: Desk) -> None:
     limit = 400_000
     run = desk.run(
-        *("pareto", "--name", "small", "--trials", "2", "--epochs", "1", "--confirm", "0"),
+        *("pareto", "--name", "small", "--trials", "1", "--epochs", "1", "--confirm", "0"),
         *("--max-params", str(limit), "--objectives", "auc,auc,params"),
     )
     assert run.returncode == 0, run.stderr
     sizes = desk.rows(
         "SELECT parameters FROM fsmd_runs JOIN fsmd_cells ON run_id = id WHERE study = 'small'"
     )
-    assert len(sizes) == 2
+    assert len(sizes) == 1
     assert all(int(str(size)) <= limit for (size,) in sizes)
     values = desk.rows("SELECT value FROM trial_values WHERE objective = 2")
     assert {float(str(v)) for (v,) in values} == {float(str(size)) for (size,) in sizes}

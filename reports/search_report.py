@@ -411,9 +411,12 @@ def _ends(estimate: Estimate) -> dict[str, Any]:
 
 
 def lines(analysis: SearchAnalysis) -> tuple[str, ...]:
-    """What was found, for a terminal."""
+    """What was found, for a terminal and for the dashboard's note."""
+    params = {c.level: c.params for c in analysis.found.configurations}
     picks = (
-        f"{', '.join(rule.name for rule in pick.rules)}: {pick.level}" for pick in analysis.picks
+        f"{', '.join(rule.name for rule in pick.rules)}: {pick.level} "
+        f"({', '.join(f'{axis}={level}' for axis, level in params[pick.level].items())})"
+        for pick in analysis.picks
     )
     return (headline(analysis), *findings(analysis), *picks)
 

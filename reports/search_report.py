@@ -1,7 +1,7 @@
 """Puts the report of a search together: numbers -> ReportModel, summary, lines."""
 
 import shlex
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import replace
 from typing import Any
 
@@ -13,7 +13,7 @@ from reports.model import Fact, FailureView, IndexEntry, ReportModel, Section
 from reports.search_analysis import Confirmed, Pick, SearchAnalysis, confirmation_epochs
 from reports.search_results import SearchResults, own_fields
 from studies.pareto import NAME, QUESTION, TITLE
-from studies.planning import name_on
+from studies.planning import METHODS, name_on
 from studies.search import SEARCH
 
 DEFAULT_DATA = "planted"
@@ -252,7 +252,19 @@ def _facts(analysis: SearchAnalysis) -> tuple[Fact, ...]:
          *([f"{_cost_name(found)}, minimised"] if found.cost else [])]
     )  # fmt: skip
     known = (Fact(f.label, own.get(f.label, f.value)) for f in facts.what_ran(found.results))
-    return (Fact("Space", found.space.name), Fact("Objectives", objectives), *known)
+    ways = "; then ".join(
+        words.listed([f"{name} {value}" for name, value in way.items()]) for way in _methods(found)
+    )
+    return (
+        Fact("Space", found.space.name), Fact("Objectives", objectives),
+        Fact("Search", ways or "not known: run before this was kept"), *known,
+    )  # fmt: skip
+
+
+def _methods(found: SearchResults) -> Sequence[Mapping[str, str | float]]:
+    """Each way that the search was run, by the options' names."""
+    ways: Sequence[Mapping[str, str | float]] = found.record.settings.get(METHODS, ())
+    return ways
 
 
 def run_command(found: SearchResults) -> str:
@@ -265,6 +277,9 @@ def run_command(found: SearchResults) -> str:
              "--confirm", str(max(replicates, default=0))]  # fmt: skip
     for flag in ("epochs", "patience", "seed", "device"):
         parts += [f"--{flag}", str(settings[flag])]
+    for way in _methods(found)[-1:]:
+        for flag, value in way.items():
+            parts += [f"--{flag}", str(value)]
     plain = NAME if found.space.name == "paper" else f"{NAME}-{found.space.name}"
     if record.name != name_on(plain, record.data, DEFAULT_DATA):
         parts += ["--name", record.name]
@@ -273,8 +288,8 @@ def run_command(found: SearchResults) -> str:
 
 def _commands(found: SearchResults) -> tuple[Fact, ...]:
     return (
-        Fact("Run the search again, or go on with it (with the same --storage, and --sampler, "
-             "--pruner and limits as they were)", run_command(found)),
+        Fact("Run the search again, or go on with it (with the same --storage)",
+             run_command(found)),
         Fact("Build this report again (with the same --storage)", shlex.join(
             ["python", "-m", "reports.build", found.record.name])),
     )  # fmt: skip

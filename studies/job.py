@@ -16,6 +16,7 @@ from fsmd.data.files import cache_root
 from fsmd.data.schema import Dataset
 from fsmd.errors import UserError
 from fsmd.task import DataRef
+from reports import front
 from reports.build import Built, build, tell
 from studies import catalog, pareto, storage
 from studies.dashboard import publish
@@ -25,6 +26,7 @@ from studies.executors import LocalWorkers
 from studies.locking import only_planner, this_process
 from studies.pareto import SearchOptions
 from studies.planning import (
+    METHODS,
     Sets,
     cells,
     data_facts,
@@ -64,6 +66,8 @@ class Job:
     name: str | None
     retry_failed: bool
     search: SearchOptions | None = None
+    picks: tuple[str, ...] = ()
+    """Rules by which a search's report picks, beside its own."""
 
 
 def run(job: Job) -> int:
@@ -105,6 +109,8 @@ def _search(job: Job, options: SearchOptions) -> int:
     data_name = job.data or "planted"
     with console.status(f"reading the data set {data_name}"):
         data = load(data_name)
+    for pick in job.picks:
+        front.rule(pick, data.schema.tasks)
     plain = pareto.NAME if options.space == "paper" else f"{pareto.NAME}-{options.space}"
     name = job.name or name_on(plain, data_name, "planted")
     engine = storage.open_engine(job.storage, create=True)
@@ -117,6 +123,7 @@ def _search(job: Job, options: SearchOptions) -> int:
             "space": options.space,
             "objectives": options.objectives,
             "arms": {},
+            METHODS: [options.method],
             "data_hashes": {data_name: data.content_hash},
         }
         facts = data_facts({data_name: data})
@@ -141,7 +148,7 @@ def _search(job: Job, options: SearchOptions) -> int:
 def _report(engine: sa.Engine, name: str, job: Job, console: Console) -> Built:
     """Write the report, and show what it found in the dashboard."""
     with console.status("writing the report"):
-        built = build(engine, name, job.out)
+        built = build(engine, name, job.out, job.picks)
         files = [built.page, built.page.with_name("report.pdf")]
         study = stored_study(engine, name)
         publish(study, built.lines, built.figures[:SHOWN], files, job.out / ARTIFACTS)

@@ -59,6 +59,14 @@ class SearchOptions:
         """The third objective, if there is one."""
         return self.objectives.split(",")[2] if self.objectives.count(",") == 2 else None
 
+    @property
+    def method(self) -> dict[str, str | float]:
+        """How to propose, stop and limit, by the options' names: no part of what is trained."""
+        limits = {"max-params": self.max_params, "max-latency": self.max_latency,
+                  "timeout": self.timeout}  # fmt: skip
+        given = {name: limit for name, limit in limits.items() if limit is not None}
+        return {"sampler": self.sampler, "pruner": self.pruner, **given}
+
     def check(self) -> None:
         """Refuse what no search can do; UserError names the alternatives."""
         for name, value, known in (

@@ -12,6 +12,8 @@ from studies.definition import Arm, Study
 from studies.settings import TrainingSettings
 
 STATED = "stated"
+METHODS = "methods"
+"""What a search was run with, a mapping for each way that it was run, the first one first."""
 """The setting that keeps what was to be judged when the study was planned."""
 Sets = Mapping[str, Dataset]
 """Name -> encoded data set: the study's own first, then those that some arms bring."""
@@ -144,9 +146,13 @@ def stated(definition: Study) -> dict[str, Any]:
 def going_on(stored: Mapping[str, Any], asked: Mapping[str, Any]) -> dict[str, Any]:
     """The settings of a study that goes on: as asked now, stated as it was when it was planned.
 
-    Of a study that was planned before statements were kept, nothing is known.
+    Of a study that was planned before statements were kept, nothing is known. A search keeps
+    each way that it was run, once.
     """
     kept = {STATED: stored[STATED]} if STATED in stored else {}
+    if METHODS in asked:
+        before = stored.get(METHODS, [])
+        kept[METHODS] = [*before, *(way for way in asked[METHODS] if way not in before)]
     return {name: value for name, value in asked.items() if name != STATED} | kept
 
 
@@ -196,10 +202,11 @@ def differences(stored: Mapping[str, Any], asked: Mapping[str, Any]) -> Iterator
     """Each setting that differs, as `name: stored there, asked now`.
 
     An arm that only one side has is no difference: a study may grow. Nor is what was stated: it
-    trains nothing, and a report tells what was stated late. A setting that differs in the same
+    trains nothing, and a report tells what was stated late. Nor is how a search proposes and
+    stops: the report names each way. A setting that differs in the same
     way at several arms is told once.
     """
-    apart: dict[str, Any] = {"arms": {}, "same": {}, STATED: {}}
+    apart: dict[str, Any] = {"arms": {}, "same": {}, STATED: {}, METHODS: []}
     shared = {**stored, **apart}, {**asked, **apart}
     told = [f"{name}: {there!r} there, {now!r} now" for name, there, now in _unlike(*shared)]
     before, after = stored.get("arms", {}), asked.get("arms", {})

@@ -94,11 +94,15 @@ def _add_search(p: argparse.ArgumentParser) -> None:
     add("max-params", int, "parameters a model may have at most", "N")
     add("max-latency", float, "milliseconds per 1,000 rows scored at most", "MS")
     add("confirm", int, "fresh seeds for the front and its neighbours (default: 5; 0: none)", "K")
+    group.add_argument(
+        "--pick", action="append", metavar="RULE",
+        help="pick by weights:A,B in the report too, a weight a task; may be given again",
+    )  # fmt: skip
 
 
 _SEARCH = (
     *("space", "trials", "sampler", "pruner", "timeout"),
-    *("objectives", "max_params", "max_latency", "confirm"),
+    *("objectives", "max_params", "max_latency", "confirm", "pick"),
 )
 
 
@@ -124,7 +128,9 @@ def _run(options: argparse.Namespace) -> int:
         named = " ".join(f"--{name.replace('_', '-')}" for name in given)
         raise UserError(f"{named} goes with {NAME} only; {options.study!r} is a fixed design")
     fields = {k: v for k, v in vars(options).items() if k not in ("list", *_SEARCH)}
-    return run(Job(**fields, search=SearchOptions(**given) if options.study == NAME else None))
+    picks = tuple(given.pop("pick", ()))
+    search = SearchOptions(**given) if options.study == NAME else None
+    return run(Job(**fields, search=search, picks=picks))
 
 
 def _list() -> int:

@@ -14,7 +14,7 @@ from fsmd.task import DataRef, Measurement, TrainingResult, TrainingTask
 from search_spaces.axes import AXES
 from search_spaces.spaces import Params, Space, space
 from studies.execute import open_study
-from studies.planning import replicate_seed
+from studies.planning import METHODS, replicate_seed
 from studies.settings import SETTINGS
 from studies.storage import (
     Failure,
@@ -57,6 +57,7 @@ def store_search(
         "epochs": MOST, "patience": 2, "seed": 0, "device": "cpu", "code": "c0de",
         "space": space_name, "objectives": "auc,auc" + (f",{cost}" if cost else ""), "arms": {},
         "data_hashes": {"planted": _hash(name)},
+        METHODS: [{"sampler": "tpe", "pruner": "halving"}, {"sampler": "gp", "pruner": "none"}],
     }  # fmt: skip
     insert_study(engine, StudyRecord(
         name, "pareto", "planted", settings, facts, "2026-11-01T10:00:00+00:00"

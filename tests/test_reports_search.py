@@ -3,6 +3,7 @@
 import json
 import math
 import re
+import shlex
 from collections.abc import Sequence
 from html import unescape
 from itertools import product
@@ -25,9 +26,11 @@ from reports.estimates import mean_interval
 from reports.figures import front as front_figure
 from reports.figures import hypervolume, parallel
 from reports.search_analysis import SearchAnalysis, analyse_search
+from reports.search_report import assemble_search, run_command
 from reports.search_results import SearchResults, own_fields, read_search
 from search_spaces.spaces import Params, space
 from studies.importance import ped_anova
+from studies.run import parser
 from studies.settings import SETTINGS
 from studies.storage import find_study
 from studies.trials import stored_trials
@@ -558,3 +561,11 @@ def test_the_command_builds_a_search(
 
 def test_the_most_epochs_are_the_studys(engine: sa.Engine) -> None:
     assert search(engine).most_epochs == MOST
+
+
+def test_a_report_says_how_the_search_was_run_and_how_to_go_on(engine: sa.Engine) -> None:
+    found = analysis(engine, "wide")
+    text = str(assemble_search(found).facts)
+    assert "sampler tpe and pruner halving; then sampler gp and pruner none" in text
+    command = parser().parse_args(shlex.split(run_command(found.found))[3:])
+    assert (command.sampler, command.pruner) == ("gp", "none")

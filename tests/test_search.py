@@ -22,6 +22,7 @@ from studies import pareto, storage
 from studies.execute import Planner, Queue, open_study
 from studies.front import chosen
 from studies.pareto import MOST, SearchOptions, to_confirm
+from studies.planning import METHODS, differences, going_on
 from studies.proposals import Tried, propose
 from studies.pruning import NoPruning, Pruner, SuccessiveHalving
 from studies.search import Candidate, Recipe, Search, confirmation, resumed
@@ -414,3 +415,15 @@ def test_a_wrong_option_is_refused_with_the_alternatives(
 ) -> None:
     with pytest.raises(UserError, match=said.replace("(", r"\(")):
         SearchOptions(**change).check()
+
+
+def test_a_search_that_goes_on_another_way_keeps_each_way_once() -> None:
+    """How it proposes and stops is no part of what is trained, so it is no difference."""
+    first = {"epochs": 2, METHODS: [SearchOptions().method]}
+    other = {"epochs": 2, METHODS: [SearchOptions(sampler="random", max_params=9).method]}
+    assert not list(differences(first, other))
+    both = going_on(going_on(going_on(first, other), first), other)
+    assert both[METHODS] == [
+        {"sampler": "tpe", "pruner": "halving"},
+        {"sampler": "random", "pruner": "halving", "max-params": 9},
+    ]

@@ -10,11 +10,15 @@ from fsmd.errors import UserError
 from reports import front
 from reports.estimates import Array, Estimate, mean_interval
 from reports.front import Band, Progress, Rule, Spent, Training
+from reports.joint import Ellipse, Joint, joint_ellipse
 from reports.results import Scores
 from reports.search_results import Configuration, SearchResults
 from reports.words import count
 from studies.front import Point, on_front
 from studies.pareto import REFERENCES
+
+FEWEST = 4
+"""Seeds that a joint region needs: with three its half axes are 20 standard errors."""
 
 
 @dataclass(frozen=True)
@@ -34,6 +38,8 @@ class Confirmed:
     """Of being non-dominated on validation; NaN with one seed."""
     on_front: bool
     """Whether its fresh mean is non-dominated."""
+    region: Ellipse | None
+    """Of both tasks' fresh means together (95 %); None below `FEWEST` seeds, too wide to see."""
 
 
 @dataclass(frozen=True)
@@ -125,6 +131,7 @@ def confirm(found: SearchResults) -> tuple[Confirmed, ...]:
             level, searched[i], _intervals(valid_LRK[i]),
             front.shrinkage(np.array(searched[i]), valid_LRK[i]) if searched[i] else (),
             _intervals(test_LRK[i]), float(probability_L[i]), bool(on_front_L[i]),
+            region(valid_LRK[i]),
         )
         for i, level in enumerate(levels)
     ]  # fmt: skip
@@ -148,6 +155,15 @@ def _seeds(found: SearchResults) -> tuple[int, ...]:
 
 def _intervals(values_RK: Array) -> tuple[Estimate, ...]:
     return tuple(mean_interval(values_R) for values_R in values_RK.T)
+
+
+def region(values_RK: Array) -> Ellipse | None:
+    """Hotelling's region; validation rows are the same for all points and add nothing here."""
+    n = len(values_RK)
+    if n < FEWEST:
+        return None
+    mean_K, seeds_KK = values_RK.mean(axis=0), np.cov(values_RK.T) / n
+    return joint_ellipse(Joint(mean_K, seeds_KK, np.zeros((2, 2)), n))
 
 
 def _with_cost(values_LRK: Array, costs: Sequence[float | None]) -> Array:

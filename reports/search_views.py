@@ -25,6 +25,10 @@ def front_view(analysis: SearchAnalysis) -> FigureView:
         if summary.fresh
         else " Nothing was trained again: this is what the search saw."
     )
+    region = (
+        " Ellipse: 95 % region of both means together, of the points on the fresh front."
+        if any(f.region and f.level in summary.fresh_front for f in summary.fresh) else ""
+    )  # fmt: skip
     band = (
         " Band: from what the front of every single seed attains to what that of one does."
         if summary.band else ""
@@ -32,7 +36,7 @@ def front_view(analysis: SearchAnalysis) -> FigureView:
     stairs = " The stairs bound what a front dominates." if summary.front else ""
     caption = (
         f"Validation AUC on {first} and on {second}. Hollow: every training that ended, on the "
-        f"search's own seed.{fresh}{stairs}{band}{left_out} Rings: picked points."
+        f"search's own seed.{fresh}{region}{stairs}{band}{left_out} Rings: picked points."
     )
     told = "; ".join(f"{f.level} {f.told}" for f in summary.fresh) or words.listed(summary.front)
     alt = f"The front of {first} and {second}. {told}."

@@ -13,13 +13,14 @@ from typing import Any
 import numpy as np
 import pandas as pd
 import pytest
+import scipy.stats
 import sqlalchemy as sa
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from fsmd.config import FSMDConfig
 from fsmd.errors import UserError
-from reports import axis_importance, front
+from reports import axis_importance, front, search_analysis
 from reports import build as command
 from reports.build import build, build_all
 from reports.estimates import mean_interval
@@ -569,3 +570,19 @@ def test_a_report_says_how_the_search_was_run_and_how_to_go_on(engine: sa.Engine
     assert "sampler tpe and pruner halving; then sampler gp and pruner none" in text
     command = parser().parse_args(shlex.split(run_command(found.found))[3:])
     assert (command.sampler, command.pruner) == ("gp", "none")
+
+
+def test_a_confirmed_points_region_is_hotellings() -> None:
+    """Its border is where T squared reaches its quantile, 2 (n - 1) / (n - 2) F(2, n - 2)."""
+    values_RK = np.array([0.7, 0.8]) + 0.01 * RNG.normal(size=(8, 2)) @ [[1, 0.4], [0, 0.5]]
+    found = search_analysis.region(values_RK)
+    assert found is not None
+    assert found.centre == pytest.approx(values_RK.mean(axis=0))
+    turn = np.radians(found.angle)
+    axes = np.array([[np.cos(turn), np.sin(turn)], [-np.sin(turn), np.cos(turn)]])
+    spread = np.linalg.inv(np.cov(values_RK.T) / 8)
+    border = 2 * 7 / 6 * scipy.stats.f.ppf(0.95, 2, 6)
+    for axis, half in zip(axes, found.semi_axes, strict=True):
+        away = half * axis
+        assert away @ spread @ away == pytest.approx(border, rel=0.02)
+    assert search_analysis.region(values_RK[:3]) is None

@@ -7,7 +7,7 @@ import numpy as np
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from matplotlib.lines import Line2D
-from matplotlib.patches import Patch
+from matplotlib.patches import Ellipse, Patch
 from matplotlib.ticker import MaxNLocator, StrMethodFormatter
 
 from reports import words
@@ -15,6 +15,7 @@ from reports.estimates import Array, Estimate
 from reports.figures import style
 from reports.figures.labels import placed
 from reports.front import Band
+from reports.joint import Ellipse as Region
 from reports.search_analysis import SearchAnalysis
 from search_spaces.spaces import Space
 
@@ -30,6 +31,8 @@ class Fresh(NamedTuple):
     known: bool
     """Whether it is a model of the paper."""
     told: str
+    region: Region | None
+    """Where both means lie together."""
 
     @property
     def at(self) -> Point:
@@ -67,6 +70,7 @@ def summarize(analysis: SearchAnalysis) -> FrontSummary:
             c.level in known, "; ".join(
                 f"{task} {words.interval(e)}" for task, e in zip(found.tasks, c.fresh, strict=True)
             ),
+            c.region,
         )
         for c in analysis.confirmed
     )  # fmt: skip
@@ -195,6 +199,8 @@ def _draw_fresh(axis: Axes, summary: FrontSummary) -> None:
         group = [fresh for fresh in summary.fresh if fresh.known == known]
         for fresh in group:
             _cross(axis, fresh, look.color)
+            if fresh.region and fresh.level in summary.fresh_front:
+                _ellipse(axis, fresh.region, look.color)
         if group:
             marks = axis.plot(*zip(*(fresh.at for fresh in group), strict=True), look.marker,
                               color=look.color, markersize=6.5, linestyle="none")  # fmt: skip
@@ -212,6 +218,12 @@ def _cross(axis: Axes, fresh: Fresh, color: str) -> None:
         axis.plot((across.low, across.high), (y, y), **line)
     if up.low is not None and up.high is not None:
         axis.plot((x, x), (up.low, up.high), **line)
+
+
+def _ellipse(axis: Axes, region: Region, color: str) -> None:
+    long, short = region.semi_axes
+    axis.add_patch(Ellipse(region.centre, 2 * long, 2 * short, angle=region.angle, fill=False,
+                           edgecolor=color, linewidth=0.9, alpha=0.8))  # fmt: skip
 
 
 def _ring(axis: Axes, points: Sequence[Point]) -> None:

@@ -150,8 +150,8 @@ def _shrunk(analysis: SearchAnalysis) -> tuple[str, ...]:
         f"{words.difference(e)} on {task}"
         for e, task in zip(analysis.shrinkage, analysis.found.tasks, strict=True)
     )
-    return (f"The search's front looked better than it is by {told} in validation AUC, on "
-            "average over its points.",)  # fmt: skip
+    return (f"The search saw its front above what fresh seeds show by {told} in validation AUC, "
+            "on average over its points.",)  # fmt: skip
 
 
 def _cautions(analysis: SearchAnalysis) -> tuple[str, ...]:

@@ -428,7 +428,7 @@ def test_the_page_says_what_was_tried_and_found(out: Path) -> None:
         "12 configurations of the space paper, 8 trained to the end, 3 stopped early, 1 failed",
         "Over 2 fresh seeds the front of 5 confirmed points is",
         "1 fresh seed left out",
-        "The search's front looked better than it is by",
+        "The search saw its front above what fresh seeds show by",
         "Test AUC",
         "for FSMDConfig.from_dict",
         "8 trainings ended: below 20",

@@ -106,19 +106,24 @@ class Search:
     """When nothing is started or gone on with any more, on the monotonic clock."""
     candidates: list[Candidate] = field(default_factory=list)
     rejected: list[Params] = field(default_factory=list)
+    exhausted: bool = False
+    """Whether the space has nothing more to try that keeps the constraints."""
 
     def next(self) -> Step | None:
         """Promote a paused training, or start a new one, or nothing now."""
         while time.monotonic() < self.deadline:
-            complete = len(self.candidates) >= self.trials
+            complete = self.exhausted or len(self.candidates) >= self.trials
             curves = [candidate.curve for candidate in self.candidates]
             i = self._cut_off()
             if i is None:
                 i = self.pruner.promoted(curves, complete)
             if i is not None:
                 return self._step(self.candidates[i])
-            if complete or not self._add():
+            if complete:
                 return None
+            if not self._add():
+                self.exhausted = True
+                continue  # the pruner may have waited for the last one
             candidate = self.candidates[-1]
             if candidate.state == "paused":  # new; else it is known from another study
                 return self._step(candidate)
@@ -128,7 +133,8 @@ class Search:
         """Keep what a step brought."""
         candidate = next(c for c in self.candidates if c.cell.task.id == step.cell.task.id)
         if result is None:
-            candidate.state, candidate.failed = "ended", True
+            # What it reached before is no one's rival: it holds no place among the promoted.
+            candidate.state, candidate.failed, candidate.points = "ended", True, ()
             return
         candidate.points = curve_of(result, self.recipe.tasks)
         candidate.state = "ended" if result.finished else "paused"
@@ -154,6 +160,8 @@ class Search:
     def _add(self) -> bool:
         """Add a configuration that was not tried; whether there is one."""
         for _ in range(REJECTIONS):
+            if time.monotonic() >= self.deadline:
+                return False
             found = self._known_point() or self._proposed()
             if found is None:
                 return False

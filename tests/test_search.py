@@ -19,12 +19,12 @@ from fsmd.task import DataRef, Measurement, TrainingResult, TrainingTask
 from search_spaces import spaces
 from search_spaces.spaces import Space
 from studies import pareto, storage
-from studies.execute import Planner, Queue, open_study
+from studies.execute import Planner, Queue, Step, open_study
 from studies.front import chosen
 from studies.pareto import MOST, SearchOptions, to_confirm
 from studies.planning import METHODS, differences, going_on
 from studies.proposals import Tried, propose
-from studies.pruning import NoPruning, Pruner, SuccessiveHalving
+from studies.pruning import NoPruning, Pruner, SuccessiveHalving, TopK
 from studies.search import Candidate, Recipe, Search, confirmation, resumed
 from studies.settings import SETTINGS
 from studies.storage import Provenance, StudyRecord
@@ -268,6 +268,8 @@ def test_a_small_space_is_tried_to_its_last_cell(lab: Lab) -> None:
         lab.space,
         choices=(replace(shape, domain=one), *(replace(c, domain=FEW) for c in others)),
     )
+    kept = lab.search(trials=50, sampler="grid", rule=TopK(EPOCHS), name="kept").candidates
+    assert sum(c.state == "ended" for c in kept) == len(kept) // 4
     for sampler in ("grid", "tpe"):
         found = lab.search(trials=50, sampler=sampler, rule=NoPruning(EPOCHS), name=sampler)
         assert len(found.candidates) == 2 * 2 * 2
@@ -427,3 +429,18 @@ def test_a_search_that_goes_on_another_way_keeps_each_way_once() -> None:
         {"sampler": "tpe", "pruner": "halving"},
         {"sampler": "random", "pruner": "halving", "max-params": 9},
     ]
+
+
+def test_a_training_that_failed_holds_no_place_among_the_promoted(lab: Lab) -> None:
+    found = lab.search(trials=3, sampler="random", stop=False)
+    bad, good, *_ = found.candidates
+    found.candidates = [
+        replace(bad, state="running", points=((0.7, 0.7),)),
+        replace(good, state="paused", points=((0.65, 0.65),)),
+    ]
+    found.trials = 2
+    assert found.next() is None
+    found.ended(Step(bad.cell, 2), None)
+    step = found.next()
+    assert step is not None
+    assert step.cell == good.cell

@@ -17,8 +17,8 @@ from reports.words import count
 from studies.front import Point, on_front
 from studies.pareto import REFERENCES
 
-FEWEST = 4
-"""Seeds that a joint region needs: with three its half axes are 20 standard errors."""
+FEWEST_SEEDS = 4
+"""For a joint region, whose half axes are 20 standard errors with three, and for P(front)."""
 
 
 @dataclass(frozen=True)
@@ -35,11 +35,11 @@ class Confirmed:
     test: tuple[Estimate, ...]
     """Test AUC over the same seeds; shown, and chooses nothing."""
     probability: float
-    """Of being non-dominated on validation; NaN with one seed."""
+    """Of being non-dominated on validation; NaN below `FEWEST_SEEDS`: it would be too sure."""
     on_front: bool
     """Whether its fresh mean is non-dominated."""
     region: Ellipse | None
-    """Of both tasks' fresh means together (95 %); None below `FEWEST` seeds, too wide to see."""
+    """Of both tasks' fresh means together (95 %); None below `FEWEST_SEEDS`."""
 
 
 @dataclass(frozen=True)
@@ -125,7 +125,8 @@ def confirm(found: SearchResults) -> tuple[Confirmed, ...]:
     valid_LRK, test_LRK = (paired(scores, levels) for scores in (valid, found.fresh_test))
     points_LRM = _with_cost(valid_LRK, [known[level].cost for level in levels])
     on_front_L = on_front(points_LRM.mean(axis=1))
-    probability_L = front.membership(points_LRM)
+    enough = points_LRM.shape[1] >= FEWEST_SEEDS
+    probability_L = front.membership(points_LRM) if enough else np.full(len(levels), np.nan)
     made = [
         Confirmed(
             level, searched[i], _intervals(valid_LRK[i]),
@@ -160,7 +161,7 @@ def _intervals(values_RK: Array) -> tuple[Estimate, ...]:
 def region(values_RK: Array) -> Ellipse | None:
     """Hotelling's region; validation rows are the same for all points and add nothing here."""
     n = len(values_RK)
-    if n < FEWEST:
+    if n < FEWEST_SEEDS:
         return None
     mean_K, seeds_KK = values_RK.mean(axis=0), np.cov(values_RK.T) / n
     return joint_ellipse(Joint(mean_K, seeds_KK, np.zeros((2, 2)), n))

@@ -117,9 +117,11 @@ def findings(analysis: SearchAnalysis) -> tuple[str, ...]:
     if not analysis.front:
         return ()
     if not analysis.confirmed:
+        again = ("No fresh seed is complete at every point" if len(analysis.found.fresh.runs)
+                 else "None of its points was trained again")  # fmt: skip
         return (
             f"The front is what the search saw, on one seed: {words.listed(analysis.front)}. "
-            "None of its points was trained again, so it looks better than it is.",
+            f"{again}, so it looks better than it is.",
         )
     return (_after(analysis), *_shrunk(analysis))
 
@@ -160,7 +162,7 @@ def _cautions(analysis: SearchAnalysis) -> tuple[str, ...]:
     valid = found.fresh_valid
     if valid.trained and not valid.paired:
         told.append("Fresh seeds were begun, but none is complete at every point yet: the same "
-                    "command goes on.")  # fmt: skip
+                    "command goes on, and --retry-failed tries again what failed.")  # fmt: skip
     elif valid.left_out:
         left_out = words.count(len(valid.left_out), "fresh seed")
         told.append(f"{left_out} left out: not complete at every confirmed point.")

@@ -8,7 +8,7 @@ from reports import words
 from reports.axis_importance import Importance
 from reports.estimates import Estimate
 from reports.model import Cell, Table
-from reports.search_analysis import Confirmed, SearchAnalysis, confirmation_epochs
+from reports.search_analysis import FEWEST_SEEDS, Confirmed, SearchAnalysis, confirmation_epochs
 from reports.search_results import Configuration, SearchResults, own_fields
 from search_spaces import Level
 from search_spaces.spaces import Choice
@@ -47,8 +47,9 @@ def _confirmed_table(analysis: SearchAnalysis) -> Table:
         f"The points that were trained again, over {seeds}: mean AUC [95 % interval over the "
         "seeds]. Below it the value that the search saw, on its own seed, and by how much it was "
         "higher. Bold: on the front of the fresh means. P(front): the probability that the mean "
-        "is non-dominated on validation, by a bootstrap of the seeds. Points were chosen on "
-        "validation; test is only shown."
+        "is non-dominated on validation, by a bootstrap of the seeds; below "
+        f"{FEWEST_SEEDS} seeds it is not told. Points were chosen on validation; test is only "
+        "shown."
     )
     columns = ("configuration", *(f"validation, {task}" for task in found.tasks), "P(front)",
                *(f"test, {task}" for task in found.tasks), *_cost_names(found),

@@ -12,9 +12,9 @@ from studies.definition import Arm, Study
 from studies.settings import TrainingSettings
 
 STATED = "stated"
-METHODS = "methods"
-"""What a search was run with, a mapping for each way that it was run, the first one first."""
 """The setting that keeps what was to be judged when the study was planned."""
+METHODS = "methods"
+"""The setting that keeps how a search was run: each way once, the last one last."""
 Sets = Mapping[str, Dataset]
 """Name -> encoded data set: the study's own first, then those that some arms bring."""
 
@@ -146,13 +146,12 @@ def stated(definition: Study) -> dict[str, Any]:
 def going_on(stored: Mapping[str, Any], asked: Mapping[str, Any]) -> dict[str, Any]:
     """The settings of a study that goes on: as asked now, stated as it was when it was planned.
 
-    Of a study that was planned before statements were kept, nothing is known. A search keeps
-    each way that it was run, once.
+    Of a study that was planned before statements were kept, nothing is known.
     """
     kept = {STATED: stored[STATED]} if STATED in stored else {}
     if METHODS in asked:
-        before = stored.get(METHODS, [])
-        kept[METHODS] = [*before, *(way for way in asked[METHODS] if way not in before)]
+        before = [way for way in stored.get(METHODS, []) if way not in asked[METHODS]]
+        kept[METHODS] = [*before, *asked[METHODS]]
     return {name: value for name, value in asked.items() if name != STATED} | kept
 
 
@@ -203,8 +202,8 @@ def differences(stored: Mapping[str, Any], asked: Mapping[str, Any]) -> Iterator
 
     An arm that only one side has is no difference: a study may grow. Nor is what was stated: it
     trains nothing, and a report tells what was stated late. Nor is how a search proposes and
-    stops: the report names each way. A setting that differs in the same
-    way at several arms is told once.
+    stops: its report names each way. A setting that differs in the same way at several arms is
+    told once.
     """
     apart: dict[str, Any] = {"arms": {}, "same": {}, STATED: {}, METHODS: []}
     shared = {**stored, **apart}, {**asked, **apart}

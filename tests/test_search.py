@@ -419,15 +419,15 @@ def test_a_wrong_option_is_refused_with_the_alternatives(
         SearchOptions(**change).check()
 
 
-def test_a_search_that_goes_on_another_way_keeps_each_way_once() -> None:
+def test_a_search_that_goes_on_another_way_keeps_each_way_once_the_last_one_last() -> None:
     """How it proposes and stops is no part of what is trained, so it is no difference."""
     first = {"epochs": 2, METHODS: [SearchOptions().method]}
     other = {"epochs": 2, METHODS: [SearchOptions(sampler="random", max_params=9).method]}
     assert not list(differences(first, other))
-    both = going_on(going_on(going_on(first, other), first), other)
-    assert both[METHODS] == [
-        {"sampler": "tpe", "pruner": "halving"},
+    back = going_on(going_on(going_on(first, other), other), first)
+    assert back[METHODS] == [
         {"sampler": "random", "pruner": "halving", "max-params": 9},
+        {"sampler": "tpe", "pruner": "halving"},
     ]
 
 

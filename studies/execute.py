@@ -104,7 +104,7 @@ class Planner:
     """Whether trainings that failed by themselves before are tried again."""
     listen: Callable[[Event], None] = lambda event: None
     attempts: dict[str, int] = field(default_factory=dict)
-    """Identity -> how often a worker was given it."""
+    """Identity -> how often a worker was given its last step, up to which it was paused."""
 
     def run(self, cells: Iterable[Cell]) -> Tally:
         """Bring every cell to its end; returns when nothing is missing."""
@@ -176,10 +176,12 @@ class Planner:
         storage.record_run(self.engine, cell.task, outcome, attempts, self.provenance)
         if isinstance(outcome, TrainingResult) and not outcome.finished:
             self._link(cell)
+            self.attempts[cell.task.id] = 0
             self.listen(Event("paused", cell))
             return outcome
         self._tell(cell)
-        self._checkpoint(cell).unlink(missing_ok=True)
+        if error is None or not may_pass(error):  # else another run goes on from there
+            self._checkpoint(cell).unlink(missing_ok=True)
         self.listen(Event("failed", cell, describe(error)) if error else Event("done", cell))
         return None if isinstance(outcome, Failure) else outcome
 

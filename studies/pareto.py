@@ -34,7 +34,7 @@ QUESTION = (
 NEAR = 0.0005
 """AUC by which a point may lie behind the front to be confirmed with it: a seed's noise."""
 LEAST, MOST = 6, 10
-"""Points confirmed, the references not counted."""
+"""Points confirmed, the references not counted; the ends of a larger front always are."""
 REFERENCES = ("fsmd", "mmoe", "paper's best", "deep fsmd")
 """The paper's models that are confirmed too, where the search has them."""
 COSTS = ("params", "latency")
@@ -165,7 +165,8 @@ def to_confirm(candidates: Iterable[Candidate]) -> tuple[str, ...]:
         return ()
     points_NM = np.array([c.curve.stands for c in ended])
     near_N = on_front(points_NM, NEAR) | on_front(points_NM)
-    order = best_first(points_NM)
+    ends = [int(i) for i in dict.fromkeys(points_NM.argmax(axis=0))]
+    order = [*ends, *(i for i in best_first(points_NM) if i not in ends)]
     near = [i for i in order if near_N[i]]
     rest = [i for i in order if not near_N[i]]
     found = [*near, *rest[: max(0, LEAST - len(near))]][:MOST]

@@ -89,7 +89,7 @@ def _add_search(p: argparse.ArgumentParser) -> None:
     add("trials", int, "configurations to try (default: 60)", "N")
     add("sampler", str, "tpe, nsga2, nsga3, gp, random or grid (default: tpe)", "NAME")
     add("pruner", str, "halving, topk or none (default: halving)", "NAME")
-    add("timeout", float, "start or go on with nothing after so many seconds", "S")
+    add("timeout", float, "search no longer than so many seconds; the confirmation follows", "S")
     add("objectives", str, "auc,auc or with a third: auc,auc,params or auc,auc,latency", "LIST")
     add("max-params", int, "parameters a model may have at most", "N")
     add("max-latency", float, "milliseconds per 1,000 rows scored at most", "MS")

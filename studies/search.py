@@ -7,6 +7,7 @@ curve of each training. Started again, it goes on where it was.
 import time
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
+from itertools import accumulate
 from typing import Any
 
 import optuna
@@ -77,9 +78,17 @@ class Candidate:
 
     @property
     def curve(self) -> Curve:
-        """What the pruner sees: all objectives after each epoch, the higher the better."""
+        """What the pruner sees: all objectives after each epoch, the higher the better.
+
+        Networks that share nothing choose an epoch for each task, so there a task stands at its
+        own best.
+        """
         lower = tuple(-cost for cost in self.cell.cost)
-        return Curve(tuple((*point, *lower) for point in self.points), self.state)
+        points = self.points
+        if self.cell.task.config.sharing == "none":
+            points = tuple(zip(*(accumulate(task, max) for task in zip(*points, strict=True)),
+                               strict=True))  # fmt: skip
+        return Curve(tuple((*point, *lower) for point in points), self.state)
 
     @property
     def values(self) -> Point | None:
@@ -140,9 +149,11 @@ class Search:
         candidate.state = "ended" if result.finished else "paused"
 
     def stop_the_rest(self) -> None:
-        """Give up what is paused: nothing will promote it."""
+        """Give up what is paused, as nothing will promote it; after the deadline something may."""
+        if time.monotonic() >= self.deadline:
+            return
         for candidate in self.candidates:
-            if candidate.state == "paused":
+            if candidate.state == "paused" and not candidate.stopped:
                 self.planner.stop(candidate.cell)
                 candidate.stopped = True
 
@@ -154,7 +165,7 @@ class Search:
         )
 
     def _step(self, candidate: Candidate) -> Step:
-        candidate.state = "running"
+        candidate.state, candidate.stopped = "running", False
         return Step(candidate.cell, self.pruner.until(len(candidate.points)))
 
     def _add(self) -> bool:

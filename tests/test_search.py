@@ -19,7 +19,7 @@ from fsmd.task import DataRef, Measurement, TrainingResult, TrainingTask
 from search_spaces import spaces
 from search_spaces.spaces import Space
 from studies import pareto, storage
-from studies.execute import Planner, Queue, Step, open_study
+from studies.execute import ATTEMPTS, Planner, Queue, Step, open_study
 from studies.front import chosen
 from studies.pareto import MOST, SearchOptions, to_confirm
 from studies.planning import METHODS, differences, going_on
@@ -74,6 +74,9 @@ class Killed(BaseException):
     """The planner dies here."""
 
 
+Work = Callable[[TrainingTask, Path, int | None], TrainingResult]
+
+
 @dataclass
 class Lab:
     """A database, a search in it, and work that counts."""
@@ -95,6 +98,7 @@ class Lab:
         die_at: int | None = None,
         stop: bool = True,
         name: str = "pareto",
+        work: Work | None = None,
         **options: Any,
     ) -> Search:
         """Follow a search to its end, or until the planner dies at its n-th event."""
@@ -108,7 +112,7 @@ class Lab:
                     if left[0] < 0:
                         raise Killed
 
-        def work(task: TrainingTask, checkpoint: Path, until: int | None) -> TrainingResult:
+        def counted(task: TrainingTask, checkpoint: Path, until: int | None) -> TrainingResult:
             self.work.append((task.id, until))
             return trained(task, until)
 
@@ -119,7 +123,7 @@ class Lab:
         study = open_study(self.engine, name, TASKS, cost)
         with ThreadPoolExecutor(slots) as executor:
             planner = Planner(
-                self.engine, study, TASKS, executor, work, self.folder,
+                self.engine, study, TASKS, executor, work or counted, self.folder,
                 Provenance({"torch": "1"}, "a machine"), slots, listen=listen,
             )  # fmt: skip
             found = Search(
@@ -211,6 +215,24 @@ def test_more_trials_go_on_and_a_stopped_one_may_be_taken_up_again(lab: Lab) -> 
         assert after.points[: len(before.points)] == before.points
 
 
+def test_a_worker_lost_late_is_tried_again_and_its_epochs_are_kept(lab: Lab) -> None:
+    """Each rung is a step of its own: those before must not use up the tries."""
+    tries = dict[int | None, int]()
+
+    def work(task: TrainingTask, checkpoint: Path, until: int | None) -> TrainingResult:
+        tries[until] = tries.get(until, 0) + 1
+        if until == EPOCHS and tries[until] < ATTEMPTS:
+            raise MemoryError
+        checkpoint.touch()
+        return trained(task, until)
+
+    found = lab.search(trials=1, stop=False, work=work)
+    assert tries[EPOCHS] == ATTEMPTS > 1
+    assert len(tries) > 2
+    assert found.candidates[0].state == "ended"
+    assert not found.candidates[0].failed
+
+
 def test_what_another_study_has_trained_is_not_trained_again(lab: Lab) -> None:
     lab.search(trials=6, rule=NoPruning(EPOCHS), name="other")
     assert len(lab.work) == 6
@@ -259,6 +281,31 @@ def test_a_third_objective_is_minimised_and_counts_for_the_front(lab: Lab) -> No
 def test_after_the_deadline_nothing_is_started_or_gone_on_with(lab: Lab) -> None:
     assert lab.search(deadline=0.0).candidates == []
     assert not lab.work
+
+
+def test_a_search_that_ran_out_of_time_keeps_what_is_paused(lab: Lab) -> None:
+    whole = lab.search(trials=8, stop=False)
+    whole.deadline = 0.0
+    whole.stop_the_rest()
+    assert not any(c.stopped for c in whole.candidates)
+    assert not [t for t in lab.study().trials if t.state == TrialState.PRUNED]
+
+
+def test_running_a_finished_search_again_tells_nothing_twice(lab: Lab) -> None:
+    lab.search(trials=10)
+    before = lab.study().trials
+    assert any(t.state == TrialState.PRUNED for t in before)
+    lab.search(trials=10)
+    assert lab.study().trials == before
+
+
+def test_networks_that_share_nothing_stand_at_each_tasks_own_best(lab: Lab) -> None:
+    """As `training` chooses: an epoch for each task."""
+    points = ((0.70, 0.60), (0.60, 0.695), (0.5, 0.5))
+    for sharing, expected in (("none", (0.70, 0.695)), ("bottom", (0.70, 0.60))):
+        config = replace(lab.space.base, sharing=sharing, fm="none", chain=False)
+        cell = lab.recipe().cell("#1", {}, config, 0)
+        assert Candidate(cell, {}, "ended", points).curve.stands == expected
 
 
 def test_a_small_space_is_tried_to_its_last_cell(lab: Lab) -> None:
@@ -326,6 +373,7 @@ def test_the_front_its_neighbours_and_the_references_are_confirmed(lab: Lab) -> 
     assert found[-1] == "mmoe"
     many = [candidate(f"#{n}", (0.6 + n / 100, 0.8 - n / 100)) for n in range(20)]
     assert len(to_confirm(many)) == MOST
+    assert {"#0", "#19"} <= set(to_confirm(many))  # the best of each task
     assert to_confirm([]) == to_confirm([stopped]) == ()
 
 

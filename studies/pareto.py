@@ -140,6 +140,7 @@ def search(
             progress.had(sum(c.state == "ended" for c in agenda.candidates))
             planner.follow(agenda)
             agenda.stop_the_rest()
+        tell_exhausted(agenda, options, console)
         levels = to_confirm(agenda.candidates) if options.confirm else ()
         cells = confirmation(recipe, agenda.candidates, levels, options.confirm)
         failed = sum(c.failed for c in agenda.candidates)
@@ -151,6 +152,23 @@ def search(
         executor.shutdown(cancel_futures=True)
         meter.close()
     return Outcome(tuple(agenda.candidates), levels, len(planner.attempts), failed)
+
+
+def tell_exhausted(agenda: Search, options: SearchOptions, console: Console) -> None:
+    """Say that there was less to try than was asked for; UserError if there was nothing."""
+    if not agenda.exhausted:
+        return
+    limits = {"--max-params": options.max_params, "--max-latency": options.max_latency}
+    given = " and ".join(f"{flag} {n}" for flag, n in limits.items() if n is not None)
+    if not agenda.candidates:
+        raise UserError(
+            f"none of the {len(agenda.rejected)} models tried from the space "
+            f"{options.space!r} keeps {given}; raise the limit, or choose another --space"
+        )
+    console.print(
+        f"tried {len(agenda.candidates)} of {options.trials} configurations: no other was found "
+        f"in the space {options.space}" + (f" that keeps {given}" if given else "")
+    )
 
 
 def to_confirm(candidates: Iterable[Candidate]) -> tuple[str, ...]:

@@ -131,7 +131,7 @@ class Search:
             if complete:
                 return None
             if not self._add():
-                self.exhausted = True
+                self.exhausted = time.monotonic() < self.deadline
                 continue  # the pruner may have waited for the last one
             candidate = self.candidates[-1]
             if candidate.state == "paused":  # new; else it is known from another study

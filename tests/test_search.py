@@ -12,6 +12,7 @@ import pytest
 import sqlalchemy as sa
 from optuna.distributions import CategoricalDistribution, IntDistribution
 from optuna.trial import TrialState
+from rich.console import Console
 
 from fsmd.config import FSMDConfig
 from fsmd.errors import UserError
@@ -21,7 +22,7 @@ from search_spaces.spaces import Space
 from studies import pareto, storage
 from studies.execute import ATTEMPTS, Planner, Queue, Step, open_study
 from studies.front import chosen
-from studies.pareto import MOST, SearchOptions, to_confirm
+from studies.pareto import MOST, SearchOptions, tell_exhausted, to_confirm
 from studies.planning import METHODS, differences, going_on
 from studies.proposals import Tried, propose
 from studies.pruning import NoPruning, Pruner, SuccessiveHalving, TopK
@@ -233,6 +234,21 @@ def test_a_worker_lost_late_is_tried_again_and_its_epochs_are_kept(lab: Lab) -> 
     assert not found.candidates[0].failed
 
 
+def test_a_training_that_stays_lost_keeps_its_checkpoint(lab: Lab) -> None:
+    def work(task: TrainingTask, checkpoint: Path, until: int | None) -> TrainingResult:
+        if until == EPOCHS:
+            raise MemoryError
+        checkpoint.touch()
+        return trained(task, until)
+
+    found = lab.search(trials=1, stop=False, work=work)
+    assert found.candidates[0].failed
+    assert len(list(lab.folder.glob("*.ckpt"))) == 1
+    again = lab.search(trials=1, stop=False)
+    assert [c.state for c in again.candidates] == ["ended"]
+    assert not list(lab.folder.glob("*.ckpt"))
+
+
 def test_what_another_study_has_trained_is_not_trained_again(lab: Lab) -> None:
     lab.search(trials=6, rule=NoPruning(EPOCHS), name="other")
     assert len(lab.work) == 6
@@ -264,7 +280,21 @@ def test_limits_are_kept_before_anything_is_trained(lab: Lab) -> None:
 
 
 def test_limits_that_nothing_keeps_end_the_search(lab: Lab) -> None:
-    assert lab.search(trials=5, allowed=lambda _: False).candidates == []
+    found = lab.search(trials=5, allowed=lambda _: False)
+    assert found.candidates == []
+    with pytest.raises(UserError, match=r"keeps --max-params 1; raise the limit"):
+        tell_exhausted(found, SearchOptions(max_params=1), Console())
+
+
+def test_a_space_with_too_little_that_keeps_the_limits_is_told(lab: Lab) -> None:
+    def few(config: FSMDConfig) -> bool:
+        return (config.expert_count, config.gate_depth) == (4, 1)
+
+    found = lab.search(trials=50, allowed=few, rule=NoPruning(EPOCHS), sampler="grid")
+    console = Console(record=True, width=200)
+    tell_exhausted(found, SearchOptions(trials=50, max_params=9), console)
+    assert f"tried {len(found.candidates)} of 50 configurations" in console.export_text()
+    assert 0 < len(found.candidates) < 50
 
 
 def test_a_third_objective_is_minimised_and_counts_for_the_front(lab: Lab) -> None:

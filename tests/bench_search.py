@@ -343,7 +343,8 @@ def main() -> int:
 def _table(rec: Recording, scores: dict[str, Score], repeats: int) -> Table:
     title = (
         f"{rec.name}: {len(rec.curves)} cells, {len(rec.best)} seeds, {rec.epochs} epochs; "
-        f"{TRIALS} trials, patience {PATIENCE}, {repeats} repeats"
+        f"{TRIALS} trials, patience {PATIENCE}, {repeats} repeats "
+        "on the seeds in turn; intervals are over the repeats, not over new seeds"
     )
     table = Table("strategy", "epochs", "final hypervolume", "plain TPE minus it",
                   "epochs to plain TPE's end / its budget", "/ when it had it first",

@@ -5,11 +5,12 @@ import hashlib
 import os
 import shutil
 import sys
+import tarfile
 from collections.abc import Iterable
 from dataclasses import dataclass
 from pathlib import Path
 from tempfile import TemporaryDirectory
-from typing import Literal
+from typing import Any
 
 import platformdirs
 import pooch
@@ -121,17 +122,21 @@ def _unpacked(archive: str, action: str, _: object) -> str:
         return archive
     with TemporaryDirectory(dir=folder.parent) as text:  # a kill leaves no half of a folder
         fresh = Path(text) / "unpacked"
-        shutil.unpack_archive(archive, fresh, filter=_filter(archive))
+        shutil.unpack_archive(archive, fresh, **_safely(archive))
         for inner in [*fresh.rglob("*.zip"), *fresh.rglob("*.tar.gz")]:
-            shutil.unpack_archive(inner, inner.parent, filter=_filter(str(inner)))
+            shutil.unpack_archive(inner, inner.parent, **_safely(str(inner)))
         shutil.rmtree(folder, ignore_errors=True)
         fresh.rename(folder)
     return archive
 
 
-def _filter(archive: str) -> Literal["data"] | None:
-    """Refuse members that would land outside the folder; zip does so by itself."""
-    return None if archive.endswith(".zip") else "data"
+def _safely(archive: str) -> dict[str, Any]:
+    """Options that refuse members which would land outside the folder; zip does so by itself.
+
+    Python before 3.11.4 has no such option: there the origin's archives are trusted.
+    """
+    known = hasattr(tarfile, "data_filter") and not archive.endswith(".zip")
+    return {"filter": "data"} if known else {}
 
 
 def _wanted(origin: Origin) -> str:

@@ -18,7 +18,7 @@ REPEATS = 15
 class Cost(NamedTuple):
     """Parameters, and milliseconds to score 1,000 rows in one batch with one thread.
 
-    The fastest of 15 times: what other work on the machine adds is not the model's.
+    Processor time, the least of 15: what other work on the machine takes is not the model's.
     """
 
     parameters: int
@@ -38,8 +38,8 @@ def cost(config: FSMDConfig, data: Path) -> Cost:
     spent = []
     with torch.inference_mode():
         for _ in range(REPEATS):
-            started = time.perf_counter()
+            started = time.process_time()
             model(ids, dense)
-            spent.append(time.perf_counter() - started)
+            spent.append(time.process_time() - started)
     parameters = sum(p.numel() for p in model.parameters())
     return Cost(parameters, 1000 * min(spent))

@@ -11,9 +11,9 @@ import numpy as np
 
 from fsmd.errors import UserError
 from reports.estimates import Array, Estimate, mean_interval
-from studies.front import Point, hypervolume, on_front
+from studies.front import Point, below_worst, hypervolume, on_front
 
-RESAMPLES = 4000
+DRAWS = 4000
 FLOOR = 0.001
 """How far below its best a task may fall in a pick by a floor."""
 
@@ -21,19 +21,25 @@ FLOOR = 0.001
 # Who is on the front
 
 
-def membership(points_LRM: Array, resamples: int = RESAMPLES, seed: int = 0) -> Array:
-    """L: the probability that a level's mean point is non-dominated, by the bootstrap.
+def membership(points_LRM: Array, draws: int = DRAWS, seed: int = 0) -> Array:
+    """L: the probability that a level's mean point is non-dominated.
 
-    Seeds are drawn with replacement, the same for all levels, so that what a seed does to all of
-    them cancels. NaN with fewer than two seeds.
+    The means are drawn from their joint t distribution with R - 1 degrees of freedom: what the
+    seeds tell of them without a prior opinion (Gelman et al., Bayesian Data Analysis, 3.6). A
+    draw weighs the seeds' deviations the same way for all levels, so that what a seed does to all
+    of them cancels. A bootstrap would be too narrow with few seeds. NaN with fewer than two.
     """
-    levels, seeds, _ = points_LRM.shape
+    levels, seeds, objectives = points_LRM.shape
     if seeds < 2:
         return np.full(levels, np.nan)
-    drawn = np.random.default_rng(seed).integers(seeds, size=(resamples, seeds))
-    kinds, counts = np.unique(np.sort(drawn, axis=1), axis=0, return_counts=True)
-    hits_KL = np.array([on_front(points_LRM[:, kind].mean(axis=1)) for kind in kinds])
-    found: Array = counts @ hits_KL / resamples
+    rng = np.random.default_rng(seed)
+    weight_SR = rng.standard_normal((draws, seeds)) / np.sqrt(seeds * (seeds - 1))
+    weight_SR *= np.sqrt((seeds - 1) / rng.chisquare(seeds - 1, size=(draws, 1)))
+    mean_LM = points_LRM.mean(axis=1)
+    away_RN = (points_LRM - mean_LM[:, None]).transpose(1, 0, 2).reshape(seeds, -1)
+    mean_SLM = mean_LM + (weight_SR @ away_RN).reshape(draws, levels, objectives)
+    hits_SL = [on_front(drawn_LM) for drawn_LM in mean_SLM.round(12)]  # equal levels stay equal
+    found: Array = np.mean(hits_SL, axis=0)
     return found
 
 
@@ -170,9 +176,11 @@ class Progress(NamedTuple):
 
 
 def progress(trainings: Sequence[Training]) -> Progress:
-    """Only what ended counts for the volume, above the worst of it; all count for the epochs."""
+    """Only what ended counts for the volume, above a tenth below the worst of it, so that the
+    ends of the front count too; all count for the epochs.
+    """
     ended = [t.point for t in trainings if t.point is not None]
-    reference = tuple(np.array(ended).min(axis=0).tolist()) if ended else ()
+    reference = tuple(below_worst(ended).tolist()) if ended else ()
     volumes, seen = [], list[Point]()
     for training in trainings:
         seen += [] if training.point is None else [training.point]

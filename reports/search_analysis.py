@@ -35,7 +35,7 @@ class Confirmed:
     test: tuple[Estimate, ...]
     """Test AUC over the same seeds; shown, and chooses nothing."""
     probability: float
-    """Of being non-dominated on validation; NaN below `FEWEST_SEEDS`: it would be too sure."""
+    """Of being non-dominated on validation; NaN below `FEWEST_SEEDS`."""
     on_front: bool
     """Whether its fresh mean is non-dominated."""
     region: Ellipse | None

@@ -8,10 +8,10 @@ from typing import Any
 from reports import facts, search_tables, search_views, words
 from reports.axis_importance import FEWEST, Importance, importance
 from reports.estimates import Estimate
-from reports.front import RESAMPLES
+from reports.front import DRAWS
 from reports.model import Fact, FailureView, IndexEntry, ReportModel, Section
 from reports.search_analysis import Confirmed, Pick, SearchAnalysis, confirmation_epochs
-from reports.search_results import SearchResults, own_fields
+from reports.search_results import FAILED, SearchResults, own_fields
 from studies.pareto import NAME, QUESTION, TITLE
 from studies.planning import METHODS, name_on
 from studies.search import SEARCH
@@ -166,6 +166,15 @@ def _cautions(analysis: SearchAnalysis) -> tuple[str, ...]:
     elif valid.left_out:
         left_out = words.count(len(valid.left_out), "fresh seed")
         told.append(f"{left_out} left out: not complete at every confirmed point.")
+    had = {*(c.level for c in analysis.confirmed), *found.fresh_failed}
+    unconfirmed = [level for level in analysis.front if level not in had]
+    if analysis.confirmed and unconfirmed:
+        told.append("On the search's front, but not trained again on fresh seeds yet: "
+                    f"{words.listed(unconfirmed)}. The same command goes on.")  # fmt: skip
+    if found.fresh_failed:
+        told.append("Not among the confirmed points, as a training on a fresh seed failed: "
+                    f"{words.listed(found.fresh_failed)}. --retry-failed tries again."
+                    )  # fmt: skip
     if analysis.confirmed and len(analysis.seeds) < facts.FOR_A_LOOK:
         told.append(f"{words.count(len(analysis.seeds), 'fresh seed')} can decide little: "
                     f"--confirm {facts.FOR_A_LOOK} or more would.")  # fmt: skip
@@ -299,7 +308,7 @@ def _commands(found: SearchResults) -> tuple[Fact, ...]:
 
 def _failures(found: SearchResults) -> Iterator[FailureView]:
     runs = found.results.runs
-    for run in runs[runs["status"].isin(("failed", "lost"))].to_dict("records"):
+    for run in runs[runs["status"].isin(FAILED)].to_dict("records"):
         lost = "; will be tried again" if run["status"] == "lost" else ""
         yield FailureView(
             f"{run['level']}, replicate {run['replicate']}, seed {run['seed']}: {run['status']} "
@@ -321,10 +330,9 @@ def _reading(analysis: SearchAnalysis, made: Importance) -> tuple[str, ...]:
         "all. Shrinkage is the search's value minus the fresh mean. Part of it is the luck of "
         "the search's one seed, which all its points share; its interval is of the fresh mean "
         "alone.",
-        f"The probability of being non-dominated comes from {RESAMPLES:,} bootstrap samples of "
-        "the paired seeds, drawn for all points together. It is about means over as many seeds "
-        "as there are here, among the confirmed points only; with few seeds it is too sure of "
-        "itself.",
+        f"The probability of being non-dominated comes from {DRAWS:,} draws of all points' means "
+        "together, from the t distribution that the paired seeds give them. It is about the "
+        "means over any number of seeds, among the confirmed points only.",
         "Points were picked on validation. Test data was evaluated once for each training, at "
         "the epoch that validation chose, and picked nothing. Validation and test of one "
         "training share its seed's luck, so a pick's test AUC may still look a little too good.",

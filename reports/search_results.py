@@ -1,6 +1,6 @@
 """Reads a stored search: what was tried and how far each training went, and the fresh seeds."""
 
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 from dataclasses import asdict, dataclass, replace
 from functools import cached_property
 from typing import Any, Literal
@@ -21,6 +21,7 @@ from studies.search import SEARCH
 from studies.storage import StudyRecord
 from studies.trials import StoredTrial, stored_trials
 
+FAILED = ("failed", "lost")
 State = Literal["ended", "stopped", "paused", "failed"]
 
 
@@ -85,15 +86,27 @@ class SearchResults:
         """The confirmation's trainings alone."""
         return _fresh(self.results)
 
+    @property
+    def fresh_failed(self) -> tuple[str, ...]:
+        """Levels that a fresh seed failed on: no points, and they take no seed from the others."""
+        runs = self.fresh.runs
+        failed = set(runs.loc[runs["status"].isin(FAILED), "level"])
+        return tuple(c.level for c in self.configurations if c.level in failed)
+
+    @cached_property
+    def _sound(self) -> StudyResults:
+        """`fresh` without the levels that failed."""
+        return _among(self.fresh, set(self.fresh.runs["level"]) - set(self.fresh_failed))
+
     @cached_property
     def fresh_valid(self) -> Scores:
         """Validation AUC of the fresh seeds, at the chosen epoch."""
-        return at_chosen(self.fresh, "valid", "auc")
+        return at_chosen(self._sound, "valid", "auc")
 
     @property
     def fresh_test(self) -> Scores:
         """Test AUC of the fresh seeds, with the test set's part."""
-        return self.fresh.test_auc
+        return self._sound.test_auc
 
 
 def read_search(engine: sa.Engine, record: StudyRecord) -> SearchResults:
@@ -117,7 +130,7 @@ def _configuration(
     state: State = "paused"
     if status == "done":
         state = "ended"
-    elif status in ("failed", "lost"):
+    elif status in FAILED:
         state = "failed"
     elif trial.state == "PRUNED":
         state = "stopped"
@@ -150,11 +163,18 @@ def _stands(results: StudyResults) -> Mapping[str, Point]:
 def _fresh(results: StudyResults) -> StudyResults:
     """Only the levels that were trained on fresh seeds, and only these trainings."""
     only = _only(results, search=False)
-    confirmed = set(only.runs["level"])
-    arms = {k: v for k, v in results.record.settings["arms"].items() if k in confirmed}
-    return replace(
-        only, record=replace(only.record, settings={**only.record.settings, "arms": arms})
+    return _among(only, set(only.runs["level"]))
+
+
+def _among(results: StudyResults, levels: Collection[str]) -> StudyResults:
+    """Only these levels, as if the study had no others."""
+    runs, measured = (
+        frame[frame["level"].isin(levels)] for frame in (results.runs, results.measurements)
     )
+    settings = results.record.settings
+    arms = {level: arm for level, arm in settings["arms"].items() if level in levels}
+    record = replace(results.record, settings={**settings, "arms": arms})
+    return replace(results, record=record, runs=runs, measurements=measured)
 
 
 def _only(results: StudyResults, search: bool) -> StudyResults:

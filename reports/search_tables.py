@@ -47,7 +47,7 @@ def _confirmed_table(analysis: SearchAnalysis) -> Table:
         f"The points that were trained again, over {seeds}: mean AUC [95 % interval over the "
         "seeds]. Below it the value that the search saw, on its own seed, and by how much it was "
         "higher. Bold: on the front of the fresh means. P(front): the probability that the mean "
-        "is non-dominated on validation, by a bootstrap of the seeds; below "
+        "is non-dominated on validation, from the t distribution of the paired means; below "
         f"{FEWEST_SEEDS} seeds it is not told. Points were chosen on validation; test is only "
         "shown."
     )

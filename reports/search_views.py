@@ -54,8 +54,9 @@ def hypervolume_view(analysis: SearchAnalysis) -> FigureView | None:
     )
     caption = (
         "Hypervolume of the front over configurations and over the epochs they cost, as a share "
-        f"of the final one, {analysis.progress.volumes[-1]:.3g}: the volume above the worst AUC "
-        f"of each task ({reference}) that some ended training dominates. In the order of "
+        f"of the final one, {analysis.progress.volumes[-1]:.3g}: the volume above "
+        f"{reference} that some ended training dominates (a tenth of each objective's range "
+        "below its worst value, so that the ends of the front count). In the order of "
         "proposal, each with all its epochs. It is what the search saw on one seed, so it "
         "carries the winner's curse."
     )

@@ -30,7 +30,7 @@ def on_front(points_NM: ArrayLike, slack: float = 0.0) -> NDArray[np.bool_]:
 def best_first(points_NM: ArrayLike) -> list[int]:
     """All points in order: by non-domination rank, then by hypervolume contribution.
 
-    A rank's contributions are to the hypervolume of that rank alone, above the worst of all
+    A rank's contributions are to the hypervolume of that rank alone, above `below_worst` of all
     points. A dominating point comes before the one it dominates; ties keep their order.
     """
     points_NM = np.asarray(points_NM, float)
@@ -40,12 +40,21 @@ def best_first(points_NM: ArrayLike) -> list[int]:
         return [int(i) for i in np.argsort(-points_NM[:, 0], kind="stable")]
     rank_N = moocore.pareto_rank(points_NM, maximise=True)
     share_N = np.zeros(len(points_NM))
-    low_M, high_M = points_NM.min(axis=0), points_NM.max(axis=0)
-    worst_M = low_M - 0.1 * np.where(high_M > low_M, high_M - low_M, 1.0)
+    worst_M = below_worst(points_NM)
     for rank in np.unique(rank_N):
         where = np.flatnonzero(rank_N == rank)
         share_N[where] = moocore.hv_contributions(points_NM[where], ref=worst_M, maximise=True)
     return sorted(range(len(points_NM)), key=lambda i: (rank_N[i], -share_N[i]))
+
+
+def below_worst(points_NM: ArrayLike) -> NDArray[np.float64]:
+    """A reference for volumes: a tenth of each objective's range below its worst value.
+
+    Above the worst value itself, the ends of a front would have no volume.
+    """
+    points_NM = np.asarray(points_NM, float)
+    low_M, high_M = points_NM.min(axis=0), points_NM.max(axis=0)
+    return np.asarray(low_M - 0.1 * np.where(high_M > low_M, high_M - low_M, 1.0))
 
 
 def hypervolume(points_NM: ArrayLike, reference: Sequence[float]) -> float:

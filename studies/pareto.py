@@ -1,14 +1,14 @@
 """One run of the multi-objective search, from what the user asked to the report."""
 
 import time
-from collections.abc import Iterable
+from collections.abc import Collection, Iterable
 from dataclasses import dataclass
 
 import numpy as np
+import optuna
 import sqlalchemy as sa
 from rich.console import Console
 
-from fsmd.config import FSMDConfig
 from fsmd.data.files import cache_root
 from fsmd.errors import UserError
 from fsmd.task import DataRef
@@ -17,6 +17,7 @@ from search_spaces.spaces import Space
 from studies.execute import Planner, open_study
 from studies.executors import LocalWorkers
 from studies.front import best_first, on_front
+from studies.meter import COSTS, Limits, Meter
 from studies.progress import LiveProgress
 from studies.proposals import SAMPLERS
 from studies.provenance import provenance
@@ -24,7 +25,7 @@ from studies.pruning import PRUNERS, pruner
 from studies.search import Candidate, Recipe, Search, confirmation, resumed
 from studies.settings import SETTINGS
 from studies.storage import StudyRecord
-from studies.worker import measure, run_task
+from studies.worker import run_task
 
 NAME = "pareto"
 TITLE = "Architecture search for both tasks"
@@ -34,10 +35,10 @@ QUESTION = (
 NEAR = 0.0005
 """AUC by which a point may lie behind the front to be confirmed with it: a seed's noise."""
 LEAST, MOST = 6, 10
-"""Points confirmed, the references not counted; the ends of a larger front always are."""
+"""Points confirmed, the references not counted. A larger front is confirmed all the same; `MOST`
+limits what lies near it."""
 REFERENCES = ("fsmd", "mmoe", "paper's best", "deep fsmd")
 """The paper's models that are confirmed too, where the search has them."""
-COSTS = ("params", "latency")
 
 
 @dataclass(frozen=True)
@@ -58,6 +59,11 @@ class SearchOptions:
     def cost(self) -> str | None:
         """The third objective, if there is one."""
         return self.objectives.split(",")[2] if self.objectives.count(",") == 2 else None
+
+    @property
+    def limits(self) -> Limits:
+        """What is asked of a configuration's cost."""
+        return Limits(self.cost, self.max_params, self.max_latency)
 
     @property
     def method(self) -> dict[str, str | float]:
@@ -122,13 +128,14 @@ def search(
     recipe = recipe_of(record, data)
     space = space_of(record, bool(record.data_facts["funnel"]))
     study = open_study(engine, record.name, recipe.tasks, options.cost)
-    executor, meter = LocalWorkers(workers), _Meter(options, data)
+    executor, origin = LocalWorkers(workers), provenance()
+    meter = Meter(options.limits, data, engine, origin.machine, console.print)
     started = time.monotonic()
     try:
         with LiveProgress(console, options.trials, workers, executor.messages) as progress:
             planner = Planner(
                 engine=engine, study=study, tasks=recipe.tasks, executor=executor, work=run_task,
-                checkpoints=cache_root() / "checkpoints", provenance=provenance(), slots=workers,
+                checkpoints=cache_root() / "checkpoints", provenance=origin, slots=workers,
                 retry_failed=retry_failed, listen=progress,
             )  # fmt: skip
             agenda = Search(
@@ -141,10 +148,13 @@ def search(
             planner.follow(agenda)
             agenda.stop_the_rest()
         tell_exhausted(agenda, options, console)
-        levels = to_confirm(agenda.candidates) if options.confirm else ()
+        levels = to_confirm(agenda.candidates, begun(study)) if options.confirm else ()
         cells = confirmation(recipe, agenda.candidates, levels, options.confirm)
         failed = sum(c.failed for c in agenda.candidates)
         if cells:
+            console.print(
+                f"confirming {len(levels)} configurations on {options.confirm} fresh seeds"
+            )
             with LiveProgress(console, len(cells), workers, executor.messages) as progress:
                 planner.listen = progress
                 failed += planner.run(cells).failed
@@ -171,66 +181,33 @@ def tell_exhausted(agenda: Search, options: SearchOptions, console: Console) -> 
     )
 
 
-def to_confirm(candidates: Iterable[Candidate]) -> tuple[str, ...]:
+def begun(study: optuna.Study) -> frozenset[str]:
+    """Levels that were trained on fresh seeds before."""
+    trials = study.get_trials(deepcopy=False)
+    return frozenset(
+        trial.user_attrs["level"] for trial in trials if trial.user_attrs.get("replicate", 0) > 0
+    )
+
+
+def to_confirm(candidates: Iterable[Candidate], begun: Collection[str] = ()) -> tuple[str, ...]:
     """What is trained again on fresh seeds, the best first, then the references.
 
-    The front, what lies within a seed's noise of it, and, since a seed may hide the best ones,
-    the next ranks up to `LEAST` points. References count even where they were stopped.
+    The front, what lies within a seed's noise of it (up to `MOST` points in all), and, since a
+    seed may hide the best ones, the next ranks up to `LEAST` points. References count even where
+    they were stopped. Levels that have fresh seeds already get as many as the others, wherever
+    they stand by now: what is compared must be paired.
     """
     candidates = [c for c in candidates if c.points and not c.failed]
     ended = [c for c in candidates if c.state == "ended"]
     if not ended:
         return ()
     points_NM = np.array([c.curve.stands for c in ended])
-    near_N = on_front(points_NM, NEAR) | on_front(points_NM)
-    ends = [int(i) for i in dict.fromkeys(points_NM.argmax(axis=0))]
-    order = [*ends, *(i for i in best_first(points_NM) if i not in ends)]
-    near = [i for i in order if near_N[i]]
-    rest = [i for i in order if not near_N[i]]
-    found = [*near, *rest[: max(0, LEAST - len(near))]][:MOST]
-    levels = [ended[i].cell.level for i in found]
-    named = [c.cell.level for c in candidates if c.cell.level in REFERENCES]
+    front_N, near_N = on_front(points_NM), on_front(points_NM, NEAR)
+    order = best_first(points_NM)
+    front = [i for i in order if front_N[i]]
+    near = [i for i in order if near_N[i] and not front_N[i]][: max(0, MOST - len(front))]
+    found = [*front, *near]
+    rest = [i for i in order if i not in found][: max(0, LEAST - len(found))]
+    levels = [ended[i].cell.level for i in (*found, *rest)]
+    named = [c.cell.level for c in candidates if c.cell.level in {*REFERENCES, *begun}]
     return tuple(dict.fromkeys([*levels, *named]))
-
-
-class _Meter:
-    """Measures what a configuration costs, in a process of its own, where it is asked for."""
-
-    def __init__(self, options: SearchOptions, data: DataRef) -> None:
-        self._options, self._data = options, data
-        self._worker = LocalWorkers(1) if self._needed else None
-        self._known: dict[FSMDConfig, tuple[int, float]] = {}
-
-    @property
-    def _needed(self) -> bool:
-        o = self._options
-        return bool(o.cost or o.max_params or o.max_latency is not None)
-
-    def _measured(self, config: FSMDConfig) -> tuple[int, float]:
-        assert self._worker
-        if config not in self._known:
-            future = self._worker.submit(measure, config, self._data.path)
-            self._known[config] = future.result()
-        return self._known[config]
-
-    def allowed(self, config: FSMDConfig) -> bool:
-        """Whether the configuration keeps the limits; asked before it is trained."""
-        if not self._worker:
-            return True
-        parameters, milliseconds = self._measured(config)
-        o = self._options
-        return (o.max_params is None or parameters <= o.max_params) and (
-            o.max_latency is None or milliseconds <= o.max_latency
-        )
-
-    def objective(self, config: FSMDConfig) -> float | None:
-        """The third objective, the lower the better; None where there is none."""
-        if not self._options.cost:
-            return None
-        parameters, milliseconds = self._measured(config)
-        return float(parameters) if self._options.cost == "params" else milliseconds
-
-    def close(self) -> None:
-        """End the process."""
-        if self._worker:
-            self._worker.shutdown(cancel_futures=True)

@@ -88,6 +88,14 @@ PREDICTIONS = sa.Table(
     sa.Column("ranks", sa.LargeBinary, nullable=False),  # of the test rows; see fsmd.predictions
 )
 
+COSTS = sa.Table(
+    "fsmd_costs",
+    METADATA,
+    sa.Column("id", sa.String(64), primary_key=True),  # of model, data, code and machine
+    sa.Column("parameters", sa.BigInteger, nullable=False),
+    sa.Column("milliseconds", sa.Float, nullable=False),  # to score 1,000 rows
+)
+
 LABELS = sa.Table(
     "fsmd_labels",
     METADATA,
@@ -263,7 +271,8 @@ def record_run(
 ) -> None:
     """Store how a training ended, with all its measurements, in one transaction.
 
-    A failure or a pause recorded before is replaced; a result never is, whoever recorded it.
+    A failure or a pause recorded before is replaced; a result never is, whoever recorded it, nor
+    is a pause by a shorter one of another study, or by a loss: the training goes on from it.
     """
     try:
         _insert_run(engine, task, outcome, attempts, provenance)
@@ -280,7 +289,10 @@ def _insert_run(
     attempts: int,
     provenance: Provenance,
 ) -> None:
-    with _replacing(engine, task.id) as connection:
+    with engine.begin() as connection:
+        if _worth_less(connection, task.id, outcome):
+            return
+        cells = _take_out(connection, task.id)
         connection.execute(
             sa.insert(RUNS).values(
                 **_identity_columns(task), **_outcome_columns(outcome), attempts=attempts,
@@ -297,22 +309,32 @@ def _insert_run(
             ]
             if kept:
                 connection.execute(sa.insert(PREDICTIONS), kept)
+        if cells:
+            connection.execute(sa.insert(CELLS), cells)
 
 
-@contextmanager
-def _replacing(engine: sa.Engine, run_id: str) -> Iterator[sa.Connection]:
-    with engine.begin() as connection:
-        cells = connection.execute(sa.select(CELLS).where(CELLS.c.run_id == run_id)).all()
-        connection.execute(sa.delete(CELLS).where(CELLS.c.run_id == run_id))
-        replaced = connection.scalar(
-            sa.select(RUNS.c.id).where(RUNS.c.id == run_id, RUNS.c.status != "done")
-        )
-        if replaced:
-            connection.execute(sa.delete(MEASUREMENTS).filter_by(run_id=run_id))
-            connection.execute(sa.delete(RUNS).filter_by(id=run_id))
-        yield connection
-        for cell in cells:
-            connection.execute(sa.insert(CELLS).values(**cell._mapping))
+def _worth_less(connection: sa.Connection, run_id: str, outcome: TrainingResult | Failure) -> bool:
+    """Whether a longer curve of a paused training is stored already."""
+    paused = sa.select(RUNS.c.epochs).where(RUNS.c.id == run_id, RUNS.c.status == "paused")
+    epochs: int | None = connection.scalar(paused)
+    if epochs is None:
+        return False
+    if isinstance(outcome, Failure):
+        return outcome.passing
+    return not outcome.finished and outcome.epochs < epochs
+
+
+def _take_out(connection: sa.Connection, run_id: str) -> list[dict[str, Any]]:
+    """Remove what is stored of a training that is not done; its cells, to be put back."""
+    cells = connection.execute(sa.select(CELLS).filter_by(run_id=run_id)).mappings().all()
+    connection.execute(sa.delete(CELLS).filter_by(run_id=run_id))
+    replaced = connection.scalar(
+        sa.select(RUNS.c.id).where(RUNS.c.id == run_id, RUNS.c.status != "done")
+    )
+    if replaced:
+        connection.execute(sa.delete(MEASUREMENTS).filter_by(run_id=run_id))
+        connection.execute(sa.delete(RUNS).filter_by(id=run_id))
+    return [dict(cell) for cell in cells]
 
 
 def _identity_columns(task: TrainingTask) -> dict[str, Any]:
@@ -363,6 +385,20 @@ def link_cell(engine: sa.Engine, study: str, level: str, replicate: int, run_id:
     with engine.begin() as connection:
         connection.execute(sa.delete(CELLS).filter_by(**key))
         connection.execute(sa.insert(CELLS).values(**key, run_id=run_id))
+
+
+def known_cost(engine: sa.Engine, cost_id: str) -> tuple[int, float] | None:
+    """Parameters, and milliseconds to score 1,000 rows; None if it was not measured."""
+    with engine.connect() as connection:
+        row = connection.execute(sa.select(COSTS).filter_by(id=cost_id)).one_or_none()
+    return (row.parameters, row.milliseconds) if row else None
+
+
+def record_cost(engine: sa.Engine, cost_id: str, parameters: int, milliseconds: float) -> None:
+    """Keep what a model costs; the first measurement stays."""
+    with suppress(sa.exc.IntegrityError), engine.begin() as connection:
+        connection.execute(sa.insert(COSTS).values(
+            id=cost_id, parameters=parameters, milliseconds=milliseconds))  # fmt: skip
 
 
 def chosen_values(engine: sa.Engine, run_id: str, split: str, metric: str) -> dict[str, float]:

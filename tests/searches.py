@@ -44,9 +44,10 @@ def store_search(
     confirmed: Sequence[str] = (),
     seeds: int = 3,
     missing: Sequence[tuple[str, int]] = (),
+    broken: Sequence[tuple[str, int]] = (),
     cost: str | None = None,
 ) -> str:
-    """Store a search; `running` has a trial and no training yet."""
+    """Store a search; `running` has a trial and no training yet, `broken` cells failed."""
     made = space(space_name, SETTINGS["planted"].applied, funnel)
     facts = {
         "tasks": list(TASKS), "funnel": funnel,
@@ -68,9 +69,9 @@ def store_search(
     for level, replicate in cells:
         if (level, replicate) not in missing:
             first = replicate == 0
-            state = ("RUNNING" if first and level in running else "FAIL" if first and
-                     level in failed else "PRUNED" if first and level in stopped
-                     else "COMPLETE")  # fmt: skip
+            state = ("RUNNING" if first and level in running else "FAIL" if (first and
+                     level in failed) or (level, replicate) in broken else "PRUNED" if first and
+                     level in stopped else "COMPLETE")  # fmt: skip
             _store(engine, study, made, level, tried[level], replicate, state, cost)
     with engine.begin() as connection:  # the same on every machine and day
         connection.execute(sa.text("UPDATE fsmd_runs SET finished_at='2026-11-02T12:00:00+00:00'"))

@@ -38,7 +38,7 @@ from studies.planning import (
     study_name,
 )
 from studies.settings import SETTINGS
-from studies.storage import MEASUREMENTS, RUNS, Provenance, StudyRecord
+from studies.storage import MEASUREMENTS, RUNS, Failure, Provenance, StudyRecord
 
 TASKS = ("click", "long_view")
 
@@ -269,6 +269,28 @@ def test_what_another_study_records_meanwhile_is_taken_over(lab: Lab) -> None:
     assert lab.count(RUNS) == lab.count(storage.CELLS) == 4
     with lab.engine.connect() as connection:
         assert connection.scalar(sa.select(RUNS.c.attempts).filter_by(id=first.task.id)) == 7
+
+
+def test_neither_a_shorter_pause_nor_a_loss_replaces_a_longer_curve(lab: Lab) -> None:
+    """Another study may have trained the same task further; a training goes on from there."""
+    task = lab.cells(1)[0].task
+    whole = result_of(task)
+
+    def paused(epochs: int) -> TrainingResult:
+        kept = tuple(m for m in whole.measurements if m.epoch <= epochs and m.split != "test")
+        return replace(whole, measurements=kept, epochs=epochs, finished=False, predictions={})
+
+    def stored(outcome: TrainingResult | Failure) -> tuple[str, int]:
+        storage.record_run(lab.engine, task, outcome, 1, Provenance({}, ""))
+        status = storage.known_runs(lab.engine, [task.id])[task.id]
+        return status, storage.known_result(lab.engine, task.id).epochs
+
+    assert stored(paused(1)) == ("paused", 1)
+    assert stored(paused(2)) == ("paused", 2)
+    assert stored(paused(1)) == ("paused", 2)
+    assert stored(Failure("killed", "", passing=True)) == ("paused", 2)
+    assert stored(Failure("diverged", ""))[0] == "failed"
+    assert stored(whole) == ("done", 2)
 
 
 def test_a_passing_failure_is_tried_again_and_the_result_counts(lab: Lab) -> None:

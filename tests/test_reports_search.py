@@ -6,7 +6,7 @@ import re
 import shlex
 from collections.abc import Sequence
 from html import unescape
-from itertools import product
+from itertools import pairwise, product
 from pathlib import Path
 from typing import Any
 
@@ -20,7 +20,7 @@ from hypothesis import strategies as st
 
 from fsmd.config import FSMDConfig
 from fsmd.errors import UserError
-from reports import axis_importance, front, search_analysis
+from reports import axis_importance, front, search_analysis, words
 from reports import build as command
 from reports.build import build, build_all
 from reports.estimates import mean_interval
@@ -66,15 +66,37 @@ def brute_front(points: Sequence[Sequence[float]]) -> list[bool]:
 # Numbers
 
 
-def test_membership_is_the_share_of_all_resamples_that_have_the_point_on_the_front() -> None:
-    points_LRM = RNG.normal(size=(4, 3, 2)) + np.array([0.3, 0, 0, -1])[:, None, None]
-    every = [
-        brute_front(points_LRM[:, list(drawn)].mean(axis=1).tolist())
-        for drawn in product(range(3), repeat=3)
-    ]
-    found = front.membership(points_LRM, resamples=20_000)
-    assert np.abs(found - np.mean(every, axis=0)).max() < 0.015
-    assert found.tolist() == front.membership(points_LRM, resamples=20_000).tolist()
+def test_membership_of_two_points_that_differ_on_one_objective_is_a_one_sided_t_test() -> None:
+    gain_R = RNG.normal(0.5, 1.0, size=5)
+    points_LRM = np.zeros((2, 5, 2))
+    points_LRM[0, :, 0] = gain_R
+    points_LRM += RNG.normal(size=(1, 5, 2))  # of the seed, the same for both
+    found = front.membership(points_LRM, draws=20_000)
+    p = scipy.stats.ttest_1samp(gain_R, 0.0, alternative="greater").pvalue
+    assert found == pytest.approx([1 - p, p], abs=0.01)
+    assert found.tolist() == front.membership(points_LRM, draws=20_000).tolist()
+
+
+def test_with_five_seeds_a_point_told_to_be_on_the_front_almost_surely_is_there() -> None:
+    """Of the points with at least 95 %, at least 93 % are there, and as with those below 5 %."""
+    sure, unlikely = [], []
+    for study in range(150):
+        true_LM = RNG.normal(size=(6, 2))
+        seed_1RM = RNG.normal(scale=3, size=(1, 5, 2))
+        points_LRM = true_LM[:, None] + RNG.normal(size=(6, 5, 2)) + seed_1RM
+        probability_L = front.membership(points_LRM, draws=500, seed=study)
+        is_on_L = np.array(brute_front(true_LM.tolist()))
+        sure += is_on_L[probability_L >= 0.95].tolist()
+        unlikely += is_on_L[probability_L <= 0.05].tolist()
+    assert len(sure) > 50
+    assert np.mean(sure) >= 0.93
+    assert len(unlikely) > 50
+    assert np.mean(unlikely) <= 0.07
+
+
+def test_equal_levels_are_on_the_front_together() -> None:
+    points_LRM = np.repeat(RNG.normal(size=(1, 5, 2)), 3, axis=0)
+    assert front.membership(points_LRM).tolist() == [1.0, 1.0, 1.0]
 
 
 def test_membership_lets_cancel_what_a_seed_does_to_all_points() -> None:
@@ -164,12 +186,17 @@ def test_progress_is_the_area_that_what_ended_so_far_dominates() -> None:
     trainings = [front.Training(i + 1, None if i % 4 == 2 else p) for i, p in enumerate(drawn)]
     found = front.progress(trainings)
     ended = [t.point for t in trainings if t.point]
-    worst = tuple(min(p[k] for p in ended) for k in range(2))
-    assert found.reference == worst
+    lows, highs = ([f(p[k] for p in ended) for k in range(2)] for f in (min, max))
+    below = tuple(low - (high - low) / 10 for low, high in zip(lows, highs, strict=True))
+    assert found.reference == pytest.approx(below)
+    grids = [[below[k], *sorted({p[k] for p in ended})] for k in range(2)]
     for i in range(len(trainings)):
         seen = [t.point for t in trainings[: i + 1] if t.point]
-        cells = [(a, b) for a in range(12) for b in range(12) if a >= worst[0] and b >= worst[1]]
-        area = sum(any(p[0] > a and p[1] > b for p in seen) for a, b in cells)
+        area = sum(
+            (right - left) * (upper - lower)
+            for left, right in pairwise(grids[0]) for lower, upper in pairwise(grids[1])
+            if any(p[0] >= right and p[1] >= upper for p in seen)
+        )  # fmt: skip
         assert found.volumes[i] == pytest.approx(area)
         assert found.epochs[i] == sum(range(1, i + 2))
 
@@ -345,6 +372,23 @@ def test_the_front_before_and_after(engine: sa.Engine) -> None:
     assert set(found.front) == expected
     means = [tuple(e.mean for e in c.fresh) for c in found.confirmed]
     assert [c.on_front for c in found.confirmed] == brute_front(means)
+
+
+def test_a_level_that_failed_on_a_fresh_seed_takes_no_seed_from_the_others(
+    tmp_path: Path,
+) -> None:
+    """It is named, and is no confirmed point; so is what is new on the front."""
+    made, tried = fresh_engine(tmp_path), paper_points(8)
+    levels = list(tried)
+    store_search(made, tried, confirmed=levels[:4], seeds=5, broken=[(levels[0], 2)])
+    found = analyse_search(search(made))
+    assert len(found.seeds) == 5
+    assert {c.level for c in found.confirmed} == set(levels[1:4])
+    text = " ".join(assemble_search(found).notices)
+    assert f"as a training on a fresh seed failed: {levels[0]}. --retry-failed" in text
+    new = [e for e in found.front if e not in levels[:4]]
+    assert new
+    assert f"not trained again on fresh seeds yet: {words.listed(new)}." in text
 
 
 def test_the_front_of_three_objectives_knows_the_cost(engine: sa.Engine) -> None:

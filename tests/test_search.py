@@ -2,6 +2,7 @@
 
 from collections.abc import Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor
+from concurrent.futures.process import BrokenProcessPool
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
@@ -22,6 +23,7 @@ from search_spaces.spaces import Space
 from studies import pareto, storage
 from studies.execute import ATTEMPTS, Planner, Queue, Step, open_study
 from studies.front import chosen
+from studies.meter import Limits, Meter
 from studies.pareto import MOST, SearchOptions, tell_exhausted, to_confirm
 from studies.planning import METHODS, differences, going_on
 from studies.proposals import Tried, propose
@@ -402,9 +404,84 @@ def test_the_front_its_neighbours_and_the_references_are_confirmed(lab: Lab) -> 
     assert set(found) == {"#1", "#2", "#3", "far 0", "far 1", "far 2", "mmoe"}
     assert found[-1] == "mmoe"
     many = [candidate(f"#{n}", (0.6 + n / 100, 0.8 - n / 100)) for n in range(20)]
-    assert len(to_confirm(many)) == MOST
-    assert {"#0", "#19"} <= set(to_confirm(many))  # the best of each task
+    assert set(to_confirm(many)) == {c.cell.level for c in many}  # a front is never cut
+    close = [candidate(f"#{n}", (0.6 - n / 1e5, 0.6 - n / 1e5)) for n in range(20)]
+    assert to_confirm(close) == tuple(c.cell.level for c in close[:MOST])
+    assert set(to_confirm(close, begun={"#19"})) == {*to_confirm(close), "#19"}
     assert to_confirm([]) == to_confirm([stopped]) == ()
+
+
+def test_what_has_fresh_seeds_gets_as_many_as_the_others_when_the_search_goes_on(
+    lab: Lab,
+) -> None:
+    before = lab.search(trials=5, rule=NoPruning(EPOCHS))
+    study = lab.study()
+    assert pareto.begun(study) == frozenset()
+    left = before.candidates[-1].cell.level
+    cells = confirmation(lab.recipe(), before.candidates, [left], 2)
+    before.planner.executor = ThreadPoolExecutor(1)
+    before.planner.run(cells)
+    assert pareto.begun(study) == {left}
+    after = lab.search(trials=12, rule=NoPruning(EPOCHS))
+    levels = to_confirm(after.candidates, pareto.begun(study))
+    assert left in levels
+    assert {c.replicate for c in confirmation(lab.recipe(), after.candidates, levels, 4)
+            if c.level == left} == {1, 2, 3, 4}  # fmt: skip
+
+
+class Inline(ThreadPoolExecutor):
+    """Stands for worker processes."""
+
+
+def meter(lab: Lab, limits: Limits, told: list[str]) -> Meter:
+    data = DataRef("planted", "hash", Path("here"))
+    return Meter(limits, data, lab.engine, "a machine", told.append)
+
+
+def test_what_a_model_costs_is_measured_once_and_judged_the_same_ever_after(
+    lab: Lab, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    measured: list[FSMDConfig] = []
+
+    def measure(config: FSMDConfig, path: Path) -> tuple[int, float]:
+        measured.append(config)
+        return 10 * config.expert_count, float(len(measured))
+
+    monkeypatch.setattr("studies.meter.measure", measure)
+    monkeypatch.setattr("studies.meter.LocalWorkers", Inline)
+    small, large = FSMDConfig(expert_count=2), FSMDConfig(expert_count=4)
+    for _ in range(2):  # in a second run too
+        strict = meter(lab, Limits("latency", parameters=20, milliseconds=1.5), [])
+        assert (strict.allowed(small), strict.allowed(large)) == (True, False)
+        assert strict.objective(small) == 1.0
+        strict.close()
+    assert measured == [small, large]
+
+
+def test_a_model_that_cannot_be_measured_is_left_out_and_a_killed_process_is_asked_again(
+    lab: Lab, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    tries: list[int] = []
+
+    def measure(config: FSMDConfig, path: Path) -> tuple[int, float]:
+        tries.append(config.expert_count)
+        if config.expert_count == 4:
+            raise MemoryError
+        if len(tries) == 1:
+            raise BrokenProcessPool
+        return 7, 1.0
+
+    monkeypatch.setattr("studies.meter.measure", measure)
+    monkeypatch.setattr("studies.meter.LocalWorkers", Inline)
+    told: list[str] = []
+    found = meter(lab, Limits(parameters=9), told)
+    assert found.allowed(FSMDConfig(expert_count=2))
+    assert not found.allowed(FSMDConfig(expert_count=4))
+    assert not found.allowed(FSMDConfig(expert_count=4))
+    assert found.allowed(FSMDConfig(expert_count=6))
+    assert tries == [2, 2, 4, 6]
+    assert told == ["a model was left out, as it cannot be measured: MemoryError: "]
+    found.close()
 
 
 def test_confirmation_trains_fresh_seeds_the_same_for_all(lab: Lab) -> None:

@@ -22,11 +22,11 @@ class HypervolumeSummary(NamedTuple):
 
 
 def summarize(analysis: SearchAnalysis) -> HypervolumeSummary | None:
-    """None where the front has no volume: a single point, or all as bad as the worst."""
+    """None where there is no growth to show: fewer than two trainings ended."""
     progress, configurations = analysis.progress, analysis.found.configurations
-    final = progress.volumes[-1]
-    if final <= 0:
+    if sum(c.state == "ended" for c in configurations) < 2:
         return None
+    final = progress.volumes[-1]
     return HypervolumeSummary(
         tuple(c.level for c in configurations),
         tuple(c.state == "ended" for c in configurations),

@@ -296,8 +296,10 @@ def test_planted_is_the_same_in_another_process_and_another_with_another_seed() 
 
 
 def test_a_name_may_carry_options_of_the_data_set() -> None:
-    other = data.load("planted:conflict=0.25,seed=1")
-    assert other.content_hash == load_planted(PlantedConfig(conflict=0.25, seed=1)).content_hash
+    other = data.load("planted:conflict=0.25,rows=600,seed=1")
+    meant = PlantedConfig(conflict=0.25, rows=600, seed=1)
+    assert other.content_hash == load_planted(meant).content_hash
+    assert sum(map(len, (other.train, other.valid, other.test))) == 600
     assert other.schema.name == "planted"
 
 
@@ -305,9 +307,10 @@ def test_a_name_may_carry_options_of_the_data_set() -> None:
     ("name", "message"),
     [
         ("planted:conflict=2", "`conflict` must lie between 0 and 1; got 2.0"),
+        ("planted:rows=20", "`rows` must be at least 500; got 20"),
         (
-            "planted:rows=5",
-            "no option 'rows' of the data set in 'planted:rows=5'; it has conflict",
+            "planted:users=5",
+            "no option 'users' of the data set in 'planted:users=5'; it has conflict, rows",
         ),
         ("planted:conflict=much", "option 'conflict' in 'planted:conflict=much' must be a number"),
         ("census:conflict=1", "no option 'conflict' of the data set in .*; it has none"),

@@ -13,13 +13,15 @@ from fsmd.task import DataRef, TrainingTask
 from fsmd.training import train
 from tests.test_run import Desk, alive, needs_proc, wait_for, workers_of
 
-SEARCH = ("pareto", "--trials", "3", "--epochs", "2", "--confirm", "1", "--workers", "2")
+DATA = "planted:rows=20000"
+SEARCH = ("pareto", "--name", "pareto", "--data", DATA, "--trials", "3", "--epochs", "2",
+          "--confirm", "1", "--workers", "2")  # fmt: skip
 
 
 @pytest.fixture(scope="module")
 def desk(tmp_path_factory: pytest.TempPathFactory) -> Desk:
     """A search that is killed in its middle and goes on."""
-    load("planted")
+    load(DATA)
     return Desk(tmp_path_factory.mktemp("search"))
 
 
@@ -53,13 +55,13 @@ def test_a_search_that_is_killed_in_its_middle_goes_on_and_trains_nothing_twice(
 
 def test_a_training_of_the_search_measured_what_it_measures_alone(desk: Desk) -> None:
     """Also where it was paused, killed and went on in another process."""
-    data = load("planted")
+    data = load(DATA)
     ((run_id, config, seed),) = desk.rows(
         "SELECT id, config, seed FROM fsmd_runs WHERE status = 'done' ORDER BY finished_at LIMIT 1"
     )
     task = TrainingTask(
         FSMDConfig.from_dict(json.loads(str(config))),
-        DataRef("planted", data.content_hash, data.path),
+        DataRef(DATA, data.content_hash, data.path),
         seed=int(str(seed)), epochs=2, patience=2,
     )  # fmt: skip
     assert task.id == run_id
@@ -72,7 +74,19 @@ def test_a_training_of_the_search_measured_what_it_measures_alone(desk: Desk) ->
 def test_a_search_with_a_limit_trains_only_what_keeps_it(desk: Desk) -> None:
     limit = 400_000
     run = desk.run(
-        *("pareto", "--name", "small", "--trials", "1", "--epochs", "1", "--confirm", "0"),
+        *(
+            "pareto",
+            "--name",
+            "small",
+            "--data",
+            DATA,
+            "--trials",
+            "1",
+            "--epochs",
+            "1",
+            "--confirm",
+            "0",
+        ),
         *("--max-params", str(limit), "--objectives", "auc,auc,params"),
     )
     assert run.returncode == 0, run.stderr
@@ -86,9 +100,9 @@ def test_a_search_with_a_limit_trains_only_what_keeps_it(desk: Desk) -> None:
 
 
 def test_the_cost_of_a_model_is_known_without_training() -> None:
-    data = load("planted")
+    data = load(DATA)
     config = FSMDConfig(layers=(16,), expert_count=2, tower_width=8)
     found = cost(config, data.path)
-    task = TrainingTask(config, DataRef("planted", data.content_hash, data.path), 0, epochs=1)
+    task = TrainingTask(config, DataRef(DATA, data.content_hash, data.path), 0, epochs=1)
     assert found.parameters == train(task).parameters
     assert found.milliseconds > 0

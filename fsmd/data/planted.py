@@ -79,9 +79,13 @@ def _source(config: PlantedConfig) -> Source:
     return Source(RECIPE, asdict(config), lambda: generate(config))
 
 
-def _named(conflict: float = PlantedConfig.conflict, seed: float = 0) -> Source:
+def _named(
+    conflict: float = PlantedConfig.conflict,
+    rows: float = PlantedConfig.rows,
+    seed: float = 0,
+) -> Source:
     """The options that a data set's name may carry."""
-    return _source(PlantedConfig(conflict=conflict, seed=int(seed)))
+    return _source(PlantedConfig(conflict=conflict, rows=int(rows), seed=int(seed)))
 
 
 def sources() -> dict[str, Callable[..., Source]]:

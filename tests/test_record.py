@@ -16,7 +16,7 @@ from studies.record import curves, write
 from studies.settings import SETTINGS
 from studies.storage import Provenance, StudyRecord
 from tests import bench_search
-from tests.bench_search import Recording, recording, score, stopping_epoch
+from tests.bench_search import Recording, interval, recording, score, stopping_epoch
 from tests.test_execute import TASKS, small_data
 from tests.test_search import EPOCHS, curve_of, trained
 
@@ -89,10 +89,19 @@ def test_a_strategy_never_reaches_more_than_the_whole_grid_and_pays_for_each_epo
 def test_scores_compare_repeat_by_repeat() -> None:
     base = [np.array([0.1, 0.5, 0.5, 0.8]), np.array([0.2, 0.6, 0.6, 0.6])]
     mine = [np.array([0.8, 0.9]), np.array([0.3, 0.5])]
-    found = score(mine, base)
+    found = score(mine, base, seeds=1)
     assert found.epochs == 2
     assert found.behind[0] == pytest.approx(((0.8 - 0.9) + (0.6 - 0.5)) / 2)
     assert found.reach[1:] == (1 / 4, float("inf"))
     assert found.first[1:] == (1 / 4, float("inf"))
-    assert score(base, base).reach[0] == pytest.approx((1 + 0.5) / 2)
-    assert score(base, base).first == (1, 1, 1)
+    assert score(base, base, seeds=2).reach[0] == pytest.approx((1 + 0.5) / 2)
+    assert score(base, base, seeds=2).first == (1, 1, 1)
+
+
+def test_an_interval_is_as_wide_as_few_recorded_seeds_leave_it() -> None:
+    """Repeats on the same seed are no new evidence: hundreds of them tell of three seeds."""
+    values = [float(i % 3) for i in range(300)]
+    assert interval(values, 3, np.mean) == (1.0, 0.0, 2.0)
+    middle, low, high = interval(values, 1, np.mean)
+    assert middle == 1.0
+    assert 0.85 < low < high < 1.15

@@ -16,7 +16,7 @@ REPEATS = 15
 
 
 class Cost(NamedTuple):
-    """Parameters, and milliseconds to score 1,000 rows in one batch with one thread.
+    """Parameters, and milliseconds to score 1,000 rows in one batch, over all threads' sum.
 
     Processor time, the least of 15: what other work on the machine takes is not the model's.
     """

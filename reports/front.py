@@ -24,10 +24,11 @@ FLOOR = 0.001
 def membership(points_LRM: Array, draws: int = DRAWS, seed: int = 0) -> Array:
     """L: the probability that a level's mean point is non-dominated.
 
-    The means are drawn from their joint t distribution with R - 1 degrees of freedom: what the
-    seeds tell of them without a prior opinion (Gelman et al., Bayesian Data Analysis, 3.6). A
-    draw weighs the seeds' deviations the same way for all levels, so that what a seed does to all
-    of them cancels. A bootstrap would be too narrow with few seeds. NaN with fewer than two.
+    The means are drawn from a joint t distribution in which every difference of two of them has
+    that of its paired t test, with R - 1 degrees of freedom. A draw weighs the seeds' deviations
+    the same way for all levels, so that what a seed does to all of them cancels. A bootstrap
+    would be too narrow with few seeds. Of levels closer together than their noise some are still
+    ruled out too readily, as no prior draws their means together. NaN with fewer than two seeds.
     """
     levels, seeds, objectives = points_LRM.shape
     if seeds < 2:

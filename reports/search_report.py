@@ -11,8 +11,8 @@ from reports.estimates import Estimate
 from reports.front import DRAWS
 from reports.model import Fact, FailureView, IndexEntry, ReportModel, Section
 from reports.search_analysis import Confirmed, Pick, SearchAnalysis, confirmation_epochs
-from reports.search_results import FAILED, SearchResults, own_fields
-from studies.pareto import NAME, QUESTION, TITLE
+from reports.search_results import SearchResults, own_fields
+from studies.pareto import MOST, NAME, QUESTION, TITLE
 from studies.planning import METHODS, name_on
 from studies.search import SEARCH
 
@@ -169,8 +169,10 @@ def _cautions(analysis: SearchAnalysis) -> tuple[str, ...]:
     had = {*(c.level for c in analysis.confirmed), *found.fresh_failed}
     unconfirmed = [level for level in analysis.front if level not in had]
     if analysis.confirmed and unconfirmed:
-        told.append("On the search's front, but not trained again on fresh seeds yet: "
-                    f"{words.listed(unconfirmed)}. The same command goes on.")  # fmt: skip
+        more = (f" (of a front of {len(analysis.front)} points at most {MOST} are)"
+                if len(analysis.front) > MOST else ": the same command goes on")  # fmt: skip
+        told.append("On the search's front, but not trained again on fresh seeds: "
+                    f"{words.listed(unconfirmed)}{more}.")  # fmt: skip
     if found.fresh_failed:
         told.append("Not among the confirmed points, as a training on a fresh seed failed: "
                     f"{words.listed(found.fresh_failed)}. --retry-failed tries again."
@@ -199,7 +201,7 @@ def _cost_name(found: SearchResults) -> str:
 
 def _front_sentences(analysis: SearchAnalysis) -> tuple[str, ...]:
     """Which of the paper's models are missing among the confirmed points, and why."""
-    there = {c.level for c in analysis.confirmed}
+    there = {*(c.level for c in analysis.confirmed), *analysis.found.fresh_failed}
     missing: dict[str, list[str]] = {}
     for c in analysis.found.configurations:
         if c.level in analysis.found.space.known and c.level not in there:
@@ -307,11 +309,13 @@ def _commands(found: SearchResults) -> tuple[Fact, ...]:
 
 
 def _failures(found: SearchResults) -> Iterator[FailureView]:
+    """What failed, and what was lost after a pause: its curve is kept, and so is its error."""
     runs = found.results.runs
-    for run in runs[runs["status"].isin(FAILED)].to_dict("records"):
-        lost = "; will be tried again" if run["status"] == "lost" else ""
+    for run in runs[runs["error"].notna()].to_dict("records"):
+        status = "failed" if run["status"] == "failed" else "lost"
+        lost = "; will be tried again" if status == "lost" else ""
         yield FailureView(
-            f"{run['level']}, replicate {run['replicate']}, seed {run['seed']}: {run['status']} "
+            f"{run['level']}, replicate {run['replicate']}, seed {run['seed']}: {status} "
             f"after {words.count(run['attempts'], 'attempt')}{lost}",
             run["error"] or "", run["traceback"] or "",
         )  # fmt: skip
@@ -332,7 +336,8 @@ def _reading(analysis: SearchAnalysis, made: Importance) -> tuple[str, ...]:
         "alone.",
         f"The probability of being non-dominated comes from {DRAWS:,} draws of all points' means "
         "together, from the t distribution that the paired seeds give them. It is about the "
-        "means over any number of seeds, among the confirmed points only.",
+        "means over all seeds there could be, among the confirmed points only. Of several points "
+        "that lie closer together than their seeds' noise, it rules some out too readily.",
         "Points were picked on validation. Test data was evaluated once for each training, at "
         "the epoch that validation chose, and picked nothing. Validation and test of one "
         "training share its seed's luck, so a pick's test AUC may still look a little too good.",

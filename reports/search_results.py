@@ -88,10 +88,14 @@ class SearchResults:
 
     @property
     def fresh_failed(self) -> tuple[str, ...]:
-        """Levels that a fresh seed failed on: no points, and they take no seed from the others."""
+        """Levels that failed by themselves on a fresh seed that others finished.
+
+        They are no points, so that they take no seed from the others.
+        """
         runs = self.fresh.runs
-        failed = set(runs.loc[runs["status"].isin(FAILED), "level"])
-        return tuple(c.level for c in self.configurations if c.level in failed)
+        finished = set(runs.loc[runs["status"] == "done", "replicate"])
+        failed = runs[(runs["status"] == "failed") & runs["replicate"].isin(finished)]
+        return tuple(c.level for c in self.configurations if c.level in set(failed["level"]))
 
     @cached_property
     def _sound(self) -> StudyResults:

@@ -138,7 +138,7 @@ def _search(job: Job, options: SearchOptions) -> int:
     built = _report(engine, name, job, console)
     tell(
         *built.lines,
-        f"Trained {outcome.trained}, {len(outcome.confirmed)} points confirmed; took "
+        f"Trained {outcome.trained}, {len(outcome.confirmed)} points on fresh seeds too; took "
         f"{time.perf_counter() - started:.0f} s. Dashboard: {_dashboard(job)}",
         f"Report: {built.page}",
     )

@@ -48,7 +48,7 @@ class Meter:
     machine: str
     tell: Callable[[str], object]
     """Told, in a line, what cannot be measured."""
-    _unknown: set[str] = field(default_factory=set)
+    _failed: set[str] = field(default_factory=set, init=False)
 
     def __post_init__(self) -> None:
         """Start no process for nothing."""
@@ -78,14 +78,19 @@ class Meter:
             "code": code_version(), "machine": self.machine,
         })  # fmt: skip
         found = storage.known_cost(self.engine, cost_id)
-        if found or cost_id in self._unknown:
+        if found or cost_id in self._failed:
             return found
         try:
             found = self._try(config)
         except UserError:
             raise
         except Exception as error:  # one model out of memory must not end the search
-            self._unknown.add(cost_id)
+            if len(self._failed) + 1 == ATTEMPTS:
+                raise UserError(
+                    f"what {ATTEMPTS} models cost could not be measured, the last time for: "
+                    f"{describe(error)}; what was trained is kept"
+                ) from error
+            self._failed.add(cost_id)
             self.tell(f"a model was left out, as it cannot be measured: {describe(error)}")
             return None
         storage.record_cost(self.engine, cost_id, *found)

@@ -3,6 +3,7 @@
 import time
 from collections.abc import Collection, Iterable
 from dataclasses import dataclass
+from functools import partial
 
 import numpy as np
 import optuna
@@ -34,9 +35,9 @@ QUESTION = (
 )
 NEAR = 0.0005
 """AUC by which a point may lie behind the front to be confirmed with it: a seed's noise."""
-LEAST, MOST = 6, 10
-"""Points confirmed, the references not counted. A larger front is confirmed all the same; `MOST`
-limits what lies near it."""
+LEAST, ENOUGH, MOST = 6, 10, 20
+"""Points confirmed, the references not counted: at least the first number; what lies near the
+front up to the second; the front up to the third, its ends always."""
 REFERENCES = ("fsmd", "mmoe", "paper's best", "deep fsmd")
 """The paper's models that are confirmed too, where the search has them."""
 
@@ -129,7 +130,8 @@ def search(
     space = space_of(record, bool(record.data_facts["funnel"]))
     study = open_study(engine, record.name, recipe.tasks, options.cost)
     executor, origin = LocalWorkers(workers), provenance()
-    meter = Meter(options.limits, data, engine, origin.machine, console.print)
+    tell = partial(console.print, markup=False)
+    meter = Meter(options.limits, data, engine, origin.machine, tell)
     started = time.monotonic()
     try:
         with LiveProgress(console, options.trials, workers, executor.messages) as progress:
@@ -192,7 +194,7 @@ def begun(study: optuna.Study) -> frozenset[str]:
 def to_confirm(candidates: Iterable[Candidate], begun: Collection[str] = ()) -> tuple[str, ...]:
     """What is trained again on fresh seeds, the best first, then the references.
 
-    The front, what lies within a seed's noise of it (up to `MOST` points in all), and, since a
+    The front, what lies within a seed's noise of it (up to `ENOUGH` points in all), and, since a
     seed may hide the best ones, the next ranks up to `LEAST` points. References count even where
     they were stopped. Levels that have fresh seeds already get as many as the others, wherever
     they stand by now: what is compared must be paired.
@@ -203,9 +205,10 @@ def to_confirm(candidates: Iterable[Candidate], begun: Collection[str] = ()) -> 
         return ()
     points_NM = np.array([c.curve.stands for c in ended])
     front_N, near_N = on_front(points_NM), on_front(points_NM, NEAR)
-    order = best_first(points_NM)
-    front = [i for i in order if front_N[i]]
-    near = [i for i in order if near_N[i] and not front_N[i]][: max(0, MOST - len(front))]
+    ends = [int(i) for i in dict.fromkeys(points_NM.argmax(axis=0))]
+    order = [*ends, *(i for i in best_first(points_NM) if i not in ends)]
+    front = [i for i in order if front_N[i]][:MOST]
+    near = [i for i in order if near_N[i] and not front_N[i]][: max(0, ENOUGH - len(front))]
     found = [*front, *near]
     rest = [i for i in order if i not in found][: max(0, LEAST - len(found))]
     levels = [ended[i].cell.level for i in (*found, *rest)]

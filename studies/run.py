@@ -93,7 +93,12 @@ def _add_search(p: argparse.ArgumentParser) -> None:
     add("objectives", str, "auc,auc or with a third: auc,auc,params or auc,auc,latency", "LIST")
     add("max-params", int, "parameters a model may have at most", "N")
     add("max-latency", float, "milliseconds per 1,000 rows scored at most", "MS")
-    add("confirm", int, "fresh seeds for the front and its neighbours (default: 5; 0: none)", "K")
+    add(
+        "confirm",
+        int,
+        "fresh seeds for the front, 20 points at most (default: 5; 0: none)",
+        "K",
+    )
     group.add_argument(
         "--pick", action="append", metavar="RULE",
         help="pick by weights:A,B in the report too, a weight a task; may be given again",

@@ -58,7 +58,7 @@ class Recipe:
             self.device,
         )  # fmt: skip
         known = {"sampler": sampler, "cost": cost}
-        notes = {name: value for name, value in known.items() if value}
+        notes = {name: value for name, value in known.items() if value not in (None, {})}
         return Cell(
             Arm(level, config, tuple(params.items())), replicate, task, notes,
             () if cost is None else (cost,),

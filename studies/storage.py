@@ -272,7 +272,8 @@ def record_run(
     """Store how a training ended, with all its measurements, in one transaction.
 
     A failure or a pause recorded before is replaced; a result never is, whoever recorded it, nor
-    is a pause by a shorter one of another study, or by a loss: the training goes on from it.
+    is a pause by a shorter one of another study, or by a loss: the training goes on from it. A
+    loss leaves its error there.
     """
     try:
         _insert_run(engine, task, outcome, attempts, provenance)
@@ -291,6 +292,10 @@ def _insert_run(
 ) -> None:
     with engine.begin() as connection:
         if _worth_less(connection, task.id, outcome):
+            if isinstance(outcome, Failure):
+                told = {"error": outcome.error, "traceback": outcome.traceback}
+                kept = sa.update(RUNS).filter_by(id=task.id)
+                connection.execute(kept.values(attempts=attempts, **told))
             return
         cells = _take_out(connection, task.id)
         connection.execute(
@@ -303,12 +308,12 @@ def _insert_run(
         if isinstance(outcome, TrainingResult):
             rows = [{"run_id": task.id, **asdict(m)} for m in outcome.measurements]
             connection.execute(sa.insert(MEASUREMENTS), rows)
-            kept = [
+            predictions = [
                 {"run_id": task.id, "task": name, "ranks": ranks}
                 for name, ranks in outcome.predictions.items()
             ]
-            if kept:
-                connection.execute(sa.insert(PREDICTIONS), kept)
+            if predictions:
+                connection.execute(sa.insert(PREDICTIONS), predictions)
         if cells:
             connection.execute(sa.insert(CELLS), cells)
 

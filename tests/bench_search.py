@@ -30,7 +30,7 @@ from rich.table import Table
 
 from fsmd.config import FSMDConfig
 from search_spaces.spaces import Choice, Params, Space
-from studies.front import Point, chosen, hypervolume
+from studies.front import Point, below_worst, chosen, hypervolume
 from studies.proposals import Tried, propose
 from studies.pruning import Curve, NoPruning, Pruner, SuccessiveHalving, TopK
 
@@ -49,7 +49,7 @@ class Recording:
     curves: dict[tuple[Any, ...], NDArray[np.float64]]
     """(cell's levels) -> seeds x epochs x tasks."""
     reference: Point
-    """Below it nothing counts: the worst AUC of each task that any cell ends with."""
+    """Below it nothing counts: a tenth of the range below the worst AUC that a cell ends with."""
     best: tuple[float, ...]
     """The hypervolume of the whole grid, for each seed."""
 
@@ -97,7 +97,7 @@ def recording(path: Path) -> Recording:
     ))  # fmt: skip
     ends = np.array([[chosen([tuple(p) for p in values[i, s]]) for i in range(len(cells))]
                      for s in range(seeds)])  # fmt: skip
-    reference = tuple(map(float, ends.min(axis=(0, 1))))
+    reference = tuple(map(float, below_worst(ends.reshape(-1, len(tasks)))))
     best = tuple(hypervolume(ends[s], reference) for s in range(seeds))
     return Recording(path.stem, space, curves, reference, best)
 
@@ -358,7 +358,7 @@ def _table(rec: Recording, scores: dict[str, Score], repeats: int) -> Table:
     title = (
         f"{rec.name}: {len(rec.curves)} cells, {len(rec.best)} seeds, {rec.epochs} epochs; "
         f"{TRIALS} trials, patience {PATIENCE}, {repeats} repeats "
-        "on the seeds in turn, which intervals draw too (of few seeds they are rough)"
+        "on the seeds in turn; intervals are over both, and rough with few seeds"
     )
     table = Table("strategy", "epochs", "final hypervolume", "plain TPE minus it",
                   "epochs to plain TPE's end / its budget", "/ when it had it first",

@@ -307,6 +307,8 @@ def test_a_name_may_carry_options_of_the_data_set() -> None:
     ("name", "message"),
     [
         ("planted:conflict=2", "`conflict` must lie between 0 and 1; got 2.0"),
+        ("planted:rows=nan", "`rows` must be a whole number; got nan"),
+        ("planted:seed=1.5", "`seed` must be a whole number; got 1.5"),
         ("planted:rows=20", "`rows` must be at least 500; got 20"),
         (
             "planted:users=5",

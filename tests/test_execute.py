@@ -288,7 +288,10 @@ def test_neither_a_shorter_pause_nor_a_loss_replaces_a_longer_curve(lab: Lab) ->
     assert stored(paused(1)) == ("paused", 1)
     assert stored(paused(2)) == ("paused", 2)
     assert stored(paused(1)) == ("paused", 2)
-    assert stored(Failure("killed", "", passing=True)) == ("paused", 2)
+    assert stored(Failure("killed", "where", passing=True)) == ("paused", 2)
+    with lab.engine.connect() as connection:  # it is told all the same
+        kept = connection.execute(sa.select(RUNS.c.error, RUNS.c.traceback)).one()
+    assert tuple(kept) == ("killed", "where")
     assert stored(Failure("diverged", ""))[0] == "failed"
     assert stored(whole) == ("done", 2)
 

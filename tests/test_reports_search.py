@@ -386,9 +386,17 @@ def test_a_level_that_failed_on_a_fresh_seed_takes_no_seed_from_the_others(
     assert {c.level for c in found.confirmed} == set(levels[1:4])
     text = " ".join(assemble_search(found).notices)
     assert f"as a training on a fresh seed failed: {levels[0]}. --retry-failed" in text
+    sentences = [s for section in assemble_search(found).sections for s in section.sentences]
+    assert not [s for s in sentences if "not trained again" in s and levels[0] in s]
     new = [e for e in found.front if e not in levels[:4]]
     assert new
-    assert f"not trained again on fresh seeds yet: {words.listed(new)}." in text
+    assert f"not trained again on fresh seeds: {words.listed(new)}: the same" in text
+    # A seed that no level finished is the seed's fault, not theirs.
+    store_search(made, tried, name="bad seed", confirmed=levels[:4], seeds=5,
+                 broken=[(level, 2) for level in levels[:4]])  # fmt: skip
+    found = analyse_search(search(made, "bad seed"))
+    assert {c.level for c in found.confirmed} == set(levels[:4])
+    assert len(found.seeds) == 4
 
 
 def test_the_front_of_three_objectives_knows_the_cost(engine: sa.Engine) -> None:

@@ -74,20 +74,8 @@ def test_a_training_of_the_search_measured_what_it_measures_alone(desk: Desk) ->
 def test_a_search_with_a_limit_trains_only_what_keeps_it(desk: Desk) -> None:
     limit = 400_000
     run = desk.run(
-        *(
-            "pareto",
-            "--name",
-            "small",
-            "--data",
-            DATA,
-            "--trials",
-            "1",
-            "--epochs",
-            "1",
-            "--confirm",
-            "0",
-        ),
-        *("--max-params", str(limit), "--objectives", "auc,auc,params"),
+        *("pareto", "--name", "small", "--data", DATA, "--trials", "1", "--epochs", "1"),
+        *("--confirm", "0", "--max-params", str(limit), "--objectives", "auc,auc,params"),
     )
     assert run.returncode == 0, run.stderr
     sizes = desk.rows(

@@ -24,7 +24,7 @@ from studies import pareto, storage
 from studies.execute import ATTEMPTS, Planner, Queue, Step, open_study
 from studies.front import chosen
 from studies.meter import Limits, Meter
-from studies.pareto import MOST, SearchOptions, tell_exhausted, to_confirm
+from studies.pareto import ENOUGH, MOST, SearchOptions, tell_exhausted, to_confirm
 from studies.planning import METHODS, differences, going_on
 from studies.proposals import Tried, propose
 from studies.pruning import NoPruning, Pruner, SuccessiveHalving, TopK
@@ -403,10 +403,13 @@ def test_the_front_its_neighbours_and_the_references_are_confirmed(lab: Lab) -> 
     found = to_confirm([*far, *front, near, paused, stopped])
     assert set(found) == {"#1", "#2", "#3", "far 0", "far 1", "far 2", "mmoe"}
     assert found[-1] == "mmoe"
-    many = [candidate(f"#{n}", (0.6 + n / 100, 0.8 - n / 100)) for n in range(20)]
-    assert set(to_confirm(many)) == {c.cell.level for c in many}  # a front is never cut
+    many = [candidate(f"#{n}", (0.6 + n / 100, 0.8 - n / 100)) for n in range(MOST)]
+    assert set(to_confirm(many)) == {c.cell.level for c in many}
+    vast = [candidate(f"#{n}", (0.6 + n / 999, 0.8 - n / 999)) for n in range(30)]
+    assert len(to_confirm(vast)) == MOST
+    assert {"#0", "#29"} <= set(to_confirm(vast))  # the best of each task
     close = [candidate(f"#{n}", (0.6 - n / 1e5, 0.6 - n / 1e5)) for n in range(20)]
-    assert to_confirm(close) == tuple(c.cell.level for c in close[:MOST])
+    assert to_confirm(close) == tuple(c.cell.level for c in close[:ENOUGH])
     assert set(to_confirm(close, begun={"#19"})) == {*to_confirm(close), "#19"}
     assert to_confirm([]) == to_confirm([stopped]) == ()
 
@@ -481,6 +484,23 @@ def test_a_model_that_cannot_be_measured_is_left_out_and_a_killed_process_is_ask
     assert found.allowed(FSMDConfig(expert_count=6))
     assert tries == [2, 2, 4, 6]
     assert told == ["a model was left out, as it cannot be measured: MemoryError: "]
+    found.close()
+
+
+def test_where_no_model_can_be_measured_the_search_ends_with_one_line(
+    lab: Lab, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def measure(config: FSMDConfig, path: Path) -> tuple[int, float]:
+        raise FileNotFoundError("no data")
+
+    monkeypatch.setattr("studies.meter.measure", measure)
+    monkeypatch.setattr("studies.meter.LocalWorkers", Inline)
+    told: list[str] = []
+    found = meter(lab, Limits("params"), told)
+    assert not any(found.allowed(FSMDConfig(expert_count=experts)) for experts in (2, 4))
+    with pytest.raises(UserError, match=r"what 3 models cost .* FileNotFoundError: no data"):
+        found.allowed(FSMDConfig(expert_count=6))
+    assert len(told) == 2
     found.close()
 
 

@@ -85,6 +85,9 @@ def _named(
     seed: float = 0,
 ) -> Source:
     """The options that a data set's name may carry."""
+    for name, value in (("rows", rows), ("seed", seed)):
+        if not float(value).is_integer():  # nor are nan and inf
+            raise UserError(f"`{name}` must be a whole number; got {value}")
     return _source(PlantedConfig(conflict=conflict, rows=int(rows), seed=int(seed)))
 
 

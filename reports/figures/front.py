@@ -61,7 +61,7 @@ def summarize(analysis: SearchAnalysis) -> FrontSummary:
     found = analysis.found
     first, second = found.tasks
     known = known_models(found.space)
-    again = {c.level for c in analysis.confirmed}
+    again = {*(c.level for c in analysis.confirmed), *found.fresh_failed}
     third = found.cost is not None
     searched = tuple((c.level, _plane(c.values)) for c in found.all_in("ended"))
     fresh = tuple(

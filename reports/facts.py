@@ -214,9 +214,8 @@ def how_to_read(
         "Two kinds of chance are in a difference. Seeds: train again with other seeds and it "
         "moves; more replicates make this part smaller. The test set: it is a sample of finite "
         "size, the same for every replicate, and another one would move the difference too; only "
-        "more test rows make this part smaller. Test rows are taken as independent of each "
-        "other; where one user has several, as in a video log, this part comes out too small. "
-        + _covered(scores),
+        "more test rows make this part smaller. "
+        f"{_units(scores)} {_covered(scores)}",
         "The interval of a level's own AUC covers the seeds alone: another test set would move "
         "all levels together, which is no difference between them.",
         *rule_in_words(made, margin),
@@ -276,6 +275,21 @@ def _pairs(same_seeds: bool) -> str:
     return (
         "Here levels have seeds of their own (see What ran). Replicates are paired by their "
         "number alone, which is as valid but takes no chance out of a difference."
+    )
+
+
+def _units(scores: Scores) -> str:
+    """What is taken as independent in the test set."""
+    known = [sampling.units for sampling in scores.samplings if sampling.units]
+    if not known:
+        return (
+            "Test rows are taken as independent of each other; where one user has several, as in "
+            "a video log, this part comes out too small."
+        )
+    users = " or ".join(f"{n:,}" for n in sorted(set(known)))
+    return (
+        f"The {users} users of the test rows are taken as independent of each other, not their "
+        "rows; a user that train does not know counts once for each row."
     )
 
 

@@ -9,7 +9,7 @@ from numpy.typing import NDArray
 from reports.contrasts import contrasts
 from reports.estimates import Array
 from reports.results import Scores, StudyResults
-from reports.sampling import Sampling, influences, labels_of
+from reports.sampling import Sampling, influences, labels_of, units_of
 from reports.verdicts import compare
 from studies.definition import Study
 
@@ -58,8 +58,9 @@ def stored_influences(results: StudyResults) -> tuple[Array, ...]:
     (data_hash,) = set(results.test_sets.values())
     with results.engine.connect() as connection:
         labels = {task: labels_of(connection, data_hash)[task] for task in results.tasks}
+        unit_N = units_of(connection, data_hash)
         return tuple(
-            influences(connection, tuple(cells[level, r] for level in scores.levels), labels)
+            influences(connection, tuple(cells[e, r] for e in scores.levels), labels, unit_N)
             for r in scores.paired
         )
 

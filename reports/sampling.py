@@ -1,24 +1,27 @@
 """What the finite test set does to AUCs: placement values, influences, their covariance.
 
-Suffixes: N test rows, L levels, K tasks, C columns (a level's task each).
+Suffixes: N test rows, U users, L levels, K tasks, C columns (a level's task each).
 
 An AUC is a mean over pairs of a positive and a negative row. The placement value of a row is its
 own mean over the rows of the other class (DeLong, DeLong and Clarke-Pearson 1988). Seen from the
 rows, an AUC moves with each row's influence, and the covariance of two AUCs on the same rows is
 the influences' mean product divided by N. As every test row has a label for each task, this holds
-for AUCs of different tasks too, though their positives differ.
+for AUCs of different tasks too, though their positives differ. Rows of one user are not
+independent of each other: there the users are the sample, each with the sum of its rows'
+influences (Obuchowski 1997).
 """
 
 from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass
 
 import numpy as np
+import scipy.sparse
 import sqlalchemy as sa
 from numpy.typing import NDArray
 
-from fsmd.predictions import unpack_ranks
+from fsmd.predictions import unpack_ranks, unpack_units
 from reports.estimates import Array
-from studies.storage import LABELS, PREDICTIONS
+from studies.storage import LABELS, PREDICTIONS, UNITS
 
 Labels = NDArray[np.bool_]
 
@@ -52,6 +55,19 @@ def influence(rank_N: NDArray[np.integer], positive_N: Labels) -> Array:
     return centred
 
 
+def by_unit(influence_NC: Array, unit_N: NDArray[np.int64] | None) -> Array:
+    """U x C: each user's rows summed, times U / N, so that a user stands where a row stood.
+
+    Without units every row is on its own and nothing changes.
+    """
+    if unit_N is None:
+        return influence_NC
+    rows, units = len(unit_N), int(unit_N.max()) + 1
+    of_unit = scipy.sparse.csr_array((np.ones(rows), (unit_N, np.arange(rows))), (units, rows))
+    found: Array = of_unit @ influence_NC * (units / rows)
+    return found
+
+
 def shared_covariance(replicates: Iterable[Array]) -> Array:
     """C x C: the test set's part in the covariance of AUCs averaged over replicates.
 
@@ -79,6 +95,8 @@ class Sampling:
     covariance_LKLK: Array
     replicates: tuple[int, ...] | None = None
     """None: whichever a pair of the levels shares, where every level has the same ones."""
+    units: int | None = None
+    """Users among the test rows; None where each row is taken as independent of the others."""
 
     def of(self, level: str, other: str) -> Array:
         """K x K: of `level` minus `other`, for both tasks at once."""
@@ -114,17 +132,21 @@ def load(
     if not whole:
         return None
     trainings = zip(*(runs[level] for level in whole), strict=True)
-    found_CC = shared_covariance(
-        influences(connection, ids, {task: labels[task] for task in tasks}) for ids in trainings
-    )
+    unit_N = units_of(connection, data_hash)
+    wanted = {task: labels[task] for task in tasks}
+    found_CC = shared_covariance(influences(connection, ids, wanted, unit_N) for ids in trainings)
     shape = (len(whole), len(tasks))
-    return Sampling(whole, found_CC.reshape(shape * 2), over)
+    units = None if unit_N is None else int(unit_N.max()) + 1
+    return Sampling(whole, found_CC.reshape(shape * 2), over, units)
 
 
 def influences(
-    connection: sa.Connection, ids: tuple[str, ...], labels: Mapping[str, Labels]
+    connection: sa.Connection,
+    ids: tuple[str, ...],
+    labels: Mapping[str, Labels],
+    unit_N: NDArray[np.int64] | None,
 ) -> Array:
-    """N x C of the trainings `ids`, their tasks side by side."""
+    """N x C, or U x C, of the trainings `ids`, their tasks side by side."""
     keys = [(run, task) for run in ids for task in labels]
     influence_NC = np.empty((len(next(iter(labels.values()))), len(keys)), order="F")
     for run, task, packed in _predictions(connection, ids):
@@ -132,7 +154,7 @@ def influences(
         if places:
             found_N = influence(unpack_ranks(packed), labels[task])
             influence_NC[:, places] = found_N[:, None]
-    return influence_NC
+    return by_unit(influence_NC, unit_N)
 
 
 def labels_of(connection: sa.Connection, data_hash: str) -> dict[str, Labels]:
@@ -142,6 +164,13 @@ def labels_of(connection: sa.Connection, data_hash: str) -> dict[str, Labels]:
         row.task: np.unpackbits(np.frombuffer(row.bits, np.uint8), count=row.rows).astype(bool)
         for row in found
     }
+
+
+def units_of(connection: sa.Connection, data_hash: str) -> NDArray[np.int64] | None:
+    """Whose each test row of a data set is; None where the data has no users."""
+    query = sa.select(UNITS.c.packed).filter_by(data_hash=data_hash)
+    packed: bytes | None = connection.scalar(query)
+    return None if packed is None else unpack_units(packed)
 
 
 def _smaller_class(positive_N: Labels) -> int:

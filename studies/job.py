@@ -88,7 +88,7 @@ def run(job: Job) -> int:
         record = open_record(engine, name, definition, sets, job)
         storage.name_planner(engine, name, this_process())
         for data in sets.values():
-            storage.record_labels(engine, data)
+            storage.record_test_rows(engine, data)
         tally = _train(engine, record, definition, sets, job, console)
     _tell_failed(tally.failed)
     built = _report(engine, name, job, console)
@@ -130,7 +130,7 @@ def _search(job: Job, options: SearchOptions) -> int:
         record = StudyRecord(name, pareto.NAME, data_name, asked, facts, storage.now())
         record = _kept(engine, found, record)
         storage.name_planner(engine, name, this_process())
-        storage.record_labels(engine, data)
+        storage.record_test_rows(engine, data)
         ref = DataRef(data_name, data.content_hash, data.path)
         workers = job.workers or os.cpu_count() or 1
         outcome = pareto.search(engine, record, ref, options, workers, job.retry_failed, console)

@@ -19,6 +19,7 @@ from filelock import FileLock
 from fsmd.config import digest
 from fsmd.data.schema import Dataset
 from fsmd.errors import UserError
+from fsmd.predictions import pack_units
 from fsmd.task import Measurement, TrainingResult, TrainingTask
 
 METADATA = sa.MetaData()
@@ -103,6 +104,14 @@ LABELS = sa.Table(
     sa.Column("task", sa.String(100), primary_key=True),
     sa.Column("rows", sa.Integer, nullable=False),
     sa.Column("bits", sa.LargeBinary, nullable=False),  # of the test rows, eight a byte
+)
+
+
+UNITS = sa.Table(
+    "fsmd_units",
+    METADATA,
+    sa.Column("data_hash", sa.String(64), primary_key=True),
+    sa.Column("packed", sa.LargeBinary, nullable=False),  # whose each test row is; see pack_units
 )
 
 
@@ -231,8 +240,11 @@ def update_settings(engine: sa.Engine, study: str, settings: Mapping[str, Any]) 
         connection.execute(sa.update(STUDIES).filter_by(name=study).values(settings=settings))
 
 
-def record_labels(engine: sa.Engine, data: Dataset) -> None:
-    """Keep the test labels, which reports need beside the predictions; once for each content."""
+def record_test_rows(engine: sa.Engine, data: Dataset) -> None:
+    """Keep the test rows' labels, and whose they are, which reports need beside the predictions.
+
+    Once for each content.
+    """
     labels_NK = np.asarray(data.test.labels) > 0
     rows = [
         {"data_hash": data.content_hash, "task": task, "rows": len(labels_NK),
@@ -242,6 +254,11 @@ def record_labels(engine: sa.Engine, data: Dataset) -> None:
     # Known from before, or recorded by another study's planner meanwhile: the content is the same.
     with suppress(sa.exc.IntegrityError), engine.begin() as connection:
         connection.execute(sa.insert(LABELS), rows)
+    if data.schema.unit is not None:
+        packed = pack_units(data.test.ids[:, data.schema.unit])
+        with suppress(sa.exc.IntegrityError), engine.begin() as connection:
+            row = {"data_hash": data.content_hash, "packed": packed}
+            connection.execute(sa.insert(UNITS).values(row))
 
 
 def name_planner(engine: sa.Engine, study: str, planner: str) -> None:

@@ -564,9 +564,15 @@ def test_first_planners_at_once_make_one_set_of_tables(tmp_path: Path) -> None:
         assert list(pool.map(start, "abcdef")) == list("abcdef")
 
 
-def test_labels_are_kept_once_whoever_comes_first(lab: Lab) -> None:
+def test_labels_and_users_are_kept_once_whoever_comes_first(lab: Lab) -> None:
+    data = small_data()
+    users = replace(data.schema, categorical=(Field("user_id", 3),))
     for _ in range(2):
-        storage.record_labels(lab.engine, small_data())
+        storage.record_test_rows(lab.engine, data)
+    assert lab.count(storage.UNITS) == 0  # the data has no users
+    for _ in range(2):
+        storage.record_test_rows(lab.engine, replace(data, schema=users))
+    assert lab.count(storage.UNITS) == 1
     assert lab.count(storage.LABELS) == len(TASKS)
 
 

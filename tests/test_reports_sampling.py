@@ -11,16 +11,17 @@ from numpy.typing import NDArray
 from scipy import stats
 from sklearn.metrics import roc_auc_score
 
-from fsmd.predictions import pack_ranks, unpack_ranks
+from fsmd.predictions import pack_ranks, pack_units, unpack_ranks, unpack_units
+from reports.build import build
 from reports.contrasts import contrasts
 from reports.estimates import Array, mean_interval
 from reports.joint import joint_difference, joint_ellipse
 from reports.null import covariance, cross_products, null_rate, stored_influences
 from reports.results import Scores, auc_on_test, read
-from reports.sampling import Sampling, influence, placements, shared_covariance
+from reports.sampling import Sampling, by_unit, influence, placements, shared_covariance
 from reports.verdicts import compare
 from studies.definition import Study
-from studies.storage import LABELS, PREDICTIONS, RUNS, open_engine
+from studies.storage import LABELS, PREDICTIONS, RUNS, UNITS, open_engine
 from tests.test_reports import TASKS, store_study, text_of
 
 Labels = NDArray[np.bool_]
@@ -95,6 +96,62 @@ def test_replicates_share_what_their_cross_products_share() -> None:
     ]
     expected = np.mean(products, axis=0) / 30**2
     assert shared_covariance(influence_RNC) == pytest.approx(expected)
+
+
+def test_users_rows_are_summed_as_obuchowski_says() -> None:
+    """Written out as in the paper (Statistics in Medicine 16, 1997, section 3), user by user."""
+    rank_NC, positive_N = sample(900, 6)
+    user_N = np.random.default_rng(6).integers(0, 250, 900)
+    kernels = [kernel(rank_NC[:, c], positive_N) for c in range(2)]
+    area = [won.mean() for won in kernels]
+    m, n = kernels[0].shape
+    of_positive, of_negative = user_N[positive_N], user_N[~positive_N]
+    with_positives, with_negatives = len(set(of_positive)), len(set(of_negative))
+    expected = np.zeros((2, 2))
+    for a in range(2):
+        for b in range(2):
+            s10 = s01 = s11 = s11_back = 0.0
+            for user in range(250):
+                mine, theirs = of_positive == user, of_negative == user
+                x = [kernels[c].mean(axis=1)[mine].sum() - mine.sum() * area[c] for c in (a, b)]
+                y = [kernels[c].mean(axis=0)[theirs].sum() - theirs.sum() * area[c]
+                     for c in (a, b)]  # fmt: skip
+                s10, s01 = s10 + x[0] * x[1], s01 + y[0] * y[1]
+                s11, s11_back = s11 + x[0] * y[1], s11_back + y[0] * x[1]
+            s10 *= with_positives / ((with_positives - 1) * m)
+            s01 *= with_negatives / ((with_negatives - 1) * n)
+            cross = 250 / 249 * (s11 + s11_back)
+            expected[a, b] = s10 / m + s01 / n + cross / (m * n)
+    influence_NC = np.array([influence(rank_NC[:, c], positive_N) for c in range(2)]).T
+    found = shared_covariance([by_unit(influence_NC, user_N)])
+    assert found == pytest.approx(expected, rel=0.01)  # m / (m - 1) is of rows here, not of users
+
+
+def test_users_who_rate_all_alike_widen_the_interval_as_a_bootstrap_of_users_says() -> None:
+    rng = np.random.default_rng(8)
+    user_N = np.repeat(np.arange(300), 5)
+    positive_N = rng.random(1500) < rng.choice([0.05, 0.8], size=300)[user_N]
+    liked_U = rng.normal(size=300)
+    rank_N = np.asarray(10 * (positive_N + liked_U[user_N] + rng.normal(size=1500)) + 90, int)
+    found = by_unit(influence(rank_N, positive_N)[:, None], user_N)
+    drawn = []
+    for _ in range(1500):
+        rows = (5 * rng.integers(300, size=300)[:, None] + np.arange(5)).ravel()
+        drawn.append(placements(rank_N[rows], positive_N[rows])[positive_N[rows]].mean())
+    by_users = float(shared_covariance([found])[0, 0])
+    assert by_users == pytest.approx(float(np.var(drawn)), rel=0.12)
+    alone = np.arange(1500)
+    by_rows = shared_covariance([influence(rank_N, positive_N)[:, None]])
+    assert shared_covariance([by_unit(influence(rank_N, positive_N)[:, None], alone)]) == (
+        pytest.approx(by_rows)
+    )
+    assert by_users > 1.3 * by_rows[0, 0]
+
+
+def test_users_that_train_does_not_know_are_taken_for_different_ones() -> None:
+    found = unpack_units(pack_units(np.array([7, 0, 3, 0, 7])))
+    assert found[0] == found[4]
+    assert sorted(set(found.tolist())) == [0, 1, 2, 3]
 
 
 def test_a_difference_of_levels_is_a_contrast_of_their_covariance() -> None:
@@ -294,7 +351,28 @@ def test_stored_predictions_become_the_test_sets_part(tmp_path: Path) -> None:
     c = shared_covariance(influences)
     expected = max(c[0, 0] + c[1, 1] - 2 * c[0, 1], 0.0)
     assert known.se_test**2 == pytest.approx(expected, abs=1e-15)
+    assert "rows are taken as independent" in page_of(engine, tmp_path)
+
+    user_N = np.arange(501) // 3
+    with engine.begin() as connection:
+        data_hash = connection.scalars(sa.select(RUNS.c.data_hash).distinct()).one()
+        row = {"data_hash": data_hash, "packed": pack_units(user_N + 1)}
+        connection.execute(sa.insert(UNITS).values(row))
+    scores = auc_on_test(read(engine, "tower_shape"))
+    assert [s.units for s in scores.samplings] == [167]
+    c = shared_covariance([by_unit(influence_NC, user_N) for influence_NC in influences])
+    expected = max(c[0, 0] + c[1, 1] - 2 * c[0, 1], 0.0)
+    found_test = scores.difference("diamond", "increasing", "click").se_test
+    assert found_test is not None
+    assert found_test**2 == pytest.approx(expected, abs=1e-15)
+    assert "The 167 users of the test rows are taken as independent" in page_of(engine, tmp_path)
     engine.dispose()
+
+
+def page_of(engine: sa.Engine, folder: Path) -> str:
+    """The words of the report."""
+    build(engine, "tower_shape", folder)
+    return text_of(folder)
 
 
 def test_stored_influences_are_those_of_the_complete_replicates(tmp_path: Path) -> None:

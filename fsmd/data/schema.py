@@ -33,6 +33,12 @@ class Schema:
     tasks: tuple[str, ...]
     funnel: bool
 
+    @property
+    def unit(self) -> int | None:
+        """Position of the field `user_id`, whose rows belong together; None without one."""
+        names = [field.name for field in self.categorical]
+        return names.index("user_id") if "user_id" in names else None
+
     @classmethod
     def from_dict(cls, values: Mapping[str, Any]) -> "Schema":
         """Inverse of `dataclasses.asdict`, also after a walk through JSON."""

@@ -34,7 +34,8 @@ def tests(session: nox.Session) -> None:
     """The quick tests; `nox -s tests -- -m slow` runs the slow ones."""
     _groups(session, "test")
     # A module's tests stay in one process: some go through one study's mishaps in turn.
-    session.run("pytest", "-n", "2", "--dist", "loadfile", *session.posargs)
+    spread = ("-n", "2", "--dist", "loadfile", "--no-loadscope-reorder")
+    session.run("pytest", *spread, *session.posargs)
 
 
 @nox.session

@@ -8,6 +8,14 @@ import pytest
 
 from fsmd.data.schema import Field, Schema
 
+LONGEST = ("test_run.py", "test_reports_pictures.py", "test_run_search.py", "test_training.py",
+           "test_reports.py", "test_reports_search.py")  # fmt: skip
+
+
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """The longest modules first, so that no process waits for another's last one."""
+    items.sort(key=lambda item: LONGEST.index(item.path.name) if item.path.name in LONGEST else 99)
+
 
 @pytest.fixture(scope="session", autouse=True)
 def own_cache(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Path]:

@@ -118,6 +118,19 @@ def test_a_difference_inside_the_margins_is_equivalent_whatever_its_sign() -> No
     assert all(contrast.significant for contrast in found.values())
 
 
+@pytest.mark.parametrize("by_test", [None, 1e-7])
+def test_turned_round_a_difference_has_the_same_p_and_needs_as_many_seeds(
+    by_test: float | None,
+) -> None:
+    values = np.random.default_rng(9).normal(0.0006, 0.001, size=6)
+    one, other = mean_interval(values, by_test), mean_interval(-values, by_test)
+    assert (other.mean, other.low, other.high) == (-one.mean, -one.high, -one.low)  # type: ignore[operator]
+    assert p_value(one) == pytest.approx(p_value(other))
+    assert p_value(one, "within", MARGIN) == pytest.approx(p_value(other, "within", MARGIN))
+    assert p_value(one, "above") == pytest.approx(1 - p_value(other, "above"))  # type: ignore[operator]
+    assert replicates_needed(one, MARGIN) == replicates_needed(other, MARGIN)
+
+
 def test_a_small_test_set_undecides_what_seeds_alone_decide() -> None:
     sure = scores_of([(0.003, 0)])
     assert found_of(sure)["b"].word == "better"

@@ -16,9 +16,9 @@ REPEATS = 15
 
 
 class Cost(NamedTuple):
-    """Parameters, and milliseconds to score 1,000 rows in one batch, over all threads' sum.
+    """Parameters, and milliseconds to score 1,000 rows in one batch.
 
-    Processor time, the least of 15: what other work on the machine takes is not the model's.
+    Processor time of all threads, the least of 15: what other work takes is not the model's.
     """
 
     parameters: int

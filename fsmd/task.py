@@ -13,6 +13,8 @@ from typing import Any
 
 from fsmd.config import FSMDConfig, digest
 
+# Whatever changes in these files makes every training a new one: what does not determine a number
+# belongs elsewhere.
 _SOURCES = (
     *("balancing.py", "config.py", "diagnostics.py", "metrics.py", "model.py", "module.py"),
     *("predictions.py", "pretrain.py", "training.py"),

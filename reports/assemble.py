@@ -10,7 +10,7 @@ from reports.contrasts import Contrast, contrasts, detectable_differences, facto
 from reports.evidence import Question
 from reports.figures import seesaw
 from reports.joint import PairVerdict, pair_verdict
-from reports.model import ClaimView, Fact, FailureView, ReportModel, Section, Table
+from reports.model import ClaimView, Fact, ReportModel, Section, Table, numbered
 from reports.results import Scores, StudyResults, auc_on_test
 from reports.shape import MANY, Shape, few, leads, role, shape
 from reports.verdicts import Comparison, Judged, compare, judge
@@ -51,7 +51,7 @@ def assemble(analysis: Analysis) -> ReportModel:
     """The whole report as a value; where every training failed, without any figure."""
     results, scores = analysis.results, analysis.scores
     definition = results.definition
-    numbered, count = _numbered(_sections(analysis) if scores.trained else [])
+    sections, count = numbered(_sections(analysis) if scores.trained else [])
     return ReportModel(
         study=results.record.name,
         title=definition.title,
@@ -63,8 +63,8 @@ def assemble(analysis: Analysis) -> ReportModel:
         ),
         claims=claim_views(analysis),
         paper=tuple(Fact(s.place, s.said) for s in paper.sources(definition.figure)),
-        sections=numbered,
-        failures=_failures(results),
+        sections=sections,
+        failures=facts.failures(results.runs, f"{results.definition.factor} = "),
         facts=facts.what_ran(results),
         base_table=replace(tables.base_table(results), number=count + 1),
         commands=facts.commands(results),
@@ -152,30 +152,3 @@ def _inside(results: StudyResults, scores: Scores) -> tuple[Section, ...]:
 
 def _many(scores: Scores) -> bool:
     return len(scores.levels) > MANY
-
-
-def _numbered(
-    sections: list[Section], figures: int = 0, tables: int = 0
-) -> tuple[tuple[Section, ...], int]:
-    """Figures and tables numbered through the report; also the number of tables."""
-    done = []
-    for section in sections:
-        drawn = tuple(replace(f, number=figures + i) for i, f in enumerate(section.figures, 1))
-        told = tuple(replace(t, number=tables + i) for i, t in enumerate(section.tables, 1))
-        figures, tables = figures + len(drawn), tables + len(told)
-        done.append(replace(section, figures=drawn, tables=told))
-    return tuple(done), tables
-
-
-def _failures(results: StudyResults) -> tuple[FailureView, ...]:
-    """Every training that did not finish, in the order of the levels."""
-    factor = results.definition.factor
-    found = []
-    for run in results.runs[results.runs["status"] != "done"].to_dict("records"):
-        lost = "; will be tried again" if run["status"] == "lost" else ""
-        heading = (
-            f"{factor} = {run['level']}, replicate {run['replicate']}, seed {run['seed']}: "
-            f"{run['status']} after {words.count(run['attempts'], 'attempt')}{lost}"
-        )
-        found.append(FailureView(heading, run["error"] or "", run["traceback"] or ""))
-    return tuple(found)

@@ -4,10 +4,12 @@ import shlex
 from collections.abc import Iterator, Mapping
 from typing import Any
 
+import pandas as pd
+
 from reports import words
 from reports.estimates import ALPHA, LEVEL
 from reports.evidence import Question
-from reports.model import Fact
+from reports.model import Fact, FailureView
 from reports.results import Scores, StudyResults
 from reports.verdicts import Comparison, families
 from studies.definition import VIDEO
@@ -19,6 +21,23 @@ FIXED = (
 )
 FOR_A_LOOK = 5
 """Replicates below which the report warns."""
+
+
+def failures(runs: pd.DataFrame, before: str = "") -> tuple[FailureView, ...]:
+    """What failed or was lost, in the order of the levels; `before` stands before a level's name.
+
+    What was lost after a pause has a curve and is paused, and keeps its error all the same.
+    """
+    found = []
+    for run in runs[runs["error"].notna()].to_dict("records"):
+        lost = run["status"] != "failed"
+        heading = (
+            f"{before}{run['level']}, replicate {run['replicate']}, seed {run['seed']}: "
+            f"{'lost' if lost else 'failed'} after {words.count(run['attempts'], 'attempt')}"
+            f"{'; will be tried again' if lost else ''}"
+        )
+        found.append(FailureView(heading, run["error"], run["traceback"] or ""))
+    return tuple(found)
 
 
 def headline(results: StudyResults, scores: Scores) -> str:

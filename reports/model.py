@@ -1,6 +1,7 @@
 """What the page and the PDF show: frozen values, already in words; computed once, drawn twice."""
 
-from dataclasses import dataclass
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
 
 
 @dataclass(frozen=True)
@@ -76,6 +77,19 @@ class Section:
     folded: bool = False
     blocks: tuple[Fact, ...] = ()
     """Text to copy as it stands, each under its label."""
+
+
+def numbered(
+    sections: Sequence[Section], figures: int = 0, tables: int = 0
+) -> tuple[tuple[Section, ...], int]:
+    """Figures and tables numbered through the report; also the number of tables."""
+    done = []
+    for section in sections:
+        drawn = tuple(replace(f, number=figures + i) for i, f in enumerate(section.figures, 1))
+        told = tuple(replace(t, number=tables + i) for i, t in enumerate(section.tables, 1))
+        figures, tables = figures + len(drawn), tables + len(told)
+        done.append(replace(section, figures=drawn, tables=told))
+    return tuple(done), tables
 
 
 @dataclass(frozen=True)

@@ -19,7 +19,8 @@ import scipy.sparse
 import sqlalchemy as sa
 from numpy.typing import NDArray
 
-from fsmd.predictions import unpack_ranks, unpack_units
+from fsmd.predictions import unpack_ranks
+from fsmd.units import unpack_units
 from reports.estimates import Array
 from studies.storage import LABELS, PREDICTIONS, UNITS
 

@@ -9,7 +9,7 @@ from reports import facts, search_tables, search_views, words
 from reports.axis_importance import FEWEST, Importance, importance
 from reports.estimates import Estimate
 from reports.front import DRAWS
-from reports.model import Fact, FailureView, IndexEntry, ReportModel, Section
+from reports.model import Fact, IndexEntry, ReportModel, Section, numbered
 from reports.search_analysis import Confirmed, Pick, SearchAnalysis, confirmation_epochs
 from reports.search_results import SearchResults, own_fields
 from studies.pareto import MOST, NAME, QUESTION, TITLE
@@ -25,8 +25,7 @@ def assemble_search(analysis: SearchAnalysis) -> ReportModel:
     """The whole report as a value; where nothing ended, without any figure."""
     found = analysis.found
     made = importance(found)
-    sections = _numbered([s for s in _sections(analysis, made) if s is not None])
-    tables = sum(len(section.tables) for section in sections)
+    sections, tables = numbered([s for s in _sections(analysis, made) if s is not None])
     return ReportModel(
         study=found.record.name,
         title=TITLE,
@@ -36,23 +35,12 @@ def assemble_search(analysis: SearchAnalysis) -> ReportModel:
         claims=(),
         paper=(),
         sections=sections,
-        failures=tuple(_failures(found)),
+        failures=facts.failures(found.results.runs),
         facts=_facts(analysis),
         base_table=replace(search_tables.space_table(found), number=tables + 1),
         commands=_commands(found),
         reading=_reading(analysis, made),
     )
-
-
-def _numbered(sections: list[Section]) -> tuple[Section, ...]:
-    figures = tables = 0
-    done = []
-    for section in sections:
-        drawn = tuple(replace(f, number=figures + i) for i, f in enumerate(section.figures, 1))
-        told = tuple(replace(t, number=tables + i) for i, t in enumerate(section.tables, 1))
-        figures, tables = figures + len(drawn), tables + len(told)
-        done.append(replace(section, figures=drawn, tables=told))
-    return tuple(done)
 
 
 def _sections(analysis: SearchAnalysis, made: Importance) -> Iterator[Section | None]:
@@ -185,7 +173,7 @@ def _cautions(analysis: SearchAnalysis) -> tuple[str, ...]:
     if found.cost:
         told.append(f"A third objective, {_cost_name(found)}, is minimised: the front is of all "
                     "three, and its figure shows two of them.")  # fmt: skip
-    failed = len(list(_failures(found)))
+    failed = len(facts.failures(found.results.runs))
     if failed:
         told.append(f"{words.count(failed, 'training')} failed; see Failed trainings.")
     unfinished = len(found.all_in("paused"))
@@ -256,7 +244,7 @@ def _facts(analysis: SearchAnalysis) -> tuple[Fact, ...]:
         "Seeds": f"study seed {found.record.settings['seed']}; the search {searched or 'none'}; "
                  f"fresh {fresh or 'none'}",
         "Trainings": f"{done} trained to the end, {int((runs['status'] == 'paused').sum())} "
-                     f"stopped or not finished, {len(list(_failures(found)))} failed",
+                     f"stopped or not finished, {len(facts.failures(found.results.runs))} failed",
         "Training time": f"{words.duration(float(runs['seconds'].sum()))} in all, summed over "
                          "trainings",
     }  # fmt: skip
@@ -306,19 +294,6 @@ def _commands(found: SearchResults) -> tuple[Fact, ...]:
         Fact("Build this report again (with the same --storage)", shlex.join(
             ["python", "-m", "reports.build", found.record.name])),
     )  # fmt: skip
-
-
-def _failures(found: SearchResults) -> Iterator[FailureView]:
-    """What failed, and what was lost after a pause: its curve is kept, and so is its error."""
-    runs = found.results.runs
-    for run in runs[runs["error"].notna()].to_dict("records"):
-        status = "failed" if run["status"] == "failed" else "lost"
-        lost = "; will be tried again" if status == "lost" else ""
-        yield FailureView(
-            f"{run['level']}, replicate {run['replicate']}, seed {run['seed']}: {status} "
-            f"after {words.count(run['attempts'], 'attempt')}{lost}",
-            run["error"] or "", run["traceback"] or "",
-        )  # fmt: skip
 
 
 def _reading(analysis: SearchAnalysis, made: Importance) -> tuple[str, ...]:

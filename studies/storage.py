@@ -19,8 +19,8 @@ from filelock import FileLock
 from fsmd.config import digest
 from fsmd.data.schema import Dataset
 from fsmd.errors import UserError
-from fsmd.predictions import pack_units
 from fsmd.task import Measurement, TrainingResult, TrainingTask
+from fsmd.units import pack_units
 
 METADATA = sa.MetaData()
 
@@ -106,7 +106,6 @@ LABELS = sa.Table(
     sa.Column("bits", sa.LargeBinary, nullable=False),  # of the test rows, eight a byte
 )
 
-
 UNITS = sa.Table(
     "fsmd_units",
     METADATA,
@@ -168,13 +167,25 @@ def open_engine(url: str, create: bool = False) -> sa.Engine:
         if create:
             with creating(engine):
                 METADATA.create_all(engine)
-        elif not sa.inspect(engine).has_table(STUDIES.name):
-            raise UserError(f"no study in {url}; run one first: python -m studies.run tower_shape")
+        else:
+            _check_tables(engine, url)
     except (sa.exc.SQLAlchemyError, ImportError, ValueError) as error:
         if isinstance(error, UserError):
             raise
         raise UserError(_refusal(url, error)) from error
     return engine
+
+
+def _check_tables(engine: sa.Engine, url: str) -> None:
+    """Refuse a database without our tables, or with those of an earlier version."""
+    missing = sorted(set(METADATA.tables) - set(sa.inspect(engine).get_table_names()))
+    if STUDIES.name in missing:
+        raise UserError(f"no study in {url}; run one first: python -m studies.run tower_shape")
+    if missing:
+        raise UserError(
+            f"an earlier version made {url}: it has no table {' or '.join(missing)}; run one "
+            "of its studies again with the same command, which makes what is missing"
+        )
 
 
 def _refusal(url: str, error: Exception) -> str:
@@ -308,7 +319,7 @@ def _insert_run(
     provenance: Provenance,
 ) -> None:
     with engine.begin() as connection:
-        if _worth_less(connection, task.id, outcome):
+        if _adds_nothing(connection, task.id, outcome):
             if isinstance(outcome, Failure):
                 told = {"error": outcome.error, "traceback": outcome.traceback}
                 kept = sa.update(RUNS).filter_by(id=task.id)
@@ -335,8 +346,10 @@ def _insert_run(
             connection.execute(sa.insert(CELLS), cells)
 
 
-def _worth_less(connection: sa.Connection, run_id: str, outcome: TrainingResult | Failure) -> bool:
-    """Whether a longer curve of a paused training is stored already."""
+def _adds_nothing(
+    connection: sa.Connection, run_id: str, outcome: TrainingResult | Failure
+) -> bool:
+    """Whether it is a loss, or a pause, of what is stored as paused later on its curve."""
     paused = sa.select(RUNS.c.epochs).where(RUNS.c.id == run_id, RUNS.c.status == "paused")
     epochs: int | None = connection.scalar(paused)
     if epochs is None:

@@ -576,6 +576,19 @@ def test_labels_and_users_are_kept_once_whoever_comes_first(lab: Lab) -> None:
     assert lab.count(storage.LABELS) == len(TASKS)
 
 
+def test_a_database_that_an_earlier_version_made_is_refused_with_what_to_do(
+    tmp_path: Path,
+) -> None:
+    url = f"sqlite:///{tmp_path}/old.db"
+    engine = storage.open_engine(url, create=True)
+    with engine.begin() as connection:
+        connection.execute(sa.text("DROP TABLE fsmd_units"))
+    with pytest.raises(UserError, match="no table fsmd_units; run one of its studies again"):
+        storage.open_engine(url)
+    storage.open_engine(url, create=True)
+    storage.open_engine(url)
+
+
 def test_reading_a_database_that_is_not_there_makes_no_file(tmp_path: Path) -> None:
     path = tmp_path / "none.db"
     with pytest.raises(UserError, match="cannot open the database"):

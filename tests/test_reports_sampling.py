@@ -11,7 +11,8 @@ from numpy.typing import NDArray
 from scipy import stats
 from sklearn.metrics import roc_auc_score
 
-from fsmd.predictions import pack_ranks, pack_units, unpack_ranks, unpack_units
+from fsmd.predictions import pack_ranks, unpack_ranks
+from fsmd.units import pack_units, unpack_units
 from reports.build import build
 from reports.contrasts import contrasts
 from reports.estimates import Array, mean_interval

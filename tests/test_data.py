@@ -19,7 +19,7 @@ from fsmd.data import encode
 from fsmd.data.checks import area_under_roc, check_tables
 from fsmd.data.encode import encoded, open_encoded, vocabulary
 from fsmd.data.planted import PlantedConfig, generate, load_planted
-from fsmd.data.source import Categorical, Dense, Recipe, Source, Tables
+from fsmd.data.source import Categorical, Dense, Recipe, Source, Tables, on_fewer_rows
 from fsmd.errors import UserError
 
 RECIPE = Recipe(
@@ -315,12 +315,34 @@ def test_a_name_may_carry_options_of_the_data_set() -> None:
             "no option 'users' of the data set in 'planted:users=5'; it has conflict, rows",
         ),
         ("planted:conflict=much", "option 'conflict' in 'planted:conflict=much' must be a number"),
-        ("census:conflict=1", "no option 'conflict' of the data set in .*; it has none"),
+        ("census:conflict=1", "no option 'conflict' of the data set in .*; it has rows"),
     ],
 )
 def test_a_bad_option_is_refused(name: str, message: str) -> None:
     with pytest.raises(UserError, match=message):
         data.load(name)
+
+
+def test_on_fewer_rows_validation_and_test_stay_whole_and_order_is_kept() -> None:
+    tables = generate(SMALL)
+    source = Source(RECIPE, {"a": 1}, lambda: tables)
+    fewer = on_fewer_rows(source, 1000)
+    drawn = fewer.read()
+    assert drawn.valid is tables.valid
+    assert drawn.test is tables.test
+    assert len(set(drawn.train.index)) == 1000
+    assert drawn.train.index.is_monotonic_increasing
+    pd.testing.assert_frame_equal(drawn.train, tables.train.loc[drawn.train.index])
+    assert fewer.read().train.index.equals(drawn.train.index)
+    assert fewer.key != on_fewer_rows(source, 1001).key != source.key
+    assert on_fewer_rows(source, None) is source
+
+
+@pytest.mark.parametrize("rows", [499, 1e9])
+def test_fewer_rows_must_be_there_and_enough(rows: float) -> None:
+    source = on_fewer_rows(Source(RECIPE, {}, lambda: generate(SMALL)), rows)
+    with pytest.raises(UserError, match=r"`rows` must lie between 500 and the \d+ that there are"):
+        source.read()
 
 
 @pytest.mark.parametrize("change", [{"rows": 10}, {"users": 1}, {"conflict": 1.5}])

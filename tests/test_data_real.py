@@ -110,6 +110,17 @@ def test_census_test_rows_repeat_train_rows_for_27_percent(census_data: Dataset)
     assert 1 - census_data.test_unseen.mean() == pytest.approx(0.27, abs=0.01)
 
 
+def test_census_on_fewer_rows_is_scored_on_the_same_rows(census_data: Dataset) -> None:
+    """Vocabularies are of the rows drawn, so that some ids of test are unseen."""
+    fewer = data.load("census:rows=2000")
+    assert fewer.content_hash != census_data.content_hash
+    assert fewer.schema.name == "census"
+    assert len(fewer.train) == 2000
+    for part in ("valid", "test"):
+        assert (getattr(fewer, part).labels == getattr(census_data, part).labels).all()
+    assert (fewer.test.ids == 0).any()
+
+
 def test_census_no_leak_lacks_the_three_columns_that_spell_out_marital() -> None:
     real(census.ORIGIN)
     names = {field.name for field in data.load("census_no_leak").schema.categorical}

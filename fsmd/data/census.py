@@ -10,12 +10,13 @@ all but spell out the marital status.
 import io
 from collections.abc import Callable
 from dataclasses import replace
+from functools import partial
 from pathlib import Path
 
 import pandas as pd
 
 from fsmd.data.files import Origin, file_digest, find, verified_content
-from fsmd.data.source import Categorical, Dense, Recipe, Source, Tables
+from fsmd.data.source import Categorical, Dense, Recipe, Source, Tables, on_fewer_rows
 
 ORIGIN = Origin(
     name="census-income-kdd",
@@ -77,15 +78,15 @@ NO_LEAK = replace(
 )
 
 
-def sources() -> dict[str, Callable[[], Source]]:
+def sources() -> dict[str, Callable[..., Source]]:
     """The data sets of this file by name."""
-    return {CENSUS.name: lambda: _source(CENSUS), NO_LEAK.name: lambda: _source(NO_LEAK)}
+    return {recipe.name: partial(_source, recipe) for recipe in (CENSUS, NO_LEAK)}
 
 
-def _source(recipe: Recipe) -> Source:
+def _source(recipe: Recipe, rows: float | None = None) -> Source:
     paths = find(ORIGIN)
     key = {path.name: file_digest(path) for path in paths}
-    return Source(recipe, key, lambda: read(paths))
+    return on_fewer_rows(Source(recipe, key, lambda: read(paths)), rows)
 
 
 def read(paths: tuple[Path, ...]) -> Tables:

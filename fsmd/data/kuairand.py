@@ -13,7 +13,7 @@ from pathlib import Path
 import pandas as pd
 
 from fsmd.data.files import Origin, file_digest, find, verified_content
-from fsmd.data.source import Categorical, Dense, Recipe, Source, Tables
+from fsmd.data.source import Categorical, Dense, Recipe, Source, Tables, on_fewer_rows
 from fsmd.errors import UserError
 
 ORIGIN = Origin(
@@ -78,16 +78,16 @@ RECIPE = Recipe(
 )
 
 
-def sources() -> dict[str, Callable[[], Source]]:
+def sources() -> dict[str, Callable[..., Source]]:
     """The data sets of this file by name."""
     return {"kuairand": _source}
 
 
-def _source() -> Source:
+def _source(rows: float | None = None) -> Source:
     check_recipe(RECIPE)
     paths = find(ORIGIN)
     key = {path.name: file_digest(path) for path in paths}
-    return Source(RECIPE, key, lambda: read(paths))
+    return on_fewer_rows(Source(RECIPE, key, lambda: read(paths)), rows)
 
 
 def check_recipe(recipe: Recipe) -> None:

@@ -17,7 +17,7 @@ from scipy.special import expit
 
 from fsmd.data.encode import encoded
 from fsmd.data.schema import Dataset
-from fsmd.data.source import Categorical, Dense, Recipe, Source, Tables
+from fsmd.data.source import Categorical, Dense, Recipe, Source, Tables, whole
 from fsmd.errors import UserError
 
 CLICK_RATE = 0.44
@@ -85,10 +85,9 @@ def _named(
     seed: float = 0,
 ) -> Source:
     """The options that a data set's name may carry."""
-    for name, value in (("rows", rows), ("seed", seed)):
-        if not float(value).is_integer():  # nor are nan and inf
-            raise UserError(f"`{name}` must be a whole number; got {value}")
-    return _source(PlantedConfig(conflict=conflict, rows=int(rows), seed=int(seed)))
+    return _source(
+        PlantedConfig(conflict=conflict, rows=whole("rows", rows), seed=whole("seed", seed))
+    )
 
 
 def sources() -> dict[str, Callable[..., Source]]:

@@ -1,9 +1,14 @@
 """A data set before it is encoded: three tables, and the recipe that says what each column is."""
 
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
+import numpy as np
 import pandas as pd
+
+from fsmd.errors import UserError
+
+LEAST_ROWS = 500
 
 
 @dataclass(frozen=True)
@@ -55,3 +60,33 @@ class Source:
     recipe: Recipe
     key: Mapping[str, object]
     read: Callable[[], Tables]
+
+
+def whole(name: str, value: float) -> int:
+    """An option that must be a whole number; UserError if it is none."""
+    if not float(value).is_integer():  # nor are nan and inf
+        raise UserError(f"`{name}` must be a whole number; got {value}")
+    return int(value)
+
+
+def on_fewer_rows(source: Source, rows: float | None) -> Source:
+    """The source with `rows` of its train rows, drawn at random and kept in order.
+
+    Validation and test stay whole, so that their AUC is of the same rows. None: all rows.
+    """
+    if rows is None:
+        return source
+    count = whole("rows", rows)
+
+    def read() -> Tables:
+        tables = source.read()
+        there = len(tables.train)
+        if not LEAST_ROWS <= count <= there:
+            raise UserError(
+                f"{source.recipe.name}: `rows` must lie between {LEAST_ROWS} and the {there} that "
+                f"there are to train on; got {count}"
+            )
+        drawn = np.sort(np.random.default_rng(0).choice(there, count, replace=False))
+        return replace(tables, train=tables.train.iloc[drawn])
+
+    return replace(source, key={**source.key, "rows": count}, read=read)

@@ -61,26 +61,29 @@ def mean_shrinkage(searched_LK: Array, fresh_LRK: Array) -> tuple[Estimate, ...]
 
 
 class Band(NamedTuple):
-    """Steps over the first objective: the second one that all seeds reach, and that one does.
+    """Steps over the first objective: the second one that all seeds reach, at least half, and one.
 
     A value holds from the first objective's value before up to its own; -inf: not reached.
     """
 
     first: tuple[float, ...]
     by_all: tuple[float, ...]
+    by_half: tuple[float, ...]
     by_one: tuple[float, ...]
 
 
 def attained(points_LR2: Array) -> Band:
     """What the front of each seed attains of two objectives, over the seeds.
 
-    The least and the greatest attainment surface (Grunert da Fonseca et al. 2001).
+    The least, the median and the greatest attainment surface (Grunert da Fonseca et al. 2001).
     """
     x_C = np.unique(points_LR2[..., 0])
     reached_CLR = points_LR2[None, :, :, 0] >= x_C[:, None, None]
     best_CR = np.where(reached_CLR, points_LR2[None, :, :, 1], -np.inf).max(axis=1)
-    return Band(tuple(x_C.tolist()), tuple(best_CR.min(axis=1).tolist()),
-                tuple(best_CR.max(axis=1).tolist()))  # fmt: skip
+    rising_RC = np.sort(best_CR.T, axis=0)
+    seeds = len(rising_RC)
+    surfaces = (rising_RC[0], rising_RC[seeds // 2], rising_RC[-1])
+    return Band(tuple(x_C.tolist()), *(tuple(surface_C.tolist()) for surface_C in surfaces))
 
 
 # Picks

@@ -30,7 +30,8 @@ def front_view(analysis: SearchAnalysis) -> FigureView:
         if any(f.region and f.level in summary.fresh_front for f in summary.fresh) else ""
     )  # fmt: skip
     band = (
-        " Band: from what the front of every single seed attains to what that of one does."
+        " Band: from what the front of every single seed attains to what that of one does; the "
+        "line in it is what those of half of the seeds attain."
         if summary.band else ""
     )  # fmt: skip
     stairs = " The stairs bound what a front dominates." if summary.front else ""

@@ -126,12 +126,16 @@ def test_mean_shrinkage_averages_over_points_within_each_seed() -> None:
         assert found[k].low == pytest.approx(expected.low)
 
 
-def test_the_band_runs_from_what_all_seeds_attain_to_what_one_does() -> None:
-    points_LR2 = RNG.integers(0, 8, size=(4, 3, 2)).astype(float)
+@pytest.mark.parametrize("seeds", [2, 3, 4, 5])
+def test_the_band_runs_from_what_all_seeds_attain_to_what_one_does(seeds: int) -> None:
+    points_LR2 = RNG.integers(0, 8, size=(4, seeds, 2)).astype(float)
     band = front.attained(points_LR2)
     for i, x in enumerate(band.first):
         for y in range(8):
-            reached = [any(px >= x and py >= y for px, py in points_LR2[:, r]) for r in range(3)]
+            reached = [
+                any(px >= x and py >= y for px, py in points_LR2[:, r]) for r in range(seeds)
+            ]
+            assert (band.by_half[i] >= y) == (2 * sum(reached) >= seeds)
             assert (band.by_all[i] >= y) == all(reached)
             assert (band.by_one[i] >= y) == any(reached)
 

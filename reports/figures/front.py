@@ -53,7 +53,7 @@ class FrontSummary(NamedTuple):
     fresh_front: tuple[str, ...]
     picked: tuple[str, ...]
     band: Band | None
-    """What the fresh seeds' fronts attain, from all of them to one."""
+    """What the fresh seeds' fronts attain: all of them, half of them, one."""
 
 
 def summarize(analysis: SearchAnalysis) -> FrontSummary:
@@ -160,9 +160,12 @@ def _frame(axis: Axes, summary: FrontSummary) -> None:
 def _draw_band(axis: Axes, summary: FrontSummary, band: Band) -> None:
     """Its left end reaches to the frame; what is not attained lies at the foot."""
     left, bottom = _lowest(summary)
-    low, high = (np.maximum([side[0], *side], bottom) for side in (band.by_all, band.by_one))
-    axis.fill_between([min(left, band.first[0]), *band.first], low, high, step="pre",
-                      color=style.FAINT, alpha=0.18, linewidth=0)  # fmt: skip
+    low, half, high = (
+        np.maximum([side[0], *side], bottom) for side in (band.by_all, band.by_half, band.by_one)
+    )
+    first = [min(left, band.first[0]), *band.first]
+    axis.fill_between(first, low, high, step="pre", color=style.FAINT, alpha=0.18, linewidth=0)
+    axis.step(first, half, where="pre", color=style.FAINT, linewidth=0.9)
 
 
 def _draw_searched(axis: Axes, summary: FrontSummary) -> None:
@@ -299,6 +302,7 @@ def _handles(summary: FrontSummary) -> list[Line2D | Patch]:
                               label="the front on fresh seeds"))  # fmt: skip
     if summary.band:
         made.append(Patch(facecolor=style.FAINT, alpha=0.18, label="fronts of single seeds"))
+        made.append(Line2D([], [], color=style.FAINT, linewidth=0.9, label="half of them attain"))
     if summary.picked:
         ring: dict[str, Any] = {"marker": "o", "markersize": 10, "markerfacecolor": "none"}
         made.append(Line2D([], [], color=style.INK, linestyle="none", label="picked", **ring))

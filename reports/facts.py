@@ -19,8 +19,8 @@ FIXED = (
     "The claims, the reference and the margin were fixed when the study was planned, before any "
     "of it was trained."
 )
-FOR_A_LOOK = 5
-"""Replicates below which the report warns."""
+FOR_A_LOOK, FOR_A_CLAIM = 5, 10
+"""Replicates below which the report warns, and below which it says that this is a look."""
 
 
 def failures(runs: pd.DataFrame, before: str = "") -> tuple[FailureView, ...]:
@@ -111,7 +111,12 @@ def notices(results: StudyResults, scores: Scores) -> tuple[str, ...]:
     elif scores.most_shared < FOR_A_LOOK:
         told.append(
             f"{scores.most_shared} replicates are few: intervals are wide and little can be "
-            f"decided. Run {FOR_A_LOOK} for a look, ten for a claim."
+            f"decided. Run {FOR_A_LOOK} for a look, {FOR_A_CLAIM} for a claim."
+        )
+    elif results.definition.claims and scores.most_shared < FOR_A_CLAIM:
+        told.append(
+            f"{scores.most_shared} replicates are a look. Before anybody relies on a claim, run "
+            f"{FOR_A_CLAIM}: --replicates {FOR_A_CLAIM} adds what is missing."
         )
     return tuple(told)
 
@@ -252,9 +257,10 @@ def how_to_read(
         "seesaw means that it gains on one and loses on the other, equivalent that it does "
         "neither on either. What is told of each is its posterior probability from a prior "
         f"without information; a verdict needs {LEVEL:g} for one pair, and of k pairs "
-        f"1 - {ALPHA:g} / k. It needs three replicates, and may differ from the comparisons task "
-        "by task, which ask other questions: whether a difference is not zero, or inside the "
-        "margin on one task.",
+        f"1 - {ALPHA:g} / k. To dominate needs 1 - {ALPHA / 2:g} / k for a gain on one task that "
+        "can be named, since either task may bring it. A verdict needs three replicates, and may "
+        "differ from the comparisons task by task, which ask other questions: whether a "
+        "difference is not zero, or inside the margin on one task.",
         "Epochs were chosen on validation data only, by the tasks' mean AUC; a model whose tasks "
         "share nothing is one model for each task, and each chose its own. Test data was "
         "evaluated once, at those epochs, and chose nothing.",

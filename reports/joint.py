@@ -10,12 +10,14 @@ from functools import lru_cache
 from typing import Literal, NamedTuple
 
 import numpy as np
+from numpy.typing import NDArray
 
 from reports.estimates import ALPHA, LEVEL, Array, mean_interval
 from reports.results import Scores
 
 Region = Literal["dominates", "dominated", "seesaw", "equivalent"]
 REGIONS: tuple[Region, ...] = ("dominates", "dominated", "seesaw", "equivalent")
+BY_A_TASK: tuple[Region, ...] = ("dominates", "dominated")
 DRAWS = 100_000
 
 
@@ -54,7 +56,7 @@ class PairVerdict(NamedTuple):
     probabilities: Mapping[Region, float]
     verdict: Region | Literal["undecided"]
     threshold: float
-    """The probability that a verdict needs."""
+    """The probability that seesaw and equivalent need; for the two others see `pair_verdict`."""
 
 
 def joint_difference(scores: Scores, level: str, other: str) -> Joint | None:
@@ -82,10 +84,27 @@ def draws(joint: Joint, seed: int = 0) -> Array:
 
 def probabilities(joint: Joint, margin: float, seed: int = 0) -> dict[Region, float]:
     """Of each region, by draws: within 0.0015 where it matters, at 0.95."""
-    points = draws(joint, seed)
-    gain, loss = points.max(axis=1) >= margin, points.min(axis=1) <= -margin
+    gain_DK, loss_DK = _moved(joint, margin, seed)
+    gain, loss = gain_DK.any(axis=1), loss_DK.any(axis=1)
     shares = (gain & ~loss, loss & ~gain, gain & loss, ~gain & ~loss)
     return {region: float(share.mean()) for region, share in zip(REGIONS, shares, strict=True)}
+
+
+def _by_one_task(joint: Joint, margin: float, seed: int) -> dict[Region, float]:
+    """The probability of dominating by a gain on a certain task, of the likelier task; and of
+    being dominated by a loss on one."""
+    gain_DK, loss_DK = _moved(joint, margin, seed)
+    sides: dict[Region, NDArray[np.bool_]] = {
+        "dominates": gain_DK & ~loss_DK.any(axis=1, keepdims=True),
+        "dominated": loss_DK & ~gain_DK.any(axis=1, keepdims=True),
+    }
+    return {region: float(part_DK.mean(axis=0).max()) for region, part_DK in sides.items()}
+
+
+def _moved(joint: Joint, margin: float, seed: int) -> tuple[NDArray[np.bool_], NDArray[np.bool_]]:
+    """Which draws gain the margin or more on a task, and which lose it."""
+    points_DK = draws(joint, seed)
+    return points_DK >= margin, points_DK <= -margin
 
 
 def pair_verdict(
@@ -93,14 +112,23 @@ def pair_verdict(
 ) -> PairVerdict:
     """The two-task verdict on `level` against `other`, one of `pairs` verdicts of a study.
 
-    Each may be wrong with 0.05 over their number (Bonferroni), together with 0.05 at most.
+    Each may be wrong with 0.05 over their number (Bonferroni), together with 0.05 at most. A gain
+    on either task may show that one dominates, so each of the two tasks has half of that: where
+    both lie just below the margin, that one of them is above it is soon probable and false.
     """
     joint, threshold = joint_difference(scores, level, other), 1 - ALPHA / pairs
     if joint is None:
         return PairVerdict(level, other, {}, "undecided", threshold)
     found = probabilities(joint, margin, seed)
-    sure = [region for region in REGIONS if found[region] >= threshold]
+    shown = {**found, **_by_one_task(joint, margin, seed)}
+    needed = {**dict.fromkeys(REGIONS, threshold), **dict.fromkeys(BY_A_TASK, by_a_task(pairs))}
+    sure = [region for region in REGIONS if shown[region] >= needed[region]]
     return PairVerdict(level, other, found, sure[0] if sure else "undecided", threshold)
+
+
+def by_a_task(pairs: int) -> float:
+    """The probability that dominating needs, by a gain on a task that can be named."""
+    return 1 - ALPHA / (2 * pairs)
 
 
 def joint_ellipse(joint: Joint, level: float = LEVEL, seed: int = 0) -> Ellipse:

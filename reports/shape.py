@@ -11,7 +11,7 @@ from studies.definition import Arm, Best, Study
 
 Shape = Literal["levels", "models", "grid", "knob"]
 
-MANY = 16
+MANY = 20
 """More arms than this are folded away, drawn as points, and only some are compared."""
 FEW = 10
 """How many of many arms are compared for their validation AUC alone."""

@@ -115,7 +115,7 @@ def judge(study: Study, scores: Scores) -> tuple[Judged, ...]:
     adjusted = [1.0 if p is None else p for p in holm([side.p for side in sides])]
     after = zip(adjusted[::2], adjusted[1::2], strict=True)
     return tuple(
-        _judged(claim, some, scores, *both)
+        _judged(claim, some, scores, study.margin, *both)
         for claim, some, both in zip(study.claims, conditions, after, strict=True)
     )
 
@@ -219,7 +219,12 @@ def _target(rule: Above | Best | NotWorse | Flat, scores: Scores) -> str:
 
 
 def _judged(
-    claim: Claim, conditions: tuple[Evidence, ...], scores: Scores, p_holds: float, p_fails: float
+    claim: Claim,
+    conditions: tuple[Evidence, ...],
+    scores: Scores,
+    margin: float,
+    p_holds: float,
+    p_fails: float,
 ) -> Judged:
     verdict: Verdict = "undecided"
     if p_holds < ALPHA:
@@ -228,34 +233,54 @@ def _judged(
         verdict = "fails"
     single = not any(isinstance(rule, NotBoth | Trades) for rule in claim.rules)
     noun = "comparison" if single else "condition"
-    found = _found(verdict, conditions, noun, p_holds, p_fails)
+    found = _found(verdict, conditions, noun, scores.levels, margin, p_holds, p_fails)
     rule = "; and ".join(in_words(rule, scores) for rule in _together(claim.rules))
     return Judged(claim, p_holds, p_fails, verdict, found, rule)
 
 
 def _found(
-    verdict: Verdict, conditions: tuple[Evidence, ...], noun: str, p_holds: float, p_fails: float
+    verdict: Verdict,
+    conditions: tuple[Evidence, ...],
+    noun: str,
+    levels: Sequence[str],
+    margin: float,
+    p_holds: float,
+    p_fails: float,
 ) -> str:
     """What decided, in one or two sentences: the strongest against it or the weakest for it."""
     answers = [c.holds.by for c in conditions if c.holds.by and c.holds.by.difference.n]
     tested = [c for c in conditions if c.holds.by and c.holds.by.tested]
     holds, fails = every(conditions)
     if not answers:
-        return f"None of the comparisons could be made: {TOO_FEW}."
+        asked = [c.holds.by.question for c in conditions if c.holds.by]
+        named = dict.fromkeys(level for q in asked for level in (q.level, q.other))
+        absent = [level for level in named if level not in levels]
+        are = "is not a level" if len(absent) == 1 else "are no levels"
+        why = f"{words.listed(absent)} {are} of this study here" if absent else TOO_FEW
+        return f"None of the comparisons could be made: {why}."
     if not tested:
         return f"{TOO_FEW[:1].upper()}{TOO_FEW[1:]}: {_figure(answers[0])}."
     for_it, against = words.p_by_holm(holds.p, p_holds), words.p_by_holm(fails.p, p_fails)
     if verdict == "fails":
-        return f"Significant the other way: {_figure(fails.by)}; {against}."
+        return f"Significant the other way: {_figure(fails.by)}; {against}.{_small(fails, margin)}"
     several, total = len(conditions) > 1, words.count(len(conditions), noun)
     weakest = f"{'the weakest: ' if several else ''}{_figure(holds.by)}"
     if verdict == "holds":
-        return f"{f'Each of {total} is met; ' if several else ''}{weakest}; {for_it}."
+        met = f"Each of {total} is met; " if several else ""
+        return f"{met}{weakest}; {for_it}.{_small(holds, margin)}"
     missing = len(conditions) - len(tested)
     untested = f" {words.count(missing, noun)} could not be tested." if missing else ""
     lean = sum(condition.holds.p < condition.fails.p for condition in tested)
     many = f"of {total}, {lean} {'leans' if lean == 1 else 'lean'} its way; " if several else ""
     return f"Not decided: {many}{weakest}. For it {for_it}; against it {against}.{untested}"
+
+
+def _small(side: Side, margin: float) -> str:
+    """A word where what decided is not zero, and yet too small to matter."""
+    p = p_value(side.by.difference, "within", margin) if side.by else None
+    if p is None or p >= ALPHA:
+        return ""
+    return f" It is there, but below {margin:g}, which matters to nobody ({words.p(p)})."
 
 
 def _figure(answer: Answer | None) -> str:

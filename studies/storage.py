@@ -183,8 +183,8 @@ def _check_tables(engine: sa.Engine, url: str) -> None:
         raise UserError(f"no study in {url}; run one first: python -m studies.run tower_shape")
     if missing:
         raise UserError(
-            f"an earlier version made {url}: it has no table {' or '.join(missing)}; run one "
-            "of its studies again with the same command, which makes what is missing"
+            f"an earlier version made {url}: it has no table {' or '.join(missing)}; run "
+            "each of its studies again with the same command, which adds what is missing"
         )
 
 

@@ -22,7 +22,7 @@ from fsmd.task import DataRef, Measurement, TrainingResult, TrainingTask
 from reports import build as command
 from reports.assemble import analyse
 from reports.build import build
-from reports.facts import FIXED
+from reports.facts import FIXED, notices
 from reports.figures import curves, differences, levels
 from reports.results import COLUMNS, auc_on_test, read
 from studies import catalog
@@ -412,6 +412,18 @@ def test_an_unfinished_study_on_other_data_says_so(out: Path) -> None:
     assert "Replicate 2 (counted from 0) is not finished at every trained level" in text
     assert "--data census" in text
     assert "--name" not in text
+
+
+@pytest.mark.parametrize(
+    ("replicates", "told"), [(4, "4 replicates are few"), (9, "9 replicates are a look"), (10, "")]
+)
+def test_a_claim_wants_ten_replicates(tmp_path: Path, replicates: int, told: str) -> None:
+    made = open_engine(f"sqlite:///{tmp_path / 'studies.db'}", create=True)
+    store_study(made, replicates=replicates)
+    results = read(made, "tower_shape")
+    found = [said for said in notices(results, auc_on_test(results)) if "replicates are" in said]
+    made.dispose()
+    assert [said.startswith(told) for said in found] == [True] * bool(told)
 
 
 def test_without_the_papers_winner_the_rest_is_still_reported(tmp_path: Path) -> None:

@@ -9,7 +9,7 @@ import re
 import shutil
 import subprocess
 from dataclasses import asdict
-from html import unescape
+from html import escape, unescape
 from itertools import combinations
 from pathlib import Path
 from typing import Any
@@ -328,6 +328,19 @@ def test_quadrants_have_names(gain: tuple[float, float], told: str) -> None:
     assert gains.quadrant(gain, TASKS) == told
 
 
+@pytest.mark.parametrize(
+    ("gain", "told"),
+    [
+        ((0.002, -0.002), "seesaw: trades long_view for click"),
+        ((-0.0001, 0.002), "gains on long_view, within the margin on click"),
+        ((-0.002, 0.0), "loses on click, within the margin on long_view"),
+        ((0.0009, -0.0009), "within the margin on both"),
+    ],
+)
+def test_below_the_margin_nothing_is_won_or_traded(gain: tuple[float, float], told: str) -> None:
+    assert gains.place(gain, TASKS, 0.001) == told
+
+
 def test_the_frame_holds_every_mean_and_zero_away_from_its_edges(engine: sa.Engine) -> None:
     summary = gains.summarize(read(engine, "models_video"))
     for with_paper in (False, True):
@@ -444,13 +457,40 @@ def test_without_such_records_the_section_is_left_out(tmp_path: Path) -> None:
     assert not (tmp_path / "tower_shape/figures/gates.svg").exists()
 
 
+@pytest.mark.skipif(shutil.which("chromium") is None, reason="needs a browser")
+@pytest.mark.parametrize(
+    ("cells", "clicks"),
+    [
+        (("< 0.01", "0.02", "0.5", "> 0.99"), 1),
+        (("1,234", "12", f"{MINUS}0.3", f"{MINUS}2"), 2),
+        (("minus 2", "minus 12", "same"), 1),
+    ],
+)
+def test_a_click_on_a_heading_sorts_by_what_the_cells_mean(
+    tmp_path: Path, cells: tuple[str, ...], clicks: int
+) -> None:
+    rows = "".join(f"<tr><td><span>{escape(cell)}</span></td></tr>" for cell in sorted(cells))
+    script = (Path(command.__file__).parent / "templates/report.js").read_text("utf-8")
+    then = "document.querySelector('th button').click();" * clicks
+    (tmp_path / "page.html").write_text(
+        f"<meta charset=utf-8><table><thead><tr><th>x</th></tr></thead><tbody>{rows}</tbody>"
+        f"</table><script>{script};{then}</script>", "utf-8"
+    )  # fmt: skip
+    dom = subprocess.run(
+        ["chromium", "--headless", "--no-sandbox", "--disable-gpu", "--dump-dom",
+         f"--user-data-dir={tmp_path}/browser", (tmp_path / "page.html").as_uri()],
+        capture_output=True, text=True, timeout=120, check=True,
+    ).stdout  # fmt: skip
+    assert tuple(map(unescape, re.findall(r"<span>(.*?)</span>", dom))) == cells
+
+
 # Names and words
 
 
 def test_short_names_are_told_below_them_what_they_stand_for(tmp_path: Path) -> None:
     study = catalog.get("components")
     assert not [level for level in study.levels if "," in level or len(level) > 40]
-    assert len(set(study.levels)) == len(study.levels) == 15
+    assert len(set(study.levels)) == len(study.levels) == 19
     notes = tables.arm_notes(study)
     assert notes["no FM / no chain"] == ("fm none", "sharing extraction", "chain no")
     assert notes["no gate"][-1] == "gate equal"

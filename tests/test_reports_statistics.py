@@ -454,6 +454,22 @@ def test_the_deciding_figure_is_in_the_sentence() -> None:
     assert found.startswith("Significant the other way")
 
 
+@pytest.mark.parametrize("sign", [1, -1])
+def test_what_decides_and_is_too_small_to_matter_is_said_to_be(sign: int) -> None:
+    small = judge(study_of(ABOVE), scores_of(0, 0, 0, sign * 0.0005, noise=0.0001))[0]
+    assert small.verdict == ("holds" if sign > 0 else "fails")
+    assert "It is there, but below 0.001, which matters to nobody (p" in small.found
+    large = judge(study_of(ABOVE), scores_of(0, 0, 0, sign * 0.003))[0]
+    assert "matters" not in large.found
+
+
+def test_a_level_that_the_study_has_not_here_is_no_lack_of_replicates() -> None:
+    found = judge(study_of(Above("mean", "diamond", "gone")), scores_of(0, 0, 0, 0.003))[0].found
+    assert found == (
+        "None of the comparisons could be made: gone is not a level of this study here."
+    )
+
+
 def test_the_factor_is_judged_level_by_level() -> None:
     def told(scores: Scores) -> tuple[str, ...]:
         study = study_of(BEST)

@@ -98,8 +98,24 @@ def joint_region(scores: Scores, level: str, reference: str) -> Region | None:
     return Region(2 * long, 2 * short, ellipse.angle)
 
 
+def place(gain: Point, tasks: tuple[str, str], margin: float) -> str:
+    """Where a gain lies; below the margin a task neither gains nor loses what matters.
+
+    >>> place((0.002, 0.0), ("click", "long_view"), 0.001)
+    'gains on click, within the margin on long_view'
+    """
+    inside = [abs(value) < margin for value in gain]
+    if not any(inside):
+        return quadrant(gain, tasks)
+    if all(inside):
+        return "within the margin on both"
+    k = inside.index(False)
+    way = "gains" if gain[k] > 0 else "loses"
+    return f"{way} on {tasks[k]}, within the margin on {tasks[1 - k]}"
+
+
 def quadrant(gain: Point, tasks: tuple[str, str]) -> str:
-    """What it means to lie there; a task that neither gains nor loses counts as a loss."""
+    """The name of the quadrant; a task that neither gains nor loses counts as a loss."""
     x, y = gain
     if (x > 0) == (y > 0):
         return "better on both" if x > 0 else "worse on both"

@@ -5,11 +5,12 @@ const make = (tag, properties = {}) => Object.assign(document.createElement(tag)
 
 // Tables: a button in each heading sorts by its column, up and then down.
 const shown = (cell) => (cell.querySelector("span") || cell).childNodes[0]?.textContent.trim() ?? "";
-const number = (text) => Number.parseFloat(text.replaceAll(",", "").replace("\u2212", "-"));
+const number = (text) =>
+  Number.parseFloat(text.replaceAll(",", "").replace("\u2212", "-").replace(/^[<>]\s*/, ""));
 function compare(one, other) {
   const [a, b] = [number(one), number(other)];
   if (Number.isNaN(a) || Number.isNaN(b)) {
-    return Number.isNaN(a) - Number.isNaN(b) || one.localeCompare(other, "en");
+    return Number.isNaN(a) - Number.isNaN(b) || one.localeCompare(other, "en", { numeric: true });
   }
   return a - b;
 }

@@ -1,4 +1,8 @@
-"""Which part of FSMD earns its place? A factorial of its parts, and what can only be left out."""
+"""Which part of FSMD earns its place? A factorial of its parts, and what can only be left out.
+
+Networks that share nothing stand apart: two of them are two models, each with its own epoch, and
+no chain joins them. With them the factorial would have holes, and its parts no main effects.
+"""
 
 from dataclasses import replace
 
@@ -8,7 +12,12 @@ from studies.definition import Above, Arm, Claim, Study
 
 _FULL = replace(MODELS["fsmd"], layers=(256, 128))
 _FM = {"shared": "", "none": "no FM"}
-_SHARING = {"extraction": "", "experts": "no own experts", "bottom": "no experts"}
+_SHARING = {
+    "extraction": "",
+    "experts": "no own experts",
+    "bottom": "no experts",
+    "embeddings": "no shared network",
+}
 _CHAIN = {True: "", False: "no chain"}
 
 FSMD = "fsmd"

@@ -1,4 +1,9 @@
-"""The options that the paper names or that lie near, and that none of its experiments touches."""
+"""The options that the paper names or that lie near, and that none of its experiments touches.
+
+NOTE[PAPER]: Section II.C initialises "the information on user behaviour" by an auto-encoder and
+names no fields. What a row of a log tells of behaviour is which user met which video and when, so
+the auto-encoder reads all categorical fields here; `pretrain_fields` narrows it.
+"""
 
 from dataclasses import replace
 
@@ -31,7 +36,7 @@ STUDY = Study(
         ),
         Claim(
             id="extras-dae",
-            text="Embeddings from a denoising auto-encoder help on the mean.",
+            text="Embeddings from a denoising auto-encoder over all fields help on the mean.",
             source="Section II.C, without an experiment",
             rules=(Above("mean", "dae", "fsmd"),),
         ),

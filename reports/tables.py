@@ -190,9 +190,9 @@ def joint_table(results: StudyResults, pairs: tuple[PairVerdict, ...]) -> Table 
         "task and no loss of as much on the other; dominated: the reverse; seesaw: a gain on one "
         "and a loss on the other; equivalent: less than that on both. Under each: its posterior "
         "probability, from a prior without information. A verdict needs "
-        f"{known[0].threshold:.4g} (0.95, adjusted for the number of pairs), and dominates and "
-        "dominated half as much room, as a gain or a loss that can be named: either task may "
-        "bring it (Bonferroni)."
+        f"{known[0].threshold:.4g}: 0.95, adjusted for the number of pairs (Bonferroni). "
+        f"Dominates and dominated need {(1 + known[0].threshold) / 2:.4g} for a gain or a loss on "
+        "one task that can be named, as either task may bring it."
     )
     return Table(0, caption, (head, "verdict", *REGIONS), rows, "joint")
 

@@ -56,7 +56,16 @@ def name_on(name: str, data: str, default: str) -> str:
     """`name`, with the data set's where it is not the default."""
     if data == default:
         return name
-    return f"{name}-{data.replace(':', '-').replace('=', '-').replace(',', '-')}"
+    return f"{name}-{slug(data)}"
+
+
+def slug(data: str) -> str:
+    """A data set's name as a part of a file's.
+
+    >>> slug("planted:conflict=0.5,rows=1000")
+    'planted-conflict-0.5-rows-1000'
+    """
+    return data.translate(str.maketrans(":=,", "---"))
 
 
 def replicate_seed(study_seed: int, replicate: int, stream: int = 0) -> int:

@@ -23,6 +23,8 @@ _EPILOG = """
 examples:
   python -m studies.record                      curves/planted.parquet; about two hours on a core
   python -m studies.record --data kuairand --workers 8
+  python -m studies.record --data census:rows=40000
+                                                on a part of the rows to train on
 
 Stopped in any way and started again with the same command, it goes on. With --replicates above
 what is in the database, only what is missing is trained.
@@ -61,7 +63,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
 def _run(options: argparse.Namespace) -> int:
     from studies import catalog, storage
     from studies.job import Job, run
-    from studies.planning import study_name
+    from studies.planning import slug, study_name
 
     code = run(Job(
         study=STUDY, data=options.data, replicates=options.replicates, epochs=options.epochs,
@@ -70,7 +72,7 @@ def _run(options: argparse.Namespace) -> int:
     ))  # fmt: skip
     engine = storage.open_engine(options.storage)
     frame = curves(engine, study_name(catalog.get(STUDY), options.data))
-    path = options.curves / f"{options.data.replace(':', '-').replace('=', '-')}.parquet"
+    path = options.curves / f"{slug(options.data)}.parquet"
     write(frame, path)
     print(f"{len(frame)} rows, {path.stat().st_size / 1e6:.2f} MB: {path}")
     return code

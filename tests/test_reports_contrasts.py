@@ -269,7 +269,7 @@ def test_the_regions_part_the_plane(point: tuple[float, float]) -> None:
     assert probabilities(sure, MARGIN) == {k: float(v) for k, v in expected.items()}
 
 
-@pytest.mark.parametrize("moved", [(1, 0), (1, 1), (1, -1), (-1, -1)])
+@pytest.mark.parametrize("moved", [(1, 0), (1, 1), (1, -1)])
 def test_of_nine_pairs_near_the_margin_any_false_verdict_comes_in_one_of_twenty_studies(
     monkeypatch: pytest.MonkeyPatch, moved: tuple[int, int]
 ) -> None:

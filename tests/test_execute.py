@@ -583,7 +583,7 @@ def test_a_database_that_an_earlier_version_made_is_refused_with_what_to_do(
     engine = storage.open_engine(url, create=True)
     with engine.begin() as connection:
         connection.execute(sa.text("DROP TABLE fsmd_units"))
-    with pytest.raises(UserError, match="no table fsmd_units; run one of its studies again"):
+    with pytest.raises(UserError, match="no table fsmd_units; run each of its studies again"):
         storage.open_engine(url)
     storage.open_engine(url, create=True)
     storage.open_engine(url)

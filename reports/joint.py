@@ -17,8 +17,13 @@ from reports.results import Scores
 
 Region = Literal["dominates", "dominated", "seesaw", "equivalent"]
 REGIONS: tuple[Region, ...] = ("dominates", "dominated", "seesaw", "equivalent")
-BY_A_TASK: tuple[Region, ...] = ("dominates", "dominated")
+Flags = NDArray[np.bool_]
 DRAWS = 100_000
+
+
+def by_a_task(threshold: float) -> float:
+    """Half the room for error, since either of two tasks may bring it."""
+    return (1 + threshold) / 2
 
 
 class Joint(NamedTuple):
@@ -56,7 +61,12 @@ class PairVerdict(NamedTuple):
     probabilities: Mapping[Region, float]
     verdict: Region | Literal["undecided"]
     threshold: float
-    """The probability that seesaw and equivalent need; for the two others see `pair_verdict`."""
+    """The probability that seesaw and equivalent need."""
+
+    @property
+    def by_a_task(self) -> float:
+        """What dominates and dominated need, for a gain or a loss on a task that can be named."""
+        return by_a_task(self.threshold)
 
 
 def joint_difference(scores: Scores, level: str, other: str) -> Joint | None:
@@ -84,24 +94,25 @@ def draws(joint: Joint, seed: int = 0) -> Array:
 
 def probabilities(joint: Joint, margin: float, seed: int = 0) -> dict[Region, float]:
     """Of each region, by draws: within 0.0015 where it matters, at 0.95."""
-    gain_DK, loss_DK = _moved(joint, margin, seed)
+    return _of_regions(*_moved(joint, margin, seed))
+
+
+def _of_regions(gain_DK: Flags, loss_DK: Flags) -> dict[Region, float]:
     gain, loss = gain_DK.any(axis=1), loss_DK.any(axis=1)
     shares = (gain & ~loss, loss & ~gain, gain & loss, ~gain & ~loss)
     return {region: float(share.mean()) for region, share in zip(REGIONS, shares, strict=True)}
 
 
-def _by_one_task(joint: Joint, margin: float, seed: int) -> dict[Region, float]:
-    """The probability of dominating by a gain on a certain task, of the likelier task; and of
-    being dominated by a loss on one."""
-    gain_DK, loss_DK = _moved(joint, margin, seed)
-    sides: dict[Region, NDArray[np.bool_]] = {
+def _by_a_task(gain_DK: Flags, loss_DK: Flags) -> dict[Region, float]:
+    """Of dominating by a gain on the likelier task, and of being dominated by a loss on it."""
+    sides: dict[Region, Flags] = {
         "dominates": gain_DK & ~loss_DK.any(axis=1, keepdims=True),
         "dominated": loss_DK & ~gain_DK.any(axis=1, keepdims=True),
     }
     return {region: float(part_DK.mean(axis=0).max()) for region, part_DK in sides.items()}
 
 
-def _moved(joint: Joint, margin: float, seed: int) -> tuple[NDArray[np.bool_], NDArray[np.bool_]]:
+def _moved(joint: Joint, margin: float, seed: int) -> tuple[Flags, Flags]:
     """Which draws gain the margin or more on a task, and which lose it."""
     points_DK = draws(joint, seed)
     return points_DK >= margin, points_DK <= -margin
@@ -119,16 +130,14 @@ def pair_verdict(
     joint, threshold = joint_difference(scores, level, other), 1 - ALPHA / pairs
     if joint is None:
         return PairVerdict(level, other, {}, "undecided", threshold)
-    found = probabilities(joint, margin, seed)
-    shown = {**found, **_by_one_task(joint, margin, seed)}
-    needed = {**dict.fromkeys(REGIONS, threshold), **dict.fromkeys(BY_A_TASK, by_a_task(pairs))}
-    sure = [region for region in REGIONS if shown[region] >= needed[region]]
+    moved = _moved(joint, margin, seed)
+    found, named = _of_regions(*moved), _by_a_task(*moved)
+    sure = [
+        region
+        for region in REGIONS
+        if found[region] >= threshold and named.get(region, 1.0) >= by_a_task(threshold)
+    ]
     return PairVerdict(level, other, found, sure[0] if sure else "undecided", threshold)
-
-
-def by_a_task(pairs: int) -> float:
-    """The probability that dominating needs, by a gain on a task that can be named."""
-    return 1 - ALPHA / (2 * pairs)
 
 
 def joint_ellipse(joint: Joint, level: float = LEVEL, seed: int = 0) -> Ellipse:

@@ -191,7 +191,7 @@ def joint_table(results: StudyResults, pairs: tuple[PairVerdict, ...]) -> Table 
         "and a loss on the other; equivalent: less than that on both. Under each: its posterior "
         "probability, from a prior without information. A verdict needs "
         f"{known[0].threshold:.4g}: 0.95, adjusted for the number of pairs (Bonferroni). "
-        f"Dominates and dominated need {(1 + known[0].threshold) / 2:.4g} for a gain or a loss on "
+        f"Dominates and dominated need {known[0].by_a_task:.4g} for a gain or a loss on "
         "one task that can be named, as either task may bring it."
     )
     return Table(0, caption, (head, "verdict", *REGIONS), rows, "joint")

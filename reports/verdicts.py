@@ -252,12 +252,7 @@ def _found(
     tested = [c for c in conditions if c.holds.by and c.holds.by.tested]
     holds, fails = every(conditions)
     if not answers:
-        asked = [c.holds.by.question for c in conditions if c.holds.by]
-        named = dict.fromkeys(level for q in asked for level in (q.level, q.other))
-        absent = [level for level in named if level not in levels]
-        are = "is not a level" if len(absent) == 1 else "are no levels"
-        why = f"{words.listed(absent)} {are} of this study here" if absent else TOO_FEW
-        return f"None of the comparisons could be made: {why}."
+        return f"None of the comparisons could be made: {_lacking(conditions, levels)}."
     if not tested:
         return f"{TOO_FEW[:1].upper()}{TOO_FEW[1:]}: {_figure(answers[0])}."
     for_it, against = words.p_by_holm(holds.p, p_holds), words.p_by_holm(fails.p, p_fails)
@@ -275,9 +270,20 @@ def _found(
     return f"Not decided: {many}{weakest}. For it {for_it}; against it {against}.{untested}"
 
 
+def _lacking(conditions: Sequence[Evidence], levels: Sequence[str]) -> str:
+    """Why nothing could be compared: levels that are not there, else too few replicates."""
+    asked = [c.holds.by.question for c in conditions if c.holds.by]
+    named = dict.fromkeys(level for q in asked for level in (q.level, q.other))
+    absent = [level for level in named if level not in levels]
+    are = "is not a level" if len(absent) == 1 else "are no levels"
+    return f"{words.listed(absent)} {are} of this study here" if absent else TOO_FEW
+
+
 def _small(side: Side, margin: float) -> str:
-    """A word where what decided is not zero, and yet too small to matter."""
-    p = p_value(side.by.difference, "within", margin) if side.by else None
+    """A word where a difference was shown not to be zero, and to be too small to matter."""
+    if side.by is None or side.by.question.kind == "within" or side.by.question.bound:
+        return ""  # shown was something else than that it is not zero
+    p = p_value(side.by.difference, "within", margin)
     if p is None or p >= ALPHA:
         return ""
     return f" It is there, but below {margin:g}, which matters to nobody ({words.p(p)})."

@@ -74,7 +74,7 @@ def gains_view(results: StudyResults) -> FigureView | None:
     )
     told = "; ".join(
         f"{gain.level} {words.signed(gain.mean[0])} and {words.signed(gain.mean[1])}, "
-        + gains.place(gain.mean, summary.tasks, summary.margin)
+        + gains.standing(gain.mean, summary.tasks, summary.margin)
         for gain in summary.gains
     )
     alt = f"Gains over {summary.reference} on {first} and on {second}. {told}."

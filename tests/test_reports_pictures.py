@@ -338,7 +338,7 @@ def test_quadrants_have_names(gain: tuple[float, float], told: str) -> None:
     ],
 )
 def test_below_the_margin_nothing_is_won_or_traded(gain: tuple[float, float], told: str) -> None:
-    assert gains.place(gain, TASKS, 0.001) == told
+    assert gains.standing(gain, TASKS, 0.001) == told
 
 
 def test_the_frame_holds_every_mean_and_zero_away_from_its_edges(engine: sa.Engine) -> None:

@@ -463,6 +463,13 @@ def test_what_decides_and_is_too_small_to_matter_is_said_to_be(sign: int) -> Non
     assert "matters" not in large.found
 
 
+@pytest.mark.parametrize("rule", [NOT_WORSE, FLAT])
+def test_of_what_was_not_shown_to_differ_nothing_is_said_to_be_there(rule: Rule) -> None:
+    found = judge(study_of(rule), scores_of(0, 0, 0, 0))[0]
+    assert found.verdict == "holds"
+    assert "It is there" not in found.found
+
+
 def test_a_level_that_the_study_has_not_here_is_no_lack_of_replicates() -> None:
     found = judge(study_of(Above("mean", "diamond", "gone")), scores_of(0, 0, 0, 0.003))[0].found
     assert found == (

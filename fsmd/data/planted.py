@@ -17,7 +17,7 @@ from scipy.special import expit
 
 from fsmd.data.encode import encoded
 from fsmd.data.schema import Dataset
-from fsmd.data.source import Categorical, Dense, Recipe, Source, Tables, whole
+from fsmd.data.source import LEAST_ROWS, Categorical, Dense, Recipe, Source, Tables, whole
 from fsmd.errors import UserError
 
 CLICK_RATE = 0.44
@@ -48,7 +48,7 @@ class PlantedConfig:
 
     def __post_init__(self) -> None:
         """Refuse sizes that leave a split empty."""
-        for name, least in (("rows", 500), ("users", 2), ("videos", 2)):
+        for name, least in (("rows", LEAST_ROWS), ("users", 2), ("videos", 2)):
             if getattr(self, name) < least:
                 raise UserError(f"`{name}` must be at least {least}; got {getattr(self, name)}")
         if not 0 <= self.conflict <= 1:

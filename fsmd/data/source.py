@@ -9,6 +9,7 @@ import pandas as pd
 from fsmd.errors import UserError
 
 LEAST_ROWS = 500
+"""Fewer rows tell nothing apart."""
 
 
 @dataclass(frozen=True)

@@ -98,10 +98,10 @@ def joint_region(scores: Scores, level: str, reference: str) -> Region | None:
     return Region(2 * long, 2 * short, ellipse.angle)
 
 
-def place(gain: Point, tasks: tuple[str, str], margin: float) -> str:
+def standing(gain: Point, tasks: tuple[str, str], margin: float) -> str:
     """Where a gain lies; below the margin a task neither gains nor loses what matters.
 
-    >>> place((0.002, 0.0), ("click", "long_view"), 0.001)
+    >>> standing((0.002, 0.0), ("click", "long_view"), 0.001)
     'gains on click, within the margin on long_view'
     """
     inside = [abs(value) < margin for value in gain]

@@ -1,7 +1,7 @@
 """Which part of FSMD earns its place? A factorial of its parts, and what can only be left out.
 
-Networks that share nothing stand apart: two of them are two models, each with its own epoch, and
-no chain joins them. With them the factorial would have holes, and its parts no main effects.
+Networks that share nothing stand outside: they are a model for each task, each with an epoch of
+its own, which a chain would make one. The studies of models have them.
 """
 
 from dataclasses import replace

@@ -2,14 +2,12 @@
 see them; None where there is nothing to draw.
 """
 
-from typing import Any
-
 from reports import words
 from reports.axis_importance import Importance
 from reports.figures import axis_importance, front, hypervolume, parallel
-from reports.figures.style import to_pdf, to_svg
 from reports.model import FigureView
 from reports.search_analysis import SearchAnalysis
+from reports.views import drawn
 
 
 def front_view(analysis: SearchAnalysis) -> FigureView:
@@ -41,7 +39,7 @@ def front_view(analysis: SearchAnalysis) -> FigureView:
     )
     told = "; ".join(f"{f.level} {f.told}" for f in summary.fresh) or words.listed(summary.front)
     alt = f"The front of {first} and {second}. {told}."
-    return _view("front", caption, alt, front, summary)
+    return drawn("front", caption, alt, front, summary)
 
 
 def hypervolume_view(analysis: SearchAnalysis) -> FigureView | None:
@@ -67,7 +65,7 @@ def hypervolume_view(analysis: SearchAnalysis) -> FigureView | None:
         f"{words.count(most + 1, 'configuration')} and "
         f"{words.count(summary.epochs[most], 'epoch')}."
     )
-    return _view("hypervolume", caption, alt, hypervolume, summary)
+    return drawn("hypervolume", caption, alt, hypervolume, summary)
 
 
 def importance_view(made: Importance) -> FigureView | None:
@@ -90,7 +88,7 @@ def importance_view(made: Importance) -> FigureView | None:
         for target, shares in zip(summary.targets, summary.shares, strict=True)
     )  # fmt: skip
     alt = f"Importance of each axis. {told}."
-    return _view("importance", caption, alt, axis_importance, summary)
+    return drawn("importance", caption, alt, axis_importance, summary)
 
 
 def parallel_view(analysis: SearchAnalysis) -> FigureView | None:
@@ -114,11 +112,4 @@ def parallel_view(analysis: SearchAnalysis) -> FigureView | None:
                key=lambda line: line.mean)  # fmt: skip
     alt = (f"Parallel coordinates of all configurations. The highest mean AUC, "
            f"{words.auc(best.mean)}, has {best.level}.")  # fmt: skip
-    return _view("parallel", caption, alt, parallel, summary)
-
-
-def _view(key: str, caption: str, alt: str, kind: Any, summary: Any) -> FigureView:
-    """Drawn for a wide page, for a phone and for a file; numbered by the report."""
-    wide = kind.draw(summary)
-    narrow = kind.draw(summary, narrow=True)
-    return FigureView(key, 0, caption, alt, to_svg(wide), to_svg(narrow), to_pdf(wide))
+    return drawn("parallel", caption, alt, parallel, summary)

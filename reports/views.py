@@ -40,7 +40,7 @@ def levels_view(results: StudyResults) -> FigureView:
         )
         for panel in summary.panels
     )
-    return _view("levels", caption, f"Test AUC by {summary.factor}. {told}.", levels, summary)
+    return drawn("levels", caption, f"Test AUC by {summary.factor}. {told}.", levels, summary)
 
 
 def _reachable(summary: levels.LevelsSummary) -> str:
@@ -78,7 +78,7 @@ def gains_view(results: StudyResults) -> FigureView | None:
         for gain in summary.gains
     )
     alt = f"Gains over {summary.reference} on {first} and on {second}. {told}."
-    return _view("gains", caption, alt, gains, summary)
+    return drawn("gains", caption, alt, gains, summary)
 
 
 def differences_view(results: StudyResults) -> FigureView | None:
@@ -102,7 +102,7 @@ def differences_view(results: StudyResults) -> FigureView | None:
         for target, rows in zip(summary.targets, summary.rows, strict=True)
     )
     alt = f"Paired differences between {reference} and every other level. {told}."
-    return _view("differences", caption, alt, differences, summary)
+    return drawn("differences", caption, alt, differences, summary)
 
 
 def curves_view(results: StudyResults) -> FigureView:
@@ -115,7 +115,7 @@ def curves_view(results: StudyResults) -> FigureView:
         "test figures belong to; levels side by side."
     )
     alt = f"Learning curves of {words.listed(summary.tasks)}. One line a level."
-    return _view("curves", caption, alt, curves, summary)
+    return drawn("curves", caption, alt, curves, summary)
 
 
 def scatter_view(results: StudyResults) -> FigureView | None:
@@ -145,7 +145,7 @@ def scatter_view(results: StudyResults) -> FigureView | None:
     told = "; ".join(f"{level} {words.auc(means[level][0])} and {words.auc(means[level][1])}"
                      for level in summary.named)  # fmt: skip
     alt = f"Mean test AUC on {first} and on {second}. Named: {told}."
-    return _view("scatter", caption, alt, scatter, summary)
+    return drawn("scatter", caption, alt, scatter, summary)
 
 
 def effects_view(results: StudyResults) -> FigureView | None:
@@ -169,7 +169,7 @@ def effects_view(results: StudyResults) -> FigureView | None:
         )
         for effect in summary.effects
     )
-    return _view("effects", caption, f"Main effects of each factor. {told}.", effects, summary)
+    return drawn("effects", caption, f"Main effects of each factor. {told}.", effects, summary)
 
 
 def seesaw_view(results: StudyResults) -> FigureView | None:
@@ -194,7 +194,7 @@ def seesaw_view(results: StudyResults) -> FigureView | None:
         for target, lines in zip(summary.targets, summary.lines, strict=True)
     )
     alt = f"Gain over {summary.reference} by {summary.knob}. {told}."
-    return _view("seesaw", caption, alt, seesaw, summary)
+    return drawn("seesaw", caption, alt, seesaw, summary)
 
 
 def gradients_view(results: StudyResults) -> FigureView | None:
@@ -211,7 +211,7 @@ def gradients_view(results: StudyResults) -> FigureView | None:
     told = "; ".join(f"{course.level} from {course.means[0]:+.2f} to {course.means[-1]:+.2f}"
                      for course in summary.courses)  # fmt: skip
     alt = f"Cosine between the tasks' gradients by epoch. {told}."
-    return _view("gradients", caption, alt, gradients, summary)
+    return drawn("gradients", caption, alt, gradients, summary)
 
 
 def gates_view(results: StudyResults) -> FigureView | None:
@@ -231,10 +231,10 @@ def gates_view(results: StudyResults) -> FigureView | None:
         + ", ".join(f"{row.level} {' '.join(f'{w:.2f}' for w in row.weights)}" for row in rows)
         for task, rows in zip(summary.tasks, summary.rows, strict=True)
     )
-    return _view("gates", caption, f"Gate weights by task and expert. {told}.", gates, summary)
+    return drawn("gates", caption, f"Gate weights by task and expert. {told}.", gates, summary)
 
 
-def _view(key: str, caption: str, alt: str, kind: Any, summary: Any) -> FigureView:
+def drawn(key: str, caption: str, alt: str, kind: Any, summary: Any) -> FigureView:
     """Drawn for a wide page, for a phone and for a file; numbered by the report."""
     wide: Figure = kind.draw(summary)
     narrow: Figure = kind.draw(summary, narrow=True)

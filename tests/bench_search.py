@@ -236,8 +236,10 @@ STRATEGIES: dict[str, Strategy] = {
 
 if find_spec("syne_tune"):  # pip install syne-tune; it brings much along
     STRATEGIES["Syne Tune MO-ASHA"] = syne_tune
-SLOW = ("Optuna GP", "GP + halving", "GP + one epoch, top quarter")
-"""Strategies that ask a Gaussian process, seconds for each repeat."""
+EXTRA = ("TPE + halving, gain", "TPE + halving, no guard",
+         "Optuna GP", "GP + halving", "GP + one epoch, top quarter")  # fmt: skip
+"""Variants of ours, and what asks a Gaussian process: six seconds a repeat as it comes, half a
+minute where nothing is proposed twice."""
 
 
 def trace(path: Path, strategy: str, repeat: int) -> NDArray[np.float64]:
@@ -326,11 +328,10 @@ def main() -> int:
     p.add_argument("--repeats", type=int, default=60, help="default: %(default)s")
     p.add_argument("--workers", type=int, default=os.cpu_count() or 1, help="default: one a core")
     p.add_argument("--curves", type=Path, default=CURVES, help="folder of recordings")
-    p.add_argument(
-        "--gp", action="store_true", help="Gaussian processes too: an hour, not minutes"
-    )
+    p.add_argument("--also", action="append", default=[], choices=EXTRA, metavar="STRATEGY",
+                   help=f"a slower one too; may be given again: {', '.join(EXTRA)}")  # fmt: skip
     options = p.parse_args()
-    names = [name for name in STRATEGIES if options.gp or name not in SLOW]
+    names = [name for name in STRATEGIES if name in options.also or name not in EXTRA]
     console, found = Console(), {}
     for path in sorted(options.curves.glob("*.parquet")):
         jobs = [(path, name, r) for name in names for r in range(options.repeats)]

@@ -37,6 +37,14 @@ def no_collection(monkeypatch: pytest.MonkeyPatch) -> None:
 
 
 @pytest.fixture
+def blank_figures(monkeypatch: pytest.MonkeyPatch) -> None:
+    """For tests of a report's words: what matplotlib would write is most of a report's time."""
+    blank = '<svg xmlns="http://www.w3.org/2000/svg" viewBox="0 0 1 1"></svg>'
+    monkeypatch.setattr("reports.views.to_svg", lambda _: blank)
+    monkeypatch.setattr("reports.views.to_pdf", lambda _: b"")
+
+
+@pytest.fixture
 def schema() -> Schema:
     """Three categorical and two dense fields; tasks that form a funnel."""
     fields = (Field("user", 7), Field("video", 5), Field("hour", 4))

@@ -238,6 +238,7 @@ def test_two_levels_are_compared_over_the_replicates_that_both_have(engine: sa.E
     assert len(one.differences("diamond", "increasing", "mean")) == 0
 
 
+@pytest.mark.usefixtures("blank_figures")
 def test_a_claim_is_judged_without_what_it_does_not_ask_for(tmp_path: Path) -> None:
     """PLE is not among the models of the claim; nine of its ten trainings failed."""
     made = open_engine(f"sqlite:///{tmp_path / 'studies.db'}", create=True)
@@ -440,6 +441,7 @@ def test_without_the_papers_winner_the_rest_is_still_reported(tmp_path: Path) ->
     assert 'data-key="differences"' not in page(tmp_path)
 
 
+@pytest.mark.usefixtures("blank_figures")
 def test_what_was_fixed_is_said_only_where_it_was(tmp_path: Path) -> None:
     made = open_engine(f"sqlite:///{tmp_path / 'studies.db'}", create=True)
     study = catalog.get("tower_shape")

@@ -249,6 +249,7 @@ def test_every_picture_draws_and_tells_its_levels(
     assert svg == style.to_svg(kind.draw(kind.summarize(read(engine, name)), narrow=narrow))
 
 
+@pytest.mark.usefixtures("blank_figures")
 def test_a_grid_of_which_no_two_arms_are_paired_is_still_reported(tmp_path: Path) -> None:
     made = open_engine(f"sqlite:///{tmp_path / 'studies.db'}", create=True)
     levels_ = catalog.get(GRID).levels
@@ -487,6 +488,7 @@ def test_a_click_on_a_heading_sorts_by_what_the_cells_mean(
 # Names and words
 
 
+@pytest.mark.usefixtures("blank_figures")
 def test_short_names_are_told_below_them_what_they_stand_for(tmp_path: Path) -> None:
     study = catalog.get("components")
     assert not [level for level in study.levels if "," in level or len(level) > 40]
@@ -507,6 +509,7 @@ def test_short_names_are_told_below_them_what_they_stand_for(tmp_path: Path) -> 
 
 
 @pytest.mark.parametrize("name", ["components", "models_video"])
+@pytest.mark.usefixtures("blank_figures")
 def test_levels_stored_under_names_that_are_gone_are_reported_without_comparisons(
     tmp_path: Path, name: str
 ) -> None:
@@ -525,6 +528,7 @@ def test_levels_stored_under_names_that_are_gone_are_reported_without_comparison
     assert 'data-key="differences"' not in found
 
 
+@pytest.mark.usefixtures("blank_figures")
 def test_levels_with_seeds_of_their_own_are_not_called_paired_by_seed(tmp_path: Path) -> None:
     made = open_engine(f"sqlite:///{tmp_path / 'studies.db'}", create=True)
     store_study(made, "null", replicates=3)

@@ -428,6 +428,7 @@ def test_predictions_are_read_only_when_test_aucs_are_asked_for(tmp_path: Path) 
     engine.dispose()
 
 
+@pytest.mark.usefixtures("blank_figures")
 def test_a_database_without_predictions_says_that_only_seeds_are_covered(tmp_path: Path) -> None:
     from reports.build import build
 

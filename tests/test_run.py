@@ -198,9 +198,9 @@ def test_a_killed_training_goes_on_from_its_checkpoint(tmp_path: Path) -> None:
 def test_a_killed_planner_loses_nothing_and_a_second_one_is_refused(desk: Desk) -> None:
     query = "SELECT id, finished_at FROM fsmd_runs ORDER BY id"
     before = desk.rows(query)
-    process = desk.start(*SHORT, "3")
+    process = desk.start(*SHORT, "2")
     wait_for(lambda: desk.runs() >= 5, process)
-    second = desk.run(*SHORT, "3")
+    second = desk.run(*SHORT, "2")
     assert second.returncode == 2
     assert f"'tower_shape' is being run by process {process.pid} on" in second.stderr
     workers = workers_of(process.pid)
@@ -212,32 +212,32 @@ def test_a_killed_planner_loses_nothing_and_a_second_one_is_refused(desk: Desk) 
         assert time.monotonic() < deadline, "a worker outlives its planner"
         time.sleep(0.1)
     kept = desk.rows(query)
-    assert 5 <= len(kept) < 12
+    assert 5 <= len(kept) < 8
 
-    again = desk.run(*SHORT, "3")
+    again = desk.run(*SHORT, "2")
     assert again.returncode == 0, again.stderr
     after = desk.rows(query)
-    assert len(after) == 12
+    assert len(after) == 8
     assert set(before) <= set(kept) <= set(after)  # what was done was not done again
-    assert desk.trial_states() == ["COMPLETE"] * 12
+    assert desk.trial_states() == ["COMPLETE"] * 8
     cells = desk.rows("SELECT level, replicate FROM fsmd_cells")
-    assert sorted(cells) == sorted((level, r) for level in LEVELS for r in range(3))
+    assert sorted(cells) == sorted((level, r) for level in LEVELS for r in range(2))
     seeds = desk.rows("SELECT DISTINCT seed FROM fsmd_runs")
-    assert len(seeds) == 3
+    assert len(seeds) == 2
 
 
 def test_running_again_trains_nothing(desk: Desk) -> None:
     before = desk.rows("SELECT * FROM fsmd_runs ORDER BY id")
     started = time.monotonic()
-    assert desk.run(*SHORT, "3").returncode == 0
+    assert desk.run(*SHORT, "2").returncode == 0
     assert desk.rows("SELECT * FROM fsmd_runs ORDER BY id") == before
     assert time.monotonic() - started < 60
-    assert desk.trial_states() == ["COMPLETE"] * 12
+    assert desk.trial_states() == ["COMPLETE"] * 8
 
 
 def test_other_settings_under_the_same_name_are_refused_with_the_difference(desk: Desk) -> None:
     before = desk.rows("SELECT * FROM fsmd_studies")
-    refused = desk.run(*SHORT, "3", "--epochs", "3", "--seed", "4")
+    refused = desk.run(*SHORT, "2", "--epochs", "3", "--seed", "4")
     assert refused.returncode == 2
     assert "epochs: 2 there, 3 now; seed: 0 there, 4 now" in refused.stderr
     assert "--name" in refused.stderr

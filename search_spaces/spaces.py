@@ -34,24 +34,42 @@ class Suggests(Protocol):
     ) -> float: ...
 
 
+Condition = tuple[tuple[str, tuple[Level, ...]], ...]
+"""Axis -> the values of which it must have one."""
+
+
+def _holds(condition: Condition, params: Params) -> bool:
+    return all(params.get(name) in levels for name, levels in condition)
+
+
 @dataclass(frozen=True)
 class Choice:
     """An axis of a space: its domain there, and the values of other axes under which it counts."""
 
     name: str
     domain: BaseDistribution
-    when: tuple[tuple[str, tuple[Level, ...]], ...] = ()
+    when: Condition = ()
+    alike: tuple[tuple[Level, Level, Condition], ...] = ()
+    """(level, another level, under which values of other axes both are the same network)."""
 
     def counts(self, params: Params) -> bool:
         """Whether the axis matters, given those before it."""
-        return all(params.get(name) in levels for name, levels in self.when)
+        return _holds(self.when, params)
+
+    def named(self, level: Level, params: Params) -> Level:
+        """The level, or the one that stands for the same network, given the axes before."""
+        return next(
+            (other for one, other, when in self.alike if level == one and _holds(when, params)),
+            level,
+        )
 
 
 @dataclass(frozen=True)
 class Space:
     """A base model and the axes on which a search moves away from it.
 
-    An axis that does not count keeps the base's value, so that equal models are equal values.
+    An axis that does not count keeps the base's value, and of levels that mean the same network
+    one stands for all, so that equal models are equal values.
     """
 
     name: str
@@ -68,7 +86,8 @@ class Space:
         params: dict[str, Level] = {}
         for choice in self.choices:
             if choice.counts(params):
-                params[choice.name] = _suggest(trial, choice.name, choice.domain)
+                level = _suggest(trial, choice.name, choice.domain)
+                params[choice.name] = choice.named(level, params)
         return params
 
     def config(self, params: Params) -> FSMDConfig:
@@ -180,7 +199,8 @@ def _cells(choices: tuple[Choice, ...], params: dict[str, Level]) -> Iterator[di
         yield from _cells(rest, params)
         return
     for level in _levels(first):
-        yield from _cells(rest, {**params, first.name: level})
+        if first.named(level, params) == level:
+            yield from _cells(rest, {**params, first.name: level})
 
 
 def _levels(choice: Choice) -> tuple[Level, ...]:
@@ -209,11 +229,14 @@ _PAPER = (
 _gated = (("sharing", GATED),)
 _extraction = (("sharing", ("extraction",)),)
 _shared = (("sharing", tuple(s for s in SHARINGS if s != "none")),)
+_alone = (("sharing", ("none",)),)
+_shaped = (("tower_depth", (2, 3, 4)),)
+_two_layers = (("tower_depth", (2,)),)
 
 _ARCHITECTURE = (
     Choice("sharing", axis("sharing", SHARINGS)),
     Choice("chain", axis("chain", (True, False)), _shared),
-    Choice("fm", axis("fm", FM_MODES)),
+    Choice("fm", axis("fm", FM_MODES), alike=(("per_task", "shared", _alone),)),
     Choice("embedding_size", IntDistribution(4, 16, step=4)),
     Choice("layers", axis("layers", ())),
     Choice("expert_count", IntDistribution(2, 14, step=2), _gated),
@@ -225,9 +248,14 @@ _ARCHITECTURE = (
         IntDistribution(32, 128, step=32),
         (*_gated, ("gate_depth", (2, 3, 4, 5))),
     ),
-    Choice("tower_shape", axis("tower_shape", tuple(TOWER_SHAPES))),
     Choice("tower_depth", IntDistribution(1, 4)),
     Choice("tower_width", IntDistribution(32, 256, step=32)),
+    Choice(
+        "tower_shape",
+        axis("tower_shape", tuple(TOWER_SHAPES)),
+        _shaped,
+        (("diamond", "increasing", _two_layers),),
+    ),
 )
 
 _TRAINING = (

@@ -4,16 +4,20 @@ from dataclasses import fields, replace
 
 import optuna
 import pytest
+import torch
 from hypothesis import given
 from hypothesis import strategies as st
 from optuna.distributions import CategoricalDistribution, IntDistribution
 
-from fsmd.config import MODELS, FSMDConfig
+from fsmd.config import MODELS, TOWER_SHAPES, FSMDConfig, tower_widths
+from fsmd.data.schema import Schema
 from fsmd.errors import UserError
+from fsmd.model import FSMD, log_probabilities
 from search_spaces import spaces
 from search_spaces.axes import AXES, contains
 from search_spaces.spaces import Choice, Space
 from studies.settings import SETTINGS
+from tests.test_model import rows_of, scramble
 
 KUAIRAND = SETTINGS["kuairand"]
 
@@ -72,6 +76,55 @@ def test_an_axis_without_meaning_is_not_asked_for() -> None:
         assert ("gate_width" in params) == (gated and params["gate_depth"] != 1)
         assert ("extraction_levels" in params) == (params["sharing"] == "extraction")
         assert ("chain" in params) == (params["sharing"] != "none") == ("balancing" in params)
+        assert ("tower_shape" in params) == (params["tower_depth"] != 1)
+
+
+def network(config: FSMDConfig, schema: Schema) -> tuple[float, ...]:
+    """What a model says of a few rows, its widths divided so that it is built quickly."""
+    small = replace(
+        config, batch_norm=False, layers=tuple(w // 32 for w in config.layers),
+        bottom=tuple(w // 32 for w in config.bottom), gate_width=config.gate_width // 8,
+        tower_width=config.tower_width // 8,
+    )  # fmt: skip
+    model = FSMD(small, schema, seed=0).eval()
+    scramble(model)
+    with torch.no_grad():
+        said = log_probabilities(model(*rows_of(schema, 5)), config.chain)
+    return tuple(torch.cat(said).flatten().tolist())
+
+
+@pytest.mark.parametrize("funnel", [True, False])
+def test_different_proposals_are_different_networks(funnel: bool, schema: Schema) -> None:
+    """Else a search would train one network twice, and find it twice: proposals and their
+    neighbours on one axis, whatever that makes of the axes after it.
+    """
+    space = made("architecture", funnel)
+    levels = {
+        c.name: [
+            cell[c.name] for cell in replace(space, choices=(Choice(c.name, c.domain),)).cells()
+        ]
+        for c in space.choices
+    }
+    first = {axis: there[0] for axis, there in levels.items()}
+    said: dict[tuple[float, ...], dict[str, object]] = {}
+    for n, params in enumerate(proposals(space, 40)):
+        axis = list(params)[n % len(params)]
+        for level in levels[axis]:
+            asked = optuna.trial.FixedTrial({**first, **params, axis: level})
+            near = dict(space.suggest(asked))
+            assert said.setdefault(network(space.config(near), schema), near) == near  # type: ignore[arg-type]
+
+
+def test_of_levels_that_mean_one_network_one_is_proposed_and_a_cell() -> None:
+    space = made("architecture")
+    (shape,) = (choice for choice in space.choices if choice.name == "tower_shape")
+    for depth in (2, 3, 4):
+        named = {level: shape.named(level, {"tower_depth": depth}) for level in TOWER_SHAPES}
+        widths = {level: tower_widths(level, depth, 64) for level in TOWER_SHAPES}
+        assert len(set(named.values())) == len(set(widths.values()))
+        assert all(widths[level] == widths[named[level]] for level in TOWER_SHAPES)  # type: ignore[index]
+    choices = tuple(c for c in space.choices if c.name in ("tower_depth", "tower_shape"))
+    assert len(list(replace(space, choices=choices).cells())) == 1 + 3 + 4 + 4
 
 
 @pytest.mark.parametrize("name", ["architecture", "full"])

@@ -14,7 +14,7 @@ import numpy as np
 from reports.estimates import Array
 from reports.search_results import SearchResults
 from search_spaces.spaces import Params, Space
-from studies.importance import ped_anova, varied
+from studies.importance import ped_anova, share_of_best, varied
 
 FEWEST = 20
 """Trainings below which nothing is estimated."""
@@ -30,7 +30,8 @@ class Share(NamedTuple):
 
 
 class Importance(NamedTuple):
-    """Target (each task, then the front) -> axis -> share; empty below `FEWEST` trainings."""
+    """Target (each task, then the front) -> axis -> share; empty below `FEWEST` trainings, or
+    where too few ended to tell which are the best."""
 
     exact: bool
     trainings: int
@@ -44,18 +45,26 @@ FRONT = "the front"
 
 
 def importance(found: SearchResults) -> Importance:
-    """Over the trainings that ended: what was stopped early has no comparable value."""
-    ended = found.all_in("ended")
+    """Over the trainings that ended or were stopped.
+
+    A stopped one has no comparable value, but others were better on every objective where it was
+    stopped: it is not among the best, which is all that the estimate asks.
+    """
+    tried = [c for c in found.configurations if c.state in ("ended", "stopped")]
+    ended = [c for c in tried if c.state == "ended"]
     targets = (*found.tasks, FRONT)
-    if len(ended) < FEWEST:
-        return Importance(False, len(ended), targets, (), {})
-    params = [c.params for c in ended]
-    values_NM = np.array([c.point for c in ended])
+    if len(tried) < FEWEST or len(ended) < share_of_best(len(tried)) * len(tried):
+        return Importance(False, len(tried), targets, (), {})
+    params = [c.params for c in tried]
     axes = tuple(varied(found.space, params))
-    exact = is_factorial(params)
-    made = _exact(params, values_NM, targets) if exact else _estimated(
-        found.space, params, values_NM, targets)  # fmt: skip
-    return Importance(exact, len(ended), targets, axes, made)
+    exact = len(ended) == len(tried) and is_factorial(params)
+    ended_NM = np.array([c.point for c in ended])
+    if exact:
+        return Importance(exact, len(tried), targets, axes, _exact(params, ended_NM, targets))
+    below_M = ended_NM.min(axis=0) - 1
+    values_NM = np.array([c.point if c.state == "ended" else below_M for c in tried])
+    made = _estimated(found.space, params, values_NM, targets)
+    return Importance(exact, len(tried), targets, axes, made)
 
 
 def is_factorial(params: Sequence[Params]) -> bool:

@@ -15,7 +15,7 @@ from reports.results import Scores
 from reports.search_results import Configuration, SearchResults
 from reports.words import count
 from studies.front import Point, on_front
-from studies.pareto import REFERENCES
+from studies.pareto import references
 
 FEWEST_SEEDS = 4
 """For a joint region, whose half axes are 20 standard errors with three, and for P(front)."""
@@ -229,8 +229,8 @@ def _against(
     there = {c.level for c in confirmed}
     return tuple(
         (other, tuple(found.fresh_test.difference(level, other, task) for task in found.tasks))
-        for other in REFERENCES
-        if level in there and other in there and other != level
+        for other in references(there)
+        if level in there and other != level
     )
 
 

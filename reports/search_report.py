@@ -12,11 +12,10 @@ from reports.front import DRAWS
 from reports.model import Fact, IndexEntry, ReportModel, Section, numbered
 from reports.search_analysis import Confirmed, Pick, SearchAnalysis, confirmation_epochs
 from reports.search_results import SearchResults, own_fields
-from studies.pareto import MOST, NAME, QUESTION, TITLE
-from studies.planning import METHODS, name_on
+from studies.pareto import MOST, NAME, QUESTION, TITLE, stored_name
+from studies.planning import METHODS
 from studies.search import SEARCH
 
-DEFAULT_DATA = "planted"
 NOT_EXCLUDED = 0.05
 """Probability above which a point behind the front is told with it."""
 
@@ -70,8 +69,8 @@ def _sections(analysis: SearchAnalysis, made: Importance) -> Iterator[Section | 
 def _what_matters(made: Importance) -> Section:
     if not made.shares:
         return Section("What matters", (
-            f"{words.count(made.trainings, 'training')} ended: below {FEWEST} the importance of "
-            "an axis is mostly chance, so none is told.",
+            f"{words.count(made.trainings, 'training')} ended or were stopped: below {FEWEST}, or "
+            "where too few ended, the importance of an axis is mostly chance, so none is told.",
         ))  # fmt: skip
     table, view = search_tables.importance_table(made), search_views.importance_view(made)
     return Section("What matters", figures=(view,) if view else (),
@@ -271,18 +270,15 @@ def _methods(found: SearchResults) -> Sequence[Mapping[str, str | float]]:
 def run_command(found: SearchResults) -> str:
     """The command that goes on with the search, or runs it anew."""
     record, settings = found.record, found.record.settings
-    replicates = [int(r) for r in found.results.runs["replicate"]]
-    parts = ["python", "-m", "studies.run", NAME, "--data", record.data,
-             "--space", found.space.name, "--trials", str(len(found.configurations)),
-             "--objectives", str(settings["objectives"]),
-             "--confirm", str(max(replicates, default=0))]  # fmt: skip
-    for flag in ("epochs", "patience", "seed", "device"):
-        parts += [f"--{flag}", str(settings[flag])]
+    parts = ["python", "-m", "studies.run", NAME, "--data", record.data]
+    sought = ("space", "objectives", "max-params", "max-latency")
+    asked = {flag: settings.get(flag)
+             for flag in (*sought, "epochs", "patience", "seed", "device")}  # fmt: skip
     for way in _methods(found)[-1:]:
-        for flag, value in way.items():
-            parts += [f"--{flag}", str(value)]
-    plain = NAME if found.space.name == "paper" else f"{NAME}-{found.space.name}"
-    if record.name != name_on(plain, record.data, DEFAULT_DATA):
+        asked.update(way)
+    for flag, value in asked.items():
+        parts += [] if value is None else [f"--{flag}", str(value)]
+    if record.name != stored_name(found.space.name, str(settings["objectives"]), record.data):
         parts += ["--name", record.name]
     return shlex.join(parts)
 
@@ -330,9 +326,10 @@ def _about_importance(made: Importance) -> tuple[str, ...]:
         )
     return (
         "Importance is estimated (PED-ANOVA, Watanabe et al. 2023): how differently the best "
-        "tenth of the trainings, at least five, lies on an axis from all that ended, as shares "
-        "of all axes. It speaks of what sets the best apart, not of all variance, and of "
-        "trainings that were not stopped. With few trainings it is mostly chance, which the mark "
+        "tenth of the trainings, at least five, lies on an axis from all, as shares of all axes. "
+        "A training that was stopped counts as not among the best: others were better on every "
+        "objective. It speaks of what sets the best apart, not of all variance. With few "
+        "trainings it is mostly chance, which the mark "
         "beside each bar shows: an axis that stays below it has shown nothing, and of the "
         f"{len(made.shares)} bars about {max(len(made.shares) / 20, 1):.0f} would pass it if no "
         "axis mattered.",

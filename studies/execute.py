@@ -190,6 +190,12 @@ class Planner:
         self._tell(cell)
         self.listen(Event("known", cell))
 
+    def take_up(self, cell: Cell) -> None:
+        """Take over a paused training of another study: its trial runs, its curve is known."""
+        self._open(cell)
+        self._link(cell)
+        self.listen(Event("paused", cell))
+
     def stop(self, cell: Cell) -> None:
         """Give up a paused training: its trial is told PRUNED, its curve stays."""
         trial = self._open(cell)

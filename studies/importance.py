@@ -34,7 +34,7 @@ def ped_anova(
     counts only under some values of others is weighed by where it counts, as Optuna does.
     """
     study = _study(space, params, values_NM)
-    evaluator = PedAnovaImportanceEvaluator(target_quantile=_share(len(params)))
+    evaluator = PedAnovaImportanceEvaluator(target_quantile=share_of_best(len(params)))
     # The evaluator takes low values for good, whatever the study's direction.
     target = None if objective is None else (lambda t: -t.values[objective])
     with warnings.catch_warnings():
@@ -49,7 +49,8 @@ def varied(space: Space, params: Sequence[Params]) -> list[str]:
     return [a for a in space.axes if len({p[a] for p in params if a in p}) > 1]
 
 
-def _share(count: int) -> float:
+def share_of_best(count: int) -> float:
+    """The share of so many trainings that counts as the best."""
     return min(max(TOP, LEAST / count), 0.5)
 
 

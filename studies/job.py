@@ -33,7 +33,6 @@ from studies.planning import (
     differences,
     fixed_settings,
     going_on,
-    name_on,
     study_name,
     trained_with,
 )
@@ -106,13 +105,13 @@ def _search(job: Job, options: SearchOptions) -> int:
     options.check()
     _check(job)
     console = Console(stderr=True)
-    data_name = job.data or "planted"
+    data_name = job.data or pareto.DEFAULT_DATA
     with console.status(f"reading the data set {data_name}"):
         data = load(data_name)
     for pick in job.picks:
         front.rule(pick, data.schema.tasks)
-    plain = pareto.NAME if options.space == "paper" else f"{pareto.NAME}-{options.space}"
-    name = job.name or name_on(plain, data_name, "planted")
+    pareto.check_grid(options, data.schema)
+    name = job.name or pareto.stored_name(options.space, options.objectives, data_name)
     engine = storage.open_engine(job.storage, create=True)
     started = time.perf_counter()
     with only_planner(engine, name):
@@ -120,8 +119,7 @@ def _search(job: Job, options: SearchOptions) -> int:
         settings, device = _training(job, data, found)
         asked = {
             **trained_with(settings, job.seed, device),
-            "space": options.space,
-            "objectives": options.objectives,
+            **options.sought,
             "arms": {},
             METHODS: [options.method],
             "data_hashes": {data_name: data.content_hash},
@@ -149,7 +147,7 @@ def _report(engine: sa.Engine, name: str, job: Job, console: Console) -> Built:
     """Write the report, and show what it found in the dashboard."""
     with console.status("writing the report"):
         built = build(engine, name, job.out, job.picks)
-        files = [built.page, built.page.with_name("report.pdf")]
+        files = [built.page, built.page.with_name("report.pdf"), *built.figures]
         study = stored_study(engine, name)
         publish(study, built.lines, built.figures[:SHOWN], files, job.out / ARTIFACTS)
     return built

@@ -11,16 +11,19 @@ import sqlalchemy as sa
 from rich.console import Console
 
 from fsmd.data.files import cache_root
+from fsmd.data.schema import Schema
 from fsmd.errors import UserError
 from fsmd.task import DataRef
 from search_spaces import spaces
 from search_spaces.spaces import Space
+from studies.definition import MARGIN
 from studies.execute import Planner, open_study
 from studies.executors import LocalWorkers
 from studies.front import best_first, on_front
 from studies.meter import COSTS, Limits, Meter
+from studies.planning import name_on
 from studies.progress import LiveProgress
-from studies.proposals import SAMPLERS
+from studies.proposals import SAMPLERS, grid
 from studies.provenance import provenance
 from studies.pruning import PRUNERS, pruner
 from studies.search import Candidate, Recipe, Search, confirmation, resumed
@@ -29,24 +32,25 @@ from studies.storage import StudyRecord
 from studies.worker import run_task
 
 NAME = "pareto"
+DEFAULT_SPACE, DEFAULT_DATA = "paper", "planted"
 TITLE = "Architecture search for both tasks"
 QUESTION = (
     "Which architectures are on the front of the two tasks, and does it hold on fresh seeds?"
 )
-NEAR = 0.0005
-"""AUC by which a point may lie behind the front to be confirmed with it: a seed's noise."""
+NEAR = MARGIN
+"""AUC by which a point may lie behind the front to be confirmed with it."""
 LEAST, ENOUGH, MOST = 6, 10, 20
 """Points confirmed, the references not counted: at least the first number; what lies near the
 front up to the second; the front up to the third, its ends always."""
-REFERENCES = ("fsmd", "mmoe", "paper's best", "deep fsmd")
-"""The paper's models that are confirmed too, where the search has them."""
+REFERENCES = ("fsmd", "fs", "mmoe", "paper's best", "deep fsmd")
+"""The paper's models that are confirmed too, where the search has them; see `references`."""
 
 
 @dataclass(frozen=True)
 class SearchOptions:
     """What only a search is asked for."""
 
-    space: str = "paper"
+    space: str = DEFAULT_SPACE
     trials: int = 60
     sampler: str = "tpe"
     pruner: str = "halving"
@@ -67,12 +71,17 @@ class SearchOptions:
         return Limits(self.cost, self.max_params, self.max_latency)
 
     @property
+    def sought(self) -> dict[str, str | float | None]:
+        """What the front is of, by the options' names: fixed for a search."""
+        return {"space": self.space, "objectives": self.objectives,
+                "max-params": self.max_params, "max-latency": self.max_latency}  # fmt: skip
+
+    @property
     def method(self) -> dict[str, str | float]:
-        """How to propose, stop and limit, by the options' names: no part of what is trained."""
-        limits = {"max-params": self.max_params, "max-latency": self.max_latency,
-                  "timeout": self.timeout}  # fmt: skip
-        given = {name: limit for name, limit in limits.items() if limit is not None}
-        return {"sampler": self.sampler, "pruner": self.pruner, **given}
+        """How it is sought, by the options' names: may change when the search goes on."""
+        timeout = {} if self.timeout is None else {"timeout": self.timeout}
+        return {"sampler": self.sampler, "pruner": self.pruner, "trials": self.trials,
+                "confirm": self.confirm, **timeout}  # fmt: skip
 
     def check(self) -> None:
         """Refuse what no search can do; UserError names the alternatives."""
@@ -91,6 +100,30 @@ class SearchOptions:
         ):  # fmt: skip
             if number is not None and not number >= least:
                 raise UserError(f"--{name} must be at least {least}; got {number}")
+        if self.pruner == "topk" and self.timeout is not None:
+            raise UserError(
+                "--pruner topk goes on with the best once all have been tried, so it takes "
+                "--trials and no --timeout; --pruner halving takes both"
+            )
+
+
+def stored_name(space: str, objectives: str, data: str) -> str:
+    """The name of a search that is not given one: other questions are kept apart."""
+    parts = (NAME, *([space] if space != DEFAULT_SPACE else ()), *objectives.split(",")[2:])
+    return name_on("-".join(parts), data, DEFAULT_DATA)
+
+
+def check_grid(options: SearchOptions, schema: Schema) -> None:
+    """Refuse a grid that is too large or has no end, before anything is trained for it."""
+    if options.sampler == "grid":
+        grid(spaces.space(options.space, SETTINGS[schema.name].applied, schema.funnel))
+
+
+def references(levels: Collection[str]) -> tuple[str, ...]:
+    """Those of `REFERENCES` that are there; FS only where the data makes FSMD the same model."""
+    return tuple(
+        name for name in REFERENCES if name in levels and not (name == "fs" and "fsmd" in levels)
+    )
 
 
 def space_of(record: StudyRecord, funnel: bool) -> Space:
@@ -194,8 +227,8 @@ def begun(study: optuna.Study) -> frozenset[str]:
 def to_confirm(candidates: Iterable[Candidate], begun: Collection[str] = ()) -> tuple[str, ...]:
     """What is trained again on fresh seeds, the best first, then the references.
 
-    The front (`MOST` points of it, the best of each objective first), what lies within a seed's
-    noise of it (up to `ENOUGH` points in all), and, since a seed may hide the best ones, the next
+    The front (`MOST` points of it, the best of each objective first), what lies within `NEAR` of
+    it (up to `ENOUGH` points in all), and, since a seed may hide the best ones, the next
     ranks up to `LEAST` points. References count even where
     they were stopped. Levels that have fresh seeds already get as many as the others, wherever
     they stand by now: what is compared must be paired.
@@ -213,5 +246,6 @@ def to_confirm(candidates: Iterable[Candidate], begun: Collection[str] = ()) -> 
     found = [*front, *near]
     rest = [i for i in order if i not in found][: max(0, LEAST - len(found))]
     levels = [ended[i].cell.level for i in (*found, *rest)]
-    named = [c.cell.level for c in candidates if c.cell.level in {*REFERENCES, *begun}]
+    paper = references([c.cell.level for c in candidates])
+    named = [c.cell.level for c in candidates if c.cell.level in {*paper, *begun}]
     return tuple(dict.fromkeys([*levels, *named]))

@@ -8,7 +8,7 @@ A search that is resumed asks the same questions and gets the same answers.
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
-from itertools import count
+from itertools import islice
 from typing import Any
 
 import numpy as np
@@ -23,6 +23,10 @@ from search_spaces import Level
 from search_spaces.spaces import Params, Space
 
 SAMPLERS = ("tpe", "nsga2", "nsga3", "gp", "random", "grid")
+_POPULATIONS: Mapping[str, Any] = {
+    "nsga2": optuna.samplers.NSGAIISampler,
+    "nsga3": optuna.samplers.NSGAIIISampler,
+}
 _ATTEMPTS, _DRAWS = 8, 50
 _LARGEST_GRID = 100_000
 
@@ -35,8 +39,6 @@ class Tried:
     values: tuple[float, ...] | None
     """The objectives, the higher the better; None while nothing is known."""
     failed: bool = False
-    constraints: Mapping[str, float] = field(default_factory=dict)
-    """Feasible if none is above 0."""
     notes: Mapping[str, Any] = field(default_factory=dict)
     """What the sampler remembers with it, such as its generation."""
 
@@ -65,7 +67,7 @@ def propose(
         study = optuna.create_study(
             directions=["maximize"] * objectives, sampler=_sampler(name, draw)
         )
-        study.add_trials([_trial(space, t) for t in tried] if name != "random" else [])
+        study.add_trials([_trial(space, t, name) for t in tried] if name != "random" else [])
         for _ in range(attempts):
             params = space.suggest(study.ask())
             if _key(params) not in known:
@@ -74,7 +76,12 @@ def propose(
     return _next_cell(space, known, seed) if _finite(space) else None
 
 
-def _trial(space: Space, tried: Tried) -> optuna.trial.FrozenTrial:
+def _trial(space: Space, tried: Tried, sampler: str) -> optuna.trial.FrozenTrial:
+    """Of a population, what the sampler did not propose itself (the paper's models) is its first
+    generation.
+    """
+    population = _POPULATIONS.get(sampler)
+    first = {f"{population.__name__}:generation": 0} if population else {}
     state = TrialState.RUNNING if tried.values is None else TrialState.COMPLETE
     domains: dict[str, BaseDistribution] = {c.name: c.domain for c in space.choices}
     return create_trial(
@@ -82,35 +89,40 @@ def _trial(space: Space, tried: Tried) -> optuna.trial.FrozenTrial:
         values=None if tried.failed else tried.values,
         params=dict(tried.params),
         distributions={name: domains[name] for name in tried.params},
-        system_attrs=dict(tried.notes),
-        constraints=dict(tried.constraints) or None,
+        system_attrs={**first, **tried.notes},
     )
 
 
 def _sampler(name: str, seed: int) -> BaseSampler:
     if name == "tpe":
         return optuna.samplers.TPESampler(seed=seed)
-    if name == "nsga2":
-        return optuna.samplers.NSGAIISampler(seed=seed, population_size=20)
-    if name == "nsga3":
-        return optuna.samplers.NSGAIIISampler(seed=seed, population_size=20)
+    if name in _POPULATIONS:
+        evolving: BaseSampler = _POPULATIONS[name](seed=seed, population_size=20)
+        return evolving
     if name == "gp":
+        import torch
+
+        torch.set_num_threads(1)  # else it takes the cores of the workers, and longer
         return optuna.samplers.GPSampler(seed=seed)
     if name == "random":
         return optuna.samplers.RandomSampler(seed=seed)
     raise UserError(f"no sampler {name!r}; there are {', '.join(SAMPLERS)}")
 
 
+def grid(space: Space) -> list[dict[str, Level]]:
+    """All cells; UserError where they are too many or an axis is continuous."""
+    cells = list(islice(space.cells(), _LARGEST_GRID + 1))
+    if len(cells) > _LARGEST_GRID:
+        raise UserError(
+            f"a grid of space {space.name!r} has more than {_LARGEST_GRID:,} cells; "
+            "use another sampler, or --space paper"
+        )
+    return cells
+
+
 def _next_cell(space: Space, known: set[str], seed: int) -> Proposal | None:
     """The first cell that was not tried, in an order drawn from the seed."""
-    cells = []
-    for n, params in zip(count(1), space.cells(), strict=False):
-        if n > _LARGEST_GRID:
-            raise UserError(
-                f"a grid of space {space.name!r} has more than {_LARGEST_GRID:,} cells; "
-                "use another sampler, or --space paper"
-            )
-        cells.append(params)
+    cells = grid(space)
     for i in np.random.default_rng(seed).permutation(len(cells)):
         if _key(cells[i]) not in known:
             return Proposal(cells[i], {})
@@ -119,12 +131,9 @@ def _next_cell(space: Space, known: set[str], seed: int) -> Proposal | None:
 
 def _finite(space: Space) -> bool:
     try:
-        for n, _ in enumerate(space.cells()):
-            if n >= _LARGEST_GRID:
-                return False
+        return bool(grid(space))
     except UserError:
         return False
-    return True
 
 
 def _key(params: Params) -> str:

@@ -41,9 +41,8 @@ def parser() -> argparse.ArgumentParser:
     p.add_argument(
         "--replicates",
         type=int,
-        default=DEFAULT_REPLICATES,
         metavar="N",
-        help="seeds each level is trained with (default: %(default)s; ten for a claim)",
+        help=f"seeds each level is trained with (default: {DEFAULT_REPLICATES}; ten for a claim)",
     )
     p.add_argument(
         "--epochs", type=int, metavar="N", help="epochs at most (default: the data set's, 30)"
@@ -132,6 +131,13 @@ def _run(options: argparse.Namespace) -> int:
     if given and options.study != NAME:
         named = " ".join(f"--{name.replace('_', '-')}" for name in given)
         raise UserError(f"{named} goes with {NAME} only; {options.study!r} is a fixed design")
+    if options.replicates is None:
+        options.replicates = DEFAULT_REPLICATES
+    elif options.study == NAME:
+        raise UserError(
+            f"--replicates goes with studies of a fixed design; {NAME} tries each configuration "
+            "on one seed, and the front on --confirm fresh ones"
+        )
     fields = {k: v for k, v in vars(options).items() if k not in ("list", *_SEARCH)}
     picks = tuple(given.pop("pick", ()))
     search = SearchOptions(**given) if options.study == NAME else None

@@ -5,9 +5,8 @@ curve of each training. Started again, it goes on where it was.
 """
 
 import time
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
-from itertools import accumulate
 from typing import Any
 
 import optuna
@@ -28,7 +27,7 @@ from studies.pruning import Curve, Pruner, State
 
 SEARCH = 0
 """The replicate that a search trains; 1, 2, ... are the confirmation's."""
-REJECTIONS = 200
+REJECTIONS = 1000
 """Proposals in a row that may break a constraint before the search gives up."""
 
 
@@ -80,20 +79,29 @@ class Candidate:
     def curve(self) -> Curve:
         """What the pruner sees: all objectives after each epoch, the higher the better.
 
-        Networks that share nothing choose an epoch for each task, so there a task stands at its
-        own best.
+        Networks that share nothing choose an epoch for each task, so there a task stands at the
+        epoch it would choose alone.
         """
         lower = tuple(-cost for cost in self.cell.cost)
-        points = self.points
-        if self.cell.task.config.sharing == "none":
-            points = tuple(zip(*(accumulate(task, max) for task in zip(*points, strict=True)),
-                               strict=True))  # fmt: skip
+        points, task = self.points, self.cell.task
+        if task.config.sharing == "none":
+            own = (_alone(values, task.patience) for values in zip(*points, strict=True))
+            points = tuple(zip(*own, strict=True))
         return Curve(tuple((*point, *lower) for point in points), self.state)
 
     @property
     def values(self) -> Point | None:
         """What the sampler is told: where the training stands."""
         return self.curve.stands if self.points and not self.failed else None
+
+
+def _alone(values: Sequence[float], patience: int) -> Iterator[float]:
+    """After each epoch the best value so far of a training that ends after `patience` without."""
+    best, at = float("-inf"), 0
+    for epoch, value in enumerate(values):
+        if value > best and (epoch == 0 or epoch - at <= patience):
+            best, at = value, epoch
+        yield best
 
 
 @dataclass
@@ -115,6 +123,8 @@ class Search:
     """When nothing is started or gone on with any more, on the monotonic clock."""
     candidates: list[Candidate] = field(default_factory=list)
     rejected: list[Params] = field(default_factory=list)
+    """What broke a constraint since the last configuration was added: so what comes next depends
+    on the candidates alone, and a search that is started again proposes the same."""
     exhausted: bool = False
     """Whether the space has nothing more to try that keeps the constraints."""
 
@@ -134,7 +144,7 @@ class Search:
                 self.exhausted = time.monotonic() < self.deadline
                 continue  # the pruner may have waited for the last one
             candidate = self.candidates[-1]
-            if candidate.state == "paused":  # new; else it is known from another study
+            if not candidate.points:  # new; else it is known from another study
                 return self._step(candidate)
         return None
 
@@ -180,6 +190,7 @@ class Search:
             config = self.space.config(params)
             if self.allowed(config):
                 self._admit(name, params, config, notes)
+                self.rejected.clear()
                 return True
             self.rejected.append(params)
         return False
@@ -190,10 +201,15 @@ class Search:
         level = name or f"#{len(self.candidates) + 1}"
         cell = self.recipe.cell(level, params, config, SEARCH, notes, self.cost(config))
         candidate = Candidate(cell, params, "paused")
-        if storage.known_runs(self.planner.engine, [cell.task.id]) == {cell.task.id: "done"}:
-            self.planner.close(cell)
+        known = storage.known_runs(self.planner.engine, [cell.task.id]).get(cell.task.id)
+        if known in ("done", "paused"):
             result = storage.known_result(self.planner.engine, cell.task.id)
-            candidate.points, candidate.state = curve_of(result, self.recipe.tasks), "ended"
+            candidate.points = curve_of(result, self.recipe.tasks)
+        if known == "done":
+            self.planner.close(cell)
+            candidate.state = "ended"
+        elif known == "paused":
+            self.planner.take_up(cell)
         self.candidates.append(candidate)
 
     def _known_point(self) -> tuple[str, Params, Mapping[str, Any]] | None:

@@ -58,7 +58,8 @@ def store_search(
         "epochs": MOST, "patience": 2, "seed": 0, "device": "cpu", "code": "c0de",
         "space": space_name, "objectives": "auc,auc" + (f",{cost}" if cost else ""), "arms": {},
         "data_hashes": {"planted": _hash(name)},
-        METHODS: [{"sampler": "tpe", "pruner": "halving"}, {"sampler": "gp", "pruner": "none"}],
+        METHODS: [{"sampler": "tpe", "pruner": "halving", "trials": 20, "confirm": 3},
+                  {"sampler": "gp", "pruner": "none", "trials": 40, "confirm": 3}],
     }  # fmt: skip
     insert_study(engine, StudyRecord(
         name, "pareto", "planted", settings, facts, "2026-11-01T10:00:00+00:00"

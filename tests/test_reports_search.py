@@ -5,6 +5,7 @@ import math
 import re
 import shlex
 from collections.abc import Sequence
+from dataclasses import replace
 from html import unescape
 from itertools import pairwise, product
 from pathlib import Path
@@ -268,6 +269,28 @@ def test_shuffled_targets_show_what_chance_reaches(engine: sa.Engine) -> None:
     assert len({(s.by_chance, axis) for (_, axis), s in found.shares.items()}) == len(found.axes)
 
 
+def test_stopped_trainings_count_as_not_among_the_best(engine: sa.Engine) -> None:
+    """Whatever they showed when they were stopped; with them there is enough to tell."""
+    whole = search(engine, "wide")
+    order = sorted(whole.configurations, key=lambda c: c.mean)
+    worst = [c.level for c in order[: len(order) // 2]]
+
+    def shown(mean: float) -> SearchResults:
+        return replace(whole, configurations=tuple(
+            replace(c, state="stopped", values=(mean, mean)) if c.level in worst else c
+            for c in whole.configurations
+        ))  # fmt: skip
+
+    found = axis_importance.importance(shown(0.4))
+    assert found.trainings == len(whole.configurations)
+    assert found.shares
+    assert found == axis_importance.importance(shown(0.9))
+    few = replace(whole, configurations=tuple(
+        replace(c, state="stopped") if n > 3 else c for n, c in enumerate(whole.configurations)
+    ))  # fmt: skip
+    assert not axis_importance.importance(few).shares
+
+
 def test_of_a_factorial_the_effects_are_exact(engine: sa.Engine) -> None:
     results = search(engine, "grid")
     found = axis_importance.importance(results)
@@ -487,10 +510,10 @@ def test_the_page_says_what_was_tried_and_found(out: Path) -> None:
         "The search saw its front above what fresh seeds show by",
         "Test AUC",
         "for FSMDConfig.from_dict",
-        "8 trainings ended: below 20",
+        "11 trainings ended or were stopped: below 20",
         "it carries the winner's curse",
         "#12, replicate 0, seed 514591061: failed after 1 attempt",
-        "--space paper --trials 12 --objectives auc,auc --confirm 3",
+        "--space paper --objectives auc,auc --epochs 6",
     ):
         assert sentence in text, sentence
     assert "<script>" not in page(out).partition("<main")[2].partition("</main>")[0]
@@ -623,9 +646,11 @@ def test_the_most_epochs_are_the_studys(engine: sa.Engine) -> None:
 def test_a_report_says_how_the_search_was_run_and_how_to_go_on(engine: sa.Engine) -> None:
     found = analysis(engine, "wide")
     text = str(assemble_search(found).facts)
-    assert "sampler tpe and pruner halving; then sampler gp and pruner none" in text
+    ways = "confirm 3; then sampler gp, pruner none, trials 40 and confirm 3"
+    assert f"sampler tpe, pruner halving, trials 20 and {ways}" in text
     command = parser().parse_args(shlex.split(run_command(found.found))[3:])
     assert (command.sampler, command.pruner) == ("gp", "none")
+    assert (command.trials, command.confirm, command.space) == (40, 3, "architecture")
 
 
 def test_a_confirmed_points_region_is_hotellings() -> None:

@@ -274,6 +274,8 @@ def test_ctrl_c_stops_at_once_and_says_that_nothing_is_lost(tmp_path: Path) -> N
         (("tower_shape", "--workers", "two"), "invalid int value: 'two'"),
         (("tower_shape", "--trials", "9"), "--trials goes with pareto only"),
         (("pareto", "--space", "huge"), "--space must be one of paper architecture full"),
+        (("pareto", "--replicates", "3"), "--replicates goes with studies of a fixed design"),
+        (("pareto", "--sampler", "grid", "--space", "architecture"), "more than 100,000 cells"),
         (("pareto", "--max-params", "0"), "--max-params must be at least 1; got 0"),
         (("tower_shape", "--device", "tpu"), "--device must be auto, cpu, cuda or cuda:N"),
         (("tower_shape", "--name", "../x"), "--name must consist of at most 100 letters"),

@@ -262,6 +262,17 @@ def test_what_another_study_has_trained_is_not_trained_again(lab: Lab) -> None:
     assert all(c.state == "ended" for c in again.candidates)
 
 
+def test_what_another_search_has_paused_goes_on_from_there(lab: Lab) -> None:
+    lab.search(trials=12, stop=False, name="other")
+    before = dict.fromkeys(task for task, _ in lab.work)
+    lab.work.clear()
+    again = lab.search(trials=12)
+    assert not lab.work  # every curve that it asks for is there
+    assert {c.cell.task.id for c in again.candidates} == set(before)
+    assert any(c.stopped for c in again.candidates)
+    assert not [t for t in lab.study().trials if t.state == TrialState.RUNNING]
+
+
 def test_a_fixed_study_takes_up_what_a_search_paused(lab: Lab) -> None:
     found = lab.search(trials=16)
     cell = next(c for c in found.candidates if c.stopped).cell
@@ -279,6 +290,24 @@ def test_limits_are_kept_before_anything_is_trained(lab: Lab) -> None:
     assert len(found.candidates) == 20
     assert all(c.params["expert_count"] <= 6 for c in found.candidates)  # type: ignore[operator]
     assert {c.cell.task.id for c in found.candidates} >= {task for task, _ in lab.work}
+
+
+def test_with_limits_a_search_that_goes_on_proposes_what_it_would_have_proposed(
+    tmp_path: Path,
+) -> None:
+    def few(config: FSMDConfig) -> bool:
+        return config.expert_count <= 4
+
+    searches = []
+    for name, sittings in (("whole", [14]), ("cut", [5, 9, 14])):
+        (tmp_path / name).mkdir()
+        engine = storage.open_engine(f"sqlite:///{tmp_path / name}/studies.db", create=True)
+        lab = Lab(tmp_path / name, engine, small_space())
+        for trials in sittings:
+            # Trained to their ends: what was stopped would be told as ended in between.
+            found = lab.search(trials=trials, allowed=few, rule=NoPruning(EPOCHS))
+        searches.append([c.params for c in found.candidates])
+    assert searches[0] == searches[1]
 
 
 def test_limits_that_nothing_keeps_end_the_search(lab: Lab) -> None:
@@ -338,6 +367,16 @@ def test_networks_that_share_nothing_stand_at_each_tasks_own_best(lab: Lab) -> N
         config = replace(lab.space.base, sharing=sharing, fm="none", chain=False)
         cell = lab.recipe().cell("#1", {}, config, 0)
         assert Candidate(cell, {}, "ended", points).curve.stands == expected
+
+
+def test_what_a_task_shows_after_its_own_end_counts_nothing(lab: Lab) -> None:
+    """The other task keeps the training going; alone this one had ended after its patience, 3."""
+    config = replace(lab.space.base, sharing="none", fm="none", chain=False)
+    cell = lab.recipe().cell("#1", {}, config, 0)
+    first = (0.70, 0.6, 0.6, 0.71, 0.6, 0.6, 0.6, 0.75)
+    points = tuple((value, 0.5 + n / 64) for n, value in enumerate(first))
+    assert Candidate(cell, {}, "ended", points[:4]).curve.stands == (0.71, 0.5 + 3 / 64)
+    assert Candidate(cell, {}, "ended", points).curve.stands == (0.71, 0.5 + 7 / 64)
 
 
 def test_a_small_space_is_tried_to_its_last_cell(lab: Lab) -> None:
@@ -569,6 +608,24 @@ def test_genetic_samplers_keep_their_generations_over_a_resumption() -> None:
     assert generations[-1] == 2
 
 
+@pytest.mark.parametrize("sampler", ["nsga2", "nsga3"])
+@pytest.mark.filterwarnings("ignore::optuna.exceptions.ExperimentalWarning")
+def test_the_papers_models_are_of_the_first_generation(sampler: str) -> None:
+    """Else they would never be parents."""
+    space = small_space()
+    tried = [replace(t, notes={}) for t in history(space, 20, "random")]
+    found = propose(space, tried, sampler, 0)
+    assert found
+    (generation,) = (v for k, v in found.notes.items() if k.endswith(":generation"))
+    assert generation == 1
+
+
+def test_where_fsmd_is_fs_that_is_the_reference() -> None:
+    for funnel, named in ((True, {"fsmd"}), (False, {"fs"})):
+        known = spaces.space("architecture", SETTINGS["census"].applied, funnel).known
+        assert set(pareto.references(known)) == named | {"mmoe", "paper's best", "deep fsmd"}
+
+
 def test_a_grid_of_a_vast_space_is_refused() -> None:
     with pytest.raises(UserError, match=r"more than 100,000 cells; use another sampler"):
         propose(small_space("architecture"), [], "grid", 0)
@@ -585,6 +642,7 @@ def test_a_grid_of_a_vast_space_is_refused() -> None:
         ({"timeout": float("nan")}, "--timeout must be at least 1; got nan"),
         ({"max_latency": -1.0}, "--max-latency must be at least 0"),
         ({"confirm": -1}, "--confirm must be at least 0"),
+        ({"pruner": "topk", "timeout": 60.0}, "--pruner topk goes on with the best once all"),
     ],
 )
 def test_a_wrong_option_is_refused_with_the_alternatives(
@@ -597,13 +655,21 @@ def test_a_wrong_option_is_refused_with_the_alternatives(
 def test_a_search_that_goes_on_another_way_keeps_each_way_once_the_last_one_last() -> None:
     """How it proposes and stops is no part of what is trained, so it is no difference."""
     first = {"epochs": 2, METHODS: [SearchOptions().method]}
-    other = {"epochs": 2, METHODS: [SearchOptions(sampler="random", max_params=9).method]}
+    other = {"epochs": 2, METHODS: [SearchOptions(sampler="random", timeout=9).method]}
     assert not list(differences(first, other))
     back = going_on(going_on(going_on(first, other), other), first)
     assert back[METHODS] == [
-        {"sampler": "random", "pruner": "halving", "max-params": 9},
-        {"sampler": "tpe", "pruner": "halving"},
+        {"sampler": "random", "pruner": "halving", "trials": 60, "confirm": 5, "timeout": 9},
+        {"sampler": "tpe", "pruner": "halving", "trials": 60, "confirm": 5},
     ]
+
+
+def test_what_is_sought_is_fixed_and_names_the_search() -> None:
+    small = SearchOptions(max_params=9)
+    (told,) = differences(SearchOptions().sought, small.sought)
+    assert told == "max-params: None there, 9 now"
+    assert pareto.stored_name("paper", "auc,auc", "planted") == "pareto"
+    assert pareto.stored_name("full", "auc,auc,params", "census") == "pareto-full-params-census"
 
 
 def test_a_training_that_failed_holds_no_place_among_the_promoted(lab: Lab) -> None:

@@ -58,6 +58,6 @@ def bench(session: nox.Session) -> None:
 
 @nox.session
 def bench_search(session: nox.Session) -> None:
-    """Search strategies replayed on recorded learning curves; the last line is JSON."""
-    session.install(*LOCKED, "-e", ".")
+    """Search strategies, ours and others', replayed on recorded learning curves; ends in JSON."""
+    _groups(session, "rivals")
     session.run("python", "-m", "tests.bench_search", *session.posargs)

@@ -74,6 +74,7 @@ def _run(options: argparse.Namespace) -> int:
     frame = curves(engine, study_name(catalog.get(STUDY), options.data))
     path = options.curves / f"{slug(options.data)}.parquet"
     write(frame, path)
+    print(f"Compare searches on it: nox -s bench_search -- --curves {options.curves.absolute()}")
     print(f"{len(frame)} rows, {path.stat().st_size / 1e6:.2f} MB: {path}")
     return code
 

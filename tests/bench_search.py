@@ -234,7 +234,7 @@ STRATEGIES: dict[str, Strategy] = {
     "TPE + one epoch, top quarter": partial(ours, "tpe", TopK, "last"),
 }
 
-if find_spec("syne_tune"):  # pip install syne-tune; it brings much along
+if find_spec("syne_tune"):  # the dependency group `rivals`; it brings much along
     STRATEGIES["Syne Tune MO-ASHA"] = syne_tune
 EXTRA = ("TPE + halving, gain", "TPE + halving, no guard",
          "Optuna GP", "GP + halving", "GP + one epoch, top quarter")  # fmt: skip

@@ -299,7 +299,8 @@ def _reading(analysis: SearchAnalysis, made: Importance) -> tuple[str, ...]:
         f"one{cost}; the front is what nothing dominates. The search trained every configuration "
         "on one seed and may stop a training early: only those that ended by themselves are on "
         "its front. A model stands at the epoch of its best mean validation AUC; networks that "
-        "share nothing choose an epoch for each task.",
+        "share nothing choose an epoch for each task. A stopped training that a longer search "
+        "takes up again starts anew, and its epochs are counted once.",
         "The best of many noisy values looks better than it is (the winner's curse). So the "
         "front, and what lies just behind it, was trained again on fresh seeds, the same for "
         "all. Shrinkage is the search's value minus the fresh mean. Part of it is the luck of "

@@ -30,8 +30,10 @@ class Share(NamedTuple):
 
 
 class Importance(NamedTuple):
-    """Target (each task, then the front) -> axis -> share; empty below `FEWEST` trainings, or
-    where too few ended to tell which are the best."""
+    """Target (each task, then the front) -> axis -> share.
+
+    Empty below `FEWEST` trainings, or where too few ended to tell which are the best.
+    """
 
     exact: bool
     trainings: int
@@ -47,8 +49,8 @@ FRONT = "the front"
 def importance(found: SearchResults) -> Importance:
     """Over the trainings that ended or were stopped.
 
-    A stopped one has no comparable value, but others were better on every objective where it was
-    stopped: it is not among the best, which is all that the estimate asks.
+    A stopped one has no comparable value, but others were ahead of it where it was stopped: it
+    counts as not among the best, which is all that the estimate asks.
     """
     tried = [c for c in found.configurations if c.state in ("ended", "stopped")]
     ended = [c for c in tried if c.state == "ended"]
@@ -57,13 +59,11 @@ def importance(found: SearchResults) -> Importance:
         return Importance(False, len(tried), targets, (), {})
     params = [c.params for c in tried]
     axes = tuple(varied(found.space, params))
-    exact = len(ended) == len(tried) and is_factorial(params)
-    ended_NM = np.array([c.point for c in ended])
-    if exact:
-        return Importance(exact, len(tried), targets, axes, _exact(params, ended_NM, targets))
-    below_M = ended_NM.min(axis=0) - 1
+    below_M = np.min([c.point for c in ended], axis=0) - 1
     values_NM = np.array([c.point if c.state == "ended" else below_M for c in tried])
-    made = _estimated(found.space, params, values_NM, targets)
+    exact = len(ended) == len(tried) and is_factorial(params)
+    made = _exact(params, values_NM, targets) if exact else _estimated(
+        found.space, params, values_NM, targets)  # fmt: skip
     return Importance(exact, len(tried), targets, axes, made)
 
 

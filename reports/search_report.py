@@ -12,7 +12,7 @@ from reports.front import DRAWS
 from reports.model import Fact, IndexEntry, ReportModel, Section, numbered
 from reports.search_analysis import Confirmed, Pick, SearchAnalysis, confirmation_epochs
 from reports.search_results import SearchResults, own_fields
-from studies.pareto import MOST, NAME, QUESTION, TITLE, stored_name
+from studies.pareto import MOST, NAME, QUESTION, TITLE, SearchOptions, stored_name
 from studies.planning import METHODS
 from studies.search import SEARCH
 
@@ -271,13 +271,13 @@ def run_command(found: SearchResults) -> str:
     """The command that goes on with the search, or runs it anew."""
     record, settings = found.record, found.record.settings
     parts = ["python", "-m", "studies.run", NAME, "--data", record.data]
-    sought = ("space", "objectives", "max-params", "max-latency")
-    asked = {flag: settings.get(flag)
-             for flag in (*sought, "epochs", "patience", "seed", "device")}  # fmt: skip
+    fixed = (*SearchOptions().sought, "epochs", "patience", "seed", "device")
+    asked = {flag: settings.get(flag) for flag in fixed}
     for way in _methods(found)[-1:]:
-        asked.update(way)
+        asked |= way
     for flag, value in asked.items():
-        parts += [] if value is None else [f"--{flag}", str(value)]
+        if value is not None:
+            parts += [f"--{flag}", str(value)]
     if record.name != stored_name(found.space.name, str(settings["objectives"]), record.data):
         parts += ["--name", record.name]
     return shlex.join(parts)
@@ -328,9 +328,9 @@ def _about_importance(made: Importance) -> tuple[str, ...]:
     return (
         "Importance is estimated (PED-ANOVA, Watanabe et al. 2023): how differently the best "
         "tenth of the trainings, at least five, lies on an axis from all, as shares of all axes. "
-        "A training that was stopped counts as not among the best: others were better on every "
-        "objective. It speaks of what sets the best apart, not of all variance. With few "
-        "trainings it is mostly chance, which the mark "
+        "A training that was stopped counts as not among the best, since others were ahead. It "
+        "speaks of what sets the best apart, not of all variance. With few trainings it is mostly "
+        "chance, which the mark "
         "beside each bar shows: an axis that stays below it has shown nothing, and of the "
         f"{len(made.shares)} bars about {max(len(made.shares) / 20, 1):.0f} would pass it if no "
         "axis mattered.",

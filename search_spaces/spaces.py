@@ -50,7 +50,7 @@ class Choice:
     domain: BaseDistribution
     when: Condition = ()
     alike: tuple[tuple[Level, Level, Condition], ...] = ()
-    """(level, another level, under which values of other axes both are the same network)."""
+    """(level, the one that stands for it, where both are the same network)."""
 
     def counts(self, params: Params) -> bool:
         """Whether the axis matters, given those before it."""

@@ -228,10 +228,9 @@ def to_confirm(candidates: Iterable[Candidate], begun: Collection[str] = ()) -> 
     """What is trained again on fresh seeds, the best first, then the references.
 
     The front (`MOST` points of it, the best of each objective first), what lies within `NEAR` of
-    it (up to `ENOUGH` points in all), and, since a seed may hide the best ones, the next
-    ranks up to `LEAST` points. References count even where
-    they were stopped. Levels that have fresh seeds already get as many as the others, wherever
-    they stand by now: what is compared must be paired.
+    it (up to `ENOUGH` points in all), and, since a seed may hide the best ones, the next ranks up
+    to `LEAST` points. References count even where they were stopped. Levels that have fresh seeds
+    already get as many as the others, wherever they stand by now: what is compared must be paired.
     """
     candidates = [c for c in candidates if c.points and not c.failed]
     ended = [c for c in candidates if c.state == "ended"]

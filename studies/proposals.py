@@ -27,6 +27,7 @@ _POPULATIONS: Mapping[str, Any] = {
     "nsga2": optuna.samplers.NSGAIISampler,
     "nsga3": optuna.samplers.NSGAIIISampler,
 }
+"""Samplers that breed one generation from another."""
 _ATTEMPTS, _DRAWS = 8, 50
 _LARGEST_GRID = 100_000
 
@@ -67,26 +68,29 @@ def propose(
         study = optuna.create_study(
             directions=["maximize"] * objectives, sampler=_sampler(name, draw)
         )
-        study.add_trials([_trial(space, t, name) for t in tried] if name != "random" else [])
+        if name != "random":
+            study.add_trials([_trial(space, t, name) for t in tried if not t.failed])
         for _ in range(attempts):
             params = space.suggest(study.ask())
             if _key(params) not in known:
                 notes = study.get_trials(deepcopy=False)[-1].system_attrs
                 return Proposal(params, dict(notes))
-    return _next_cell(space, known, seed) if _finite(space) else None
+    try:
+        return _next_cell(space, known, seed)
+    except UserError:  # it has no last cell
+        return None
 
 
 def _trial(space: Space, tried: Tried, sampler: str) -> optuna.trial.FrozenTrial:
-    """Of a population, what the sampler did not propose itself (the paper's models) is its first
-    generation.
+    """As the sampler sees it; of a population's, what it did not propose itself (the paper's
+    models) belongs to the first generation.
     """
     population = _POPULATIONS.get(sampler)
     first = {f"{population.__name__}:generation": 0} if population else {}
-    state = TrialState.RUNNING if tried.values is None else TrialState.COMPLETE
     domains: dict[str, BaseDistribution] = {c.name: c.domain for c in space.choices}
     return create_trial(
-        state=TrialState.FAIL if tried.failed else state,
-        values=None if tried.failed else tried.values,
+        state=TrialState.RUNNING if tried.values is None else TrialState.COMPLETE,
+        values=tried.values,
         params=dict(tried.params),
         distributions={name: domains[name] for name in tried.params},
         system_attrs={**first, **tried.notes},
@@ -127,13 +131,6 @@ def _next_cell(space: Space, known: set[str], seed: int) -> Proposal | None:
         if _key(cells[i]) not in known:
             return Proposal(cells[i], {})
     return None
-
-
-def _finite(space: Space) -> bool:
-    try:
-        return bool(grid(space))
-    except UserError:
-        return False
 
 
 def _key(params: Params) -> str:

@@ -131,14 +131,13 @@ def _run(options: argparse.Namespace) -> int:
     if given and options.study != NAME:
         named = " ".join(f"--{name.replace('_', '-')}" for name in given)
         raise UserError(f"{named} goes with {NAME} only; {options.study!r} is a fixed design")
-    if options.replicates is None:
-        options.replicates = DEFAULT_REPLICATES
-    elif options.study == NAME:
+    if options.replicates is not None and options.study == NAME:
         raise UserError(
             f"--replicates goes with studies of a fixed design; {NAME} tries each configuration "
             "on one seed, and the front on --confirm fresh ones"
         )
     fields = {k: v for k, v in vars(options).items() if k not in ("list", *_SEARCH)}
+    fields["replicates"] = DEFAULT_REPLICATES if options.replicates is None else options.replicates
     picks = tuple(given.pop("pick", ()))
     search = SearchOptions(**given) if options.study == NAME else None
     return run(Job(**fields, search=search, picks=picks))

@@ -109,6 +109,10 @@ class Space:
                 params[choice.name] = level
         return params if self.config(params) == config else None
 
+    def filled(self, params: Params) -> dict[str, Level]:
+        """All axes: those that do not count have the base's level."""
+        return {name: params.get(name, _encoded(name, self.base)) for name in self.axes}
+
     def cells(self) -> Iterator[dict[str, Level]]:
         """Every combination, the last axis changing fastest.
 

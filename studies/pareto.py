@@ -52,7 +52,7 @@ class SearchOptions:
 
     space: str = DEFAULT_SPACE
     trials: int = 60
-    sampler: str = "tpe"
+    sampler: str = "gp"
     pruner: str = "halving"
     timeout: float | None = None
     objectives: str = "auc,auc"

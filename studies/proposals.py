@@ -22,13 +22,15 @@ from fsmd.errors import UserError
 from search_spaces import Level
 from search_spaces.spaces import Params, Space
 
-SAMPLERS = ("tpe", "nsga2", "nsga3", "gp", "random", "grid")
+SAMPLERS = ("gp", "tpe", "nsga2", "nsga3", "random", "grid")
 _POPULATIONS: Mapping[str, Any] = {
     "nsga2": optuna.samplers.NSGAIISampler,
     "nsga3": optuna.samplers.NSGAIIISampler,
 }
 """Samplers that breed one generation from another."""
-_ATTEMPTS, _DRAWS = 8, 50
+_ATTEMPTS: Mapping[str, int] = {"gp": 2}
+"""How often a sampler is asked that repeats itself, if not eight times; a GP takes its time."""
+_DRAWS = 50
 _LARGEST_GRID = 100_000
 
 
@@ -64,7 +66,7 @@ def propose(
     if sampler == "grid":
         return _next_cell(space, known, seed)
     draw = int(digest([seed, len(tried)])[:8], 16)
-    for name, attempts in ((sampler, _ATTEMPTS), ("random", _DRAWS)):
+    for name, attempts in ((sampler, _ATTEMPTS.get(sampler, 8)), ("random", _DRAWS)):
         study = optuna.create_study(
             directions=["maximize"] * objectives, sampler=_sampler(name, draw)
         )
@@ -82,17 +84,20 @@ def propose(
 
 
 def _trial(space: Space, tried: Tried, sampler: str) -> optuna.trial.FrozenTrial:
-    """As the sampler sees it; of a population's, what it did not propose itself (the paper's
-    models) belongs to the first generation.
+    """As the sampler sees it.
+
+    Of a population's, what it did not propose itself (the paper's models) belongs to the first
+    generation. A Gaussian process knows only axes that every trial has, so it sees all of them.
     """
+    params = space.filled(tried.params) if sampler == "gp" else dict(tried.params)
     population = _POPULATIONS.get(sampler)
     first = {f"{population.__name__}:generation": 0} if population else {}
     domains: dict[str, BaseDistribution] = {c.name: c.domain for c in space.choices}
     return create_trial(
         state=TrialState.RUNNING if tried.values is None else TrialState.COMPLETE,
         values=tried.values,
-        params=dict(tried.params),
-        distributions={name: domains[name] for name in tried.params},
+        params=params,
+        distributions={name: domains[name] for name in params},
         system_attrs={**first, **tried.notes},
     )
 

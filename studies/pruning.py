@@ -2,7 +2,8 @@
 
 Asynchronous successive halving by promotion (Li et al. 2020; MO-ASHA, Schmucker et al. 2021): a
 training is paused at a rung and goes on when it is among the best 1/eta that have reached it.
-Here "best" is by non-domination rank, and a guard lets whoever is on the front go on.
+Here "best" is by non-domination rank, a guard lets whoever is on the front go on, and a rung
+stops nobody before the trainings that ended have shown that it tells how one ends.
 """
 
 from collections.abc import Sequence
@@ -10,11 +11,16 @@ from dataclasses import dataclass
 from typing import Literal, Protocol
 
 import numpy as np
+from numpy.typing import NDArray
+from scipy.stats import spearmanr
 
 from studies.definition import MARGIN
 from studies.front import Point, best_first, chosen, on_front
 
 State = Literal["running", "paused", "ended"]
+
+AGREEMENT = 0.5
+"""The rank correlation with the end from which on a rung is believed."""
 
 
 @dataclass(frozen=True)
@@ -78,11 +84,16 @@ class SuccessiveHalving:
     beats on both tasks by more. None: no guard, plain successive halving. On the real data sets a
     seed moves a model by 0.0003 to 0.0015 beside what it does to all alike; the default is
     also the smallest difference that matters.
+
+    evidence: how many trainings must have ended before a rung stops anyone, and then only where
+    their order at the rung and at their ends agree by a rank correlation of `AGREEMENT` on every
+    objective: where slow learners end best, first epochs mislead. None: rungs are believed.
     """
 
     epochs: int
     eta: int = 2
     slack: float | None = MARGIN
+    evidence: int | None = 8
 
     @property
     def rungs(self) -> tuple[int, ...]:
@@ -102,16 +113,37 @@ class SuccessiveHalving:
         for rung in reversed(self.rungs):
             there = [i for i, curve in enumerate(curves) if curve.reached(rung)]
             stand_NM = np.array([chosen(curves[i].points, rung) for i in there])
-            promotable = set(best_first(stand_NM)[: len(there) // self.eta])
+            order = best_first(stand_NM)
+            promotable = set(
+                order[: len(there) // self.eta] if self.decides(rung, curves) else order
+            )
             if self.slack is not None:
                 promotable |= set(np.flatnonzero(on_front(stand_NM, self.slack)).tolist())
-            for n in best_first(stand_NM):
+            for n in order:
                 curve = curves[there[n]]
                 # A training may be paused between rungs, where another pruner began it.
                 here = curve.epochs < self.until(rung)
                 if n in promotable and curve.state == "paused" and here:
                     return there[n]
         return None
+
+    def decides(self, rung: int, curves: Sequence[Curve]) -> bool:
+        """Whether this rung has shown that it tells how a training ends."""
+        if self.evidence is None:
+            return True
+        ended = [curve for curve in curves if curve.state == "ended" and curve.points]
+        if len(ended) < self.evidence:
+            return False
+        here_MN = np.transpose([chosen(curve.points, rung) for curve in ended])
+        end_MN = np.transpose([curve.stands for curve in ended])
+        return all(_agree(*pair) for pair in zip(here_MN, end_MN, strict=True))
+
+
+def _agree(here_N: NDArray[np.float64], end_N: NDArray[np.float64]) -> bool:
+    """Whether two orders agree; where all end alike there is nothing to tell."""
+    if np.ptp(end_N) == 0:
+        return True
+    return bool(np.ptp(here_N) > 0 and spearmanr(here_N, end_N).statistic >= AGREEMENT)
 
 
 @dataclass(frozen=True)

@@ -86,7 +86,7 @@ def _add_search(p: argparse.ArgumentParser) -> None:
 
     add("space", str, "what to vary: paper, architecture or full (default: paper)", "NAME")
     add("trials", int, "configurations to try (default: 60)", "N")
-    add("sampler", str, "tpe, nsga2, nsga3, gp, random or grid (default: tpe)", "NAME")
+    add("sampler", str, "gp, tpe, nsga2, nsga3, random or grid (default: gp)", "NAME")
     add("pruner", str, "halving, topk or none (default: halving)", "NAME")
     add("timeout", float, "search no longer than so many seconds; the confirmation follows", "S")
     add("objectives", str, "auc,auc or with a third: auc,auc,params or auc,auc,latency", "LIST")

@@ -27,6 +27,8 @@ from studies.pruning import Curve, Pruner, State
 
 SEARCH = 0
 """The replicate that a search trains; 1, 2, ... are the confirmation's."""
+PATIENT = 10
+"""Of these, what the sampler is asked for; then chance proposes, which is quicker."""
 REJECTIONS = 1000
 """Proposals in a row that may break a constraint before the search gives up."""
 
@@ -227,7 +229,9 @@ class Search:
             *(Tried(params, None, failed=True) for params in self.rejected),
         ]  # fmt: skip
         objectives = len(self.planner.study.directions)
-        proposal = propose(self.space, tried, self.sampler, self.recipe.seed, objectives)
+        chance = self.sampler != "grid" and len(self.rejected) >= PATIENT
+        sampler = "random" if chance else self.sampler
+        proposal = propose(self.space, tried, sampler, self.recipe.seed, objectives)
         return ("", proposal.params, proposal.notes) if proposal else None
 
 

@@ -131,13 +131,9 @@ def plain(sampler: Callable[[int], Any], rec: Recording, seed: int, row: int) ->
 
 
 def ours(
-    sampler: str, make: Callable[[int], Pruner], known: str, rec: Recording, seed: int, row: int
+    sampler: str, make: Callable[[int], Pruner], rec: Recording, seed: int, row: int
 ) -> Iterator[Step]:
-    """Our search: nothing twice, and paused trainings go on as the pruner says.
-
-    known: what the sampler is told of a paused training: "last" (where it stands) or "gain"
-    (that, plus what the ended ones gained from there on, in the median).
-    """
+    """Our search: nothing twice, and paused trainings go on as the pruner says."""
     pruner = make(rec.epochs)
     params: list[Params] = []
     whole: list[list[Point]] = []
@@ -155,8 +151,7 @@ def ours(
         if i is None:
             if complete:
                 return
-            values = standings(curves(), known)
-            tried = [Tried(p, v) for p, v in zip(params, values, strict=True)]
+            tried = [Tried(p, c.stands) for p, c in zip(params, curves(), strict=True)]
             proposal = propose(rec.space, tried, sampler, seed)
             if proposal is None:
                 complete = True
@@ -194,21 +189,6 @@ def syne_tune(rec: Recording, seed: int, row: int) -> Iterator[Step]:
                 break
 
 
-def standings(curves: Sequence[Curve], known: str) -> list[Point]:
-    """Where each training stands, or is expected to end."""
-    now = [chosen(curve.points) for curve in curves]
-    if known == "last":
-        return now
-    ended = [curve for curve in curves if curve.state == "ended"]
-    out = []
-    for curve, point in zip(curves, now, strict=True):
-        gains = [np.subtract(chosen(e.points), chosen(e.points, curve.epochs))
-                 for e in ended if e.epochs > curve.epochs]  # fmt: skip
-        more = np.median(gains, axis=0) if curve.state == "paused" and gains else (0.0, 0.0)
-        out.append(tuple(np.add(point, more).tolist()))
-    return out
-
-
 def _tpe(seed: int) -> Any:
     return optuna.samplers.TPESampler(seed=seed)
 
@@ -220,26 +200,26 @@ STRATEGIES: dict[str, Strategy] = {
         plain, lambda seed: optuna.samplers.NSGAIISampler(seed=seed, population_size=20)
     ),
     "Optuna GP": partial(plain, lambda seed: optuna.samplers.GPSampler(seed=seed)),
-    "grid, none twice": partial(ours, "grid", NoPruning, "last"),
-    "GP + halving": partial(ours, "gp", SuccessiveHalving, "last"),
-    "GP + one epoch, top quarter": partial(ours, "gp", TopK, "last"),
-    "TPE, none twice": partial(ours, "tpe", NoPruning, "last"),
-    "random + halving": partial(ours, "random", SuccessiveHalving, "last"),
-    "TPE + halving": partial(ours, "tpe", SuccessiveHalving, "last"),
-    "TPE + halving, gain": partial(ours, "tpe", SuccessiveHalving, "gain"),
-    "TPE + halving, no guard": partial(
-        ours, "tpe", lambda epochs: SuccessiveHalving(epochs, slack=None), "last"
+    "grid, none twice": partial(ours, "grid", NoPruning),
+    "TPE, none twice": partial(ours, "tpe", NoPruning),
+    "GP, none twice": partial(ours, "gp", NoPruning),
+    "random + halving": partial(ours, "random", SuccessiveHalving),
+    "TPE + halving": partial(ours, "tpe", SuccessiveHalving),
+    "TPE + halving, no guard": partial(ours, "tpe", partial(SuccessiveHalving, slack=None)),
+    "TPE + halving, rungs believed": partial(
+        ours, "tpe", partial(SuccessiveHalving, evidence=None)
     ),
-    "random + one epoch, top quarter": partial(ours, "random", TopK, "last"),
-    "TPE + one epoch, top quarter": partial(ours, "tpe", TopK, "last"),
+    "GP + halving": partial(ours, "gp", SuccessiveHalving),
+    "random + one epoch, top quarter": partial(ours, "random", TopK),
+    "TPE + one epoch, top quarter": partial(ours, "tpe", TopK),
+    "GP + one epoch, top quarter": partial(ours, "gp", TopK),
 }
 
 if find_spec("syne_tune"):  # the dependency group `rivals`; it brings much along
     STRATEGIES["Syne Tune MO-ASHA"] = syne_tune
-EXTRA = ("TPE + halving, gain", "TPE + halving, no guard",
-         "Optuna GP", "GP + halving", "GP + one epoch, top quarter")  # fmt: skip
-"""Variants of ours, and what asks a Gaussian process: six seconds a repeat as it comes, half a
-minute where nothing is proposed twice."""
+EXTRA = ("Optuna GP", "GP, none twice", "TPE + halving, no guard",
+         "TPE + halving, rungs believed", "GP + one epoch, top quarter")  # fmt: skip
+"""Variants of ours, and what asks a Gaussian process beside it: ten to thirty seconds a repeat."""
 
 
 def trace(path: Path, strategy: str, repeat: int) -> NDArray[np.float64]:
@@ -263,7 +243,7 @@ def trace(path: Path, strategy: str, repeat: int) -> NDArray[np.float64]:
 # What a table of traces says.
 # ------------------------------------------------------------------------------------------
 
-BASELINE, OURS = "Optuna TPE", "TPE + halving"
+BASELINE, OURS = "Optuna TPE", "GP + halving"
 
 
 @dataclass(frozen=True)
@@ -325,7 +305,7 @@ def interval(
 def main() -> int:
     """Replay every strategy on every recording; the last line is JSON."""
     p = argparse.ArgumentParser(description="Compare search strategies on recorded curves.")
-    p.add_argument("--repeats", type=int, default=60, help="default: %(default)s")
+    p.add_argument("--repeats", type=int, default=50, help="default: %(default)s")
     p.add_argument("--workers", type=int, default=os.cpu_count() or 1, help="default: one a core")
     p.add_argument("--curves", type=Path, default=CURVES, help="folder of recordings")
     p.add_argument("--also", action="append", default=[], choices=EXTRA, metavar="STRATEGY",

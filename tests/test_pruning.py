@@ -101,15 +101,43 @@ def whole_curves(objectives: int) -> st.SearchStrategy[list[list[Point]]]:
     return st.lists(st.lists(point, min_size=2, max_size=EPOCHS), min_size=2, max_size=10)
 
 
+def naive_agreement(here: Sequence[float], end: Sequence[float]) -> bool:
+    """Pearson's correlation of mean ranks, at least a half."""
+    if len(set(end)) == 1:
+        return True
+    ranks = [
+        [sum(w < v for w in values) + (sum(w == v for w in values) - 1) / 2 for v in values]
+        for values in (here, end)
+    ]
+    (a, b), middle = ranks, (len(here) - 1) / 2
+    both = sum((x - middle) * (y - middle) for x, y in zip(a, b, strict=True))
+    each = sum((x - middle) ** 2 for x in a) * sum((y - middle) ** 2 for y in b)
+    return each > 0 and both / each**0.5 >= 0.5 - 1e-9
+
+
 def naive_promotion(
-    curves: Sequence[Curve], rungs: Sequence[int], eta: int, slack: float | None
+    curves: Sequence[Curve],
+    rungs: Sequence[int],
+    eta: int,
+    slack: float | None,
+    evidence: int | None = None,
 ) -> set[int]:
     """Every paused training that may go on at the highest rung that has one, from the words."""
     for rung in reversed(rungs):
         there = [i for i, c in enumerate(curves) if c.epochs >= rung or c.state == "ended"]
         stand = {i: chosen(curves[i].points[:rung]) for i in there}
         order = [there[n] for n in best_first(np.array([stand[i] for i in there]))]
-        allowed = set(order[: len(there) // eta])
+        ended = [c.points for c in curves if c.state == "ended"]
+        shown = evidence is None or (
+            len(ended) >= evidence
+            and all(
+                naive_agreement(
+                    [chosen(p[:rung])[k] for p in ended], [chosen(p)[k] for p in ended]
+                )
+                for k in range(2)
+            )
+        )
+        allowed = set(order[: len(there) // eta]) if shown else set(order)
         if slack is not None:
             allowed |= {
                 i for i in there
@@ -149,12 +177,14 @@ def run(rule: Pruner, whole: list[list[Point]]) -> list[Curve]:
     raise AssertionError("the search does not end")
 
 
-@given(whole_curves(2), st.sampled_from([None, 0.0625, 0.125]), st.data())
+@given(
+    whole_curves(2), st.sampled_from([None, 0.0625, 0.125]), st.sampled_from([None, 3]), st.data()
+)
 @settings(deadline=None)
 def test_promotion_agrees_with_the_words(
-    whole: list[list[Point]], slack: float | None, data: st.DataObject
+    whole: list[list[Point]], slack: float | None, evidence: int | None, data: st.DataObject
 ) -> None:
-    rule = SuccessiveHalving(EPOCHS, slack=slack)
+    rule = SuccessiveHalving(EPOCHS, slack=slack, evidence=evidence)
     curves = []
     for curve in whole:
         # Between rungs too: there another pruner, or a fixed study, left it.
@@ -163,7 +193,7 @@ def test_promotion_agrees_with_the_words(
         curves.append(Curve(tuple(curve[:n]), data.draw(st.sampled_from(states))))
     found = rule.promoted(curves, complete=True)
     assert ({found} if found is not None else set()) == naive_promotion(
-        curves, rule.rungs, 2, slack
+        curves, rule.rungs, 2, slack, evidence
     )
 
 
@@ -187,18 +217,18 @@ class Watched:
         return found
 
 
-@given(whole_curves(2), st.sampled_from([None, 0.125]))
+@given(whole_curves(2), st.sampled_from([None, 0.125]), st.sampled_from([None, 2]))
 @settings(deadline=None)
 def test_no_training_goes_on_before_one_that_dominates_it_at_the_same_rung(
-    whole: list[list[Point]], slack: float | None
+    whole: list[list[Point]], slack: float | None, evidence: int | None
 ) -> None:
-    run(Watched(SuccessiveHalving(EPOCHS, slack=slack)), whole)
+    run(Watched(SuccessiveHalving(EPOCHS, slack=slack, evidence=evidence)), whole)
 
 
 @given(whole_curves(2))
 @settings(deadline=None)
 def test_whoever_is_on_the_front_of_a_rung_goes_on(whole: list[list[Point]]) -> None:
-    rule = SuccessiveHalving(EPOCHS, slack=0.125)
+    rule = SuccessiveHalving(EPOCHS, slack=0.125, evidence=None)
     left = run(rule, whole)
     for rung in rule.rungs:
         there = [c for c in left if c.reached(rung)]
@@ -216,7 +246,7 @@ def test_with_one_objective_it_is_asynchronous_successive_halving(
     values: list[list[Point]] = [
         [(n + i / 100,) for n in shape] for i, shape in enumerate(shapes)
     ]  # no ties
-    rule = SuccessiveHalving(EPOCHS, slack=None)
+    rule = SuccessiveHalving(EPOCHS, slack=None, evidence=None)
     left = run(rule, values)
 
     rungs: dict[int, dict[int, float]] = {1: {}, 2: {}, 4: {}, EPOCHS: {}}
@@ -242,6 +272,39 @@ def test_with_one_objective_it_is_asynchronous_successive_halving(
         rungs[rung][i] = max(v for (v,) in values[i][:rung])
     reached = [max(rung for rung in rungs if i in rungs[rung]) for i in range(len(values))]
     assert [curve.epochs for curve in left] == reached
+
+
+def straight(start: float, end: float, epochs: int = EPOCHS) -> list[Point]:
+    steps = np.linspace(start, end, epochs).tolist()
+    return [(value, value) for value in steps]
+
+
+def ends(left: Sequence[Curve]) -> list[bool]:
+    return [curve.state == "ended" for curve in left]
+
+
+def test_nobody_is_stopped_where_first_epochs_mislead() -> None:
+    """Slow learners end best: the worse the first epoch, the better the last."""
+    crossing = [straight(0.6 - n / 100, 0.7 + n / 100) for n in range(30)]
+    assert all(ends(run(SuccessiveHalving(EPOCHS), crossing)))
+    believed = ends(run(SuccessiveHalving(EPOCHS, evidence=None), crossing))
+    assert not believed[-1]  # the best of all
+
+
+def test_once_enough_trainings_ended_as_their_first_epochs_told_the_others_are_stopped() -> None:
+    parallel = [straight(0.9 - n / 100, 0.95 - n / 100) for n in range(30)]
+    left = run(SuccessiveHalving(EPOCHS), parallel)
+    assert ends(left)[:8] == [True] * 8
+    assert [curve.epochs for curve in left[20:]] == [1] * 10
+
+
+def test_one_task_that_first_epochs_mislead_on_is_enough_to_stop_nobody() -> None:
+    told = [[a for a, _ in straight(0.9 - n / 100, 0.95 - n / 100)] for n in range(30)]
+    misled = [[b for _, b in straight(0.6 - n / 100, 0.7 + n / 100)] for n in range(30)]
+    mixed: list[list[Point]] = [
+        list(zip(*both, strict=True)) for both in zip(told, misled, strict=True)
+    ]
+    assert all(ends(run(SuccessiveHalving(EPOCHS, slack=None), mixed)))
 
 
 def test_rungs_lie_at_the_ends_of_epochs_one_two_four_and_the_last_epoch_is_none() -> None:

@@ -34,6 +34,8 @@ from studies.storage import Provenance, StudyRecord
 
 TASKS = ("click", "long_view")
 EPOCHS = 6
+HALVING = SuccessiveHalving(EPOCHS, evidence=None)
+"""Stops from the first: of a few trainings none have ended yet."""
 FEW = IntDistribution(2, 4, step=2)
 
 
@@ -131,7 +133,7 @@ class Lab:
             )  # fmt: skip
             found = Search(
                 planner, self.space, self.recipe(), options.pop("sampler", "tpe"),
-                rule or SuccessiveHalving(EPOCHS), trials,
+                rule or HALVING, trials,
                 candidates=resumed(self.engine, study, self.space, self.recipe()), **options,
             )  # fmt: skip
             planner.follow(found)
@@ -414,7 +416,7 @@ def test_a_training_that_fails_is_told_and_the_search_goes_on(lab: Lab) -> None:
             lab.engine, study, TASKS, executor, failing(lab), lab.folder,
             Provenance({}, "a machine"), 1,
         )  # fmt: skip
-        search = Search(planner, lab.space, lab.recipe(), "tpe", SuccessiveHalving(EPOCHS), 10)
+        search = Search(planner, lab.space, lab.recipe(), "tpe", HALVING, 10)
         planner.follow(search)
     assert sum(c.failed for c in search.candidates) == 1
     assert len(search.candidates) == 10
@@ -575,7 +577,7 @@ def history(space: Space, n: int, sampler: str) -> list[Tried]:
 @pytest.mark.parametrize(
     ("sampler", "name"),
     [*((s, n) for s in ("tpe", "nsga2", "nsga3", "random") for n in ("paper", "full")),
-     ("gp", "paper")],
+     ("gp", "paper"), ("gp", "architecture")],
 )  # fmt: skip
 @pytest.mark.filterwarnings("ignore::optuna.exceptions.ExperimentalWarning")
 def test_every_sampler_proposes_what_is_new_and_the_same_again(sampler: str, name: str) -> None:
@@ -635,7 +637,7 @@ def test_a_grid_of_a_vast_space_is_refused() -> None:
     ("change", "said"),
     [
         ({"space": "huge"}, "--space must be one of paper architecture full; got 'huge'"),
-        ({"sampler": "cmaes"}, "--sampler must be one of tpe"),
+        ({"sampler": "cmaes"}, "--sampler must be one of gp tpe"),
         ({"pruner": "median"}, "--pruner must be one of halving topk none"),
         ({"objectives": "auc"}, "--objectives must be one of auc,auc auc,auc,params"),
         ({"trials": 0}, "--trials must be at least 1; got 0"),
@@ -660,7 +662,7 @@ def test_a_search_that_goes_on_another_way_keeps_each_way_once_the_last_one_last
     back = going_on(going_on(going_on(first, other), other), first)
     assert back[METHODS] == [
         {"sampler": "random", "pruner": "halving", "trials": 60, "confirm": 5, "timeout": 9},
-        {"sampler": "tpe", "pruner": "halving", "trials": 60, "confirm": 5},
+        {"sampler": "gp", "pruner": "halving", "trials": 60, "confirm": 5},
     ]
 
 

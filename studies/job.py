@@ -271,7 +271,7 @@ def _device(asked: str, stored: str | None) -> str:
 
 def _has_cuda() -> bool:
     if shutil.which("nvidia-smi") is None:
-        return False  # spares the planner the import of torch
+        return False  # spares most planners the import of torch
     import torch
 
     return torch.cuda.is_available()

@@ -1,11 +1,13 @@
 """Asks an Optuna sampler what to try next, given all that is known; a function without memory.
 
-The sampler sees a study that lives for one question: finished and stopped trainings as complete
-with their values so far, running ones as running. Optuna would let a multi-objective trial that
-is told PRUNED carry no values, and a stored one change none; so the stored study is only a record.
-A search that is resumed asks the same questions and gets the same answers.
+The sampler sees a study that lives for one question: trainings as complete with their values so
+far, finished or not, and those without a whole epoch as running. Optuna would let a
+multi-objective trial that is told PRUNED carry no values, and a stored one change none; so the
+stored study is only a record. A search that is resumed asks the same questions and gets the same
+answers.
 """
 
+import warnings
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from itertools import islice
@@ -28,9 +30,8 @@ _POPULATIONS: Mapping[str, Any] = {
     "nsga3": optuna.samplers.NSGAIIISampler,
 }
 """Samplers that breed one generation from another."""
-_ATTEMPTS: Mapping[str, int] = {"gp": 2}
-"""How often a sampler is asked that repeats itself, if not eight times; a GP takes its time."""
-_DRAWS = 50
+_ATTEMPTS, _DRAWS = 8, 50
+"""How often a sampler is asked that repeats itself, and then chance."""
 _LARGEST_GRID = 100_000
 
 
@@ -66,7 +67,7 @@ def propose(
     if sampler == "grid":
         return _next_cell(space, known, seed)
     draw = int(digest([seed, len(tried)])[:8], 16)
-    for name, attempts in ((sampler, _ATTEMPTS.get(sampler, 8)), ("random", _DRAWS)):
+    for name, attempts in ((sampler, _ATTEMPTS), ("random", _DRAWS)):
         study = optuna.create_study(
             directions=["maximize"] * objectives, sampler=_sampler(name, draw)
         )
@@ -112,7 +113,10 @@ def _sampler(name: str, seed: int) -> BaseSampler:
         import torch
 
         torch.set_num_threads(1)  # else it takes the cores of the workers, and longer
-        return optuna.samplers.GPSampler(seed=seed)
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore", optuna.exceptions.ExperimentalWarning)
+            # One seed a configuration: to train one again would bring the same.
+            return optuna.samplers.GPSampler(seed=seed, deterministic_objective=True)
     if name == "random":
         return optuna.samplers.RandomSampler(seed=seed)
     raise UserError(f"no sampler {name!r}; there are {', '.join(SAMPLERS)}")

@@ -3,7 +3,7 @@
 Asynchronous successive halving by promotion (Li et al. 2020; MO-ASHA, Schmucker et al. 2021): a
 training is paused at a rung and goes on when it is among the best 1/eta that have reached it.
 Here "best" is by non-domination rank, a guard lets whoever is on the front go on, and a rung
-stops nobody before the trainings that ended have shown that it tells how one ends.
+stops nobody before trainings that none stopped have shown that it tells how one ends.
 """
 
 from collections.abc import Sequence
@@ -21,6 +21,8 @@ State = Literal["running", "paused", "ended"]
 
 AGREEMENT = 0.5
 """The rank correlation with the end from which on a rung is believed."""
+WITNESSES = 5
+"""Every so many trainings one goes on to its end, so that evidence is not of survivors alone."""
 
 
 @dataclass(frozen=True)
@@ -85,9 +87,11 @@ class SuccessiveHalving:
     seed moves a model by 0.0003 to 0.0015 beside what it does to all alike; the default is
     also the smallest difference that matters.
 
-    evidence: how many trainings must have ended before a rung stops anyone, and then only where
-    their order at the rung and at their ends agree by a rank correlation of `AGREEMENT` on every
-    objective: where slow learners end best, first epochs mislead. None: rungs are believed.
+    evidence: how many witnesses must have trained past a rung to their ends before it stops
+    anyone, and then only where the order of all witnesses at the rung and at their ends agrees by
+    a rank correlation of `AGREEMENT` on every objective: where slow learners end best, first
+    epochs mislead. So many trainings at first, and every fifth later, are witnesses, which
+    nothing stops. None: rungs are believed.
     """
 
     epochs: int
@@ -117,6 +121,7 @@ class SuccessiveHalving:
             promotable = set(
                 order[: len(there) // self.eta] if self.decides(rung, curves) else order
             )
+            promotable |= {n for n, i in enumerate(there) if self.witness(i)}
             if self.slack is not None:
                 promotable |= set(np.flatnonzero(on_front(stand_NM, self.slack)).tolist())
             for n in order:
@@ -127,20 +132,30 @@ class SuccessiveHalving:
                     return there[n]
         return None
 
+    def witness(self, i: int) -> bool:
+        """Whether training i goes on to its end whatever a rung says."""
+        return self.evidence is not None and (i < self.evidence or i % WITNESSES == 0)
+
     def decides(self, rung: int, curves: Sequence[Curve]) -> bool:
         """Whether this rung has shown that it tells how a training ends."""
         if self.evidence is None:
             return True
-        ended = [curve for curve in curves if curve.state == "ended" and curve.points]
-        if len(ended) < self.evidence:
-            return False
+        if any(curve.state != "ended" for curve in curves[: self.evidence]):
+            return False  # those that end early are not like the rest
+        ended = [
+            curve
+            for i, curve in enumerate(curves)
+            if self.witness(i) and curve.state == "ended" and curve.points
+        ]
+        if sum(curve.epochs > rung for curve in ended) < self.evidence:
+            return False  # where all ended before, nobody has shown what the rung tells
         here_MN = np.transpose([chosen(curve.points, rung) for curve in ended])
         end_MN = np.transpose([curve.stands for curve in ended])
         return all(_agree(*pair) for pair in zip(here_MN, end_MN, strict=True))
 
 
 def _agree(here_N: NDArray[np.float64], end_N: NDArray[np.float64]) -> bool:
-    """Whether two orders agree; where all end alike there is nothing to tell."""
+    """Whether two orders agree; an objective on which all end alike has none to mistake."""
     if np.ptp(end_N) == 0:
         return True
     return bool(np.ptp(here_N) > 0 and spearmanr(here_N, end_N).statistic >= AGREEMENT)

@@ -27,10 +27,10 @@ from studies.pruning import Curve, Pruner, State
 
 SEARCH = 0
 """The replicate that a search trains; 1, 2, ... are the confirmation's."""
-PATIENT = 10
-"""Of these, what the sampler is asked for; then chance proposes, which is quicker."""
 REJECTIONS = 1000
 """Proposals in a row that may break a constraint before the search gives up."""
+ASKED = 10
+"""As many in a row before chance proposes instead of the sampler, which takes longer."""
 
 
 @dataclass(frozen=True)
@@ -229,7 +229,9 @@ class Search:
             *(Tried(params, None, failed=True) for params in self.rejected),
         ]  # fmt: skip
         objectives = len(self.planner.study.directions)
-        chance = self.sampler != "grid" and len(self.rejected) >= PATIENT
+        known = self.space.known.values()
+        broken = sum(params not in known for params in self.rejected)
+        chance = self.sampler != "grid" and broken >= ASKED
         sampler = "random" if chance else self.sampler
         proposal = propose(self.space, tried, sampler, self.recipe.seed, objectives)
         return ("", proposal.params, proposal.notes) if proposal else None

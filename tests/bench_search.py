@@ -154,7 +154,6 @@ def ours(
             tried = [Tried(p, c.stands) for p, c in zip(params, curves(), strict=True)]
             proposal = propose(rec.space, tried, sampler, seed)
             if proposal is None:
-                complete = True
                 return
             params.append(proposal.params)
             whole.append(rec.curve(proposal.params, row))

@@ -127,9 +127,11 @@ def naive_promotion(
         there = [i for i, c in enumerate(curves) if c.epochs >= rung or c.state == "ended"]
         stand = {i: chosen(curves[i].points[:rung]) for i in there}
         order = [there[n] for n in best_first(np.array([stand[i] for i in there]))]
-        ended = [c.points for c in curves if c.state == "ended"]
+        witnesses = [i for i in range(len(curves)) if evidence and (i < evidence or i % 5 == 0)]
+        ended = [curves[i].points for i in witnesses if curves[i].state == "ended"]
         shown = evidence is None or (
-            len(ended) >= evidence
+            all(c.state == "ended" for c in curves[:evidence])
+            and len([p for p in ended if len(p) > rung]) >= evidence
             and all(
                 naive_agreement(
                     [chosen(p[:rung])[k] for p in ended], [chosen(p)[k] for p in ended]
@@ -137,7 +139,7 @@ def naive_promotion(
                 for k in range(2)
             )
         )
-        allowed = set(order[: len(there) // eta]) if shown else set(order)
+        allowed = set(order[: len(there) // eta]) | set(witnesses) if shown else set(order)
         if slack is not None:
             allowed |= {
                 i for i in there
@@ -210,8 +212,10 @@ class Watched:
         found = self.rule.promoted(curves, complete)
         if found is not None:
             rung = curves[found].epochs
-            for curve in curves:
-                if curve.state == "paused" and curve.epochs == rung:
+            for i, curve in enumerate(curves):
+                # A witness may go on before its betters: that is what makes it one.
+                judged = not self.rule.witness(found) or self.rule.witness(i)
+                if judged and curve.state == "paused" and curve.epochs == rung:
                     stand = chosen(curve.points), chosen(curves[found].points)
                     assert not dominates(*stand)
         return found
@@ -295,7 +299,40 @@ def test_once_enough_trainings_ended_as_their_first_epochs_told_the_others_are_s
     parallel = [straight(0.9 - n / 100, 0.95 - n / 100) for n in range(30)]
     left = run(SuccessiveHalving(EPOCHS), parallel)
     assert ends(left)[:8] == [True] * 8
-    assert [curve.epochs for curve in left[20:]] == [1] * 10
+    assert [curve.epochs for curve in left[20:]] == [EPOCHS, 1, 1, 1, 1] * 2  # with a witness
+
+
+def test_evidence_from_one_kind_of_training_does_not_stop_another_for_good() -> None:
+    """The paper's models come first, all with one learning rate, and then slower ones."""
+    fast = [straight(0.7 - n / 200, 0.75 - n / 200) for n in range(13)]
+    slow = [straight(0.55 + n / 1000, 0.8 + n / 1000) for n in range(27)]
+    left = run(SuccessiveHalving(EPOCHS), fast + slow)
+    assert sum(ends(left)[13:]) > 20
+
+
+def test_a_rung_waits_for_the_first_trainings_whatever_ended_before_them() -> None:
+    """With many workers those that stop early end first, and are not like the rest."""
+    early = [Curve(tuple(straight(0.9 - n / 100, 0.95 - n / 100)), "ended") for n in range(20)]
+    rule = SuccessiveHalving(2 * EPOCHS)
+    assert rule.decides(2, early)
+    late = Curve(tuple(straight(0.5, 0.6)), "running")
+    assert not rule.decides(2, [*early[:7], late, *early[7:]])
+
+
+def test_a_rung_that_all_ended_before_stops_nobody() -> None:
+    told = [Curve(tuple(straight(0.9 - n / 100, 0.95 - n / 100)), "ended") for n in range(8)]
+    rule = SuccessiveHalving(2 * EPOCHS)
+    assert [rule.decides(rung, told) for rung in rule.rungs] == [True, True, True, False]
+
+
+@pytest.mark.parametrize("seed", range(3))
+def test_slow_learners_are_not_stopped_by_fast_ones_that_ended_below_them(seed: int) -> None:
+    rng = np.random.default_rng(seed)
+    fast = [straight(0.68 + n / 1000, 0.7 + n / 1000, epochs=6) for n in range(20)]
+    slow = [straight(0.6 + n / 1000, 0.74 + n / 1000, epochs=30) for n in range(20)]
+    whole = [(fast + slow)[i] for i in rng.permutation(40)]
+    left = run(SuccessiveHalving(30), whole)
+    assert sum(len(curve.points) == 30 for curve in left) == 20
 
 
 def test_one_task_that_first_epochs_mislead_on_is_enough_to_stop_nobody() -> None:

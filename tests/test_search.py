@@ -188,9 +188,13 @@ def test_pruning_spends_less_and_keeps_every_front_point_of_what_it_saw(lab: Lab
     assert spent < 0.8 * whole
 
 
-@pytest.mark.parametrize("die_at", [0, 1, 5, 13, 22])
+@pytest.mark.parametrize(
+    ("sampler", "rule", "trials", "die_at"),
+    [*(("tpe", HALVING, 14, n) for n in (0, 1, 5, 13, 22)),
+     ("gp", SuccessiveHalving(EPOCHS), 26, 70)],
+)  # fmt: skip
 def test_a_search_that_was_killed_goes_on_as_if_it_had_not_been(
-    tmp_path: Path, die_at: int
+    tmp_path: Path, sampler: str, rule: Pruner, trials: int, die_at: int
 ) -> None:
     def lab_in(name: str) -> Lab:
         folder = tmp_path / name
@@ -199,10 +203,12 @@ def test_a_search_that_was_killed_goes_on_as_if_it_had_not_been(
         return Lab(folder, engine, small_space())
 
     whole, cut = lab_in("whole"), lab_in("cut")
-    expected = whole.search(trials=14)
+    way: dict[str, Any] = {"sampler": sampler, "rule": rule, "trials": trials}
+    expected = whole.search(**way)
     with pytest.raises(Killed):
-        cut.search(trials=14, die_at=die_at)
-    found = cut.search(trials=14)
+        cut.search(die_at=die_at, **way)
+    found = cut.search(**way)
+    assert any(c.stopped for c in found.candidates)
 
     def told(search: Search) -> list[Any]:
         return [(c.cell.level, c.params, c.points, c.state) for c in search.candidates]
@@ -310,6 +316,26 @@ def test_with_limits_a_search_that_goes_on_proposes_what_it_would_have_proposed(
             found = lab.search(trials=trials, allowed=few, rule=NoPruning(EPOCHS))
         searches.append([c.params for c in found.candidates])
     assert searches[0] == searches[1]
+
+
+def test_chance_proposes_once_the_sampler_has_broken_a_limit_ten_times(
+    lab: Lab, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The paper's models that break it do not count: the sampler has not been asked yet."""
+    lab.space = small_space("architecture")
+    known, asked = [lab.space.config(p) for p in lab.space.known.values()], list[str]()
+    kept = [True, True, *[False] * 12, True]  # of what is proposed
+
+    def spy(space: Space, tried: Sequence[Tried], sampler: str, *rest: Any) -> Any:
+        asked.append(sampler)
+        return propose(space, tried, sampler, *rest)
+
+    def allowed(config: FSMDConfig) -> bool:
+        return config not in known and kept[len(asked) - 1]
+
+    monkeypatch.setattr("studies.search.propose", spy)
+    lab.search(trials=3, allowed=allowed)
+    assert asked == ["tpe"] * 12 + ["random"] * 3
 
 
 def test_limits_that_nothing_keeps_end_the_search(lab: Lab) -> None:
@@ -587,6 +613,21 @@ def test_every_sampler_proposes_what_is_new_and_the_same_again(sampler: str, nam
     assert len(set(keys)) == len(keys)
     assert propose(space, tried, sampler, 1) == propose(space, tried, sampler, 1)
     assert propose(space, tried[:5], sampler, 1) == propose(space, tried[:5], sampler, 1)
+
+
+@pytest.mark.parametrize("name", ["architecture", "full"])
+def test_the_gaussian_process_models_every_axis(
+    name: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    space = small_space(name)
+    tried = history(space, 12, "random")
+    assert len({frozenset(t.params) for t in tried}) > 1  # some have axes that others have not
+
+    def alone(*_: Any) -> None:
+        raise AssertionError("an axis that it does not model")
+
+    monkeypatch.setattr(optuna.samplers.GPSampler, "sample_independent", alone)
+    assert propose(space, tried, "gp", 0)
 
 
 def test_a_running_or_failed_configuration_is_not_proposed_again() -> None:

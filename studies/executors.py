@@ -7,6 +7,7 @@ import threading
 from collections.abc import Callable, Iterator
 from concurrent.futures import Executor, Future, ProcessPoolExecutor
 from concurrent.futures.process import BrokenProcessPool
+from contextlib import contextmanager
 from multiprocessing.connection import Connection
 from typing import Any, ParamSpec, TypeVar
 
@@ -66,7 +67,8 @@ class _Worker:
         self.futures: list[Future[Any]] = []
 
     def submit(self, fn: Callable[P, T], /, *args: P.args, **kwargs: P.kwargs) -> Future[T]:
-        future = self.pool.submit(fn, *args, **kwargs)
+        with _uninterrupted():
+            future = self.pool.submit(fn, *args, **kwargs)
         self.futures = [f for f in self.futures if not f.done()] + [future]
         if self.theirs:  # the process has its own end by now
             self.theirs.close()
@@ -98,6 +100,22 @@ class _Worker:
             self.pipe.close()
         self.pool.shutdown(wait=wait, cancel_futures=at_once)
         self.pipe.close()
+
+
+@contextmanager
+def _uninterrupted() -> Iterator[None]:
+    """Ctrl-C takes effect afterwards: a process cut off while it is started tells a traceback."""
+    if threading.current_thread() is not threading.main_thread():
+        yield  # signals are none of its business
+        return
+    came: list[int] = []
+    before = signal.signal(signal.SIGINT, lambda number, _: came.append(number))
+    try:
+        yield
+    finally:
+        signal.signal(signal.SIGINT, before)
+        for number in came[:1]:
+            signal.raise_signal(number)
 
 
 def _start_worker(pipe: Connection) -> None:

@@ -9,9 +9,11 @@ import subprocess
 import sys
 import time
 from collections.abc import Callable
+from concurrent.futures import ProcessPoolExecutor
 from concurrent.futures.process import BrokenProcessPool
 from dataclasses import dataclass, replace
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -261,6 +263,30 @@ def test_ctrl_c_stops_at_once_and_says_that_nothing_is_lost(tmp_path: Path) -> N
     assert process.returncode == 130
     assert err.strip() == "Stopped; nothing is lost. The same command goes on from here."
     assert not any(map(alive, workers))
+
+
+def test_ctrl_c_waits_for_a_worker_that_is_being_started(
+    monkeypatch: pytest.MonkeyPatch, capfd: pytest.CaptureFixture[str]
+) -> None:
+    """Cut off there, the new process would tell of it with a traceback."""
+    begin, begun = ProcessPoolExecutor.submit, list[Any]()
+
+    def interrupted(*arguments: Any) -> Any:
+        signal.raise_signal(signal.SIGINT)
+        begun.append(begin(*arguments))
+        return begun[-1]
+
+    before = signal.signal(signal.SIGINT, signal.default_int_handler)
+    try:
+        with LocalWorkers(1) as workers:
+            monkeypatch.setattr(ProcessPoolExecutor, "submit", interrupted)
+            with pytest.raises(KeyboardInterrupt):
+                workers.submit(os.getpid)
+            (started,) = begun
+            assert started.result(60) != os.getpid()
+    finally:
+        signal.signal(signal.SIGINT, before)
+    assert capfd.readouterr().err == ""
 
 
 @pytest.mark.parametrize(

@@ -427,6 +427,7 @@ def test_a_claim_wants_ten_replicates(tmp_path: Path, replicates: int, told: str
     assert [said.startswith(told) for said in found] == [True] * bool(told)
 
 
+@pytest.mark.usefixtures("blank_figures")
 def test_without_the_papers_winner_the_rest_is_still_reported(tmp_path: Path) -> None:
     made = open_engine(f"sqlite:///{tmp_path / 'studies.db'}", create=True)
     failed = {("diamond", replicate): BAD for replicate in range(2)}
@@ -478,6 +479,7 @@ def test_what_was_fixed_is_said_only_where_it_was(tmp_path: Path) -> None:
 # The command line
 
 
+@pytest.mark.usefixtures("blank_figures")
 def test_the_command_builds_and_says_where(
     engine: sa.Engine, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:

@@ -447,6 +447,7 @@ def test_entropy_and_dead_units_are_told(out: Path) -> None:
     assert "which is what conflict means" in page(out, "models_video")
 
 
+@pytest.mark.usefixtures("blank_figures")
 def test_without_such_records_the_section_is_left_out(tmp_path: Path) -> None:
     made = open_engine(f"sqlite:///{tmp_path / 'studies.db'}", create=True)
     store_study(made, replicates=2)
@@ -687,6 +688,7 @@ def test_every_figure_and_table_of_a_report_is_a_file(out: Path) -> None:
             assert b"CreationDate" not in content
 
 
+@pytest.mark.usefixtures("blank_figures")
 def test_a_file_that_a_report_no_longer_has_is_removed(engine: sa.Engine, tmp_path: Path) -> None:
     old = tmp_path / "few" / "figures" / "old.svg"
     old.parent.mkdir(parents=True)
@@ -771,6 +773,7 @@ def test_one_pdf_holds_all_reports(out: Path) -> None:
     assert len(content) > (out / GRID / "report.pdf").stat().st_size
 
 
+@pytest.mark.usefixtures("blank_figures")
 def test_all_again_gives_the_same_bytes(tmp_path: Path) -> None:
     made = open_engine(f"sqlite:///{tmp_path / 'studies.db'}", create=True)
     store_study(made, "models_census", replicates=3, data="census", tasks=CENSUS_TASKS)

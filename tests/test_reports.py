@@ -427,7 +427,6 @@ def test_a_claim_wants_ten_replicates(tmp_path: Path, replicates: int, told: str
     assert [said.startswith(told) for said in found] == [True] * bool(told)
 
 
-@pytest.mark.usefixtures("blank_figures")
 def test_without_the_papers_winner_the_rest_is_still_reported(tmp_path: Path) -> None:
     made = open_engine(f"sqlite:///{tmp_path / 'studies.db'}", create=True)
     failed = {("diamond", replicate): BAD for replicate in range(2)}

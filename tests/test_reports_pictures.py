@@ -773,7 +773,6 @@ def test_one_pdf_holds_all_reports(out: Path) -> None:
     assert len(content) > (out / GRID / "report.pdf").stat().st_size
 
 
-@pytest.mark.usefixtures("blank_figures")
 def test_all_again_gives_the_same_bytes(tmp_path: Path) -> None:
     made = open_engine(f"sqlite:///{tmp_path / 'studies.db'}", create=True)
     store_study(made, "models_census", replicates=3, data="census", tasks=CENSUS_TASKS)

@@ -1,6 +1,7 @@
 """The front that a search saw, and the one that fresh seeds show, with intervals."""
 
 from collections.abc import Iterable, Sequence
+from itertools import pairwise
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -13,7 +14,7 @@ from matplotlib.ticker import MaxNLocator, StrMethodFormatter
 from reports import words
 from reports.estimates import Array, Estimate
 from reports.figures import style
-from reports.figures.labels import placed
+from reports.figures.labels import Box, placed
 from reports.front import Band
 from reports.joint import Ellipse as Region
 from reports.search_analysis import SearchAnalysis
@@ -194,10 +195,8 @@ def _draw_fresh(axis: Axes, summary: FrontSummary) -> None:
         if fresh.searched:
             axis.plot(*zip(fresh.searched, fresh.at, strict=True), color=style.FAINT,
                       linewidth=0.7, linestyle=(0, (1, 1.5)))  # fmt: skip
-    on_front = [fresh.at for fresh in summary.fresh if fresh.level in summary.fresh_front]
-    if on_front:
-        stairs = _staircase(on_front, *_lowest(summary))
-        axis.plot(*stairs, color=style.INK, linewidth=1.2)
+    if summary.fresh_front:
+        axis.plot(*_fresh_stairs(summary), color=style.INK, linewidth=1.2)
     for known, look in _LOOKS:
         group = [fresh for fresh in summary.fresh if fresh.known == known]
         for fresh in group:
@@ -241,6 +240,11 @@ def _lowest(summary: FrontSummary) -> Point:
     return left, bottom
 
 
+def _fresh_stairs(summary: FrontSummary) -> tuple[Array, Array]:
+    on_front = (fresh.at for fresh in summary.fresh if fresh.level in summary.fresh_front)
+    return _staircase(on_front, *_lowest(summary))
+
+
 def _staircase(points: Iterable[Point], left: float, bottom: float) -> tuple[Array, Array]:
     """Corners of the border of what points dominate; they come by rising x and falling y.
 
@@ -255,7 +259,10 @@ def _staircase(points: Iterable[Point], left: float, bottom: float) -> tuple[Arr
 
 
 def _draw_names(axis: Axes, summary: FrontSummary, size: Point) -> None:
-    """Of confirmed points and the paper's models; without any, of the search's front too."""
+    """Of confirmed points and the paper's models; without any, of the search's front too.
+
+    No name lies on the line of the fresh front, where another place is free.
+    """
     points = dict(summary.searched)
     named = dict.fromkeys(summary.not_again)
     if not summary.fresh:
@@ -271,7 +278,12 @@ def _draw_names(axis: Axes, summary: FrontSummary, size: Point) -> None:
     inside = {k: on_page(p) for k, p in at.items()
               if all(0 <= v <= s for v, s in zip(on_page(p), size, strict=True))}  # fmt: skip
     marks = [on_page(point) for point in points.values()]
-    for name, place in placed(inside, size, (), marks).items():
+    line = []
+    if summary.fresh_front:
+        corners = [on_page(corner) for corner in zip(*_fresh_stairs(summary), strict=True)]
+        for (x, y), (right, low) in pairwise(corners):
+            line.append(Box((x + right) / 2, (y + low) / 2, right - x + 2, y - low + 2))
+    for name, place in placed(inside, size, line, marks).items():
         axis.annotate(
             name, at[name], (place.dx, place.dy), textcoords="offset points", fontsize=8,
             ha="center", va="center",

@@ -5,6 +5,7 @@ two studies or two machines agree on what has been done.
 """
 
 import ast
+import json
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass, field
 from functools import cache
@@ -128,4 +129,16 @@ def _meaning(source: str) -> str:
                 for part in body
                 if not (isinstance(part, ast.Expr) and isinstance(part.value, ast.Constant))
             ]
-    return ast.dump(tree)
+    return json.dumps(_bare(tree))
+
+
+def _bare(node: Any) -> Any:
+    """A tree as lists, without what is empty, as the fields that a newer Python adds are here."""
+    if isinstance(node, list):
+        return [_bare(part) for part in node]
+    if isinstance(node, ast.AST):
+        fields = [
+            (name, value) for name, value in ast.iter_fields(node) if value not in (None, [])
+        ]
+        return [type(node).__name__, *((name, _bare(value)) for name, value in fields)]
+    return repr(node)

@@ -299,7 +299,7 @@ def _train(
                 executor=executor,
                 work=run_task,
                 checkpoints=cache_root() / "checkpoints",
-                provenance=provenance(),
+                provenance=provenance(planned[0].task.device),
                 slots=workers,
                 retry_failed=job.retry_failed,
                 listen=progress,

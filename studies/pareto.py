@@ -162,7 +162,7 @@ def search(
     recipe = recipe_of(record, data)
     space = space_of(record, bool(record.data_facts["funnel"]))
     study = open_study(engine, record.name, recipe.tasks, options.cost)
-    executor, origin = LocalWorkers(workers), provenance()
+    executor, origin = LocalWorkers(workers), provenance(recipe.device)
     tell = partial(console.print, markup=False)
     meter = Meter(options.limits, data, engine, origin.machine, tell)
     started = time.monotonic()

@@ -10,10 +10,14 @@ from studies.storage import Provenance
 _LIBRARIES = ("fsmd", "torch", "lightning", "optuna", "numpy", "pandas", "torchmetrics")
 
 
-def provenance() -> Provenance:
-    """Library versions and a line on this machine."""
+def provenance(device: str) -> Provenance:
+    """Library versions and a line on this machine, with the GPU if that is the device."""
     libraries = {name: version(name) for name in _LIBRARIES}
     machine = f"{_processor()}, {os.cpu_count()} cores, {platform.system()} {platform.machine()}"
+    if device != "cpu":
+        import torch  # here, for the planners that need none of it
+
+        machine += f", {torch.cuda.get_device_name(device)}"
     return Provenance({"python": platform.python_version(), **libraries}, machine)
 
 

@@ -37,6 +37,7 @@ from studies.planning import (
     stated,
     study_name,
 )
+from studies.provenance import provenance
 from studies.settings import SETTINGS
 from studies.storage import MEASUREMENTS, RUNS, Failure, Provenance, StudyRecord
 
@@ -594,3 +595,8 @@ def test_reading_a_database_that_is_not_there_makes_no_file(tmp_path: Path) -> N
     with pytest.raises(UserError, match="cannot open the database"):
         storage.open_engine(f"sqlite:///{path}")
     assert not path.exists()
+
+
+def test_the_gpu_that_trains_is_named(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("torch.cuda.get_device_name", {"cuda:1": "NVIDIA H100"}.__getitem__)
+    assert provenance("cuda:1").machine == f"{provenance('cpu').machine}, NVIDIA H100"

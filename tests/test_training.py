@@ -1,5 +1,6 @@
 """`train` is a pure function that never lets test data choose anything."""
 
+import ast
 from dataclasses import replace
 from pathlib import Path
 
@@ -19,6 +20,7 @@ from fsmd.model import FSMD
 from fsmd.module import Batches, EpochOrder, FSMDModule
 from fsmd.pretrain import pretrained_table
 from fsmd.task import DataRef, Measurement, TrainingTask
+from fsmd.task import _meaning as meaning
 from fsmd.training import DivergedError, train
 
 SMALL = FSMDConfig(
@@ -417,3 +419,21 @@ def test_identity_names_what_determines_the_numbers_and_nothing_else(task: Train
         replace(task, data=replace(task.data, content_hash="f" * 64)),
     ]
     assert len({task.id, *(other.id for other in others)}) == 7
+
+
+def test_code_is_what_it_does_not_how_it_is_written_or_which_python_reads_it(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    code = "def f(x):\n    return {**x, 'a': None, 'b': 0, 'c': []}\n"
+    written = (
+        "def f(x):\n    '''Doc.'''\n    return {\n        **x, 'a': None, 'b': 0, 'c': []}  # so\n"
+    )
+    changes = [("None", "0"), ("0", "0.0"), ("0", "False"), ("[]", "()"), ("f(x)", "f(x=None)")]
+    others = {meaning(code.replace(*change)) for change in changes}
+    assert len(others | {meaning(code)}) == 6
+    assert meaning(written) == meaning(code)
+    known = meaning(code)
+    fields = (*ast.FunctionDef._fields, "added")  # as Python 3.12 added type_params
+    monkeypatch.setattr(ast.FunctionDef, "_fields", fields)
+    monkeypatch.setattr(ast.FunctionDef, "added", [], raising=False)
+    assert meaning(code) == known

@@ -9,7 +9,6 @@ from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from matplotlib.lines import Line2D
 from matplotlib.patches import Ellipse, Patch
-from matplotlib.ticker import MaxNLocator, StrMethodFormatter
 
 from reports import words
 from reports.estimates import Array, Estimate
@@ -152,10 +151,7 @@ def _frame(axis: Axes, summary: FrontSummary) -> None:
     axis.set_axisbelow(True)
     axis.set(xlim=x_range, ylim=y_range, xlabel=f"validation AUC, {summary.tasks[0]}",
              ylabel=f"validation AUC, {summary.tasks[1]}")  # fmt: skip
-    for each, span in ((axis.xaxis, x_range), (axis.yaxis, y_range)):
-        form = "{:.3f}" if span[1] - span[0] > 0.005 else "{:.4f}"
-        each.set_major_locator(MaxNLocator(nbins=5, steps=[1, 2, 2.5, 5, 10]))
-        each.set_major_formatter(StrMethodFormatter(form.replace(":", "x:")))
+    axis.locator_params(nbins=5, steps=[1, 2, 5, 10])
 
 
 def _draw_band(axis: Axes, summary: FrontSummary, band: Band) -> None:

@@ -5,7 +5,6 @@ from typing import Any, NamedTuple
 import numpy as np
 from matplotlib.figure import Figure
 from matplotlib.lines import Line2D
-from matplotlib.ticker import MaxNLocator
 
 from reports import words
 from reports.estimates import Array, mean_interval
@@ -144,9 +143,7 @@ def draw(summary: ScatterSummary, narrow: bool = False) -> Figure:
                 arrowprops={"arrowstyle": "-", "linewidth": 0.5, "color": style.FAINT,
                             "shrinkA": 0, "shrinkB": 3} if place.far else None,
             )  # fmt: skip
-        for each in (axis.xaxis, axis.yaxis):
-            each.set_major_locator(MaxNLocator(nbins=5, steps=[1, 2, 2.5, 5, 10]))
-            each.set_major_formatter(lambda value, _: f"{value:.4f}")
+        axis.locator_params(nbins=5, steps=[1, 2, 5, 10])
         style.legend(figure, handles, narrow, rows=len(handles))
     return figure
 

@@ -133,7 +133,7 @@ def _meaning(source: str) -> str:
 
 
 def _bare(node: Any) -> Any:
-    """A tree as lists, without what is empty, as the fields that a newer Python adds are here."""
+    """A tree as lists without empty fields: what a newer Python adds is empty in older code."""
     if isinstance(node, list):
         return [_bare(part) for part in node]
     if isinstance(node, ast.AST):
@@ -141,4 +141,4 @@ def _bare(node: Any) -> Any:
             (name, value) for name, value in ast.iter_fields(node) if value not in (None, [])
         ]
         return [type(node).__name__, *((name, _bare(value)) for name, value in fields)]
-    return repr(node)
+    return ascii(node)  # which letters repr() shows differs too

@@ -255,26 +255,28 @@ def _training(job: Job, data: Dataset, found: StudyRecord | None) -> tuple[Train
 
 def _device(asked: str, stored: str | None) -> str:
     if asked == "auto":
-        if stored and stored.startswith("cuda") and not _has_cuda():
+        if stored and not _is_here(stored):
             raise UserError(
                 f"this study was run on {stored} and there is none here; go on where there is, "
                 "or keep a run apart with --device cpu --name NAME"
             )
-        return stored or ("cuda" if _has_cuda() else "cpu")
+        return stored or ("cuda" if _is_here("cuda") else "cpu")
     kind, colon, index = asked.partition(":")
     if kind not in ("cpu", "cuda") or (colon and (kind == "cpu" or not index.isdigit())):
         raise UserError(f"--device must be auto, cpu, cuda or cuda:N; got {asked!r}")
-    if kind == "cuda" and not _has_cuda():
+    if not _is_here(asked):
         raise UserError(f"--device {asked} needs a CUDA device and there is none; use cpu")
     return asked
 
 
-def _has_cuda() -> bool:
+def _is_here(device: str) -> bool:
+    if device == "cpu":
+        return True
     if shutil.which("nvidia-smi") is None:
         return False  # spares most planners the import of torch
     import torch
 
-    return torch.cuda.is_available()
+    return int(device.partition(":")[2] or 0) < torch.cuda.device_count()
 
 
 def _train(
@@ -299,7 +301,7 @@ def _train(
                 executor=executor,
                 work=run_task,
                 checkpoints=cache_root() / "checkpoints",
-                provenance=provenance(planned[0].task.device),
+                provenance=provenance(record.settings["device"]),
                 slots=workers,
                 retry_failed=job.retry_failed,
                 listen=progress,

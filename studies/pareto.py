@@ -24,7 +24,7 @@ from studies.meter import COSTS, Limits, Meter
 from studies.planning import name_on
 from studies.progress import LiveProgress
 from studies.proposals import SAMPLERS, grid
-from studies.provenance import provenance
+from studies.provenance import machine, provenance
 from studies.pruning import PRUNERS, pruner
 from studies.search import Candidate, Recipe, Search, confirmation, resumed
 from studies.settings import SETTINGS
@@ -162,16 +162,16 @@ def search(
     recipe = recipe_of(record, data)
     space = space_of(record, bool(record.data_facts["funnel"]))
     study = open_study(engine, record.name, recipe.tasks, options.cost)
-    executor, origin = LocalWorkers(workers), provenance(recipe.device)
+    executor = LocalWorkers(workers)
     tell = partial(console.print, markup=False)
-    meter = Meter(options.limits, data, engine, origin.machine, tell)
+    meter = Meter(options.limits, data, engine, machine(), tell)
     started = time.monotonic()
     try:
         with LiveProgress(console, options.trials, workers, executor.messages) as progress:
             planner = Planner(
                 engine=engine, study=study, tasks=recipe.tasks, executor=executor, work=run_task,
-                checkpoints=cache_root() / "checkpoints", provenance=origin, slots=workers,
-                retry_failed=retry_failed, listen=progress,
+                checkpoints=cache_root() / "checkpoints", provenance=provenance(recipe.device),
+                slots=workers, retry_failed=retry_failed, listen=progress,
             )  # fmt: skip
             agenda = Search(
                 planner, space, recipe, options.sampler, pruner(options.pruner, recipe.epochs),

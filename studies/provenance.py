@@ -13,12 +13,17 @@ _LIBRARIES = ("fsmd", "torch", "lightning", "optuna", "numpy", "pandas", "torchm
 def provenance(device: str) -> Provenance:
     """Library versions and a line on this machine, with the GPU if that is the device."""
     libraries = {name: version(name) for name in _LIBRARIES}
-    machine = f"{_processor()}, {os.cpu_count()} cores, {platform.system()} {platform.machine()}"
+    where = machine()
     if device != "cpu":
-        import torch  # here, for the planners that need none of it
+        import torch  # imported late: planners on the processor need none
 
-        machine += f", {torch.cuda.get_device_name(device)}"
-    return Provenance({"python": platform.python_version(), **libraries}, machine)
+        where += f", {torch.cuda.get_device_name(device)}"
+    return Provenance({"python": platform.python_version(), **libraries}, where)
+
+
+def machine() -> str:
+    """A line on this machine, without what GPUs it has."""
+    return f"{_processor()}, {os.cpu_count()} cores, {platform.system()} {platform.machine()}"
 
 
 def _processor() -> str:

@@ -24,7 +24,7 @@ from search_spaces.axes import axis
 from studies import catalog, storage
 from studies.definition import Best, Claim, Study, named
 from studies.execute import ATTEMPTS, Planner, Tally, may_pass, open_study
-from studies.job import Job, open_record
+from studies.job import Job, _device, open_record
 from studies.locking import only_planner
 from studies.planning import (
     Cell,
@@ -37,7 +37,7 @@ from studies.planning import (
     stated,
     study_name,
 )
-from studies.provenance import provenance
+from studies.provenance import machine, provenance
 from studies.settings import SETTINGS
 from studies.storage import MEASUREMENTS, RUNS, Failure, Provenance, StudyRecord
 
@@ -599,4 +599,18 @@ def test_reading_a_database_that_is_not_there_makes_no_file(tmp_path: Path) -> N
 
 def test_the_gpu_that_trains_is_named(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("torch.cuda.get_device_name", {"cuda:1": "NVIDIA H100"}.__getitem__)
-    assert provenance("cuda:1").machine == f"{provenance('cpu').machine}, NVIDIA H100"
+    assert provenance("cuda:1").machine == f"{machine()}, NVIDIA H100"
+    assert provenance("cpu").machine == machine()
+
+
+def test_a_gpu_that_is_not_there_is_refused_before_anything_runs(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setattr("shutil.which", str)
+    monkeypatch.setattr("torch.cuda.device_count", lambda: 1)
+    assert _device("cuda:0", None) == "cuda:0"
+    assert _device("auto", None) == _device("auto", "cuda") == "cuda"
+    with pytest.raises(UserError, match="cuda:1 needs a CUDA device"):
+        _device("cuda:1", None)
+    with pytest.raises(UserError, match="this study was run on cuda:1"):
+        _device("auto", "cuda:1")

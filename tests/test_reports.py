@@ -16,6 +16,7 @@ import numpy as np
 import pandas as pd
 import pytest
 import sqlalchemy as sa
+from matplotlib.figure import Figure
 
 from fsmd.config import FSMDConfig
 from fsmd.task import DataRef, Measurement, TrainingResult, TrainingTask
@@ -40,6 +41,22 @@ from studies.storage import (
 
 Effect = Callable[[int, str], float]
 TASKS = ("click", "long_view")
+
+
+def ticks_are_true(figure: Figure) -> None:
+    """The labels of a panel stand where they say, more than one on each axis, and are whole."""
+    axis = figure.axes[0]
+    figure.draw_without_rendering()
+    for each in (axis.xaxis, axis.yaxis):
+        low, high = each.get_view_interval()
+        pairs = [(float(label.get_text()), at)
+                 for label, at in zip(each.get_ticklabels(), each.get_ticklocs(), strict=True)
+                 if low <= at <= high]  # fmt: skip
+        assert len(pairs) > 1
+        assert all(said == pytest.approx(at, abs=1e-9) for said, at in pairs)
+        box = each.get_tightbbox()
+        assert box is not None
+        assert min(box.x0, box.y0) >= 0
 
 
 def store_study(

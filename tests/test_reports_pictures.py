@@ -44,7 +44,7 @@ from reports.words import DASH, MINUS
 from studies import catalog
 from studies.definition import Above, Arm
 from studies.storage import open_engine
-from tests.test_reports import BAD, TASKS, Resources, store_study
+from tests.test_reports import BAD, TASKS, Resources, store_study, ticks_are_true
 
 GRID = "architecture_grid"
 CENSUS_TASKS = ("income", "never_married")
@@ -605,6 +605,14 @@ def test_of_few_arms_every_one_is_named_and_of_many_those_that_matter(
     many = scatter.summarize(read(engine, GRID))
     assert set(many.named) == {*many.front, "diamond / 3 / 10"}
     assert all(width > 0 for width in few.half_widths)
+
+
+@pytest.mark.parametrize("top", [0.72, 0.7203, 0.72103, 0.7303, 0.81])
+def test_a_tick_stands_where_it_says_and_has_room(engine: sa.Engine, top: float) -> None:
+    summary = scatter.summarize(read(engine, GRID))
+    spread = np.linspace(0.72, top, len(summary.arms))
+    arms = [a._replace(mean=(at, at)) for a, at in zip(summary.arms, spread, strict=True)]
+    ticks_are_true(scatter.draw(summary._replace(arms=tuple(arms))))
 
 
 def test_many_arms_are_folded_and_few_are_not(out: Path) -> None:

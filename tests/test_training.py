@@ -431,6 +431,7 @@ def test_code_is_what_it_does_not_how_it_is_written_or_which_python_reads_it(
     changes = [("None", "0"), ("0", "0.0"), ("0", "False"), ("[]", "()"), ("f(x)", "f(x=None)")]
     others = {meaning(code.replace(*change)) for change in changes}
     assert len(others | {meaning(code)}) == 6
+    assert meaning("def f(*, a, b=1): ...") != meaning("def f(*, a=1, b): ...")
     assert meaning(written) == meaning(code)
     known = meaning(code)
     fields = (*ast.FunctionDef._fields, "added")  # as Python 3.12 added type_params

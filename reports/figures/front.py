@@ -109,7 +109,7 @@ def ranges(summary: FrontSummary) -> tuple[Point, Point]:
             min([low, *(max(end, low - 0.35 * span) for end in ends)]),
             max([top, *(min(end, top + 0.35 * span) for end in ends)]),
         )
-        room = 0.06 * (top - low) or 1e-4
+        room = max(0.06 * (top - low), (style.NARROWEST - (top - low)) / 2)
         found.append((low - room, top + room))
     return found[0], found[1]
 

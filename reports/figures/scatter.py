@@ -157,8 +157,9 @@ def _ranges(summary: ScatterSummary) -> tuple[Point, Point]:
     found = []
     for axis in (0, 1):
         values = [arm.mean[axis] for arm in summary.arms]
-        room = 0.08 * max(max(values) - min(values), 1e-4)
-        found.append((min(values) - room, max(values) + room))
+        low, top = min(values), max(values)
+        room = max(0.08 * (top - low), (style.NARROWEST - (top - low)) / 2)
+        found.append((low - room, top + room))
     return found[0], found[1]
 
 

@@ -28,6 +28,8 @@ ElementTree.register_namespace("xlink", "http://www.w3.org/1999/xlink")
 
 WIDE, NARROW = 2.9, 4.0
 """Inches of a panel beside others, and of one on a phone."""
+NARROWEST = 3e-4
+"""AUC that an axis spans at least: the margin has room for five decimals."""
 
 
 class Look(NamedTuple):

@@ -130,7 +130,7 @@ def draw(summary: FrontSummary, narrow: bool = False) -> Figure:
     width = style.NARROW if narrow else 3 * style.WIDE
     legend = 0.19 * -(-len(handles) // style.legend_columns(handles, width, narrow)) + 0.15
     height = (4.0 if narrow else 5.2) + legend
-    box = (0.75, 0.5 + legend, width - 0.9, height - 0.6 - legend)
+    box = (0.85, 0.5 + legend, width - 1.0, height - 0.6 - legend)
     with style.styled():
         figure = Figure(figsize=(width, height), facecolor="none")
         axis = figure.add_axes((box[0] / width, box[1] / height, box[2] / width,
@@ -151,7 +151,7 @@ def _frame(axis: Axes, summary: FrontSummary) -> None:
     axis.set_axisbelow(True)
     axis.set(xlim=x_range, ylim=y_range, xlabel=f"validation AUC, {summary.tasks[0]}",
              ylabel=f"validation AUC, {summary.tasks[1]}")  # fmt: skip
-    axis.locator_params(nbins=5, steps=[1, 2, 5, 10])
+    axis.locator_params(nbins=5, steps=[1, 2, 2.5, 5, 10])
 
 
 def _draw_band(axis: Axes, summary: FrontSummary, band: Band) -> None:

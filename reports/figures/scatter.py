@@ -99,7 +99,7 @@ def draw(summary: ScatterSummary, narrow: bool = False) -> Figure:
     width = style.NARROW if narrow else 3 * style.WIDE
     legend = 0.18 * -(-len(handles) // style.legend_columns(handles, width, narrow)) + 0.15
     height = 3.6 + legend + 0.05 * len(summary.named)
-    box = (0.75, 0.5 + legend, width - 0.9, height - 0.6 - legend)
+    box = (0.85, 0.5 + legend, width - 1.0, height - 0.6 - legend)
     (left, right), (bottom, top) = _ranges(summary)
     points = {
         arm.level: ((arm.mean[0] - left) / (right - left) * box[2] * 72,
@@ -143,7 +143,7 @@ def draw(summary: ScatterSummary, narrow: bool = False) -> Figure:
                 arrowprops={"arrowstyle": "-", "linewidth": 0.5, "color": style.FAINT,
                             "shrinkA": 0, "shrinkB": 3} if place.far else None,
             )  # fmt: skip
-        axis.locator_params(nbins=5, steps=[1, 2, 5, 10])
+        axis.locator_params(nbins=5, steps=[1, 2, 2.5, 5, 10])
         style.legend(figure, handles, narrow, rows=len(handles))
     return figure
 

@@ -109,8 +109,7 @@ def ranges(summary: FrontSummary) -> tuple[Point, Point]:
             min([low, *(max(end, low - 0.35 * span) for end in ends)]),
             max([top, *(min(end, top + 0.35 * span) for end in ends)]),
         )
-        room = max(0.06 * (top - low), (style.NARROWEST - (top - low)) / 2)
-        found.append((low - room, top + room))
+        found.append(style.limits(low, top, 0.06))
     return found[0], found[1]
 
 

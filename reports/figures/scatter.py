@@ -157,9 +157,7 @@ def _ranges(summary: ScatterSummary) -> tuple[Point, Point]:
     found = []
     for axis in (0, 1):
         values = [arm.mean[axis] for arm in summary.arms]
-        low, top = min(values), max(values)
-        room = max(0.08 * (top - low), (style.NARROWEST - (top - low)) / 2)
-        found.append((low - room, top + room))
+        found.append(style.limits(min(values), max(values), 0.08))
     return found[0], found[1]
 
 

@@ -28,8 +28,6 @@ ElementTree.register_namespace("xlink", "http://www.w3.org/1999/xlink")
 
 WIDE, NARROW = 2.9, 4.0
 """Inches of a panel beside others, and of one on a phone."""
-NARROWEST = 3e-4
-"""AUC that an axis spans at least: the margin has room for five decimals."""
 
 
 class Look(NamedTuple):
@@ -112,6 +110,15 @@ def panels(
         axis.grid(axis="y", color=FAINT, alpha=0.25, linewidth=0.6)
         axis.set_axisbelow(True)
     return figure, list(axes[:count])
+
+
+def limits(low: float, top: float, room: float) -> tuple[float, float]:
+    """An axis of AUC from `low` to `top` with a share of `room` at either end.
+
+    It spans 0.0003 at least, as the margin has room for no more than five decimals.
+    """
+    extra = max(room * (top - low), (3e-4 - (top - low)) / 2)
+    return low - extra, top + extra
 
 
 def legend(figure: Figure, handles: list[Any], narrow: bool, rows: int = 3) -> None:

@@ -49,9 +49,9 @@ class GradNorm(nn.Module):
         norm_K = torch.stack([_norm(loss, layer) for loss in weighted_K])
         with torch.no_grad():
             loss_K = weighted_K.detach()
-            if not self.first_K.any():
-                self.first_K.copy_(loss_K)
-            pace_K = loss_K / self.first_K
+            # A task that was observed on no row yet has no loss; its pace is then that of all.
+            self.first_K.copy_(torch.where(self.first_K > 0, self.first_K, loss_K))
+            pace_K = torch.where(self.first_K > 0, loss_K / self.first_K, 1.0)
             pace_K = (pace_K / pace_K.mean()) ** GRADNORM_ALPHA
             gradient_K = self.weight_K * norm_K
             slope_K = torch.sign(gradient_K - gradient_K.mean() * pace_K) * norm_K

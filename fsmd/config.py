@@ -5,12 +5,13 @@ A model is a cell of `fm` x `sharing` x `chain` (PAPER section III); `MODELS` na
 
 import hashlib
 import json
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import asdict, dataclass, fields, replace
 from types import MappingProxyType
 from typing import Any
 
 from fsmd.errors import UserError
+from fsmd.tasks import Task, is_funnel, names
 
 # Exponent of layer i of a tower, from its offset o = i - depth // 2: width_i = width * 2 ** e(o).
 TOWER_SHAPES: Mapping[str, Callable[[int], int]] = MappingProxyType(
@@ -27,7 +28,10 @@ GATES = ("learned", "equal")
 PRETRAINING = ("none", "dae")
 BALANCINGS = ("fixed", "uncertainty", "gradnorm", "pcgrad")
 SHARINGS = ("none", "embeddings", "bottom", "experts", "extraction")
-_GATED = ("experts", "extraction")
+GATED = ("experts", "extraction")
+"""The sharings whose experts stand behind gates."""
+OPEN = ("batch_size", "learning_rate", "dropout", "weight_decay")
+"""Fields that may be None: the data set's settings decide them."""
 
 
 def tower_widths(shape: str, depth: int, width: int) -> tuple[int, ...]:
@@ -43,6 +47,9 @@ def tower_widths(shape: str, depth: int, width: int) -> tuple[int, ...]:
 @dataclass(frozen=True)
 class FSMDConfig:
     """Everything that determines a model and its optimiser; validated on creation.
+
+    None leaves dropout, learning rate, weight decay or batch size to the data set's settings
+    (`TrainingSettings.applied`).
 
     Raises `UserError` for a value or a combination that no model has.
     """
@@ -75,7 +82,7 @@ class FSMDConfig:
     tower_depth: int = 2
     tower_width: int = 128
     batch_norm: bool = True
-    dropout: float = 0.0
+    dropout: float | None = None
     bias_fields: tuple[str, ...] = ()
     """Fields of a small tower against selection bias (Section II.C); empty = no such tower."""
     pretrain: str = "none"
@@ -84,11 +91,12 @@ class FSMDConfig:
     """Fields that the auto-encoder reads; empty = all categorical ones."""
     pretrain_epochs: int = 1
 
-    learning_rate: float = 0.001
-    weight_decay: float = 0.0
+    learning_rate: float | None = None
+    weight_decay: float | None = None
     """Decoupled, as in AdamW; with 0 the optimiser is Adam."""
-    batch_size: int = 2048
-    task_weights: tuple[float, ...] = (1.0, 1.0)
+    batch_size: int | None = None
+    task_weights: tuple[float, ...] = ()
+    """Of the tasks' losses; empty = each task's own."""
     balancing: str = "fixed"
     """How the weighted losses are joined: fixed (their sum), uncertainty, gradnorm, pcgrad."""
 
@@ -114,6 +122,11 @@ class FSMDConfig:
     def tower_dims(self) -> tuple[int, ...]:
         """Hidden widths of each task's tower."""
         return tower_widths(self.tower_shape, self.tower_depth, self.tower_width)
+
+    @property
+    def left_open(self) -> tuple[str, ...]:
+        """The fields that the data set's settings are to decide."""
+        return tuple(name for name in OPEN if getattr(self, name) is None)
 
     def to_json(self) -> str:
         """The canonical JSON of this value: sorted keys, no blanks."""
@@ -162,7 +175,7 @@ def _check_numbers(config: FSMDConfig) -> None:
     counts = ("embedding_size", "expert_count", "extraction_levels", "gate_depth", "gate_width")
     for name in (*counts, "tower_depth", "tower_width", "pretrain_epochs", "batch_size"):
         value = getattr(config, name)
-        if not _is_count(value):
+        if not (_is_count(value) or (name in OPEN and value is None)):
             raise UserError(f"`{name}` must be a whole number of at least 1; got {value!r}")
     for name in ("bottom", "layers"):
         if not all(map(_is_count, getattr(config, name))):
@@ -174,22 +187,25 @@ def _check_numbers(config: FSMDConfig) -> None:
     for name in ("chain", "batch_norm"):
         if not isinstance(getattr(config, name), bool):
             raise UserError(f"`{name}` must be True or False; got {getattr(config, name)!r}")
-    if config.batch_norm and config.batch_size < 2:
+    if config.batch_norm and config.batch_size == 1:
         raise UserError("`batch_size` must be at least 2 with batch norm; got 1")
-    if not _is_number(config.dropout) or not 0 <= config.dropout <= 0.99:
+    dropout = 0.0 if config.dropout is None else config.dropout
+    if not _is_number(dropout) or not 0 <= dropout <= 0.99:
         raise UserError(f"`dropout` must lie between 0 and 0.99; got {config.dropout!r}")
-    if not _is_number(config.learning_rate) or not 0 < config.learning_rate < float("inf"):
+    rate = 1.0 if config.learning_rate is None else config.learning_rate
+    if not _is_number(rate) or not 0 < rate < float("inf"):
         raise UserError(
             f"`learning_rate` must be a number above 0 and finite; got {config.learning_rate!r}"
         )
-    if not _is_number(config.weight_decay) or not 0 <= config.weight_decay < 1:
+    decay = 0.0 if config.weight_decay is None else config.weight_decay
+    if not _is_number(decay) or not 0 <= decay < 1:
         raise UserError(
             "`weight_decay` must be at least 0 and below 1; got " + repr(config.weight_decay)
         )
     weights = config.task_weights
-    if not weights or not all(_is_number(w) and 0 <= w < float("inf") for w in weights):
+    if not all(_is_number(w) and 0 <= w < float("inf") for w in weights):
         raise UserError(f"`task_weights` must be numbers >= 0; got {weights}")
-    if not sum(weights):
+    if weights and not sum(weights):
         raise UserError(f"`task_weights` must be >= 0 and not all zero; got {weights}")
     if min(config.tower_dims) < 1:
         raise UserError(
@@ -226,13 +242,11 @@ def _check_combinations(config: FSMDConfig) -> None:
             "`extraction_levels` above 1 needs sharing='extraction'; got "
             f"{config.extraction_levels} levels with sharing={config.sharing!r}"
         )
-    if config.bottom and config.sharing not in _GATED:
+    if config.bottom and config.sharing not in GATED:
         raise UserError(
             f"`bottom` stands in front of experts, but sharing={config.sharing!r} has none; "
-            f"use sharing={' or '.join(map(repr, _GATED))}, or change `layers`"
+            f"use sharing={' or '.join(map(repr, GATED))}, or change `layers`"
         )
-    if config.chain and len(config.task_weights) < 2:
-        raise UserError("`chain` needs at least two tasks; got one task weight")
 
 
 def _check_experts(config: FSMDConfig) -> None:
@@ -260,25 +274,26 @@ def _check_experts(config: FSMDConfig) -> None:
         )
 
 
-def check_fits(config: FSMDConfig, tasks: tuple[str, ...], funnel: bool) -> None:
+def check_fits(config: FSMDConfig, tasks: Sequence[Task]) -> None:
     """Refuse a model that the data's tasks cannot carry.
 
     Raises `UserError` for a chain without a funnel, or for a wrong number of task weights.
     """
-    if len(config.task_weights) != len(tasks):
+    told = ", ".join(names(tasks))
+    if config.task_weights and len(config.task_weights) != len(tasks):
         raise UserError(
-            f"`task_weights` must hold one weight for each of the tasks {', '.join(tasks)}; "
+            f"`task_weights` must hold one weight for each of the tasks {told}, or none; "
             f"got {len(config.task_weights)}"
         )
-    if config.chain and not funnel:
+    if config.chain and not is_funnel(tasks):
         raise UserError(
-            f"`chain` needs tasks that form a funnel, but {' and '.join(tasks)} do not: "
-            "a row can have the later without the earlier; use chain=False"
+            f"`chain` needs tasks of which one follows another, but none of {told} does: "
+            "a row can have each without the others; use chain=False"
         )
 
 
-def fitted(config: FSMDConfig, funnel: bool) -> FSMDConfig:
-    """The same model without its chain where the tasks form no funnel (FSMD becomes FS)."""
+def without_chain_unless(funnel: bool, config: FSMDConfig) -> FSMDConfig:
+    """The same model without its chain where no task follows another (FSMD becomes FS)."""
     return config if funnel else replace(config, chain=False)
 
 

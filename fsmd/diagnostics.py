@@ -1,4 +1,4 @@
-"""What goes on inside: gate weights, dead units, and whether the tasks' gradients pull apart.
+"""What goes on inside: gate weights, dead units, and whether tasks' gradients pull apart.
 
 Measured once an epoch on a few fixed rows, in evaluation mode: nothing of training is touched.
 """
@@ -6,45 +6,50 @@ Measured once an epoch on a few fixed rows, in evaluation mode: nothing of train
 import math
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
+from itertools import combinations
 
 import torch
 from torch import Tensor, nn
 
-from fsmd.model import FSMD, Experts, Gate, SharedBottom, task_losses
+from fsmd.model import FSMD, Experts, Gate, SharedBottom
 from fsmd.module import Batch, FSMDModule
+from fsmd.tasks import ALL
+from fsmd.training import pair_key
 
 GRADIENT_ROWS = 1024
 GATE_ROWS = 4096
 
 
-def gradient_cosine(module: FSMDModule, batch: Batch) -> float | None:
-    """Cosine between the first two tasks' loss gradients on the shared parameters.
+def gradient_cosines(module: FSMDModule, batch: Batch) -> Iterator[tuple[str, float]]:
+    """(`pair_key`, cosine) of each two tasks' loss gradients on the shared parameters.
 
-    Below 0 a step for one task is a step against the other. None where nothing is shared or a
-    gradient vanishes.
+    Below 0 a step for one task is a step against the other. Nothing where nothing is shared; no
+    pair of which a gradient vanishes.
     """
     shared = module.model.shared_parameters()
-    if not shared:
-        return None
-    ids_BF, dense_BD, label_BK = batch
+    names = [task.name for task in module.schema.tasks]
+    if not shared or len(names) == 1:
+        return
     with _evaluating(module):
-        logit_BK = module.model(ids_BF, dense_BD)
-        loss_K = task_losses(logit_BK, label_BK, module.config.chain)
-        first, second = (
-            torch.cat([
-                part.flatten()
-                for part in torch.autograd.grad(
-                    loss, shared, retain_graph=True, materialize_grads=True
-                )
-            ])
-            for loss in loss_K[:2]
-        )  # fmt: skip
-    norms = first.norm() * second.norm()
-    return float(first @ second / norms) if norms > 0 else None
+        gradient_K = [
+            torch.cat(
+                [
+                    part.flatten()
+                    for part in torch.autograd.grad(
+                        loss, shared, retain_graph=True, materialize_grads=True
+                    )
+                ]
+            )
+            for loss in module.losses(batch)
+        ]
+    for (i, one), (j, other) in combinations(enumerate(gradient_K), 2):
+        norms = one.norm() * other.norm()
+        if norms > 0:
+            yield pair_key(names[i], names[j]), float(one @ other / norms)
 
 
 def inner_figures(module: FSMDModule, batch: Batch) -> Iterator[tuple[str, str, float]]:
-    """(task or "all", metric, value) of gates and hidden units.
+    """(task or `ALL`, metric, value) of gates and hidden units.
 
     `gate_weight_<i>`: mean weight that the task's gate at the last level gives expert i, shared
     experts first; `gate_entropy`: mean entropy over its largest possible value, 1 for equal
@@ -59,7 +64,7 @@ def inner_figures(module: FSMDModule, batch: Batch) -> Iterator[tuple[str, str, 
     for k, gate in enumerate(gates):
         assert isinstance(gate, Gate)
         weight_BN = outputs[gate]
-        task = module.schema.tasks[k]
+        task = module.schema.tasks[k].name
         for i, weight in enumerate(weight_BN.mean(0).tolist()):
             yield task, f"gate_weight_{i}", weight
         if weight_BN.shape[1] > 1:
@@ -67,7 +72,7 @@ def inner_figures(module: FSMDModule, batch: Batch) -> Iterator[tuple[str, str, 
             yield task, "gate_entropy", float(entropy)
     if units:
         dead = torch.cat([(outputs[unit] == 0).all(0) for unit in units])
-        yield "all", "dead_units", float(dead.float().mean())
+        yield ALL, "dead_units", float(dead.float().mean())
 
 
 def _hidden_units(model: FSMD) -> list[nn.Module]:

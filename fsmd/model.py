@@ -18,6 +18,7 @@ from torch import Tensor, nn
 from fsmd.config import FSMDConfig, check_fits
 from fsmd.data.schema import Schema
 from fsmd.errors import UserError
+from fsmd.tasks import parents
 
 _EMBEDDING_STD = 0.01
 _BIAS_WIDTH = 16
@@ -64,7 +65,7 @@ def mlp(d_in: int, widths: Sequence[int], batch_norm: bool, dropout: float) -> n
 
 
 def _hidden(config: FSMDConfig, d_in: int, widths: Sequence[int]) -> nn.Sequential:
-    return mlp(d_in, widths, config.batch_norm, config.dropout)
+    return mlp(d_in, widths, config.batch_norm, config.dropout or 0.0)
 
 
 class Embeddings(nn.Module):
@@ -118,26 +119,36 @@ class FactorizationMachine(nn.Module):
 
 
 class BiasTower(nn.Module):
-    """A small tower on fields that say how an item was shown (Section II.C), one logit.
+    """A small tower on fields that say how an item was shown (Section II.C).
 
-    NOTE[PAPER]: the paper gives no equation. Here the logit is added to the first task's while
-    training and left out when predicting, so that the main part need not explain the bias.
+    NOTE[PAPER]: the paper gives no equation. Here it has a logit for each task that follows no
+    other, as the exposure biases those. They are added while training and left out when
+    predicting, so that the main part need not explain the bias.
     """
 
     def __init__(self, schema: Schema, fields: Sequence[int], size: int) -> None:
         super().__init__()
         self.fields = list(fields)
+        self.roots = [k for k, task in enumerate(schema.tasks) if task.after is None]
         self.tables = nn.ModuleList(
             nn.Embedding(schema.categorical[field].cardinality, size) for field in fields
         )
         self.hidden = mlp(len(self.fields) * size, [_BIAS_WIDTH], batch_norm=False, dropout=0.0)
-        self.logit = nn.Linear(_BIAS_WIDTH, 1)
+        self.logit = nn.Linear(_BIAS_WIDTH, len(self.roots))
 
     def forward(self, ids_BF: Tensor) -> Tensor:
-        """B x 1."""
+        """The bias of each root, B x roots."""
         vectors = [table(ids_BF[:, i]) for table, i in zip(self.tables, self.fields, strict=True)]
-        logit_B1: Tensor = self.logit(self.hidden(torch.cat(vectors, 1)))
-        return logit_B1
+        bias_BR: Tensor = self.logit(self.hidden(torch.cat(vectors, 1)))
+        return bias_BR
+
+    def added(self, logit_BK: Tensor, ids_BF: Tensor) -> Tensor:
+        """Logits B x K with their bias."""
+        bias_BR, columns = self(ids_BF), list(torch.split(logit_BK, 1, 1))
+        biases = [bias_BR] if len(self.roots) == 1 else torch.split(bias_BR, 1, 1)
+        for k, bias_B1 in zip(self.roots, biases, strict=True):
+            columns[k] = columns[k] + bias_B1
+        return torch.cat(columns, 1)
 
 
 class SharedBottom(nn.Module):
@@ -314,13 +325,16 @@ def _sharing(config: FSMDConfig, d_in: int, tasks: int) -> "OwnNetworks | Shared
 class FSMD(nn.Module):
     """Any of the paper's models: embeddings, FM, sharing, towers (Fig. 3).
 
+    `parents`: with the chain, the task that each follows (see `log_probabilities`); else None.
+
     Raises `UserError` where the schema's tasks cannot carry the configuration.
     """
 
     def __init__(self, config: FSMDConfig, schema: Schema, seed: int) -> None:
         super().__init__()
-        check_fits(config, schema.tasks, schema.funnel)
+        check_fits(config, schema.tasks)
         self.config = config
+        self.parents = parents(schema.tasks) if config.chain else None
         tasks = len(schema.tasks)
         sources = tasks if config.sharing == "none" else 1
         cardinalities = [field.cardinality for field in schema.categorical]
@@ -332,12 +346,14 @@ class FSMD(nn.Module):
         )
         self.fms = nn.ModuleList(
             FactorizationMachine(
-                sum(cardinalities), len(schema.dense), config.embedding_size,
+                rows=sum(cardinalities),
+                dense=len(schema.dense),
+                size=config.embedding_size,
                 second_order=config.fm != "linear",
                 outputs=tasks if config.fm == "per_task" and sources == 1 else 1,
             )
             for _ in range(0 if config.fm == "none" else sources)
-        )  # fmt: skip
+        )
         bias_fields = field_positions("bias_fields", config, schema)
         self.bias_tower = (
             BiasTower(schema, bias_fields, config.embedding_size) if bias_fields else None
@@ -348,9 +364,9 @@ class FSMD(nn.Module):
         initialise(self, seed)
 
     def forward(self, ids_BF: Tensor, dense_BD: Tensor) -> Tensor:
-        """Logits B x K: of each task or, with the chain, of each task given the one before.
+        """Logits B x K: of each task or, with the chain, of each given the one that it follows.
 
-        In training mode the first task's logit holds the bias tower's, if there is one.
+        In training mode they hold the bias tower's, if there is one.
         """
         row_BF = ids_BF + self.offset_F
         deep, wide = [], []
@@ -368,8 +384,7 @@ class FSMD(nn.Module):
         if wide:
             logit_BK = logit_BK + torch.cat(wide, 1)
         if self.bias_tower is not None and self.training:
-            bias_B1 = self.bias_tower(ids_BF)
-            logit_BK = torch.cat([logit_BK[:, :1] + bias_B1, logit_BK[:, 1:]], 1)
+            logit_BK = self.bias_tower.added(logit_BK, ids_BF)
         return logit_BK
 
     def shared_parameters(self) -> list[nn.Parameter]:
@@ -423,26 +438,63 @@ def field_positions(option: str, config: FSMDConfig, schema: Schema) -> list[int
 # ------------------------------------------------------------------------------------------
 
 
-def log_probabilities(logit_BK: Tensor, chain: bool) -> tuple[Tensor, Tensor]:
+Parents = Sequence[int | None] | None
+"""For each task the one that it follows, if any (`fsmd.tasks.parents`); None: no chain."""
+
+
+def log_probabilities(logit_BK: Tensor, parents: Parents) -> tuple[Tensor, Tensor]:
     """log p and log(1 - p) of each task over all rows, B x K each, stable at any logit.
 
-    With the chain p_k is the product of the sigmoids up to k (Eq. 10), so p_k <= p_{k-1}.
+    With the chain p_k is the product of the sigmoids from the root of the tree to k (Eq. 10), so
+    it never exceeds that of the task which k follows.
     """
     log_p, log_q = F.logsigmoid(logit_BK), F.logsigmoid(-logit_BK)
-    if not chain:
+    if parents is None:
         return log_p, log_q
-    reached, missed = [log_p[:, 0]], [log_q[:, 0]]
-    for k in range(1, logit_BK.shape[1]):
-        # 1 - p_k: the row fell out before k, or it came to k and fell out there.
-        missed.append(torch.logaddexp(missed[-1], reached[-1] + log_q[:, k]))
-        reached.append(reached[-1] + log_p[:, k])
+    reached: list[Tensor] = []
+    missed: list[Tensor] = []
+    for k, parent in enumerate(parents):
+        if parent is None:
+            reached.append(log_p[:, k])
+            missed.append(log_q[:, k])
+        else:
+            # 1 - p_k: the row fell out before k, or it came to k and fell out there.
+            missed.append(torch.logaddexp(missed[parent], reached[parent] + log_q[:, k]))
+            reached.append(reached[parent] + log_p[:, k])
     return torch.stack(reached, 1), torch.stack(missed, 1)
 
 
-def task_losses(logit_BK: Tensor, label_BK: Tensor, chain: bool) -> Tensor:
-    """Mean cross-entropy of each task over all rows, K (Eq. 7; with the chain, Eq. 11)."""
-    log_p_BK, log_q_BK = log_probabilities(logit_BK, chain)
-    return -(label_BK * log_p_BK + (1 - label_BK) * log_q_BK).mean(0)
+def scores(logit_BK: Tensor, parents: Parents) -> Tensor:
+    """Log-odds of each task over all rows, B x K; of one that follows none, its logit itself."""
+    if parents is None:
+        return logit_BK
+    log_p_BK, log_q_BK = log_probabilities(logit_BK, parents)
+    chained_K = torch.tensor([parent is not None for parent in parents], device=logit_BK.device)
+    return torch.where(chained_K, log_p_BK - log_q_BK, logit_BK)
+
+
+def task_losses(
+    logit_BK: Tensor,
+    label_BK: Tensor,
+    parents: Parents,
+    weight_B: Tensor | None = None,
+    masked: bool = False,
+) -> Tensor:
+    """Mean cross-entropy of each task over all rows, K (Eq. 7; with the chain, Eq. 11).
+
+    With `masked` a label may be NaN: the mean is over the rows where a task was observed, and 0
+    where it was on none.
+    """
+    log_p_BK, log_q_BK = log_probabilities(logit_BK, parents)
+    if weight_B is None and not masked:
+        return -(label_BK * log_p_BK + (1 - label_BK) * log_q_BK).mean(0)
+    weight_BK = (~label_BK.isnan()).to(log_p_BK.dtype)
+    if weight_B is not None:
+        weight_BK = weight_BK * weight_B.unsqueeze(1)
+    label_BK = label_BK.nan_to_num()
+    loss_BK = -(label_BK * log_p_BK + (1 - label_BK) * log_q_BK)
+    total_K = weight_BK.sum(0)
+    return (weight_BK * loss_BK).sum(0) / torch.where(total_K > 0, total_K, 1.0)
 
 
 # ------------------------------------------------------------------------------------------

@@ -1,10 +1,11 @@
-"""The Lightning module: losses of Eqs. (7) and (11), validation AUC, optimiser.
+"""The Lightning module: losses of Eqs. (7) and (11), figures of whole splits, optimiser.
 
 It stands alone: `FSMDModule.load_from_checkpoint(path)` gives back a trained model, and
-`Trainer.fit(module, batches, batches)` trains one on any iterable of (ids, dense, labels).
+`Trainer.fit(module, batches, batches)` trains one on any iterable of (ids, dense, labels), or of
+(ids, dense, labels, weights) where rows carry weights.
 """
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from dataclasses import asdict, dataclass
 from typing import Any
 
@@ -13,32 +14,39 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from fsmd import metrics
 from fsmd.balancing import GradNorm, Uncertainty, set_projected_gradients
 from fsmd.config import FSMDConfig
 from fsmd.data.schema import Schema, Split
-from fsmd.model import FSMD, log_probabilities, task_losses
+from fsmd.data.settings import TrainingSettings
+from fsmd.metrics import METRICS, Array, measured
+from fsmd.model import FSMD, log_probabilities, scores, task_losses
+from fsmd.tasks import MEAN
 
-Batch = tuple[Tensor, Tensor, Tensor]
+Batch = tuple[Tensor, ...]
+"""ids B x F, dense B x D, labels B x K and, where rows carry any, weights B."""
 
 
 class FSMDModule(lightning.LightningModule):
-    """Trains one `FSMD`; arguments are plain values, so that checkpoints load safely."""
+    """Trains one `FSMD`; arguments are plain values, so that checkpoints load safely.
+
+    What the configuration leaves open is as `TrainingSettings()` has it; `Training` fills it in
+    from the data set before.
+    """
 
     def __init__(self, config: dict[str, Any], schema: dict[str, Any], seed: int = 0) -> None:
         super().__init__()
         self.save_hyperparameters()
-        self.config = FSMDConfig.from_dict(config)
+        self.config = TrainingSettings().applied(FSMDConfig.from_dict(config))
         self.schema = Schema.from_dict(schema)
         self.model = FSMD(self.config, self.schema, seed)
-        weights = torch.tensor(self.config.task_weights)
-        self.register_buffer("weight_K", weights, persistent=False)
+        weights = self.config.task_weights or tuple(task.weight for task in self.schema.tasks)
+        self.register_buffer("weight_K", torch.tensor(weights), persistent=False)
         self.weight_K: Tensor
         balancing = {"uncertainty": Uncertainty, "gradnorm": GradNorm}.get(self.config.balancing)
         self.balancing = balancing(len(self.schema.tasks)) if balancing else None
-        self._logits: list[Tensor] = []
-        self._labels: list[Tensor] = []
-        self.valid_auc: dict[str, float] = {}
+        self.valid_figures: Mapping[str, float] = {}
+        """Task -> its own metric on the whole validation split; NaN if it is not defined."""
+        self._collected: list[Batch] = []
         self._weighted_K: Tensor | None = None
 
     @classmethod
@@ -48,14 +56,23 @@ class FSMDModule(lightning.LightningModule):
 
     def forward(self, ids_BF: Tensor, dense_BD: Tensor) -> Tensor:
         """Probability of each task over all rows, B x K (with the chain: pCTR, pCTCVR)."""
-        log_p_BK, _ = log_probabilities(self.model(ids_BF, dense_BD), self.config.chain)
+        log_p_BK, _ = log_probabilities(self.model(ids_BF, dense_BD), self.model.parents)
         return log_p_BK.exp()
+
+    def losses(self, batch: Batch) -> Tensor:
+        """The loss of each task, K, before any weight of tasks."""
+        ids_BF, dense_BD, label_BK, *weights = batch
+        return task_losses(
+            self.model(ids_BF, dense_BD),
+            label_BK,
+            self.model.parents,
+            weight_B=weights[0] if weights else None,
+            masked=self.schema.masked,
+        )
 
     def training_step(self, batch: Batch, batch_idx: int) -> Tensor:
         """The tasks' weighted losses, joined as `balancing` says."""
-        ids_BF, dense_BD, label_BK = batch
-        loss_K = task_losses(self.model(ids_BF, dense_BD), label_BK, self.config.chain)
-        weighted_K = self.weight_K * loss_K
+        weighted_K = self.weight_K * self.losses(batch)
         if isinstance(self.balancing, Uncertainty):
             joined: Tensor = self.balancing(weighted_K)
             return joined
@@ -75,35 +92,73 @@ class FSMDModule(lightning.LightningModule):
         self._weighted_K = None
 
     def validation_step(self, batch: Batch, batch_idx: int) -> None:
-        """Collect logits; AUC is a figure of the whole split, not of batches."""
-        ids_BF, dense_BD, label_BK = batch
-        self._logits.append(self.model(ids_BF, dense_BD))
-        self._labels.append(label_BK)
+        """Collect logits; a metric is a figure of the whole split, not of batches."""
+        ids_BF, dense_BD, *rest = batch
+        self._collected.append((self.model(ids_BF, dense_BD), *rest))
+
+    def test_step(self, batch: Batch, batch_idx: int) -> None:
+        """As `validation_step`."""
+        self.validation_step(batch, batch_idx)
+
+    def predict_step(self, batch: Batch, batch_idx: int) -> Tensor:
+        """Probability of each task, B x K."""
+        probability_BK: Tensor = self(batch[0], batch[1])
+        return probability_BK
 
     def on_validation_epoch_end(self) -> None:
-        """Log each task's exact AUC and their mean."""
-        logit_NK, label_NK = torch.cat(self._logits), torch.cat(self._labels)
-        self._logits.clear()
-        self._labels.clear()
-        if not bool(logit_NK.isfinite().all()):
-            self.valid_auc = dict.fromkeys(self.schema.tasks, float("nan"))
-            return
-        score_NK, _ = log_probabilities(logit_NK, self.config.chain)
-        self.valid_auc = {
-            task: metrics.auc(score_NK[:, k], label_NK[:, k])
-            for k, task in enumerate(self.schema.tasks)
-        }
-        self.log_dict({f"valid_auc_{task}": value for task, value in self.valid_auc.items()})
-        self.log("valid_auc_mean", sum(self.valid_auc.values()) / len(self.valid_auc))
+        """Log `valid_<metric>_<task>` and, where all share one metric, `valid_<metric>_mean`."""
+        self.valid_figures = self._log_figures("valid")
+
+    def on_test_epoch_end(self) -> None:
+        """Log the same of test."""
+        self._log_figures("test")
+
+    def _log_figures(self, split: str) -> dict[str, float]:
+        logit_NK, label_NK, *weights = (
+            torch.cat(parts) for parts in zip(*self._collected, strict=True)
+        )
+        self._collected.clear()
+        score_NK = as_array(scores(logit_NK, self.model.parents))
+        weight_N = as_array(weights[0]) if weights else None
+        figures = figures_of(self.schema, score_NK, as_array(label_NK), weight_N)
+        for task in self.schema.tasks:
+            self.log(f"{split}_{task.metric}_{task.name}", figures[task.name])
+        metrics = {task.metric for task in self.schema.tasks}
+        if len(metrics) == 1:
+            mean = sum(figures.values()) / len(figures)
+            self.log(f"{split}_{metrics.pop()}_{MEAN}", mean)
+        return figures
 
     def configure_optimizers(self) -> torch.optim.Optimizer:
         """Adam, as in Tables I and III; AdamW where there is a weight decay."""
+        assert self.config.learning_rate is not None
+        assert self.config.weight_decay is not None
         return torch.optim.AdamW(
             self.parameters(),
             lr=self.config.learning_rate,
             weight_decay=self.config.weight_decay,
             fused=True,
         )
+
+
+def as_array(values: Tensor) -> Array:
+    """As numpy float64, wherever the tensor lies."""
+    found: Array = values.detach().cpu().double().numpy()
+    return found
+
+
+def figures_of(
+    schema: Schema, score_NK: Array, label_NK: Array, weight_N: Array | None
+) -> dict[str, float]:
+    """Each task's own metric; NaN where a score is not finite or the metric is not defined."""
+    figures = {}
+    for k, task in enumerate(schema.tasks):
+        score_N = score_NK[:, k]
+        value = None
+        if np.isfinite(score_N).all():
+            value = measured(METRICS[task.metric], score_N, label_NK[:, k], weight_N)
+        figures[task.name] = float("nan") if value is None else value
+    return figures
 
 
 # ------------------------------------------------------------------------------------------
@@ -133,7 +188,7 @@ class EpochOrder:
 
 
 class Batches:
-    """Batches of (ids B x F, dense B x D, labels B x K), in the order of `sampler` if given."""
+    """Batches of a split (see `Batch`), in the order of `sampler` if given."""
 
     batch_sampler = None  # Lightning looks for one wherever there is a sampler
 
@@ -144,8 +199,7 @@ class Batches:
         device: torch.device,
         sampler: EpochOrder | None = None,
     ) -> None:
-        arrays = (split.ids, split.dense, split.labels)
-        self.columns = tuple(torch.from_numpy(np.asarray(a)).to(device) for a in arrays)
+        self.columns = columns_of(split, slice(None), device)
         self.rows = len(split)
         self.batch_size = batch_size
         self.sampler = sampler
@@ -160,5 +214,14 @@ class Batches:
         for i in range(len(self)):
             rows = slice(i * self.batch_size, (i + 1) * self.batch_size)
             index = rows if order is None else order[rows]
-            ids, dense, labels = (column[index] for column in self.columns)
-            yield ids, dense, labels
+            yield tuple(column[index] for column in self.columns)
+
+
+def columns_of(split: Split, rows: slice, device: torch.device) -> Batch:
+    """Some rows of a split as one batch."""
+    arrays = (split.ids, split.dense, split.labels, split.weights)
+    return tuple(
+        torch.from_numpy(np.asarray(array[rows])).to(device)
+        for array in arrays
+        if array is not None
+    )

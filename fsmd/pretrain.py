@@ -53,6 +53,7 @@ def pretrained_table(
     start = {"table.weight": coder.table.weight.detach().clone()}
     initialise(coder, seed)  # the layers; the table keeps the model's own start
     coder.load_state_dict(start, strict=False)
+    assert config.learning_rate is not None
     optimiser = torch.optim.Adam(coder.parameters(), lr=config.learning_rate, fused=True)
     for epoch in range(config.pretrain_epochs):
         draw = generator(seed, "dae", epoch)

@@ -3,24 +3,26 @@
 from collections.abc import Iterable
 from typing import Any
 
-from reports.estimates import Estimate
+from fsmd.metrics import METRICS, Metric
+from fsmd.stats.estimates import Estimate
+from fsmd.tasks import MEAN, Target
 
 DASH, MINUS = "\u2013", "\u2212"
 
 
-def auc(value: float) -> str:
-    """Four decimals, as in the paper; a dash for NaN."""
-    return DASH if value != value else f"{value:.4f}".replace("-", MINUS)
+# ------------------------------------------------------------------------------------------
+# Figures and their differences
+# ------------------------------------------------------------------------------------------
 
 
-def printed(value: float | str) -> str:
-    """A figure of the paper; a dash where it has none."""
-    return auc(value) if isinstance(value, float) else DASH
+def decimals(value: float, digits: int) -> str:
+    """So many decimals and a true minus; a dash for NaN."""
+    return DASH if value != value else f"{value:.{digits}f}".replace("-", MINUS)
 
 
-def percent(share: float) -> str:
-    """A share as `1.2 %`."""
-    return f"{100 * share:.1f} %"
+def figure(value: float, metric: Metric) -> str:
+    """A figure with its metric's decimals; a dash for NaN."""
+    return decimals(value, metric.digits)
 
 
 def signed(value: float, digits: int = 5) -> str:
@@ -46,20 +48,57 @@ def bounds(estimate: Estimate, digits: int = 4, sign: bool = False) -> str:
     """The interval alone, `[0.7204, 0.7216]`; empty if there is none."""
     if estimate.low is None or estimate.high is None:
         return ""
-    ends = (signed(e, digits) if sign else auc(e) for e in (estimate.low, estimate.high))
-    return f"[{', '.join(ends)}]"
+    write = signed if sign else decimals
+    return f"[{write(estimate.low, digits)}, {write(estimate.high, digits)}]"
 
 
-def interval(estimate: Estimate) -> str:
+def interval(estimate: Estimate, metric: Metric) -> str:
     """A mean and its interval: `0.7210 [0.7204, 0.7216]`."""
-    return f"{auc(estimate.mean)} {bounds(estimate)}".rstrip()
+    return f"{figure(estimate.mean, metric)} {bounds(estimate, metric.digits)}".rstrip()
 
 
-def difference(estimate: Estimate) -> str:
+def difference(estimate: Estimate, digits: int = 5) -> str:
     """A difference and its interval: `+0.00123 [−0.00040, +0.00286]`."""
     if estimate.n == 0:
         return DASH
-    return f"{signed(estimate.mean)} {bounds(estimate, 5, sign=True)}".rstrip()
+    return f"{signed(estimate.mean, digits)} {bounds(estimate, digits, sign=True)}".rstrip()
+
+
+# ------------------------------------------------------------------------------------------
+# Targets and metrics
+# ------------------------------------------------------------------------------------------
+
+
+def on_target(key: str) -> str:
+    """`on click`, `on the mean`."""
+    return "on the mean" if key == MEAN else f"on {key}"
+
+
+def column(target: Target) -> str:
+    """The heading of a target's column: `AUC, click`."""
+    return f"{METRICS[target.metric].label}, {target.key}"
+
+
+def measured(targets: Iterable[Target]) -> str:
+    """What is measured on the targets: `AUC`, or `AUC and log loss`."""
+    return listed(dict.fromkeys(METRICS[target.metric].label for target in targets))
+
+
+def less_is_better(targets: Iterable[Target]) -> str:
+    """A sentence with a blank before it, where of some target less is better; else empty."""
+    metrics = dict.fromkeys(METRICS[target.metric] for target in targets)
+    turned = [metric.label for metric in metrics if not metric.higher]
+    return f" Of {listed(turned)} less is better." if turned else ""
+
+
+# ------------------------------------------------------------------------------------------
+# Probabilities
+# ------------------------------------------------------------------------------------------
+
+
+def percent(share: float) -> str:
+    """A share as `1.2 %`."""
+    return f"{100 * share:.1f} %"
 
 
 def p(value: float) -> str:
@@ -93,9 +132,9 @@ def probability(value: float) -> str:
     return "< 0.01" if value < 0.005 else "> 0.99" if value > 0.995 else f"{value:.2f}"
 
 
-def on(target: str) -> str:
-    """`on click`, `on the mean`."""
-    return "on the mean" if target == "mean" else f"on {target}"
+# ------------------------------------------------------------------------------------------
+# Words
+# ------------------------------------------------------------------------------------------
 
 
 def count(number: int, noun: str, plural: str = "") -> str:
@@ -109,15 +148,20 @@ def counted(numbers: Iterable[int], noun: str, plural: str = "") -> str:
     >>> counted([5, 5], "pair"), counted([5, 1, 4], "pair")
     ('5 pairs', '1 to 5 pairs')
     """
-    some = sorted(set(numbers))
-    first = "" if len(some) == 1 else f"{some[0]:,} to "
-    return first + count(some[-1], noun, plural)
+    different = sorted(set(numbers))
+    first = "" if len(different) == 1 else f"{different[0]:,} to "
+    return first + count(different[-1], noun, plural)
 
 
-def listed(values: Iterable[Any]) -> str:
+def listed(values: Iterable[Any], last: str = "and") -> str:
     """`a, b and c`."""
     words = [str(value) for value in values]
-    return " and ".join(filter(None, [", ".join(words[:-1]), *words[-1:]]))
+    return f" {last} ".join(filter(None, [", ".join(words[:-1]), *words[-1:]]))
+
+
+def capital(sentence: str) -> str:
+    """With a capital letter; the rest stays."""
+    return sentence[:1].upper() + sentence[1:]
 
 
 def duration(seconds: float) -> str:

@@ -1,4 +1,4 @@
 """What may vary, and what a search may choose from."""
 
-Level = str | int | float | bool
-"""A value of an axis; what Optuna's categorical axes can hold."""
+Value = str | int | float | bool
+"""A point on an axis; what Optuna's categorical axes can hold."""

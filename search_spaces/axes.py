@@ -1,6 +1,6 @@
 """What may vary: each axis's whole domain, declared once.
 
-A stored study's categorical domain cannot grow, so a study picks its levels, and a search its
+A stored study's categorical domain cannot grow, so a study picks its values, and a search its
 space, from a domain that already holds every value the model takes.
 """
 
@@ -14,24 +14,18 @@ from optuna.distributions import (
     IntDistribution,
 )
 
-from fsmd.config import BALANCINGS, FM_MODES, GATES, MODELS, SHARINGS, TOWER_SHAPES
+from fsmd.config import BALANCINGS, FM_MODES, GATES, PRETRAINING, SHARINGS, TOWER_SHAPES
 from fsmd.errors import UserError
-from search_spaces import Level
-
-VARIANTS = (
-    *("fsmd", "bias_tower", "dae", "fm_per_task", "bottom_first"),
-    *("null_a", "null_b", "null_c", "null_d"),
-)
-"""Names of arms that no single field sets apart."""
+from search_spaces import Value
 
 WIDTHS = ("64", "128", "256", "512", "64-32", "128-64", "256-128", "512-256", "256-128-64")
 """Hidden widths, input side first, as text: a database gives a tuple back as a list."""
 
+WEIGHT = "weight"
+"""The axis of a task's weight is `weight:TASK`: its share of what the tasks before it leave."""
+
 AXES: Mapping[str, BaseDistribution] = MappingProxyType(
     {
-        "model": CategoricalDistribution(tuple(MODELS)),
-        "variant": CategoricalDistribution(VARIANTS),
-        "conflict": FloatDistribution(0.0, 1.0),
         "fm": CategoricalDistribution(FM_MODES),
         "sharing": CategoricalDistribution(SHARINGS),
         "chain": CategoricalDistribution((True, False)),
@@ -39,6 +33,9 @@ AXES: Mapping[str, BaseDistribution] = MappingProxyType(
         "own_experts": IntDistribution(1, 64),
         "extraction_levels": IntDistribution(1, 4),
         "balancing": CategoricalDistribution(BALANCINGS),
+        "batch_norm": CategoricalDistribution((True, False)),
+        "pretrain": CategoricalDistribution(PRETRAINING),
+        "pretrain_epochs": IntDistribution(1, 100),
         "tower_shape": CategoricalDistribution(tuple(TOWER_SHAPES)),
         "tower_depth": IntDistribution(1, 6),
         "tower_width": IntDistribution(16, 512, step=16),
@@ -52,29 +49,47 @@ AXES: Mapping[str, BaseDistribution] = MappingProxyType(
         "dropout": FloatDistribution(0.0, 0.9),
         "batch_size": CategoricalDistribution((64, 128, 256, 512, 1024, 2048, 4096, 8192)),
         "weight_decay": CategoricalDistribution((0.0, 1e-6, 1e-5, 1e-4, 1e-3, 1e-2, 1e-1)),
-        "first_weight": FloatDistribution(0.01, 0.99),
+        WEIGHT: FloatDistribution(0.01, 0.99),
     }
 )
-"""`first_weight` is the first task's share of the tasks' weights; 0.5 weighs them alike."""
+"""Fields of `FSMDConfig`, and `WEIGHT`."""
 
 
-def axis(name: str, levels: tuple[Level, ...]) -> BaseDistribution:
-    """The domain of an axis; UserError if a level lies outside it."""
-    if name not in AXES:
+def weight_axis(task: str) -> str:
+    """The axis of a task's weight.
+
+    >>> weight_axis("click")
+    'weight:click'
+    """
+    return f"{WEIGHT}:{task}"
+
+
+def is_axis(name: str) -> bool:
+    """Whether there is an axis of this name."""
+    return _family(name) in AXES
+
+
+def axis(name: str, values: tuple[Value, ...]) -> BaseDistribution:
+    """The domain of an axis; UserError if a value lies outside it."""
+    if not is_axis(name):
         raise UserError(f"no axis {name!r}; there are {', '.join(AXES)}")
-    domain = AXES[name]
-    for level in levels:
-        if not contains(domain, level):
-            raise UserError(f"{name}={level!r} is outside its axis {domain}")
+    domain = AXES[_family(name)]
+    for value in values:
+        if not contains(domain, value):
+            raise UserError(f"{name}={value!r} is outside its axis {domain}")
     return domain
 
 
-def contains(domain: BaseDistribution, level: Level) -> bool:
-    """Whether a level lies in a domain; 3.0 is not in one of whole numbers."""
+def _family(name: str) -> str:
+    return WEIGHT if name.startswith(f"{WEIGHT}:") else name
+
+
+def contains(domain: BaseDistribution, value: Value) -> bool:
+    """Whether a value lies in a domain; 3.0 is not in one of whole numbers."""
     if isinstance(domain, CategoricalDistribution):
-        return level in domain.choices
+        return value in domain.choices
     if isinstance(domain, FloatDistribution):
-        return isinstance(level, float) and domain.low <= level <= domain.high
+        return isinstance(value, float) and domain.low <= value <= domain.high
     assert isinstance(domain, IntDistribution)
-    inside = isinstance(level, int) and domain.low <= level <= domain.high
-    return inside and (int(level) - domain.low) % domain.step == 0
+    inside = isinstance(value, int) and domain.low <= value <= domain.high
+    return inside and (int(value) - domain.low) % domain.step == 0

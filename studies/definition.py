@@ -1,29 +1,27 @@
-"""What a study is: frozen values, no behaviour beyond deriving one from another.
+"""What a study and a search are: frozen values that JSON can hold; no behaviour beyond that.
 
-A file of `studies/catalog/` holds one `STUDY`; its claims are written down before it runs.
+A file of `studies/catalog/` holds one `STUDY` or one `SEARCH`. What it claims is written down
+before it runs, and stored with it.
 """
 
-from collections.abc import Iterable
-from dataclasses import dataclass, replace
+from collections.abc import Iterable, Mapping
+from dataclasses import asdict, dataclass, fields, replace
 from itertools import product
-from typing import Any, Literal
+from typing import Any
 
 from fsmd.config import FSMDConfig
-from search_spaces import Level
+from search_spaces import Value
 
-Target = Literal["first", "second", "mean"]
-"""AUC of the first task (click), of the second (long view, duration), or their mean."""
-
-MARGIN = 0.001
-"""The smallest difference of AUC that matters to anybody, where nothing else is stated."""
+VIDEO = "the paper's private 15-day video log"
+CENSUS = "Census-Income (KDD), split as in the paper"
 
 
 @dataclass(frozen=True)
 class Factor:
-    """One axis of `FSMDConfig` and its levels; the order is the figure's."""
+    """One axis of `FSMDConfig` and the values that a study gives it; in the figure's order."""
 
     name: str
-    levels: tuple[Level, ...]
+    values: tuple[Value, ...]
 
 
 @dataclass(frozen=True)
@@ -31,72 +29,83 @@ class Arm:
     """One thing that a study compares: a model under a name."""
 
     name: str
-    config: FSMDConfig
-    params: tuple[tuple[str, Level], ...]
+    changes: tuple[tuple[str, Any], ...]
+    """(field of FSMDConfig, value) in which it differs from the study's base."""
+    params: tuple[tuple[str, Value], ...]
     """(axis, value) of what sets it apart from the other arms; the trial's Optuna parameters."""
     data: str | None = None
     """The data set, where it is not the study's."""
     stream: int = 0
     """Arms of one stream are paired: they train from the same seeds."""
 
+    def config(self, base: FSMDConfig) -> FSMDConfig:
+        """The model that it is, on a base."""
+        return replace(base, **dict(self.changes))
+
+
+# ------------------------------------------------------------------------------------------
+# Claims. A target is a task's name or "mean"; a margin of None is the study's. "Better" is higher
+# or lower, as the target's metric has it.
+# ------------------------------------------------------------------------------------------
+
 
 @dataclass(frozen=True)
 class Above:
-    """`level` has a higher mean AUC than `other`."""
+    """`arm` is better than `other` on the mean over seeds."""
 
-    target: Target
-    level: Level
-    other: Level
+    target: str
+    arm: str
+    other: str
 
 
 @dataclass(frozen=True)
 class Best:
-    """`level` has a higher mean AUC than every other level (of `among`, if given)."""
+    """`arm` is better than every other arm (of `among`, if given)."""
 
-    target: Target
-    level: Level
-    among: tuple[Level, ...] = ()
+    target: str
+    arm: str
+    among: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True)
 class NotWorse:
-    """`level` is at most `margin` below every other level."""
+    """`arm` is worse than no other arm by `margin` or more."""
 
-    target: Target
-    level: Level
-    margin: float = MARGIN
+    target: str
+    arm: str
+    margin: float | None = None
 
 
 @dataclass(frozen=True)
 class Flat:
-    """No two levels differ by more than `margin`."""
+    """No two arms differ by more than `margin`."""
 
-    target: Target
-    margin: float = MARGIN
+    target: str
+    margin: float | None = None
 
 
 @dataclass(frozen=True)
-class NotBoth:
-    """`level` does not gain `margin` on both tasks over `other`: on one of them it gains less."""
+class NotEverywhere:
+    """`arm` does not gain `margin` on all tasks over `other`: on one of them it gains less."""
 
-    level: Level
-    other: Level
-    margin: float = MARGIN
+    arm: str
+    other: str
+    margin: float | None = None
 
 
 @dataclass(frozen=True)
 class Trades:
-    """`level` gains more than `margin` over `other` on one task and loses more on the other."""
+    """`arm` gains more than `margin` over `other` on some task and loses more on another."""
 
-    level: Level
-    other: Level
-    margin: float = MARGIN
+    arm: str
+    other: str
+    margin: float | None = None
 
 
-Rule = Above | Best | NotWorse | Flat | NotBoth | Trades
-
-VIDEO = "the paper's private 15-day video log"
-CENSUS = "Census-Income (KDD), split as in the paper"
+Rule = Above | Best | NotWorse | Flat | NotEverywhere | Trades
+_RULES: Mapping[str, type[Rule]] = {
+    rule.__name__: rule for rule in (Above, Best, NotWorse, Flat, NotEverywhere, Trades)
+}
 
 
 @dataclass(frozen=True)
@@ -109,6 +118,11 @@ class Claim:
     rules: tuple[Rule, ...]
 
 
+# ------------------------------------------------------------------------------------------
+# Studies and searches
+# ------------------------------------------------------------------------------------------
+
+
 @dataclass(frozen=True)
 class Study:
     """Arms that differ in something, all else held, and what is claimed of them."""
@@ -117,48 +131,174 @@ class Study:
     title: str
     question: str
     factor: str
-    """What the arms are levels of: the label of tables and axes."""
+    """What sets the arms apart: the label of tables and axes."""
+    base: FSMDConfig
+    """What all arms have where they do not differ."""
     arms: tuple[Arm, ...]
     reference: str
     """The arm that the others are compared with, such as the one the paper crowns."""
-    figure: str
+    claims: tuple[Claim, ...] = ()
+    figure: str = ""
     """Where the paper shows it; empty where it does not."""
-    claims: tuple[Claim, ...]
     data: str = "planted"
     """The data set of a run that names none."""
     about: str = VIDEO
     """The data that the claims speak of; empty where they are not the paper's."""
-    margin: float = MARGIN
-    """The smallest difference that matters, for all that is compared beyond the claims."""
+    tasks: tuple[str, ...] = ("click", "long_view")
+    """The tasks that the claims name. On data without one of these names they stand for the
+    data's tasks in order."""
+    margin: float | None = None
+    """The smallest difference that matters; None: each metric's own."""
+    asked: tuple[str, ...] = ()
+    """Options that changed its base, as they were given on the command line."""
 
-    @property
-    def levels(self) -> tuple[str, ...]:
-        """The arms' names, in order."""
-        return tuple(arm.name for arm in self.arms)
+    def arm(self, name: str) -> Arm:
+        """The arm of this name; KeyError if there is none."""
+        for arm in self.arms:
+            if arm.name == name:
+                return arm
+        raise KeyError(name)
+
+    def config(self, name: str) -> FSMDConfig:
+        """An arm's model."""
+        return self.arm(name).config(self.base)
+
+    def to_dict(self) -> dict[str, Any]:
+        """As JSON holds it; inverse of `from_dict`."""
+        claims = [
+            {**asdict(c), "rules": [{"rule": type(r).__name__, **asdict(r)} for r in c.rules]}
+            for c in self.claims
+        ]
+        return {**asdict(self), "claims": claims}
+
+    @classmethod
+    def from_dict(cls, values: Mapping[str, Any]) -> "Study":
+        """Inverse of `to_dict`, also after a walk through JSON."""
+        own = {name: _tuples(value) for name, value in values.items()}
+        return cls(
+            **{
+                **own,
+                "base": FSMDConfig.from_dict(values["base"]),
+                "arms": tuple(Arm(**_each(arm)) for arm in values["arms"]),
+                "claims": tuple(_claim(claim) for claim in values["claims"]),
+            }
+        )
 
 
-def one_factor(base: FSMDConfig, factor: Factor) -> tuple[Arm, ...]:
-    """An arm for each level: the base with the factor at it."""
+@dataclass(frozen=True)
+class Search:
+    """A space of configurations and what is sought in it."""
+
+    name: str
+    title: str
+    question: str
+    space: str
+    """A name of `search_spaces.spaces`."""
+    objectives: tuple[str, ...] = ("tasks",)
+    """Each a target, `tasks` for every task, or a cost; see `studies.search.objectives`."""
+    data: str = "planted"
+    max_params: int | None = None
+    """Parameters that a model may have at most."""
+    max_latency: float | None = None
+    """Milliseconds per 1,000 scored rows at most."""
+    trials: int = 60
+    """Configurations to try."""
+    sampler: str = "gp"
+    pruner: str = "halving"
+    timeout: float | None = None
+    """Seconds after which nothing new is begun."""
+    confirm: int = 5
+    """Fresh seeds for the front."""
+
+    SOUGHT = ("space", "objectives", "max_params", "max_latency")
+    """What a search is for: these stay as they were. The rest may change when it goes on."""
+    METHOD = ("sampler", "pruner", "trials", "timeout", "confirm")
+
+    def to_dict(self) -> dict[str, Any]:
+        """As JSON holds it; inverse of `from_dict`."""
+        return asdict(self)
+
+    @classmethod
+    def from_dict(cls, values: Mapping[str, Any]) -> "Search":
+        """Inverse of `to_dict`, also after a walk through JSON."""
+        return cls(**_each(values))
+
+
+Definition = Study | Search
+
+
+def definition_of(kind: str, values: Mapping[str, Any]) -> Definition:
+    """The stored definition; `kind` is the name of its class, in lower case."""
+    return Study.from_dict(values) if kind == "study" else Search.from_dict(values)
+
+
+def kind_of(definition: Definition) -> str:
+    """`study` or `search`."""
+    return type(definition).__name__.lower()
+
+
+# ------------------------------------------------------------------------------------------
+# Arms
+# ------------------------------------------------------------------------------------------
+
+
+def one_factor(factor: Factor) -> tuple[Arm, ...]:
+    """An arm for each value of the factor."""
     return tuple(
-        Arm(str(level), _at(base, {factor.name: level}), ((factor.name, level),))
-        for level in factor.levels
+        Arm(str(value), ((factor.name, value),), ((factor.name, value),))
+        for value in factor.values
     )
 
 
-def factorial(base: FSMDConfig, factors: tuple[Factor, ...]) -> tuple[Arm, ...]:
-    """An arm for each combination of the factors' levels, the last one changing fastest."""
+def factorial(factors: tuple[Factor, ...]) -> tuple[Arm, ...]:
+    """An arm for each combination of the factors' values, the last one changing fastest."""
     names = [factor.name for factor in factors]
     arms = []
-    for levels in product(*(factor.levels for factor in factors)):
-        params = tuple(zip(names, levels, strict=True))
-        arms.append(Arm(" / ".join(map(str, levels)), _at(base, dict(params)), params))
+    for values in product(*(factor.values for factor in factors)):
+        params = tuple(zip(names, values, strict=True))
+        arms.append(Arm(" / ".join(map(str, values)), params, params))
     return tuple(arms)
 
 
-def named(configs: Iterable[tuple[str, FSMDConfig]], axis: str) -> tuple[Arm, ...]:
-    """An arm for each (name, configuration); `axis` is the Optuna parameter that names it."""
-    return tuple(Arm(name, config, ((axis, name),)) for name, config in configs)
+def named(
+    configs: Iterable[tuple[str, FSMDConfig]], axis: str, base: FSMDConfig
+) -> tuple[Arm, ...]:
+    """An arm for each (name, configuration); `axis` is the Optuna parameter that names it.
+
+    Every arm says each field in which any of them differs from the base, so that another base
+    leaves them what they are.
+    """
+    models = dict(configs)
+    varied = dict.fromkeys(name for config in models.values() for name in differing(config, base))
+    return tuple(
+        Arm(name, tuple((field, getattr(config, field)) for field in varied), ((axis, name),))
+        for name, config in models.items()
+    )
 
 
-def _at(base: FSMDConfig, changes: dict[str, Any]) -> FSMDConfig:
-    return replace(base, **changes)
+def differing(config: FSMDConfig, base: FSMDConfig) -> tuple[str, ...]:
+    """The fields in which a configuration differs from a base."""
+    names = (field.name for field in fields(config))
+    return tuple(name for name in names if getattr(config, name) != getattr(base, name))
+
+
+# ------------------------------------------------------------------------------------------
+# From JSON
+# ------------------------------------------------------------------------------------------
+
+
+def _claim(values: Mapping[str, Any]) -> Claim:
+    rules = []
+    for rule in values["rules"]:
+        own = _each(rule)
+        rules.append(_RULES[own.pop("rule")](**own))
+    return Claim(**{**_each(values), "rules": tuple(rules)})
+
+
+def _each(values: Mapping[str, Any]) -> dict[str, Any]:
+    return {name: _tuples(value) for name, value in values.items()}
+
+
+def _tuples(value: Any) -> Any:
+    """JSON brings lists."""
+    return tuple(map(_tuples, value)) if isinstance(value, list | tuple) else value

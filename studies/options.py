@@ -1,13 +1,17 @@
-"""What the command lines share: where results and reports lie, and how a run ends."""
+"""What the command lines share: where results and reports lie, how a run is told and ends."""
 
 import argparse
+import shutil
 import sys
+import textwrap
 from collections.abc import Callable
 from pathlib import Path
 
 from fsmd.errors import UserError
 
 DEFAULT_STORAGE = "sqlite:///studies.db"
+DEFAULT_OUT = Path("out")
+STOPPED = "Stopped; nothing is lost. The same command goes on from here."
 
 
 def add_places(parser: argparse.ArgumentParser) -> None:
@@ -19,7 +23,7 @@ def add_places(parser: argparse.ArgumentParser) -> None:
         help="database of the results (default: %(default)s)",
     )
     parser.add_argument(
-        "--out", type=Path, default=Path("out"), help="folder of reports (default: %(default)s)"
+        "--out", type=Path, default=DEFAULT_OUT, help="folder of reports (default: %(default)s)"
     )
 
 
@@ -33,3 +37,10 @@ def exit_code(run: Callable[[], int], stopped: str) -> int:
     except KeyboardInterrupt:
         print(f"\n{stopped}", file=sys.stderr)
         return 130
+
+
+def print_lines(*lines: str) -> None:
+    """Print lines, wrapped between words in a terminal and whole elsewhere."""
+    width = shutil.get_terminal_size().columns if sys.stdout.isatty() else 0
+    for line in lines:
+        print(textwrap.fill(line, width, subsequent_indent=" " * 10) if width else line)

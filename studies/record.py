@@ -1,7 +1,7 @@
 """python -m studies.record: learning curves of a whole grid in one file, for comparing searches.
 
-The grid is the study `curves`, trained without early stopping; nothing but validation AUCs of
-each epoch is kept. `nox -s bench_search` replays search strategies on such files.
+The grid is the study `curves`, trained without early stopping; nothing but the tasks' validation
+figures of each epoch is kept. `nox -s bench_search` replays search strategies on such files.
 """
 
 import argparse
@@ -11,7 +11,8 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from studies.options import add_places, exit_code
+from fsmd.errors import UserError
+from studies.options import STOPPED, add_places, exit_code
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -35,19 +36,24 @@ def parser() -> argparse.ArgumentParser:
     """The command line."""
     p = argparse.ArgumentParser(
         prog="python -m studies.record",
-        description="Train a grid with every epoch's AUCs, and keep the curves as one file.",
+        description="Train a grid with every epoch's figures, and keep the curves as one file.",
         epilog=_EPILOG,
         formatter_class=argparse.RawDescriptionHelpFormatter,
     )
     p.add_argument("--data", default="planted", help="data set (default: %(default)s)")
-    p.add_argument("--replicates", type=int, default=3, metavar="N",
-                   help="seeds of each cell (default: %(default)s)")  # fmt: skip
-    p.add_argument("--epochs", type=int, default=9, metavar="N",
-                   help="epochs of each curve (default: %(default)s)")  # fmt: skip
-    p.add_argument("--workers", type=int, metavar="N",
-                   help="worker processes (default: one a core)")  # fmt: skip
-    p.add_argument("--curves", type=Path, default=Path("curves"), metavar="FOLDER",
-                   help="where the file goes (default: %(default)s)")  # fmt: skip
+    for name, default, text in (
+        ("replicates", 3, "seeds of each cell (default: %(default)s)"),
+        ("epochs", 9, "epochs of each curve (default: %(default)s)"),
+        ("workers", None, "worker processes (default: one a core)"),
+    ):
+        p.add_argument(f"--{name}", type=int, default=default, metavar="N", help=text)
+    p.add_argument(
+        "--curves",
+        type=Path,
+        default=Path("curves"),
+        metavar="FOLDER",
+        help="where the file goes (default: %(default)s)",
+    )
     add_places(p)
     p.add_argument("--device", default="auto", help="auto, cpu, cuda or cuda:N")
     return p
@@ -56,58 +62,78 @@ def parser() -> argparse.ArgumentParser:
 def main(arguments: Sequence[str] | None = None) -> int:
     """Run the command line; the exit code."""
     options = parser().parse_args(arguments)
-    stopped = "Stopped; nothing is lost. The same command goes on from here."
-    return exit_code(lambda: _run(options), stopped)
+    return exit_code(lambda: _run(options), STOPPED)
 
 
 def _run(options: argparse.Namespace) -> int:
-    from studies import catalog, storage
-    from studies.job import Job, run
-    from studies.planning import slug, study_name
+    from studies import catalog
+    from studies.planner.design import slug
+    from studies.session import Request, run
+    from studies.store.database import open_engine
 
-    code = run(Job(
-        study=STUDY, data=options.data, replicates=options.replicates, epochs=options.epochs,
-        patience=options.epochs, workers=options.workers, storage=options.storage,
-        out=options.out, device=options.device, seed=0, name=None, retry_failed=False,
-    ))  # fmt: skip
-    engine = storage.open_engine(options.storage)
-    frame = curves(engine, study_name(catalog.get(STUDY), options.data))
+    finished = run(
+        Request(
+            definition=catalog.get(STUDY),
+            data=options.data,
+            replicates=options.replicates,
+            epochs=options.epochs,
+            patience=options.epochs,
+            workers=options.workers,
+            storage=options.storage,
+            out=options.out,
+            device=options.device,
+        )
+    )
+    frame = curves(open_engine(options.storage), finished.name)
     path = options.curves / f"{slug(options.data)}.parquet"
     write(frame, path)
     print(f"Compare searches on it: nox -s bench_search -- --curves {options.curves.absolute()}")
     print(f"{len(frame)} rows, {path.stat().st_size / 1e6:.2f} MB: {path}")
-    return code
+    return 1 if finished.failed else 0
 
 
-def curves(engine: "sa.Engine", study: str) -> "pd.DataFrame":
-    """One row per cell, seed and epoch: the axes, replicate, epoch, each task's validation AUC.
+def curves(engine: "sa.Engine", name: str) -> "pd.DataFrame":
+    """One row per cell, seed and epoch: axes, replicate, epoch, each task's validation figure.
 
-    Only seeds that every cell has.
+    Only seeds that every arm has. Raises UserError if no study of this name is stored.
     """
     import pandas as pd
     import sqlalchemy as sa
 
-    from studies import catalog
-    from studies.storage import CELLS, MEASUREMENTS, RUNS
+    from studies.store.studies import find_study
+    from studies.store.tables import CELLS, MEASUREMENTS, RUNS
 
-    arms = {arm.name: dict(arm.params) for arm in catalog.get(STUDY).arms}
+    record = find_study(engine, name)
+    if record is None:
+        raise UserError(f"no study {name!r} in this database; run it first")
+    params = {arm.name: dict(arm.params) for arm in record.study.arms}
+    judging = [(task.name, task.metric) for task in record.plan.tasks]
     query = (
-        sa.select(CELLS.c.level, CELLS.c.replicate, MEASUREMENTS.c.epoch, MEASUREMENTS.c.task,
-                  MEASUREMENTS.c.value)
+        sa.select(
+            CELLS.c.arm,
+            CELLS.c.replicate,
+            MEASUREMENTS.c.epoch,
+            MEASUREMENTS.c.task,
+            MEASUREMENTS.c.value,
+        )
         .join(RUNS, RUNS.c.id == CELLS.c.run_id)
         .join(MEASUREMENTS, MEASUREMENTS.c.run_id == RUNS.c.id)
-        .where(CELLS.c.study == study, RUNS.c.status == "done", MEASUREMENTS.c.split == "valid",
-               MEASUREMENTS.c.metric == "auc")
-    )  # fmt: skip
+        .where(
+            CELLS.c.study == name,
+            RUNS.c.status == "done",
+            MEASUREMENTS.c.split == "valid",
+            sa.tuple_(MEASUREMENTS.c.task, MEASUREMENTS.c.metric).in_(judging),
+        )
+    )
     with engine.connect() as connection:
         rows = [tuple(row) for row in connection.execute(query)]
-    tall = pd.DataFrame(rows, columns=["level", "replicate", "epoch", "task", "value"])
-    wide = tall.pivot(index=["level", "replicate", "epoch"], columns="task", values="value")
+    tall = pd.DataFrame(rows, columns=["arm", "replicate", "epoch", "task", "value"])
+    wide = tall.pivot(index=["arm", "replicate", "epoch"], columns="task", values="value")
     wide = wide.astype("float32").reset_index().rename_axis(columns=None)
-    cells = wide.groupby("replicate")["level"].nunique()
-    whole = wide[wide["replicate"].isin(cells.index[cells == len(arms)])]
-    axes = pd.DataFrame([arms[level] for level in whole["level"]], index=whole.index)
-    table = pd.concat([axes, whole.drop(columns="level")], axis=1)
+    arms = wide.groupby("replicate")["arm"].nunique()
+    whole = wide[wide["replicate"].isin(arms.index[arms == len(record.plan.arms)])]
+    axes = pd.DataFrame([params[arm] for arm in whole["arm"]], index=whole.index)
+    table = pd.concat([axes, whole.drop(columns="arm")], axis=1)
     keys = [*axes.columns, "replicate", "epoch"]
     return table.sort_values(keys, ignore_index=True)
 

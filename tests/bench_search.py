@@ -29,10 +29,13 @@ from rich.progress import track
 from rich.table import Table
 
 from fsmd.config import FSMDConfig
-from search_spaces.spaces import Choice, Params, Space
-from studies.front import Point, below_worst, chosen, hypervolume
-from studies.proposals import Tried, propose
-from studies.pruning import Curve, NoPruning, Pruner, SuccessiveHalving, TopK
+from fsmd.metrics import METRICS
+from fsmd.selection import Selection
+from fsmd.stats.pareto import Point, below_worst, hypervolume
+from fsmd.tasks import Task
+from search_spaces.space import Choice, Params, Space
+from studies.search.proposals import Tried, propose
+from studies.search.pruning import PRUNERS, Pruner, StandingCurve, SuccessiveHalving
 
 CURVES = Path(__file__).parent / "curves"
 AXES = ("tower_shape", "gate_depth", "expert_count", "learning_rate")
@@ -42,14 +45,16 @@ TRIALS = 60
 
 @dataclass(frozen=True)
 class Recording:
-    """The curves of one data set: every cell, every seed, every epoch, both tasks."""
+    """The curves of one data set: every point of a grid, seed, epoch and task."""
 
     name: str
     space: Space
+    tasks: tuple[Task, ...]
+    """Each figure is by its task's metric, of which more is better."""
     curves: dict[tuple[Any, ...], NDArray[np.float64]]
-    """(cell's levels) -> seeds x epochs x tasks."""
+    """(values of the axes) -> seeds x epochs x tasks."""
     reference: Point
-    """Below it nothing counts: a tenth of the range below the worst AUC that a cell ends with."""
+    """Below it nothing counts: a tenth of the range below the worst that a curve ends with."""
     best: tuple[float, ...]
     """The hypervolume of the whole grid, for each seed."""
 
@@ -60,22 +65,32 @@ class Recording:
 
     def curve(self, params: Params, seed: int) -> list[Point]:
         """What a training shows, until its early stopping."""
-        points = [tuple(map(float, p)) for p in self.curves[_cell(params)][seed]]
+        points = [tuple(map(float, p)) for p in self.curves[_values(params)][seed]]
         return points[: stopping_epoch(points)]
+
+    def standing(self, params: Params, seed: int) -> tuple[Point, ...]:
+        """Where a training stands after each epoch, until its early stopping."""
+        return _selection(len(self.tasks)).points(self.curve(params, seed))
+
+    @property
+    def margins(self) -> tuple[float, ...]:
+        """Of each task's figure, the smallest difference that matters."""
+        return tuple(METRICS[task.metric].margin for task in self.tasks)
+
+
+def _selection(count: int, patience: int = PATIENCE) -> Selection:
+    """The rule of a training whose tasks share weights."""
+    return Selection.of([Task(f"task {k}") for k in range(count)], "bottom", patience)
 
 
 def stopping_epoch(points: Sequence[Point], patience: int = PATIENCE) -> int:
     """The number of epochs a training with this curve makes."""
-    best = 0
-    for epoch in range(1, len(points)):
-        if sum(points[epoch]) > sum(points[best]):
-            best = epoch
-        if epoch - best >= patience:
-            return epoch + 1
-    return len(points)
+    rule = _selection(len(points[0]), patience)
+    ends = (n for n in range(1, len(points)) if rule.standing(points[:n]).exhausted)
+    return next(ends, len(points))
 
 
-def _cell(params: Params) -> tuple[Any, ...]:
+def _values(params: Params) -> tuple[Any, ...]:
     return tuple(params[name] for name in AXES)
 
 
@@ -83,32 +98,40 @@ def _cell(params: Params) -> tuple[Any, ...]:
 def recording(path: Path) -> Recording:
     """Read a file that `studies.record` wrote."""
     frame = pd.read_parquet(path).sort_values([*AXES, "replicate", "epoch"])
-    tasks = [c for c in frame.columns if c not in {*AXES, "dropout", "replicate", "epoch"}]
+    known = {*AXES, "dropout", "replicate", "epoch"}
+    tasks = tuple(Task(name) for name in frame.columns if name not in known)
     seeds, epochs = frame["replicate"].nunique(), frame["epoch"].nunique()
-    cells = [tuple(key) for key, _ in frame.groupby(list(AXES))]
-    values = frame[tasks].to_numpy(float).reshape(len(cells), seeds, epochs, len(tasks))
-    curves = {tuple(map(_plain, cell)): values[i] for i, cell in enumerate(cells)}
-    rates = tuple(sorted({cell[3] for cell in curves}))
-    space = Space(path.stem, FSMDConfig(), (
-        Choice("tower_shape", CategoricalDistribution(tuple(sorted({c[0] for c in curves})))),
-        Choice("gate_depth", _integers([c[1] for c in curves])),
-        Choice("expert_count", _integers([c[2] for c in curves])),
-        Choice("learning_rate", CategoricalDistribution(rates)),
-    ))  # fmt: skip
-    ends = np.array([[chosen([tuple(p) for p in values[i, s]]) for i in range(len(cells))]
-                     for s in range(seeds)])  # fmt: skip
+    points = [tuple(key) for key, _ in frame.groupby(list(AXES))]
+    figures = frame[[task.name for task in tasks]].to_numpy(float)
+    by_point = figures.reshape(len(points), seeds, epochs, len(tasks))
+    curves = {tuple(map(_plain, point)): by_point[i] for i, point in enumerate(points)}
+    shapes, depths, counts, rates = (sorted({c[i] for c in curves}) for i in range(len(AXES)))
+    choices = (
+        Choice("tower_shape", CategoricalDistribution(tuple(shapes))),
+        Choice("gate_depth", _integers(depths)),
+        Choice("expert_count", _integers(counts)),
+        Choice("learning_rate", CategoricalDistribution(tuple(rates))),
+    )
+    ends = np.array([[_best(by_point[i, s]) for i in range(len(points))] for s in range(seeds)])
     reference = tuple(map(float, below_worst(ends.reshape(-1, len(tasks)))))
     best = tuple(hypervolume(ends[s], reference) for s in range(seeds))
-    return Recording(path.stem, space, curves, reference, best)
+    space = Space(path.stem, FSMDConfig(), choices)
+    return Recording(path.stem, space, tasks, curves, reference, best)
 
 
-def _plain(level: Any) -> Any:
-    return level.item() if hasattr(level, "item") else level
+def _best(points_EK: NDArray[np.float64]) -> Point:
+    """Where a training without early stopping ends."""
+    points = [tuple(map(float, point)) for point in points_EK]
+    return _selection(points_EK.shape[1], patience=len(points)).stands(points)
 
 
-def _integers(levels: list[int]) -> IntDistribution:
-    low, high = min(levels), max(levels)
-    return IntDistribution(low, high, step=(high - low) // (len(set(levels)) - 1))
+def _plain(value: Any) -> Any:
+    return value.item() if hasattr(value, "item") else value
+
+
+def _integers(values: list[int]) -> IntDistribution:
+    low, high = values[0], values[-1]
+    return IntDistribution(low, high, step=(high - low) // (len(values) - 1))
 
 
 # ------------------------------------------------------------------------------------------
@@ -121,28 +144,30 @@ Strategy = Callable[[Recording, int, int], Iterator[Step]]
 
 def plain(sampler: Callable[[int], Any], rec: Recording, seed: int, row: int) -> Iterator[Step]:
     """Optuna as it comes: no pruning, and what it proposes twice is trained twice."""
-    study = optuna.create_study(directions=["maximize"] * 2, sampler=sampler(seed))
+    study = optuna.create_study(directions=["maximize"] * len(rec.tasks), sampler=sampler(seed))
     for _ in range(TRIALS):
         trial = study.ask()
-        curve = rec.curve(rec.space.suggest(trial), row)
-        for epoch in range(1, len(curve) + 1):
-            yield trial.number, chosen(curve, epoch)
-        study.tell(trial, chosen(curve))
+        standing = rec.standing(rec.space.suggest(trial), row)
+        for point in standing:
+            yield trial.number, point
+        study.tell(trial, standing[-1])
 
 
-def ours(
-    sampler: str, make: Callable[[int], Pruner], rec: Recording, seed: int, row: int
-) -> Iterator[Step]:
+MakePruner = Callable[[int, tuple[float, ...]], Pruner]
+"""(epochs, each objective's margin) -> the pruner."""
+
+
+def ours(sampler: str, make: MakePruner, rec: Recording, seed: int, row: int) -> Iterator[Step]:
     """Our search: nothing twice, and paused trainings go on as the pruner says."""
-    pruner = make(rec.epochs)
+    pruner = make(rec.epochs, rec.margins)
     params: list[Params] = []
-    whole: list[list[Point]] = []
+    whole: list[tuple[Point, ...]] = []
     trained: list[int] = []
 
-    def curves() -> list[Curve]:
+    def curves() -> list[StandingCurve]:
         return [
-            Curve(tuple(c[:n]), "ended" if n >= len(c) else "paused")
-            for c, n in zip(whole, trained, strict=True)
+            StandingCurve(points[:n], "ended" if n >= len(points) else "paused")
+            for points, n in zip(whole, trained, strict=True)
         ]
 
     while True:
@@ -152,16 +177,16 @@ def ours(
             if complete:
                 return
             tried = [Tried(p, c.stands) for p, c in zip(params, curves(), strict=True)]
-            proposal = propose(rec.space, tried, sampler, seed)
+            proposal = propose(rec.space, tried, sampler, seed, len(rec.tasks))
             if proposal is None:
                 return
             params.append(proposal.params)
-            whole.append(rec.curve(proposal.params, row))
+            whole.append(rec.standing(proposal.params, row))
             trained.append(0)
             i = len(params) - 1
         until = min(pruner.until(trained[i]), len(whole[i]))
         for epoch in range(trained[i] + 1, until + 1):
-            yield i, chosen(whole[i], epoch)
+            yield i, whole[i][epoch - 1]
         trained[i] = until
 
 
@@ -172,18 +197,23 @@ def syne_tune(rec: Recording, seed: int, row: int) -> Iterator[Step]:
     from syne_tune.optimizer.schedulers.multiobjective.moasha import MOASHA
 
     np.random.seed(seed)
-    levels = {name: sorted({c[i] for c in rec.curves}) for i, name in enumerate(AXES)}
+    values = {name: sorted({c[i] for c in rec.curves}) for i, name in enumerate(AXES)}
+    names = [task.name for task in rec.tasks]
     scheduler = MOASHA(
-        {name: choice(found) for name, found in levels.items()}, ["first", "second"],
-        do_minimize=False, time_attr="epoch", max_t=rec.epochs, random_seed=seed,
-    )  # fmt: skip
+        {name: choice(own) for name, own in values.items()},
+        names,
+        do_minimize=False,
+        time_attr="epoch",
+        max_t=rec.epochs,
+        random_seed=seed,
+    )
     for n in range(TRIALS):
         trial = Trial(n, scheduler.suggest().config, datetime(2026, 1, 1))
         scheduler.on_trial_add(trial)
-        curve = rec.curve(trial.config, row)
+        curve, standing = rec.curve(trial.config, row), rec.standing(trial.config, row)
         for epoch in range(1, len(curve) + 1):
-            yield n, chosen(curve, epoch)
-            result = {"epoch": epoch, "first": curve[epoch - 1][0], "second": curve[epoch - 1][1]}
+            yield n, standing[epoch - 1]
+            result = {"epoch": epoch, **dict(zip(names, curve[epoch - 1], strict=True))}
             if scheduler.on_trial_result(trial, result) == "STOP":
                 break
 
@@ -199,25 +229,32 @@ STRATEGIES: dict[str, Strategy] = {
         plain, lambda seed: optuna.samplers.NSGAIISampler(seed=seed, population_size=20)
     ),
     "Optuna GP": partial(plain, lambda seed: optuna.samplers.GPSampler(seed=seed)),
-    "grid, none twice": partial(ours, "grid", NoPruning),
-    "TPE, none twice": partial(ours, "tpe", NoPruning),
-    "GP, none twice": partial(ours, "gp", NoPruning),
-    "random + halving": partial(ours, "random", SuccessiveHalving),
-    "TPE + halving": partial(ours, "tpe", SuccessiveHalving),
-    "TPE + halving, no guard": partial(ours, "tpe", partial(SuccessiveHalving, slack=None)),
+    "grid, none twice": partial(ours, "grid", PRUNERS["none"]),
+    "TPE, none twice": partial(ours, "tpe", PRUNERS["none"]),
+    "GP, none twice": partial(ours, "gp", PRUNERS["none"]),
+    "random + halving": partial(ours, "random", PRUNERS["halving"]),
+    "TPE + halving": partial(ours, "tpe", PRUNERS["halving"]),
+    "TPE + halving, no guard": partial(
+        ours, "tpe", lambda epochs, _: SuccessiveHalving(epochs, slack=None)
+    ),
     "TPE + halving, rungs believed": partial(
         ours, "tpe", partial(SuccessiveHalving, evidence=None)
     ),
-    "GP + halving": partial(ours, "gp", SuccessiveHalving),
-    "random + one epoch, top quarter": partial(ours, "random", TopK),
-    "TPE + one epoch, top quarter": partial(ours, "tpe", TopK),
-    "GP + one epoch, top quarter": partial(ours, "gp", TopK),
+    "GP + halving": partial(ours, "gp", PRUNERS["halving"]),
+    "random + one epoch, top quarter": partial(ours, "random", PRUNERS["topk"]),
+    "TPE + one epoch, top quarter": partial(ours, "tpe", PRUNERS["topk"]),
+    "GP + one epoch, top quarter": partial(ours, "gp", PRUNERS["topk"]),
 }
 
 if find_spec("syne_tune"):  # the dependency group `rivals`; it brings much along
     STRATEGIES["Syne Tune MO-ASHA"] = syne_tune
-EXTRA = ("Optuna GP", "GP, none twice", "TPE + halving, no guard",
-         "TPE + halving, rungs believed", "GP + one epoch, top quarter")  # fmt: skip
+EXTRA = (
+    "Optuna GP",
+    "GP, none twice",
+    "TPE + halving, no guard",
+    "TPE + halving, rungs believed",
+    "GP + one epoch, top quarter",
+)
 """Variants of ours, and what asks a Gaussian process beside it: ten to thirty seconds a repeat."""
 
 
@@ -294,8 +331,9 @@ def interval(
     draws = []
     for _ in range(1000):
         drawn = rng.integers(len(by_seed), size=len(by_seed))
-        draws.append(statistic(np.concatenate([rng.choice(by_seed[k], len(by_seed[k]))
-                                               for k in drawn])))  # fmt: skip
+        draws.append(
+            statistic(np.concatenate([rng.choice(by_seed[k], len(by_seed[k])) for k in drawn]))
+        )
     with np.errstate(invalid="ignore"):
         low, high = np.quantile(draws, [0.025, 0.975], method="nearest")
         return float(statistic(values)), float(low), float(high)
@@ -307,16 +345,27 @@ def main() -> int:
     p.add_argument("--repeats", type=int, default=50, help="default: %(default)s")
     p.add_argument("--workers", type=int, default=os.cpu_count() or 1, help="default: one a core")
     p.add_argument("--curves", type=Path, default=CURVES, help="folder of recordings")
-    p.add_argument("--also", action="append", default=[], choices=EXTRA, metavar="STRATEGY",
-                   help=f"a slower one too; may be given again: {', '.join(EXTRA)}")  # fmt: skip
+    p.add_argument(
+        "--also",
+        action="append",
+        default=[],
+        choices=EXTRA,
+        metavar="STRATEGY",
+        help=f"a slower one too; may be given again: {', '.join(EXTRA)}",
+    )
     options = p.parse_args()
     names = [name for name in STRATEGIES if name in options.also or name not in EXTRA]
-    console, found = Console(), {}
+    console, judged = Console(), {}
     for path in sorted(options.curves.glob("*.parquet")):
         jobs = [(path, name, r) for name in names for r in range(options.repeats)]
         with ProcessPoolExecutor(options.workers) as pool:
-            done = list(track(pool.map(trace, *zip(*jobs, strict=True), chunksize=5),
-                              f"replaying {path.stem}", total=len(jobs)))  # fmt: skip
+            done = list(
+                track(
+                    pool.map(trace, *zip(*jobs, strict=True), chunksize=5),
+                    f"replaying {path.stem}",
+                    total=len(jobs),
+                )
+            )
         by_name = {
             name: done[i * options.repeats : (i + 1) * options.repeats]
             for i, name in enumerate(names)
@@ -325,27 +374,39 @@ def main() -> int:
         scores = {name: score(t, by_name[BASELINE], seeds) for name, t in by_name.items()}
         console.print(_table(recording(path), scores, options.repeats), soft_wrap=True)
         mine = scores[OURS]
-        found[path.stem] = {"ratio": mine.reach, "ratio_first": mine.first, "behind": mine.behind}
-    if not found:
-        print(f"error: no recording in {options.curves}; make one: python -m studies.record",
-              file=sys.stderr)  # fmt: skip
+        judged[path.stem] = {"ratio": mine.reach, "ratio_first": mine.first, "behind": mine.behind}
+    if not judged:
+        print(
+            f"error: no recording in {options.curves}; make one: python -m studies.record",
+            file=sys.stderr,
+        )
         return 2
-    print(json.dumps(found).replace("Infinity", "null"))
+    print(json.dumps(judged).replace("Infinity", "null"))
     return 0
 
 
 def _table(rec: Recording, scores: dict[str, Score], repeats: int) -> Table:
     title = (
-        f"{rec.name}: {len(rec.curves)} cells, {len(rec.best)} seeds, {rec.epochs} epochs; "
+        f"{rec.name}: {len(rec.curves)} models, {len(rec.best)} seeds, {rec.epochs} epochs; "
         f"{TRIALS} trials, patience {PATIENCE}, {repeats} repeats "
         "on the seeds in turn; intervals are over both, and rough with few seeds"
     )
-    table = Table("strategy", "epochs", "final hypervolume", "plain TPE minus it",
-                  "epochs to plain TPE's end / its budget", "/ when it had it first",
-                  title=title)  # fmt: skip
+    table = Table(
+        "strategy",
+        "epochs",
+        "final hypervolume",
+        "plain TPE minus it",
+        "epochs to plain TPE's end / its budget",
+        "/ when it had it first",
+        title=title,
+    )
     for name, s in scores.items():
-        table.add_row(name, f"{s.epochs:.0f}", *(_words(v) for v in (s.final, s.behind)),
-                      *(_words(v, 2) for v in (s.reach, s.first)))  # fmt: skip
+        table.add_row(
+            name,
+            f"{s.epochs:.0f}",
+            *(_words(v) for v in (s.final, s.behind)),
+            *(_words(v, 2) for v in (s.reach, s.first)),
+        )
     return table
 
 

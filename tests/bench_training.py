@@ -25,6 +25,9 @@ from fsmd.errors import UserError
 from fsmd.module import Batches, EpochOrder, FSMDModule
 
 EXAMPLES = 40_960
+LEARNING_RATE = 0.001
+Contender = Callable[[FSMDConfig, Dataset, int], float]
+"""Trains a model in batches of a size; CPU seconds of `EXAMPLES`."""
 TURNS = 3
 
 
@@ -40,16 +43,21 @@ class _Clock(Callback):
         self.seconds = time.process_time() - self.started
 
 
-def ours(config: FSMDConfig, data: Dataset) -> float:
+def ours(config: FSMDConfig, data: Dataset, batch_size: int) -> float:
     """CPU seconds of EXAMPLES through the Lightning module, as `train` runs it."""
     clock = _Clock()
     trainer = lightning.Trainer(
-        max_epochs=1, limit_train_batches=EXAMPLES // config.batch_size, accelerator="cpu",
-        logger=False, callbacks=[clock], enable_checkpointing=False, enable_progress_bar=False,
+        max_epochs=1,
+        limit_train_batches=EXAMPLES // batch_size,
+        accelerator="cpu",
+        logger=False,
+        callbacks=[clock],
+        enable_checkpointing=False,
+        enable_progress_bar=False,
         enable_model_summary=False,
-    )  # fmt: skip
+    )
     order = EpochOrder(len(data.train), seed=0)
-    batches = Batches(data.train, config.batch_size, torch.device("cpu"), order)
+    batches = Batches(data.train, batch_size, torch.device("cpu"), order)
     trainer.fit(FSMDModule.create(config, data.schema, seed=0), batches)
     return clock.seconds
 
@@ -73,10 +81,11 @@ class PlainMMoE(nn.Module):
         self.experts = nn.ModuleList(mlp(d_in, config.layers) for _ in range(config.expert_count))
         self.gates = nn.ModuleList(nn.Linear(d_in, config.expert_count) for _ in range(2))
         self.towers = nn.ModuleList(
-            nn.Sequential(mlp(config.layers[-1], config.tower_dims),
-                          nn.Linear(config.tower_dims[-1], 1))
+            nn.Sequential(
+                mlp(config.layers[-1], config.tower_dims), nn.Linear(config.tower_dims[-1], 1)
+            )
             for _ in range(2)
-        )  # fmt: skip
+        )
 
     def forward(self, ids: Tensor, dense: Tensor) -> Tensor:
         """Logits B x 2."""
@@ -90,15 +99,15 @@ class PlainMMoE(nn.Module):
         return torch.cat(logits, 1)
 
 
-def plain(config: FSMDConfig, data: Dataset) -> float:
+def plain(config: FSMDConfig, data: Dataset, batch_size: int) -> float:
     """CPU seconds of EXAMPLES through a plain loop over shuffled tensors."""
     model = PlainMMoE(config, data)
-    optimiser = torch.optim.Adam(model.parameters(), lr=config.learning_rate)
+    optimiser = torch.optim.Adam(model.parameters(), lr=LEARNING_RATE)
     columns = [torch.from_numpy(a) for a in (data.train.ids, data.train.dense, data.train.labels)]
     started = time.process_time()
     order = torch.randperm(len(data.train))
-    for i in range(EXAMPLES // config.batch_size):
-        rows = order[i * config.batch_size : (i + 1) * config.batch_size]
+    for i in range(EXAMPLES // batch_size):
+        rows = order[i * batch_size : (i + 1) * batch_size]
         ids, dense, labels = (column[rows] for column in columns)
         optimiser.zero_grad()
         loss = nn.functional.binary_cross_entropy_with_logits(model(ids, dense), labels)
@@ -107,10 +116,10 @@ def plain(config: FSMDConfig, data: Dataset) -> float:
     return time.process_time() - started
 
 
-def bound(config: FSMDConfig, data: Dataset) -> float:
+def bound(config: FSMDConfig, data: Dataset, batch_size: int) -> float:
     """CPU seconds of the three matrix products of each linear layer, for EXAMPLES."""
     layers = [m for m in PlainMMoE(config, data).modules() if isinstance(m, nn.Linear)]
-    rows = config.batch_size
+    rows = batch_size
     operands = [
         (torch.randn(rows, m.in_features), torch.randn(rows, m.out_features), m.weight.detach())
         for m in layers
@@ -124,15 +133,17 @@ def bound(config: FSMDConfig, data: Dataset) -> float:
     return time.process_time() - started
 
 
-def measure(config: FSMDConfig, data: Dataset) -> dict[str, float]:
+def measure(config: FSMDConfig, data: Dataset, batch_size: int) -> dict[str, float]:
     """Median examples per CPU-second of each contender, by turns."""
-    contenders: dict[str, Callable[[FSMDConfig, Dataset], float]] = {
-        "ours": ours, "plain": plain, "bound": bound,
-    }  # fmt: skip
+    contenders: dict[str, Contender] = {
+        "ours": ours,
+        "plain": plain,
+        "bound": bound,
+    }
     seconds: dict[str, list[float]] = {name: [] for name in contenders}
     for _ in range(TURNS):
         for name, run in contenders.items():
-            seconds[name].append(run(config, data))
+            seconds[name].append(run(config, data, batch_size))
     return {name: EXAMPLES / median(values) for name, values in seconds.items()}
 
 
@@ -142,18 +153,20 @@ def lines() -> Iterator[str]:
         data = load("census")
     except UserError:
         data = load("planted")
-    found = {}
+    config = replace(
+        MODELS["mmoe"], layers=(256, 128), expert_count=8, learning_rate=LEARNING_RATE
+    )
+    figures = {}
     for batch_size in (256, 2048):
-        config = replace(MODELS["mmoe"], layers=(256, 128), expert_count=8, batch_size=batch_size)
-        rates = measure(config, data)
-        found[str(batch_size)] = {
+        rates = measure(config, data, batch_size)
+        figures[str(batch_size)] = {
             "examples_per_cpu_second": round(rates["ours"]),
             "over_plain_loop": round(rates["ours"] / rates["plain"], 3),
             "of_bound": round(rates["ours"] / rates["bound"], 3),
         }
         told = ", ".join(f"{name} {rate:,.0f}" for name, rate in rates.items())
         yield f"{data.schema.name}, batch {batch_size}: examples per CPU-second: {told}"
-    yield json.dumps(found)
+    yield json.dumps(figures)
 
 
 if __name__ == "__main__":

@@ -7,14 +7,16 @@ from pathlib import Path
 import pytest
 
 from fsmd.data.schema import Field, Schema
-
-LONGEST = ("test_run.py", "test_reports_pictures.py", "test_run_search.py", "test_training.py",
-           "test_reports.py", "test_reports_search.py")  # fmt: skip
+from fsmd.tasks import Task
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
-    """The longest modules first, so that no process waits for another's last one."""
-    items.sort(key=lambda item: LONGEST.index(item.path.name) if item.path.name in LONGEST else 99)
+    """Modules that say TAKES_LONG first, then the largest, so that none waits for a last one."""
+    items.sort(key=lambda item: (not _takes_long(item), -item.path.stat().st_size))
+
+
+def _takes_long(item: pytest.Item) -> bool:
+    return bool(getattr(getattr(item, "module", None), "TAKES_LONG", False))
 
 
 @pytest.fixture(scope="session", autouse=True)
@@ -38,14 +40,23 @@ def no_collection(monkeypatch: pytest.MonkeyPatch) -> None:
 
 @pytest.fixture
 def blank_figures(monkeypatch: pytest.MonkeyPatch) -> None:
-    """For tests of a report's words: what matplotlib would write is most of a report's time."""
+    """For tests of a report's words: drawing figures is most of a report's time."""
+    leave_figures_blank(monkeypatch)
+
+
+def leave_figures_blank(monkeypatch: pytest.MonkeyPatch) -> None:
+    """No figure is drawn; pages and files have an empty picture in its place."""
+    from reports.page.model import FigureView
+
     blank = '<svg xmlns="http://www.w3.org/2000/svg" viewBox="0 0 1 1"></svg>'
-    monkeypatch.setattr("reports.views.to_svg", lambda _: blank)
-    monkeypatch.setattr("reports.views.to_pdf", lambda _: b"")
+    monkeypatch.setattr(FigureView, "svg", blank)
+    monkeypatch.setattr(FigureView, "svg_narrow", blank)
+    monkeypatch.setattr(FigureView, "pdf", b"")
 
 
 @pytest.fixture
 def schema() -> Schema:
     """Three categorical and two dense fields; tasks that form a funnel."""
     fields = (Field("user", 7), Field("video", 5), Field("hour", 4))
-    return Schema("tiny", fields, ("duration", "age"), ("click", "long_view"), funnel=True)
+    tasks = (Task("click"), Task("long_view", after="click"))
+    return Schema("tiny", fields, ("duration", "age"), tasks)

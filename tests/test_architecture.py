@@ -1,8 +1,11 @@
-"""Imports point one way, and what must start fast loads no torch."""
+"""What keeps the house in order: one-way imports, one word for one thing, one owner for a fact."""
 
 import ast
 import subprocess
 import sys
+from collections import defaultdict
+from collections.abc import Iterator
+from functools import cache
 from pathlib import Path
 
 import pytest
@@ -10,55 +13,180 @@ import pytest
 ROOT = Path(__file__).parents[1]
 ORDER = ("fsmd", "search_spaces", "studies", "reports")
 # The composition root calls the report at the end of a run.
-ALLOWED = {("studies/job.py", "reports")}
+UPWARD = {("studies/session.py", "reports.build")}
+NUMBERS_ALONE = ("fsmd/stats", "fsmd/metrics")
+"""Packages that import nothing else of ours."""
+UNFORMATTED = 12
+"""`# fmt: skip` outside of tests, at most: for tables and matrices of literals."""
+
+SOURCES = {
+    path.relative_to(ROOT).as_posix(): path
+    for package in ORDER
+    for path in sorted((ROOT / package).rglob("*.py"))
+}
 
 
-def imported(path: Path) -> set[str]:
-    found = set()
-    for node in ast.walk(ast.parse(path.read_text("utf-8"))):
+@cache
+def tree(path: Path) -> ast.Module:
+    return ast.parse(path.read_text("utf-8"))
+
+
+def imported(path: Path) -> Iterator[str]:
+    """Whole names of the modules that a file imports anywhere in it."""
+    for node in ast.walk(tree(path)):
         if isinstance(node, ast.Import):
-            found |= {alias.name.partition(".")[0] for alias in node.names}
+            yield from (alias.name for alias in node.names)
         elif isinstance(node, ast.ImportFrom):
             assert node.level == 0, f"{path}: a relative import"
-            found.add(str(node.module).partition(".")[0])
-    return found
+            yield str(node.module)
 
 
-SOURCES = [path for package in ORDER for path in sorted((ROOT / package).rglob("*.py"))]
+def libraries(path: Path) -> set[str]:
+    return {module.partition(".")[0] for module in imported(path)}
 
 
-@pytest.mark.parametrize("path", SOURCES, ids=lambda p: p.relative_to(ROOT).as_posix())
-def test_imports_point_from_reports_to_fsmd_and_never_back(path: Path) -> None:
-    name = path.relative_to(ROOT).as_posix()
-    own = ORDER.index(name.partition("/")[0])
-    upward = {p for p in ORDER[own + 1 :] if p in imported(path)}
-    assert {(name, p) for p in upward} <= ALLOWED
+def texts(path: Path) -> Iterator[tuple[int, str]]:
+    """(line, value) of every text of a file but the docstrings."""
+    told = {
+        id(node.value)
+        for node in ast.walk(tree(path))
+        if isinstance(node, ast.Expr) and isinstance(node.value, ast.Constant)
+    }
+    for node in ast.walk(tree(path)):
+        if isinstance(node, ast.Constant) and isinstance(node.value, str) and id(node) not in told:
+            yield node.lineno, node.value
 
 
-@pytest.mark.parametrize("path", SOURCES, ids=lambda p: p.relative_to(ROOT).as_posix())
-def test_only_studies_and_axes_know_optuna_and_only_fsmd_knows_torch(path: Path) -> None:
-    package = path.relative_to(ROOT).parts[0]
-    libraries = imported(path)
-    if package in ("fsmd", "reports"):
-        assert "optuna" not in libraries
-    if package in ("search_spaces", "reports"):
-        assert not libraries & {"torch", "lightning"}
+def with_text(*unwanted: str, but: tuple[str, ...] = ()) -> list[str]:
+    """`file:line` of each text that is one of `unwanted`, outside the files or folders `but`."""
+    return [
+        f"{name}:{line}"
+        for name, path in SOURCES.items()
+        if not name.startswith(but)
+        for line, text in texts(path)
+        if text in unwanted
+    ]
 
 
-@pytest.mark.parametrize(
-    ("module", "unwanted"),
-    [
-        ("fsmd.config", ("torch", "pandas", "optuna")),
-        ("fsmd.task", ("torch", "pandas", "optuna")),
-        ("fsmd.data", ("torch", "optuna")),
-        ("studies.run", ("torch", "optuna", "pandas")),
-        ("studies.job", ("torch", "lightning")),
-        ("reports.build", ("torch", "lightning", "optuna")),
-    ],
+# Imports
+
+
+def test_imports_point_from_reports_to_fsmd_and_never_back() -> None:
+    upward = {
+        (name, module)
+        for name, path in SOURCES.items()
+        for module in imported(path)
+        if module.partition(".")[0] in ORDER[ORDER.index(name.partition("/")[0]) + 1 :]
+    }
+    assert upward <= UPWARD
+
+
+def test_only_studies_and_axes_know_optuna_and_only_fsmd_knows_torch() -> None:
+    forbidden = {
+        "fsmd": {"optuna"},
+        "search_spaces": {"torch", "lightning"},
+        "studies": {"lightning"},
+        "reports": {"optuna", "torch", "lightning"},
+    }
+    wrong = {
+        name: unwanted
+        for name, path in SOURCES.items()
+        if (unwanted := libraries(path) & forbidden[name.partition("/")[0]])
+    }
+    assert wrong == {}
+
+
+@pytest.mark.parametrize("folder", NUMBERS_ALONE)
+def test_statistics_and_metrics_import_nothing_else_of_ours(folder: str) -> None:
+    own = folder.replace("/", ".")
+    for path in (ROOT / folder).rglob("*.py"):
+        ours = {m for m in imported(path) if m.partition(".")[0] in ORDER}
+        assert {m for m in ours if m != own and not m.startswith(f"{own}.")} == set(), path
+
+
+HEAVY = ("torch", "lightning", "optuna", "pandas")
+STARTS: tuple[tuple[tuple[str, ...], tuple[str, ...]], ...] = (
+    (("fsmd.config", "fsmd.training", "studies.catalog", "studies.run"), HEAVY),
+    (("fsmd.data",), ("torch", "lightning", "optuna")),
+    (("search_spaces.spaces", "studies.search.attempt"), ("torch", "lightning")),
+    (("studies.session", "reports.build", "reports.index"), ("torch", "lightning")),
 )
-def test_importing_loads_nothing_heavy_before_it_is_needed(
-    module: str, unwanted: tuple[str, ...]
-) -> None:
-    code = f"import sys, {module}; print(*[m for m in {unwanted!r} if m in sys.modules])"
-    run = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
-    assert run.stdout.split() == []
+"""Modules in the order of their weight, and what importing them must not load."""
+
+
+def test_importing_loads_nothing_heavy_before_it_is_needed() -> None:
+    lines = ["import sys"]
+    for modules, unwanted in STARTS:
+        for module in modules:
+            lines.append(f"import {module}")
+            lines.append(f"print(*[f'{module}: {{m}}' for m in {unwanted!r} if m in sys.modules])")
+    run = subprocess.run(
+        [sys.executable, "-c", "\n".join(lines)], capture_output=True, text=True, check=False
+    )
+    assert run.returncode == 0, run.stderr
+    assert run.stdout.split("\n") == [""] * (len(lines) // 2 + 1)
+
+
+# One word for one thing
+
+
+def test_no_two_public_classes_have_one_name() -> None:
+    places = defaultdict(list)
+    for name, path in SOURCES.items():
+        for node in tree(path).body:
+            if isinstance(node, ast.ClassDef) and not node.name.startswith("_"):
+                places[node.name].append(name)
+    assert {name: files for name, files in places.items() if len(files) > 1} == {}
+
+
+def test_every_file_says_what_it_is_for() -> None:
+    assert [name for name, path in SOURCES.items() if not ast.get_docstring(tree(path))] == []
+
+
+# One owner for a fact
+
+
+def test_a_metric_is_named_by_its_file_and_by_the_default_of_a_task_alone() -> None:
+    """Everything else asks the task or `METRICS`.
+
+    The others are an AUC whatever metric judges a task: `conditional_auc`, where it is measured
+    and where its table is made; what a field alone says of the label; and the paper's numbers.
+    """
+    owners = (
+        *("fsmd/metrics/", "fsmd/tasks.py", "fsmd/evaluation.py", "fsmd/data/checks.py"),
+        *("reports/study/paper.py", "reports/study/tables.py"),
+    )
+    assert with_text("auc", "AUC", but=owners) == []
+
+
+def test_a_search_is_named_by_its_definition_alone() -> None:
+    named = [
+        f"{name}:{line}"
+        for name, path in SOURCES.items()
+        if not name.startswith("studies/catalog/")
+        for line, text in texts(path)
+        if text == "pareto" or text.startswith(("pareto-", "pareto:"))
+    ]
+    assert named == []
+
+
+def test_tasks_have_no_rank() -> None:
+    assert with_text("first", "second") == []
+
+
+def test_broken_pools_are_known_to_the_workers_alone() -> None:
+    assert [
+        name
+        for name, path in SOURCES.items()
+        if "BrokenProcessPool" in path.read_text("utf-8")
+        and not name.startswith("studies/workers/")
+    ] == []
+
+
+def test_the_formatter_is_overruled_for_tables_of_literals_alone() -> None:
+    overruled = {
+        name: count
+        for name, path in SOURCES.items()
+        if (count := path.read_text("utf-8").count("# fmt: skip"))
+    }
+    assert sum(overruled.values()) <= UNFORMATTED, overruled

@@ -124,3 +124,27 @@ def test_gradnorm_moves_its_weights_as_the_formula_says() -> None:
         torch.testing.assert_close(joined.weight_K, torch.tensor(weights))
         assert float(joined.weight_K.sum()) == pytest.approx(2)
     assert joined.weight_K[1] < joined.weight_K[0]  # the steeper task counts less
+
+
+@pytest.mark.parametrize("tasks", [1, 3])
+def test_any_number_of_tasks_is_balanced(tasks: int) -> None:
+    losses = torch.linspace(0.2, 0.9, tasks)
+    assert Uncertainty(tasks)(losses).item() == pytest.approx(float(losses.sum()))
+    gradients_K = list(torch.randn(tasks, 40, generator=torch.Generator().manual_seed(0)))
+    assert project(gradients_K).shape == (40,)
+    layer = nn.Parameter(torch.ones(3))
+    joined = GradNorm(tasks)
+    for step in range(3):
+        moving = torch.stack([(layer * (k + 1)).square().sum() for k in range(tasks)])
+        joined(moving / (step + 1), [layer])
+    assert joined.weight_K.isfinite().all()
+    assert float(joined.weight_K.sum()) == pytest.approx(tasks)
+
+
+def test_gradnorm_waits_for_the_first_loss_of_a_task_that_was_not_observed_yet() -> None:
+    layer, joined = nn.Parameter(torch.ones(3)), GradNorm(2)
+    for seen in (0.0, 0.0, 1.0, 0.5):
+        losses = torch.stack([layer.square().sum(), seen * layer.sum()])
+        assert joined(losses, [layer]).isfinite()
+        assert joined.weight_K.isfinite().all()
+    torch.testing.assert_close(joined.first_K, torch.tensor([3.0, 3.0]))

@@ -1,11 +1,14 @@
 """`FSMDConfig` holds what the paper says and refuses what no model has."""
 
+import json
 from dataclasses import asdict, replace
 
 import pytest
 
-from fsmd.config import MODELS, FSMDConfig, check_fits, fitted, tower_widths
+from fsmd.config import MODELS, FSMDConfig, check_fits, tower_widths, without_chain_unless
+from fsmd.data.settings import TrainingSettings
 from fsmd.errors import UserError
+from fsmd.tasks import Task
 
 
 @pytest.mark.parametrize(
@@ -63,7 +66,6 @@ def test_the_eleven_models_are_the_papers_cells() -> None:
         ({"layers": ()}, "`layers` must hold at least one width", "none"),
         ({"layers": (8, 0)}, "`layers` must hold whole numbers", "(8, 0)"),
         ({"task_weights": (0.0, 0.0)}, "`task_weights` must be >= 0", "(0.0, 0.0)"),
-        ({"task_weights": (1.0,)}, "`chain` needs at least two tasks", "one"),
         ({"tower_width": 2, "tower_depth": 7}, "`tower_width` 2 is too small", "at least"),
         ({"sharing": "bottom", "extraction_levels": 2}, "`extraction_levels` above 1", "bottom"),
         ({"sharing": "bottom", "bottom": (8,)}, "`bottom` stands in front of experts", "layers"),
@@ -104,26 +106,43 @@ def test_nonsense_is_refused_with_the_rule_and_the_value(
     assert "\n" not in message
 
 
+INCOME = (Task("income"), Task("marital"))
+
+
 def test_a_chain_without_a_funnel_is_refused_by_the_tasks_names() -> None:
-    with pytest.raises(UserError, match="income and marital do not"):
-        check_fits(MODELS["fsmd"], ("income", "marital"), funnel=False)
-    check_fits(MODELS["fs"], ("income", "marital"), funnel=False)
+    with pytest.raises(UserError, match="none of income, marital does"):
+        check_fits(MODELS["fsmd"], INCOME)
+    with pytest.raises(UserError, match="none of income does"):
+        check_fits(MODELS["fsmd"], INCOME[:1])
+    check_fits(MODELS["fs"], INCOME)
 
 
 def test_fsmd_without_a_funnel_is_fs() -> None:
-    assert fitted(MODELS["fsmd"], funnel=False) == MODELS["fs"]
-    assert fitted(MODELS["fsmd"], funnel=True) == MODELS["fsmd"]
+    assert without_chain_unless(False, MODELS["fsmd"]) == MODELS["fs"]
+    assert without_chain_unless(True, MODELS["fsmd"]) == MODELS["fsmd"]
 
 
-def test_a_wrong_number_of_task_weights_is_refused() -> None:
-    with pytest.raises(UserError, match="one weight for each of the tasks a, b, c"):
-        check_fits(MODELS["fs"], ("a", "b", "c"), funnel=False)
+def test_a_wrong_number_of_task_weights_is_refused_and_none_leaves_them_to_the_tasks() -> None:
+    tasks = (Task("a"), Task("b"), Task("c"))
+    with pytest.raises(UserError, match="one weight for each of the tasks a, b, c, or none"):
+        check_fits(replace(MODELS["fs"], task_weights=(1.0, 1.0)), tasks)
+    check_fits(MODELS["fs"], tasks)
+    check_fits(replace(MODELS["fs"], task_weights=(1.0, 0.0, 2.0)), tasks)
+
+
+def test_what_a_configuration_leaves_open_comes_from_the_data_and_what_it_sets_stays() -> None:
+    settings = TrainingSettings(batch_size=64, learning_rate=0.1, dropout=0.3, weight_decay=0.2)
+    config = FSMDConfig(dropout=0.0, batch_size=128)
+    assert config.left_open == ("learning_rate", "weight_decay")
+    filled = settings.applied(config)
+    assert filled.left_open == ()
+    assert (filled.dropout, filled.batch_size) == (0.0, 128)
+    assert (filled.learning_rate, filled.weight_decay) == (0.1, 0.2)
+    assert settings.applied(filled) == filled
 
 
 @pytest.mark.parametrize("name", MODELS)
 def test_a_configuration_survives_json(name: str) -> None:
-    import json
-
     config = MODELS[name]
     assert FSMDConfig.from_dict(json.loads(json.dumps(asdict(config)))) == config
 

@@ -14,7 +14,7 @@ import optuna
 import pytest
 from optuna_dashboard import get_note, save_note
 
-from studies.dashboard import RULE, publish
+from studies.store.dashboard import RULE, publish
 
 BOX = 'viewBox="0 0 80 40"'
 SVG = f'<svg xmlns="http://www.w3.org/2000/svg" {BOX}><rect width="80" height="40"/></svg>'
@@ -43,10 +43,13 @@ def shown(tmp_path_factory: pytest.TempPathFactory) -> Iterator[tuple[str, optun
         free.bind(("127.0.0.1", 0))
         port = free.getsockname()[1]
     process = subprocess.Popen(
-        [sys.executable, "-c", "from optuna_dashboard._cli import main; main()", url,
-         "--artifact-dir", str(folder / "artifacts"), "--port", str(port)],
-        stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL,
-    )  # fmt: skip
+        [
+            *(sys.executable, "-c", "from optuna_dashboard._cli import main; main()", url),
+            *("--artifact-dir", str(folder / "artifacts"), "--port", str(port)),
+        ],
+        stdout=subprocess.DEVNULL,
+        stderr=subprocess.DEVNULL,
+    )
     address = f"http://127.0.0.1:{port}"
     try:
         deadline = time.monotonic() + 60
@@ -95,11 +98,16 @@ def test_a_browser_shows_front_note_and_plot(shown: tuple[str, optuna.Study, Pat
 
     def page(path: str) -> str:
         return subprocess.run(
-            ["chromium", "--headless", "--no-sandbox", "--disable-gpu", "--dump-dom",
-             f"--user-data-dir={folder}/browser", "--virtual-time-budget=20000",
-             "--window-size=1300,2600", f"{address}/dashboard/studies/1{path}"],
-            capture_output=True, text=True, timeout=120, check=True,
-        ).stdout  # fmt: skip
+            [
+                *("chromium", "--headless", "--no-sandbox", "--disable-gpu", "--dump-dom"),
+                *(f"--user-data-dir={folder}/browser", "--virtual-time-budget=20000"),
+                *("--window-size=1300,2600", f"{address}/dashboard/studies/1{path}"),
+            ],
+            capture_output=True,
+            text=True,
+            timeout=120,
+            check=True,
+        ).stdout
 
     main = page("")
     assert "Pareto Front" in main

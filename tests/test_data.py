@@ -3,7 +3,7 @@
 import os
 import subprocess
 import sys
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import replace
 from pathlib import Path
@@ -12,22 +12,26 @@ from typing import Any
 import numpy as np
 import pandas as pd
 import pytest
-from sklearn.metrics import roc_auc_score
+from sklearn.metrics import log_loss, roc_auc_score
 
 from fsmd import data
-from fsmd.data import encode
-from fsmd.data.checks import area_under_roc, check_tables
-from fsmd.data.encode import encoded, open_encoded, vocabulary
-from fsmd.data.planted import PlantedConfig, generate, load_planted
+from fsmd.data import encode, sets
+from fsmd.data.checks import check_tables
+from fsmd.data.encode import encoded, units
+from fsmd.data.encoded import open_encoded
+from fsmd.data.encoder import Encoder, Vocabulary
+from fsmd.data.sets.planted import TASKS, PlantedConfig, generate, load_planted
+from fsmd.data.settings import TrainingSettings
 from fsmd.data.source import Categorical, Dense, Recipe, Source, Tables, on_fewer_rows
 from fsmd.errors import UserError
+from fsmd.metrics import METRICS
+from fsmd.tasks import Task
 
 RECIPE = Recipe(
     "toy",
     categorical=(Categorical("colour"), Categorical("user", min_count=2)),
     dense=(Dense("price", log=True), Dense("age")),
-    tasks=("click", "buy"),
-    funnel=True,
+    tasks=(Task("click"), Task("buy", after="click")),
 )
 
 
@@ -85,7 +89,8 @@ def test_a_category_rarer_than_the_minimum_shares_id_0(cache: Path) -> None:
 
 def test_vocabulary_is_sorted_so_ids_depend_on_no_order() -> None:
     column = pd.Series(["b", "a", "b", "c"])
-    assert list(vocabulary(column)) == list(vocabulary(column[::-1])) == ["a", "b", "c"]
+    words = [Vocabulary.fit(Categorical("x"), c).words for c in (column, column[::-1])]
+    assert words == [("a", "b", "c")] * 2
 
 
 def test_scaling_is_fitted_on_train(cache: Path) -> None:
@@ -105,6 +110,102 @@ def test_other_validation_and_test_rows_change_nothing_of_train(cache: Path) -> 
         np.testing.assert_array_equal(getattr(one.train, part), getattr(other.train, part))
     assert one.schema == other.schema
     assert one.content_hash != other.content_hash
+
+
+def naive_ids(column: Categorical, train: pd.Series, values: pd.Series) -> list[int]:
+    kept = sorted(v for v in set(train) if (train == v).sum() >= column.min_count)
+    return [kept.index(v) + 1 if v in kept else 0 for v in values]
+
+
+def test_an_encoder_read_back_from_the_folder_encodes_any_table_as_the_data_was(
+    cache: Path,
+) -> None:
+    content = tables()
+    found = encoded(source(content))
+    kept = Encoder.from_json((found.path / "encoder.json").read_text("utf-8"))
+    assert kept == Encoder.fit(RECIPE, content.train)
+    for split in ("train", "valid", "test"):
+        ids, dense = kept.transform(getattr(content, split))
+        np.testing.assert_array_equal(ids, getattr(found, split).ids)
+        np.testing.assert_array_equal(dense, getattr(found, split).dense)
+    assert kept.schema(masked=False) == found.schema
+    fresh = toy(7, rows=9).drop(columns=["click", "buy"])
+    fresh.loc[0, "colour"] = "ultraviolet"
+    ids, dense = kept.transform(fresh)
+    for i, column in enumerate(RECIPE.categorical):
+        want = naive_ids(column, content.train[column.name], fresh[column.name])
+        assert ids[:, i].tolist() == want
+    assert (str(ids.dtype), str(dense.dtype)) == ("int32", "float32")
+    with pytest.raises(UserError, match="toy: no column 'age'; there are colour, user, price"):
+        kept.transform(fresh.drop(columns="age"))
+
+
+@pytest.mark.parametrize(
+    "values",
+    [[3, 1, 2], ["3", "1", "2"], [0.5, 1.5, -1.0], [True, False, True]],
+    ids=["int", "text", "float", "bool"],
+)
+def test_a_vocabulary_survives_json_whatever_its_values_are(values: list[Any]) -> None:
+    frame = pd.DataFrame({"x": values})
+    recipe = Recipe("one", (Categorical("x"),), (), (Task("t"),))
+    encoder = Encoder.fit(recipe, frame)
+    again = Encoder.from_json(encoder.to_json())
+    assert again == encoder
+    np.testing.assert_array_equal(again.transform(frame)[0], encoder.transform(frame)[0])
+    assert again.transform(frame)[0].min() > 0
+
+
+@pytest.mark.parametrize(
+    ("values", "message"),
+    [
+        ([pd.Timestamp(0), pd.Timestamp(1)], "must be text, finite numbers"),
+        (["a", 1], "mixes kinds of values"),
+    ],
+)
+def test_categories_that_json_cannot_hold_are_refused(values: list[Any], message: str) -> None:
+    with pytest.raises(UserError, match=message):
+        Vocabulary.fit(Categorical("x"), pd.Series(values))
+
+
+def test_rows_of_one_user_share_a_unit_and_a_row_without_one_has_its_own(cache: Path) -> None:
+    users = pd.Series(["b", None, "a", "b", None, "rare"])
+    numbers = units(users)
+    assert numbers.dtype == np.uint32
+    assert sorted(set(numbers)) == [0, 1, 2, 3, 4]
+    for i in range(6):
+        for j in range(6):
+            same = i == j or (users[i] is not None and users[i] == users[j])
+            assert (numbers[i] == numbers[j]) == same
+    content = tables()
+    found = encoded(source(content, recipe=replace(RECIPE, unit="user")))
+    assert found.test_units is not None
+    # Users that train does not know, or knows once, share id 0, and are different users still.
+    assert len(set(found.test_units)) == content.test["user"].nunique()
+    assert encoded(source(content)).test_units is None
+
+
+def test_a_missing_label_is_not_observed_and_weights_are_kept(cache: Path) -> None:
+    content = tables()
+    for frame in (content.train, content.valid, content.test):
+        frame["buy"] = frame["buy"].astype("Int64").mask(frame.index % 3 == 0)
+        frame["counts"] = np.arange(len(frame)) % 4
+    found = encoded(source(content, recipe=replace(RECIPE, weight="counts")))
+    assert (found.schema.masked, found.schema.weighted) == (True, True)
+    for split in (found.train, found.valid, found.test):
+        np.testing.assert_array_equal(np.isnan(split.labels[:, 1]), np.arange(60) % 3 == 0)
+        assert not np.isnan(split.labels[:, 0]).any()
+        assert split.weights is not None
+        np.testing.assert_array_equal(split.weights, np.arange(60) % 4)
+    plain = encoded(source(tables()))
+    assert (plain.schema.masked, plain.schema.weighted) == (False, False)
+    assert plain.train.weights is None
+
+
+def test_a_data_set_shows_its_name_rows_and_tasks(cache: Path) -> None:
+    shown = repr(encoded(source(tables()), "toy:rows=60"))
+    assert shown == (
+        "<Dataset toy:rows=60: 60 train, 60 valid, 60 test rows; tasks click, buy after click>"
+    )
 
 
 def test_rows_of_test_seen_in_train_are_marked(cache: Path) -> None:
@@ -141,8 +242,18 @@ def test_another_content_recipe_or_code_is_encoded_anew(
     if change == "recipe":
         other = replace(other, recipe=replace(RECIPE, categorical=RECIPE.categorical[:1]))
     if change == "code":
-        monkeypatch.setattr(encode, "_code", lambda: "other code")
+        monkeypatch.setattr(encode, "_code", lambda file: "other code")
     assert encoded(other).path != first.path
+
+
+def test_the_text_of_a_data_sets_own_file_counts_as_its_content(
+    cache: Path, tmp_path: Path
+) -> None:
+    file, paths = tmp_path / "own.py", set()
+    for text in ("a = 1", "a = 2"):
+        file.write_text(text)
+        paths.add(encoded(source(tables()), file=str(file)).path)
+    assert len(paths) == 2
 
 
 def test_encoding_at_once_from_several_threads_yields_one_folder(cache: Path) -> None:
@@ -185,7 +296,13 @@ def spoil(change: Callable[[pd.DataFrame], Any]) -> Tables:
             spoil(lambda t: t.__setitem__("colour", t["click"].map({0: "no", 1: "yes"}))),
             "'colour' alone gives task 'click' an AUC of 1.0000",
         ),
-        (spoil(lambda t: t.__setitem__("click", 2 * t["click"])), "must be 0 or 1"),
+        (spoil(lambda t: t.__setitem__("click", 2 * t["click"])), "must be 0, 1 or missing"),
+        (spoil(lambda t: t.__setitem__("click", "yes")), "must be 0, 1 or missing; got yes"),
+        (
+            spoil(lambda t: t.__setitem__("buy", t["buy"].where(t["buy"] == 1))),
+            "all labels of 'buy' are 1",
+        ),
+        (spoil(lambda t: t.__setitem__("buy", np.nan)), "'buy' was observed on no row"),
         (spoil(lambda t: t.__setitem__("buy", 0)), "all labels of 'buy' are 0"),
         (spoil(lambda t: t.__setitem__("buy", 1 - t["click"])), "without 'click'"),
         (spoil(lambda t: t.__setitem__("age", np.nan)), "missing or infinite"),
@@ -199,6 +316,65 @@ def test_bad_data_is_refused_with_column_and_reason(content: Tables, message: st
         check_tables(RECIPE, content)
     assert message in str(refusal.value)
     assert "\n" not in str(refusal.value)
+
+
+@pytest.mark.parametrize(
+    ("weights", "message"),
+    [
+        (-1.0, "must be finite, at least 0 and not all 0"),
+        (0.0, "must be finite, at least 0 and not all 0"),
+        (np.nan, "must be finite, at least 0 and not all 0"),
+        (np.inf, "must be finite, at least 0 and not all 0"),
+        ("much", "weights 'counts' must be numeric"),
+        (lambda t: t["click"], "all labels of 'click' are 1; both classes are needed"),
+    ],
+)
+def test_bad_weights_are_refused(weights: Any, message: str) -> None:
+    content = tables()
+    for frame in (content.train, content.valid, content.test):
+        frame["counts"] = weights(frame) if callable(weights) else weights
+    with pytest.raises(UserError, match=message):
+        check_tables(replace(RECIPE, weight="counts"), content)
+
+
+@pytest.mark.parametrize("column", ["weight", "unit"])
+def test_a_weight_or_unit_that_is_no_column_is_refused(column: str) -> None:
+    with pytest.raises(UserError, match="no column 'person'; there are colour, user"):
+        check_tables(replace(RECIPE, **{column: "person"}), tables())  # type: ignore[arg-type]
+
+
+def test_a_funnel_is_broken_where_the_parent_is_known_to_be_0_only() -> None:
+    content = tables()
+    clicked = content.train["click"] == 1
+    content.train["click"] = content.train["click"].astype(float)
+    content.train.loc[content.train["buy"] == 1, "click"] = np.nan
+    assert clicked.sum() > content.train["click"].sum()
+    check_tables(RECIPE, content)
+    content.train.loc[content.train["buy"] == 1, "click"] = 0
+    with pytest.raises(UserError, match="rows have 'buy' without 'click', which it follows"):
+        check_tables(RECIPE, content)
+
+
+def test_two_tasks_that_follow_one_may_each_be_there_without_the_other() -> None:
+    content = tables()
+    draw = np.random.default_rng(9)
+    for frame in (content.train, content.valid, content.test):
+        frame["like"] = frame["click"] * draw.integers(0, 2, len(frame))
+        assert (frame["like"] > frame["buy"]).any()
+        assert (frame["like"] < frame["buy"]).any()
+    tree = replace(RECIPE, tasks=(*RECIPE.tasks, Task("like", after="click")))
+    check_tables(tree, content)
+    line = replace(RECIPE, tasks=(*RECIPE.tasks, Task("like", after="buy")))
+    with pytest.raises(UserError, match="'like' without 'buy'"):
+        check_tables(line, content)
+
+
+def test_a_leak_is_sought_on_the_rows_that_were_observed() -> None:
+    content = tables()
+    content.train["age"] = np.where(content.train.index % 2, content.train["buy"] * 1.0, 0.5)
+    content.train["buy"] = content.train["buy"].where(content.train.index % 2 == 1)
+    with pytest.raises(UserError, match=r"'age' alone gives task 'buy' an AUC of 1\.0000"):
+        check_tables(RECIPE, content)
 
 
 def test_a_feature_named_like_a_task_is_refused() -> None:
@@ -225,11 +401,108 @@ def test_an_unknown_name_lists_the_data_sets() -> None:
         data.load("mars")
 
 
-@pytest.mark.parametrize("seed", range(3))
-def test_area_under_roc_agrees_with_scikit_learn(seed: int) -> None:
-    draw = np.random.default_rng(seed)
-    scores, labels = draw.integers(0, 9, 300), draw.integers(0, 2, 300)
-    assert area_under_roc(scores, labels) == pytest.approx(roc_auc_score(labels, scores))
+# --- one file is enough ---------------------------------------------------------------------
+
+MINE = """
+import numpy as np
+import pandas as pd
+from fsmd.data.source import Categorical, Dense, Recipe, Source, Tables
+from fsmd.data.settings import TrainingSettings
+from fsmd.tasks import Task
+
+RECIPE = Recipe(
+    "mine", (Categorical("colour"),), (Dense("age"),), (Task("buy", metric="log_loss"),),
+    settings=TrainingSettings(batch_size=32, epochs=2),
+)
+
+def read(word):
+    draw = np.random.default_rng(0)
+    frame = pd.DataFrame({"colour": draw.integers(0, 4, 200), "age": draw.normal(size=200)})
+    frame["buy"] = (draw.random(200) < 0.5).astype(int)
+    frame["word"] = word
+    return Tables(frame[:100], frame[100:150], frame[150:])
+
+def _source(word: str = "a", rate: float = 0.5):
+    return Source(RECIPE, {"word": word}, lambda: read(word))
+
+def sources():
+    return {"mine": _source}
+"""
+
+
+@pytest.fixture
+def own_sets(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Path]:
+    """A folder in which data sets are found too."""
+    before = set(sys.modules)
+    folder = tmp_path / "sets"
+    folder.mkdir()
+    monkeypatch.setattr(sets, "__path__", [*sets.__path__, str(folder)])
+    yield folder
+    for name in set(sys.modules) - before:
+        if name.startswith("fsmd.data.sets."):
+            del sys.modules[name]
+            vars(sets).pop(name.rpartition(".")[2], None)
+
+
+def test_a_new_file_is_a_data_set_with_its_own_settings(cache: Path, own_sets: Path) -> None:
+    (own_sets / "mine.py").write_text(MINE)
+    assert data.names() == ("planted", "census", "census_no_leak", "kuairand", "mine")
+    found = data.load("mine:word=much")
+    assert found.name == "mine:word=much"
+    assert found.schema.name == "mine"
+    assert found.settings == TrainingSettings(batch_size=32, epochs=2)
+    assert found.schema.tasks == (Task("buy", metric="log_loss"),)
+    assert data.load("mine:metric=auc").schema.tasks == (Task("buy"),)
+    with pytest.raises(UserError, match="it has word, rate, metric"):
+        data.load("mine:size=3")
+
+
+@pytest.mark.parametrize(
+    ("text", "message"),
+    [
+        ("1 / 0", "mine.py is faulty: ZeroDivisionError: division by zero"),
+        ("def", "mine.py is faulty: SyntaxError"),
+        ("a = 1", "mine.py is faulty: AttributeError"),
+        ("def sources(): return 3", "mine.py is faulty: AttributeError"),
+        ("def sources(): return {'mine': 3}", "mine.py is faulty: TypeError"),
+        (MINE.replace("draw.normal(size=200)", "age"), "mine.py is faulty: NameError"),
+        (MINE.replace("RECIPE, {", "RECIPES, {"), "mine.py is faulty: NameError"),
+    ],
+)
+def test_a_faulty_file_is_one_line_when_asked_for_and_hurts_no_other(
+    cache: Path, own_sets: Path, text: str, message: str
+) -> None:
+    (own_sets / "mine.py").write_text(text)
+    with pytest.raises(UserError, match=message) as refusal:
+        data.load("mine")
+    assert "\n" not in str(refusal.value)
+    assert set(data.names()) - {"mine"} == {"planted", "census", "census_no_leak", "kuairand"}
+    assert len(data.load("planted:rows=500").train) > 0
+    with pytest.raises(UserError, match="no data set 'mars'; there are planted"):
+        data.load("mars")
+
+
+def test_one_name_in_two_files_is_refused_when_asked_for(cache: Path, own_sets: Path) -> None:
+    (own_sets / "mine.py").write_text(MINE)
+    (own_sets / "other.py").write_text(MINE)
+    with pytest.raises(UserError, match=r"'mine' is in .*mine.py and in .*other.py; rename one"):
+        data.load("mine")
+    assert "planted" in data.names()
+
+
+@pytest.mark.parametrize("metric", METRICS)
+def test_any_data_set_may_be_judged_by_another_metric(metric: str) -> None:
+    name = f"planted:rows=500,metric={metric}"
+    if METRICS[metric].influence is None:
+        with pytest.raises(UserError, match=f"must be one of .*; got '{metric}'"):
+            data.load(name)
+        return
+    found = data.load(name)
+    assert [task.metric for task in found.schema.tasks] == [metric] * 2
+    assert found.schema.tasks[1].after == "click"
+    assert found.reachable is not None
+    if metric != "auc":
+        assert found.content_hash != data.load("planted:rows=500").content_hash
 
 
 # --- planted ------------------------------------------------------------------------------
@@ -249,21 +522,32 @@ def test_reachable_auc_is_that_of_the_true_probabilities() -> None:
     content, found = generate(SMALL), load_planted(SMALL)
     assert content.truth is not None
     assert found.reachable is not None
-    for task in found.schema.tasks:
+    assert set(found.reachable) == {"click", "long_view"}
+    for task, value in found.reachable.items():
         want = roc_auc_score(content.test[task], content.truth[task])
-        assert found.reachable[task] == pytest.approx(want)
+        assert value == pytest.approx(want)
         assert 0.72 < want < 0.85
-    mean = (found.reachable["click"] + found.reachable["long_view"]) / 2
-    assert found.reachable["mean"] == pytest.approx(mean)
+
+
+def test_reachable_log_loss_is_that_of_the_true_probabilities() -> None:
+    name = "planted:rows=20000,tasks=3,metric=log_loss"
+    content, found = generate(PlantedConfig(rows=20_000, tasks=3)), data.load(name)
+    assert content.truth is not None
+    assert found.reachable is not None
+    for task in ("click", "long_view", "like"):
+        want = log_loss(content.test[task], content.truth[task])
+        assert found.reachable[task] == pytest.approx(want)
 
 
 def test_labels_follow_the_true_probabilities() -> None:
-    content = generate(PlantedConfig())
+    content = generate(PlantedConfig(tasks=5))
     assert content.truth is not None
-    for task in ("click", "long_view"):
+    for task in (task.name for task in TASKS):
         p, y = content.truth[task].to_numpy(), content.test[task].to_numpy()
         for low, high in ((0, 0.25), (0.25, 0.5), (0.5, 1)):
             rows = (p >= low) & (p < high)
+            if rows.sum() < 30:
+                continue
             error = 4 * np.sqrt(0.25 / rows.sum())
             assert y[rows].mean() == pytest.approx(p[rows].mean(), abs=error)
 
@@ -282,7 +566,7 @@ def test_the_conflict_knob_turns_what_drives_the_tasks_against_each_other() -> N
 
 def test_planted_is_the_same_in_another_process_and_another_with_another_seed() -> None:
     code = (
-        "from fsmd.data.planted import *; import sys;"
+        "from fsmd.data.sets.planted import *; import sys;"
         "print(load_planted(PlantedConfig(rows=2000, users=50, videos=30)).content_hash)"
     )
     own = load_planted(PlantedConfig(rows=2000, users=50, videos=30))
@@ -308,8 +592,12 @@ def test_a_name_may_carry_options_of_the_data_set() -> None:
     [
         ("planted:conflict=2", "`conflict` must lie between 0 and 1; got 2.0"),
         ("planted:rows=nan", "`rows` must be a whole number; got nan"),
+        ("planted:seed=-1", "`seed` must be at least 0; got -1"),
         ("planted:seed=1.5", "`seed` must be a whole number; got 1.5"),
         ("planted:rows=20", "`rows` must be at least 500; got 20"),
+        ("planted:tasks=0", "`tasks` must lie between 1 and 5; got 0"),
+        ("planted:tasks=6", "`tasks` must lie between 1 and 5; got 6"),
+        ("planted:rows=600,rows=700", "option 'rows' is there twice"),
         (
             "planted:users=5",
             "no option 'users' of the data set in 'planted:users=5'; it has conflict, rows",
@@ -345,7 +633,45 @@ def test_fewer_rows_must_be_there_and_enough(rows: float) -> None:
         source.read()
 
 
-@pytest.mark.parametrize("change", [{"rows": 10}, {"users": 1}, {"conflict": 1.5}])
+@pytest.mark.parametrize("tasks", [1, 3, 5])
+def test_the_number_of_tasks_moves_no_feature_and_no_other_task(tasks: int) -> None:
+    two, other = generate(SMALL), generate(replace(SMALL, tasks=tasks))
+    names = [task.name for task in TASKS]
+    both = names[: min(tasks, 2)]
+    for split in ("train", "valid", "test"):
+        had, has = getattr(two, split), getattr(other, split)
+        assert [name for name in has if name in names] == names[:tasks]
+        features = [name for name in had if name not in names]
+        pd.testing.assert_frame_equal(had[[*features, *both]], has[[*features, *both]])
+    assert two.truth is not None
+    assert other.truth is not None
+    pd.testing.assert_frame_equal(two.truth[both], other.truth[both])
+
+
+def test_further_tasks_have_their_rates_and_share_and_oppose_drivers() -> None:
+    content = generate(PlantedConfig(tasks=5))
+    log = pd.concat([content.train, content.valid, content.test])
+    assert log.loc[log["click"] == 1, "like"].mean() == pytest.approx(0.30, abs=0.01)
+    assert log.loc[log["like"] == 1, "follow"].mean() == pytest.approx(0.40, abs=0.02)
+    assert log["share"].mean() == pytest.approx(0.15, abs=0.01)
+    assert content.truth is not None
+    given = {
+        task.name: content.truth[task.name] / (content.truth[task.after] if task.after else 1)
+        for task in TASKS
+    }
+    log_odds = pd.DataFrame({name: np.log(p / (1 - p)) for name, p in given.items()})
+    like = log_odds.corr()["like"]
+    assert like["long_view"] > 0.3
+    assert like["click"] < -0.15
+    assert log_odds.corr()["share"]["long_view"] < -0.3
+
+
+@pytest.mark.parametrize("seed", range(3))
+def test_the_smallest_log_has_both_classes_of_all_five_tasks(seed: int) -> None:
+    assert data.load(f"planted:rows=1000,tasks=5,seed={seed}").reachable is not None
+
+
+@pytest.mark.parametrize("change", [{"rows": 10}, {"users": 1}, {"conflict": 1.5}, {"tasks": 6}])
 def test_a_bad_planted_configuration_is_refused(change: dict[str, Any]) -> None:
     with pytest.raises(UserError, match="must"):
         PlantedConfig(**change)

@@ -6,6 +6,7 @@ import os
 import threading
 import zipfile
 from collections.abc import Iterator
+from dataclasses import replace
 from http.server import HTTPServer, SimpleHTTPRequestHandler
 from pathlib import Path
 from typing import Any
@@ -15,11 +16,14 @@ import pandas as pd
 import pytest
 
 from fsmd import data
-from fsmd.data import census, files, kuairand
+from fsmd.data import files
+from fsmd.data.checks import check_tables
 from fsmd.data.files import Origin, find, verified_content
 from fsmd.data.schema import Dataset
+from fsmd.data.sets import census, kuairand
 from fsmd.data.source import Categorical, Tables
 from fsmd.errors import UserError
+from fsmd.tasks import is_funnel
 
 
 def real(origin: Origin) -> tuple[Path, ...]:
@@ -86,7 +90,7 @@ def test_census_features_are_the_39_without_weight_and_labels(census_data: Datas
     names = {f.name for f in census_data.schema.categorical} | set(census_data.schema.dense)
     assert len(names) == 39
     assert not names & {"instance_weight", "marital_status", "income_class", "income", "marital"}
-    assert census_data.schema.funnel is False
+    assert not is_funnel(census_data.schema.tasks)
 
 
 def test_census_codes_are_categories(census_data: Dataset) -> None:
@@ -129,10 +133,6 @@ def test_census_no_leak_lacks_the_three_columns_that_spell_out_marital() -> None
 
 
 def test_the_marital_status_itself_as_a_feature_is_refused(census_tables: Tables) -> None:
-    from dataclasses import replace
-
-    from fsmd.data.checks import check_tables
-
     leaking = (*census.CENSUS.categorical, Categorical("marital_status"))
     with pytest.raises(UserError, match="'marital_status' alone gives task 'marital'"):
         check_tables(replace(census.CENSUS, categorical=leaking), census_tables)
@@ -191,8 +191,6 @@ def test_kuairand_inputs_hold_nothing_measured_after_the_exposure() -> None:
 
 @pytest.mark.parametrize("name", ["play_time_ms", "is_like", "long_view"])
 def test_an_input_measured_after_the_exposure_is_refused_by_name(name: str) -> None:
-    from dataclasses import replace
-
     recipe = replace(kuairand.RECIPE, categorical=(Categorical(name),))
     with pytest.raises(UserError, match=f"'{name}' is measured after the exposure"):
         kuairand.check_recipe(recipe)
@@ -225,7 +223,16 @@ def test_kuairand_identifiers_seen_once_in_train_share_id_0() -> None:
     }
     found = data.load("kuairand")
     assert (found.train.ids[:, 0] == 0).any()
-    assert found.schema.funnel
+    assert found.schema.tasks[1].after == "click"
+
+
+def test_kuairand_rows_of_one_user_are_one_unit_known_to_train_or_not(
+    kuairand_tables: Tables,
+) -> None:
+    found, users = data.load("kuairand"), kuairand_tables.test["user_id"]
+    assert found.test_units is not None
+    assert len(set(found.test_units)) == users.nunique()
+    assert pd.Series(found.test_units).groupby(users.to_numpy()).nunique().eq(1).all()
 
 
 def small_kuairand() -> tuple[pd.DataFrame, pd.DataFrame, pd.DataFrame]:
@@ -327,8 +334,6 @@ def server(tmp_path: Path) -> Iterator[str]:
 def test_absent_files_are_downloaded_and_archives_in_archives_unpacked(
     places: tuple[Path, Path], server: str
 ) -> None:
-    from dataclasses import replace
-
     found = find(replace(TINY, url=server))
     assert [path.read_text() for path in found] == ["a", "b"]
     assert find(TINY) == found  # without the network now

@@ -1,33 +1,37 @@
 """What is measured inside a model, and that measuring changes nothing."""
 
-from collections.abc import Iterator
 from dataclasses import replace
+from itertools import combinations
 from typing import Any
 
 import numpy as np
 import pytest
 import torch
-from sklearn.metrics import roc_auc_score
 
+from fsmd.callbacks import Diagnostics
 from fsmd.config import FSMDConfig
-from fsmd.data.planted import PlantedConfig, load_planted
 from fsmd.data.schema import Dataset
-from fsmd.diagnostics import gradient_cosine, inner_figures
+from fsmd.data.sets.planted import PlantedConfig, load_planted
+from fsmd.diagnostics import gradient_cosines, inner_figures
 from fsmd.model import task_losses
 from fsmd.module import Batch, FSMDModule
-from fsmd.predictions import pack_ranks, unpack_ranks
-from fsmd.task import DataRef, TrainingTask
-from fsmd.training import Selection, train
+from fsmd.training import Training, pair_key, train
 
 SMALL = FSMDConfig(
-    layers=(16, 8), expert_count=4, tower_width=8, batch_size=256, dropout=0.2, chain=False,
+    layers=(16, 8),
+    expert_count=4,
+    tower_width=8,
+    batch_size=256,
+    dropout=0.2,
+    weight_decay=0.0,
+    chain=False,
     learning_rate=0.01,
-)  # fmt: skip
+)
 
 
-@pytest.fixture(scope="module")
-def data() -> Dataset:
-    return load_planted(PlantedConfig(rows=4000, users=100, videos=50))
+@pytest.fixture(scope="module", params=[2, 3])
+def data(request: pytest.FixtureRequest) -> Dataset:
+    return load_planted(PlantedConfig(rows=3000, users=100, videos=50, tasks=request.param))
 
 
 @pytest.fixture
@@ -47,32 +51,59 @@ def module_of(config: FSMDConfig, data: Dataset) -> FSMDModule:
 
 
 @pytest.mark.parametrize("sharing", ["embeddings", "bottom", "experts", "extraction"])
-def test_gradient_cosine_is_that_of_two_backward_passes(
+def test_gradient_cosines_are_those_of_a_backward_pass_for_each_task(
     sharing: str, data: Dataset, batch: Batch
 ) -> None:
     module = module_of(replace(SMALL, sharing=sharing), data)
-    got = gradient_cosine(module, batch)
+    got = dict(gradient_cosines(module, batch))
     module.eval()
-    found = []
-    for k in range(2):
+    gradient_K = []
+    for k in range(len(data.schema.tasks)):
         module.zero_grad()
         logits = module.model(batch[0], batch[1])
-        task_losses(logits, batch[2], chain=False)[k].backward()  # type: ignore[no-untyped-call]
+        task_losses(logits, batch[2], None)[k].backward()  # type: ignore[no-untyped-call]
         shared = module.model.shared_parameters()
         grads = [torch.zeros_like(p) if p.grad is None else p.grad.clone() for p in shared]
-        found.append(torch.cat([g.flatten() for g in grads]))
-    want = torch.nn.functional.cosine_similarity(found[0], found[1], dim=0)
-    assert got == pytest.approx(float(want), abs=1e-5)
+        gradient_K.append(torch.cat([g.flatten() for g in grads]))
+    want = {
+        pair_key(data.schema.tasks[i].name, data.schema.tasks[j].name): float(
+            torch.nn.functional.cosine_similarity(gradient_K[i], gradient_K[j], dim=0)
+        )
+        for i, j in combinations(range(len(gradient_K)), 2)
+    }
+    assert got == pytest.approx(want, abs=1e-5)
 
 
 def test_models_that_share_nothing_have_no_gradient_cosine(data: Dataset, batch: Batch) -> None:
-    assert gradient_cosine(module_of(replace(SMALL, sharing="none"), data), batch) is None
+    module = module_of(replace(SMALL, sharing="none"), data)
+    assert list(gradient_cosines(module, batch)) == []
+
+
+def test_one_task_has_no_gradient_cosine_but_its_inner_figures(
+    data: Dataset, batch: Batch
+) -> None:
+    schema = replace(data.schema, tasks=data.schema.tasks[:1])
+    module = FSMDModule.create(SMALL, schema, seed=1)
+    alone = (batch[0], batch[1], batch[2][:, :1])
+    assert list(gradient_cosines(module, alone)) == []
+    assert {metric for _, metric, _ in inner_figures(module, alone)} > {"dead_units"}
+
+
+def test_a_task_that_was_observed_on_none_of_the_rows_has_no_gradient_cosine(
+    data: Dataset, batch: Batch
+) -> None:
+    labels = batch[2].clone()
+    labels[:, 1] = torch.nan
+    schema = replace(data.schema, masked=True)
+    module = FSMDModule.create(SMALL, schema, seed=1)
+    pairs = {pair for pair, _ in gradient_cosines(module, (batch[0], batch[1], labels))}
+    assert pairs == ({pair_key("click", "like")} if len(schema.tasks) == 3 else set())
 
 
 def test_gate_figures_are_means_over_rows(data: Dataset, batch: Batch) -> None:
     module: Any = module_of(SMALL, data)
     found = {(task, metric): value for task, metric, value in inner_figures(module, batch)}
-    for k, task in enumerate(data.schema.tasks):
+    for k, task in enumerate(task.name for task in data.schema.tasks):
         x = module.eval().model
         level = x.sharing.levels[-1]
         rows = batch[0] + x.offset_F
@@ -99,7 +130,8 @@ def test_dead_units_are_those_that_are_zero_on_all_rows(data: Dataset, batch: Ba
     with torch.no_grad():
         experts[0].net[0].bias.fill_(-1e6)  # its 16 units of the first layer
     after = {m: v for _, m, v in inner_figures(module, batch)}["dead_units"]
-    units = 6 * (16 + 8)  # two shared and two own experts a task, each of two layers
+    experts_in_all = 2 + 2 * len(data.schema.tasks)  # two shared ones, two of each task
+    units = experts_in_all * (16 + 8)  # each of two layers
     assert after - before == pytest.approx(16 / units, abs=8 / units)
     assert after >= 16 / units
 
@@ -108,16 +140,14 @@ def test_dead_units_are_those_that_are_zero_on_all_rows(data: Dataset, batch: Ba
 def test_measuring_changes_nothing_of_training(
     sharing: str, data: Dataset, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    task = TrainingTask(
-        replace(SMALL, sharing=sharing), DataRef("planted", data.content_hash, data.path), 3, 3
-    )
-    with_figures = train(task)
+    training = Training(replace(SMALL, sharing=sharing), data.ref, seed=3, epochs=3)
+    with_figures = train(training)
 
-    def nothing(self: Selection, module: FSMDModule) -> Iterator[Any]:
-        return iter(())
+    def nothing(self: Diagnostics, trainer: Any, pl_module: Any) -> None:
+        pass
 
-    monkeypatch.setattr(Selection, "_diagnostics", nothing)
-    without = train(task)
+    monkeypatch.setattr(Diagnostics, "on_train_epoch_end", nothing)
+    without = train(training)
     assert set(without.measurements) < set(with_figures.measurements)
     extra = {m.metric.rstrip("0123456789") for m in with_figures.measurements} - {
         m.metric.rstrip("0123456789") for m in without.measurements
@@ -126,37 +156,3 @@ def test_measuring_changes_nothing_of_training(
         {"gate_weight_", "gate_entropy"} if sharing == "extraction" else set()
     )
     assert with_figures.predictions == without.predictions
-
-
-# --- stored predictions --------------------------------------------------------------------
-
-
-@pytest.mark.parametrize("sharing", ["none", "extraction"])
-def test_stored_ranks_give_the_measured_auc(sharing: str, data: Dataset) -> None:
-    ref = DataRef("planted", data.content_hash, data.path)
-    result = train(TrainingTask(replace(SMALL, sharing=sharing), ref, 3, 2))
-    assert set(result.predictions) == set(data.schema.tasks)
-    for k, task in enumerate(data.schema.tasks):
-        ranks = unpack_ranks(result.predictions[task])
-        auc = roc_auc_score(data.test.labels[:, k], ranks)
-        assert result.value("test", task, "auc") == pytest.approx(auc, abs=1e-7)
-
-
-@pytest.mark.parametrize("rows", [1, 10, 65_536])
-def test_ranks_keep_order_and_ties_exactly(rows: int) -> None:
-    draw = np.random.default_rng(0)
-    scores = draw.normal(size=rows).astype(np.float32)
-    scores[rows // 2 :] = scores[: rows - rows // 2]
-    for values in (scores, draw.permutation(rows).astype(np.float64)):
-        packed = pack_ranks(values)
-        assert len(packed) == 2 * rows
-        want = np.unique(values, return_inverse=True)[1]
-        np.testing.assert_array_equal(unpack_ranks(packed), want)
-
-
-def test_beyond_two_bytes_of_ranks_the_auc_hardly_moves() -> None:
-    draw = np.random.default_rng(0)
-    labels = draw.integers(0, 2, 200_000)
-    scores = draw.normal(size=200_000) + labels
-    ranks = unpack_ranks(pack_ranks(scores))
-    assert roc_auc_score(labels, ranks) == pytest.approx(roc_auc_score(labels, scores), abs=1e-6)

@@ -1,5 +1,6 @@
 """The model states the paper's theory, and agrees with naive implementations of it."""
 
+from collections.abc import Sequence
 from dataclasses import replace
 from itertools import combinations
 from typing import Any
@@ -9,8 +10,8 @@ import torch
 from torch import Tensor, nn
 from torch.nn.functional import binary_cross_entropy_with_logits
 
-from fsmd.config import MODELS, FSMDConfig
-from fsmd.data.schema import Schema
+from fsmd.config import MODELS, FSMDConfig, without_chain_unless
+from fsmd.data.schema import Field, Schema
 from fsmd.errors import UserError
 from fsmd.model import (
     FSMD,
@@ -20,8 +21,10 @@ from fsmd.model import (
     FactorizationMachine,
     Gate,
     log_probabilities,
+    scores,
     task_losses,
 )
+from fsmd.tasks import Task, is_funnel, parents
 
 SMALL = FSMDConfig(layers=(6, 5), expert_count=4, gate_width=7, tower_width=8, batch_norm=False)
 
@@ -31,6 +34,20 @@ def rows_of(schema: Schema, rows: int, seed: int = 0) -> tuple[Tensor, Tensor]:
     ids = [torch.randint(f.cardinality, (rows,), generator=draw) for f in schema.categorical]
     dense = torch.randn(rows, len(schema.dense), generator=draw)
     return torch.stack(ids, 1).to(torch.int32), dense
+
+
+def schema_of(*tasks: Task) -> Schema:
+    fields = (Field("user", 7), Field("video", 5), Field("hour", 4))
+    return Schema("tiny", fields, ("duration", "age"), tasks)
+
+
+TREE = (
+    Task("click"),
+    Task("cart", after="click"),
+    Task("share"),
+    Task("like", after="click"),
+    Task("buy", after="cart"),
+)
 
 
 def scramble(module: nn.Module, seed: int = 1) -> None:
@@ -106,18 +123,22 @@ def test_fm_per_task_has_own_first_orders_and_a_scale_on_the_shared_second(
 # --- the bias tower ----------------------------------------------------------------------
 
 
-def test_the_bias_tower_moves_the_first_task_in_training_and_nothing_when_predicting(
-    schema: Schema,
+@pytest.mark.parametrize("tasks", [TREE[:1], TREE[:2], TREE], ids=len)
+def test_the_bias_tower_moves_tasks_that_follow_none_in_training_and_nothing_when_predicting(
+    tasks: tuple[Task, ...],
 ) -> None:
-    config = replace(SMALL, bias_fields=("hour", "user"))
+    schema, plain_config = schema_of(*tasks), replace(SMALL, chain=len(tasks) > 1)
+    config = replace(plain_config, bias_fields=("hour", "user"))
     model: Any = FSMD(config, schema, seed=0)
-    plain = FSMD(SMALL, schema, seed=0)
+    plain = FSMD(plain_config, schema, seed=0)
     ids, dense = rows_of(schema, 6)
     scramble(model.bias_tower)
     difference = model.train()(ids, dense) - plain.train()(ids, dense)
-    torch.testing.assert_close(difference[:, [0]], model.bias_tower(ids))
-    assert difference[:, 0].abs().min() > 0
-    assert not difference[:, 1].any()
+    roots = [k for k, task in enumerate(tasks) if task.after is None]
+    others = [k for k, task in enumerate(tasks) if task.after is not None]
+    torch.testing.assert_close(difference[:, roots], model.bias_tower(ids))
+    assert difference[:, roots].abs().min() > 0
+    assert not difference[:, others].any()
     assert torch.equal(model.eval()(ids, dense), plain.eval()(ids, dense))
 
 
@@ -319,19 +340,40 @@ def test_a_task_never_reaches_the_other_tasks_own_experts(schema: Schema) -> Non
 
 # --- chain -------------------------------------------------------------------------------
 
-
-def test_a_chained_probability_never_exceeds_the_first() -> None:
-    log_p, _ = log_probabilities(torch.randn(500, 3) * 5, chain=True)
-    assert (log_p[:, 1] <= log_p[:, 0]).all()
-    assert (log_p[:, 2] <= log_p[:, 1]).all()
+LINE = (None, 0, 1)
 
 
-def test_the_chain_is_the_product_and_its_complement() -> None:
-    logits = torch.randn(200, 2, dtype=torch.float64)
-    log_p, log_q = log_probabilities(logits, chain=True)
-    p = logits.sigmoid()
-    torch.testing.assert_close(log_p.exp(), torch.stack([p[:, 0], p[:, 0] * p[:, 1]], 1))
-    torch.testing.assert_close(log_p.exp() + log_q.exp(), torch.ones_like(p))
+def test_a_chained_probability_never_exceeds_that_of_the_task_it_follows() -> None:
+    log_p, _ = log_probabilities(torch.randn(500, 5) * 5, parents(TREE))
+    for k, parent in enumerate(parents(TREE)):
+        if parent is not None:
+            assert (log_p[:, k] <= log_p[:, parent]).all()
+
+
+def naive_product(p: Tensor, tree: Sequence[int | None], k: int) -> Tensor:
+    parent = tree[k]
+    return p[:, k] if parent is None else naive_product(p, tree, parent) * p[:, k]
+
+
+@pytest.mark.parametrize("tree", [LINE[:2], LINE, (None, None), parents(TREE)], ids=str)
+def test_the_chain_is_the_product_along_the_path_to_the_root_and_its_complement(
+    tree: Sequence[int | None],
+) -> None:
+    logits = torch.randn(200, len(tree), dtype=torch.float64)
+    log_p, log_q = log_probabilities(logits, tree)
+    want = torch.stack([naive_product(logits.sigmoid(), tree, k) for k in range(len(tree))], 1)
+    torch.testing.assert_close(log_p.exp(), want)
+    torch.testing.assert_close(log_q.exp(), 1 - want)
+    torch.testing.assert_close(scores(logits, tree), (want / (1 - want)).log())
+
+
+def test_scores_of_tasks_that_follow_none_are_their_logits_to_the_bit() -> None:
+    logits = torch.randn(300, 5) * 20
+    assert torch.equal(scores(logits, None), logits)
+    chained = scores(logits, parents(TREE))
+    assert chained.dtype == torch.float32
+    for k, parent in enumerate(parents(TREE)):
+        assert torch.equal(chained[:, k], logits[:, k]) == (parent is None)
 
 
 @pytest.mark.parametrize("click", [-50.0, 50.0])
@@ -342,7 +384,7 @@ def test_loss_and_gradient_are_exact_at_extreme_logits(
 ) -> None:
     logits = torch.tensor([[click, convert]], requires_grad=True)
     labels = torch.tensor([[label, label]])
-    loss = task_losses(logits, labels, chain=True)
+    loss = task_losses(logits, labels, (None, 0))
     loss.sum().backward()  # type: ignore[no-untyped-call]
     exact = torch.tensor([[click, convert]], dtype=torch.float64)
     log_p = -torch.log1p(torch.exp(-exact)).sum()
@@ -353,13 +395,87 @@ def test_loss_and_gradient_are_exact_at_extreme_logits(
     assert loss[1].item() == pytest.approx(float(want), rel=1e-5, abs=1e-7)
     assert logits.grad is not None
     assert logits.grad.isfinite().all()
+    assert scores(logits, (None, 0)).isfinite().all()
 
 
 def test_without_the_chain_the_loss_is_cross_entropy_per_task() -> None:
     logits, labels = torch.randn(64, 2), torch.randint(2, (64, 2)).float()
     for k in range(2):
         want = binary_cross_entropy_with_logits(logits[:, k], labels[:, k])
-        torch.testing.assert_close(task_losses(logits, labels, chain=False)[k], want)
+        torch.testing.assert_close(task_losses(logits, labels, None)[k], want)
+
+
+# --- rows that were not observed, rows that count more -------------------------------------
+
+
+def some_rows(tasks: int, rows: int = 40) -> tuple[Tensor, Tensor]:
+    draw = torch.Generator().manual_seed(4)
+    logits = torch.randn(rows, tasks, generator=draw, dtype=torch.float64)
+    return logits, torch.randint(2, (rows, tasks), generator=draw).double()
+
+
+@pytest.mark.parametrize("tree", [None, (None,), LINE, parents(TREE)], ids=str)
+@pytest.mark.parametrize("weighted", [False, True])
+def test_the_loss_is_the_weighted_mean_over_the_rows_where_a_task_was_observed(
+    tree: Sequence[int | None] | None, weighted: bool
+) -> None:
+    logits, labels = some_rows(len(tree) if tree else 2)
+    draw = torch.Generator().manual_seed(5)
+    labels[torch.rand(labels.shape, generator=draw) < 0.3] = torch.nan
+    weight = torch.rand(len(labels), generator=draw).double() if weighted else None
+    got = task_losses(logits, labels, tree, weight_B=weight, masked=True)
+    log_p, log_q = log_probabilities(logits, tree)
+    for k in range(labels.shape[1]):
+        total, above = 0.0, 0.0
+        for b in range(len(labels)):
+            if not labels[b, k].isnan():
+                w = 1.0 if weight is None else float(weight[b])
+                total += w
+                above -= w * float(log_p[b, k] if labels[b, k] else log_q[b, k])
+        assert float(got[k]) == pytest.approx(above / total)
+
+
+def test_a_row_of_weight_two_counts_as_the_row_twice() -> None:
+    logits, labels = some_rows(3)
+    weight = torch.ones(40).double()
+    weight[:10] = 2
+    twice = torch.cat([torch.arange(10), torch.arange(40)])
+    torch.testing.assert_close(
+        task_losses(logits, labels, LINE, weight_B=weight),
+        task_losses(logits[twice], labels[twice], LINE),
+    )
+
+
+def test_a_task_that_no_row_of_a_batch_has_gives_no_loss_and_no_gradient() -> None:
+    logits, labels = some_rows(2)
+    labels[:, 1] = torch.nan
+    logits.requires_grad_()
+    loss = task_losses(logits, labels, None, masked=True)
+    loss.sum().backward()  # type: ignore[no-untyped-call]
+    assert float(loss[1].detach()) == 0
+    assert logits.grad is not None
+    assert not logits.grad[:, 1].any()
+    assert logits.grad[:, 0].any()
+
+
+def test_nothing_hidden_and_equal_weights_change_nothing_but_rounding() -> None:
+    logits, labels = some_rows(2)
+    weight = torch.full((40,), 3.0).double()
+    torch.testing.assert_close(
+        task_losses(logits, labels, (None, 0), weight_B=weight, masked=True),
+        task_losses(logits, labels, (None, 0)),
+    )
+
+
+@pytest.mark.parametrize("tasks", [TREE[:1], TREE[:3], TREE], ids=len)
+@pytest.mark.parametrize("name", MODELS)
+def test_every_model_has_a_logit_for_each_of_any_number_of_tasks(
+    name: str, tasks: tuple[Task, ...]
+) -> None:
+    schema = schema_of(*tasks)
+    config = without_chain_unless(is_funnel(tasks), MODELS[name])
+    model = FSMD(replace(config, layers=(6, 5), tower_width=8), schema, seed=0)
+    assert model(*rows_of(schema, 4)).shape == (4, len(tasks))
 
 
 # --- starts and dropout ------------------------------------------------------------------

@@ -1,75 +1,91 @@
 """Recorded curves come back as they were trained, and strategies are replayed on them fairly."""
 
-from concurrent.futures import ThreadPoolExecutor
+from collections.abc import Sequence
 from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
 import pytest
 
-from fsmd.task import TrainingResult, TrainingTask
-from studies import catalog, storage
-from studies.execute import Planner, open_study
-from studies.front import chosen
-from studies.planning import Cell, cells, data_facts, fixed_settings
+from fsmd.selection import Selection
+from fsmd.training import Measurement, Training, TrainingResult
+from studies import catalog
+from studies.definition import Study
+from studies.planner.design import Cell, cells
 from studies.record import curves, write
-from studies.settings import SETTINGS
-from studies.storage import Provenance, StudyRecord
+from studies.session import open_record
+from studies.store.database import open_engine
+from studies.store.runs import Provenance, link_cell, record_run
 from tests import bench_search
 from tests.bench_search import Recording, interval, recording, score, stopping_epoch
-from tests.test_execute import TASKS, small_data
-from tests.test_search import EPOCHS, curve_of, trained
+from tests.lab import SETTINGS, TASKS, record_of, small_data
+
+EPOCHS = 6
+
+
+def curve_of(training: Training) -> list[tuple[float, ...]]:
+    """Figures that depend on the training alone: it learns for some epochs, then gets worse."""
+    draw = np.random.default_rng(int(training.id[:8], 16))
+    top, best = draw.uniform(0.6, 0.7, 2), draw.integers(2, EPOCHS + 2)
+    return [tuple((top - 0.01 * abs(e - best)).tolist()) for e in range(1, EPOCHS + 1)]
+
+
+def trained(training: Training) -> TrainingResult:
+    """What `train` would return, with its early stopping."""
+    selection = Selection.of(TASKS, training.config.sharing, training.patience)
+    curve = curve_of(training)
+    end = next((n for n in range(1, EPOCHS) if selection.standing(curve[:n]).exhausted), EPOCHS)
+    measurements = tuple(
+        Measurement(epoch, "valid", task.name, "auc", curve[epoch - 1][k])
+        for epoch in range(1, end + 1)
+        for k, task in enumerate(TASKS)
+    )
+    chosen = dict(zip(("click", "long_view"), selection.standing(curve[:end]).epochs, strict=True))
+    return TrainingResult(measurements, chosen, end, True, 0.1, 10)
 
 
 @pytest.fixture(scope="module")
-def stored(tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, tuple[Cell, ...]]:
-    """The file of a grid of figures that depend on the task alone; the third seed is cut off."""
+def stored(tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, Sequence[Cell]]:
+    """The file of a grid of figures that depend on the training alone; the third seed is cut."""
     folder = tmp_path_factory.mktemp("record")
-    engine = storage.open_engine(f"sqlite:///{folder}/studies.db", create=True)
-    definition, sets = catalog.get("curves"), {"planted": small_data()}
-    short = replace(SETTINGS["planted"], epochs=EPOCHS, patience=EPOCHS)
-    settings = fixed_settings(definition, short, sets, 0, "cpu")
-    record = StudyRecord("curves", "curves", "planted", settings, data_facts(sets), "now")
-    storage.insert_study(engine, record)
-    planned = cells(definition, sets, settings, 3)
-
-    def work(task: TrainingTask, checkpoint: Path, until: int | None) -> TrainingResult:
-        return trained(task, until)
-
-    with ThreadPoolExecutor(1) as executor:
-        Planner(
-            engine, open_study(engine, "curves", TASKS), TASKS, executor, work, folder,
-            Provenance({}, "a machine"), 1,
-        ).run(planned[:325])  # fmt: skip
+    engine = open_engine(f"sqlite:///{folder}/studies.db", create=True)
+    definition = catalog.get("curves")
+    assert isinstance(definition, Study)
+    short = replace(SETTINGS, epochs=EPOCHS, patience=EPOCHS)
+    record = open_record(engine, record_of(definition, settings=short))
+    planned = cells(record, {"planted": small_data().ref}, 3)
+    for cell in planned[:325]:
+        record_run(engine, cell.training, trained(cell.training), 1, Provenance({}, "a machine"))
+        link_cell(engine, "curves", cell.arm, cell.replicate, cell.training.id)
     path = folder / "planted.parquet"
     write(curves(engine, "curves"), path)
     return path, planned
 
 
 def test_the_file_holds_every_epoch_of_every_seed_that_all_cells_have(
-    stored: tuple[Path, tuple[Cell, ...]],
+    stored: tuple[Path, Sequence[Cell]],
 ) -> None:
     path, planned = stored
     rec = recording(path)
     assert len(rec.curves) == 160
     assert len(rec.best) == 2  # the third seed lacks cells
     for cell in planned[:320:17]:
-        levels = tuple(dict(cell.arm.params)[axis] for axis in bench_search.AXES)
-        got = rec.curves[levels][cell.replicate]
-        np.testing.assert_allclose(got, np.array(curve_of(cell.task)), atol=1e-7)
+        values = tuple(dict(cell.params)[axis] for axis in bench_search.AXES)
+        got = rec.curves[values][cell.replicate]
+        np.testing.assert_allclose(got, np.array(curve_of(cell.training)), atol=1e-7)
 
 
 def test_a_replayed_training_stops_where_a_real_one_would(
-    stored: tuple[Path, tuple[Cell, ...]],
+    stored: tuple[Path, Sequence[Cell]],
 ) -> None:
     for cell in stored[1][:160:13]:
-        task = replace(cell.task, patience=3)
-        assert stopping_epoch(curve_of(task), 3) == trained(task, None).epochs
+        training = replace(cell.training, patience=3)
+        assert stopping_epoch(curve_of(training), 3) == trained(training).epochs
 
 
 @pytest.mark.parametrize("name", ["TPE + halving", "random + one epoch, top quarter"])
 def test_a_strategy_never_reaches_more_than_the_whole_grid_and_pays_for_each_epoch(
-    stored: tuple[Path, tuple[Cell, ...]], name: str, monkeypatch: pytest.MonkeyPatch
+    stored: tuple[Path, Sequence[Cell]], name: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(bench_search, "TRIALS", 15)
     rec: Recording = recording(stored[0])
@@ -81,7 +97,8 @@ def test_a_strategy_never_reaches_more_than_the_whole_grid_and_pays_for_each_epo
     assert len(spent) == 15
     reached = bench_search.trace(stored[0], name, 0)
     assert len(reached) == sum(spent.values())
-    ends = [chosen([tuple(p) for p in c[0]]) for c in rec.curves.values()]
+    whole = Selection.of(TASKS, "bottom", EPOCHS)
+    ends = [whole.stands([tuple(map(float, p)) for p in c[0]]) for c in rec.curves.values()]
     assert set(stands.values()) & set(ends)
     assert 0 < reached[-1] <= 1.2  # a stopped training may stand where its end would not
 

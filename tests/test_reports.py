@@ -1,14 +1,12 @@
-"""Reports of synthetic studies: the files, what the page says, and what it must never do."""
+"""Reports of made-up studies: the files, what the page says, and what it must never do."""
 
 import csv
 import json
-import re
 import subprocess
 import sys
-from collections.abc import Callable, Iterator, Mapping
-from dataclasses import asdict, replace
+from collections.abc import Callable
+from dataclasses import replace
 from html import unescape
-from html.parser import HTMLParser
 from pathlib import Path
 from typing import Any
 
@@ -16,160 +14,26 @@ import numpy as np
 import pandas as pd
 import pytest
 import sqlalchemy as sa
-from matplotlib.figure import Figure
 
-from fsmd.config import FSMDConfig
-from fsmd.task import DataRef, Measurement, TrainingResult, TrainingTask
+from fsmd.tasks import MEAN, Task
 from reports import build as command
-from reports.assemble import analyse
-from reports.build import build
-from reports.facts import FIXED, notices
-from reports.figures import curves, differences, levels
-from reports.results import COLUMNS, auc_on_test, read
+from reports.build import build, outline_of
+from reports.page.model import Outline
+from reports.results import COLUMNS, read, stored_record
+from reports.study.analysis import analyse
+from reports.study.cautions import FIXED
 from studies import catalog
-from studies.definition import Claim, Flat
-from studies.planning import stated
-from studies.storage import (
-    Failure,
-    Provenance,
-    StudyRecord,
-    insert_study,
-    link_cell,
-    open_engine,
-    record_run,
-)
+from studies.definition import Claim, Flat, Study
+from tests.made_up import CENSUS, FAILURE, MIXED, fresh_engine, store_study, tasks
+from tests.pages import Resources, text_of
 
-Effect = Callable[[int, str], float]
-TASKS = ("click", "long_view")
+REACHABLE = {"click": 0.7433, "long_view": 0.7391}
 
 
-def ticks_are_true(figure: Figure) -> None:
-    """The labels of a panel stand where they say, more than one on each axis, and are whole."""
-    axis = figure.axes[0]
-    figure.draw_without_rendering()
-    for each in (axis.xaxis, axis.yaxis):
-        low, high = each.get_view_interval()
-        pairs = [(float(label.get_text()), at)
-                 for label, at in zip(each.get_ticklabels(), each.get_ticklocs(), strict=True)
-                 if low <= at <= high]  # fmt: skip
-        assert len(pairs) > 1
-        assert all(said == pytest.approx(at, abs=1e-9) for said, at in pairs)
-        box = each.get_tightbbox()
-        assert box is not None
-        assert min(box.x0, box.y0) >= 0
-
-
-def store_study(
-    engine: sa.Engine,
-    definition: str = "tower_shape",
-    *,
-    replicates: int = 3,
-    data: str = "planted",
-    name: str | None = None,
-    tasks: tuple[str, str] = TASKS,
-    effect: Effect = lambda index, task: 0.0,
-    failures: Mapping[tuple[str, int], Failure] | None = None,
-    missing: tuple[tuple[str, int], ...] = (),
-    settings: Mapping[str, Any] | None = None,
-    reachable: Mapping[str, float] | None = None,
-) -> str:
-    """Store a study; a test AUC is its seed's noise plus `effect(level index, task)`."""
-    study = catalog.get(definition)
-    name = name or study.name
-    sets = list(dict.fromkeys([data, *(arm.data or data for arm in study.arms)]))
-    known = {
-        "arms": {
-            arm.name: {
-                "config": asdict(arm.config),
-                "data": arm.data or data,
-                "stream": arm.stream,
-            }
-            for arm in study.arms
-        },
-        "same": {},
-        "data_hashes": {each: (name + each).ljust(64, "0") for each in sets},
-        "epochs": 30,
-        "patience": 2,
-        "seed": 0,
-        "device": "cpu",
-        "code": "c0de",
-        "chain_dropped": False,
-    }
-    facts = {
-        "tasks": list(tasks),
-        "funnel": True,
-        "sets": {
-            each: {
-                "fields": 14,
-                "rows": {"train": 60000, "valid": 20000, "test": 20000},
-                "reachable": reachable,
-            }
-            for each in sets
-        },
-    }
-    insert_study(engine, StudyRecord(
-        name, study.name, data, {**known, **(settings or {})}, facts, "2026-11-01T10:00:00+00:00"
-    ))  # fmt: skip
-    for replicate in range(replicates):
-        for index, arm in enumerate(study.arms):
-            cell = (arm.name, replicate)
-            if cell in missing:
-                continue
-            seed = 1000 + replicate
-            where = arm.data or data
-            ref = DataRef(where, (name + where).ljust(64, "0"), Path("nowhere"))
-            task = TrainingTask(arm.config, ref, seed)
-            outcome = (failures or {}).get(cell) or _result(index, seed, tasks, effect, arm.config)
-            record_run(engine, task, outcome, 1, Provenance({"torch": "2.13.0"}, "a machine"))
-            link_cell(engine, name, *cell, task.id)
-    with engine.begin() as connection:  # the same on every machine and day
-        connection.execute(sa.text("UPDATE fsmd_runs SET finished_at='2026-11-02T12:00:00+00:00'"))
-    return name
-
-
-def _result(
-    index: int, seed: int, tasks: tuple[str, str], effect: Effect, config: FSMDConfig
-) -> TrainingResult:
-    shared, own = np.random.default_rng(seed), np.random.default_rng([seed, index])
-    epochs, chosen = 6 + int(own.integers(3)), 5
-    found = []
-    for k, task in enumerate(tasks):
-        noise = 0.0008 * shared.normal() + 0.0004 * own.normal()
-        top = (0.721, 0.7117)[k] + noise + effect(index, task)
-        for epoch in range(1, epochs + 1):
-            value = top - 0.03 * 0.4**epoch - 0.0006 * abs(epoch - chosen)
-            found.append(Measurement(epoch, "valid", task, "auc", value))
-        figures = {("test", "auc"): top, ("test_unseen", "auc"): top - 0.002,
-                   ("test", "log_loss"): 0.61, ("valid", "log_loss"): 0.6,
-                   ("test", "calibration_error"): 0.01 + 0.001 * own.random()}  # fmt: skip
-        if k:
-            figures["test", "conditional_auc"] = 0.68 + noise
-        found += [Measurement(chosen, s, task, m, v) for (s, m), v in figures.items()]
-    for epoch in range(1, epochs + 1):
-        found.append(Measurement(epoch, "train", "all", "loss", 1.0 / epoch))
-        found += _inner(epoch, index, own, tasks, config)
-    return TrainingResult(tuple(found), dict.fromkeys(tasks, chosen), epochs, True, 41.5, 123456)
-
-
-def _inner(
-    epoch: int, index: int, own: np.random.Generator, tasks: tuple[str, str], config: FSMDConfig
-) -> Iterator[Measurement]:
-    """What is recorded of a model's inside: nothing where nothing is shared."""
-    if config.sharing in ("none", "embeddings"):
-        return
-    cosine = 0.5 - 0.1 * epoch - 0.03 * (index % 10) + 0.02 * own.normal()
-    yield Measurement(epoch, "train", "all", "gradient_cosine", cosine)
-    yield Measurement(epoch, "valid", "all", "dead_units", 0.01 * (index % 10))
-    if config.sharing in ("experts", "extraction"):
-        for task in tasks:
-            weights = own.dirichlet(np.full(config.expert_count, 2.0))
-            for i, weight in enumerate(weights):
-                yield Measurement(epoch, "valid", task, f"gate_weight_{i}", float(weight))
-            yield Measurement(epoch, "valid", task, "gate_entropy", 0.8 + 0.01 * (index % 10))
-
-
-REACHABLE = {"click": 0.7433, "long_view": 0.7391, "mean": 0.7412}
-BAD = Failure("loss is not finite <b>", 'Traceback:\n  File "x.py"\nRuntimeError: <script>')
+def catalogued(name: str) -> Study:
+    study = catalog.get(name)
+    assert isinstance(study, Study)
+    return study
 
 
 def diamond_wins(index: int, task: str) -> float:
@@ -179,21 +43,27 @@ def diamond_wins(index: int, task: str) -> float:
 @pytest.fixture(scope="module")
 def engine(tmp_path_factory: pytest.TempPathFactory) -> sa.Engine:
     """Four studies: whole, one replicate with a failure, unfinished on other data, and empty."""
-    url = f"sqlite:///{tmp_path_factory.mktemp('db') / 'studies.db'}"
-    made = open_engine(url, create=True)
-    store_study(made, replicates=5, effect=diamond_wins, reachable=REACHABLE)
-    store_study(made, name="one", replicates=1, failures={("increasing", 0): BAD})
-    store_study(made, "expert_count", name="expert_count-census", data="census", replicates=3,
-                tasks=("income", "never_married"), missing=(("14", 2),),
-                settings={"chain_dropped": True})  # fmt: skip
-    store_study(made, name="empty", replicates=0)
+    made = fresh_engine(tmp_path_factory.mktemp("db"))
+    store_study(made, "tower_shape", replicates=5, effect=diamond_wins, reachable=REACHABLE)
+    store_study(
+        made, "tower_shape", name="one", replicates=1, failures={("increasing", 0): FAILURE}
+    )
+    store_study(
+        made,
+        "expert_count",
+        name="expert_count-census",
+        data="census",
+        tasks=CENSUS,
+        missing=(("14", 2),),
+    )
+    store_study(made, "tower_shape", name="empty", replicates=0)
     return made
 
 
 @pytest.fixture(scope="module")
 def out(engine: sa.Engine, tmp_path_factory: pytest.TempPathFactory) -> Path:
     folder = tmp_path_factory.mktemp("out")
-    for name in ("tower_shape", "one", "expert_count-census"):
+    for name in ("tower_shape", "one"):
         assert build(engine, name, folder).page == folder / name / "report.html"
     return folder
 
@@ -202,10 +72,9 @@ def page(out: Path, name: str = "tower_shape") -> str:
     return (out / name / "report.html").read_text("utf-8")
 
 
-def text_of(out: Path, name: str = "tower_shape") -> str:
-    """The page's words, without drawings and tags, blanks collapsed."""
-    without = re.sub(r"<(style|svg).*?</\1>", " ", page(out, name), flags=re.DOTALL)
-    return re.sub(r"\s+", " ", re.sub(r"<[^>]+>", " ", without))
+def outline(engine: sa.Engine, name: str) -> Outline:
+    """Without any drawing."""
+    return outline_of(engine, stored_record(engine, name))
 
 
 # Reading
@@ -214,102 +83,86 @@ def text_of(out: Path, name: str = "tower_shape") -> str:
 def test_the_tidy_frame_has_its_columns_and_the_definitions_order(engine: sa.Engine) -> None:
     results = read(engine, "expert_count-census")
     assert tuple(results.measurements.columns) == COLUMNS
-    assert results.measurements["level"].drop_duplicates().to_list() == [
-        "2",
-        "4",
-        "6",
-        "8",
-        "10",
-        "12",
-        "14",
-    ]
-    assert results.tasks == ("income", "never_married")
+    arms = results.measurements["arm"].drop_duplicates().to_list()
+    assert arms == ["2", "4", "6", "8", "10", "12", "14"]
+    assert results.task_names == ("income", "never_married")
 
 
 def test_failed_trainings_are_in_the_runs_and_not_in_the_measurements(engine: sa.Engine) -> None:
     results = read(engine, "one")
     assert results.runs["status"].to_list() == ["done", "failed", "done", "done"]
-    assert "increasing" not in set(results.measurements["level"])
+    assert "increasing" not in set(results.measurements["arm"])
 
 
-def test_scores_are_the_test_auc_at_the_chosen_epoch(engine: sa.Engine) -> None:
+def test_scores_are_the_test_figures_at_the_chosen_epoch(engine: sa.Engine) -> None:
     results = read(engine, "tower_shape")
-    scores = auc_on_test(results)
     frame = results.measurements
-    row = frame[(frame["level"] == "diamond") & (frame["replicate"] == 2)
-                & (frame["split"] == "test") & (frame["metric"] == "auc")]  # fmt: skip
+    row = frame[
+        (frame["arm"] == "diamond")
+        & (frame["replicate"] == 2)
+        & (frame["split"] == "test")
+        & (frame["metric"] == "auc")
+    ]
     expected = dict(zip(row["task"], row["value"], strict=True))
-    found = scores.values_LRT[scores.levels.index("diamond"), 2]
+    scores = results.test
+    found = scores.values_ART[scores.arms.index("diamond"), 2]
     assert found.tolist() == [*expected.values(), np.mean(list(expected.values()))]
 
 
-def test_two_levels_are_compared_over_the_replicates_that_both_have(engine: sa.Engine) -> None:
-    scores = auc_on_test(read(engine, "expert_count-census"))
+@pytest.mark.parametrize("of", [tasks(1), tasks(3), tasks(5), MIXED, tasks(2, ("log_loss",))])
+def test_each_task_is_scored_by_its_own_metric_and_only_one_metric_has_a_mean(
+    tmp_path: Path, of: tuple[Task, ...]
+) -> None:
+    made = fresh_engine(tmp_path)
+    store_study(made, tasks=of, replicates=2)
+    results = read(made, "towers")
+    made.dispose()
+    scores, frame = results.test, results.measurements
+    for task in of:
+        rows = frame[(frame["split"] == "test") & (frame["task"] == task.name)]
+        own = rows[(rows["metric"] == task.metric) & (rows["arm"] == "diamond")]
+        assert scores.of("diamond", task.name).tolist() == own["value"].to_list()
+    has_mean = len({task.metric for task in of}) == 1 < len(of)
+    assert [target.key for target in scores.targets] == [
+        *(task.name for task in of),
+        *([MEAN] if has_mean else []),
+    ]
+
+
+def test_two_arms_are_compared_over_the_replicates_that_both_have(engine: sa.Engine) -> None:
+    scores = read(engine, "expert_count-census").test
     assert (scores.paired, scores.left_out) == ((0, 1), (2,))
     assert len(scores.differences("10", "2", "income")) == 3
     assert len(scores.differences("10", "14", "income")) == 2
     assert (scores.shared("10", "14"), scores.most_shared) == ((0, 1), 3)
-    one = auc_on_test(read(engine, "one"))
+    one = read(engine, "one").test
     assert one.paired == (0,)
     assert "increasing" not in one.trained
     assert len(one.differences("diamond", "increasing", "mean")) == 0
 
 
-@pytest.mark.usefixtures("blank_figures")
 def test_a_claim_is_judged_without_what_it_does_not_ask_for(tmp_path: Path) -> None:
     """PLE is not among the models of the claim; nine of its ten trainings failed."""
-    made = open_engine(f"sqlite:///{tmp_path / 'studies.db'}", create=True)
-    levels_ = catalog.get("models_video").levels
-    store_study(made, "models_video", replicates=10, data="kuairand",
-                effect=lambda index, task: 0.003 * (levels_[index] == "fsmd"),
-                failures={("ple", replicate): BAD for replicate in range(1, 10)})  # fmt: skip
-    analysis = analyse(read(made, "models_video"))
-    build(made, "models_video", tmp_path)
+    made = fresh_engine(tmp_path)
+    store_study(
+        made,
+        "models_video",
+        replicates=10,
+        data="kuairand",
+        effects={"fsmd": 0.003},
+        failures={("ple", replicate): FAILURE for replicate in range(1, 10)},
+    )
+    record = stored_record(made, "models_video")
+    verdicts = {j.claim.id: (j.verdict, j.found) for j in analyse(made, record).judged}
+    report = outline_of(made, record).report
     made.dispose()
-    verdicts = {j.claim.id: (j.verdict, j.found) for j in analysis.judged}
     assert verdicts["table4-fsmd-best"][0] == "holds"
     assert "10 paired" in verdicts["table4-fsmd-best"][1]
-    text = text_of(tmp_path, "models_video")
-    assert "Replicates 1, 2, 3, 4, 5, 6, 7, 8 and 9 (counted from 0) are not finished" in text
-    with (tmp_path / "models_video/tables/differences.csv").open() as file:
-        rows = {row["minus base"]: row["paired replicates"] for row in csv.DictReader(file)}
-    assert (rows["fsmd"], rows["ple"]) == ("10", "1")
-
-
-# Figures
-
-
-@pytest.mark.parametrize("name", ["tower_shape", "one", "expert_count-census"])
-@pytest.mark.parametrize("kind", [levels, curves, differences])
-@pytest.mark.parametrize("narrow", [False, True])
-def test_every_figure_draws(engine: sa.Engine, name: str, kind: Any, narrow: bool) -> None:
-    assert kind.draw(kind.summarize(read(engine, name)), narrow=narrow).axes
-
-
-def test_the_levels_figure_shows_every_replicate_and_a_range_that_holds_them(
-    engine: sa.Engine,
-) -> None:
-    summary = levels.summarize(read(engine, "tower_shape"))
-    assert [panel.target for panel in summary.panels] == [*TASKS, "mean"]
-    for panel in summary.panels:
-        low, high = levels.y_range(panel)
-        assert low < panel.values_LR.min() <= panel.values_LR.max() < high
-        assert high - low >= levels.MIN_SPAN
-        assert high < REACHABLE[panel.target]  # far above: told, not drawn
-
-
-def test_a_reachable_auc_near_the_data_is_inside_the_range(engine: sa.Engine) -> None:
-    panel = levels.summarize(read(engine, "tower_shape")).panels[0]
-    near = panel._replace(reachable=float(panel.values_LR.max()) + 0.001)
-    assert levels.y_range(near)[1] > float(panel.values_LR.max()) + 0.001
-
-
-def test_drawing_leaves_matplotlibs_settings_alone(engine: sa.Engine) -> None:
-    import matplotlib
-
-    before = dict(matplotlib.rcParams)
-    levels.draw(levels.summarize(read(engine, "tower_shape")))
-    assert dict(matplotlib.rcParams) == before
+    begins = "Replicates 1, 2, 3, 4, 5, 6, 7, 8 and 9 (counted from 0) are not finished"
+    assert any(notice.startswith(begins) for notice in report.notices)
+    (table,) = (table for table in report.tables if table.key == "differences")
+    replicates = {row[0].text: row[-1].text for row in table.rows}
+    assert (replicates["fsmd"], replicates["ple"]) == ("10", "1")
 
 
 # Files
@@ -321,16 +174,41 @@ def test_summary_json_has_its_schema(out: Path) -> None:
         summary
     )
     assert (summary["study"], summary["data"], summary["replicates"]) == (
-        "tower_shape", "planted", 5)  # fmt: skip
+        "tower_shape",
+        "planted",
+        5,
+    )
     assert len(summary["levels"]) == 4 * 3
     for entry in summary["levels"]:
         assert {"level", "task", "mean", "low", "high"} == set(entry)
         assert entry["low"] < entry["mean"] < entry["high"]
     assert {c["id"]: c["verdict"] for c in summary["claims"]}["fig11-duration"] == "holds"
+    assert {pair["verdict"] for pair in summary["pairs"]} <= {"dominates", "undecided"}
 
 
-def test_without_an_interval_low_and_high_are_null(out: Path) -> None:
-    summary = json.loads((out / "one" / "summary.json").read_text())
+@pytest.mark.parametrize(
+    ("of", "keys"),
+    [
+        (tasks(1), ["click"]),
+        (tasks(3), ["click", "long_view", "like", "mean"]),
+        (MIXED, ["click", "long_view"]),
+    ],
+)
+def test_the_summary_has_every_task_and_the_mean_where_there_is_one(
+    tmp_path: Path, of: tuple[Task, ...], keys: list[str]
+) -> None:
+    made = fresh_engine(tmp_path)
+    store_study(made, tasks=of, replicates=2)
+    summary = outline(made, "towers").summary
+    made.dispose()
+    assert [entry["task"] for entry in summary["levels"]] == keys * 4
+    assert [entry["task"] for entry in summary["comparisons"]] == keys * 3
+    assert len(summary["pairs"]) == (3 if len(of) > 1 else 0)
+    json.dumps(summary, allow_nan=False)
+
+
+def test_without_an_interval_low_and_high_are_null(engine: sa.Engine) -> None:
+    summary = outline(engine, "one").summary
     assert {(e["low"], e["high"]) for e in summary["levels"]} == {(None, None)}
     assert {claim["verdict"] for claim in summary["claims"]} == {"undecided"}
 
@@ -342,80 +220,73 @@ def test_results_csv_is_the_tidy_frame(out: Path, engine: sa.Engine) -> None:
 
 
 def test_building_again_gives_the_same_bytes(out: Path, engine: sa.Engine, tmp_path: Path) -> None:
-    build(engine, "tower_shape", tmp_path)
+    build(engine, "one", tmp_path)
     written = {p.relative_to(tmp_path) for p in tmp_path.rglob("*") if p.is_file()}
-    assert written == {p.relative_to(out) for p in (out / "tower_shape").rglob("*") if p.is_file()}
-    assert len(written) == 4 + 2 * 5 + 2 * 6  # figures and tables in two formats, no temporary
+    assert written == {p.relative_to(out) for p in (out / "one").rglob("*") if p.is_file()}
+    keys = {figure.key for figure in outline(engine, "one").report.figures}
+    tables = {table.key for table in outline(engine, "one").report.tables}
+    assert len(written) == 4 + 2 * len(keys) + 2 * len(tables)  # in two formats, no temporary
     for name in written:
         assert (tmp_path / name).read_bytes() == (out / name).read_bytes(), name
 
 
 def test_the_pdf_is_one(out: Path) -> None:
-    for name in ("tower_shape", "one", "expert_count-census"):
+    for name in ("tower_shape", "one"):
         assert (out / name / "report.pdf").read_bytes().startswith(b"%PDF-")
 
 
 # The page
 
 
-class Resources(HTMLParser):
-    """Collects what a browser would load, ids, and drawings without a title."""
-
-    def __init__(self) -> None:
-        super().__init__()
-        self.loaded: list[str] = []
-        self.ids: list[str] = []
-        self.drawings = 0
-        self.titled: list[str] = []
-        self.labelled: list[str] = []
-
-    def handle_starttag(self, tag: str, attrs: list[tuple[str, str | None]]) -> None:
-        values = dict(attrs)
-        self.loaded += [v or "" for k, v in attrs if k in ("src", "href", "xlink:href", "srcset")]
-        self.ids += [v or "" for k, v in attrs if k == "id"]
-        self.drawings += tag == "svg"
-        if tag == "svg" and values.get("role") == "img":
-            self.labelled.append(values.get("aria-labelledby") or "")
-            self.titled.append(values.get("aria-describedby") or "")
-
-
-def test_the_page_loads_nothing_and_every_drawing_has_a_title(out: Path) -> None:
-    for name in ("tower_shape", "one", "expert_count-census"):
+def test_the_page_loads_nothing_and_every_drawing_has_a_title(
+    out: Path, engine: sa.Engine
+) -> None:
+    for name in ("tower_shape", "one"):
         found = Resources()
         found.feed(page(out, name))
         assert all(link.startswith("#") for link in found.loaded)
         assert {link[1:] for link in found.loaded} <= set(found.ids)
         assert len(found.ids) == len(set(found.ids))
         assert page(out, name).startswith("<!doctype html>")
-        assert found.drawings == len(found.labelled) == 10
+        figures = len(outline(engine, name).report.figures)
+        assert found.drawings == len(found.labelled) == 2 * figures > 0
         assert set(found.labelled) | set(found.titled) <= set(found.ids)
-        assert not re.search(r"@import|url\((?!#)", page(out, name))
+        assert "@import" not in page(out, name)
 
 
 def test_the_page_says_what_was_judged_and_how(out: Path) -> None:
-    text = text_of(out)
+    text = text_of(page(out))
     for sentence in (
         "The diamond tower has the best AUC on duration and on the mean.",
-        "Judged as: diamond has a higher AUC on long_view than every other level",
+        "Judged as: diamond has a higher AUC on long_view than every other arm",
         "private 15-day video log",
+        "The claims' click task is read as click, their duration task as long_view.",
         "python -m reports.build tower_shape",
-        "studies.run tower_shape --data planted --replicates 5 --epochs 30 --seed 0 --device cpu",
+        "studies.run tower_shape --data planted --replicates 5 --epochs 30 --patience 2 --seed 0 "
+        "--device cpu",
         "Last training ended 2026-11-02T12:00:00+00:00",
         "to best",
-        "pCVR AUC among clicked rows",
-        "chosen on validation data only",
+        "AUC, long_view among rows with click",
+        "chosen on validation data only, by the tasks' mean AUC",
         "after Holm over 2 claims",
         "(Holm ",
         "shows with 80 % chance a true difference",
     ):
-        assert sentence in text
+        assert sentence in unescape(text)
     assert "Failed trainings" not in text
-    both = r"p [=<] [\d.]+ \(Holm [<\d. ]+\)"
-    assert re.search(f"differ: {both} equivalent: {both}", unescape(text))
+    (row,) = (r for r in rows_of(out, "differences") if r["diamond"] == "minus constant")
+    told = row["AUC, click, note 1"], row["AUC, click, note 2"]
+    assert [text.partition(":")[0] for text in told] == ["differ", "equivalent"]
+    assert all("(Holm " in text for text in told)
+
+
+def rows_of(out: Path, table: str, name: str = "tower_shape") -> list[dict[str, str]]:
+    written = (out / name / f"tables/{table}.csv").read_text("utf-8")
+    return list(csv.DictReader(written.splitlines()))
 
 
 def test_a_failed_training_is_shown_and_escaped(out: Path) -> None:
-    text = text_of(out, "one")
+    text = text_of(page(out, "one"))
     assert "1 training failed" in text
     assert "tower_shape = increasing, replicate 0, seed 1000: failed after 1 attempt" in text
     assert "loss is not finite &lt;b&gt;" in text
@@ -424,33 +295,37 @@ def test_a_failed_training_is_shown_and_escaped(out: Path) -> None:
     assert "ot enough replicates to decide" in text
 
 
-def test_an_unfinished_study_on_other_data_says_so(out: Path) -> None:
-    text = text_of(out, "expert_count-census")
-    assert "the chain was dropped" in text
-    assert "Replicate 2 (counted from 0) is not finished at every trained level" in text
-    assert "--data census" in text
-    assert "--name" not in text
+def test_an_unfinished_study_on_other_data_says_so(engine: sa.Engine) -> None:
+    report = outline(engine, "expert_count-census").report
+    notices = " ".join(report.notices)
+    assert "the chain was dropped" in notices
+    assert "The claims' click task is read as income, their duration task as" in notices
+    assert "Replicate 2 (counted from 0) is not finished at every trained arm" in notices
+    assert "--data census" in report.commands[0].value
+    assert "--name" not in report.commands[0].value
 
 
 @pytest.mark.parametrize(
     ("replicates", "told"), [(4, "4 replicates are few"), (9, "9 replicates are a look"), (10, "")]
 )
 def test_a_claim_wants_ten_replicates(tmp_path: Path, replicates: int, told: str) -> None:
-    made = open_engine(f"sqlite:///{tmp_path / 'studies.db'}", create=True)
+    made = fresh_engine(tmp_path)
     store_study(made, replicates=replicates)
-    results = read(made, "tower_shape")
-    found = [said for said in notices(results, auc_on_test(results)) if "replicates are" in said]
+    notices = outline(made, "towers").report.notices
     made.dispose()
+    found = [said for said in notices if "replicates are" in said]
     assert [said.startswith(told) for said in found] == [True] * bool(told)
 
 
+@pytest.mark.usefixtures("blank_figures")
 def test_without_the_papers_winner_the_rest_is_still_reported(tmp_path: Path) -> None:
-    made = open_engine(f"sqlite:///{tmp_path / 'studies.db'}", create=True)
-    failed = {("diamond", replicate): BAD for replicate in range(2)}
-    store_study(made, replicates=2, failures=failed, tasks=("$x_{", "<b>"))
+    made = fresh_engine(tmp_path)
+    failed = {("diamond", replicate): FAILURE for replicate in range(2)}
+    strange = (Task("$x_{"), Task("<b>"))
+    store_study(made, "tower_shape", replicates=2, failures=failed, tasks=strange)
     build(made, "tower_shape", tmp_path)
     made.dispose()
-    text = text_of(tmp_path)
+    text = text_of(page(tmp_path))
     assert "No finished replicate of diamond" in text
     assert "2 replicates are few" in text
     assert "AUC, &lt;b&gt;" in text
@@ -458,38 +333,79 @@ def test_without_the_papers_winner_the_rest_is_still_reported(tmp_path: Path) ->
     assert 'data-key="differences"' not in page(tmp_path)
 
 
-@pytest.mark.usefixtures("blank_figures")
 def test_what_was_fixed_is_said_only_where_it_was(tmp_path: Path) -> None:
-    made = open_engine(f"sqlite:///{tmp_path / 'studies.db'}", create=True)
-    study = catalog.get("tower_shape")
+    made = fresh_engine(tmp_path)
+    study = catalogued("tower_shape")
     first = replace(study, claims=study.claims[:1], margin=0.002)
-    gone = Claim("gone", "Given up.", "", (Flat("first"),))
-    stored: Mapping[str, Mapping[str, Any]] = {
-        "fixed": {"stated": stated(study)},
-        "late": {"stated": stated(first)},
-        "fewer": {"stated": stated(replace(study, claims=(*study.claims, gone)))},
-        "unknown": {},
-    }
-    for name, settings in stored.items():
-        store_study(made, name=name, replicates=2, settings=settings)
-        build(made, name, tmp_path)
-    with made.begin() as connection:  # planned when the trainings had ended
-        connection.execute(
-            sa.text("UPDATE fsmd_studies SET created_at='2026-11-03T10:00:00+00:00'")
-        )
-    build(made, "fixed", tmp_path / "after")
+    gone = Claim("gone", "Given up.", "", (Flat("click"),))
+    fewer = replace(study, claims=(*study.claims, gone))
+    for name, stated in (("fixed", study), ("late", first), ("fewer", fewer)):
+        store_study(made, "tower_shape", name=name, replicates=2, stated=stated)
+    after = "2026-11-03T10:00:00+00:00"  # planned when the trainings had ended
+    store_study(made, "tower_shape", name="after", replicates=2, created_at=after)
+    told = {}
+    for name in ("fixed", "late", "fewer", "after"):
+        report = outline(made, name).report
+        told[name] = " ".join((*report.notices, *report.reading))
     made.dispose()
-    told = {name: text_of(tmp_path, name) for name in stored}
-    told["after"] = text_of(tmp_path / "after", "fixed")
     assert {name for name, text in told.items() if FIXED in text} == {"fixed"}
-    assert not any("was fixed before" in text for text in told.values())
     assert (
-        "Stated or changed after this study was planned: the claim fig11-click and "
-        "the margin (0.001, before: 0.002)." in told["late"]
+        "Stated or changed after this study was planned: the claim fig11-click and the margin "
+        "(each metric's own, before: 0.002)." in told["late"]
     )
     assert "Stated when it was planned, and judged no longer: gone." in told["fewer"]
-    assert "was not stored when this study was planned" in told["unknown"]
     assert "8 trainings of this study had ended before it was planned" in told["after"]
+
+
+def test_a_report_reads_the_stored_definition_and_none_of_todays_catalog(tmp_path: Path) -> None:
+    made = fresh_engine(tmp_path)
+    asked = replace(catalogued("tower_shape"), name="gone_from_the_catalog", question="Why?")
+    store_study(made, asked, replicates=2)
+    found = outline(made, "gone_from_the_catalog")
+    made.dispose()
+    assert found.report.question == found.entry.question == "Why?"
+    assert "studies.run gone_from_the_catalog --data planted" in found.report.commands[0].value
+
+
+@pytest.mark.parametrize(
+    ("count", "told"), [(1, "task click:"), (3, "tasks click, long_view and like:")]
+)
+def test_any_number_of_tasks_is_reported_in_words_that_fit(
+    tmp_path: Path, count: int, told: str
+) -> None:
+    made = fresh_engine(tmp_path)
+    store_study(made, tasks=tasks(count), replicates=2)
+    report = outline(made, "towers").report
+    made.dispose()
+    assert f"On planted, {told}" in report.headline
+    everything = " ".join(
+        (
+            *(sentence for section in report.sections for sentence in section.sentences),
+            *(table.caption for table in report.tables),
+            *(figure.caption for figure in report.figures),
+            *report.notices,
+            *report.reading,
+        )
+    )
+    assert "both tasks" not in everything
+    assert ("the mean" in everything) or count == 1
+    assert ("All tasks at once" in everything) == (count > 1)
+
+
+def test_of_losses_captions_say_that_less_is_better(tmp_path: Path) -> None:
+    made = fresh_engine(tmp_path)
+    store_study(made, tasks=MIXED, replicates=3, effects={"diamond": 0.004})
+    found = outline(made, "towers")
+    made.dispose()
+    captions = {table.key: table.caption for table in found.report.tables}
+    assert "Of log loss less is better." in captions["arms"]
+    assert "above zero diamond leads, in log loss below zero" in captions["differences"]
+    assert captions["arms"].startswith("Test AUC and log loss at the epoch")
+    verdicts = {(c["other"], c["task"]): c for c in found.summary["comparisons"]}
+    loss = verdicts["constant", "long_view"]
+    assert (loss["verdict"], loss["mean"] < 0) == ("better", True)
+    lowest = [told for told in found.entry.findings if told.startswith("Lowest test log loss on")]
+    assert "diamond" in lowest[0]
 
 
 # The command line
@@ -504,19 +420,29 @@ def test_the_command_builds_and_says_where(
     assert command.main(arguments) == 0
     lines = capsys.readouterr().out.splitlines()
     assert lines[-1] == f"Report: {tmp_path / 'expert_count-census' / 'report.html'}"
-    assert lines[:-1] == list(build(engine, "expert_count-census", tmp_path).lines)
+    assert lines[:-1] == list(outline(engine, "expert_count-census").lines)
     assert any(line.startswith("UNDECIDED ") for line in lines)
 
 
 @pytest.mark.parametrize(
-    ("name", "told"),
-    [("no_such", "stored: empty, expert_count-census, one"), ("empty", "no finished training")],
+    ("arguments", "told"),
+    [
+        (["no_such"], "stored: empty, expert_count-census, one"),
+        (["empty"], "no finished training"),
+        (["tower_shape", "--data", "census"], "no study 'tower_shape-census' in this database"),
+        (["tower_shape", "--data", "nowhere"], "no data set 'nowhere'; there are"),
+        (["tower_shape", "--pick", "knee"], "--pick goes with a search only"),
+    ],
 )
 def test_a_bad_name_is_one_line_and_writes_nothing(
-    engine: sa.Engine, tmp_path: Path, capsys: pytest.CaptureFixture[str], name: str, told: str
+    engine: sa.Engine,
+    tmp_path: Path,
+    capsys: pytest.CaptureFixture[str],
+    arguments: list[str],
+    told: str,
 ) -> None:
     out = tmp_path / "out"
-    assert command.main([name, "--storage", str(engine.url), "--out", str(out)]) == 2
+    assert command.main([*arguments, "--storage", str(engine.url), "--out", str(out)]) == 2
     captured = capsys.readouterr()
     assert captured.err.startswith("error: ")
     assert captured.err.count("\n") == 1
@@ -526,15 +452,14 @@ def test_a_bad_name_is_one_line_and_writes_nothing(
 
 
 def test_where_every_training_failed_the_report_shows_why(tmp_path: Path) -> None:
-    url = f"sqlite:///{tmp_path / 'studies.db'}"
-    made = open_engine(url, create=True)
-    levels = catalog.get("tower_shape").levels
-    store_study(made, replicates=1, failures={(level, 0): BAD for level in levels})
+    made = fresh_engine(tmp_path)
+    arms = [arm.name for arm in catalogued("tower_shape").arms]
+    store_study(made, "tower_shape", replicates=1, failures={(arm, 0): FAILURE for arm in arms})
+    arguments = ["--storage", str(made.url), "--out", str(tmp_path)]
     made.dispose()
-    arguments = ["--storage", url, "--out", str(tmp_path)]
     assert command.main(["tower_shape", *arguments]) == 0
-    text = unescape(text_of(tmp_path))
-    assert text.count("loss is not finite <b>") == len(levels)
+    text = unescape(text_of(page(tmp_path)))
+    assert text.count("loss is not finite <b>") == len(arms)
     assert "RuntimeError: <script>" in text
     assert "None of the comparisons could be made" in text
     assert (tmp_path / "tower_shape/report.pdf").read_bytes().startswith(b"%PDF-")
@@ -543,6 +468,7 @@ def test_where_every_training_failed_the_report_shows_why(tmp_path: Path) -> Non
     assert 'href="tower_shape/report.html' in (tmp_path / "index.html").read_text("utf-8")
 
 
+@pytest.mark.usefixtures("blank_figures")
 def test_a_folder_that_cannot_be_written_is_one_line(
     engine: sa.Engine, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
@@ -554,11 +480,21 @@ def test_a_folder_that_cannot_be_written_is_one_line(
 
 def test_reports_load_neither_torch_nor_optuna() -> None:
     code = (
-        "import sys, reports.build, reports.assemble, reports.render\n"
+        "import sys, reports.build, reports.study.outline, reports.page.files\n"
         "print([m for m in ('torch', 'lightning', 'optuna') if m in sys.modules])"
     )
-    ended = subprocess.run(
-        [sys.executable, "-c", code], capture_output=True, text=True, check=True,
-        cwd=Path(__file__).parent.parent,
-    )  # fmt: skip
+    root = Path(__file__).parent.parent
+    run = [sys.executable, "-c", code]
+    ended = subprocess.run(run, capture_output=True, text=True, check=True, cwd=root)
     assert ended.stdout.strip() == "[]"
+
+
+@pytest.mark.parametrize(
+    "name", ["read", "build_report", "Scores", "analyse_study", "open_engine"]
+)
+def test_what_a_notebook_needs_is_at_the_top(name: str) -> None:
+    import reports
+
+    found: Callable[..., Any] = getattr(reports, name)
+    assert callable(found)
+    assert name in dir(reports)

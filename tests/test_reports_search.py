@@ -1,13 +1,12 @@
-"""The report of a search: its numbers against brute force, and pages of made-up searches."""
+"""The report of a search: numbers against brute force, and pages of made-up searches."""
 
 import json
-import math
 import re
 import shlex
-from collections.abc import Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import replace
+from functools import cache
 from html import unescape
-from itertools import pairwise, product
 from pathlib import Path
 from typing import Any
 
@@ -18,38 +17,41 @@ import scipy.stats
 import sqlalchemy as sa
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from matplotlib.figure import Figure
 
 from fsmd.config import FSMDConfig
 from fsmd.errors import UserError
-from reports import axis_importance, front, search_analysis, words
+from fsmd.metrics import METRICS
+from fsmd.stats import anova
+from fsmd.stats.estimates import mean_interval
+from fsmd.tasks import Task, targets
 from reports import build as command
-from reports.build import build, build_all
-from reports.estimates import mean_interval
-from reports.figures import front as front_figure
-from reports.figures import hypervolume, parallel
-from reports.search_analysis import SearchAnalysis, analyse_search
-from reports.search_report import assemble_search, run_command
-from reports.search_results import SearchResults, own_fields, read_search
-from search_spaces.spaces import Params, space
-from studies.importance import ped_anova
+from reports import ran, words
+from reports.build import build_all
+from reports.page.html import html
+from reports.page.model import Report
+from reports.search import analysis as search_analysis
+from reports.search import axis_importance, outline
+from reports.search.analysis import SearchAnalysis, analyse_search
+from reports.search.picks import Candidates, default_rules, pick_rule, picked
+from reports.search.results import OUTCOMES, SearchResults, own_fields, read_search
+from studies.objectives import named
 from studies.run import parser
-from studies.settings import SETTINGS
-from studies.storage import find_study
-from studies.trials import stored_trials
-from tests.searches import (
-    MOST,
-    TASKS,
+from studies.search.attempt import AttemptState
+from studies.store.studies import find_study
+from tests.made_up import (
+    MIXED,
     drawn_points,
     fresh_engine,
-    outcome,
+    grid_points,
     paper_points,
-    parameters,
     store_search,
+    tasks,
 )
-from tests.test_reports import ticks_are_true
 
-PAPER = space("paper", SETTINGS["planted"].applied, True)
 RNG = np.random.default_rng(7)
+TASKS = tasks(2)
+KEYS = ("click", "long_view")
 
 
 def dominated(point: Sequence[float], others: Sequence[Sequence[float]]) -> bool:
@@ -65,394 +67,338 @@ def brute_front(points: Sequence[Sequence[float]]) -> list[bool]:
     return [not dominated(point, points) for point in points]
 
 
-# Numbers
+# ------------------------------------------------------------------------------------------
+# Picks
+# ------------------------------------------------------------------------------------------
 
 
-def test_membership_of_two_points_that_differ_on_one_objective_is_a_one_sided_t_test() -> None:
-    gain_R = RNG.normal(0.5, 1.0, size=5)
-    points_LRM = np.zeros((2, 5, 2))
-    points_LRM[0, :, 0] = gain_R
-    points_LRM += RNG.normal(size=(1, 5, 2))  # of the seed, the same for both
-    found = front.membership(points_LRM, draws=20_000)
-    p = scipy.stats.ttest_1samp(gain_R, 0.0, alternative="greater").pvalue
-    assert found == pytest.approx([1 - p, p], abs=0.01)
-    assert found.tolist() == front.membership(points_LRM, draws=20_000).tolist()
+def candidates(figures_NK: Any, of: Sequence[Task] = TASKS) -> Candidates:
+    """The tasks' figures, all of them objectives."""
+    sign_K = np.array([METRICS[task.metric].sign for task in of])
+    gains_NK = np.asarray(figures_NK, float) * sign_K
+    gains = {
+        target.key: METRICS[target.metric].sign * (figures_NK @ np.array(target.weights))
+        for target in targets(of)
+    }
+    return Candidates(tuple(map(str, range(len(gains_NK)))), gains_NK, gains)
 
 
-def test_with_five_seeds_a_point_told_to_be_on_the_front_almost_surely_is_there() -> None:
-    """Of the points with at least 95 %, at least 93 % are there, and as with those below 5 %."""
-    sure, unlikely = [], []
-    for study in range(150):
-        true_LM = RNG.normal(size=(6, 2))
-        seed_1RM = RNG.normal(scale=3, size=(1, 5, 2))
-        points_LRM = true_LM[:, None] + RNG.normal(size=(6, 5, 2)) + seed_1RM
-        probability_L = front.membership(points_LRM, draws=500, seed=study)
-        is_on_L = np.array(brute_front(true_LM.tolist()))
-        sure += is_on_L[probability_L >= 0.95].tolist()
-        unlikely += is_on_L[probability_L <= 0.05].tolist()
-    assert len(sure) > 50
-    assert np.mean(sure) >= 0.93
-    assert len(unlikely) > 50
-    assert np.mean(unlikely) <= 0.07
+def pick(name: str, figures_NK: Any, of: Sequence[Task] = TASKS) -> int:
+    rule = pick_rule(name, of, named(("tasks",), of))
+    return int(picked(rule, candidates(np.asarray(figures_NK, float), of)))
 
 
-def test_equal_levels_are_on_the_front_together() -> None:
-    points_LRM = np.repeat(RNG.normal(size=(1, 5, 2)), 3, axis=0)
-    assert front.membership(points_LRM).tolist() == [1.0, 1.0, 1.0]
-
-
-def test_membership_lets_cancel_what_a_seed_does_to_all_points() -> None:
-    base_LM = np.array([[0.0, 1.0], [1.0, 0.0], [-0.1, -0.1]])
-    points_LRM = base_LM[:, None, :] + 100 * RNG.normal(size=(1, 5, 2))
-    assert front.membership(points_LRM).tolist() == [1.0, 1.0, 0.0]
-
-
-def test_one_seed_gives_no_probability() -> None:
-    assert np.isnan(front.membership(np.zeros((2, 1, 2)))).all()
-
-
-def test_shrinkage_is_the_searched_value_minus_each_fresh_one() -> None:
-    fresh_RK = RNG.normal(size=(5, 2))
-    found = front.shrinkage(np.array([1.0, 2.0]), fresh_RK)
-    assert found == (mean_interval(1.0 - fresh_RK[:, 0]), mean_interval(2.0 - fresh_RK[:, 1]))
-
-
-def test_mean_shrinkage_averages_over_points_within_each_seed() -> None:
-    searched_LK, fresh_LRK = RNG.normal(size=(3, 2)), RNG.normal(size=(3, 4, 2))
-    found = front.mean_shrinkage(searched_LK, fresh_LRK)
-    for k in range(2):
-        by_seed = [np.mean([searched_LK[i, k] - fresh_LRK[i, r, k] for i in range(3)])
-                   for r in range(4)]  # fmt: skip
-        expected = mean_interval(by_seed)
-        assert found[k].mean == pytest.approx(expected.mean)
-        assert found[k].low == pytest.approx(expected.low)
-
-
-@pytest.mark.parametrize("seeds", [2, 3, 4, 5])
-def test_the_band_runs_from_what_all_seeds_attain_to_what_one_does(seeds: int) -> None:
-    points_LR2 = RNG.integers(0, 8, size=(4, seeds, 2)).astype(float)
-    band = front.attained(points_LR2)
-    for i, x in enumerate(band.first):
-        for y in range(8):
-            reached = [
-                any(px >= x and py >= y for px, py in points_LR2[:, r]) for r in range(seeds)
-            ]
-            assert (band.by_half[i] >= y) == (2 * sum(reached) >= seeds)
-            assert (band.by_all[i] >= y) == all(reached)
-            assert (band.by_one[i] >= y) == any(reached)
-
-
-points = st.lists(
+drawn_pairs = st.lists(
     st.tuples(st.integers(0, 20), st.integers(0, 20)), min_size=1, max_size=12, unique=True
+)
+drawn_triples = st.lists(
+    st.tuples(*[st.integers(0, 12)] * 3), min_size=1, max_size=12, unique=True
 )
 
 
 @settings(max_examples=60, deadline=None)
-@given(points)
-def test_the_knee_is_farthest_above_the_line_through_the_ends(drawn: list[Any]) -> None:
-    points_NM = np.array(drawn, float) / 20
-    on = [i for i, is_on in enumerate(brute_front(drawn)) if is_on]
-    low, high = points_NM[on].min(axis=0), points_NM[on].max(axis=0)
-    found = front.picked(front.rule("knee", TASKS), points_NM)
-    assert found in on
-    if len(on) > 2:
-        scaled = (points_NM - low) / (high - low)
-        distance = {i: float(scaled[i].sum() - 1) / math.sqrt(2) for i in on}
-        assert distance[found] == pytest.approx(max(distance.values()))
+@given(drawn_pairs)
+def test_picks_follow_their_words(drawn: list[tuple[int, ...]]) -> None:
+    points_NM = np.array(drawn, float) / 4000
+    x, y = points_NM.T
+    assert x[pick("best:click", points_NM)] == x.max()
+    assert y[pick("best:long_view", points_NM)] == y.max()
+    assert (x + y)[pick("best:mean", points_NM)] == pytest.approx(max(x + y))
+    weighted = 0.7 * x + 0.3 * y
+    assert weighted[pick("weights:0.7,0.3", points_NM)] == pytest.approx(max(weighted))
+    assert y[pick("floor:click", points_NM)] == max(y[x >= x.max() - 0.001])
+    assert x[pick("floor:long_view", points_NM)] == max(x[y >= y.max() - 0.001])
+    for name in default_rules(TASKS, named(("tasks",), TASKS)):
+        assert not dominated(drawn[pick(name, points_NM)], drawn)
 
 
 @settings(max_examples=60, deadline=None)
-@given(points)
-def test_the_other_picks_follow_their_words(drawn: list[Any]) -> None:
+@given(drawn_triples)
+def test_picks_of_three_tasks_follow_their_words(drawn: list[tuple[int, ...]]) -> None:
+    of = tasks(3)
     points_NM = np.array(drawn, float) / 4000
-    x, y = points_NM.T
+    x, y, z = points_NM.T
+    assert z[pick("best:like", points_NM, of)] == z.max()
+    enough = y >= y.max() - 0.001
+    assert (x + z)[pick("floor:long_view", points_NM, of)] == pytest.approx(max((x + z)[enough]))
+    weighted = 3 * x + y + 2 * z
+    assert weighted[pick("weights:3,1,2", points_NM, of)] == pytest.approx(max(weighted))
+    for name in default_rules(of, named(("tasks",), of)):
+        assert not dominated(drawn[pick(name, points_NM, of)], drawn)
 
-    def pick(name: str) -> int:
-        return front.picked(front.rule(name, TASKS), points_NM)
 
-    assert x[pick("best:click")] == x.max()
-    assert y[pick("best:long_view")] == y.max()
-    assert (0.7 * x + 0.3 * y)[pick("weights:0.7,0.3")] == pytest.approx(max(0.7 * x + 0.3 * y))
-    assert y[pick("floor:click")] == max(y[x >= x.max() - 0.001])
-    assert x[pick("floor:long_view")] == max(x[y >= y.max() - 0.001])
-    for name in front.default_rules(TASKS):
-        assert not dominated(drawn[pick(name)], drawn)
+@settings(max_examples=30, deadline=None)
+@given(drawn_pairs)
+def test_where_less_is_better_a_pick_is_the_lowest(drawn: list[tuple[int, ...]]) -> None:
+    """The second task is judged by its log loss; both metrics have the same margin."""
+    figures_NK = np.array(drawn, float) / 4000
+    x, loss = figures_NK.T
+    assert loss[pick("best:long_view", figures_NK, MIXED)] == loss.min()
+    assert loss[pick("floor:click", figures_NK, MIXED)] == min(loss[x >= x.max() - 0.001])
+    net = x - loss
+    assert net[pick("weights:1,1", figures_NK, MIXED)] == pytest.approx(max(net))
+
+
+def test_a_cost_may_be_picked_by_and_counts_for_the_knee() -> None:
+    objectives = named(("tasks", "params"), TASKS)
+    points_NM = np.array([[0.7, 0.7, -300.0], [0.6, 0.6, -100.0], [0.5, 0.5, -200.0]])
+    gains = {o.key: points_NM[:, m] for m, o in enumerate(objectives)}
+    found = Candidates(("large", "small", "worst"), points_NM, gains)
+    assert picked(pick_rule("best:params", TASKS, objectives), found) == "small"
+    assert picked(pick_rule("best:click", TASKS, objectives), found) == "large"
+    assert picked(pick_rule("knee", TASKS, objectives), found) == "large"  # 2 of 3 ends
 
 
 @pytest.mark.parametrize(
-    "name", ["best", "best:like", "knee:click", "weights:1", "weights:a,b", "weights:-1,2", "x"]
+    "name",
+    [
+        *("best", "best:like", "best:params", "knee:click", "floor:mean", "x"),
+        *("weights:1", "weights:a,b", "weights:-1,2", "weights:1,1,1"),
+    ],
 )
 def test_an_unknown_rule_is_refused(name: str) -> None:
     with pytest.raises(UserError):
-        front.rule(name, TASKS)
+        pick_rule(name, TASKS, named(("tasks",), TASKS))
 
 
-def test_progress_is_the_area_that_what_ended_so_far_dominates() -> None:
-    drawn = [tuple(p) for p in RNG.integers(0, 12, size=(9, 2)).astype(float).tolist()]
-    trainings = [front.Training(i + 1, None if i % 4 == 2 else p) for i, p in enumerate(drawn)]
-    found = front.progress(trainings)
-    ended = [t.point for t in trainings if t.point]
-    lows, highs = ([f(p[k] for p in ended) for k in range(2)] for f in (min, max))
-    below = tuple(low - (high - low) / 10 for low, high in zip(lows, highs, strict=True))
-    assert found.reference == pytest.approx(below)
-    grids = [[below[k], *sorted({p[k] for p in ended})] for k in range(2)]
-    for i in range(len(trainings)):
-        seen = [t.point for t in trainings[: i + 1] if t.point]
-        area = sum(
-            (right - left) * (upper - lower)
-            for left, right in pairwise(grids[0]) for lower, upper in pairwise(grids[1])
-            if any(p[0] >= right and p[1] >= upper for p in seen)
-        )  # fmt: skip
-        assert found.volumes[i] == pytest.approx(area)
-        assert found.epochs[i] == sum(range(1, i + 2))
+@pytest.mark.parametrize(
+    ("count", "objectives", "expected"),
+    [
+        (1, ("tasks",), ("best:click",)),
+        (1, ("tasks", "params"), ("knee", "best:click")),
+        (2, ("mean", "latency"), ("knee", "best:mean")),
+        (
+            2,
+            ("tasks",),
+            (
+                *("knee", "best:click", "best:long_view", "weights:1,1"),
+                *("floor:click", "floor:long_view"),
+            ),
+        ),
+        (
+            3,
+            ("click", "like"),
+            ("knee", "best:click", "best:like", "weights:1,0,1", "floor:click", "floor:like"),
+        ),
+    ],
+)
+def test_the_default_rules_ask_for_what_is_sought(
+    count: int, objectives: tuple[str, ...], expected: tuple[str, ...]
+) -> None:
+    of = tasks(count)
+    rules = default_rules(of, named(objectives, of))
+    assert rules == expected
+    for rule in rules:
+        assert pick_rule(rule, of, named(objectives, of)).name == rule
 
 
-def test_the_account_of_epochs() -> None:
-    found = front.spent([4, 6, 5], [1, 2, 5], [3], most=6)
-    assert (found.ended, found.stopped, found.other, found.total) == (15, 8, 3, 26)
-    assert (found.saved_at_most, found.saved_fairly, found.saved_by_patience) == (10, 7, 3)
-    assert math.isnan(front.spent([], [1], [], most=6).saved_fairly)
-
-
-# Importance
-
-
-def test_a_factorial_has_every_combination_once() -> None:
-    cells: list[Params] = list(PAPER.cells())
-    assert axis_importance.is_factorial(cells)
-    assert axis_importance.is_factorial([c for c in cells if c["gate_depth"] in (1, 3)])
-    assert not axis_importance.is_factorial(cells[:-1])
-    assert not axis_importance.is_factorial([*cells, cells[0]])
-    assert not axis_importance.is_factorial([{"a": 1}, {"b": 1}])
-
-
-def test_main_effects_are_those_of_a_linear_model() -> None:
-    cells: list[Params] = [{"a": a, "b": b} for a in range(3) for b in range(4)]
-    values_N = RNG.normal(size=12) + [2 * float(c["a"]) for c in cells]
-    found = axis_importance.main_effects(cells, values_N)
-    total = float(((values_N - values_N.mean()) ** 2).sum())
-    for axis in ("a", "b"):
-        design = pd.get_dummies(pd.Series([c[axis] for c in cells])).to_numpy(float)
-        left = values_N - design @ np.linalg.lstsq(design, values_N, rcond=None)[0]
-        assert found[axis] == pytest.approx(1 - float(left @ left) / total)
-    assert set(axis_importance.main_effects(cells, np.ones(12)).values()) == {0.0}
-
-
-def test_ped_anova_finds_what_makes_the_best_best_and_not_the_worst_worst() -> None:
-    """One axis makes the best trainings best, another the worst worst, on maximised objectives."""
-    cells: list[Params] = [dict(c) for c in PAPER.cells()]
-    good = np.array([c["gate_depth"] == 3 for c in cells], float)
-    bad = np.array([c["expert_count"] == 2 for c in cells], float)
-    noise_NM = 0.01 * RNG.normal(size=(len(cells), 2))
-    values_NM = (good - 5 * bad)[:, None] * np.array([[1.0, 0.0]]) + noise_NM
-    found = ped_anova(PAPER, cells, values_NM, 0)
-    assert max(found, key=lambda axis: found[axis]) == "gate_depth"
-    assert sum(found.values()) == pytest.approx(1)
-    assert list(found) == list(PAPER.axes)
-    assert found == ped_anova(PAPER, cells, values_NM, 0)
-
-
-def test_ped_anova_for_the_front_follows_the_trade(tmp_path: Path) -> None:
-    cells: list[Params] = [dict(c) for c in PAPER.cells()]
-    diamond = np.array([c["tower_shape"] == "diamond" for c in cells], float)
-    values_NM = diamond[:, None] + 0.01 * RNG.normal(size=(len(cells), 2))
-    found = ped_anova(PAPER, cells, values_NM)
-    assert max(found, key=lambda axis: found[axis]) == "tower_shape"
-
-
-def test_shuffled_targets_show_what_chance_reaches(engine: sa.Engine) -> None:
-    found = axis_importance.importance(search(engine, "wide"))
-    assert not found.exact
-    assert found.targets == (*TASKS, axis_importance.FRONT)
-    for target in found.targets:
-        shares = [found.shares[target, axis].share for axis in found.axes]
-        assert sum(shares) == pytest.approx(1)
-    assert len({(s.by_chance, axis) for (_, axis), s in found.shares.items()}) == len(found.axes)
-
-
-def test_stopped_trainings_count_as_not_among_the_best(engine: sa.Engine) -> None:
-    """Whatever they showed when they were stopped; with them there is enough to tell."""
-    whole = search(engine, "wide")
-    order = sorted(whole.configurations, key=lambda c: c.mean)
-    worst = [c.level for c in order[: len(order) // 2]]
-
-    def shown(mean: float) -> SearchResults:
-        return replace(whole, configurations=tuple(
-            replace(c, state="stopped", values=(mean, mean)) if c.level in worst else c
-            for c in whole.configurations
-        ))  # fmt: skip
-
-    found = axis_importance.importance(shown(0.4))
-    assert found.trainings == len(whole.configurations)
-    assert found.shares
-    assert found == axis_importance.importance(shown(0.9))
-    few = replace(whole, configurations=tuple(
-        replace(c, state="stopped") if n > 3 else c for n, c in enumerate(whole.configurations)
-    ))  # fmt: skip
-    assert not axis_importance.importance(few).shares
-
-
-def test_of_a_factorial_the_effects_are_exact(engine: sa.Engine) -> None:
-    results = search(engine, "grid")
-    found = axis_importance.importance(results)
-    assert (found.exact, found.axes) == (True, ("gate_depth", "expert_count"))
-    values = np.array([c.values for c in results.configurations])
-    expected = axis_importance.main_effects([c.params for c in results.configurations],
-                                            values[:, 1])  # fmt: skip
-    for axis, by_chance in (("gate_depth", 4 / 19), ("expert_count", 3 / 19)):
-        share = found.shares["long_view", axis]
-        assert share == axis_importance.Share(expected[axis], by_chance)
-    assert found.shares["click", "gate_depth"].share > 0.5
-
-
+# ------------------------------------------------------------------------------------------
 # Reading
+# ------------------------------------------------------------------------------------------
 
 
 @pytest.fixture(scope="module")
-def engine(tmp_path_factory: pytest.TempPathFactory) -> sa.Engine:
+def engine(tmp_path_factory: pytest.TempPathFactory) -> Iterator[sa.Engine]:
     """Searches in several stages, in one database."""
-    made = fresh_engine(tmp_path_factory.mktemp("db"))
-    tried = paper_points(12)
-    levels = list(tried)
-    store_search(made, tried, stopped=levels[8:11], failed=levels[11:], confirmed=levels[:5],
-                 missing=((levels[4], 3),))  # fmt: skip
-    store_search(made, paper_points(6), name="plain", running=["#6"])
-    store_search(made, paper_points(4), name="begun", stopped=list(tried)[:4])
-    store_search(made, paper_points(3), name="broken", failed=list(tried)[:3])
-    wide = drawn_points("architecture", 30)
-    store_search(made, wide, name="wide", space_name="architecture",
-                 confirmed=["fsmd", "mmoe", "#20", "#25"], seeds=4)  # fmt: skip
-    store_search(made, paper_points(8), name="three", confirmed=list(tried)[:3], cost="params")
-    store_search(made, grid_points(), name="grid")
-    store_search(made, paper_points(3), name="again", stopped=["#3"], confirmed=["#3"], seeds=2)
-    return made
+    engine = fresh_engine(tmp_path_factory.mktemp("db"))
+    names = list(paper_points(12))
+    store_search(
+        engine,
+        paper_points(12),
+        stopped=names[8:11],
+        failed=names[11:],
+        confirmed=names[:5],
+        missing=((names[4], 3),),
+    )
+    store_search(engine, paper_points(6), name="plain", running=["#6"])
+    store_search(engine, paper_points(4), name="begun", stopped=names[:4])
+    store_search(engine, paper_points(3), name="broken", failed=names[:2], lost=names[2:3])
+    store_search(
+        engine,
+        drawn_points("architecture", 30),
+        name="wide",
+        space="architecture",
+        confirmed=["fsmd", "mmoe", "#20", "#25"],
+        seeds=4,
+        rows=200,
+    )
+    for name, sought in (("three", ("tasks", "params")), ("seconds", ("click", "seconds"))):
+        points, again = paper_points(6), names[:3]
+        store_search(engine, points, name=name, confirmed=again, objectives=sought)
+    store_search(engine, grid_points(), name="grid")
+    store_search(engine, paper_points(3), name="again", stopped=["#3"], confirmed=["#3"], seeds=2)
+    several: tuple[tuple[str, tuple[Task, ...], tuple[str, ...]], ...] = (
+        ("one task", tasks(1), ("tasks",)),
+        ("loss", MIXED, ("tasks",)),
+        ("four", tasks(3), ("tasks", "latency")),
+    )
+    for name, of, objectives in several:
+        points = paper_points(6, tasks=of)
+        again = list(points)[:3]
+        store_search(
+            engine, points, name=name, tasks=of, objectives=objectives, confirmed=again, seeds=4
+        )
+    yield engine
+    engine.dispose()
 
 
-def grid_points() -> dict[str, Params]:
-    """A full factorial of two of the axes."""
-    cells = product(range(1, 6), (2, 6, 10, 14))
-    return {
-        f"#{i}": {"tower_shape": "constant", "gate_depth": depth, "expert_count": count}
-        for i, (depth, count) in enumerate(cells, 1)
-    }
+NAMES = ("search", "plain", "broken", "wide", "three", "seconds", "grid", "again")
+SEVERAL = ("one task", "loss", "four")
 
 
-def search(engine: sa.Engine, name: str = "pareto") -> SearchResults:
+def search(engine: sa.Engine, name: str = "search") -> SearchResults:
     record = find_study(engine, name)
     assert record is not None
     return read_search(engine, record)
 
 
-def analysis(engine: sa.Engine, name: str = "pareto") -> SearchAnalysis:
+@cache
+def analysis(engine: sa.Engine, name: str = "search") -> SearchAnalysis:
     return analyse_search(search(engine, name))
 
 
-def test_each_configuration_has_its_state_and_stands_at_its_best_epoch(engine: sa.Engine) -> None:
+def test_each_attempt_has_its_outcome_and_stands_at_its_best_epoch(engine: sa.Engine) -> None:
     found = search(engine)
-    states = [c.state for c in found.configurations]
-    assert states == ["ended"] * 8 + ["stopped"] * 3 + ["failed"]
-    assert [c.level for c in found.configurations] == list(paper_points(12))
-    for c in found.configurations[:11]:
-        seed = stored_seed(engine, c.level)
-        result = outcome(found.space.config(c.params), seed, stopped=c.state == "stopped")
-        value = {(m.epoch, m.task): m.value for m in result.measurements if m.split == "valid"}
-        best = result.chosen_epochs["click"]
-        assert c.values == tuple(value[best, task] for task in TASKS)
-        assert (c.epochs, c.parameters) == (result.epochs, result.parameters)
-    assert found.configurations[11].values == ()
-    assert search(engine, "plain").configurations[-1].state == "paused"
+    outcomes = {o: [a.name for a in found.all_in(o)] for o in OUTCOMES}
+    names = list(paper_points(12))
+    assert outcomes == {
+        "ended": names[:8],
+        "stopped": names[8:11],
+        "paused": [],
+        "failed": names[11:],
+    }
+    frame = found.results.measurements
+    for attempt in found.attempts[:11]:
+        rows = frame[(frame["arm"] == attempt.name) & (frame["replicate"] == 0)]
+        curve = rows[rows["split"] == "valid"].pivot(index="epoch", columns="task", values="value")
+        best = curve.iloc[int(curve.mean(axis=1).to_numpy().argmax())]
+        assert found.figures(attempt) == tuple(best[list(KEYS)])
+        assert attempt.epochs == len(curve)
+    assert found.figures(found.attempts[11]) == ()
+    assert [a.name for a in search(engine, "plain").all_in("paused")] == ["#6"]
+    assert len(search(engine, "broken").all_in("failed")) == 3
 
 
-def stored_seed(engine: sa.Engine, level: str) -> int:
-    runs = search(engine).results.runs
-    found = runs[(runs["level"] == level) & (runs["replicate"] == 0)]["seed"]
-    return int(found.iloc[0])
-
-
-def test_the_last_trial_of_a_cell_counts(engine: sa.Engine) -> None:
-    trials = stored_trials(engine, "pareto")
-    assert len(trials) == 12 + 5 * 3 - 1
-    assert [t.replicate for t in trials[:12]] == [0] * 12
-    assert stored_trials(engine, "no such study") == ()
-
-
-def test_only_fresh_seeds_complete_at_every_confirmed_level_count(engine: sa.Engine) -> None:
+def test_only_fresh_seeds_complete_at_every_confirmed_arm_count(engine: sa.Engine) -> None:
     found = analysis(engine)
     assert len(found.seeds) == 2
     assert len(found.confirmed) == 5
-    known = {c.level: c for c in found.found.configurations}
-    frame = found.found.results.measurements
-    for c in found.confirmed:
-        rows = frame[(frame["level"] == c.level) & frame["replicate"].isin([1, 2])
-                     & (frame["split"] == "valid") & (frame["epoch"] == 3)]  # fmt: skip
-        for k, task in enumerate(TASKS):
+    frame = found.search.results.measurements
+    for point in found.confirmed:
+        rows = frame[
+            (frame["arm"] == point.name)
+            & frame["replicate"].isin([1, 2])
+            & (frame["split"] == "valid")
+            & (frame["epoch"] == 3)
+        ]
+        seen = found.search.figures(found.search.attempt(point.name))
+        for k, task in enumerate(KEYS):
             fresh = rows[rows["task"] == task]["value"].to_numpy()
-            assert c.fresh[k] == mean_interval(fresh)
-            assert c.shrinkage[k].mean == pytest.approx(known[c.level].values[k] - fresh.mean())
-            assert c.test[k].mean == pytest.approx(fresh.mean() - 0.003)
+            assert point.fresh[k] == mean_interval(fresh)
+            assert point.shrinkage[k].mean == pytest.approx(seen[k] - fresh.mean())
+            assert point.test[k].mean == pytest.approx(fresh.mean() - 0.003)
 
 
 def test_the_front_before_and_after(engine: sa.Engine) -> None:
-    found = analysis(engine)
-    ended = found.found.all_in("ended")
-    expected = {c.level for c, is_on in zip(ended, brute_front([c.values for c in ended]),
-                                            strict=True) if is_on}  # fmt: skip
-    assert set(found.front) == expected
-    means = [tuple(e.mean for e in c.fresh) for c in found.confirmed]
-    assert [c.on_front for c in found.confirmed] == brute_front(means)
+    for name in ("search", "wide", "one task", "loss", "four", "seconds"):
+        found = analysis(engine, name)
+        ended = found.search.all_in("ended")
+        on_front = brute_front([attempt.gains for attempt in ended])
+        expected = {a.name for a, is_on in zip(ended, on_front, strict=True) if is_on}
+        assert set(found.front) == expected
+        means = [np.mean(point.points, axis=0).tolist() for point in found.confirmed]
+        assert [point.on_front for point in found.confirmed] == brute_front(means)
 
 
-def test_a_level_that_failed_on_a_fresh_seed_takes_no_seed_from_the_others(
+def test_where_less_is_better_the_front_is_of_the_lowest(engine: sa.Engine) -> None:
+    """Figures stay as they were measured, and only who is ahead is turned."""
+    found = analysis(engine, "loss")
+    assert [METRICS[target.metric].higher for target in found.search.targets] == [True, False]
+    means = [(p.fresh[0].mean, -p.fresh[1].mean) for p in found.confirmed]
+    assert [point.on_front for point in found.confirmed] == brute_front(means)
+    assert all(0 < point.fresh[1].mean < 1 for point in found.confirmed)
+    (by_loss,) = [p.name for p in found.picks if "best:long_view" in found.picked_by[p.name]]
+    assert by_loss == min(found.confirmed, key=lambda point: point.fresh[1].mean).name
+
+
+def test_one_objective_has_a_front_of_its_best(engine: sa.Engine) -> None:
+    found = analysis(engine, "one task")
+    best = max(found.search.all_in("ended"), key=lambda attempt: attempt.stands[0])
+    assert found.front == (best.name,)
+    assert found.band is None
+    assert sum(point.probability for point in found.confirmed) == pytest.approx(1)
+    assert [pick.name for pick in found.picks] == [found.confirmed[-1].name]
+
+
+def test_an_arm_that_failed_on_a_fresh_seed_takes_no_seed_from_the_others(
     tmp_path: Path,
 ) -> None:
     """It is named, and is no confirmed point; so is what is new on the front."""
-    made, tried = fresh_engine(tmp_path), paper_points(8)
-    levels = list(tried)
-    store_search(made, tried, confirmed=levels[:4], seeds=5, broken=[(levels[0], 2)])
-    found = analyse_search(search(made))
+    engine, points = fresh_engine(tmp_path), paper_points(6)
+    names = list(points)
+    store_search(engine, points, confirmed=names[:4], seeds=5, broken=[(names[0], 2)])
+    found = analysis(engine)
     assert len(found.seeds) == 5
-    assert {c.level for c in found.confirmed} == set(levels[1:4])
-    text = " ".join(assemble_search(found).notices)
-    assert f"as a training on a fresh seed failed: {levels[0]}. --retry-failed" in text
-    sentences = [s for section in assemble_search(found).sections for s in section.sentences]
-    assert not [s for s in sentences if "not trained again" in s and levels[0] in s]
-    new = [e for e in found.front if e not in levels[:4]]
+    assert {point.name for point in found.confirmed} == set(names[1:4])
+    report = outline.page(found)
+    text = " ".join(report.notices)
+    assert f"as a training on a fresh seed failed: {names[0]}. --retry-failed" in text
+    sentences = [sentence for section in report.sections for sentence in section.sentences]
+    assert not [s for s in sentences if "not trained again" in s and names[0] in s]
+    new = [name for name in found.front if name not in names[:4]]
     assert new
     assert f"not trained again on fresh seeds: {words.listed(new)}: the same" in text
-    # A seed that no level finished is the seed's fault, not theirs.
-    store_search(made, tried, name="bad seed", confirmed=levels[:4], seeds=5,
-                 broken=[(level, 2) for level in levels[:4]])  # fmt: skip
-    found = analyse_search(search(made, "bad seed"))
-    assert {c.level for c in found.confirmed} == set(levels[:4])
+    # A seed that no arm finished is the seed's fault, not theirs.
+    broken = [(name, 2) for name in names[:4]]
+    store_search(engine, points, name="bad seed", confirmed=names[:4], seeds=5, broken=broken)
+    found = analysis(engine, "bad seed")
+    engine.dispose()
+    assert {point.name for point in found.confirmed} == set(names[:4])
     assert len(found.seeds) == 4
 
 
 def test_the_front_of_three_objectives_knows_the_cost(engine: sa.Engine) -> None:
     found = analysis(engine, "three")
-    config = found.found.space.config
-    told = [(*c.values, -float(parameters(config(c.params)))) for c in found.found.configurations]
-    on = {c.level for c, is_on in zip(found.found.configurations, brute_front(told), strict=True)
-          if is_on}  # fmt: skip
-    assert set(found.front) == on
-    assert len(found.progress.reference) == 3
+    attempts = found.search.attempts
+    points = [(*a.stands, -float(100_000 + 10_000 * a.config.expert_count)) for a in attempts]
+    on_front = brute_front(points)
+    expected = {a.name for a, is_on in zip(attempts, on_front, strict=True) if is_on}
+    assert set(found.front) == expected
+    assert len(found.growth.reference) == 3
+    for point in found.confirmed:
+        (cost,) = point.costs
+        assert cost.mean == found.search.attempt(point.name).costs["params"]
+
+
+def test_a_cost_that_the_end_tells_is_of_each_fresh_seed(engine: sa.Engine) -> None:
+    """What a training took is measured anew on every seed."""
+    found = analysis(engine, "seconds")
+    assert [target.key for target in found.search.targets] == list(KEYS)
+    runs = found.search.results.runs
+    for point in found.confirmed:
+        fresh = runs[(runs["arm"] == point.name) & (runs["replicate"] > 0)]["seconds"]
+        assert point.costs == (mean_interval(fresh.to_numpy(float)),)
+        assert [-seconds for _, seconds in point.points] == fresh.tolist()
 
 
 def test_picks_are_compared_with_the_papers_models_on_test(engine: sa.Engine) -> None:
     found = analysis(engine, "wide")
     assert found.picks
-    for pick in found.picks:
-        others = [other for other, _ in pick.differences]
-        assert others == [other for other in ("fsmd", "mmoe") if other != pick.level]
-        tests = {c.level: c.test for c in found.confirmed}
-        for other, estimates in pick.differences:
+    for chosen in found.picks:
+        others = [other for other, _ in chosen.differences]
+        assert others == [other for other in ("fsmd", "mmoe") if other != chosen.name]
+        tests = {point.name: point.test for point in found.confirmed}
+        for other, estimates in chosen.differences:
             for k, estimate in enumerate(estimates):
-                expected = tests[pick.level][k].mean - tests[other][k].mean
+                expected = tests[chosen.name][k].mean - tests[other][k].mean
                 assert estimate.mean == pytest.approx(expected)
+    text = str(outline.page(found).tables)
+    assert "interval over seeds and the finite test set" in text
 
 
 def test_a_stopped_training_that_was_confirmed_has_no_shrinkage(engine: sa.Engine) -> None:
     (point,) = analysis(engine, "again").confirmed
-    assert (point.level, point.searched, point.shrinkage) == ("#3", (), ())
+    assert (point.name, point.searched, point.shrinkage) == ("#3", (), ())
 
 
 def test_a_rule_of_ones_own_is_applied_too(engine: sa.Engine) -> None:
@@ -460,220 +406,282 @@ def test_a_rule_of_ones_own_is_applied_too(engine: sa.Engine) -> None:
     assert any("weights:1,0" in rules for rules in found.picked_by.values())
 
 
+def test_the_most_epochs_are_the_searchs(engine: sa.Engine) -> None:
+    assert search(engine).most_epochs == 6
+
+
+def test_a_confirmed_points_region_is_hotellings() -> None:
+    """Its border is where T squared reaches its quantile, 2 (n - 1) / (n - 2) F(2, n - 2)."""
+    values_R2 = np.array([0.7, 0.8]) + 0.01 * RNG.normal(size=(8, 2)) @ [[1, 0.4], [0, 0.5]]
+    region = search_analysis.region(values_R2)
+    assert region is not None
+    assert region.centre == pytest.approx(values_R2.mean(axis=0))
+    turn = np.radians(region.angle)
+    axes = np.array([[np.cos(turn), np.sin(turn)], [-np.sin(turn), np.cos(turn)]])
+    spread = np.linalg.inv(np.cov(values_R2.T) / 8)
+    border = 2 * 7 / 6 * scipy.stats.f.ppf(0.95, 2, 6)
+    for axis, half in zip(axes, region.semi_axes, strict=True):
+        away = half * axis
+        assert away @ spread @ away == pytest.approx(border, rel=0.02)
+    assert search_analysis.region(values_R2[:3]) is None
+
+
+# ------------------------------------------------------------------------------------------
+# Importance of axes
+# ------------------------------------------------------------------------------------------
+
+
+def test_shuffled_targets_show_what_chance_reaches(engine: sa.Engine) -> None:
+    found = analysis(engine, "wide").importance
+    assert not found.exact
+    assert found.targets == (*KEYS, axis_importance.FRONT)
+    for target in found.targets:
+        shares = [found.shares[target, axis].share for axis in found.axes]
+        assert sum(shares) == pytest.approx(1)
+    assert len({(s.by_chance, axis) for (_, axis), s in found.shares.items()}) == len(found.axes)
+
+
+@pytest.mark.usefixtures("few_shuffles")
+def test_stopped_trainings_count_as_not_among_the_best(engine: sa.Engine) -> None:
+    """Whatever they showed when they were stopped; with them there is enough to tell."""
+    whole = search(engine, "wide")
+    order = sorted(whole.attempts, key=lambda attempt: np.mean(attempt.stands))
+    worst = [attempt.name for attempt in order[: len(order) // 2]]
+
+    def stopped_at(value: float) -> SearchResults:
+        curve = ((value, value),)
+        return replace(
+            whole,
+            attempts=tuple(
+                replace(a, state=AttemptState.STOPPED, curve=curve) if a.name in worst else a
+                for a in whole.attempts
+            ),
+        )
+
+    found = axis_importance.importance(stopped_at(0.4))
+    assert found.trainings == len(whole.attempts)
+    assert found.shares
+    assert found == axis_importance.importance(stopped_at(0.9))
+    few = replace(
+        whole,
+        attempts=tuple(
+            replace(a, state=AttemptState.STOPPED) if n > 3 else a
+            for n, a in enumerate(whole.attempts)
+        ),
+    )
+    assert not axis_importance.importance(few).shares
+
+
+@pytest.fixture
+def few_shuffles(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(axis_importance, "SHUFFLES", 2)
+
+
+def test_of_a_factorial_the_effects_are_exact(engine: sa.Engine) -> None:
+    whole = search(engine, "grid")
+    found = axis_importance.importance(whole)
+    assert (found.exact, found.axes) == (True, ("gate_depth", "expert_count"))
+    frame = pd.DataFrame([{**a.params, anova.VALUE: a.stands[1]} for a in whole.attempts])
+    expected = anova.main_effects(frame)
+    for axis, by_chance in (("gate_depth", 4 / 19), ("expert_count", 3 / 19)):
+        share = found.shares["long_view", axis]
+        assert share == axis_importance.AxisShare(expected[axis], by_chance)
+    assert found.shares["click", "gate_depth"].share > 0.5
+
+
+# ------------------------------------------------------------------------------------------
 # The page
+# ------------------------------------------------------------------------------------------
 
 
-NAMES = ("pareto", "plain", "broken", "wide", "three", "again", "grid")
+def undrawn(report: Report) -> Report:
+    """With blank figures: drawing them takes longer than all the rest."""
+    sections = tuple(
+        replace(
+            section,
+            figures=tuple(
+                replace(figure, drawing=lambda _: Figure(figsize=(1, 1)))
+                for figure in section.figures
+            ),
+        )
+        for section in report.sections
+    )
+    return replace(report, sections=sections)
 
 
 @pytest.fixture(scope="module")
-def out(engine: sa.Engine, tmp_path_factory: pytest.TempPathFactory) -> Path:
-    folder = tmp_path_factory.mktemp("out")
-    build_all(engine, folder)
-    return folder
+def pages(engine: sa.Engine) -> Mapping[str, str]:
+    return {name: html(undrawn(outline.page(analysis(engine, name)))) for name in NAMES + SEVERAL}
 
 
-def page(out: Path, name: str = "pareto") -> str:
-    return (out / name / "report.html").read_text("utf-8")
-
-
-def text_of(out: Path, name: str = "pareto") -> str:
+def text_of(page: str) -> str:
     """The page's words, without drawings and tags, blanks collapsed."""
-    without = re.sub(r"<(style|svg|script).*?</\1>", " ", page(out, name), flags=re.DOTALL)
+    without = re.sub(r"<(style|svg|script).*?</\1>", " ", page, flags=re.DOTALL)
     return unescape(re.sub(r"\s+", " ", re.sub(r"<[^>]+>", " ", without)))
 
 
-def test_every_search_with_an_end_has_a_report_and_the_list_has_all(out: Path) -> None:
-    assert {p.parent.name for p in out.glob("*/report.html")} == set(NAMES)
-    listed = (out / "index.html").read_text("utf-8")
-    assert "has no finished training yet" in listed
-    assert listed.count("Architecture search for both tasks") == len(NAMES) + 1
-    for name in NAMES:
-        assert f'href="{name}/report.html"' in listed
-        assert (out / name / "report.pdf").read_bytes().startswith(b"%PDF-")
-
-
-def test_building_again_gives_the_same_bytes(out: Path, engine: sa.Engine, tmp_path: Path) -> None:
-    for name in ("pareto", "wide"):
-        build(engine, name, tmp_path)
-        files = [p.relative_to(tmp_path) for p in (tmp_path / name).rglob("*") if p.is_file()]
-        assert len(files) > 10
-        for each in files:
-            assert (tmp_path / each).read_bytes() == (out / each).read_bytes(), each
-
-
-def test_the_page_says_what_was_tried_and_found(out: Path) -> None:
-    text = text_of(out)
+def test_the_page_says_what_was_tried_and_found(pages: Mapping[str, str]) -> None:
+    text = text_of(pages["search"])
     for sentence in (
         "12 configurations of the space paper, 8 trained to the end, 3 stopped early, 1 failed",
         "Over 2 fresh seeds the front of 5 confirmed points is",
         "1 fresh seed left out",
-        "The search saw its front above what fresh seeds show by",
+        "The search saw its front better than fresh seeds show it, by",
         "Test AUC",
         "for FSMDConfig.from_dict",
         "11 trainings ended or were stopped: below 20",
         "it carries the winner's curse",
         "#12, replicate 0, seed 514591061: failed after 1 attempt",
-        "--space paper --objectives auc,auc --epochs 6",
+        "--space paper --objectives tasks",
+        "--epochs 6",
     ):
         assert sentence in text, sentence
-    assert "<script>" not in page(out).partition("<main")[2].partition("</main>")[0]
+    assert "<script>" not in pages["search"].partition("<main")[2].partition("</main>")[0]
 
 
-def test_without_confirmation_the_page_says_whose_front_it_is(out: Path) -> None:
-    text = text_of(out, "plain")
+def test_without_confirmation_the_page_says_whose_front_it_is(pages: Mapping[str, str]) -> None:
+    text = text_of(pages["plain"])
     assert "The front is what the search saw, on one seed" in text
     assert "1 training not finished" in text
     assert "Picked on validation, by what the search saw" in text
     assert "P(front)" not in text
 
 
-def test_where_all_failed_the_page_shows_why(out: Path) -> None:
-    text = text_of(out, "broken")
+def test_where_all_failed_the_page_shows_why(pages: Mapping[str, str]) -> None:
+    text = text_of(pages["broken"])
     assert "3 failed" in text
-    assert text.count("RuntimeError: <script>") == 3
-    assert "<figure" not in page(out, "broken")
+    assert text.count("RuntimeError: <script>") == 2
+    assert "lost after 1 attempt; will be tried again" in text
+    assert "<figure" not in pages["broken"]
 
 
-def test_what_matters_is_told_from_twenty_trainings_on(out: Path) -> None:
-    for name, told in (("wide", True), ("grid", True), ("pareto", False)):
-        assert ('data-key="importance"' in page(out, name)) == told
-    assert "PED-ANOVA" in text_of(out, "wide")
-    assert "Importance is exact" in text_of(out, "grid")
+def test_what_matters_is_told_from_twenty_trainings_on(pages: Mapping[str, str]) -> None:
+    for name, shown in (("wide", True), ("grid", True), ("search", False)):
+        assert ('data-key="importance"' in pages[name]) == shown
+    assert "PED-ANOVA" in text_of(pages["wide"])
+    assert "Importance is exact" in text_of(pages["grid"])
 
 
-def test_every_drawing_is_titled_and_nothing_is_loaded(out: Path) -> None:
-    for name in NAMES:
-        drawings = re.findall(r"<svg[^>]*>", page(out, name))
+def test_every_drawing_is_titled_and_nothing_is_loaded(pages: Mapping[str, str]) -> None:
+    for page in pages.values():
+        drawings = re.findall(r"<svg[^>]*>", page)
         assert all('role="img"' in drawing for drawing in drawings)
-        assert not re.search(r'(src|href)="(?!#)', page(out, name))
-        ids = re.findall(r'\bid="([^"]+)"', page(out, name))
+        assert not re.search(r'(src|href)="(?!#)', page)
+        ids = re.findall(r'\bid="([^"]+)"', page)
         assert len(ids) == len(set(ids))
 
 
-def test_the_configurations_to_paste_are_the_picked_ones(out: Path, engine: sa.Engine) -> None:
+def test_with_one_task_there_is_no_word_of_two(pages: Mapping[str, str]) -> None:
+    text = text_of(pages["one task"])
+    assert "task click" in text
+    assert 'data-key="ranking"' in pages["one task"]
+    for word in ("long_view", "both tasks", "knee", "floor:", "the mean of", "Ellipse", "Band:"):
+        assert word not in text
+
+
+def test_where_less_is_better_the_page_says_so(pages: Mapping[str, str]) -> None:
+    text = text_of(pages["loss"])
+    for sentence in (
+        "Of log loss less is better.",
+        "validation log loss, long_view",
+        "best:long_view: the lowest log loss on long_view",
+        "validation log loss on long_view (minimised)",
+        "An axis on which less is better is reversed",
+    ):
+        assert sentence in text, sentence
+    assert "less is better" not in text_of(pages["search"])
+
+
+def test_of_four_objectives_the_figure_says_which_it_shows(pages: Mapping[str, str]) -> None:
+    text = text_of(pages["four"])
+    assert "validation AUC on long_view, two of the 4 objectives" in text
+    assert "ms per 1,000 rows" in text
+    assert "The search is for a cost too, ms per 1,000 rows (less is better)" in text
+    assert "Each pair of" in text_of(pages["three"])
+
+
+def test_a_report_says_how_the_search_was_run_and_how_to_go_on(engine: sa.Engine) -> None:
     found = analysis(engine, "wide")
-    summary = json.loads((out / "wide" / "summary.json").read_text())
-    text = text_of(out, "wide")
-    params = {c.level: c.params for c in found.found.configurations}
-    assert [pick["level"] for pick in summary["picks"]] == [pick.level for pick in found.picks]
-    for pick in summary["picks"]:
-        config = found.found.space.config(params[pick["level"]])
-        assert FSMDConfig.from_dict(pick["config"]) == config
-        assert json.dumps(own_fields(config)) in text
+    facts = str(outline.page(found).facts)
+    assert "sampler tpe, pruner halving, trials 20 and confirm 3; then sampler gp" in facts
+    asked = ran.run_command(found.search.results)
+    options = parser().parse_args(shlex.split(asked)[3:])
+    assert (options.sampler, options.space, options.trials) == ("gp", "architecture", 40)
 
 
-def test_summary_json_has_its_schema(out: Path) -> None:
-    for name in NAMES:
-        summary = json.loads((out / name / "summary.json").read_text())
+# ------------------------------------------------------------------------------------------
+# Files and the command line
+# ------------------------------------------------------------------------------------------
+
+
+def test_the_configurations_to_paste_are_the_picked_ones(engine: sa.Engine) -> None:
+    found = analysis(engine, "wide")
+    summary = json.loads(json.dumps(outline.summary(found)))
+    blocks = [b.value for section in outline.page(found).sections for b in section.blocks]
+    assert [pick["level"] for pick in summary["picks"]] == [pick.name for pick in found.picks]
+    for chosen in summary["picks"]:
+        config = found.search.attempt(chosen["level"]).config
+        assert FSMDConfig.from_dict(chosen["config"]) == config
+        assert json.dumps(own_fields(config)) in blocks
+
+
+def test_summary_json_has_its_schema(engine: sa.Engine) -> None:
+    for name in NAMES + SEVERAL:
+        found = analysis(engine, name)
+        summary = json.loads(json.dumps(outline.summary(found), allow_nan=False))
         assert set(summary) == {
-            "study", "data", "space", "configurations", "tried", "front", "seeds", "confirmed",
-            "shrinkage", "picks", "epochs", "hypervolume",
-        }  # fmt: skip
+            *("study", "data", "space", "configurations", "tried", "front", "seeds"),
+            *("confirmed", "shrinkage", "picks", "epochs", "hypervolume"),
+        }
         assert len(summary["tried"]) == sum(summary["configurations"].values())
-    again = json.loads((out / "again" / "summary.json").read_text())
+        tasks_ = list(found.search.results.task_names)
+        for confirmed in summary["confirmed"]:
+            assert list(confirmed["valid"]) == list(confirmed["test"]) == tasks_
+    again = outline.summary(analysis(engine, "again"))
     assert [(c["level"], c["searched"]) for c in again["confirmed"]] == [("#3", {})]
-
-
-def test_results_csv_has_every_measurement(out: Path, engine: sa.Engine) -> None:
-    found = pd.read_csv(out / "pareto" / "results.csv")
-    assert len(found) == len(search(engine).results.measurements)
-    assert set(found["level"]) == {c.level for c in search(engine).configurations[:11]}
-
-
-# Figures
-
-
-def test_the_front_figure_holds_its_points_and_marks_whom_it_leaves_out(
-    engine: sa.Engine,
-) -> None:
-    summary = front_figure.summarize(analysis(engine))
-    far = summary._replace(searched=(*summary.searched, ("far", (0.5, 0.5))))
-    assert front_figure.outside(summary) == 0
-    assert front_figure.outside(far) == 1
-    (left, right), (bottom, top) = front_figure.ranges(far)
-    for fresh in far.fresh:
-        assert left < fresh.at[0] < right
-        assert bottom < fresh.at[1] < top
-    for narrow in (False, True):
-        assert front_figure.draw(far, narrow).axes
-
-
-@pytest.mark.parametrize("top", [0.72, 0.7203, 0.72103, 0.7303, 0.81])
-def test_a_tick_stands_where_it_says_and_has_room(engine: sa.Engine, top: float) -> None:
-    summary = front_figure.summarize(analysis(engine, "plain"))
-    spread = np.linspace(0.72, top, len(summary.searched))
-    pairs = zip(summary.searched, spread, strict=True)
-    wide = summary._replace(searched=tuple((level, (at, at)) for (level, _), at in pairs))
-    ticks_are_true(front_figure.draw(wide))
-
-
-def test_the_hypervolume_ends_at_its_whole(engine: sa.Engine) -> None:
-    summary = hypervolume.summarize(analysis(engine))
-    assert summary is not None
-    assert summary.shares[-1] == 1
-    assert list(summary.shares) == sorted(summary.shares)
-    assert hypervolume.summarize(analysis(engine, "broken")) is None
-
-
-def test_a_line_crosses_each_axis_at_its_value(engine: sa.Engine) -> None:
-    summary = parallel.summarize(analysis(engine, "wide"))
-    lines = {line.level: line for line in summary.lines}
-    names = [scale.name for scale in summary.scales]
-    mmoe = dict(zip(names, lines["mmoe"].places, strict=True))
-    assert mmoe["sharing"] == pytest.approx(3 / 4)
-    assert mmoe["embedding_size"] == 0
-    assert mmoe["extraction_levels"] == parallel.ABSENT
-    heights = [line.height for line in summary.lines if line.height is not None]
-    assert (min(heights), max(heights)) == (0, 1)
-
-
-# The command line
 
 
 def test_the_command_builds_a_search(
     engine: sa.Engine, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     arguments = ["--storage", str(engine.url), "--out", str(tmp_path)]
-    assert command.main(["pareto", *arguments]) == 0
+    assert command.main(["again", *arguments]) == 0
     lines = capsys.readouterr().out.splitlines()
-    assert lines[0].startswith("On planted, tasks click and long_view: 12 configurations")
-    assert lines[-1] == f"Report: {tmp_path / 'pareto' / 'report.html'}"
+    assert lines[0].startswith("On planted, tasks click and long_view: 3 configurations")
+    assert lines[-1] == f"Report: {tmp_path / 'again' / 'report.html'}"
     assert command.main(["begun", *arguments]) == 2
     assert "no finished training yet" in capsys.readouterr().err
-    assert command.main(["pareto", "--pick", "weights:3,1", *arguments]) == 0
-    assert "weights:3,1" in capsys.readouterr().out
-    assert command.main(["pareto", "--pick", "best:like", *arguments]) == 2
+    assert command.main(["search", "--pick", "best:like", *arguments]) == 2
     assert "there are knee, best:click" in capsys.readouterr().err
-    assert command.main(["pareto", "--data", "census", *arguments]) == 2
-    assert "no study 'pareto-census'" in capsys.readouterr().err
+    measured = pd.read_csv(tmp_path / "again" / "results.csv")
+    assert len(measured) == len(search(engine, "again").results.measurements)
+    figures = {path.name for path in (tmp_path / "again" / "figures").iterdir()}
+    assert figures == {
+        f"{figure.key}.{kind}"
+        for figure in outline.page(analysis(engine, "again")).figures
+        for kind in ("svg", "pdf")
+    }
 
 
-def test_the_most_epochs_are_the_studys(engine: sa.Engine) -> None:
-    assert search(engine).most_epochs == MOST
+def test_every_search_with_an_end_has_a_report_and_the_list_has_all(tmp_path: Path) -> None:
+    engine, points = fresh_engine(tmp_path), paper_points(2)
+    store_search(engine, points, name="begun", stopped=list(points))
+    store_search(engine, points, name="broken", failed=list(points))
+    build_all(engine, tmp_path / "out")
+    engine.dispose()
+    assert [p.parent.name for p in (tmp_path / "out").glob("*/report.html")] == ["broken"]
+    assert (tmp_path / "out" / "broken" / "report.pdf").read_bytes().startswith(b"%PDF-")
+    index = (tmp_path / "out" / "index.html").read_text("utf-8")
+    assert index.count("A made-up search") == 2
+    assert "has no finished training yet" in index
+    assert 'href="broken/report.html"' in index
 
 
-def test_a_report_says_how_the_search_was_run_and_how_to_go_on(engine: sa.Engine) -> None:
-    found = analysis(engine, "wide")
-    text = str(assemble_search(found).facts)
-    ways = "confirm 3; then sampler gp, pruner none, trials 40 and confirm 3"
-    assert f"sampler tpe, pruner halving, trials 20 and {ways}" in text
-    command = parser().parse_args(shlex.split(run_command(found.found))[3:])
-    assert (command.sampler, command.pruner) == ("gp", "none")
-    assert (command.trials, command.confirm, command.space) == (40, 3, "architecture")
-
-
-def test_a_confirmed_points_region_is_hotellings() -> None:
-    """Its border is where T squared reaches its quantile, 2 (n - 1) / (n - 2) F(2, n - 2)."""
-    values_RK = np.array([0.7, 0.8]) + 0.01 * RNG.normal(size=(8, 2)) @ [[1, 0.4], [0, 0.5]]
-    found = search_analysis.region(values_RK)
-    assert found is not None
-    assert found.centre == pytest.approx(values_RK.mean(axis=0))
-    turn = np.radians(found.angle)
-    axes = np.array([[np.cos(turn), np.sin(turn)], [-np.sin(turn), np.cos(turn)]])
-    spread = np.linalg.inv(np.cov(values_RK.T) / 8)
-    border = 2 * 7 / 6 * scipy.stats.f.ppf(0.95, 2, 6)
-    for axis, half in zip(axes, found.semi_axes, strict=True):
-        away = half * axis
-        assert away @ spread @ away == pytest.approx(border, rel=0.02)
-    assert search_analysis.region(values_RK[:3]) is None
+def test_the_list_of_all_has_what_a_search_asked_and_found(engine: sa.Engine) -> None:
+    found = analysis(engine)
+    entry = outline.entry(found)
+    assert (entry.study, entry.title) == ("search", "A made-up search")
+    assert entry.replicates == 2
+    assert entry.headline == outline.headline(found)
+    assert entry.findings == outline.findings(found) != ()
+    assert outline.lines(found)[: 1 + len(entry.findings)] == (entry.headline, *entry.findings)

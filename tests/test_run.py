@@ -8,25 +8,32 @@ import sqlite3
 import subprocess
 import sys
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from concurrent.futures import ProcessPoolExecutor
-from concurrent.futures.process import BrokenProcessPool
 from dataclasses import dataclass, replace
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 
 import pytest
+import torch
 
 from fsmd.config import MODELS, FSMDConfig
 from fsmd.data import load
-from fsmd.data.planted import PlantedConfig, load_planted
-from fsmd.task import DataRef, TrainingTask
-from fsmd.training import train
-from studies import catalog
-from studies.executors import LocalWorkers
-from studies.worker import run_task
+from fsmd.data.sets.planted import PlantedConfig, load_planted
+from fsmd.training import Training, TrainingResult, train
+from studies import catalog, commands, execute
+from studies.definition import Study
+from studies.failure import Failure
+from studies.run import main
+from studies.store.database import open_engine
+from studies.store.mirror import stored_trials
+from studies.store.studies import find_study
+from studies.workers.local import LocalWorkers
+from studies.workers.worker import train_all
+from tests.lab import Immediate
 
-LEVELS = ("constant", "increasing", "decreasing", "diamond")
+ARMS = ("constant", "increasing", "decreasing", "diamond")
 
 needs_proc = pytest.mark.skipif(
     not Path("/proc/self/task").exists(), reason="finds the workers in /proc"
@@ -42,16 +49,14 @@ class Desk:
     def command(self, *arguments: str) -> list[str]:
         return [sys.executable, "-m", "studies.run", *arguments]
 
-    def run(self, *arguments: str) -> subprocess.CompletedProcess[str]:
-        return subprocess.run(
-            self.command(*arguments), cwd=self.folder, capture_output=True, text=True, timeout=200
-        )
-
     def start(self, *arguments: str) -> subprocess.Popen[str]:
         return subprocess.Popen(
-            self.command(*arguments), cwd=self.folder, text=True,
-            stdout=subprocess.PIPE, stderr=subprocess.PIPE,
-        )  # fmt: skip
+            self.command(*arguments),
+            cwd=self.folder,
+            text=True,
+            stdout=subprocess.PIPE,
+            stderr=subprocess.PIPE,
+        )
 
     def rows(self, query: str) -> list[tuple[object, ...]]:
         path = self.folder / "studies.db"
@@ -109,8 +114,40 @@ def desk(tmp_path_factory: pytest.TempPathFactory) -> Desk:
 
 
 DATA = "planted:rows=20000"
-SHORT = ("tower_shape", "--name", "tower_shape", "--data", DATA, "--epochs", "2",
-         "--workers", "2", "--replicates")  # fmt: skip
+SHORT = (
+    *("tower_shape", "--name", "tower_shape", "--data", DATA, "--epochs", "3"),
+    *("--set", "layers=32,16", "--set", "tower_width=16", "--set", "expert_count=4"),
+    *("--workers", "2", "--replicates"),
+)
+
+
+@pytest.fixture(autouse=True, scope="module")
+def one_thread() -> Iterator[None]:
+    """As workers train: more threads than free cores are many times slower."""
+    before = torch.get_num_threads()
+    torch.set_num_threads(1)
+    yield
+    torch.set_num_threads(before)
+
+
+@pytest.fixture
+def no_report(monkeypatch: pytest.MonkeyPatch) -> None:
+    """For tests of what is trained: a report is most of a small run's time."""
+
+    def build(engine: Any, name: str, out: Path, picks: Any = ()) -> SimpleNamespace:
+        page = out / name / "report.html"
+        page.parent.mkdir(parents=True, exist_ok=True)
+        for path in (page, page.with_name("report.pdf")):
+            path.touch()
+        return SimpleNamespace(page=page, lines=(), figures=())
+
+    monkeypatch.setattr("reports.build.build", build)
+
+
+@pytest.fixture
+def in_process(monkeypatch: pytest.MonkeyPatch, no_report: None) -> None:
+    """Trainings in this process, which has torch loaded."""
+    monkeypatch.setattr("studies.session.LocalWorkers", Immediate)
 
 
 @needs_proc
@@ -127,14 +164,19 @@ def test_from_command_to_page_although_a_worker_is_killed(desk: Desk) -> None:
     assert len(err.splitlines()) == 2  # and no bar: this is no terminal
     assert desk.runs() == 4
     assert [row[0] for row in desk.rows("SELECT attempts FROM fsmd_runs ORDER BY attempts")] == [
-        1, 1, 2, 2,
-    ]  # fmt: skip
+        1,
+        1,
+        2,
+        2,
+    ]
     assert desk.trial_states() == ["COMPLETE"] * 4
     assert out.splitlines()[-1] == f"Report: {Path('out/tower_shape/report.html')}"
     assert f"optuna-dashboard sqlite:///studies.db --artifact-dir {Path('out/artifacts')}" in out
-    assert out.count("UNDECIDED") == len(catalog.get("tower_shape").claims)
+    study = catalog.get("tower_shape")
+    assert isinstance(study, Study)
+    assert out.count("UNDECIDED") == len(study.claims)
     page = (desk.folder / "out/tower_shape/report.html").read_text("utf-8")
-    assert all(level in page for level in LEVELS)
+    assert all(arm in page for arm in ARMS)
     summary = json.loads((desk.folder / "out/tower_shape/summary.json").read_text())
     assert (summary["data"], summary["replicates"]) == (DATA, 1)
     assert not checkpoints()
@@ -149,17 +191,19 @@ def test_a_run_among_others_measured_what_it_measures_alone(desk: Desk) -> None:
     data = load(DATA)
     query = "SELECT id, config, seed FROM fsmd_runs ORDER BY attempts DESC LIMIT 1"
     ((run_id, config, seed),) = desk.rows(query)
-    task = TrainingTask(
+    training = Training(
         FSMDConfig.from_dict(json.loads(str(config))),
-        DataRef(DATA, data.content_hash, data.path),
-        seed=int(str(seed)), epochs=2, patience=2,
-    )  # fmt: skip
-    assert task.id == run_id
+        data.ref,
+        seed=int(str(seed)),
+        epochs=3,
+        patience=2,
+    )
+    assert training.id == run_id
     stored = desk.rows(
         "SELECT epoch, split, task, metric, value FROM fsmd_measurements"
         f" WHERE run_id = '{run_id}'"
     )
-    measured = train(task).measurements
+    measured = train(training).measurements
     assert sorted(stored) == sorted(
         (m.epoch, m.split, m.task, m.metric, m.value) for m in measured
     )
@@ -169,8 +213,8 @@ def test_a_run_among_others_measured_what_it_measures_alone(desk: Desk) -> None:
 def test_a_killed_training_goes_on_from_its_checkpoint(tmp_path: Path) -> None:
     data = load_planted(PlantedConfig(rows=4000, users=100, videos=50))
     config = replace(MODELS["base"], layers=(16,), tower_width=8, batch_size=64)
-    ref = DataRef("planted", data.content_hash, data.path)
-    task = TrainingTask(config, ref, seed=1, epochs=6, patience=6)
+    training = replace(Training.on(data, config, seed=1), epochs=6, patience=6)
+    checkpoint = tmp_path / "training.ckpt"
     with LocalWorkers(1) as workers:
         epochs: list[int] = []
 
@@ -182,29 +226,36 @@ def test_a_killed_training_goes_on_from_its_checkpoint(tmp_path: Path) -> None:
                 assert time.monotonic() < deadline
                 time.sleep(0.001)
 
-        future = workers.submit(run_task, task, tmp_path / "task.ckpt", None)
+        future = workers.submit(train_all, [training], [checkpoint], None)
         collect(lambda: 2 in epochs)
         os.kill(workers_of(os.getpid())[0], signal.SIGKILL)
-        with pytest.raises(BrokenProcessPool):
-            future.result(timeout=60)
+        error = future.exception(timeout=60)
+        assert error is not None
+        assert workers.lost(error)
         before = max(epochs)
         assert before < 6
         epochs.clear()
-        again = workers.submit(run_task, task, tmp_path / "task.ckpt", None)
+        again = workers.submit(train_all, [training], [checkpoint], None)
         collect(again.done)
         assert min(epochs) > 2  # nothing of the first epochs is trained again
-        assert again.result().measurements == train(task).measurements
+        (result,) = again.result()
+        assert isinstance(result, TrainingResult)
+        assert result.measurements == train(training).measurements
 
 
 @needs_proc
-def test_a_killed_planner_loses_nothing_and_a_second_one_is_refused(desk: Desk) -> None:
+@pytest.mark.usefixtures("no_report")
+def test_a_killed_planner_loses_nothing_and_a_second_one_is_refused(
+    desk: Desk, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.chdir(desk.folder)
     query = "SELECT id, finished_at FROM fsmd_runs ORDER BY id"
     before = desk.rows(query)
     process = desk.start(*SHORT, "2")
     wait_for(lambda: desk.runs() >= 5, process)
-    second = desk.run(*SHORT, "2")
-    assert second.returncode == 2
-    assert f"'tower_shape' is being run by process {process.pid} on" in second.stderr
+    assert main([*SHORT, "2"]) == 2
+    refused = f"'tower_shape' is being run by process {process.pid} on"
+    assert refused in capsys.readouterr().err
     workers = workers_of(process.pid)
     assert len(workers) == 2
     process.kill()
@@ -216,35 +267,55 @@ def test_a_killed_planner_loses_nothing_and_a_second_one_is_refused(desk: Desk) 
     kept = desk.rows(query)
     assert 5 <= len(kept) < 8
 
-    again = desk.run(*SHORT, "2")
-    assert again.returncode == 0, again.stderr
+    assert main([*SHORT, "2"]) == 0
     after = desk.rows(query)
     assert len(after) == 8
     assert set(before) <= set(kept) <= set(after)  # what was done was not done again
     assert desk.trial_states() == ["COMPLETE"] * 8
-    cells = desk.rows("SELECT level, replicate FROM fsmd_cells")
-    assert sorted(cells) == sorted((level, r) for level in LEVELS for r in range(2))
+    cells = desk.rows("SELECT arm, replicate FROM fsmd_cells")
+    assert sorted(cells) == sorted((arm, r) for arm in ARMS for r in range(2))
     seeds = desk.rows("SELECT DISTINCT seed FROM fsmd_runs")
     assert len(seeds) == 2
 
 
-def test_running_again_trains_nothing(desk: Desk) -> None:
+@pytest.mark.usefixtures("in_process")
+def test_running_again_trains_nothing(desk: Desk, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.chdir(desk.folder)
+    monkeypatch.setattr("studies.session.train_all", None)
     before = desk.rows("SELECT * FROM fsmd_runs ORDER BY id")
-    started = time.monotonic()
-    assert desk.run(*SHORT, "2").returncode == 0
+    assert main([*SHORT, "2"]) == 0
     assert desk.rows("SELECT * FROM fsmd_runs ORDER BY id") == before
-    assert time.monotonic() - started < 60
     assert desk.trial_states() == ["COMPLETE"] * 8
 
 
-def test_other_settings_under_the_same_name_are_refused_with_the_difference(desk: Desk) -> None:
+@pytest.mark.usefixtures("in_process")
+def test_other_settings_under_the_same_name_are_refused_with_the_difference(
+    desk: Desk, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.chdir(desk.folder)
     before = desk.rows("SELECT * FROM fsmd_studies")
-    refused = desk.run(*SHORT, "2", "--epochs", "3", "--seed", "4")
-    assert refused.returncode == 2
-    assert "epochs: 2 there, 3 now; seed: 0 there, 4 now" in refused.stderr
-    assert "--name" in refused.stderr
-    assert len(refused.stderr.splitlines()) == 1
+    assert main([*SHORT, "2", "--epochs", "4", "--seed", "4", "--set", "gate_width=32"]) == 2
+    told = capsys.readouterr().err
+    assert "epochs: 3 there, 4 now; seed: 0 there, 4 now; gate_width: 64 there, 32 now" in told
+    assert "--name" in told
+    assert len(told.splitlines()) == 1
     assert desk.rows("SELECT * FROM fsmd_studies") == before
+
+
+@pytest.mark.usefixtures("in_process")
+def test_a_name_keeps_a_run_with_other_settings_apart(
+    desk: Desk, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """What the first run trained with the same settings is taken over, not trained again."""
+    monkeypatch.chdir(desk.folder)
+    before = desk.runs()
+    assert main([*SHORT, "1", "--name", "mine"]) == 0
+    assert desk.runs() == before
+    assert [row[0] for row in desk.rows("SELECT name FROM fsmd_studies ORDER BY name")] == [
+        "mine",
+        "tower_shape",
+    ]
+    assert (desk.folder / "out/mine/report.html").exists()
 
 
 @needs_proc
@@ -294,15 +365,19 @@ def test_ctrl_c_waits_for_a_worker_that_is_being_started(
     [
         ((), "name a study, or use --list"),
         (("tower",), "no study 'tower'; there are architecture_grid, "),
+        (("mine/tower.py",), "no study file 'mine/tower.py'"),
         (("tower_shape", "--data", "mars"), "no data set 'mars'; there are planted, census"),
         (("tower_shape", "--replicates", "0"), "--replicates must be at least 1; got 0"),
         (("tower_shape", "--epochs", "-3"), "--epochs must be at least 1; got -3"),
         (("tower_shape", "--workers", "two"), "invalid int value: 'two'"),
-        (("tower_shape", "--trials", "9"), "--trials goes with pareto only"),
-        (("pareto", "--space", "huge"), "--space must be one of paper architecture full"),
-        (("pareto", "--replicates", "3"), "--replicates goes with studies of a fixed design"),
-        (("pareto", "--sampler", "grid", "--space", "architecture"), "more than 100,000 cells"),
+        (("tower_shape", "--trials", "9"), "--trials goes with a search only; 'tower_shape' is a"),
+        (("tower_shape", "--set", "colour=red"), "--set must be field=value with one of the"),
+        (("pareto", "--space", "huge"), "--space must be one of"),
+        (("pareto", "--replicates", "3"), "--replicates goes with a study only; 'pareto' is a"),
+        (("pareto", "--base", "mmoe"), "--base goes with a study only; 'pareto' is a search"),
+        (("pareto", "--sampler", "grid", "--space", "architecture"), "more than 100,000 comb"),
         (("pareto", "--max-params", "0"), "--max-params must be at least 1; got 0"),
+        (("tower_shape", "--base", "fs", "--pick", "knee", "--trials", "9"), "--trials --pick go"),
         (("tower_shape", "--device", "tpu"), "--device must be auto, cpu, cuda or cuda:N"),
         (("tower_shape", "--name", "../x"), "--name must consist of at most 100 letters"),
         (("tower_shape", "--out", "file"), "--out must be a folder that can be written"),
@@ -310,37 +385,130 @@ def test_ctrl_c_waits_for_a_worker_that_is_being_started(
     ],
 )
 def test_a_users_mistake_is_one_clear_line_and_leaves_nothing(
-    tmp_path: Path, arguments: tuple[str, ...], message: str
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    capsys: pytest.CaptureFixture[str],
+    arguments: tuple[str, ...],
+    message: str,
 ) -> None:
+    monkeypatch.chdir(tmp_path)
     (tmp_path / "file").touch()
-    run = Desk(tmp_path).run(*arguments)
-    assert run.returncode == 2
-    assert message in run.stderr
-    assert "Traceback" not in run.stderr
+    try:
+        code: object = main(arguments)
+    except SystemExit as exit_of_argparse:
+        code = exit_of_argparse.code
+    assert code == 2
+    told = capsys.readouterr().err
+    assert message in told
+    assert len([line for line in told.splitlines() if "error:" in line]) == 1
     assert [path.name for path in tmp_path.iterdir()] == ["file"]
 
 
-def test_list_names_every_study_with_a_line(tmp_path: Path) -> None:
-    lines = Desk(tmp_path).run("--list").stdout.splitlines()
-    assert [line.split()[0] for line in lines] == [*catalog.names(), "pareto"]
-    for line in lines[:-1]:
+def test_list_names_every_study_and_search_with_a_line(
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    assert main(["--list"]) == 0
+    lines = capsys.readouterr().out.splitlines()
+    assert [line.split()[0] for line in lines] == list(catalog.names())
+    for line in lines:
         assert catalog.get(line.split()[0]).question in line
 
 
-def test_help_tells_options_defaults_and_how_to_go_on(tmp_path: Path) -> None:
-    told = Desk(tmp_path).run("--help").stdout
+def test_a_faulty_file_is_one_clear_line_and_hurts_no_other(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    (tmp_path / "broken_one.py").write_text("1 / 0\n")
+    (tmp_path / "empty_one.py").write_text("")
+    monkeypatch.setattr(catalog, "__path__", [*catalog.__path__, str(tmp_path)])
+    assert catalog.get("tower_shape").name == "tower_shape"
+    assert main(["--list"]) == 0
+    listed = capsys.readouterr().out
+    assert "(the study file broken_one.py is faulty: ZeroDivisionError: division by zero" in listed
+    assert "(the study file empty_one.py is faulty: it must hold one STUDY or" in listed
+    for name in ("broken_one", str(tmp_path / "broken_one.py")):
+        assert main([name]) == 2
+        told = capsys.readouterr().err
+        assert told.startswith("error: the study file")
+        assert "ZeroDivisionError" in told
+        assert len(told.splitlines()) == 1
+
+
+OWN_STUDY = """
+from fsmd.config import MODELS
+from dataclasses import replace
+from studies import Factor, Study, one_factor
+
+STUDY = Study(
+    name="my_own",
+    title="Batch norm",
+    question="Is it worth its time?",
+    factor="batch_norm",
+    base=replace(MODELS["base"], layers=(8,), tower_width=4, batch_size=500),
+    arms=one_factor(Factor("batch_norm", (True, False))),
+    reference="True",
+    tasks=(),
+)
+"""
+
+
+@pytest.mark.usefixtures("in_process")
+@pytest.mark.parametrize("count", [1, 3, 5])
+def test_a_study_in_a_file_of_ones_own_runs_on_any_number_of_tasks(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, count: int
+) -> None:
+    """With a factor that no list of axes knows; what its base sets stays, and options say more."""
+    monkeypatch.chdir(tmp_path)
+    (tmp_path / "my_own.py").write_text(OWN_STUDY)
+    data = f"planted:rows=2000,tasks={count}"
+    options = ("--data", data, "--epochs", "1", "--replicates", "1", "--set", "dropout=0.25")
+    assert main(["my_own.py", *options, "--name", "own"]) == 0
+    engine = open_engine("sqlite:///studies.db")
+    record = find_study(engine, "own")
+    assert record is not None
+    assert [arm.config.batch_norm for arm in record.plan.arms] == [True, False]
+    assert {arm.config.batch_size for arm in record.plan.arms} == {500}
+    assert {arm.config.dropout for arm in record.plan.arms} == {0.25}
+    assert record.study.base.dropout == 0.25
+    assert record.study.base.learning_rate is None
+    assert len(record.plan.tasks) == count
+    trials = stored_trials(engine, "own")
+    assert [(trial.params, trial.state) for trial in trials] == [
+        ({"batch_norm": True}, "COMPLETE"),
+        ({"batch_norm": False}, "COMPLETE"),
+    ]
+    engine.dispose()
+
+
+@pytest.mark.usefixtures("in_process")
+def test_a_notebook_runs_a_study_by_name_or_by_value(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setattr("studies.session.train_all", lambda *_: [Failure("no", "where")])
+    for definition in ("null", catalog.get("null")):
+        finished = execute(definition, data="planted:rows=2000", replicates=1)
+        assert finished.failed == 4
+        assert finished.page == Path("out/null-planted-rows-2000/report.html")
+
+
+def test_help_tells_options_defaults_and_how_to_go_on(capsys: pytest.CaptureFixture[str]) -> None:
+    with pytest.raises(SystemExit):
+        main(["--help"])
+    told = capsys.readouterr().out
     for word in ("--replicates", "--storage", "sqlite:///studies.db", "FSMD_DATA", "kill -9"):
         assert word in told
 
 
-def test_a_name_keeps_a_run_with_other_settings_apart(desk: Desk) -> None:
-    """What the first run trained with the same settings is taken over, not trained again."""
-    before = desk.runs()
-    run = desk.run(*SHORT, "1", "--name", "mine")
-    assert run.returncode == 0, run.stderr
-    assert desk.runs() == before
-    assert [row[0] for row in desk.rows("SELECT name FROM fsmd_studies ORDER BY name")] == [
-        "mine",
-        "tower_shape",
-    ]
-    assert (desk.folder / "out/mine/report.html").exists()
+def test_one_command_names_all_others(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    assert commands.main([]) == 0
+    told = capsys.readouterr().out
+    assert all(f"  {name}" in told for name in commands.COMMANDS)
+    assert commands.main(["cook"]) == 2
+    assert "no command 'cook'; there are run, report, record" in capsys.readouterr().err
+    assert commands.main(["run", "--list"]) == 0
+    assert "tower_shape" in capsys.readouterr().out
+    assert commands.main(["report", "tower_shape"]) == 2
+    assert capsys.readouterr().err.startswith("error: ")

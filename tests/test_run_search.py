@@ -7,15 +7,17 @@ from pathlib import Path
 import pytest
 
 from fsmd.config import FSMDConfig
-from fsmd.cost import cost
 from fsmd.data import load
-from fsmd.task import DataRef, TrainingTask
-from fsmd.training import train
+from fsmd.training import Training, train
+from studies.run import main
+from tests.lab import Immediate
 from tests.test_run import Desk, alive, needs_proc, wait_for, workers_of
 
-DATA = "planted:rows=20000"
-SEARCH = ("pareto", "--name", "pareto", "--data", DATA, "--trials", "3", "--epochs", "2",
-          "--confirm", "1", "--workers", "2")  # fmt: skip
+DATA = "planted:rows=5000"
+SEARCH = (
+    *("pareto", "--name", "pareto", "--data", DATA, "--trials", "3", "--epochs", "2"),
+    *("--confirm", "1", "--workers", "2"),
+)
 
 
 @pytest.fixture(scope="module")
@@ -27,7 +29,7 @@ def desk(tmp_path_factory: pytest.TempPathFactory) -> Desk:
 
 @needs_proc
 def test_a_search_that_is_killed_in_its_middle_goes_on_and_trains_nothing_twice(
-    desk: Desk,
+    desk: Desk, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
     process = desk.start(*SEARCH)
     wait_for(lambda: desk.runs("done") + desk.runs("paused") >= 2, process)
@@ -39,14 +41,15 @@ def test_a_search_that_is_killed_in_its_middle_goes_on_and_trains_nothing_twice(
         assert time.monotonic() < deadline
         time.sleep(0.1)
     kept = desk.rows("SELECT id, seed FROM fsmd_runs WHERE status = 'done'")
-    again = desk.run(*SEARCH)
-    assert again.returncode == 0, again.stderr
-    assert again.stdout.splitlines()[-1] == f"Report: {Path('out/pareto/report.html')}"
+    monkeypatch.chdir(desk.folder)
+    assert main(SEARCH) == 0
+    said = capsys.readouterr().out.splitlines()[-1]
+    assert said == f"Report: {Path('out/pareto/report.html')}"
     assert set(kept) <= set(desk.rows("SELECT id, seed FROM fsmd_runs WHERE status = 'done'"))
     assert desk.runs("lost") == desk.runs("failed") == 0
     assert "RUNNING" not in desk.trial_states()
-    levels = desk.rows("SELECT level FROM fsmd_cells WHERE replicate = 0")
-    assert len(levels) == 3
+    arms = desk.rows("SELECT arm FROM fsmd_cells WHERE replicate = 0")
+    assert len(arms) == 3
     runs = desk.rows("SELECT run_id FROM fsmd_cells")
     assert len(set(runs)) == len(runs)
     page = (desk.folder / "out/pareto/report.html").read_text("utf-8")
@@ -59,25 +62,31 @@ def test_a_training_of_the_search_measured_what_it_measures_alone(desk: Desk) ->
     ((run_id, config, seed),) = desk.rows(
         "SELECT id, config, seed FROM fsmd_runs WHERE status = 'done' ORDER BY finished_at LIMIT 1"
     )
-    task = TrainingTask(
+    training = Training(
         FSMDConfig.from_dict(json.loads(str(config))),
-        DataRef(DATA, data.content_hash, data.path),
-        seed=int(str(seed)), epochs=2, patience=2,
-    )  # fmt: skip
-    assert task.id == run_id
+        data.ref,
+        seed=int(str(seed)),
+        epochs=2,
+        patience=data.settings.patience,
+    )
+    assert training.id == run_id
     columns = "epoch, split, task, metric, value"
     query = f"SELECT {columns} FROM fsmd_measurements WHERE run_id = '{run_id}'"
-    measured = [(m.epoch, m.split, m.task, m.metric, m.value) for m in train(task).measurements]
+    measured = [
+        (m.epoch, m.split, m.task, m.metric, m.value) for m in train(training).measurements
+    ]
     assert sorted(desk.rows(query)) == sorted(measured)
 
 
-def test_a_search_with_a_limit_trains_only_what_keeps_it(desk: Desk) -> None:
+def test_a_search_with_a_limit_trains_only_what_keeps_it(
+    desk: Desk, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("studies.session.LocalWorkers", lambda _: Immediate())
+    monkeypatch.chdir(desk.folder)
     limit = 400_000
-    run = desk.run(
-        *("pareto", "--name", "small", "--data", DATA, "--trials", "1", "--epochs", "1"),
-        *("--confirm", "0", "--max-params", str(limit), "--objectives", "auc,auc,params"),
-    )
-    assert run.returncode == 0, run.stderr
+    asked = ("--trials", "1", "--epochs", "1", "--confirm", "0", "--objectives", "tasks,params")
+    small = ("pareto", "--name", "small", "--data", DATA, "--max-params", str(limit))
+    assert main([*small, *asked]) == 0
     sizes = desk.rows(
         "SELECT parameters FROM fsmd_runs JOIN fsmd_cells ON run_id = id WHERE study = 'small'"
     )
@@ -85,12 +94,3 @@ def test_a_search_with_a_limit_trains_only_what_keeps_it(desk: Desk) -> None:
     assert all(int(str(size)) <= limit for (size,) in sizes)
     values = desk.rows("SELECT value FROM trial_values WHERE objective = 2")
     assert {float(str(v)) for (v,) in values} == {float(str(size)) for (size,) in sizes}
-
-
-def test_the_cost_of_a_model_is_known_without_training() -> None:
-    data = load(DATA)
-    config = FSMDConfig(layers=(16,), expert_count=2, tower_width=8)
-    found = cost(config, data.path)
-    task = TrainingTask(config, DataRef(DATA, data.content_hash, data.path), 0, epochs=1)
-    assert found.parameters == train(task).parameters
-    assert found.milliseconds > 0

@@ -3,18 +3,19 @@
 from dataclasses import replace
 from pathlib import Path
 
+import numpy as np
 import pytest
 
-from fsmd.config import MODELS, fitted
+from fsmd.config import MODELS, without_chain_unless
 from fsmd.data import load
 from fsmd.errors import UserError
-from fsmd.task import DataRef, TrainingTask
-from fsmd.training import train
-from reports.null import null_rate, stored_influences
-from reports.results import auc_on_test, read
-from studies.job import Job, run
-from studies.settings import SETTINGS
-from studies.storage import open_engine
+from fsmd.metrics import Array
+from fsmd.stats.null import null_rate
+from fsmd.training import Training, train
+from reports.predictions import read_influences, read_test_rows
+from reports.results import StudyResults, read
+from studies import execute
+from studies.store.database import open_engine
 
 pytestmark = pytest.mark.slow
 
@@ -27,10 +28,8 @@ def test_on_census_every_model_reaches_what_a_sound_pipeline_reaches(model: str)
         data = load("census")
     except UserError as error:
         pytest.skip(str(error))
-    settings = SETTINGS["census"]
-    config = replace(fitted(settings.applied(MODELS[model]), funnel=False), layers=(512, 256))
-    ref = DataRef("census", data.content_hash, data.path)
-    result = train(TrainingTask(config, ref, 0, settings.epochs, settings.patience))
+    config = replace(without_chain_unless(False, MODELS[model]), layers=(512, 256))
+    result = train(Training.on(data, config))
     assert result.value("test", "income", "auc") >= 0.945
     assert result.value("test", "marital", "auc") >= 0.993
 
@@ -41,15 +40,29 @@ def test_where_nothing_differs_a_real_study_finds_nothing_more_often_than_it_say
 ) -> None:
     """The A/A study, trained: four names for one model, ten seeds each."""
     url = f"sqlite:///{tmp_path}/studies.db"
-    job = Job(
-        study="null", data=None, replicates=10, epochs=None, patience=None, workers=None,
-        storage=url, out=tmp_path / "out", device="cpu", seed=0, name=None, retry_failed=False,
-    )  # fmt: skip
-    assert run(job) == 0
+    assert execute("null", replicates=10, storage=url, out=tmp_path / "out").failed == 0
     results = read(open_engine(url), "null")
-    scores = auc_on_test(results)
-    assert scores.values_LRT.shape == (4, 10, 3)
-    for influences in ((), stored_influences(results)):
-        rate = null_rate(scores.values_LRT, 400, 0, influences)
-        assert rate.machinery <= 0.05 + 2 * (0.05 * 0.95 / 400) ** 0.5
+    values_ART = results.test.values_ART
+    assert values_ART.shape == (4, 10, 3)
+    weight_TK = np.array([target.weights for target in results.targets])
+    for influences_RNC in ((), stored_influences(results)):
+        rate = null_rate(
+            values_ART[:, :, : len(results.tasks)],
+            weight_TK,
+            resamplings=400,
+            seed=0,
+            influences_RNC=influences_RNC,
+        )
+        assert rate.tested <= 0.05 + 2 * (0.05 * 0.95 / 400) ** 0.5
         assert rate.one_seed == 1
+
+
+def stored_influences(results: StudyResults) -> tuple[Array, ...]:
+    """Of each replicate the test rows' influences, all arms side by side."""
+    runs = results.runs.sort_values(["replicate", "arm"])
+    with results.engine.connect() as connection:
+        rows = read_test_rows(connection, results.record.plan.data.content_hash)
+        return tuple(
+            read_influences(connection, tuple(group["run_id"]), results.tasks, rows)
+            for _, group in runs.groupby("replicate")
+        )

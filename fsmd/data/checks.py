@@ -1,94 +1,147 @@
-"""Data that cannot be learnt from honestly is an error, not an AUC of 1.0."""
+"""Data that cannot be learnt from honestly is an error, not a perfect score."""
+
+from collections.abc import Mapping
 
 import numpy as np
 import pandas as pd
 from numpy.typing import NDArray
-from scipy.stats import rankdata
 
+from fsmd.data.encoder import as_floats
 from fsmd.data.schema import Schema
-from fsmd.data.source import Recipe, Tables
+from fsmd.data.source import Dense, Recipe, Tables
 from fsmd.errors import UserError
+from fsmd.metrics import METRICS, measured
+from fsmd.tasks import Task, check_tasks, names
 
 LEAK_AUC = 0.999
 """A single feature that ranks a label this well on rows it was not fitted on is the label."""
 
-
-def area_under_roc(scores: NDArray[np.generic], labels: NDArray[np.generic]) -> float:
-    """Exact AUC by mid-ranks (Mann-Whitney); both classes must be present."""
-    positive = np.asarray(labels) > 0
-    n, m = int(positive.sum()), int((~positive).sum())
-    ranks = rankdata(scores)
-    return float((ranks[positive].sum() - n * (n + 1) / 2) / (n * m))
+Floats64 = NDArray[np.float64]
 
 
 def check_tables(recipe: Recipe, tables: Tables) -> None:
     """Raise UserError for missing columns, bad labels, broken funnels, leaking features."""
-    features = [column.name for column in recipe.features]
-    for name in features:
-        if name in recipe.tasks:
-            raise UserError(f"{recipe.name}: task {name!r} is among the features; remove it there")
-        if features.count(name) > 1:
-            raise UserError(f"{recipe.name}: feature {name!r} is named twice; remove one")
+    _check_recipe(recipe)
     for split in ("train", "valid", "test"):
-        _check_split(recipe, split, getattr(tables, split), features)
+        _check_split(recipe, f"{recipe.name}, {split}", getattr(tables, split))
+    if recipe.unit is not None:
+        _check_there(f"{recipe.name}, test", tables.test, recipe.unit)
     _check_leaks(recipe, tables.train)
 
 
-def _check_split(recipe: Recipe, split: str, frame: pd.DataFrame, features: list[str]) -> None:
-    where = f"{recipe.name}, {split}"
+def _check_recipe(recipe: Recipe) -> None:
+    check_tasks(recipe.tasks)
+    features = [column.name for column in recipe.features]
+    for name in features:
+        if name in names(recipe.tasks):
+            raise UserError(f"{recipe.name}: task {name!r} is among the features; remove it there")
+        if features.count(name) > 1:
+            raise UserError(f"{recipe.name}: feature {name!r} is named twice; remove one")
+    if recipe.weight in names(recipe.tasks):
+        raise UserError(
+            f"{recipe.name}: the weight of a row must be no task; got {recipe.weight!r}"
+        )
+
+
+def _check_split(recipe: Recipe, where: str, frame: pd.DataFrame) -> None:
     if frame.empty:
         raise UserError(f"{where}: there are no rows")
-    for name in (*features, *recipe.tasks):
-        if name not in frame:
-            raise UserError(f"{where}: no column {name!r}; there are {', '.join(map(str, frame))}")
+    for name in (*(column.name for column in recipe.features), *names(recipe.tasks)):
+        _check_there(where, frame, name)
     for dense in recipe.dense:
-        values = frame[dense.name]
-        if not pd.api.types.is_numeric_dtype(values):
-            raise UserError(f"{where}: dense column {dense.name!r} must be numeric")
-        if not np.isfinite(values.to_numpy(np.float64)).all():
-            raise UserError(
-                f"{where}: dense column {dense.name!r} has missing or infinite values; "
-                "fill them, or make the column categorical"
-            )
-        if dense.log and values.min() <= -1:
-            raise UserError(f"{where}: column {dense.name!r} is below 0 and cannot take a log")
+        _check_dense(where, frame[dense.name], dense)
+    counts_N = np.ones(len(frame), bool)
+    if recipe.weight is not None:
+        _check_there(where, frame, recipe.weight)
+        counts_N = _checked_weights(where, frame[recipe.weight]) > 0
+    labels = {
+        task.name: _checked_labels(where, frame[task.name], counts_N) for task in recipe.tasks
+    }
     for task in recipe.tasks:
-        found = set(frame[task].unique())
-        if not found <= {0, 1}:
-            raise UserError(f"{where}: labels of {task!r} must be 0 or 1; got {sorted(found)[:5]}")
-        if len(found) < 2:
-            raise UserError(f"{where}: all labels of {task!r} are {found.pop()}; AUC needs both")
-    if recipe.funnel:
-        for first, second in zip(recipe.tasks, recipe.tasks[1:], strict=False):
-            broken = int((frame[second] > frame[first]).sum())
-            if broken:
-                raise UserError(
-                    f"{where}: {broken} rows have {second!r} without {first!r}, so the tasks are "
-                    "no funnel; label the later task on rows of the earlier, or use funnel=False"
-                )
+        _check_funnel(where, task, labels)
+
+
+def _check_there(where: str, frame: pd.DataFrame, name: str) -> None:
+    if name not in frame:
+        raise UserError(f"{where}: no column {name!r}; there are {', '.join(map(str, frame))}")
+
+
+def _check_dense(where: str, column: pd.Series, dense: Dense) -> None:
+    if not pd.api.types.is_numeric_dtype(column):
+        raise UserError(f"{where}: dense column {dense.name!r} must be numeric")
+    if not np.isfinite(as_floats(column)).all():
+        raise UserError(
+            f"{where}: dense column {dense.name!r} has missing or infinite values; "
+            "fill them, or make the column categorical"
+        )
+    if dense.log and column.min() <= -1:
+        raise UserError(f"{where}: column {dense.name!r} is below 0 and cannot take a log")
+
+
+def _checked_weights(where: str, column: pd.Series) -> Floats64:
+    if not pd.api.types.is_numeric_dtype(column):
+        raise UserError(f"{where}: weights {column.name!r} must be numeric")
+    weight_N = as_floats(column)
+    if not np.isfinite(weight_N).all() or (weight_N < 0).any() or not weight_N.any():
+        raise UserError(
+            f"{where}: weights {column.name!r} must be finite, at least 0 and not all 0; they "
+            f"range from {weight_N.min()} to {weight_N.max()}"
+        )
+    return weight_N
+
+
+def _checked_labels(where: str, column: pd.Series, counts_N: NDArray[np.bool_]) -> Floats64:
+    """The labels, NaN where not observed; both classes must be among the rows that count."""
+    values = set(column.dropna().unique())
+    if not values <= {0, 1}:
+        few = ", ".join(sorted(map(str, values))[:5])
+        raise UserError(f"{where}: labels of {column.name!r} must be 0, 1 or missing; got {few}")
+    label_N = as_floats(column)
+    seen = set(label_N[counts_N & ~np.isnan(label_N)])
+    if not seen:
+        raise UserError(f"{where}: task {column.name!r} was observed on no row that counts")
+    if len(seen) < 2:
+        raise UserError(
+            f"{where}: all labels of {column.name!r} are {seen.pop():.0f}; both classes are needed"
+        )
+    return label_N
+
+
+def _check_funnel(where: str, task: Task, labels: Mapping[str, Floats64]) -> None:
+    """Where a task is 1 the one it follows must be, unless that was not observed."""
+    if task.after is None:
+        return
+    broken = int(((labels[task.name] == 1) & (labels[task.after] == 0)).sum())
+    if broken:
+        raise UserError(
+            f"{where}: {broken} rows have {task.name!r} without {task.after!r}, which it follows; "
+            f"label it on rows of {task.after!r} only, or let it follow no task"
+        )
 
 
 def _check_leaks(recipe: Recipe, train: pd.DataFrame) -> None:
     """Score every feature alone on rows it was not fitted on."""
-    half = np.arange(len(train)) % 2 == 0
+    auc = METRICS["auc"]
     for task in recipe.tasks:
-        labels = train[task].to_numpy(np.float64)
-        if len(set(labels[~half])) < 2 or len(set(labels[half])) < 2:
+        observed = train[train[task.name].notna()]
+        labels, half = as_floats(observed[task.name]), np.arange(len(observed)) % 2 == 0
+        if len(set(labels[half])) < 2:
             continue  # too few rows to tell
-        scores = {c.name: _category_means(train[c.name], labels, half) for c in recipe.categorical}
-        scores |= {d.name: train[d.name].to_numpy(np.float64)[~half] for d in recipe.dense}
+        scores = {
+            c.name: _category_means(observed[c.name], labels, half) for c in recipe.categorical
+        }
+        scores |= {d.name: as_floats(observed[d.name])[~half] for d in recipe.dense}
         for name, score in scores.items():
-            auc = area_under_roc(score, labels[~half])
-            if max(auc, 1 - auc) >= LEAK_AUC:
+            value = measured(auc, score, labels[~half])
+            if value is not None and max(value, 1 - value) >= LEAK_AUC:
                 raise UserError(
-                    f"{recipe.name}: feature {name!r} alone gives task {task!r} an AUC of "
-                    f"{max(auc, 1 - auc):.4f}, so it is the label or derived from it; remove it"
+                    f"{recipe.name}: feature {name!r} alone gives task {task.name!r} an "
+                    f"{auc.label} of {max(value, 1 - value):.4f}, so it is the label or derived "
+                    "from it; remove it"
                 )
 
 
-def _category_means(
-    column: pd.Series, labels: NDArray[np.float64], half: NDArray[np.bool_]
-) -> NDArray[np.float64]:
+def _category_means(column: pd.Series, labels: Floats64, half: NDArray[np.bool_]) -> Floats64:
     """Each category's label mean on one half, looked up on the other half."""
     codes, words = pd.factorize(column)
     n = len(words) + 1  # missing values have the code -1
@@ -98,7 +151,7 @@ def _category_means(
     return np.asarray(means[codes[~half] + 1])
 
 
-def check_encoded(schema: Schema, arrays: dict[str, NDArray[np.generic]]) -> None:
+def check_encoded(schema: Schema, arrays: Mapping[str, NDArray[np.generic]]) -> None:
     """Raise UserError where an id lies outside its field (a GPU would read beyond the table)."""
     cardinalities = np.array([field.cardinality for field in schema.categorical])
     for split in ("train", "valid", "test"):

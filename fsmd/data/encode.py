@@ -1,4 +1,4 @@
-"""From tables to memory-mapped arrays. Vocabularies, unseen ids and scaling come from train only.
+"""From tables to arrays on disk. All that is fitted is fitted on train (`encoder`).
 
 The arrays lie in a folder named by a digest of the source's content, the recipe and this code,
 and are written once: into a temporary folder, then renamed.
@@ -7,7 +7,7 @@ and are written once: into a temporary folder, then renamed.
 import hashlib
 import json
 import shutil
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from dataclasses import asdict
 from pathlib import Path
 from tempfile import mkdtemp
@@ -16,30 +16,37 @@ import numpy as np
 import pandas as pd
 from filelock import FileLock
 from numpy.typing import NDArray
+from scipy.special import logit
 
 from fsmd.config import digest
-from fsmd.data.checks import area_under_roc, check_encoded, check_tables
+from fsmd.data.checks import check_encoded, check_tables
+from fsmd.data.encoded import ENCODER, FACTS, SPLITS, open_encoded
+from fsmd.data.encoder import Encoder
 from fsmd.data.files import cache_root
-from fsmd.data.schema import Dataset, Field, Floats, Ids, Schema, Split
-from fsmd.data.source import Categorical, Dense, Recipe, Source, Tables
+from fsmd.data.schema import Dataset, Schema
+from fsmd.data.source import Recipe, Source, Tables
 from fsmd.errors import UserError
+from fsmd.metrics import METRICS, measured
 
-SPLITS = ("train", "valid", "test")
+Arrays = dict[str, NDArray[np.generic]]
 
 
-def encoded(source: Source) -> Dataset:
+def encoded(source: Source, name: str | None = None, file: str | None = None) -> Dataset:
     """The source's data set, encoded now if it never was.
+
+    name: as the data set was asked for. file: where the source is written; another text there is
+    another encoding.
 
     Raises UserError for data that cannot be learnt from honestly (see `checks`).
     """
-    key = digest({"source": dict(source.key), "recipe": asdict(source.recipe), "code": _code()})
-    folder = cache_root() / "encoded" / f"{source.recipe.name}-{key[:16]}"
+    key = {"source": dict(source.key), "recipe": asdict(source.recipe), "code": _code(file)}
+    folder = cache_root() / "encoded" / f"{source.recipe.name}-{digest(key)[:16]}"
     if not folder.exists():
         _make(folder.parent)
         with FileLock(f"{folder}.lock"):
             if not folder.exists():  # another process may have made it while we waited
                 _write(source, folder)
-    return open_encoded(folder)
+    return open_encoded(folder, name)
 
 
 def _make(folder: Path) -> None:
@@ -52,104 +59,54 @@ def _make(folder: Path) -> None:
         ) from error
 
 
-def open_encoded(path: Path) -> Dataset:
-    """Map an encoded folder into memory."""
-    facts = json.loads((path / "schema.json").read_text("utf-8"))
-    schema = Schema.from_dict(facts["schema"])
-
-    def split(name: str) -> Split:
-        # Copy on write: torch wants writable memory, and nobody writes.
-        parts = ("ids", "dense", "labels")
-        return Split(*(np.load(path / f"{name}_{part}.npy", mmap_mode="c") for part in parts))
-
-    return Dataset(
-        schema,
-        train=split("train"),
-        valid=split("valid"),
-        test=split("test"),
-        test_unseen=np.load(path / "test_unseen.npy", mmap_mode="c"),
-        content_hash=facts["content_hash"],
-        path=path,
-        reachable=facts["reachable"],
-    )
-
-
-def _code() -> str:
-    """The text of this package: another recipe or reader gives another encoding."""
-    files = sorted(Path(__file__).parent.glob("*.py"))
-    return hashlib.sha256(b"".join(file.read_bytes() for file in files)).hexdigest()
+def _code(file: str | None) -> str:
+    """The text of this folder and of the data set's own file, but of no other data set's."""
+    files = sorted(Path(__file__).parent.glob("*.py")) + ([Path(file)] if file else [])
+    return hashlib.sha256(b"".join(path.read_bytes() for path in files)).hexdigest()
 
 
 def _write(source: Source, folder: Path) -> None:
     recipe, tables = source.recipe, source.read()
     check_tables(recipe, tables)
-    schema, arrays = encode(recipe, tables)
+    encoder = Encoder.fit(recipe, tables.train)
+    schema, arrays = encode(encoder, tables)
     check_encoded(schema, arrays)
     arrays["test_unseen"] = unseen_rows(arrays)
+    if recipe.unit is not None:
+        arrays["test_units"] = units(tables.test[recipe.unit])
     facts = {
         "schema": asdict(schema),
         "content_hash": _content_hash(schema, arrays),
-        "reachable": reachable(tables, schema.tasks),
+        "reachable": reachable(recipe, tables),
+        "settings": asdict(recipe.settings),
     }
     temporary = Path(mkdtemp(dir=folder.parent))
     try:
         for name, array in arrays.items():
             np.save(temporary / f"{name}.npy", array)
-        (temporary / "schema.json").write_text(json.dumps(facts, indent=1), "utf-8")
+        (temporary / FACTS).write_text(json.dumps(facts, indent=1), "utf-8")
+        (temporary / ENCODER).write_text(encoder.to_json(), "utf-8")
         temporary.chmod(0o755)
         temporary.rename(folder)
     finally:
         shutil.rmtree(temporary, ignore_errors=True)
 
 
-def encode(recipe: Recipe, tables: Tables) -> tuple[Schema, dict[str, NDArray[np.generic]]]:
-    """Schema and arrays `<split>_ids`, `<split>_dense`, `<split>_labels`."""
-    frames = [getattr(tables, name) for name in SPLITS]
-    vocabularies = [vocabulary(tables.train[c.name], c.min_count) for c in recipe.categorical]
-    arrays: dict[str, NDArray[np.generic]] = {}
-    for name, frame in zip(SPLITS, frames, strict=True):
-        arrays[f"{name}_ids"] = _ids(recipe.categorical, vocabularies, frame)
-        arrays[f"{name}_dense"] = _dense(recipe.dense, tables.train, frame)
-        arrays[f"{name}_labels"] = frame[list(recipe.tasks)].to_numpy(np.float32)
-    fields = tuple(
-        Field(c.name, len(words) + 1)
-        for c, words in zip(recipe.categorical, vocabularies, strict=True)
-    )
-    dense = tuple(d.name for d in recipe.dense)
-    return Schema(recipe.name, fields, dense, recipe.tasks, recipe.funnel), arrays
+def encode(encoder: Encoder, tables: Tables) -> tuple[Schema, Arrays]:
+    """Schema and arrays `<split>_ids`, `_dense`, `_labels`, and `_weights` if rows carry any."""
+    arrays: Arrays = {}
+    for split in SPLITS:
+        frame = getattr(tables, split)
+        arrays[f"{split}_ids"], arrays[f"{split}_dense"] = encoder.transform(frame)
+        arrays[f"{split}_labels"] = encoder.labels(frame)
+        weights = encoder.weights(frame)
+        if weights is not None:
+            arrays[f"{split}_weights"] = weights
+    masked = any(bool(np.isnan(arrays[f"{split}_labels"]).any()) for split in SPLITS)
+    return encoder.schema(masked), arrays
 
 
-def vocabulary(column: pd.Series, min_count: int = 1) -> pd.Index:
-    """The categories seen at least `min_count` times, sorted; position i has id i + 1."""
-    counts = column.value_counts()
-    return counts[counts >= min_count].index.sort_values()
-
-
-def _ids(
-    columns: tuple[Categorical, ...], vocabularies: list[pd.Index], frame: pd.DataFrame
-) -> Ids:
-    ids = [
-        words.get_indexer(pd.Index(frame[column.name])) + 1
-        for column, words in zip(columns, vocabularies, strict=True)
-    ]
-    return np.stack(ids, 1).astype(np.int32) if ids else np.zeros((len(frame), 0), np.int32)
-
-
-def _dense(columns: tuple[Dense, ...], train: pd.DataFrame, frame: pd.DataFrame) -> Floats:
-    scaled = [_scaled(column, train[column.name], frame[column.name]) for column in columns]
-    return np.stack(scaled, 1) if scaled else np.zeros((len(frame), 0), np.float32)
-
-
-def _scaled(column: Dense, train: pd.Series, values: pd.Series) -> Floats:
-    fitted, raw = train.to_numpy(np.float64), values.to_numpy(np.float64)
-    if column.log:
-        fitted, raw = np.log1p(fitted), np.log1p(raw)
-    spread = fitted.std()
-    scaled: Floats = ((raw - fitted.mean()) / (spread if spread > 0 else 1)).astype(np.float32)
-    return scaled
-
-
-def unseen_rows(arrays: dict[str, NDArray[np.generic]]) -> NDArray[np.bool_]:
+def unseen_rows(arrays: Mapping[str, NDArray[np.generic]]) -> NDArray[np.bool_]:
     """Which test rows' features occur in no train row."""
     train, test = (
         _row_keys(arrays[f"{name}_ids"], arrays[f"{name}_dense"]) for name in ("train", "test")
@@ -162,18 +119,37 @@ def _row_keys(ids: NDArray[np.generic], dense: NDArray[np.generic]) -> NDArray[n
     return rows.view(np.dtype((np.void, rows.dtype.itemsize * rows.shape[1]))).ravel()
 
 
-def reachable(tables: Tables, tasks: tuple[str, ...]) -> dict[str, float] | None:
-    """AUC on test of the true probabilities, for each task and their mean."""
+def units(column: pd.Series) -> NDArray[np.uint32]:
+    """A number for each of N rows, from 0; rows of one value share it.
+
+    From the values themselves, not from ids: users that train does not know are still users. A
+    row without a value is taken for another's.
+    """
+    codes, _ = pd.factorize(column)
+    alone = codes.max(initial=-1) + 1 + np.arange(len(codes))
+    numbers = np.unique(np.where(codes < 0, alone, codes), return_inverse=True)[1]
+    return numbers.astype(np.uint32)
+
+
+def reachable(recipe: Recipe, tables: Tables) -> dict[str, float] | None:
+    """Each task's metric of the true probabilities on test."""
     if tables.truth is None:
         return None
-    best = {
-        task: area_under_roc(tables.truth[task].to_numpy(), tables.test[task].to_numpy())
-        for task in tasks
+    encoder = Encoder(recipe.name, (), (), recipe.tasks, recipe.weight)
+    label_NK, weight_N = encoder.labels(tables.test), encoder.weights(tables.test)
+    found = {
+        task.name: measured(
+            METRICS[task.metric],
+            logit(tables.truth[task.name].to_numpy(np.float64)),
+            label_NK[:, k].astype(np.float64),
+            None if weight_N is None else weight_N.astype(np.float64),
+        )
+        for k, task in enumerate(recipe.tasks)
     }
-    return {**best, "mean": sum(best.values()) / len(best)}
+    return {name: value for name, value in found.items() if value is not None}
 
 
-def _content_hash(schema: Schema, arrays: dict[str, NDArray[np.generic]]) -> str:
+def _content_hash(schema: Schema, arrays: Arrays) -> str:
     def parts() -> Iterator[bytes]:
         yield digest(asdict(schema)).encode()
         for name in sorted(arrays):

@@ -8,6 +8,9 @@ from typing import Any, TypeAlias
 import numpy as np
 from numpy.typing import NDArray
 
+from fsmd.data.settings import TrainingSettings
+from fsmd.tasks import Task
+
 Ids: TypeAlias = NDArray[np.int32]
 Floats: TypeAlias = NDArray[np.float32]
 
@@ -22,22 +25,16 @@ class Field:
 
 @dataclass(frozen=True)
 class Schema:
-    """The columns of a data set and its tasks.
-
-    `funnel`: task k + 1 can be 1 only where task k is, as a conversion follows a click.
-    """
+    """The columns of a data set and its tasks."""
 
     name: str
     categorical: tuple[Field, ...]
     dense: tuple[str, ...]
-    tasks: tuple[str, ...]
-    funnel: bool
-
-    @property
-    def unit(self) -> int | None:
-        """Position of the field `user_id`, whose rows belong together; None without one."""
-        names = [field.name for field in self.categorical]
-        return names.index("user_id") if "user_id" in names else None
+    tasks: tuple[Task, ...]
+    masked: bool = False
+    """Whether some rows were not observed on some task."""
+    weighted: bool = False
+    """Whether rows carry weights."""
 
     @classmethod
     def from_dict(cls, values: Mapping[str, Any]) -> "Schema":
@@ -46,35 +43,65 @@ class Schema:
             name=values["name"],
             categorical=tuple(Field(**field) for field in values["categorical"]),
             dense=tuple(values["dense"]),
-            tasks=tuple(values["tasks"]),
-            funnel=values["funnel"],
+            tasks=tuple(Task.from_dict(task) for task in values["tasks"]),
+            masked=values["masked"],
+            weighted=values["weighted"],
         )
 
 
 @dataclass(frozen=True)
 class Split:
-    """Rows of one split: ids N x F, dense N x D, labels N x K (0 or 1)."""
+    """Rows of one split: ids N x F, dense N x D, labels N x K (0, 1; NaN = not observed)."""
 
     ids: Ids
     dense: Floats
     labels: Floats
+    weights: Floats | None = None
+    """N; None where every row counts alike."""
 
     def __len__(self) -> int:
         return len(self.ids)
 
 
 @dataclass(frozen=True)
+class DataRef:
+    """An encoded data set: its name, its content, and where this machine keeps it."""
+
+    name: str
+    content_hash: str
+    path: Path
+
+
+@dataclass(frozen=True)
 class Dataset:
     """An encoded data set; its arrays are memory-mapped, so processes share the pages."""
 
+    name: str
+    """As it was asked for, options included."""
     schema: Schema
     train: Split
     valid: Split
     test: Split
     test_unseen: NDArray[np.bool_]
     """N_test: rows of test whose features occur in no row of train."""
+    test_units: NDArray[np.uint32] | None
+    """N_test: a number for each row; rows of one user share it. None without users."""
     content_hash: str
     """SHA-256 over schema and arrays."""
     path: Path
     reachable: Mapping[str, float] | None
-    """Task, and "mean", -> AUC of the true probabilities on test; None where nobody knows them."""
+    """Task -> its metric of the true probabilities on test; None where nobody knows them."""
+    settings: TrainingSettings
+
+    def __repr__(self) -> str:
+        rows = (f"{len(getattr(self, name)):,} {name}" for name in ("train", "valid", "test"))
+        tasks = (
+            task.name if task.after is None else f"{task.name} after {task.after}"
+            for task in self.schema.tasks
+        )
+        return f"<Dataset {self.name}: {', '.join(rows)} rows; tasks {', '.join(tasks)}>"
+
+    @property
+    def ref(self) -> DataRef:
+        """What a training needs to know of it."""
+        return DataRef(self.name, self.content_hash, self.path)

@@ -1,12 +1,14 @@
 """A data set before it is encoded: three tables, and the recipe that says what each column is."""
 
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 
 import numpy as np
 import pandas as pd
 
+from fsmd.data.settings import TrainingSettings
 from fsmd.errors import UserError
+from fsmd.tasks import Task
 
 LEAST_ROWS = 500
 """Fewer rows tell nothing apart."""
@@ -35,8 +37,13 @@ class Recipe:
     name: str
     categorical: tuple[Categorical, ...]
     dense: tuple[Dense, ...]
-    tasks: tuple[str, ...]
-    funnel: bool
+    tasks: tuple[Task, ...]
+    """A task's column has its name; a missing value there means not observed."""
+    unit: str | None = None
+    """The column whose equal values mark rows that are not independent, such as a user's."""
+    weight: str | None = None
+    """The column of what a row counts; None: all alike."""
+    settings: TrainingSettings = field(default_factory=TrainingSettings)
 
     @property
     def features(self) -> tuple[Categorical | Dense, ...]:
@@ -73,7 +80,7 @@ def whole(name: str, value: float) -> int:
 def on_fewer_rows(source: Source, rows: float | None) -> Source:
     """The source with `rows` of its train rows, drawn at random and kept in order.
 
-    Validation and test stay whole, so that their AUC is of the same rows. None: all rows.
+    Validation and test stay whole, so that all are judged on the same rows. None: all rows.
     """
     if rows is None:
         return source

@@ -10,13 +10,13 @@ STUDY = Study(
     title="Tower shape x gate depth x expert count",
     question="Do the three choices depend on each other, and is the paper's triple the best?",
     factor="tower shape / gate depth / expert count",
+    base=replace(MODELS["fsmd"], layers=(256, 128), tower_depth=3, tower_width=128),
     arms=factorial(
-        replace(MODELS["fsmd"], layers=(256, 128), tower_depth=3, tower_width=128),
         (
             Factor("tower_shape", tuple(TOWER_SHAPES)),
             Factor("gate_depth", (1, 2, 3, 4, 5)),
             Factor("expert_count", (2, 4, 6, 8, 10, 12, 14)),
-        ),
+        )
     ),
     reference="diamond / 3 / 10",
     figure="Figs. 11 to 13",

@@ -5,12 +5,12 @@ its own, which a chain would make one. The studies of models have them.
 """
 
 from dataclasses import replace
+from itertools import product
 
-from fsmd.config import MODELS, FSMDConfig
-from search_spaces import Level
+from fsmd.config import MODELS
+from search_spaces import Value
 from studies.definition import Above, Arm, Claim, Study
 
-_FULL = replace(MODELS["fsmd"], layers=(256, 128))
 _FM = {"shared": "", "none": "no FM"}
 _SHARING = {
     "extraction": "",
@@ -25,27 +25,23 @@ FSMD = "fsmd"
 
 def _factorial() -> tuple[Arm, ...]:
     """Every combination of FM, sharing and chain, named by what it lacks; FSMD is the first."""
-    return tuple(
-        Arm(
-            name=" / ".join(filter(None, (_FM[fm], _SHARING[sharing], _CHAIN[chain]))) or FSMD,
-            config=replace(_FULL, fm=fm, sharing=sharing, chain=chain),
-            params=(("fm", fm), ("sharing", sharing), ("chain", chain)),
-        )
-        for fm in _FM
-        for sharing in _SHARING
-        for chain in _CHAIN
-    )
+    arms = []
+    for fm, sharing, chain in product(_FM, _SHARING, _CHAIN):
+        name = " / ".join(filter(None, (_FM[fm], _SHARING[sharing], _CHAIN[chain])))
+        params = (("fm", fm), ("sharing", sharing), ("chain", chain))
+        arms.append(Arm(name or FSMD, params, params))
+    return tuple(arms)
 
 
-def _without(name: str, config: FSMDConfig, axis: str, level: Level) -> Arm:
-    whole = (("fm", "shared"), ("sharing", "extraction"), ("chain", True))
-    return Arm(name, config, (*whole, (axis, level)))
+def _without(name: str, axis: str, value: Value) -> Arm:
+    whole = (("fm", "shared"), ("sharing", "extraction"), ("chain", True), (axis, value))
+    return Arm(name, whole, whole)
 
 
 _LEFT_OUT = (
-    _without("no shared experts", replace(_FULL, own_experts=8), "own_experts", 8),
-    _without("no gate", replace(_FULL, gate="equal"), "gate", "equal"),
-    _without("two levels", replace(_FULL, extraction_levels=2), "extraction_levels", 2),
+    _without("no shared experts", "own_experts", 8),
+    _without("no gate", "gate", "equal"),
+    _without("two levels", "extraction_levels", 2),
 )
 
 STUDY = Study(
@@ -53,17 +49,17 @@ STUDY = Study(
     title="FSMD's parts",
     question="Which part of FSMD earns its place, and do the parts depend on each other?",
     factor="model",
+    base=replace(MODELS["fsmd"], layers=(256, 128)),
     arms=(*_factorial(), *_LEFT_OUT),
     reference=FSMD,
-    figure="",
     claims=tuple(
         Claim(
             id=f"components-{part}",
-            text=f"FSMD is better with {words} than {other}, on the mean.",
+            text=f"FSMD is better with {words} than {lacking}, on the mean.",
             source="implied by Sections III and IV; stated by this project before the run",
-            rules=(Above("mean", FSMD, level),),
+            rules=(Above("mean", FSMD, other),),
         )
-        for part, words, other, level in (
+        for part, words, lacking, other in (
             ("fm", "its FM", "without", "no FM"),
             ("own", "own experts", "with shared ones only", "no own experts"),
             ("shared", "shared experts", "with own ones only", "no shared experts"),

@@ -19,7 +19,8 @@ STUDY = Study(
     title="Number of experts",
     question="How many experts should each task's gate weigh?",
     factor="expert_count",
-    arms=one_factor(_BASE, Factor("expert_count", (2, 4, 6, 8, 10, 12, 14))),
+    base=_BASE,
+    arms=one_factor(Factor("expert_count", (2, 4, 6, 8, 10, 12, 14))),
     reference="10",
     figure="Fig. 13",
     claims=(
@@ -28,16 +29,16 @@ STUDY = Study(
             text="AUC on duration rises from 2 to 10 experts, peaks at 10, then falls.",
             source="Section IV.B.b, Fig. 13",
             rules=(
-                *(Above("second", n + 2, n) for n in (2, 4, 6, 8)),
-                Best("second", 10),
-                *(Above("second", n, n + 2) for n in (10, 12)),
+                *(Above("long_view", str(n + 2), str(n)) for n in (2, 4, 6, 8)),
+                Best("long_view", "10"),
+                *(Above("long_view", str(n), str(n + 2)) for n in (10, 12)),
             ),
         ),
         Claim(
             id="fig13-click",
             text="The number of experts hardly changes the click task's AUC.",
             source="Section IV.B.b, Fig. 13",
-            rules=(Flat("first"),),
+            rules=(Flat("click"),),
         ),
     ),
 )

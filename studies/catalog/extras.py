@@ -24,15 +24,15 @@ STUDY = Study(
     title="Options beside FSMD",
     question="Does any option that the paper leaves without an experiment improve on FSMD?",
     factor="variant",
-    arms=named(_ARMS, "variant"),
+    base=_BASE,
+    arms=named(_ARMS, "variant", _BASE),
     reference="fsmd",
-    figure="",
     claims=(
         Claim(
             id="extras-bias",
             text="A shallow tower against selection bias helps the click task.",
             source="Section II.C, without an experiment",
-            rules=(Above("first", "bias_tower", "fsmd"),),
+            rules=(Above("click", "bias_tower", "fsmd"),),
         ),
         Claim(
             id="extras-dae",

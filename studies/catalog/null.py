@@ -5,19 +5,17 @@ from dataclasses import replace
 from fsmd.config import MODELS
 from studies.definition import Arm, Best, Claim, Study
 
-_MODEL = replace(MODELS["base"], layers=(32, 16), tower_width=16)
-
 STUDY = Study(
     name="null",
     title="Nothing differs (A/A)",
     question="How often does this toolkit find a difference where there is none?",
     factor="variant",
+    base=replace(MODELS["base"], layers=(32, 16), tower_width=16),
     arms=tuple(
-        Arm(name, _MODEL, (("variant", name),), stream=stream)
+        Arm(name, changes=(), params=(("variant", name),), stream=stream)
         for stream, name in enumerate(("null_a", "null_b", "null_c", "null_d"), start=1)
     ),
     reference="null_a",
-    figure="",
     claims=(
         Claim(
             id="null-best",

@@ -3,17 +3,25 @@
 from dataclasses import replace
 
 from fsmd.config import MODELS
-from studies.definition import Above, Arm, Claim, Study
+from studies.definition import Above, Arm, Claim, Study, named
 
-_MODELS = ("single_task", "shared_bottom", "mmoe", "ple", "base", "fs", "fsmd")
+_BASE = replace(MODELS["base"], layers=(64, 32), tower_width=32)
+_MODELS = named(
+    (
+        (name, replace(MODELS[name], layers=(64, 32), tower_width=32))
+        for name in ("single_task", "shared_bottom", "mmoe", "ple", "base", "fs", "fsmd")
+    ),
+    "model",
+    _BASE,
+)
 CONFLICTS = (0.0, 0.25, 0.5, 0.75, 1.0)
 
 
-def _arm(model: str, conflict: float) -> Arm:
-    return Arm(
-        name=f"{model} @ {conflict:g}",
-        config=replace(MODELS[model], layers=(64, 32), tower_width=32),
-        params=(("model", model), ("conflict", conflict)),
+def _on(model: Arm, conflict: float) -> Arm:
+    return replace(
+        model,
+        name=f"{model.name} @ {conflict:g}",
+        params=(*model.params, ("conflict", conflict)),
         data=f"planted:conflict={conflict:g}",
     )
 
@@ -23,23 +31,23 @@ STUDY = Study(
     title="Conflict between the tasks",
     question="How does each model's gain over single-task networks depend on the tasks' conflict?",
     factor="model @ conflict",
-    arms=tuple(_arm(model, conflict) for conflict in CONFLICTS for model in _MODELS),
+    base=_BASE,
+    arms=tuple(_on(model, conflict) for conflict in CONFLICTS for model in _MODELS),
     reference="single_task @ 0.5",
-    figure="",
     claims=(
         Claim(
             id="seesaw-alike",
             text="Where the tasks are alike, sharing helps: Base gains on both over single-task.",
             source="this project, stated before the run",
             rules=tuple(
-                Above(target, "base @ 0", "single_task @ 0") for target in ("first", "second")
+                Above(target, "base @ 0", "single_task @ 0") for target in ("click", "long_view")
             ),
         ),
         Claim(
             id="seesaw-opposed",
             text="Where the tasks are opposed, own experts help: FS gains on both over Base.",
             source="this project, stated before the run",
-            rules=tuple(Above(target, "fs @ 1", "base @ 1") for target in ("first", "second")),
+            rules=tuple(Above(target, "fs @ 1", "base @ 1") for target in ("click", "long_view")),
         ),
     ),
     data="planted:conflict=0",

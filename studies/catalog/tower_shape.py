@@ -19,7 +19,8 @@ STUDY = Study(
     title="Tower shape",
     question="Does the shape of the towers matter, and is diamond the best one?",
     factor="tower_shape",
-    arms=one_factor(_BASE, Factor("tower_shape", tuple(TOWER_SHAPES))),
+    base=_BASE,
+    arms=one_factor(Factor("tower_shape", tuple(TOWER_SHAPES))),
     reference="diamond",
     figure="Fig. 11",
     claims=(
@@ -27,13 +28,13 @@ STUDY = Study(
             id="fig11-duration",
             text="The diamond tower has the best AUC on duration and on the mean.",
             source="Section IV.B.b, Fig. 11",
-            rules=(Best("second", "diamond"), Best("mean", "diamond")),
+            rules=(Best("long_view", "diamond"), Best("mean", "diamond")),
         ),
         Claim(
             id="fig11-click",
             text="The diamond tower costs the click task nothing significant.",
             source="Section IV.B.b, Fig. 11",
-            rules=(NotWorse("first", "diamond"),),
+            rules=(NotWorse("click", "diamond"),),
         ),
     ),
 )

@@ -1,0 +1,208 @@
+"""What happens before and after each epoch of a training, one job a class."""
+
+import os
+import time
+from collections.abc import Callable, Sequence
+from dataclasses import asdict
+from pathlib import Path
+from typing import Any
+
+import lightning
+import torch
+from lightning.pytorch.callbacks import Callback
+from torch import Tensor
+
+from fsmd.diagnostics import gradient_cosines, inner_figures
+from fsmd.model import generator
+from fsmd.module import Batch, FSMDModule
+from fsmd.selection import Point, Selection, Standing
+from fsmd.tasks import ALL, Task
+from fsmd.training import DivergedError, Measurement, Training, TrainingProgress
+
+
+class EpochSeed(Callback):
+    """Seeds an epoch's dropout from (seed, epoch), so that a resumed epoch draws the same."""
+
+    def __init__(self, seed: int) -> None:
+        self.seed = seed
+
+    def on_train_epoch_start(self, trainer: Any, pl_module: Any) -> None:
+        """Before each epoch."""
+        torch.manual_seed(generator(self.seed, "epoch", trainer.current_epoch).initial_seed())
+
+
+class Curve(Callback):
+    """Losses and validation figures of every epoch; raises `DivergedError` for one not finite."""
+
+    def __init__(self, tasks: Sequence[Task], learning_rate: float | None) -> None:
+        self.tasks = tasks
+        self.learning_rate = learning_rate
+        self.measurements: list[Measurement] = []
+        self.values_EK: list[Point] = []
+        self._losses: list[Tensor] = []
+
+    @property
+    def epochs(self) -> int:
+        """Whole epochs so far."""
+        return len(self.values_EK)
+
+    @property
+    def figures(self) -> dict[str, float]:
+        """Task -> its validation figure after the last whole epoch."""
+        if not self.values_EK:
+            return {}
+        names = (task.name for task in self.tasks)
+        return dict(zip(names, self.values_EK[-1], strict=True))
+
+    def on_train_epoch_start(self, trainer: Any, pl_module: Any) -> None:
+        """Forget the losses of the epoch before."""
+        self._losses.clear()
+
+    def on_train_batch_end(self, trainer: Any, pl_module: Any, outputs: Any, *_: Any) -> None:
+        """Collect the losses; reading them here would make a GPU wait."""
+        self._losses.append(outputs["loss"].detach())
+
+    def on_train_epoch_end(self, trainer: Any, pl_module: Any) -> None:
+        """Record the epoch."""
+        epoch = trainer.current_epoch + 1
+        loss = float(torch.stack(self._losses).mean())
+        values_K = tuple(pl_module.valid_figures[task.name] for task in self.tasks)
+        if not all(map(is_finite, (loss, *values_K))):
+            raise DivergedError(
+                f"the loss or a logit is not finite in epoch {epoch} (loss {loss}); "
+                f"learning_rate is {self.learning_rate}"
+            )
+        self.measurements.append(Measurement(epoch, "train", ALL, "loss", loss))
+        for task, value in zip(self.tasks, values_K, strict=True):
+            self.measurements.append(Measurement(epoch, "valid", task.name, task.metric, value))
+        self.values_EK.append(values_K)
+
+    def state_dict(self) -> dict[str, Any]:
+        """What a resumed training needs to know."""
+        return {
+            "measurements": [asdict(measurement) for measurement in self.measurements],
+            "values": [list(values_K) for values_K in self.values_EK],
+        }
+
+    def load_state_dict(self, state_dict: dict[str, Any]) -> None:
+        """Inverse of `state_dict`."""
+        self.measurements = [Measurement(**values) for values in state_dict["measurements"]]
+        self.values_EK = [tuple(values_K) for values_K in state_dict["values"]]
+
+
+class Diagnostics(Callback):
+    """Adds to the curve what goes on inside the model, on a few fixed rows."""
+
+    def __init__(self, curve: Curve, train_rows: Batch, valid_rows: Batch) -> None:
+        self.curve = curve
+        self.train_rows = train_rows
+        self.valid_rows = valid_rows
+
+    def on_train_epoch_end(self, trainer: Any, pl_module: Any) -> None:
+        """Measure in evaluation mode; nothing of training is touched."""
+        assert isinstance(pl_module, FSMDModule)
+        epoch, add = self.curve.epochs, self.curve.measurements.append
+        for pair, cosine in gradient_cosines(pl_module, self.train_rows):
+            add(Measurement(epoch, "train", pair, "gradient_cosine", cosine))
+        for name, metric, value in inner_figures(pl_module, self.valid_rows):
+            add(Measurement(epoch, "valid", name, metric, value))
+
+
+class ChosenWeights(Callback):
+    """Keeps the weights of each group's chosen epoch; ends training when patience has run out."""
+
+    def __init__(self, selection: Selection, curve: Curve) -> None:
+        self.selection = selection
+        self.curve = curve
+        self.weights: list[dict[str, Tensor]] = [{} for _ in selection.groups]
+
+    @property
+    def standing(self) -> Standing:
+        """Chosen epochs so far, and whether training is over."""
+        return self.selection.standing(self.curve.values_EK)
+
+    def on_train_epoch_end(self, trainer: Any, pl_module: Any) -> None:
+        """Keep a copy if this epoch is the best so far; stop or go on."""
+        standing = self.standing
+        for g, group in enumerate(self.selection.groups):
+            if standing.epochs[group[0]] == self.curve.epochs:
+                self.weights[g] = {
+                    name: value.detach().clone()
+                    for name, value in pl_module.model.state_dict().items()
+                }
+        if standing.exhausted:
+            trainer.should_stop = True
+
+    def state_dict(self) -> dict[str, Any]:
+        """What a resumed training needs to know."""
+        return {"weights": self.weights}
+
+    def load_state_dict(self, state_dict: dict[str, Any]) -> None:
+        """Inverse of `state_dict`."""
+        self.weights = state_dict["weights"]
+
+
+class CheckpointFile(Callback):
+    """Writes the checkpoint after every epoch, so that a kill leaves the old or the new one."""
+
+    def __init__(self, training: Training, path: Path | None) -> None:
+        self.id = training.id
+        self.path = path
+        self.started = time.perf_counter()
+        self.seconds_before = 0.0
+
+    @property
+    def seconds(self) -> float:
+        """Spent on this training so far, in the parts before a pause too."""
+        return self.seconds_before + time.perf_counter() - self.started
+
+    def on_train_epoch_end(self, trainer: lightning.Trainer, pl_module: Any) -> None:
+        """Write beside it, then rename."""
+        if self.path is None:
+            return
+        self.path.parent.mkdir(parents=True, exist_ok=True)
+        temporary = self.path.with_suffix(f".{os.getpid()}.tmp")
+        trainer.save_checkpoint(temporary)
+        with temporary.open("rb") as file:
+            os.fsync(file.fileno())  # so that a power cut leaves one of them too
+        temporary.replace(self.path)
+
+    def state_dict(self) -> dict[str, Any]:
+        """Whose checkpoint it is, and what it took."""
+        return {"training": self.id, "seconds": self.seconds}
+
+    def load_state_dict(self, state_dict: dict[str, Any]) -> None:
+        """Inverse of `state_dict`; ValueError for a checkpoint of another training."""
+        if state_dict["training"] != self.id:
+            raise ValueError(f"the checkpoint {self.path} is of another training")
+        self.seconds_before = state_dict["seconds"]
+
+
+class Reporting(Callback):
+    """Tells `on_progress` after each epoch, and about once a second within one."""
+
+    def __init__(self, curve: Curve, on_progress: Callable[[TrainingProgress], None]) -> None:
+        self.curve = curve
+        self.on_progress = on_progress
+        self.last = time.monotonic()
+
+    def on_train_batch_end(
+        self, trainer: Any, pl_module: Any, outputs: Any, batch: Any, batch_idx: int
+    ) -> None:
+        """How far the epoch is."""
+        if time.monotonic() - self.last >= 1:
+            self._report((batch_idx + 1) / trainer.num_training_batches)
+
+    def on_train_epoch_end(self, trainer: Any, pl_module: Any) -> None:
+        """What the epoch came to."""
+        self._report(0.0)
+
+    def _report(self, part: float) -> None:
+        self.last = time.monotonic()
+        epochs = self.curve.epochs
+        self.on_progress(TrainingProgress(epochs, self.curve.figures, epochs + part))
+
+
+def is_finite(value: float) -> bool:
+    """False for NaN too."""
+    return abs(value) < float("inf")

@@ -1,0 +1,1 @@
+"""The data sets: one file each, with a `sources()`. A file that is put here is enough."""

@@ -1,0 +1,30 @@
+"""How the models are trained on a data set, where neither study nor user says otherwise."""
+
+from collections.abc import Mapping
+from dataclasses import dataclass, replace
+from typing import Any
+
+from fsmd.config import FSMDConfig
+
+
+@dataclass(frozen=True)
+class TrainingSettings:
+    """What the data decides about training; a data set brings its own."""
+
+    batch_size: int = 2048
+    learning_rate: float = 0.001
+    dropout: float = 0.0
+    weight_decay: float = 0.0
+    epochs: int = 30
+    """Epochs at most."""
+    patience: int = 3
+    """Epochs without better validation figures after which training ends."""
+
+    def applied(self, config: FSMDConfig) -> FSMDConfig:
+        """`config` with what it leaves open filled in; what it sets stays."""
+        return replace(config, **{name: getattr(self, name) for name in config.left_open})
+
+    @classmethod
+    def from_dict(cls, values: Mapping[str, Any]) -> "TrainingSettings":
+        """Inverse of `dataclasses.asdict`."""
+        return cls(**values)

@@ -1,0 +1,37 @@
+"""What a metric is."""
+
+from collections.abc import Callable
+from dataclasses import dataclass
+
+import numpy as np
+from numpy.typing import NDArray
+
+Array = NDArray[np.float64]
+OfRows = Callable[[Array, Array, Array], float]
+"""Score, label and weight of each row -> one number; NaN where it is not defined."""
+InfluenceOfRows = Callable[[Array, Array, Array], Array]
+
+
+@dataclass(frozen=True)
+class Metric:
+    """A figure of predictions: how to compute it, how to write it, and what matters of it."""
+
+    name: str
+    label: str
+    higher: bool
+    """Whether more is better."""
+    digits: int
+    """Decimals that are written."""
+    margin: float
+    """The smallest difference that matters to anybody, where nothing else is stated."""
+    low: float
+    high: float
+    """The range that it cannot leave."""
+    of: OfRows
+    influence: InfluenceOfRows | None
+    """None for a figure that is only shown: it chooses no epoch and is not judged."""
+
+    @property
+    def sign(self) -> int:
+        """1 where more is better, else -1."""
+        return 1 if self.higher else -1

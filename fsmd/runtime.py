@@ -1,0 +1,39 @@
+"""Where and how a training computes: part of its identity, as it moves the numbers."""
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any
+
+from fsmd.errors import UserError
+
+
+@dataclass(frozen=True)
+class Runtime:
+    """What a training runs on; raises `UserError` for what no machine is.
+
+    Imports no torch: whether the device is there is asked where it is used.
+    """
+
+    device: str = "cpu"
+    """cpu, cuda or cuda:N."""
+
+    def __post_init__(self) -> None:
+        """Refuse names of no device."""
+        kind, colon, index = self.device.partition(":")
+        if kind not in ("cpu", "cuda") or (colon and (kind == "cpu" or not index.isdigit())):
+            raise UserError(f"a device must be cpu, cuda or cuda:N; got {self.device!r}")
+
+    @property
+    def kind(self) -> str:
+        """The device without its number, which moves nothing."""
+        return self.device.partition(":")[0]
+
+    @property
+    def identity(self) -> dict[str, Any]:
+        """What determines the numbers."""
+        return {"device": self.kind}
+
+    @classmethod
+    def from_dict(cls, values: Mapping[str, Any]) -> "Runtime":
+        """Inverse of `dataclasses.asdict`."""
+        return cls(**values)

@@ -1,0 +1,178 @@
+"""Estimates and tests of means and mean differences.
+
+Two sources of chance are kept apart. The seeds: replicates differ in their seed, and more of them
+make this part smaller. The test set: all replicates are measured on the same finite sample of
+rows, so this part stays however many seeds there are (`fsmd.stats.sampling` estimates it).
+"""
+
+from collections.abc import Sequence
+from functools import lru_cache
+from math import inf
+from typing import Any, Literal, NamedTuple
+
+import numpy as np
+from numpy.typing import NDArray
+from scipy import optimize, special
+
+Array = NDArray[np.float64]
+Kind = Literal["differs", "above", "below", "within", "beyond"]
+"""What a test would show of a difference: that it differs from the bound, lies above it, below it,
+inside of it on both sides of zero, or outside of it on either."""
+
+LEVEL = 0.95
+"""Of all intervals and regions."""
+ALPHA = 0.05
+"""The chance of any false statement in a family of tests."""
+TOO_FEW = "not enough replicates to decide"
+
+_EQUAL = 1e-12
+"""Figures closer than this are equal; what is left of their difference is rounding."""
+
+
+class Estimate(NamedTuple):
+    """A mean over `n` replicates with its 95 % interval.
+
+    There is no interval below two replicates, nor where all values are equal and not zero: their
+    scatter is unknown then, not zero. `se_seeds` and `se_test` are the standard errors due to the
+    seeds and to the finite test set; the latter is None where no predictions were kept.
+    """
+
+    mean: float
+    low: float | None
+    high: float | None
+    n: int
+    se_seeds: float | None = None
+    se_test: float | None = None
+
+    @property
+    def se(self) -> float | None:
+        """Standard error due to both."""
+        return None if self.se_seeds is None else float(np.hypot(self.se_seeds, self.se_test or 0))
+
+
+def mean_interval(
+    values: Any, by_test: float | None = None, within: tuple[float, float] = (-inf, inf)
+) -> Estimate:
+    """Mean and interval, over the seeds (t) or over both sources (see `tail`).
+
+    NaNs are left out.
+
+    values: one figure a replicate.
+    by_test: the test set's part in the variance of the mean.
+    within: the range of the figure; the interval is cut off at its ends, the tests are not.
+
+    >>> mean_interval([1.0, 2.0, 3.0]).n
+    3
+    >>> mean_interval([0.7]).low is None
+    True
+    >>> mean_interval([0.01, 0.03], within=(0.0, 1.0)).low
+    0.0
+    """
+    finite = _finite(values)
+    n = len(finite)
+    if n == 0:
+        return Estimate(float("nan"), None, None, 0)
+    mean = float(finite.mean())
+    equal = float(np.ptp(finite)) < _EQUAL
+    if n == 1 or (equal and abs(mean) >= _EQUAL):
+        return Estimate(mean, None, None, n)
+    by_seeds = 0.0 if equal else float(finite.std(ddof=1)) / n**0.5
+    by_rows = None if by_test is None else by_test**0.5
+    half = half_width((1 - LEVEL) / 2, by_seeds, by_rows or 0.0, n - 1)
+    low, high = max(mean - half, within[0]), min(mean + half, within[1])
+    return Estimate(mean, low, high, n, by_seeds, by_rows)
+
+
+def p_value(estimate: Estimate, kind: Kind = "differs", bound: float = 0.0) -> float | None:
+    """The test that would show `kind` of a mean; None where its scatter is unknown."""
+    if estimate.se_seeds is None:
+        return None
+    errors = estimate.se_seeds, estimate.se_test or 0.0
+    return float(p_values(kind, estimate.mean, *errors, df=estimate.n - 1, bound=bound))
+
+
+def p_values(
+    kind: Kind, mean: Any, se_seeds: float, se_test: float, *, df: float, bound: float
+) -> Any:
+    """p of each mean with these standard errors, the seeds' with `df` degrees of freedom.
+
+    "within" is the larger of the two one-sided tests (Schuirmann 1987); "beyond" adds both tails
+    outside the bounds, for a true difference that lies on one of them.
+    """
+    size, errors = np.abs(mean), (se_seeds, se_test, df)
+    if kind == "differs":
+        return np.minimum(2 * tail(np.abs(mean - bound), *errors), 1.0)
+    if kind == "above":
+        return tail(mean - bound, *errors)
+    if kind == "below":
+        return tail(bound - mean, *errors)
+    if kind == "within":
+        return tail(bound - size, *errors)
+    return np.minimum(tail(size - bound, *errors) + tail(size + bound, *errors), 1.0)
+
+
+def tail(distance: Any, se_seeds: float, se_test: float, df: float) -> Any:
+    """Chance that se_seeds * T + se_test * Z exceeds each distance; T is t, Z is normal.
+
+    The distribution of Behrens (1929) and Fisher (1935), with a test set so large that its own
+    standard error is known. Its tests keep their level (Robinson 1976). A single t with Welch's
+    and Satterthwaite's degrees of freedom does not: where few seeds scatter little by chance, it
+    takes the sum for as sure as the test set alone. At p = 0.0056, a ninth of 5 %, it is wrong up
+    to five times as often as it says with three seeds, and thirteen times with two.
+
+    Where nothing varies, a statement is sure (0 or 1) or, on its bound, even (1/2).
+    """
+    distance = np.asarray(distance, float)
+    if se_test == 0 and se_seeds == 0:
+        return np.where(np.abs(distance) < _EQUAL, 0.5, np.where(distance < 0, 1.0, 0.0))
+    if se_test == 0:
+        return special.stdtr(df, -distance / se_seeds)  # as stats.t.sf, at a tenth of the cost
+    variance_W, weight_W = _mixture(df)
+    spread_W = np.sqrt(se_seeds**2 * variance_W + se_test**2)
+    return special.ndtr(-distance[..., None] / spread_W) @ weight_W
+
+
+@lru_cache(maxsize=2 * 1024)
+def _mixture(df: float, nodes: int = 160) -> tuple[Array, Array]:
+    """A t variable as normal ones of random variance: the variances and their weights.
+
+    df / variance is chi-squared. The trapezoid rule over its logarithm, whose density falls off
+    on both sides, is exact to ten digits.
+    """
+    low, high = special.gammaincinv(df / 2, 1e-14), special.gammainccinv(df / 2, 1e-14)
+    log_W = np.linspace(float(np.log(2 * low)), float(np.log(2 * high)), nodes)
+    density_W = np.exp(df / 2 * (log_W - np.log(df)) - (np.exp(log_W) - df) / 2)
+    return df / np.exp(log_W), density_W / density_W.sum()
+
+
+def half_width(alpha: float, se_seeds: float, se_test: float, df: float) -> float:
+    """The distance whose tail is alpha."""
+    at_seeds = -float(special.stdtrit(df, alpha))
+    if se_test == 0:
+        return at_seeds * se_seeds
+    most = at_seeds * (se_seeds + se_test)
+
+    def above_alpha(half: float) -> float:
+        return float(tail(half, se_seeds, se_test, df)) - alpha
+
+    return float(optimize.brentq(above_alpha, 0, most, xtol=1e-9 * most))
+
+
+def holm(p_values: Sequence[float | None]) -> tuple[float | None, ...]:
+    """Holm's adjustment (1979); a test that could not be made still counts, as p = 1."""
+    known_P = np.array([1.0 if p is None else p for p in p_values])
+    smallest_first = np.argsort(known_P)
+    left_P = np.arange(len(known_P), 0, -1)
+    adjusted_P = np.empty(len(known_P))
+    stepped_P = np.maximum.accumulate(known_P[smallest_first] * left_P)
+    adjusted_P[smallest_first] = np.minimum(stepped_P, 1.0)
+    return tuple(
+        None if p is None else float(adjusted)
+        for p, adjusted in zip(p_values, adjusted_P, strict=True)
+    )
+
+
+def _finite(values: Any) -> Array:
+    array: Array = np.asarray(values, dtype=float).ravel()
+    finite: Array = array[np.isfinite(array)]
+    return finite

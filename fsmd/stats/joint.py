@@ -1,0 +1,141 @@
+"""All tasks at once: what one arm does to another, and a region of two differences to draw.
+
+A margin d cuts the space of the differences on K tasks into four regions: "equivalent" (all
+inside the margins), "dominates" (a gain of more than d on a task, a loss of more than d on none),
+"dominated" (the reverse) and "seesaw" (a gain of more than d on a task, a loss on another). A
+gain is a difference above zero: of a figure of which less is better, the caller turns the sign.
+
+Suffixes: K tasks, D draws; 2 is the two targets of a plane.
+"""
+
+from collections.abc import Mapping, Sequence
+from dataclasses import replace
+from functools import lru_cache
+from typing import Literal, NamedTuple
+
+import numpy as np
+
+from fsmd.stats.compound import NOTHING, Evidence, Question, answered, either, every, negated
+from fsmd.stats.estimates import ALPHA, LEVEL, Array, Estimate
+
+Region = Literal["dominates", "dominated", "seesaw", "equivalent"]
+REGIONS: tuple[Region, ...] = ("dominates", "dominated", "seesaw", "equivalent")
+DRAWS = 100_000
+
+
+class PairVerdict(NamedTuple):
+    """What one arm does to another on all tasks: the region that is shown, if one is."""
+
+    p: Mapping[Region, float]
+    """Of each region: below any a with a chance of at most a where the truth lies outside of it.
+    1 where the scatter of what it needs is unknown."""
+    verdict: Region | Literal["undecided"]
+    alpha: float
+    """What the region's p must be below."""
+
+
+def pair_verdict(
+    estimates_K: Sequence[Estimate], margin_K: Sequence[float], pairs: int = 1
+) -> PairVerdict:
+    """The verdict on all tasks, one of `pairs` verdicts of a study.
+
+    Each may be wrong with 0.05 over their number (Bonferroni), together with 0.05 at most. A gain
+    on any task may show that one arm dominates, so each of K tasks has a Kth of that.
+
+    Raises ValueError for no task, or a number of margins that is not that of the tasks.
+    """
+    regions = _regions(estimates_K, margin_K)
+    p = {region: evidence.holds.p for region, evidence in regions.items()}
+    alpha = ALPHA / pairs
+    likeliest = min(REGIONS, key=lambda region: p[region])
+    return PairVerdict(p, likeliest if p[likeliest] < alpha else "undecided", alpha)
+
+
+def _regions(estimates_K: Sequence[Estimate], margin_K: Sequence[float]) -> dict[Region, Evidence]:
+    if not estimates_K:
+        raise ValueError("a joint verdict needs at least one task; got none")
+    gains, losses, inside = [], [], []
+    for estimate, margin in zip(estimates_K, margin_K, strict=True):
+        unnamed = Question("", "", "", "within", margin)  # only the p-values are asked for
+        inside.append(answered(unnamed, estimate))
+        gains.append(answered(replace(unnamed, kind="above"), estimate))
+        losses.append(answered(replace(unnamed, kind="below", bound=-margin), estimate))
+    a_gain, a_loss = either(gains), either(losses)
+    return {
+        "dominates": every([a_gain, *map(negated, losses)]),
+        "dominated": every([a_loss, *map(negated, gains)]),
+        "seesaw": every([a_gain, a_loss]) if len(estimates_K) > 1 else NOTHING,
+        "equivalent": every(inside),
+    }
+
+
+# ------------------------------------------------------------------------------------------
+# To draw two targets
+# ------------------------------------------------------------------------------------------
+
+
+class Ellipse(NamedTuple):
+    """A region of the plane: `semi_axes` from its centre, the longer one comes first.
+
+    `angle` is the longer one's, in degrees from the horizontal axis.
+    """
+
+    centre: tuple[float, float]
+    semi_axes: tuple[float, float]
+    angle: float
+
+
+def joint_ellipse(
+    mean_2: Array,
+    seeds_22: Array,
+    rows_22: Array,
+    *,
+    n: int,
+    level: float = LEVEL,
+    seed: int = 0,
+) -> Ellipse:
+    """The ellipse, of the covariance's form, that holds `level` of where both differences lie.
+
+    They lie at their mean, plus a t vector as in Hotelling's T squared (n - 2 degrees of freedom,
+    the covariance times (n - 1) / (n - 2); Box and Tiao 1973, chapter 8) for the seeds, plus a
+    normal vector for the test set. For seeds alone it is Hotelling's region.
+
+    mean_2: the mean difference on each of two targets.
+    seeds_22: the covariance of these means over n seeds.
+    rows_22: the test set's part in it; zeros where it is unknown.
+    n: the number of paired seeds; ValueError below 3.
+    """
+    values, vectors = np.linalg.eigh(seeds_22 + _root(rows_22) @ _root(rows_22))
+    lengths = np.sqrt(np.maximum(values, 0.0))
+    along_D2 = deviations(seeds_22, rows_22, n=n, seed=seed) @ vectors
+    away_D2 = along_D2 / np.where(lengths > 0, lengths, 1.0)
+    radius = float(np.quantile(np.hypot(away_D2[:, 0], away_D2[:, 1]), level))
+    x, y = vectors[:, 1]
+    angle = float(np.degrees(np.arctan2(y, x))) % 180.0
+    centre = float(mean_2[0]), float(mean_2[1])
+    return Ellipse(centre, (radius * float(lengths[1]), radius * float(lengths[0])), angle)
+
+
+def deviations(seeds_22: Array, rows_22: Array, *, n: int, seed: int = 0) -> Array:
+    """100,000 points of the distribution about its mean, D x 2; see `joint_ellipse`."""
+    if n < 3:
+        raise ValueError(f"a joint region of two means needs at least 3 replicates; got {n}")
+    t_D2, z_D2 = _standard(n, seed)
+    drawn_D2: Array = t_D2 @ _root(seeds_22) + z_D2 @ _root(rows_22)
+    return drawn_D2
+
+
+@lru_cache(maxsize=4)
+def _standard(n: int, seed: int) -> tuple[Array, Array]:
+    """t and normal vectors, D x 2, that all pairs of a study share."""
+    rng = np.random.default_rng(seed)
+    normal, again = rng.standard_normal((2, DRAWS, 2))
+    mixed = np.sqrt((n - 1) / rng.chisquare(n - 2, (DRAWS, 1)))
+    return normal * mixed, again
+
+
+def _root(covariance: Array) -> Array:
+    """Symmetric root; an estimate without bias may have an eigenvalue below 0, taken for 0."""
+    values, vectors = np.linalg.eigh(covariance)
+    root: Array = (vectors * np.sqrt(np.maximum(values, 0.0))) @ vectors.T
+    return root

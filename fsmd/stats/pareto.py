@@ -1,0 +1,240 @@
+"""Points in the space of objectives, all maximised: who dominates whom, and how surely.
+
+moocore does the sorting and the volumes (Fonseca, Paquete and Lopez-Ibanez 2006).
+
+Suffixes: N points or trainings, M objectives, A arms, R paired seeds, K tasks, S draws, C values
+of the horizontal objective.
+"""
+
+from collections.abc import Sequence
+from typing import NamedTuple
+
+import moocore
+import numpy as np
+from numpy.typing import ArrayLike, NDArray
+
+from fsmd.stats.estimates import Array, Estimate, mean_interval
+
+Point = tuple[float, ...]
+"""One value per objective, the higher the better."""
+
+DRAWS = 4000
+
+
+# ------------------------------------------------------------------------------------------
+# Points
+# ------------------------------------------------------------------------------------------
+
+
+def on_front(points_NM: ArrayLike, slack: ArrayLike = 0.0) -> NDArray[np.bool_]:
+    """Whether no other point is better by more than `slack` on every objective.
+
+    slack: one number, or one for each objective. Without slack these are the non-dominated
+    points, equal ones included.
+    """
+    points_NM = np.asarray(points_NM, float)
+    if not len(points_NM):
+        return np.zeros(0, bool)
+    if not np.any(slack):
+        return np.asarray(moocore.is_nondominated(points_NM, maximise=True, keep_weakly=True))
+    above_NN = np.all(points_NM[None, :, :] > points_NM[:, None, :] + np.asarray(slack), axis=2)
+    return np.asarray(~np.any(above_NN, axis=1))
+
+
+def best_first(points_NM: ArrayLike) -> list[int]:
+    """All points in order: by non-domination rank, then by hypervolume contribution.
+
+    A rank's contributions are to the hypervolume of that rank alone, above `below_worst` of all
+    points. A dominating point comes before the one it dominates; ties keep their order.
+    """
+    points_NM = np.asarray(points_NM, float)
+    if not len(points_NM):
+        return []
+    if points_NM.shape[1] == 1:
+        return [int(i) for i in np.argsort(-points_NM[:, 0], kind="stable")]
+    rank_N = moocore.pareto_rank(points_NM, maximise=True)
+    share_N = np.zeros(len(points_NM))
+    worst_M = below_worst(points_NM)
+    for rank in np.unique(rank_N):
+        where = np.flatnonzero(rank_N == rank)
+        share_N[where] = moocore.hv_contributions(points_NM[where], ref=worst_M, maximise=True)
+    return sorted(range(len(points_NM)), key=lambda i: (rank_N[i], -share_N[i]))
+
+
+def below_worst(points_NM: ArrayLike) -> Array:
+    """A reference for volumes: a tenth of each objective's range below its worst value.
+
+    Above the worst value itself, the ends of a front would have no volume.
+    """
+    points_NM = np.asarray(points_NM, float)
+    low_M, high_M = points_NM.min(axis=0), points_NM.max(axis=0)
+    return np.asarray(low_M - 0.1 * np.where(high_M > low_M, high_M - low_M, 1.0))
+
+
+def hypervolume(points_NM: ArrayLike, reference: Sequence[float]) -> float:
+    """The volume between `reference` and the front; points below it count nothing."""
+    points_NM = np.asarray(points_NM, float).reshape(-1, len(reference))
+    inside = (points_NM > np.asarray(reference)).all(axis=1)
+    if not inside.any():
+        return 0.0
+    return float(moocore.hypervolume(points_NM[inside], ref=reference, maximise=True))
+
+
+def knee_score(points_NM: Array) -> Array:
+    """The sum of the objectives, each scaled to the front's range; dominated points: -inf.
+
+    With two objectives the ends of the front are (0, 1) and (1, 0), so this is the distance above
+    the line through them, but for a constant.
+    """
+    front_N = on_front(points_NM)
+    low_M, high_M = points_NM[front_N].min(axis=0), points_NM[front_N].max(axis=0)
+    range_M = np.where(high_M > low_M, high_M - low_M, 1.0)
+    return np.where(front_N, ((points_NM - low_M) / range_M).sum(axis=1), -np.inf)
+
+
+def highest(score_N: Array, points_NM: Array) -> int:
+    """The point of the highest score; among equals one on the front, of the highest sum."""
+    order = np.lexsort((-points_NM.sum(axis=1), ~on_front(points_NM), -np.round(score_N, 12)))
+    return int(order[0])
+
+
+# ------------------------------------------------------------------------------------------
+# Points of several seeds
+# ------------------------------------------------------------------------------------------
+
+
+def membership(points_ARM: Array, draws: int = DRAWS, seed: int = 0) -> Array:
+    """A: the probability that an arm's mean point is non-dominated.
+
+    The means are drawn from a joint t distribution in which every difference of two of them has
+    that of its paired t test, with R - 1 degrees of freedom. A draw weighs the seeds' deviations
+    the same way for all arms, so that what a seed does to all of them cancels. A bootstrap would
+    be too narrow with few seeds. Of arms closer together than their noise some are still ruled
+    out too readily, as no prior draws their means together. NaN with fewer than two seeds.
+    """
+    arms, seeds, objectives = points_ARM.shape
+    if seeds < 2:
+        return np.full(arms, np.nan)
+    rng = np.random.default_rng(seed)
+    weight_SR = rng.standard_normal((draws, seeds)) / np.sqrt(seeds * (seeds - 1))
+    weight_SR *= np.sqrt((seeds - 1) / rng.chisquare(seeds - 1, size=(draws, 1)))
+    mean_AM = points_ARM.mean(axis=1)
+    away_RN = (points_ARM - mean_AM[:, None]).transpose(1, 0, 2).reshape(seeds, -1)
+    mean_SAM = mean_AM + (weight_SR @ away_RN).reshape(draws, arms, objectives)
+    is_on_SA = [on_front(drawn_AM) for drawn_AM in mean_SAM.round(12)]  # equal arms stay equal
+    probability_A: Array = np.mean(is_on_SA, axis=0)
+    return probability_A
+
+
+class AttainmentBand(NamedTuple):
+    """Steps over the horizontal objective: the vertical one that all seeds reach, at least half
+    of them, and one.
+
+    A value holds from the x before up to its own; -inf: not reached.
+    """
+
+    x: tuple[float, ...]
+    by_all: tuple[float, ...]
+    by_half: tuple[float, ...]
+    by_one: tuple[float, ...]
+
+
+def attained(points_AR2: Array) -> AttainmentBand:
+    """What the front of each seed attains of two objectives, over the seeds.
+
+    The least, the median and the greatest attainment surface (Grunert da Fonseca et al. 2001).
+    """
+    x_C = np.unique(points_AR2[..., 0])
+    reached_CAR = points_AR2[None, :, :, 0] >= x_C[:, None, None]
+    best_CR = np.where(reached_CAR, points_AR2[None, :, :, 1], -np.inf).max(axis=1)
+    rising_RC = np.sort(best_CR.T, axis=0)
+    surfaces = (rising_RC[0], rising_RC[len(rising_RC) // 2], rising_RC[-1])
+    return AttainmentBand(
+        tuple(x_C.tolist()), *(tuple(surface_C.tolist()) for surface_C in surfaces)
+    )
+
+
+def shrinkage(searched_K: Array, fresh_RK: Array) -> tuple[Estimate, ...]:
+    """The search's value minus the fresh seeds', for each task; the interval is the fresh mean's.
+
+    The search's own value is one training and taken as it is.
+    """
+    return tuple(
+        mean_interval(searched - fresh_R)
+        for searched, fresh_R in zip(searched_K, fresh_RK.T, strict=True)
+    )
+
+
+def mean_shrinkage(searched_AK: Array, fresh_ARK: Array) -> tuple[Estimate, ...]:
+    """The mean over arms of `shrinkage`, for each task; seeds are shared by all arms."""
+    return shrinkage(searched_AK.mean(axis=0), fresh_ARK.mean(axis=0))
+
+
+# ------------------------------------------------------------------------------------------
+# What a search spent, and what it got for it
+# ------------------------------------------------------------------------------------------
+
+
+class FrontGrowth(NamedTuple):
+    """Hypervolume after each training, in the order of proposal; epochs add up."""
+
+    epochs: tuple[int, ...]
+    volumes: tuple[float, ...]
+    reference: Point
+    """The corner that volumes are measured from; empty if nothing ended."""
+
+
+def growth(epochs_N: Sequence[int], points_N: Sequence[Point | None]) -> FrontGrowth:
+    """How the front grew, training by training.
+
+    Only what ended counts for the volume, above a tenth below the worst of it, so that the ends
+    of the front count too; all count for the epochs.
+
+    epochs_N: the epochs of each training.
+    points_N: where each training ended; None if it was stopped or failed.
+    """
+    ended = [point for point in points_N if point is not None]
+    reference = tuple(below_worst(ended).tolist()) if ended else ()
+    volumes, seen = [], list[Point]()
+    for point in points_N:
+        seen += [] if point is None else [point]
+        volumes.append(hypervolume(np.array(seen), reference) if seen else 0.0)
+    return FrontGrowth(tuple(np.cumsum(epochs_N).tolist()), tuple(volumes), reference)
+
+
+class EpochsSpent(NamedTuple):
+    """Epochs of the search, and what stopping and early stopping saved of `most` each."""
+
+    ended: int
+    stopped: int
+    other: int
+    saved_at_most: int
+    """By stopping, if every stopped training had gone on to the last epoch."""
+    saved_fairly: float
+    """By stopping, if each had gone on as long as the median of those that ended."""
+    saved_by_patience: int
+    typical: float
+    """The median epochs of those that ended by themselves; NaN if none did."""
+
+    @property
+    def total(self) -> int:
+        """All epochs of the search."""
+        return self.ended + self.stopped + self.other
+
+
+def epochs_spent(
+    ended: Sequence[int], stopped: Sequence[int], other: Sequence[int], most: int
+) -> EpochsSpent:
+    """The account, from the epochs of each training and the most that one may have."""
+    typical = float(np.median(ended)) if len(ended) else float("nan")
+    return EpochsSpent(
+        ended=sum(ended),
+        stopped=sum(stopped),
+        other=sum(other),
+        saved_at_most=sum(most - epochs for epochs in stopped),
+        saved_fairly=sum(max(typical - epochs, 0.0) for epochs in stopped)
+        if len(ended)
+        else float("nan"),
+        saved_by_patience=sum(most - epochs for epochs in ended),
+        typical=typical,
+    )

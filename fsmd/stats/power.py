@@ -1,0 +1,139 @@
+"""What a number of paired seeds can show: the chance that a test will decide, and its reverse.
+
+Suffix: S equally probable values of an estimated standard deviation.
+"""
+
+from bisect import bisect_left
+from functools import lru_cache
+from math import inf
+from typing import Literal, NamedTuple
+
+import numpy as np
+from scipy import optimize, special
+
+from fsmd.stats.estimates import ALPHA, Array, Estimate, half_width
+
+POWER = 0.8
+"""The customary chance to find what is there."""
+MOST_REPLICATES = 1000
+"""Nobody trains more than this."""
+
+Obstacle = Literal["too few replicates", "too many replicates", "test set"]
+"""Why no number can be named: the scatter is unknown; more than `MOST_REPLICATES` would be needed;
+the test set is too small, however many seeds there are."""
+
+
+class Needed(NamedTuple):
+    """Paired seeds in all that would probably decide a comparison, or what is in the way."""
+
+    seeds: int | None
+    obstacle: Obstacle | None = None
+    at_least: bool = False
+    """Whether the test set's part is unknown, and more may be needed."""
+
+
+def replicates_needed(
+    estimate: Estimate, margin: float, sizes: tuple[int, int] = (1, 1)
+) -> Needed:
+    """The smallest number of paired seeds that would decide, either way, with 80 % chance.
+
+    Were the true mean, the seeds' standard deviation and the test set's part what they are
+    estimated to be: a rough guess. Asks for p below ALPHA over the family's size, where Holm may
+    ask for less. A test set's part that was estimated as zero is too small to be measured, not
+    zero: the answer is then the least number.
+
+    sizes: the number of tests of a difference, and of equivalence.
+    """
+    if estimate.se_seeds is None:
+        return Needed(None, "too few replicates")
+    seeds, rows = estimate.se_seeds * estimate.n**0.5, estimate.se_test or 0.0
+    alphas = ALPHA / sizes[0], ALPHA / sizes[1]
+
+    def decided(n: float) -> bool:
+        chance = chance_to_decide(estimate.mean, seeds, rows, n=n, margin=margin, alphas=alphas)
+        return chance >= POWER
+
+    if decided(MOST_REPLICATES):  # once decided, more seeds leave it so
+        enough = bisect_left(range(MOST_REPLICATES), True, lo=2, key=decided)
+        return Needed(enough, at_least=estimate.se_test == 0)
+    return Needed(None, "too many replicates" if decided(inf) else "test set")
+
+
+def chance_to_decide(
+    mean: float,
+    seeds: float,
+    rows: float,
+    *,
+    n: float,
+    margin: float,
+    alphas: tuple[float, float],
+) -> float:
+    """That n new seeds, tested on the same rows, show a difference or equivalence.
+
+    Over the chance of the seeds' own estimated deviation, too.
+
+    mean: the true difference.
+    seeds: the standard deviation over seeds.
+    rows: the standard error due to the test set, which no seed changes.
+    n: the number of paired seeds; may be infinite.
+    margin: the smallest difference that matters.
+    alphas: the levels of the two-sided test and of each of the two one-sided ones.
+    """
+    if np.isinf(n) or seeds == 0:  # seeds that all agree say what infinitely many would
+        differs, inside = (-special.ndtri(a) * rows for a in (alphas[0] / 2, alphas[1]))
+        return float(abs(mean) > differs or abs(mean) < margin - inside)
+    error = seeds / n**0.5
+    differs_S, inside_S = (
+        margins_of_error(a, error, rows, n - 1) for a in (alphas[0] / 2, alphas[1])
+    )
+    shown_S = special.ndtr((mean - differs_S) / error) + special.ndtr((-mean - differs_S) / error)
+    room_S = np.maximum(margin - inside_S, 0.0)
+    shown_S += special.ndtr((room_S - mean) / error) - special.ndtr((-room_S - mean) / error)
+    return float(np.minimum(shown_S, 1.0).mean())  # above 1 where every outcome shows one or both
+
+
+def detectable(seeds: float, rows: float, n: int, alpha: float) -> float:
+    """The smallest true difference that a two-sided test at alpha finds with 80 % chance.
+
+    Over new seeds and another test set of the same size; the arguments are those of
+    `chance_to_decide`. Over seeds alone it is that of the noncentral t distribution.
+    """
+    error = seeds / n**0.5
+    needed_S = margins_of_error(alpha / 2, error, rows, n - 1)
+    spread = float(np.hypot(error, rows))
+
+    def missing(true: float) -> float:
+        shown_S = special.ndtr((true - needed_S) / spread)
+        shown_S += special.ndtr((-true - needed_S) / spread)
+        return float(shown_S.mean()) - POWER
+
+    most = float(needed_S.max()) + 10 * spread
+    return float(optimize.brentq(missing, 0.0, most, xtol=1e-6 * most))
+
+
+def margins_of_error(alpha: float, se_seeds: float, se_test: float, df: float) -> Array:
+    """Distances that a one-sided test at alpha asks for, as the estimated deviation varies.
+
+    At equally probable values of a deviation estimated with `df` degrees of freedom.
+    """
+    error_S = se_seeds * _deviations(df)
+    total_S = np.hypot(error_S, se_test)
+    shares, distances = _distances(alpha, df)
+    asked_S: Array = total_S * np.interp(error_S / total_S, shares, distances)
+    return asked_S
+
+
+@lru_cache(maxsize=1024)
+def _distances(alpha: float, df: float, points: int = 33) -> tuple[Array, Array]:
+    """Distance in standard errors by the seeds' share of them, for interpolation."""
+    shares = np.linspace(0.0, 1.0, points)
+    widths = [half_width(alpha, share, (1 - share**2) ** 0.5, df) for share in shares]
+    return shares, np.array(widths)
+
+
+@lru_cache(maxsize=1024)
+def _deviations(df: float, values: int = 64) -> Array:
+    """Estimated over true standard deviation: the middles of equally probable parts."""
+    chance_S = (np.arange(values) + 0.5) / values
+    deviation_S: Array = np.sqrt(special.chdtri(df, 1 - chance_S) / df)
+    return deviation_S

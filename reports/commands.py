@@ -1,0 +1,34 @@
+"""fsmd COMMAND ...: every command of the toolkit under one name."""
+
+import sys
+from collections.abc import Mapping, Sequence
+from importlib import import_module
+
+COMMANDS: Mapping[str, tuple[str, str]] = {
+    "run": ("studies.run", "run a study or a search, or go on with it, and write its report"),
+    "report": ("reports.build", "write the report of what is stored again"),
+    "record": ("studies.record", "keep the learning curves of a grid as one file"),
+}
+"""Command -> the module that `python -m` runs too, and what it does; imported when asked for, so
+that help comes at once."""
+
+
+def main(arguments: Sequence[str] | None = None) -> int:
+    """Run a command; its exit code."""
+    given = list(sys.argv[1:] if arguments is None else arguments)
+    if not given or given[0] in ("-h", "--help"):
+        print(_help())
+        return 0
+    if given[0] not in COMMANDS:
+        print(f"error: no command {given[0]!r}; there are {', '.join(COMMANDS)}", file=sys.stderr)
+        return 2
+    module, _ = COMMANDS[given[0]]
+    code: int = import_module(module).main(given[1:])
+    return code
+
+
+def _help() -> str:
+    lines = (
+        f"  {name:<8}{text} (python -m {module})" for name, (module, text) in COMMANDS.items()
+    )
+    return "\n".join(("usage: fsmd COMMAND ...; fsmd COMMAND --help tells more", "", *lines))

@@ -1,1 +1,0 @@
-"""One file a kind of figure: `summarize(results)` computes, `draw(summary)` only draws."""

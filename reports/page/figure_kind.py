@@ -1,0 +1,75 @@
+"""What a figure's file gives (`FIGURE`), and the one place where its view is put together."""
+
+import importlib
+import pkgutil
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from types import ModuleType
+from typing import Any, Generic, TypeVar
+
+from matplotlib.figure import Figure
+
+from reports.page.model import FigureView
+
+Of = TypeVar("Of")
+"""What is drawn: the results of a study, the analysis of a search."""
+Summary = TypeVar("Summary")
+"""The figure's numbers, before any ink."""
+
+
+def always(_: Any) -> bool:
+    """Fits everything that it has data of."""
+    return True
+
+
+@dataclass(frozen=True)
+class FigureKind(Generic[Of, Summary]):
+    """A figure of a report: its numbers, its drawing and its words."""
+
+    key: str
+    """The name of its files; unique in a report."""
+    section: str
+    """The key of the section where it stands."""
+    order: int
+    """Its place there: the lowest first."""
+    summarize: Callable[[Of], Summary | None]
+    """Its numbers; None where there is nothing to draw."""
+    draw: Callable[[Summary, bool], Figure]
+    """Draws them: wide, or narrow for a phone."""
+    caption: Callable[[Summary], str]
+    alt: Callable[[Summary], str]
+    """For those who cannot see it; the first sentence is its title."""
+    fits: Callable[[Of], bool] = always
+    """Whether it suits the form of a study."""
+
+
+def kinds_in(package: ModuleType) -> tuple[FigureKind[Any, Any], ...]:
+    """The `FIGURE` of each file of a package, by section and order; nobody keeps a list."""
+    names = sorted(module.name for module in pkgutil.iter_modules(package.__path__))
+    modules = (importlib.import_module(f"{package.__name__}.{name}") for name in names)
+    kinds = (getattr(module, "FIGURE", None) for module in modules)
+    figures = [kind for kind in kinds if isinstance(kind, FigureKind)]
+    return tuple(sorted(figures, key=lambda kind: (kind.section, kind.order, kind.key)))
+
+
+def views_of(
+    kinds: Sequence[FigureKind[Any, Any]], section: str, subject: Any
+) -> tuple[FigureView, ...]:
+    """The figures of one section that suit the subject and have data; nothing is drawn yet."""
+    fitting = (kind for kind in kinds if kind.section == section and kind.fits(subject))
+    return tuple(view for kind in fitting if (view := view_of(kind, subject)) is not None)
+
+
+def view_of(kind: FigureKind[Any, Any], subject: Any) -> FigureView | None:
+    """The figure with its words; None where there is nothing to draw."""
+    summary = kind.summarize(subject)
+    return None if summary is None else view(kind, summary)
+
+
+def view(kind: FigureKind[Any, Any], summary: Any) -> FigureView:
+    """Of numbers that are known."""
+
+    def drawing(narrow: bool) -> Figure:
+        return kind.draw(summary, narrow)
+
+    return FigureView(kind.key, kind.caption(summary), kind.alt(summary), drawing)

@@ -1,0 +1,185 @@
+"""A report as files: page, PDF, numbers, and figures and tables for one's own paper."""
+
+import csv
+import io
+import json
+import os
+import re
+from pathlib import Path
+
+from fsmd.errors import UserError
+from reports.page.html import html
+from reports.page.model import Outline, Report, Table, TableCell
+from reports.page.pdf import pdf
+from reports.words import DASH, MINUS
+
+Files = tuple[tuple[str, bytes], ...]
+"""Name (below a report's folder) and content of each."""
+
+_INTERVAL = re.compile(r"\[(\S+), (\S+)\]$")
+
+LONG_TABLE = 40
+"""Rows above which a LaTeX table runs over several pages."""
+LONG_TEXT = 20
+"""Letters above which a cell of a LaTeX table may take several lines."""
+
+_ESCAPES = {
+    **{character: f"\\{character}" for character in "&%$#_{}"},
+    "\\": r"\textbackslash{}",
+    "~": r"\textasciitilde{}",
+    "^": r"\textasciicircum{}",
+    "<": r"\textless{}",
+    ">": r"\textgreater{}",
+    "|": r"\textbar{}",
+    "[": "{[}",  # else \\ in front of it would take it for its argument
+    "]": "{]}",
+    MINUS: "$-$",
+    DASH: "--",
+    "±": r"$\pm$",
+    "\u00d7": r"$\times$",
+    "\u2264": r"$\leq$",
+}
+
+
+def files_of(outline: Outline) -> Files:
+    """All that is written; the page last, which so never describes numbers that are not there."""
+    table = outline.measurements.to_csv(index=False, lineterminator="\n")
+    return (
+        ("results.csv", table.encode()),
+        ("summary.json", (json.dumps(outline.summary, indent=2) + "\n").encode()),
+        *figure_and_table_files(outline.report),
+        ("report.pdf", pdf([outline.report])),
+        ("report.html", html(outline.report).encode()),
+    )
+
+
+def figure_and_table_files(report: Report) -> Files:
+    """Each figure as SVG and PDF, each table as CSV and LaTeX."""
+    contents: list[tuple[str, bytes]] = []
+    for figure in report.figures:
+        contents.append((f"figures/{figure.key}.svg", figure.svg.encode()))
+        contents.append((f"figures/{figure.key}.pdf", figure.pdf))
+    for table in report.tables:
+        contents.append((f"tables/{table.key}.csv", to_csv(table).encode()))
+        contents.append((f"tables/{table.key}.tex", to_latex(table, report.study).encode()))
+    return tuple(contents)
+
+
+# ------------------------------------------------------------------------------------------
+# Writing
+# ------------------------------------------------------------------------------------------
+
+
+def save(files: Files, folder: Path) -> None:
+    """Write all files; figures and tables of an earlier report that this one lacks are removed.
+
+    Each file is replaced as a whole. Raises UserError for a folder that cannot be written.
+    """
+    try:
+        for name, content in files:
+            (folder / name).parent.mkdir(parents=True, exist_ok=True)
+            _replace(folder / name, content)
+        for old in (*folder.glob("figures/*"), *folder.glob("tables/*")):
+            if f"{old.parent.name}/{old.name}" not in dict(files):
+                old.unlink()
+    except OSError as error:
+        raise UserError(f"--out must be a folder that can be written; {error}") from error
+
+
+def _replace(path: Path, content: bytes) -> None:
+    """Write so that a reader sees the old file or the new one."""
+    temporary = path.with_name(f".{path.name}.{os.getpid()}.tmp")
+    try:
+        temporary.write_bytes(content)
+        temporary.replace(path)
+    finally:
+        temporary.unlink(missing_ok=True)
+
+
+# ------------------------------------------------------------------------------------------
+# Tables as CSV
+# ------------------------------------------------------------------------------------------
+
+
+def to_csv(table: Table) -> str:
+    """One line a row; an interval's ends and other small lines in columns of their own."""
+    columns = [
+        _column(name, [row[i] for row in table.rows]) for i, name in enumerate(table.columns)
+    ]
+    buffer = io.StringIO()
+    writer = csv.writer(buffer, lineterminator="\n")
+    for line in zip(*columns, strict=True):
+        writer.writerow(text for cell in line for text in cell)
+    return buffer.getvalue()
+
+
+def _column(name: str, cells: list[TableCell]) -> list[list[str]]:
+    """A column and those that its small lines need, heading first."""
+    intervals = [_INTERVAL.match(cell.notes[0]) if cell.notes else None for cell in cells]
+    has_interval = any(intervals)
+    rest = [
+        cell.notes[1 if interval else 0 :] for cell, interval in zip(cells, intervals, strict=True)
+    ]
+    more = max(map(len, rest), default=0)
+    ends_of = [f"{name}, low", f"{name}, high"] if has_interval else []
+    lines = [[name, *ends_of, *(f"{name}, note {i}" for i in range(1, more + 1))]]
+    for cell, interval, notes in zip(cells, intervals, rest, strict=True):
+        ends = (interval.groups() if interval else ("", "")) if has_interval else ()
+        texts = (cell.text, *ends, *notes, *[""] * (more - len(notes)))
+        lines.append([_number(text) for text in texts])
+    return lines
+
+
+def _number(text: str) -> str:
+    """`123,456` and a true minus as other programs read them."""
+    if re.fullmatch(rf"[{MINUS}+]?\d[\d,]*(\.\d+)?", text):
+        return text.replace(",", "").replace(MINUS, "-")
+    return text
+
+
+# ------------------------------------------------------------------------------------------
+# Tables as LaTeX
+# ------------------------------------------------------------------------------------------
+
+
+def to_latex(table: Table, study: str) -> str:
+    r"""A table for \input; needs the package booktabs, and longtable if it is long."""
+    columns = "l" + "r" * (len(table.columns) - 1)
+    if any(len(cell.text) > LONG_TEXT for row in table.rows for cell in row[1:]):
+        columns = "l" + "".join(_alignment(table, i) for i in range(1, len(table.columns)))
+    head = " & ".join(escaped(name) for name in table.columns)
+    body = [" & ".join(_latex_cell(cell) for cell in row) + r" \\" for row in table.rows]
+    caption = f"\\caption{{{escaped(table.caption)}}}"
+    label = f"\\label{{tab:{re.sub('[^A-Za-z0-9:.-]', '-', f'{study}-{table.key}')}}}"
+    rules = [r"\toprule", rf"{head} \\", r"\midrule"]
+    if len(table.rows) > LONG_TABLE:
+        lines = [f"\\begin{{longtable}}{{{columns}}}", rf"{caption}{label} \\", *rules]
+        lines += [r"\endhead", *body, r"\bottomrule", r"\end{longtable}"]
+    else:
+        lines = [r"\begin{table}", r"\centering", caption, label]
+        lines += [f"\\begin{{tabular}}{{{columns}}}", *rules, *body]
+        lines += [r"\bottomrule", r"\end{tabular}", r"\end{table}"]
+    return "\n".join(lines) + "\n"
+
+
+def _alignment(table: Table, column: int) -> str:
+    """Long text runs over several lines, in what room the other columns leave."""
+    if all(len(row[column].text) <= LONG_TEXT for row in table.rows):
+        return "r"
+    return "p{0.7\\linewidth}" if len(table.columns) == 2 else "p{0.4\\linewidth}"
+
+
+def escaped(text: str) -> str:
+    r"""Text that LaTeX prints as it stands.
+
+    >>> escaped("50% of a_b")
+    '50\\% of a\\_b'
+    """
+    return "".join(_ESCAPES.get(character, character) for character in text)
+
+
+def _latex_cell(cell: TableCell) -> str:
+    text = escaped(cell.text)
+    lines = [f"\\textbf{{{text}}}" if cell.strong else text]
+    lines += [f"{{\\scriptsize {escaped(note)}}}" for note in cell.notes]
+    return lines[0] if len(lines) == 1 else "\\shortstack[r]{" + r" \\ ".join(lines) + "}"

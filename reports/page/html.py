@@ -1,0 +1,54 @@
+"""The page: a report, or the list of all, as HTML (Jinja2). Nothing is computed here."""
+
+import base64
+import hashlib
+from functools import cache
+from pathlib import Path
+from typing import Any
+
+import jinja2
+from markupsafe import Markup
+
+from reports.page.model import FigureView, Index, Report
+from reports.page.svg import for_page
+
+TEMPLATES = Path(__file__).parent / "templates"
+
+
+def html(report: Report) -> str:
+    """One self-contained page."""
+    return _page("report.html", m=report, wide=_wide, narrow=_narrow)
+
+
+def index_html(index: Index) -> str:
+    """The page over all studies; its links lead to their pages beside it."""
+    return _page("index.html", m=index)
+
+
+def _page(template: str, **values: Any) -> str:
+    """The script runs by its hash alone: nothing that came in with the data could."""
+    environment = jinja2.Environment(
+        loader=jinja2.FileSystemLoader(TEMPLATES),
+        autoescape=True,
+        trim_blocks=True,
+        lstrip_blocks=True,
+        undefined=jinja2.StrictUndefined,
+    )
+    script = _script()
+    digest = base64.b64encode(hashlib.sha256(script.encode()).digest()).decode()
+    page = environment.get_template(template)
+    rendered = page.render(script=Markup(script), script_hash=f"sha256-{digest}", **values)
+    return f"{rendered.strip()}\n"
+
+
+@cache
+def _script() -> str:
+    return (TEMPLATES / "report.js").read_text("utf-8")
+
+
+def _wide(figure: FigureView) -> Markup:
+    return Markup(for_page(figure.svg, figure.key, figure.alt))  # our own drawing, escaped there
+
+
+def _narrow(figure: FigureView) -> Markup:
+    return Markup(for_page(figure.svg_narrow, f"{figure.key}-narrow", figure.alt))

@@ -1,0 +1,202 @@
+"""What the page and the PDF show: frozen values, already in words; computed once, drawn twice."""
+
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field, replace
+from functools import cached_property
+from typing import TYPE_CHECKING, Any
+
+from matplotlib.figure import Figure
+
+from reports.page.svg import to_pdf, to_svg
+
+if TYPE_CHECKING:
+    import pandas as pd
+
+
+@dataclass(frozen=True)
+class TableCell:
+    """One cell of a table: its text, smaller lines below it, and whether it stands out."""
+
+    text: str
+    notes: tuple[str, ...] = ()
+    strong: bool = False
+
+
+@dataclass(frozen=True)
+class Table:
+    """A table; the first column names the row."""
+
+    key: str
+    """The name of its files."""
+    caption: str
+    columns: tuple[str, ...]
+    rows: tuple[tuple[TableCell, ...], ...]
+    number: int = 0
+    """Its place among the report's tables, from 1; `numbered` sets it."""
+
+
+@dataclass(frozen=True)
+class FigureView:
+    """A figure with its words, as SVG for a wide page and for a phone, and as a PDF file.
+
+    Nothing is drawn before it is asked for.
+    """
+
+    key: str
+    """The name of its files."""
+    caption: str
+    alt: str
+    """For those who cannot see it; the first sentence is its title."""
+    drawing: Callable[[bool], Figure] = field(repr=False, compare=False)
+    """Draws it, narrow (for a phone) or not."""
+    number: int = 0
+    """Its place among the report's figures, from 1; `numbered` sets it."""
+
+    @cached_property
+    def _wide(self) -> Figure:
+        return self.drawing(False)
+
+    @cached_property
+    def svg(self) -> str:
+        """For a wide page, and as a file."""
+        return to_svg(self._wide)
+
+    @cached_property
+    def svg_narrow(self) -> str:
+        """For a phone."""
+        return to_svg(self.drawing(True))
+
+    @cached_property
+    def pdf(self) -> bytes:
+        """As a file."""
+        return to_pdf(self._wide)
+
+
+@dataclass(frozen=True)
+class ClaimView:
+    """The paper's sentence, what was found and the verdict: holds, fails or undecided."""
+
+    id: str
+    text: str
+    source: str
+    rule: str
+    found: str
+    verdict: str
+
+
+@dataclass(frozen=True)
+class FailureView:
+    """A training that did not finish."""
+
+    heading: str
+    error: str
+    traceback: str
+
+
+@dataclass(frozen=True)
+class Fact:
+    """A line of text under a label."""
+
+    label: str
+    value: str
+
+
+@dataclass(frozen=True)
+class Section:
+    """A heading and what stands under it, in this order; the tables folded if they are long."""
+
+    heading: str
+    sentences: tuple[str, ...] = ()
+    figures: tuple[FigureView, ...] = ()
+    tables: tuple[Table, ...] = ()
+    folded: bool = False
+    blocks: tuple[Fact, ...] = ()
+    """Text to copy as it stands, each under its label."""
+
+
+@dataclass(frozen=True)
+class Report:
+    """A whole report; figures and tables are numbered by `numbered`."""
+
+    study: str
+    """The stored name."""
+    title: str
+    question: str
+    headline: str
+    notices: tuple[str, ...]
+    """What a reader must know first."""
+    claims: tuple[ClaimView, ...]
+    paper: tuple[Fact, ...]
+    """What the paper says, by its place there."""
+    sections: tuple[Section, ...]
+    failures: tuple[FailureView, ...]
+    facts: tuple[Fact, ...]
+    """What ran."""
+    base_table: Table
+    """What was held, and what was varied."""
+    commands: tuple[Fact, ...]
+    reading: tuple[str, ...]
+    """How to read it."""
+
+    @property
+    def figures(self) -> tuple[FigureView, ...]:
+        """All figures, in order."""
+        return tuple(figure for section in self.sections for figure in section.figures)
+
+    @property
+    def tables(self) -> tuple[Table, ...]:
+        """All tables, in order."""
+        return (*(t for section in self.sections for t in section.tables), self.base_table)
+
+
+def numbered(report: Report) -> Report:
+    """Figures and tables numbered from 1, in the order of the page."""
+    figures, tables = 0, 0
+    sections = []
+    for section in report.sections:
+        drawn = tuple(replace(f, number=figures + i) for i, f in enumerate(section.figures, 1))
+        written = tuple(replace(t, number=tables + i) for i, t in enumerate(section.tables, 1))
+        figures, tables = figures + len(drawn), tables + len(written)
+        sections.append(replace(section, figures=drawn, tables=written))
+    base_table = replace(report.base_table, number=tables + 1)
+    return replace(report, sections=tuple(sections), base_table=base_table)
+
+
+@dataclass(frozen=True)
+class IndexEntry:
+    """A stored study or search in the list of all: what was asked and what was found."""
+
+    study: str
+    title: str
+    question: str
+    data: str
+    replicates: int = 0
+    headline: str = ""
+    claims: tuple[ClaimView, ...] = ()
+    findings: tuple[str, ...] = ()
+    """What was found where nothing was claimed."""
+    unfinished: str = ""
+    """Why there is no report; empty where there is one."""
+
+
+@dataclass(frozen=True)
+class Outline:
+    """All that is written of a study or a search."""
+
+    report: Report
+    measurements: "pd.DataFrame"
+    """Tidy: a row for each."""
+    summary: Mapping[str, Any]
+    """For JSON: means with intervals, and what was found."""
+    lines: tuple[str, ...]
+    """What was found, for a terminal and for the dashboard's note."""
+    entry: IndexEntry
+
+
+@dataclass(frozen=True)
+class Index:
+    """The list of all studies of a database."""
+
+    title: str
+    headline: str
+    entries: tuple[IndexEntry, ...]

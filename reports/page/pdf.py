@@ -1,0 +1,42 @@
+"""Reports for paper (typst). Nothing is computed here; the same reports give the same bytes."""
+
+import json
+from collections.abc import Sequence
+from dataclasses import asdict, fields
+from pathlib import Path
+from typing import Any
+
+import matplotlib
+import typst
+
+from reports.page.html import TEMPLATES
+from reports.page.model import FigureView, Index, Report, Section
+
+
+def pdf(reports: Sequence[Report], index: Index | None = None) -> bytes:
+    """The reports, with the list of all studies before them."""
+    document = {
+        "index": asdict(index) if index else None,
+        "reports": [_printable(report) for report in reports],
+    }
+    compiler = typst.Compiler(
+        str(TEMPLATES / "report.typ"),
+        # Only fonts that come with typst and matplotlib: the machine's own would change the bytes.
+        font_paths=[str(Path(matplotlib.get_data_path()) / "fonts" / "ttf")],
+        ignore_system_fonts=True,
+        sys_inputs={"document": json.dumps(document)},
+    )
+    document_bytes = compiler.compile(format="pdf", timestamp=0)
+    assert isinstance(document_bytes, bytes)
+    return document_bytes
+
+
+def _printable(part: Any) -> Any:
+    """A report, or a part of one, as JSON can hold it."""
+    if isinstance(part, FigureView):
+        return {"svg": part.svg, "caption": part.caption, "alt": part.alt}
+    if isinstance(part, Report | Section):
+        return {field.name: _printable(getattr(part, field.name)) for field in fields(part)}
+    if isinstance(part, tuple):
+        return [_printable(each) for each in part]
+    return part if isinstance(part, str | int | bool) else asdict(part)

@@ -1,0 +1,214 @@
+"""One look for all figures, without touching matplotlib's global state."""
+
+import json
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from math import ceil, inf
+from types import MappingProxyType
+from typing import Any, NamedTuple
+
+import matplotlib
+from matplotlib.axes import Axes
+from matplotlib.figure import Figure
+
+INK = "#1d1d1f"
+"""Text and axes; the page replaces it by its own text colour, so that dark pages work."""
+PAPER = "#fefefe"
+"""Inside of hollow markers; the page replaces it by its background."""
+FAINT = "#8c8c8c"
+BLUE, ORANGE = "#2a7fb8", "#d55e00"
+
+PAGE, PHONE = 8.7, 4.0
+"""Inches of a figure on a wide page, and on a phone."""
+COLUMNS = 3
+"""Panels side by side on a wide page, at most."""
+LEGEND_ROW = 0.19
+"""Inches of a row of a legend."""
+
+
+class Look(NamedTuple):
+    """How one of several things is drawn: it differs by marker and dashes, not by colour alone."""
+
+    color: str
+    marker: Any
+    dashes: Any
+
+
+LOOKS = (
+    Look("#2a7fb8", "o", "-"),
+    Look("#d55e00", "s", (0, (5, 2))),
+    Look("#009e73", "^", (0, (1, 1.5))),
+    Look("#b5679a", "D", (0, (6, 2, 1, 2))),
+    Look("#a88000", "v", (0, (3, 1))),
+    Look("#4b9fd6", "P", (0, (8, 2, 2, 2, 2, 2))),
+    Look("#7a7a7a", "X", (0, (2, 3))),
+    Look("#c2417a", "<", (0, (5, 1, 1, 1))),
+    Look("#3f7f5f", ">", (0, (1, 3))),
+    Look("#8a6fd1", "p", (0, (4, 4))),
+    Look("#b0623a", "h", (0, (9, 3))),
+    Look("#5b8a00", "*", (0, (3, 2, 1, 2, 1, 2))),
+    Look("#c7762e", "d", (0, (7, 1.5))),
+    Look("#5f6fb0", (4, 1, 0), (0, (2, 1, 2, 4))),
+    Look("#b04a4a", (3, 1, 0), (0, (1, 1, 4, 1))),
+    Look("#2f9a9a", (6, 1, 0), (0, (10, 2, 1, 2))),
+    Look("#6b7f95", "8", (0, (4, 2, 4, 4))),
+    Look("#8f6a45", "H", (0, (1, 1))),
+    Look("#7d8f2a", (8, 1, 0), (0, (6, 4))),
+)
+
+_COLORED = (
+    *("text.color", "axes.labelcolor", "axes.edgecolor", "axes.titlecolor"),
+    *("xtick.color", "ytick.color", "legend.labelcolor"),
+)
+_RC: Mapping[Any, Any] = MappingProxyType(
+    {
+        "font.family": "DejaVu Sans",
+        "font.size": 9,
+        "axes.titlesize": 10,
+        "axes.labelsize": 9,
+        "axes.spines.top": False,
+        "axes.spines.right": False,
+        "axes.formatter.useoffset": False,
+        "axes.unicode_minus": True,
+        "legend.frameon": False,
+        "legend.fontsize": 8.5,
+        "svg.fonttype": "none",
+        "svg.hashsalt": "fsmd",
+        "pdf.fonttype": 42,  # text stays text, as journals want it
+        "text.parse_math": False,  # a task may be called $x
+        **dict.fromkeys(_COLORED, INK),
+    }
+)
+
+
+@contextmanager
+def styled() -> Iterator[None]:
+    """Draw and save inside this: matplotlib's defaults and the project's look, then undone."""
+    with matplotlib.rc_context():
+        matplotlib.rcdefaults()
+        matplotlib.rcParams.update(dict(_RC))
+        yield
+
+
+def width(narrow: bool) -> float:
+    """Inches of a figure."""
+    return PHONE if narrow else PAGE
+
+
+def columns(count: int, narrow: bool, most: int = COLUMNS) -> int:
+    """How many of `count` panels stand side by side, so that the rows are about equally long.
+
+    >>> [columns(count, narrow=False) for count in range(1, 8)]
+    [1, 2, 3, 2, 3, 3, 3]
+    """
+    return 1 if narrow else ceil(count / ceil(count / most))
+
+
+def panels(
+    count: int, narrow: bool, height: float, extra: float = 0.7, side_by_side: int = 0
+) -> tuple[Figure, list[Axes]]:
+    """A figure of equal panels of `height` inches, in rows of `columns`.
+
+    extra: the room for a legend, in inches.
+    side_by_side: if given, so many panels make a row, on a phone too.
+    """
+    in_row = side_by_side or columns(count, narrow)
+    rows = ceil(count / in_row)
+    size = width(narrow), height * rows + extra
+    figure = Figure(size, layout="constrained", facecolor="none")
+    axes = figure.subplots(rows, in_row, squeeze=False).flat
+    for spare in axes[count:]:
+        spare.remove()
+    for axis in axes[:count]:
+        axis.set_facecolor("none")
+        axis.grid(axis="y", color=FAINT, alpha=0.25, linewidth=0.6)
+        axis.set_axisbelow(True)
+    return figure, list(axes[:count])
+
+
+def limits(
+    low: float,
+    high: float,
+    room: float,
+    *,
+    least: float,
+    within: tuple[float, float] = (-inf, inf),
+) -> tuple[float, float]:
+    """An axis from `low` to `high` with a share of `room` at either end.
+
+    least: what it spans at least, so that noise is not blown up to look like an effect, and ticks
+        need no more decimals than there is room for.
+    within: what it does not leave, such as the range of a metric.
+
+    >>> limits(2.0, 4.0, 0.25, least=1.0)
+    (1.5, 4.5)
+    >>> limits(2.0, 4.0, 0.25, least=8.0, within=(0.0, 5.0))
+    (0.0, 5.0)
+    """
+    extra = max(room * (high - low), (least - (high - low)) / 2)
+    return max(low - extra, within[0]), min(high + extra, within[1])
+
+
+def aside(index: int, count: int, *, room: float, step: float = inf) -> float:
+    """How far one of `count` marks at one place stands from it, so that none covers another.
+
+    room: what all of them take at most; `step`: what each of them does.
+
+    >>> [aside(i, 3, room=0.6, step=0.1) for i in range(3)]
+    [-0.1, 0.0, 0.1]
+    """
+    return min(step, room / count) * (index - (count - 1) / 2)
+
+
+def legend(figure: Figure, handles: Sequence[Any], narrow: bool, rows: int = 3) -> None:
+    """One legend for all panels, below them; the figure grows if it takes more than `rows`."""
+    more = max(legend_rows(handles, narrow) - rows, 0)
+    wide, high = figure.get_size_inches()
+    figure.set_size_inches(wide, high + LEGEND_ROW * more)
+    in_row = _entries_in_row(handles, narrow)
+    figure.legend(handles=list(handles), loc="outside lower center", ncols=in_row)
+
+
+def legend_rows(handles: Sequence[Any], narrow: bool) -> int:
+    """How many rows a legend takes."""
+    return ceil(len(handles) / _entries_in_row(handles, narrow))
+
+
+def _entries_in_row(handles: Sequence[Any], narrow: bool) -> int:
+    longest = max((len(handle.get_label()) for handle in handles), default=0)
+    # A letter takes 6 points, a mark and its gaps take 34.
+    fitting = int(width(narrow) * 72 / (6 * longest + 34))
+    return max(1, min(len(handles), fitting, 2 if narrow else 7))
+
+
+def lines(name: str, room: int = 25) -> str:
+    """A name in lines of about `room` letters, broken where it lists something.
+
+    >>> lines("no FM / no own experts / no chain")
+    'no FM / no own experts /\\nno chain'
+    >>> lines("diamond / 3 / 10")
+    'diamond / 3 / 10'
+    """
+    first, *rest = name.split(" / ")
+    broken = [first]
+    for part in rest:
+        if len(broken[-1]) + len(part) + 3 <= room:
+            broken[-1] += f" / {part}"
+        else:
+            broken[-1] += " /"
+            broken.append(part)
+    return "\n".join(broken)
+
+
+def look(index: int) -> Look:
+    """The look of a study's arm number `index`, the same in all its figures."""
+    return LOOKS[index % len(LOOKS)]
+
+
+def tag(artists: Iterable[Any], part: str, *tips: str) -> None:
+    """Let the page hide the artists as one part, such as an arm, and tell a value at each point.
+
+    tips: one for each point of the artists, or none.
+    """
+    for artist in artists:
+        artist.set_gid(json.dumps({"part": part, "tips": tips}))

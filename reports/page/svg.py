@@ -1,0 +1,79 @@
+"""A drawn figure as SVG and PDF, and what a page needs of the SVG that matplotlib does not write.
+
+The same figure gives the same bytes.
+"""
+
+import io
+import json
+import re
+from html import escape
+from xml.etree import ElementTree
+
+from matplotlib.figure import Figure
+
+from reports.page.style import INK, PAPER, styled
+
+_SVG = "{http://www.w3.org/2000/svg}"
+ElementTree.register_namespace("", _SVG[1:-1])
+ElementTree.register_namespace("xlink", "http://www.w3.org/1999/xlink")
+
+
+def to_svg(figure: Figure) -> str:
+    """The figure as SVG: text stays text, and the tags of `style.tag` become attributes."""
+    buffer = io.BytesIO()
+    with styled():
+        figure.savefig(buffer, format="svg", metadata={"Date": None})
+    return _with_tags_resolved(buffer.getvalue())
+
+
+def to_pdf(figure: Figure) -> bytes:
+    """The figure as a PDF file without a date."""
+    buffer = io.BytesIO()
+    with styled():
+        undated = dict.fromkeys(("CreationDate", "Creator", "Producer"))
+        figure.savefig(buffer, format="pdf", metadata=undated)
+    return buffer.getvalue()
+
+
+def for_page(svg: str, key: str, alt: str) -> str:
+    """The SVG for inlining: ids of its own, the page's colours, a title, no fixed size."""
+    svg = re.sub(r'\bid="([^"]+)"', rf'id="{key}-\1"', svg)
+    svg = re.sub(r'xlink:href="#', f'xlink:href="#{key}-', svg)
+    svg = re.sub(r"url\(#", f"url(#{key}-", svg)
+    svg = svg.replace(INK, "currentColor").replace(PAPER, "var(--paper)")
+    head, body = svg.split(">", 1)
+    head = re.sub(r'\s(width|height)="[^"]*"', "", head)
+    # The title is short, as browsers show it under the pointer.
+    title, _, description = alt.partition(". ")
+    named = f'<title id="{key}-title">{escape(title)}</title>'
+    described = f'<desc id="{key}-desc">{escape(description or title)}</desc>'
+    return (
+        f'{head} role="img" aria-labelledby="{key}-title" aria-describedby="{key}-desc">'
+        f"{named}{described}{body}"
+    )
+
+
+def _with_tags_resolved(content: bytes) -> str:
+    """Without metadata and idle ids; tags become `data-part` and a title at each point."""
+    root = ElementTree.fromstring(content)
+    for parent in list(root.iter()):
+        for child in list(parent):
+            if child.tag == f"{_SVG}metadata":
+                parent.remove(child)
+    for group in root.iter(f"{_SVG}g"):
+        name = group.attrib.pop("id", "")  # nothing refers to a group
+        if name.startswith("{"):
+            tag = json.loads(name)
+            group.set("data-part", tag["part"])
+            _add_titles(group, tag["tips"])
+    return ElementTree.tostring(root, encoding="unicode") + "\n"
+
+
+def _add_titles(group: ElementTree.Element, tips: list[str]) -> None:
+    points = list(group.iter(f"{_SVG}use")) or [group]
+    if len(points) != len(tips):
+        return  # a point outside of the figure is not drawn: no value is better than a wrong one
+    for point, tip in zip(points, tips, strict=True):
+        title = ElementTree.Element(f"{_SVG}title")
+        title.text = tip
+        point.insert(0, title)

@@ -1,0 +1,130 @@
+"""Reads the kept test predictions: what each test row does to each training's figures."""
+
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass
+
+import numpy as np
+import sqlalchemy as sa
+from numpy.typing import NDArray
+
+from fsmd.metrics import METRICS, Array, influences
+from fsmd.packing import unpack
+from fsmd.stats.sampling import Sampling, by_unit, shared_covariance
+from fsmd.tasks import Task
+from studies.store.tables import PREDICTIONS, TEST_ROWS
+
+
+@dataclass(frozen=True)
+class TestRows:
+    """The test rows of a data set as far as figures need them; one entry a row."""
+
+    labels: Mapping[str, Array]
+    """Task -> 0, 1, or NaN where it was not observed."""
+    unit_N: NDArray[np.int64] | None
+    """Rows of one user share a number; None: every row is on its own."""
+    weight_N: Array | None
+    """None: all rows count alike."""
+
+    @property
+    def units(self) -> int | None:
+        """How many users; None where rows are not grouped."""
+        return None if self.unit_N is None else int(self.unit_N.max()) + 1
+
+
+def read_test_rows(connection: sa.Connection, data_hash: str) -> TestRows:
+    """Those of a data set's content; without labels where none were recorded."""
+    query = sa.select(TEST_ROWS).filter_by(data_hash=data_hash)
+    columns = {
+        row.column: unpack(row.packed).astype(np.float64) for row in connection.execute(query)
+    }
+    labels = {
+        name.removeprefix("label:"): np.where(values_N < 0, np.nan, values_N)
+        for name, values_N in columns.items()
+        if name.startswith("label:")
+    }
+    unit_N, weight_N = columns.get("unit"), columns.get("weight")
+    return TestRows(
+        labels,
+        None if unit_N is None else np.unique(unit_N, return_inverse=True)[1].astype(np.int64),
+        weight_N,
+    )
+
+
+def read_sampling(
+    connection: sa.Connection,
+    data_hash: str,
+    tasks: Sequence[Task],
+    runs: Mapping[str, tuple[str, ...]],
+    over: tuple[int, ...],
+) -> Sampling | None:
+    """The test set's part for arms on one test set.
+
+    runs: each arm's trainings, one for each replicate of `over`. Arms without all their
+    predictions are left out; None if none is left, or where a task has too few rows of a class
+    to judge by. One replicate's predictions are in memory at a time.
+    """
+    rows = read_test_rows(connection, data_hash)
+    names = [task.name for task in tasks]
+    if not set(names) <= set(rows.labels) or min(_rarer_class(rows, n) for n in names) < 2:
+        return None
+    kept = _kept(connection, [run for ids in runs.values() for run in ids])
+    whole = tuple(
+        arm for arm, ids in runs.items() if {(run, n) for run in ids for n in names} <= kept
+    )
+    if not whole:
+        return None
+    trainings = zip(*(runs[arm] for arm in whole), strict=True)
+    covariance_CC = shared_covariance(
+        read_influences(connection, ids, tasks, rows) for ids in trainings
+    )
+    shape = (len(whole), len(tasks))
+    return Sampling(whole, covariance_CC.reshape(shape * 2), over, rows.units)
+
+
+def read_influences(
+    connection: sa.Connection, ids: tuple[str, ...], tasks: Sequence[Task], rows: TestRows
+) -> Array:
+    """N x C, or units x C, of the trainings `ids`, the tasks of each side by side."""
+    keys = [(run, task.name) for run in ids for task in tasks]
+    metric = {task.name: METRICS[task.metric] for task in tasks}
+    count = len(next(iter(rows.labels.values())))
+    influence_NC = np.empty((count, len(keys)), order="F")
+    for run, task, packed in _predictions(connection, ids):
+        columns = [c for c, key in enumerate(keys) if key == (run, task)]
+        if columns:
+            score_N = unpack(packed).astype(np.float64)
+            moved_N = influences(metric[task], score_N, rows.labels[task], rows.weight_N)
+            influence_NC[:, columns] = moved_N[:, None]
+    return by_unit(influence_NC, rows.unit_N)
+
+
+def _rarer_class(rows: TestRows, task: str) -> int:
+    """Rows of the class that has fewer, among those that count."""
+    label_N = rows.labels[task]
+    if rows.weight_N is not None:
+        label_N = label_N[rows.weight_N > 0]
+    return int(min((label_N == 1).sum(), (label_N == 0).sum()))
+
+
+def _kept(connection: sa.Connection, ids: list[str]) -> set[tuple[str, str]]:
+    """(training, task) of all predictions that are there."""
+    known: set[tuple[str, str]] = set()
+    for part in _pieces(ids):
+        query = sa.select(PREDICTIONS.c.run_id, PREDICTIONS.c.task)
+        rows = connection.execute(query.where(PREDICTIONS.c.run_id.in_(part)))
+        known.update((row.run_id, row.task) for row in rows)
+    return known
+
+
+def _predictions(
+    connection: sa.Connection, ids: tuple[str, ...]
+) -> Iterator[tuple[str, str, bytes]]:
+    for part in _pieces(list(ids)):
+        query = sa.select(PREDICTIONS).where(PREDICTIONS.c.run_id.in_(part))
+        for row in connection.execute(query):
+            yield row.run_id, row.task, row.scores
+
+
+def _pieces(ids: list[str], size: int = 50) -> Iterator[list[str]]:
+    """Databases limit the number of parameters, and so does memory."""
+    return (ids[start : start + size] for start in range(0, len(ids), size))

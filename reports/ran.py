@@ -1,0 +1,216 @@
+"""What ran, on what, and how to run it again: of studies and of searches, from the database."""
+
+import shlex
+from collections.abc import Iterable, Iterator
+
+import pandas as pd
+
+from fsmd.metrics import METRICS
+from fsmd.stats.estimates import ALPHA
+from fsmd.tasks import is_funnel
+from reports import words
+from reports.page.model import Fact, FailureView
+from reports.results import StudyResults
+from studies.definition import Search
+from studies.planner.design import study_name
+from studies.store.records import DataFacts
+
+FOR_A_LOOK, FOR_A_CLAIM = 5, 10
+"""Replicates below which a report warns, and below which it says that this is a look."""
+
+
+def on_what(results: StudyResults) -> str:
+    """How a headline begins: `on planted, tasks click and like`."""
+    sets = [facts.name for facts in results.record.plan.sets]
+    noun = "task" if len(results.tasks) == 1 else "tasks"
+    return f"on {words.listed(sets)}, {noun} {words.listed(results.task_names)}"
+
+
+def sources(sampled: bool) -> str:
+    """What intervals and tests of differences cover; `sampled`: test predictions were kept."""
+    return "seeds and the finite test set" if sampled else "seeds"
+
+
+def at_level() -> str:
+    """The chance of any false statement in a family of tests, as it is written."""
+    return f"{100 * ALPHA:g} %"
+
+
+# ------------------------------------------------------------------------------------------
+# Failures
+# ------------------------------------------------------------------------------------------
+
+
+def failures(runs: pd.DataFrame, before: str = "") -> tuple[FailureView, ...]:
+    """What failed or was lost, in the order of the arms; `before` stands before an arm's name.
+
+    What was lost after a pause has a curve and is paused, and keeps its error all the same.
+    """
+    views = []
+    for run in runs[runs["error"].notna()].to_dict("records"):
+        lost = run["status"] != "failed"
+        heading = (
+            f"{before}{run['arm']}, replicate {run['replicate']}, seed {run['seed']}: "
+            f"{'lost' if lost else 'failed'} after {words.count(run['attempts'], 'attempt')}"
+            f"{'; will be tried again' if lost else ''}"
+        )
+        views.append(FailureView(heading, run["error"], run["traceback"] or ""))
+    return tuple(views)
+
+
+# ------------------------------------------------------------------------------------------
+# Facts
+# ------------------------------------------------------------------------------------------
+
+
+def what_ran(results: StudyResults) -> tuple[Fact, ...]:
+    """Data, seeds, code, machine and cost."""
+    record, runs, plan = results.record, results.runs, results.record.plan
+    settings = plan.settings
+    facts = [
+        ("Tasks", _tasks(results)),
+        *(fact for data in plan.sets for fact in _data_set(results, data)),
+        ("Chain", "dropped: no task follows another" if plan.chain_dropped else ""),
+        ("Seeds", f"study seed {plan.seed}; {_seeds(results)}"),
+        (
+            "Epochs",
+            f"at most {settings.epochs}, ended after {settings.patience} without better "
+            "validation figures",
+        ),
+        ("Trainings", _trainings(results)),
+        ("Training time", _time(results)),
+        ("Device", _each(runtime["device"] for runtime in runs["runtime"])),
+        ("Machine", _each(runs["machine"])),
+        ("Code of the model", _each(runs["code"])),
+        ("Libraries", _each(map(_libraries, runs["libraries"]))),
+        (f"{_kind(results).capitalize()} created", record.created_at),
+        ("Last training ended", str(runs["finished_at"].max())),
+    ]
+    return tuple(Fact(label, value) for label, value in facts if value)
+
+
+def _kind(results: StudyResults) -> str:
+    return "search" if results.record.is_search else "study"
+
+
+def _tasks(results: StudyResults) -> str:
+    """Each with the task that it follows and with its metric."""
+    funnel = "a funnel" if is_funnel(results.tasks) else "no funnel"
+    described = []
+    for task in results.tasks:
+        after = f", after {task.after}" if task.after else ""
+        described.append(f"{task.name} ({METRICS[task.metric].label}{after})")
+    return f"{words.listed(described)}; {funnel}"
+
+
+def _data_set(results: StudyResults, data: DataFacts) -> Iterator[tuple[str, str]]:
+    rows = ", ".join(f"{split} {count:,}" for split, count in data.rows.items())
+    yield "Data set", f"{data.name}: rows {rows}; {data.fields} fields"
+    yield "Content hash", data.content_hash
+    if data.reachable is not None:
+        best = (
+            f"{task.name} {words.figure(data.reachable[task.name], METRICS[task.metric])}"
+            for task in results.tasks
+        )
+        yield f"Best reachable {words.measured(results.targets)}", ", ".join(best)
+
+
+def _seeds(results: StudyResults) -> str:
+    """The replicates' seeds: of all arms, or of each group that is paired."""
+    if results.record.is_search:
+        return _seeds_of_search(results.runs)
+    streams: dict[int, list[str]] = {}
+    for arm in results.planned:
+        streams.setdefault(arm.stream, []).append(arm.name)
+    said = []
+    for arms in streams.values():
+        runs = results.runs[results.runs["arm"].isin(arms)].sort_values("replicate")
+        who = "the same for every arm" if len(streams) == 1 else words.listed(arms)
+        said.append(f"{who}: {_unlike(runs['seed'])}")
+    return f"replicates, {'; '.join(said)}"
+
+
+def _seeds_of_search(runs: pd.DataFrame) -> str:
+    from studies.search.attempt import SEARCH_REPLICATE
+
+    ordered = runs.sort_values("replicate")
+    searching = ordered["replicate"] == SEARCH_REPLICATE
+    searched, fresh = _unlike(ordered[searching]["seed"]), _unlike(ordered[~searching]["seed"])
+    return f"the search {searched or 'none'}; fresh {fresh or 'none'}"
+
+
+def _trainings(results: StudyResults) -> str:
+    status = results.runs["status"]
+    done, paused = int((status == "done").sum()), int((status == "paused").sum())
+    if results.record.is_search:
+        failed = len(failures(results.runs))
+        return f"{done} trained to the end, {paused} stopped or not finished, {failed} failed"
+    return f"{done} finished, {len(status) - done} failed"
+
+
+def _time(results: StudyResults) -> str:
+    """Empty where nothing was finished."""
+    runs = results.runs
+    if results.record.is_search:
+        return f"{words.duration(float(runs['seconds'].sum()))} in all, summed over trainings"
+    done = runs[runs["status"] == "done"]
+    if done.empty:
+        return ""
+    return (
+        f"{words.duration(float(done['seconds'].sum()))} in all, summed over trainings; "
+        f"{words.duration(float(done['seconds'].median()))} each in the median"
+    )
+
+
+def _libraries(versions: dict[str, str]) -> str:
+    return ", ".join(f"{name} {version}" for name, version in sorted(versions.items()))
+
+
+def _unlike(values: Iterable[object]) -> str:
+    return ", ".join(map(str, dict.fromkeys(values)))
+
+
+def _each(values: Iterable[object]) -> str:
+    """The different values of a column, in their order."""
+    return "; ".join(map(str, dict.fromkeys(values)))
+
+
+# ------------------------------------------------------------------------------------------
+# Commands
+# ------------------------------------------------------------------------------------------
+
+
+def run_command(results: StudyResults) -> str:
+    """The command that runs the study or the search, or goes on with it."""
+    record, plan = results.record, results.record.plan
+    asked: dict[str, object] = {"data": plan.data.name}
+    if record.is_search:
+        search = record.search
+        asked |= {name: getattr(search, name) for name in (*Search.SOUGHT, *Search.METHOD)}
+        asked["objectives"] = ",".join(search.objectives)
+    else:
+        runs = results.runs
+        asked["replicates"] = int(runs["replicate"].max()) + 1 if len(runs) else FOR_A_LOOK
+    asked |= {"epochs": plan.settings.epochs, "patience": plan.settings.patience}
+    asked |= {"seed": plan.seed, "device": plan.runtime.device}
+    if record.name != study_name(record.definition, plan.data.name):
+        asked["name"] = record.name
+    parts = ["python", "-m", "studies.run", record.definition.name]
+    for name, value in asked.items():
+        if value is not None:
+            parts += [f"--{name.replace('_', '-')}", str(value)]
+    if not record.is_search:
+        parts += record.study.asked
+    return shlex.join(parts)
+
+
+def commands(results: StudyResults) -> tuple[Fact, ...]:
+    """How to get the trainings and this report again."""
+    again = shlex.join(["python", "-m", "reports.build", results.record.name])
+    return (
+        Fact(
+            f"Run the {_kind(results)} again, or go on with it (with the same --storage)",
+            run_command(results),
+        ),
+        Fact("Build this report again (with the same --storage)", again),
+    )

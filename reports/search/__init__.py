@@ -1,0 +1,1 @@
+"""The report of a search: what it tried, its front, and what fresh seeds say of it."""

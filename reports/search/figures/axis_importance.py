@@ -1,0 +1,107 @@
+"""How much of each target every axis decides, beside what chance would show."""
+
+from typing import NamedTuple
+
+import numpy as np
+from matplotlib.axes import Axes
+from matplotlib.figure import Figure
+from matplotlib.lines import Line2D
+from matplotlib.patches import Patch
+
+from reports.page import style
+from reports.page.figure_kind import FigureKind
+from reports.search.analysis import SearchAnalysis
+from reports.search.axis_importance import AxisShare
+
+
+class ImportanceSummary(NamedTuple):
+    """One panel a target, one bar an axis, in the space's order."""
+
+    targets: tuple[str, ...]
+    axes: tuple[str, ...]
+    shares: tuple[tuple[AxisShare, ...], ...]
+    """Targets x axes."""
+    exact: bool
+    trainings: int
+
+
+def summarize(analysis: SearchAnalysis) -> ImportanceSummary | None:
+    """None where there are no numbers."""
+    importance = analysis.importance
+    targets, axes, shares = importance.targets, importance.axes, importance.shares
+    if not shares or not targets:
+        return None
+    rows = tuple(tuple(shares[target, axis] for axis in axes) for target in targets)
+    return ImportanceSummary(targets, axes, rows, importance.exact, importance.trainings)
+
+
+def draw(summary: ImportanceSummary, narrow: bool = False) -> Figure:
+    """Bars to the right; filled where they reach beyond chance."""
+    height = max(0.6 + 0.26 * len(summary.axes), 1.4)
+    top = max(max(s.share, s.by_chance) for shares in summary.shares for s in shares)
+    in_row = style.columns(len(summary.targets), narrow)
+    y_A = np.arange(len(summary.axes))[::-1]
+    with style.styled():
+        figure, panels = style.panels(len(summary.targets), narrow, height)
+        rows = zip(panels, summary.targets, summary.shares, strict=True)
+        for i, (axis, target, shares) in enumerate(rows):
+            for y, name, share in zip(y_A, summary.axes, shares, strict=True):
+                _draw_bar(axis, float(y), f"{target}, {name}", share)
+            axis.grid(visible=False, axis="y")
+            axis.grid(axis="x", color=style.FAINT, alpha=0.25, linewidth=0.6)
+            axis.set(title=target, xlim=(0, 1.05 * top))
+            axis.set_yticks(y_A, summary.axes if i % in_row == 0 else [""] * len(y_A))
+            axis.xaxis.set_major_formatter(lambda value, _: f"{100 * value:.0f} %")
+        style.legend(figure, _handles(summary), narrow)
+    return figure
+
+
+def _draw_bar(axis: Axes, y: float, name: str, share: AxisShare) -> None:
+    color = style.BLUE if share.share > share.by_chance else "none"
+    bar = axis.barh(y, share.share, height=0.6, edgecolor=style.BLUE, facecolor=color)
+    tip = f"{name}: {100 * share.share:.0f} %; by chance {100 * share.by_chance:.0f} %"
+    style.tag(bar, "share", tip)
+    mark = [share.by_chance] * 2, [y - 0.42, y + 0.42]
+    axis.plot(*mark, color=style.ORANGE, linewidth=1.6)
+
+
+def _handles(summary: ImportanceSummary) -> list[Line2D | Patch]:
+    what = "expected by chance" if summary.exact else "95 % of what chance shows"
+    return [
+        Patch(facecolor=style.BLUE, edgecolor=style.BLUE, label="more than chance"),
+        Patch(facecolor="none", edgecolor=style.BLUE, label="not more"),
+        Line2D([], [], color=style.ORANGE, linewidth=1.6, label=what),
+    ]
+
+
+def caption(summary: ImportanceSummary) -> str:
+    """How the shares were computed."""
+    how = (
+        "share of the variance that each axis's main effect explains, exactly: the design is a "
+        "full factorial. The mark is what an axis without any effect would explain"
+        if summary.exact
+        else "importance of each axis for being among the best (PED-ANOVA), as shares that add "
+        "up to 1. The mark is the 95 % quantile where chance alone says which are the best"
+    )
+    return f"What matters for each target: {how}. {summary.trainings} trainings."
+
+
+def alt(summary: ImportanceSummary) -> str:
+    """Every share."""
+    targets = []
+    for target, shares in zip(summary.targets, summary.shares, strict=True):
+        pairs = zip(summary.axes, shares, strict=True)
+        listed = ", ".join(f"{axis} {100 * share.share:.0f} %" for axis, share in pairs)
+        targets.append(f"{target}: {listed}")
+    return f"Importance of each axis. {'; '.join(targets)}."
+
+
+FIGURE = FigureKind(
+    key="importance",
+    section="axes",
+    order=0,
+    summarize=summarize,
+    draw=draw,
+    caption=caption,
+    alt=alt,
+)

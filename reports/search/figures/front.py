@@ -1,0 +1,469 @@
+"""The front that a search saw, and the one that fresh seeds show, with intervals.
+
+A plane shows two objectives, each turned so that up and to the right is better; its ticks have
+the objectives' own values.
+"""
+
+from collections.abc import Iterable, Sequence
+from itertools import pairwise
+from typing import Any, NamedTuple
+
+import numpy as np
+from matplotlib.axes import Axes
+from matplotlib.figure import Figure
+from matplotlib.lines import Line2D
+from matplotlib.patches import Ellipse as EllipsePatch
+from matplotlib.patches import Patch
+
+from fsmd.metrics import Array
+from fsmd.stats.estimates import Estimate
+from fsmd.stats.joint import Ellipse
+from fsmd.stats.pareto import AttainmentBand
+from reports import words
+from reports.page import style
+from reports.page.figure_kind import FigureKind
+from reports.page.labels import Box
+from reports.page.panels import Frame, Plane, pairs_drawn, planes
+from reports.results import turned
+from reports.search.analysis import SearchAnalysis, region
+from reports.search.results import in_words
+from reports.search.tables import objective_value
+from studies.objectives import Objective
+
+Point = tuple[float, float]
+
+
+class FreshPoint(NamedTuple):
+    """A confirmed point in a plane: its means over fresh seeds, and where the search saw it."""
+
+    name: str
+    means: tuple[Estimate, Estimate]
+    """Turned so that more is better."""
+    searched: Point | None
+    region: Ellipse | None
+    """Where both means lie together (95 %)."""
+    values: tuple[str, str]
+    """Both means with their intervals, as they were measured."""
+
+    @property
+    def tip(self) -> str:
+        """What the page tells at the point."""
+        return f"{self.name}: {'; '.join(self.values)}"
+
+    @property
+    def at(self) -> Point:
+        """The means."""
+        return self.means[0].mean, self.means[1].mean
+
+
+class FrontPlane(NamedTuple):
+    """Two objectives of everything that was trained to its end."""
+
+    objectives: tuple[Objective, Objective]
+    searched: tuple[tuple[str, Point], ...]
+    """As the search saw it."""
+    fresh: tuple[FreshPoint, ...]
+
+
+class FrontSummary(NamedTuple):
+    """What the figure shows; fronts are by rising first objective."""
+
+    planes: tuple[FrontPlane, ...]
+    objectives: tuple[Objective, ...]
+    """All of the search; not all of them need be shown."""
+    front: tuple[str, ...]
+    fresh_front: tuple[str, ...]
+    known: tuple[str, ...]
+    """The models of the paper."""
+    not_again: tuple[str, ...]
+    """Those that were trained to their end and not again."""
+    picked: tuple[str, ...]
+    band: AttainmentBand | None
+    """What the fresh seeds' fronts attain: all of them, half of them, one."""
+
+    @property
+    def with_stairs(self) -> bool:
+        """Whether a front bounds what it dominates: in a plane of all objectives."""
+        return len(self.objectives) == 2
+
+
+def summarize(analysis: SearchAnalysis) -> FrontSummary | None:
+    """The planes of every pair of objectives; None for one objective, or where nothing ended."""
+    search = analysis.search
+    pairs = pairs_drawn(len(search.objectives))
+    if not pairs or not analysis.front:
+        return None
+    ended = [attempt.name for attempt in search.all_in("ended")]
+    again = {*(point.name for point in analysis.confirmed), *search.fresh_failed}
+    known = tuple(search.space.known)
+    return FrontSummary(
+        planes=tuple(_plane(analysis, pair) for pair in pairs),
+        objectives=search.objectives,
+        front=analysis.front,
+        fresh_front=analysis.fresh_front,
+        known=known,
+        not_again=tuple(name for name in ended if name in known and name not in again),
+        picked=tuple(pick.name for pick in analysis.picks),
+        band=analysis.band,
+    )
+
+
+def _plane(analysis: SearchAnalysis, pair: tuple[int, int]) -> FrontPlane:
+    search = analysis.search
+    i, j = pair
+    across, up = search.objectives[i], search.objectives[j]
+    gains_of = {a.name: (a.gains[i], a.gains[j]) for a in search.all_in("ended")}
+    fresh = []
+    for point in analysis.confirmed:
+        own = [analysis.value(point, search.objectives[m]) for m in pair]
+        points_R2 = np.array(point.points)[:, list(pair)]
+        fresh.append(
+            FreshPoint(
+                name=point.name,
+                means=(turned(own[0], _sign(across)), turned(own[1], _sign(up))),
+                searched=gains_of.get(point.name),
+                region=None if across.is_cost or up.is_cost else region(points_R2),
+                values=(_with_interval(own[0], across), _with_interval(own[1], up)),
+            )
+        )
+    return FrontPlane((across, up), tuple(gains_of.items()), tuple(fresh))
+
+
+def _sign(objective: Objective) -> int:
+    return 1 if objective.higher else -1
+
+
+def _with_interval(estimate: Estimate, objective: Objective) -> str:
+    bounds = words.bounds(estimate, objective.digits)
+    value = objective_value(estimate.mean, objective)
+    return f"{objective.key} {value} {bounds}".rstrip()
+
+
+def frame(plane: FrontPlane) -> Frame:
+    """Both axes' limits: all points near the front, and intervals as far as they leave room.
+
+    A point far behind the others is left out, or it would squeeze them into a corner.
+    """
+    limits = []
+    for k, objective in enumerate(plane.objectives):
+        # Ticks have room for no more decimals than a few more than the objective's own.
+        least = 0.3 * objective.margin or 10.0**-objective.digits
+        seen = np.array([point[k] for _, point in plane.searched])
+        means = [fresh.at[k] for fresh in plane.fresh]
+        top, middle = max([*seen, *means]), float(np.median(seen))
+        low = min([max(min(seen), middle - 3 * (top - middle)), *means])
+        span = max(top - low, least / 3)
+        ends = [e for fresh in plane.fresh for e in fresh.means[k][1:3] if e is not None]
+        low, top = (
+            min([low, *(max(end, low - 0.35 * span) for end in ends)]),
+            max([top, *(min(end, top + 0.35 * span) for end in ends)]),
+        )
+        limits.append(style.limits(low, top, 0.06, least=least))
+    return limits[0], limits[1]
+
+
+def outside(plane: FrontPlane) -> int:
+    """Points that the axes leave out."""
+    (left, right), (bottom, top) = frame(plane)
+    return sum(not (left <= x <= right and bottom <= y <= top) for _, (x, y) in plane.searched)
+
+
+# ------------------------------------------------------------------------------------------
+# Drawing
+# ------------------------------------------------------------------------------------------
+
+
+def draw(summary: FrontSummary, narrow: bool = False) -> Figure:
+    """A plane for each pair of objectives."""
+    height = 4.0 if narrow or len(summary.planes) > 1 else 5.2
+    with style.styled():
+        figure, drawn = planes(
+            [frame(plane) for plane in summary.planes], narrow, _handles(summary), height=height
+        )
+        for plane, shown in zip(drawn, summary.planes, strict=True):
+            _draw_plane(plane, shown, summary)
+    return figure
+
+
+def _draw_plane(plane: Plane, shown: FrontPlane, summary: FrontSummary) -> None:
+    axis = plane.axis
+    axis.grid(color=style.FAINT, alpha=0.25, linewidth=0.6)
+    axis.set_axisbelow(True)
+    axis.set(xlabel=_axis_label(shown.objectives[0]), ylabel=_axis_label(shown.objectives[1]))
+    axis.locator_params(nbins=5, steps=[1, 2, 2.5, 5, 10])
+    for side, objective in zip((axis.xaxis, axis.yaxis), shown.objectives, strict=True):
+        if not objective.higher:
+            side.set_major_formatter(_turned_back)
+    if summary.band:
+        _draw_band(plane, summary.band)
+    _draw_searched(plane, shown, summary)
+    _draw_fresh(plane, shown, summary)
+    _write_names(plane, shown, summary)
+
+
+def _axis_label(objective: Objective) -> str:
+    return objective.label if objective.higher else f"{objective.label} (reversed)"
+
+
+def _turned_back(gain: float, _: float) -> str:
+    """The value that a gain is of, where less is better."""
+    return f"{round(-gain, 10) + 0.0:.10g}"
+
+
+def _draw_band(plane: Plane, band: AttainmentBand) -> None:
+    """Its left end reaches to the frame; what is not attained lies at the foot."""
+    left, bottom = _corner(plane)
+    low, half, high = (
+        np.maximum([side[0], *side], bottom) for side in (band.by_all, band.by_half, band.by_one)
+    )
+    x = [min(left, band.x[0]), *band.x]
+    plane.axis.fill_between(x, low, high, step="pre", color=style.FAINT, alpha=0.18, linewidth=0)
+    plane.axis.step(x, half, where="pre", color=style.FAINT, linewidth=0.9)
+
+
+def _draw_searched(plane: Plane, shown: FrontPlane, summary: FrontSummary) -> None:
+    """Faint: what the search saw."""
+    points = dict(shown.searched)
+    if summary.with_stairs:
+        stairs = staircase([points[name] for name in summary.front], *_corner(plane))
+        plane.axis.plot(*stairs, color=style.FAINT, linewidth=1, linestyle=(0, (4, 2)))
+    # What lies outside would not be drawn, and the tips would be given to the wrong points.
+    points = {name: point for name, point in points.items() if plane.holds(point)}
+    on_front = [] if summary.with_stairs else [n for n in summary.front if n in points]
+    rest = [name for name in points if name not in on_front]
+    for names, look in ((rest, _SEEN), (on_front, _SEEN_ON_FRONT)):
+        if names:
+            places = [points[name] for name in names]
+            marks = plane.axis.plot(*zip(*places, strict=True), **look)
+            tips = (f"{name}, search: {_values(points[name], shown.objectives)}" for name in names)
+            style.tag(marks, "as the search saw it", *tips)
+    known = [points[name] for name in summary.not_again if name in points]
+    if known:
+        plane.axis.plot(*zip(*known, strict=True), **_KNOWN_SEEN)
+    if not shown.fresh:
+        _ring(plane.axis, [points[name] for name in summary.picked if name in points])
+
+
+_SEEN: dict[str, Any] = {
+    "marker": "o",
+    "color": style.FAINT,
+    "markersize": 4,
+    "markerfacecolor": "none",
+    "linestyle": "none",
+}
+_SEEN_ON_FRONT = {**_SEEN, "color": style.INK, "markersize": 5}
+_KNOWN_SEEN = {**_SEEN, "marker": "s", "color": style.ORANGE, "markersize": 6.5}
+_LOOKS = ((False, style.LOOKS[0]), (True, style.LOOKS[1]))
+"""Of fresh points: whether a model of the paper."""
+
+
+def _values(point: Point, objectives: Sequence[Objective]) -> str:
+    pairs = zip(point, objectives, strict=True)
+    return ", ".join(objective_value(gain * _sign(o), o) for gain, o in pairs)
+
+
+def _draw_fresh(plane: Plane, shown: FrontPlane, summary: FrontSummary) -> None:
+    axis = plane.axis
+    for fresh in shown.fresh:
+        if fresh.searched:
+            line: dict[str, Any] = {"linewidth": 0.7, "linestyle": (0, (1, 1.5))}
+            axis.plot(*zip(fresh.searched, fresh.at, strict=True), color=style.FAINT, **line)
+    if summary.fresh_front and summary.with_stairs:
+        axis.plot(*_fresh_stairs(plane, shown, summary), color=style.INK, linewidth=1.2)
+    for known, look in _LOOKS:
+        group = [fresh for fresh in shown.fresh if (fresh.name in summary.known) == known]
+        for fresh in group:
+            _cross(axis, fresh, look.color)
+            if fresh.region and fresh.name in summary.fresh_front:
+                _ellipse(axis, fresh.region, look.color)
+        for filled in (True, False):
+            alike = [fresh for fresh in group if _is_filled(fresh, summary) == filled]
+            if alike:
+                marks = axis.plot(
+                    *zip(*(fresh.at for fresh in alike), strict=True),
+                    look.marker,
+                    color=look.color,
+                    markersize=6.5,
+                    linestyle="none",
+                    markerfacecolor=look.color if filled else style.PAPER,
+                )
+                style.tag(marks, "on fresh seeds", *(fresh.tip for fresh in alike))
+    _ring(axis, [fresh.at for fresh in shown.fresh if fresh.name in summary.picked])
+
+
+def _is_filled(fresh: FreshPoint, summary: FrontSummary) -> bool:
+    """Where no stairs show who is on the front, a hollow mark shows who is not."""
+    return summary.with_stairs or fresh.name in summary.fresh_front
+
+
+def _cross(axis: Axes, fresh: FreshPoint, color: str) -> None:
+    (x, y), (across, up) = fresh.at, fresh.means
+    line: dict[str, Any] = {"color": color, "linewidth": 1.1, "alpha": 0.7}
+    if across.low is not None and across.high is not None:
+        axis.plot((across.low, across.high), (y, y), **line)
+    if up.low is not None and up.high is not None:
+        axis.plot((x, x), (up.low, up.high), **line)
+
+
+def _ellipse(axis: Axes, region: Ellipse, color: str) -> None:
+    long, short = region.semi_axes
+    line: dict[str, Any] = {"edgecolor": color, "linewidth": 0.9, "alpha": 0.8}
+    size = 2 * long, 2 * short
+    axis.add_patch(EllipsePatch(region.centre, *size, angle=region.angle, fill=False, **line))
+
+
+def _ring(axis: Axes, points: Sequence[Point]) -> None:
+    if points:
+        ring = {**_SEEN, "color": style.INK, "markersize": 12}
+        axis.plot(*zip(*points, strict=True), **ring)
+
+
+def _corner(plane: Plane) -> Point:
+    """The lower left one."""
+    (left, _), (bottom, _) = plane.frame
+    return left, bottom
+
+
+def _fresh_stairs(plane: Plane, shown: FrontPlane, summary: FrontSummary) -> tuple[Array, Array]:
+    on_front = (fresh.at for fresh in shown.fresh if fresh.name in summary.fresh_front)
+    return staircase(on_front, *_corner(plane))
+
+
+def staircase(points: Iterable[Point], left: float, bottom: float) -> tuple[Array, Array]:
+    """Corners of the border of what points dominate; they come by rising x and falling y.
+
+    >>> [corners.tolist() for corners in staircase([(1.0, 3.0), (2.0, 2.0)], 0.0, 0.0)]
+    [[0.0, 1.0, 1.0, 2.0, 2.0], [3.0, 3.0, 2.0, 2.0, 0.0]]
+    """
+    corners = list[Point]()
+    for x, y in points:
+        corners += [(corners[-1][0] if corners else left, y), (x, y)]
+    x_C, y_C = np.array([*corners, (corners[-1][0], bottom)]).T
+    return x_C, y_C
+
+
+def _write_names(plane: Plane, shown: FrontPlane, summary: FrontSummary) -> None:
+    """Of confirmed points and the paper's models; without any, of the search's front too.
+
+    No name lies on the line of the fresh front, where another place is free.
+    """
+    points = dict(shown.searched)
+    named = dict.fromkeys(summary.not_again)
+    if not shown.fresh:
+        named |= dict.fromkeys((*summary.front, *summary.picked))
+    at = {name: points[name] for name in named}
+    at |= {fresh.name: fresh.at for fresh in shown.fresh}
+    line = []
+    if summary.fresh_front and summary.with_stairs:
+        stairs = zip(*_fresh_stairs(plane, shown, summary), strict=True)
+        for (x, y), (right, low) in pairwise(plane.on_page(corner) for corner in stairs):
+            line.append(Box((x + right) / 2, (y + low) / 2, right - x + 2, y - low + 2))
+    plane.write_names(at, marks=points.values(), taken=line)
+
+
+def _handles(summary: FrontSummary) -> list[Line2D | Patch]:
+    fresh = {point.name for plane in summary.planes for point in plane.fresh}
+    handles: list[Line2D | Patch] = [Line2D([], [], label="as the search saw it", **_SEEN)]
+    if summary.with_stairs:
+        dashed: dict[str, Any] = {"linestyle": (0, (4, 2)), "linewidth": 1}
+        handles.append(Line2D([], [], color=style.FAINT, label="the search's front", **dashed))
+    else:
+        handles.append(Line2D([], [], label="the search's front", **_SEEN_ON_FRONT))
+    if summary.not_again:
+        handles.append(Line2D([], [], label="the paper's models, search only", **_KNOWN_SEEN))
+    for known, look in _LOOKS:
+        if any((name in summary.known) == known for name in fresh):
+            label = "fresh seeds, the paper's models" if known else "fresh seeds, found"
+            mark: dict[str, Any] = {"marker": look.marker, "markersize": 6.5, "linewidth": 1.1}
+            handles.append(Line2D([], [], color=look.color, label=label, **mark))
+    if summary.fresh_front and summary.with_stairs:
+        line: dict[str, Any] = {"color": style.INK, "linewidth": 1.2}
+        handles.append(Line2D([], [], label="the front on fresh seeds", **line))
+    elif fresh - set(summary.fresh_front):
+        hollow = {**_SEEN, "color": style.LOOKS[0].color, "markersize": 6.5}
+        handles.append(Line2D([], [], label="hollow: not on their front", **hollow))
+    if summary.band:
+        handles.append(Patch(facecolor=style.FAINT, alpha=0.18, label="fronts of single seeds"))
+        handles.append(
+            Line2D([], [], color=style.FAINT, linewidth=0.9, label="half of them attain")
+        )
+    if summary.picked:
+        ring = {**_SEEN, "color": style.INK, "markersize": 10}
+        handles.append(Line2D([], [], label="picked", **ring))
+    return handles
+
+
+# ------------------------------------------------------------------------------------------
+# Words
+# ------------------------------------------------------------------------------------------
+
+
+def caption(summary: FrontSummary) -> str:
+    """What is shown, and which objectives."""
+    sentences = [
+        f"{_shown(summary)}. Hollow: every training that ended, on the search's own seed."
+    ]
+    if any(plane.fresh for plane in summary.planes):
+        on_front = "Filled" if summary.with_stairs else "Larger marks (filled: on their front)"
+        sentences.append(
+            f"{on_front}: means over the fresh seeds, with 95 % intervals of each objective, cut "
+            "off at the frame; a dotted line leads to each from what the search saw. Every point "
+            "has the same seeds, so where crosses overlap the order may still be clear: see "
+            "P(front)."
+        )
+    else:
+        sentences.append("Nothing was trained again: this is what the search saw.")
+    drawn = [f for p in summary.planes for f in p.fresh if f.name in summary.fresh_front]
+    if any(fresh.region for fresh in drawn):
+        sentences.append(
+            "Ellipse: 95 % region of both means together, of the points on the fresh front."
+        )
+    if summary.with_stairs:
+        sentences.append("The stairs bound what a front dominates.")
+    if summary.band:
+        sentences.append(
+            "Band: from what the front of every single seed attains to what that of one does; "
+            "the line in it is what those of half of the seeds attain."
+        )
+    if any(not o.higher for plane in summary.planes for o in plane.objectives):
+        sentences.append(
+            "An axis on which less is better is reversed, so that up and to the right is better."
+        )
+    hidden = max(outside(plane) for plane in summary.planes)
+    if hidden:
+        sentences.append(f"{words.count(hidden, 'point')} far behind left out.")
+    return " ".join([*sentences, "Rings: picked points."])
+
+
+def _shown(summary: FrontSummary) -> str:
+    labels = [in_words(objective) for objective in summary.objectives]
+    if summary.with_stairs:
+        return words.capital(words.listed(labels))
+    if len(summary.planes) > 1:
+        return f"Each pair of {words.listed(labels)}; who is on the front is by all of them"
+    return (
+        f"{words.capital(words.listed(labels[:2]))}, two of the {len(labels)} objectives; who is "
+        "on the front is by all of them, which the table shows"
+    )
+
+
+def alt(summary: FrontSummary) -> str:
+    """The confirmed points' values; without any, who is on the front."""
+    values: dict[str, dict[str, None]] = {}
+    for plane in summary.planes:
+        for point in plane.fresh:
+            values.setdefault(point.name, {}).update(dict.fromkeys(point.values))
+    points = "; ".join(f"{name} {', '.join(of_point)}" for name, of_point in values.items())
+    keys = words.listed(objective.key for objective in summary.objectives)
+    return f"The front of {keys}. {points or words.listed(summary.front)}."
+
+
+FIGURE = FigureKind(
+    key="front",
+    section="front",
+    order=0,
+    summarize=summarize,
+    draw=draw,
+    caption=caption,
+    alt=alt,
+)

@@ -1,0 +1,394 @@
+"""Puts the report of a search together: numbers -> the page, summary.json, lines, the entry."""
+
+import json
+from collections.abc import Iterable, Iterator
+from typing import Any
+
+from fsmd.metrics import METRICS
+from fsmd.stats.pareto import DRAWS
+from reports import ran, words
+from reports.page.cells import ends
+from reports.page.figure_kind import kinds_in, views_of
+from reports.page.model import Fact, IndexEntry, Report, Section, numbered
+from reports.results import turned
+from reports.search import figures, tables
+from reports.search.analysis import Confirmed, Pick, SearchAnalysis, analyse
+from reports.search.axis_importance import FEWEST_TRAININGS, AxisImportance
+from reports.search.cautions import cautions
+from reports.search.results import OUTCOMES, SearchResults, in_words, outcome_of, own_fields
+
+__all__ = ["analyse", "entry", "lines", "page", "summary"]
+
+NOT_EXCLUDED = 0.05
+"""Probability above which a point behind the front is named with it."""
+
+
+def page(analysis: SearchAnalysis) -> Report:
+    """The whole report as a value; where nothing ended, without any figure."""
+    search, results = analysis.search, analysis.search.results
+    report = Report(
+        study=search.record.name,
+        title=search.record.search.title,
+        question=search.record.search.question,
+        headline=headline(analysis),
+        notices=(*findings(analysis), *cautions(analysis)),
+        claims=(),
+        paper=(),
+        sections=tuple(_sections(analysis)),
+        failures=ran.failures(results.runs),
+        facts=_facts(search),
+        base_table=tables.space_table(search),
+        commands=ran.commands(results),
+        reading=_reading(analysis),
+    )
+    return numbered(report)
+
+
+def _sections(analysis: SearchAnalysis) -> Iterator[Section]:
+    every = (tables.attempts_table(analysis.search),)
+    if not analysis.front:
+        yield Section("All configurations", tables=every, folded=True)
+        return
+    kinds = kinds_in(figures)
+    yield Section(
+        "The front",
+        sentences=_not_trained_again(analysis),
+        figures=views_of(kinds, "front", analysis),
+        tables=(tables.front_table(analysis), tables.axes_table(analysis)),
+    )
+    differences = tables.difference_table(analysis)
+    yield Section(
+        "Chosen points",
+        sentences=_pick_sentences(analysis),
+        figures=views_of(kinds, "picks", analysis),
+        tables=(differences,) if differences else (),
+        blocks=_to_paste(analysis),
+    )
+    yield Section(
+        "What the search spent",
+        figures=views_of(kinds, "spent", analysis),
+        tables=(tables.epochs_table(analysis),),
+    )
+    importance = tables.importance_table(analysis.importance)
+    yield Section(
+        "What matters",
+        sentences=() if importance else (_too_few_for_importance(analysis.importance),),
+        figures=views_of(kinds, "axes", analysis),
+        tables=(importance,) if importance else (),
+        folded=importance is not None,
+    )
+    views = views_of(kinds, "all", analysis)
+    yield Section("All configurations", figures=views, tables=every, folded=True)
+
+
+# ------------------------------------------------------------------------------------------
+# Sentences
+# ------------------------------------------------------------------------------------------
+
+
+def headline(analysis: SearchAnalysis) -> str:
+    """One line under the title: what was tried, and what it cost."""
+    search, spent = analysis.search, analysis.spent
+    numbers = ((len(search.all_in(outcome)), said) for outcome, said in OUTCOMES.items())
+    went = ", ".join(f"{number} {said}" for number, said in numbers if number)
+    saved = f"{spent.saved_fairly:,.0f}" if spent.saved_fairly == spent.saved_fairly else "none"
+    fresh = f", {search.fresh_epochs:,} more on fresh seeds" if search.fresh_epochs else ""
+    return (
+        f"{words.capital(ran.on_what(search.results))}: "
+        f"{words.count(len(search.attempts), 'configuration')} of the space "
+        f"{search.space.name}, {went}. {words.count(spent.total, 'epoch')} spent{fresh}; {saved} "
+        f"saved by stopping (at most {spent.saved_at_most:,}), {spent.saved_by_patience:,} by "
+        "early stopping."
+    )
+
+
+def findings(analysis: SearchAnalysis) -> tuple[str, ...]:
+    """What was found, a sentence each."""
+    if not analysis.front:
+        return ()
+    if analysis.confirmed:
+        return (_front_on_fresh_seeds(analysis), *_how_much_too_good(analysis))
+    again = (
+        "No fresh seed is complete at every point"
+        if len(analysis.search.fresh.runs)
+        else "None of its points was trained again"
+    )
+    return (
+        f"The front is what the search saw, on one seed: {words.listed(analysis.front)}. "
+        f"{again}, so it looks better than it is.",
+    )
+
+
+def _front_on_fresh_seeds(analysis: SearchAnalysis) -> str:
+    confirmed = analysis.confirmed
+    number = len(confirmed)
+    points = ", ".join(_with_probability(p, number) for p in confirmed if p.on_front)
+    near = [p for p in confirmed if not p.on_front and p.probability > NOT_EXCLUDED]
+    others = ", ".join(_with_probability(point, number) for point in near)
+    open_ = f" Not excluded: {others}." if others else ""
+    return (
+        f"Over {words.count(len(analysis.seeds), 'fresh seed')} the front of "
+        f"{words.count(number, 'confirmed point')} is {points}.{open_} "
+        f"The search's own: {words.listed(analysis.front)}."
+    )
+
+
+def _with_probability(point: Confirmed, points: int) -> str:
+    if point.probability != point.probability or points == 1:
+        return point.name
+    return f"{point.name} (probability {tables.probability(point, points)})"
+
+
+def _how_much_too_good(analysis: SearchAnalysis) -> tuple[str, ...]:
+    if not analysis.shrinkage:
+        return ()
+    search, better = analysis.search, []
+    for estimate, target in zip(analysis.shrinkage, search.targets, strict=True):
+        metric = METRICS[target.metric]
+        gain = words.difference(turned(estimate, metric.sign), metric.digits + 1)
+        better.append(f"{gain} {words.on_target(target.key)}")
+    return (
+        f"The search saw its front better than fresh seeds show it, by {words.listed(better)} in "
+        f"validation {words.measured(search.targets)}, on average over its points.",
+    )
+
+
+def _not_trained_again(analysis: SearchAnalysis) -> tuple[str, ...]:
+    """Which of the paper's models are missing among the confirmed points, and why."""
+    search = analysis.search
+    again = {*(point.name for point in analysis.confirmed), *search.fresh_failed}
+    missing: dict[str, list[str]] = {}
+    for attempt in search.attempts:
+        if attempt.name in search.space.known and attempt.name not in again:
+            missing.setdefault(OUTCOMES[outcome_of(attempt)], []).append(attempt.name)
+    if not again or not missing:
+        return ()
+    listed = "; ".join(f"{words.listed(names)} ({went})" for went, names in missing.items())
+    return (f"Of the paper's models these were not trained again: {listed}.",)
+
+
+def _pick_sentences(analysis: SearchAnalysis) -> tuple[str, ...]:
+    basis = "means over the fresh seeds" if analysis.confirmed else "what the search saw"
+    mixed = len({task.metric for task in analysis.search.tasks}) > 1
+    units = (
+        " Where a rule adds figures of different metrics, they are turned so that more is better "
+        "and measured by the smallest difference that matters."
+    )
+    return (
+        f"Picked on validation, by {basis}; test chose nothing.{units if mixed else ''}",
+        *(_pick_sentence(analysis, pick) for pick in reversed(analysis.picks)),
+    )
+
+
+def _pick_sentence(analysis: SearchAnalysis, pick: Pick) -> str:
+    why = "; ".join(f"{rule.name}: {rule.why}" for rule in pick.rules)
+    point = next((p for p in analysis.confirmed if p.name == pick.name), None)
+    if point is None:
+        return f"{pick.name} \u2013 {why}."
+    by_metric: dict[str, list[str]] = {}
+    for target, estimate in zip(analysis.search.targets, point.test, strict=True):
+        metric = METRICS[target.metric]
+        figure = f"{words.interval(estimate, metric)} {words.on_target(target.key)}"
+        by_metric.setdefault(metric.label, []).append(figure)
+    test = "; ".join(f"{label} {words.listed(of)}" for label, of in by_metric.items())
+    return f"{pick.name} \u2013 {why}. Test {test}."
+
+
+def _to_paste(analysis: SearchAnalysis) -> tuple[Fact, ...]:
+    search = analysis.search
+    return tuple(
+        Fact(
+            f"{pick.name} for FSMDConfig.from_dict",
+            json.dumps(own_fields(search.attempt(pick.name).config)),
+        )
+        for pick in reversed(analysis.picks)
+    )
+
+
+def _too_few_for_importance(importance: AxisImportance) -> str:
+    return (
+        f"{words.count(importance.trainings, 'training')} ended or were stopped: below "
+        f"{FEWEST_TRAININGS}, or where too few ended, the importance of an axis is mostly chance, "
+        "so none is shown."
+    )
+
+
+# ------------------------------------------------------------------------------------------
+# What ran, and how to read it
+# ------------------------------------------------------------------------------------------
+
+
+def _facts(search: SearchResults) -> tuple[Fact, ...]:
+    """What is a search's own, then as of a study."""
+    objectives = words.listed(
+        f"{in_words(o)} ({'maximised' if o.higher else 'minimised'})" for o in search.objectives
+    )
+    ways = "; then ".join(
+        words.listed(f"{name} {value}" for name, value in way.items() if value is not None)
+        for way in search.record.methods
+    )
+    sought = search.record.search
+    limits = ("parameters", sought.max_params), ("milliseconds per 1,000 rows", sought.max_latency)
+    kept = words.listed(f"{most:,} {name}" for name, most in limits if most is not None)
+    facts = {
+        "Space": search.space.name,
+        "Objectives": objectives,
+        "At most": kept,
+        "Search": ways or "not known",
+    }
+    own = tuple(Fact(label, value) for label, value in facts.items() if value)
+    return (*own, *ran.what_ran(search.results))
+
+
+def _reading(analysis: SearchAnalysis) -> tuple[str, ...]:
+    importance = analysis.importance
+    return (
+        "A point dominates another if it is at least as good on every objective and better on "
+        "one; the front is what nothing dominates. Better is more or less, as the objective has "
+        "it. The search trained every configuration on one seed and may stop a training early: "
+        "only those that ended by themselves are on its front. A model stands at the epoch of its "
+        "best mean validation figures; networks that share nothing choose an epoch for each task. "
+        "A stopped training that a longer search takes up again starts anew, and its epochs are "
+        "counted once.",
+        "The best of many noisy values looks better than it is (the winner's curse). So the "
+        "front, and what lies just behind it, was trained again on fresh seeds, the same for "
+        "all. Shrinkage is the search's value minus the fresh mean. Part of it is the luck of "
+        "the search's one seed, which all its points share; its interval is of the fresh mean "
+        "alone.",
+        f"The probability of being non-dominated comes from {DRAWS:,} draws of all points' means "
+        "together, from the t distribution that the paired seeds give them. It is about the "
+        "means over all seeds there could be, among the confirmed points only. Of several points "
+        "that lie closer together than their seeds' noise, it rules some out too readily.",
+        "Points were picked on validation. Test data was evaluated once for each training, at "
+        "the epoch that validation chose, and picked nothing. Validation and test of one "
+        "training share its seed's luck, so a pick's test figures may still look a little too "
+        "good.",
+        *(_about_importance(importance) if importance.shares else ()),
+    )
+
+
+def _about_importance(importance: AxisImportance) -> tuple[str, ...]:
+    if importance.exact:
+        return (
+            "Importance is exact: every combination was trained, and an axis's share is that of "
+            "its main effect in the total sum of squares, for the front in that of the points' "
+            "non-domination ranks. A single seed's noise is in the total; an axis without any "
+            "effect would show the share that chance gives it.",
+        )
+    bars = len(importance.shares)
+    return (
+        "Importance is estimated (PED-ANOVA, Watanabe et al. 2023): how differently the best "
+        "tenth of the trainings, at least five, lies on an axis from all, as shares of all axes. "
+        "A training that was stopped counts as not among the best, since others were ahead. It "
+        "speaks of what sets the best apart, not of all variance. With few trainings it is mostly "
+        "chance, which the mark beside each bar shows: an axis that stays below it has shown "
+        f"nothing, and of the {bars} bars about {max(bars / 20, 1):.0f} would pass it if no axis "
+        "mattered.",
+    )
+
+
+# ------------------------------------------------------------------------------------------
+# Numbers for files, lines for the terminal, the entry in the list of all
+# ------------------------------------------------------------------------------------------
+
+
+def summary(analysis: SearchAnalysis) -> dict[str, Any]:
+    """The content of summary.json; low and high are null where there is no interval."""
+    search, spent = analysis.search, analysis.spent
+    return {
+        "study": search.record.name,
+        "data": search.record.plan.data.name,
+        "space": search.space.name,
+        "configurations": {outcome: len(search.all_in(outcome)) for outcome in OUTCOMES},
+        "tried": [
+            {
+                "level": attempt.name,
+                "params": dict(attempt.params),
+                "state": outcome_of(attempt),
+                "epochs": attempt.epochs,
+                "parameters": attempt.parameters,
+                "valid": _by_target(search, search.figures(attempt)),
+            }
+            for attempt in search.attempts
+        ],
+        "front": list(analysis.front),
+        "seeds": list(analysis.seeds),
+        "confirmed": [_confirmed_entry(search, point) for point in analysis.confirmed],
+        "shrinkage": _by_target(search, map(ends, analysis.shrinkage)),
+        "picks": [
+            {
+                "level": pick.name,
+                "rules": [rule.name for rule in pick.rules],
+                "config": own_fields(search.attempt(pick.name).config),
+                "minus": {
+                    other: _by_target(search, map(ends, estimates))
+                    for other, estimates in pick.differences
+                },
+            }
+            for pick in analysis.picks
+        ],
+        "epochs": {
+            "search": spent.total,
+            "confirmation": search.fresh_epochs,
+            "saved_by_stopping_at_most": spent.saved_at_most,
+            "saved_by_stopping_fairly": _number(spent.saved_fairly),
+            "saved_by_early_stopping": spent.saved_by_patience,
+        },
+        "hypervolume": {
+            "reference": list(analysis.growth.reference),
+            "final": analysis.growth.volumes[-1],
+        },
+    }
+
+
+def _confirmed_entry(search: SearchResults, point: Confirmed) -> dict[str, Any]:
+    attempt = search.attempt(point.name)
+    costs = zip(search.costs, point.costs, strict=True)
+    return {
+        "level": point.name,
+        "params": dict(attempt.params),
+        "parameters": attempt.parameters,
+        "searched": _by_target(search, point.searched),
+        "valid": _by_target(search, map(ends, point.fresh)),
+        "shrinkage": _by_target(search, map(ends, point.shrinkage)),
+        "test": _by_target(search, map(ends, point.test)),
+        "costs": {cost.key: ends(estimate) for cost, estimate in costs},
+        "probability": _number(point.probability),
+        "on_front": point.on_front,
+    }
+
+
+def _by_target(search: SearchResults, values: Iterable[Any]) -> dict[str, Any]:
+    """Empty where there are no values."""
+    keys = (target.key for target in search.targets)
+    return dict(zip(keys, values, strict=False))
+
+
+def _number(value: float) -> float | None:
+    """JSON has no NaN."""
+    return None if value != value else value
+
+
+def lines(analysis: SearchAnalysis) -> tuple[str, ...]:
+    """What was found, for a terminal and for the dashboard's note."""
+    picks = (
+        f"{', '.join(rule.name for rule in pick.rules)}: {pick.name} "
+        f"({', '.join(f'{axis}={value}' for axis, value in params.items())})"
+        for pick in analysis.picks
+        for params in [analysis.search.attempt(pick.name).params]
+    )
+    return (headline(analysis), *findings(analysis), *picks)
+
+
+def entry(analysis: SearchAnalysis) -> IndexEntry:
+    """The search in the list of all studies."""
+    record = analysis.search.record
+    return IndexEntry(
+        study=record.name,
+        title=record.search.title,
+        question=record.search.question,
+        data=record.plan.data.name,
+        replicates=len(analysis.seeds),
+        headline=headline(analysis),
+        findings=findings(analysis),
+    )

@@ -1,0 +1,343 @@
+"""The tables of a search's report."""
+
+import json
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+from fsmd.metrics import METRICS
+from fsmd.stats.estimates import Estimate
+from fsmd.tasks import Target
+from reports import words
+from reports.page.cells import difference_cell, interval_cell
+from reports.page.model import Table, TableCell
+from reports.search.analysis import FEWEST_SEEDS, Confirmed, SearchAnalysis
+from reports.search.axis_importance import AxisImportance
+from reports.search.results import SearchResults, outcome_of, own_fields
+from search_spaces import Value
+from search_spaces.space import Choice
+from studies.objectives import Objective
+from studies.search.attempt import Attempt
+
+MANY_AXES = 6
+"""More axes than this do not fit side by side into a table."""
+
+
+def front_table(analysis: SearchAnalysis) -> Table:
+    """The confirmed points; without any, the front that the search saw."""
+    return _confirmed_table(analysis) if analysis.confirmed else _searched_table(analysis)
+
+
+def _confirmed_table(analysis: SearchAnalysis) -> Table:
+    search = analysis.search
+    attempts = {attempt.name: attempt for attempt in search.attempts}
+    numbers = range(len(search.targets))
+    rows = tuple(
+        (
+            TableCell(point.name, strong=point.on_front),
+            *(_fresh_cell(point, k, search.targets[k]) for k in numbers),
+            TableCell(probability(point, len(analysis.confirmed))),
+            *(interval_cell(point.test[k], METRICS[search.targets[k].metric]) for k in numbers),
+            *_cost_cells(search, attempts[point.name], [e.mean for e in point.costs]),
+            _picked_cell(analysis, point.name),
+        )
+        for point in reversed(analysis.confirmed)
+    )
+    seeds = words.count(len(analysis.seeds), "paired fresh seed")
+    caption = (
+        f"The points that were trained again, over {seeds}: mean {words.measured(search.targets)} "
+        "[95 % interval over the seeds]. Below it the value that the search saw, on its own seed, "
+        f"and that value minus the mean.{words.less_is_better(search.targets)} Bold: on the front "
+        "of the fresh means. P(front): the probability that the mean is non-dominated on "
+        "validation, from the t distribution of the paired means; below "
+        f"{FEWEST_SEEDS} seeds it is not given. Points were chosen on validation; test is only "
+        "shown."
+    )
+    columns = (
+        "configuration",
+        *(f"validation {words.column(target)}" for target in search.targets),
+        "P(front)",
+        *(f"test {words.column(target)}" for target in search.targets),
+        *_cost_columns(search),
+        "picked by",
+    )
+    return Table("front", caption, columns, rows)
+
+
+def probability(point: Confirmed, points: int) -> str:
+    """Never 0 or 1 between several points: few seeds cannot show that."""
+    if point.probability != point.probability:
+        return words.DASH
+    return words.probability(
+        point.probability if points == 1 else min(max(point.probability, 0.001), 0.999)
+    )
+
+
+def _searched_table(analysis: SearchAnalysis) -> Table:
+    search = analysis.search
+    attempts = [search.attempt(name) for name in reversed(analysis.front)]
+    rows = tuple(
+        (
+            TableCell(attempt.name),
+            *_figure_cells(search, attempt),
+            *_cost_cells(search, attempt, _costs(search, attempt)),
+            _picked_cell(analysis, attempt.name),
+        )
+        for attempt in attempts
+    )
+    caption = (
+        "The front that the search saw, on one seed: the best of many values that chance moved, "
+        f"so they look better than they are.{words.less_is_better(search.targets)}"
+    )
+    columns = (
+        "configuration",
+        *(f"validation {words.column(target)}" for target in search.targets),
+        *_cost_columns(search),
+        "picked by",
+    )
+    return Table("front", caption, columns, rows)
+
+
+def axes_table(analysis: SearchAnalysis) -> Table:
+    """What the points of the table before are: their place on every axis."""
+    search = analysis.search
+    names = [point.name for point in analysis.confirmed] or list(analysis.front)
+    names.reverse()
+    cells = [_axis_cells(search, search.attempt(name)) for name in names]
+    rows = tuple(
+        (TableCell(axis), *column) for axis, *column in zip(search.space.axes, *cells, strict=True)
+    )
+    caption = "What they are: the axes that the search varied."
+    return Table("axes", caption, ("axis", *names), rows)
+
+
+def difference_table(analysis: SearchAnalysis) -> Table | None:
+    """Each pick minus each reference, on test; None if no reference was confirmed."""
+    search = analysis.search
+    rows = tuple(
+        (
+            TableCell(f"{pick.name} minus {other}"),
+            *(
+                difference_cell(
+                    estimate, METRICS[target.metric], strong=_is_clear_of_zero(estimate)
+                )
+                for target, estimate in zip(search.targets, estimates, strict=True)
+            ),
+        )
+        for pick in reversed(analysis.picks)
+        for other, estimates in pick.differences
+    )
+    if not rows:
+        return None
+    kept = bool(search.fresh_sound.test.samplings)
+    sources = "seeds and the finite test set" if kept else "seeds"
+    caption = (
+        f"Test {words.measured(search.targets)} of each picked point minus that of the paper's "
+        f"models, paired over {words.count(len(analysis.seeds), 'fresh seed')}, with its 95 % "
+        f"interval over {sources}.{words.less_is_better(search.targets)} Bold: the interval is "
+        "clear of zero. Each interval is of one comparison alone."
+    )
+    columns = ("difference", *(f"test {words.column(target)}" for target in search.targets))
+    return Table("differences", caption, columns, rows)
+
+
+def epochs_table(analysis: SearchAnalysis) -> Table:
+    """Where the epochs went, and what stopping saved."""
+    search, spent = analysis.search, analysis.spent
+    stopped, ended = len(search.all_in("stopped")), len(search.all_in("ended"))
+    other = len(search.attempts) - stopped - ended
+    fresh, trainings = search.fresh_epochs, len(search.fresh.runs)
+    rows = [
+        ("spent: trained to the end", ended, f"{spent.ended:,}"),
+        ("spent: stopped by the pruner", stopped, f"{spent.stopped:,}"),
+        *([("spent: not finished or failed", other, f"{spent.other:,}")] if other else []),
+        ("spent: the search in all", len(search.attempts), f"{spent.total:,}"),
+        *([("spent: fresh seeds", trainings, f"{fresh:,}")] if fresh else []),
+        ("saved by stopping, at most", stopped, f"{spent.saved_at_most:,}"),
+        *([("saved by stopping, fairly", stopped, f"{spent.saved_fairly:,.0f}")] if ended else []),
+        ("saved by early stopping", ended, f"{spent.saved_by_patience:,}"),
+    ]
+    fair = (
+        f"; fairly: to {spent.typical:g}, the median of those that ended by themselves"
+        if ended
+        else ""
+    )
+    caption = (
+        f"Epochs of the search. Saved by stopping, at most: as if every stopped training had "
+        f"gone on to epoch {search.most_epochs}, the last{fair}. Saved by early stopping: what "
+        f"those that ended by themselves left of the {search.most_epochs}."
+    )
+    cells = tuple(
+        (TableCell(what), TableCell(str(count)), TableCell(number)) for what, count, number in rows
+    )
+    return Table("epochs", caption, ("epochs", "trainings", "number"), cells)
+
+
+def importance_table(importance: AxisImportance) -> Table | None:
+    """Each axis's share for each target; None where there are no numbers."""
+    if not importance.shares:
+        return None
+    rows = tuple(
+        (
+            TableCell(axis),
+            *(
+                TableCell(
+                    f"{100 * share.share:.0f} %",
+                    (f"by chance {100 * share.by_chance:.0f} %",),
+                    share.share > share.by_chance,
+                )
+                for target in importance.targets
+                for share in [importance.shares[target, axis]]
+            ),
+        )
+        for axis in importance.axes
+    )
+    caption = "The figure's numbers. Bold: more than chance."
+    return Table("importance", caption, ("axis", *importance.targets), rows)
+
+
+def attempts_table(search: SearchResults) -> Table:
+    """Everything that was tried, in the order of proposal."""
+    rows = tuple(
+        (
+            TableCell(attempt.name),
+            TableCell(outcome_of(attempt)),
+            TableCell(str(attempt.epochs)),
+            *_figure_cells(search, attempt),
+            *_cost_cells(search, attempt, _costs(search, attempt)),
+            *_all_axes(search, attempt),
+        )
+        for attempt in search.attempts
+    )
+    caption = (
+        "Everything that was tried, in the order of proposal: ended by itself, stopped by the "
+        "pruner, paused (not finished) or failed. Validation figures on the search's own seed "
+        "where the training stands: at its best epoch so far if it was stopped, which is not "
+        "comparable with one that was trained to the end."
+        f"{words.less_is_better(search.targets)}"
+    )
+    many = len(search.space.axes) > MANY_AXES
+    columns = (
+        *("name", "state", "epochs"),
+        *(words.column(target) for target in search.targets),
+        *_cost_columns(search),
+        *(("axes",) if many else search.space.axes),
+    )
+    return Table("configurations", caption, columns, rows)
+
+
+def space_table(search: SearchResults) -> Table:
+    """What could be varied, and what stayed."""
+    space = search.space
+    rows = tuple(
+        (TableCell(choice.name), TableCell(_domain(choice)), TableCell(_condition(choice)))
+        for choice in space.choices
+    )
+    fixed = {k: v for k, v in own_fields(space.base).items() if k not in space.axes}
+    base = f" Everything else: FSMDConfig with {json.dumps(fixed)}." if fixed else ""
+    caption = f"The space {space.name}: what the search could choose.{base}"
+    return Table("space", caption, ("axis", "values", "where"), rows)
+
+
+def _domain(choice: Choice) -> str:
+    domain: Mapping[str, Any] = vars(choice.domain)
+    if "choices" in domain:
+        return ", ".join(words.plain(value) for value in domain["choices"])
+    low, high, step = domain["low"], domain["high"], domain["step"]
+    if domain["log"]:
+        return f"{low:g} to {high:g}, by its logarithm"
+    return f"{low:g} to {high:g}" + ("" if step in (None, 1) else f" in steps of {step}")
+
+
+def _condition(choice: Choice) -> str:
+    conditions = (
+        f"{name} is {words.listed(map(words.plain, values), last='or')}"
+        for name, values in choice.when
+    )
+    return " and ".join(conditions) or "always"
+
+
+# ------------------------------------------------------------------------------------------
+# Cells
+# ------------------------------------------------------------------------------------------
+
+
+def _picked_cell(analysis: SearchAnalysis, name: str) -> TableCell:
+    """One rule a line."""
+    first, *rest = analysis.picked_by.get(name, (words.DASH,))
+    return TableCell(first, tuple(rest))
+
+
+def _fresh_cell(point: Confirmed, k: int, target: Target) -> TableCell:
+    metric = METRICS[target.metric]
+    if not point.searched:
+        return interval_cell(point.fresh[k], metric)
+    seen = words.figure(point.searched[k], metric)
+    minus = words.signed(point.shrinkage[k].mean, metric.digits)
+    return interval_cell(point.fresh[k], metric, f"search {seen}, {minus}")
+
+
+def _figure_cells(search: SearchResults, attempt: Attempt) -> tuple[TableCell, ...]:
+    figures = search.figures(attempt) or (float("nan"),) * len(search.targets)
+    return tuple(
+        TableCell(words.figure(value, METRICS[target.metric]))
+        for target, value in zip(search.targets, figures, strict=True)
+    )
+
+
+def _axis_cells(search: SearchResults, attempt: Attempt) -> tuple[TableCell, ...]:
+    return tuple(TableCell(axis_value(attempt.params.get(name))) for name in search.space.axes)
+
+
+def _all_axes(search: SearchResults, attempt: Attempt) -> tuple[TableCell, ...]:
+    """One column an axis, or all in one where they are many."""
+    cells, axes = _axis_cells(search, attempt), search.space.axes
+    if len(cells) <= MANY_AXES:
+        return cells
+    pairs = zip(axes, cells, strict=True)
+    return (
+        TableCell(
+            "; ".join(f"{name} {cell.text}" for name, cell in pairs if name in attempt.params)
+        ),
+    )
+
+
+def axis_value(value: Value | None) -> str:
+    """A value on an axis; a dash where the axis does not count."""
+    return f"{value:.4g}" if isinstance(value, float) else words.plain(value)
+
+
+def _costs(search: SearchResults, attempt: Attempt) -> Sequence[float]:
+    return [attempt.costs.get(cost.key, float("nan")) for cost in search.costs]
+
+
+def _cost_cells(
+    search: SearchResults, attempt: Attempt, values: Sequence[float]
+) -> tuple[TableCell, ...]:
+    """Its parameters, and the costs that are objectives."""
+    pairs = zip(search.costs, values, strict=True)
+    return (
+        TableCell(words.DASH if attempt.parameters is None else f"{attempt.parameters:,}"),
+        *(TableCell(objective_value(value, cost)) for cost, value in pairs if not _is_size(cost)),
+    )
+
+
+def _cost_columns(search: SearchResults) -> tuple[str, ...]:
+    return ("parameters", *(cost.label for cost in search.costs if not _is_size(cost)))
+
+
+def _is_size(cost: Objective) -> bool:
+    """Whether it is shown of every model anyway."""
+    return cost.key == "params"
+
+
+def _is_clear_of_zero(estimate: Estimate) -> bool:
+    if estimate.low is None or estimate.high is None:
+        return False
+    return estimate.low > 0 or estimate.high < 0
+
+
+def objective_value(value: float, objective: Objective) -> str:
+    """With the objective's decimals."""
+    if value != value:
+        return words.DASH
+    return f"{value:,.{objective.digits}f}".replace("-", words.MINUS)

@@ -1,0 +1,58 @@
+"""What was read of a study and what was found, as numbers, before any words or ink."""
+
+from dataclasses import dataclass
+
+import sqlalchemy as sa
+
+from fsmd.errors import UserError
+from reports import ran
+from reports.results import Scores, StudyResults, load_results
+from reports.study.comparisons import Comparison, compare, pairs
+from reports.study.joint import JointVerdict, joint_verdicts
+from reports.study.reading import Reading
+from reports.study.verdicts import Judged, judge
+from studies.definition import Study
+from studies.store.records import StudyRecord
+
+
+@dataclass(frozen=True)
+class StudyAnalysis:
+    """A study, judged."""
+
+    results: StudyResults
+    reading: Reading
+    comparisons: tuple[Comparison, ...]
+    judged: tuple[Judged, ...]
+    joint: tuple[JointVerdict, ...]
+
+    @property
+    def study(self) -> Study:
+        """The stored definition."""
+        return self.results.study
+
+    @property
+    def scores(self) -> Scores:
+        """The test figures."""
+        return self.results.test
+
+
+def analyse(engine: sa.Engine, record: StudyRecord) -> StudyAnalysis:
+    """Judge a stored study; UserError if no training has ended yet."""
+    return analyse_study(load_results(engine, record, record.plan.arms))
+
+
+def analyse_study(results: StudyResults) -> StudyAnalysis:
+    """See `analyse`."""
+    if results.runs.empty:
+        raise UserError(
+            f"study {results.record.name!r} has no finished training yet; run it first: "
+            f"{ran.run_command(results)}"
+        )
+    reading, scores = Reading(results.study, results.tasks), results.test
+    return StudyAnalysis(
+        results=results,
+        reading=reading,
+        comparisons=compare(reading, scores),
+        judged=judge(reading, scores),
+        joint=joint_verdicts(reading, scores, pairs(results.study, scores)),
+    )

@@ -1,0 +1,246 @@
+"""The reference against every other arm: better, worse, equivalent or undecided, by target.
+
+These comparisons are there to be read beside the claims and are two families of their own:
+whether something differs, and whether it is equivalent. Which arms are compared is fixed by the
+definition.
+"""
+
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
+from functools import cached_property
+from typing import Literal, NamedTuple
+
+import numpy as np
+
+from fsmd.metrics import METRICS, Metric
+from fsmd.stats.estimates import ALPHA, TOO_FEW, Estimate, holm, p_value
+from fsmd.stats.power import (
+    MOST_REPLICATES,
+    POWER,
+    Needed,
+    Obstacle,
+    detectable,
+    replicates_needed,
+)
+from fsmd.tasks import MEAN, Target
+from reports import words
+from reports.results import Scores
+from reports.study.reading import Reading
+from reports.study.shape import reference_first
+from studies.definition import Above, Best, Study
+
+Word = Literal["better", "worse", "equivalent", "undecided"]
+
+OBSTACLES: dict[Obstacle, str] = {
+    "too few replicates": TOO_FEW,
+    "too many replicates": f"more than {MOST_REPLICATES} seeds",
+    "test set": "the test set is too small",
+}
+"""Why no number of seeds would decide, in words."""
+
+
+class PairedTest(NamedTuple):
+    """A p-value and what it is after Holm; None where the test could not be made."""
+
+    raw: float | None
+    p: float | None
+
+    @property
+    def significant(self) -> bool:
+        """Whether it decides."""
+        return self.p is not None and self.p < ALPHA
+
+
+@dataclass(frozen=True)
+class Comparison:
+    """`arm` minus `other` on a target: whether they differ, and whether they are equivalent."""
+
+    target: Target
+    arm: str
+    other: str
+    difference: Estimate
+    """As it was measured; of no replicates where the two share none."""
+    differs: PairedTest
+    equal: PairedTest
+    margin: float
+    tests: int
+    """How many tests each of the two families has."""
+
+    @property
+    def metric(self) -> Metric:
+        """What is measured."""
+        return METRICS[self.target.metric]
+
+    @property
+    def gain(self) -> float:
+        """The mean difference, turned so that more is better."""
+        return self.metric.sign * self.difference.mean
+
+    @property
+    def word(self) -> Word:
+        """Equivalent, if that is shown, whatever the sign; else better or worse, if it differs."""
+        if self.equal.significant:
+            return "equivalent"
+        if self.differs.significant:
+            return "better" if self.gain > 0 else "worse"
+        return "undecided"
+
+    @cached_property
+    def needed(self) -> Needed:
+        """What would decide it."""
+        if self.word != "undecided":
+            return Needed(self.difference.n)
+        return replicates_needed(self.difference, self.margin, (self.tests, self.tests))
+
+
+def pairs(study: Study, scores: Scores) -> tuple[tuple[str, str], ...]:
+    """The reference and each other arm on the same test set, the one that is subtracted last.
+
+    Which one that is, is the study's (`reference_first`), the same in the whole report.
+    """
+    reference = study.reference
+    if reference not in scores.arms:
+        return ()
+    others = [o for o in scores.arms if o != reference and scores.comparable(reference, o)]
+    return tuple((reference, o) if reference_first(study) else (o, reference) for o in others)
+
+
+def compare(reading: Reading, scores: Scores) -> tuple[Comparison, ...]:
+    """Each pair on each target, adjusted family by family, also pairs that share no replicate."""
+    asked = [
+        (target, arm, other)
+        for arm, other in pairs(reading.study, scores)
+        for target in scores.targets
+    ]
+    differences = [scores.difference(arm, other, target.key) for target, arm, other in asked]
+    margins = [reading.margin(target) for target, _, _ in asked]
+    differs = _family([p_value(difference) for difference in differences])
+    equal = _family(
+        [p_value(d, "within", margin) for d, margin in zip(differences, margins, strict=True)]
+    )
+    rows = zip(asked, differences, differs, equal, margins, strict=True)
+    return tuple(
+        Comparison(*who, difference, one, two, margin, len(asked))
+        for who, difference, one, two, margin in rows
+    )
+
+
+def _family(raw: list[float | None]) -> list[PairedTest]:
+    return [PairedTest(one, p) for one, p in zip(raw, holm(raw), strict=True)]
+
+
+def of_arms(comparisons: Sequence[Comparison], arms: Iterable[str]) -> tuple[Comparison, ...]:
+    """Those of which both arms are among these."""
+    known = set(arms)
+    return tuple(c for c in comparisons if {c.arm, c.other} <= known)
+
+
+# ------------------------------------------------------------------------------------------
+# In words
+# ------------------------------------------------------------------------------------------
+
+
+def detectable_differences(study: Study, comparisons: Sequence[Comparison]) -> tuple[str, ...]:
+    """What this study would probably find, a sentence for each metric that was tested."""
+    sentences = []
+    for metric in dict.fromkeys(c.metric for c in comparisons):
+        tested = [c for c in comparisons if c.metric == metric and c.difference.se_seeds]
+        if tested:
+            sentences.append(_detectable(study, metric, tested))
+    return tuple(sentences)
+
+
+def _detectable(study: Study, metric: Metric, comparisons: Sequence[Comparison]) -> str:
+    tested = [c.difference for c in comparisons]
+
+    def smallest(tests: int) -> str:
+        least = [
+            detectable((e.se_seeds or 0) * e.n**0.5, e.se_test or 0, e.n, ALPHA / tests)
+            for e in tested
+        ]
+        return f"{float(np.median(least)):.2g}"
+
+    tests, claims = comparisons[0].tests, len(study.claims)
+    claimed = (
+        f"{smallest(claims)} for a claim that rests on one comparison (after Holm over "
+        f"{words.count(claims, 'claim')}; more for one that rests on several), and "
+        if claims
+        else ""
+    )
+    seeds = words.count(int(np.median([e.n for e in tested])), "paired replicate")
+    return (
+        f"With {seeds} this study shows with {100 * POWER:g} % chance a true difference in "
+        f"{metric.label} of {claimed}{smallest(tests)} in the comparisons with {study.reference} "
+        f"(after Holm over {words.count(tests, 'test')}); medians. Smaller ones will mostly stay "
+        "undecided."
+    )
+
+
+def factor_sentences(
+    reading: Reading, scores: Scores, comparisons: Sequence[Comparison]
+) -> tuple[str, ...]:
+    """The reference and every other arm on its test set, one sentence each.
+
+    On the last target, which is the mean where there is one, or on the last one that the study's
+    claims crown the reference on.
+    """
+    claimed = _crowned(reading)
+    keys = [target.key for target in scores.targets]
+    key = next((key for key in reversed(keys) if key in claimed), keys[-1])
+    if not claimed and MEAN not in keys:
+        return tuple(
+            sentence for key in keys for sentence in _on_one(key, reading, scores, comparisons)
+        )
+    return _on_one(key, reading, scores, comparisons)
+
+
+def _on_one(
+    key: str, reading: Reading, scores: Scores, comparisons: Sequence[Comparison]
+) -> tuple[str, ...]:
+    known = {(c.arm, c.other): c for c in comparisons if c.target.key == key}
+    return tuple(
+        f"{arm} vs {other} {words.on_target(key)}: {_said(known.get((arm, other)))}"
+        for arm, other in pairs(reading.study, scores)
+    )
+
+
+def _crowned(reading: Reading) -> set[str]:
+    """The targets on which a claim puts the reference above another arm."""
+    rules = [rule for claim in reading.study.claims for rule in claim.rules]
+    crowning = [
+        r for r in rules if isinstance(r, Above | Best) and r.arm == reading.study.reference
+    ]
+    return {target.key for rule in crowning if (target := reading.target(rule.target))}
+
+
+def needed_in_words(needed: Needed) -> str:
+    """What would decide an undecided comparison.
+
+    >>> needed_in_words(Needed(34)), needed_in_words(Needed(None, "test set"))
+    ('at this estimate about 34 seeds would decide', 'at this estimate the test set is too small')
+    """
+    if needed.seeds is None:
+        reason = OBSTACLES[needed.obstacle or "too few replicates"]
+        if reason == TOO_FEW:
+            return reason
+        more = " needed" if needed.obstacle == "too many replicates" else ""
+        return f"at this estimate {reason}{more}"
+    about = "at least " if needed.at_least else "about "
+    return f"at this estimate {about}{words.count(needed.seeds, 'seed')} would decide"
+
+
+def _said(comparison: Comparison | None) -> str:
+    if comparison is None or not comparison.difference.n:
+        return "not compared; no replicate has both."
+    c, metric, estimate = comparison, comparison.metric, comparison.difference
+    written = words.difference(estimate, metric.digits + 1)
+    figure = f"{metric.label} {written}, {words.count(estimate.n, 'paired replicate')}"
+    if c.differs.p is None or c.equal.p is None:
+        return f"{figure}; {TOO_FEW}."
+    if c.word == "equivalent":
+        way = "above" if estimate.mean > 0 else "below"
+        real = f" (it is {way}, but by less than matters)" if c.differs.significant else ""
+        inside = f"for being inside ±{c.margin:g}"
+        return f"{figure}, {words.p(c.equal.p)} {inside} after Holm: equivalent{real}."
+    more = f"; {needed_in_words(c.needed)}" if c.word == "undecided" else ""
+    return f"{figure}, {words.p(c.differs.p)} after Holm: {c.word}{more}."

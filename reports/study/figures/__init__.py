@@ -1,0 +1,1 @@
+"""One file a figure: its numbers, its drawing, its words and its place (`FIGURE`)."""

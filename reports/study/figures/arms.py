@@ -1,0 +1,234 @@
+"""Figs. 11 to 13 redrawn: test figures by arm, with every replicate and the mean's interval."""
+
+from typing import Any, NamedTuple
+
+import numpy as np
+from matplotlib.axes import Axes
+from matplotlib.figure import Figure
+from matplotlib.lines import Line2D
+from matplotlib.ticker import MaxNLocator
+
+from fsmd.stats.estimates import Array, Estimate
+from reports import words
+from reports.page import style
+from reports.page.figure_kind import FigureKind
+from reports.results import StudyResults
+from reports.study.scales import Scale, label, less_is_better, scales_of
+from reports.study.shape import has_many_arms, role, shape
+
+MIN_SPAN = 4.0
+"""The smallest range of an axis, in margins of its metric: noise is not blown up to look like an
+effect."""
+
+
+class ArmsPanel(NamedTuple):
+    """One target: arms x replicates (NaN where missing) and each arm's estimate."""
+
+    scale: Scale
+    values_AR: Array
+    estimates: tuple[Estimate, ...]
+    reachable: float | None
+
+
+class ArmsSummary(NamedTuple):
+    """What the figure shows."""
+
+    factor: str
+    arms: tuple[str, ...]
+    reference: str
+    role: str
+    joined: bool
+    """Whether a replicate has the same seed at every arm, so that a line may join it."""
+    panels: tuple[ArmsPanel, ...]
+    paper_figure: str
+    """The paper's figure that shows the same; empty where there is none."""
+
+
+def fits(results: StudyResults) -> bool:
+    """Arms that are few, or models, are shown one by one."""
+    form = shape(results.study)
+    return form == "models" or (form == "arms" and not has_many_arms(results))
+
+
+def summarize(results: StudyResults) -> ArmsSummary | None:
+    """Test figures at the chosen epochs, for each target; trained arms only."""
+    scores, study = results.test, results.study
+    if not scores.trained:
+        return None
+    best = results.reachable()
+    panels = tuple(
+        ArmsPanel(
+            scale=scale,
+            values_AR=np.array([scores.of(arm, scale.key) for arm in scores.trained]),
+            estimates=tuple(scores.mean(arm, scale.key) for arm in scores.trained),
+            reachable=best.get(scale.key),
+        )
+        for scale in scales_of(results)
+    )
+    return ArmsSummary(
+        factor=study.factor,
+        arms=scores.trained,
+        reference=study.reference,
+        role=role(study),
+        joined=results.same_seeds,
+        panels=panels,
+        paper_figure=study.figure if study.figure.startswith("Fig") else "",
+    )
+
+
+def draw(summary: ArmsSummary, narrow: bool = False) -> Figure:
+    """A panel for each task and one for their mean."""
+    with style.styled():
+        count = len(summary.panels)
+        figure, axes = style.panels(count, narrow, height=2.6)
+        room = style.width(narrow) / style.columns(count, narrow)
+        for axis, panel in zip(axes, summary.panels, strict=True):
+            _draw_panel(axis, summary, panel)
+            _set_ticks(axis, summary.arms, room)
+        style.legend(figure, _handles(summary), narrow)
+    return figure
+
+
+def caption(summary: ArmsSummary) -> str:
+    """What is drawn."""
+    scales = [panel.scale for panel in summary.panels]
+    as_in = f", as {summary.paper_figure} of the paper," if summary.paper_figure else ""
+    joined = " Replicates of the same seed are joined." if summary.joined else ""
+    own_scale = " Each panel has its own scale." if len(scales) > 1 else ""
+    reachable = (
+        " Dashed: the best reachable figure; where the axis is broken (//), it lies further off."
+        if any(panel.reachable is not None for panel in summary.panels)
+        else ""
+    )
+    return (
+        f"Test {label(scales)} by {summary.factor}{as_in} with every replicate.{joined} The "
+        "interval is a 95 % t interval of the mean over seeds."
+        f"{less_is_better(scales)}{own_scale}{reachable}"
+    )
+
+
+def alt(summary: ArmsSummary) -> str:
+    """Each arm's mean on each target."""
+    of_targets = "; ".join(
+        f"{panel.scale.key}: "
+        + ", ".join(
+            f"{arm} {words.interval(estimate, panel.scale.metric)}"
+            for arm, estimate in zip(summary.arms, panel.estimates, strict=True)
+        )
+        for panel in summary.panels
+    )
+    what = label([panel.scale for panel in summary.panels])
+    return f"Test {what} by {summary.factor}. {of_targets}."
+
+
+def y_range(panel: ArmsPanel) -> tuple[float, float]:
+    """Room for every replicate and interval; the best reachable figure only if it is near."""
+    ends = [e for s in panel.estimates for e in (s.low, s.high) if e is not None]
+    inside = [*panel.values_AR[np.isfinite(panel.values_AR)], *ends]
+    low, high = float(min(inside)), float(max(inside))
+    metric = panel.scale.metric
+    least = MIN_SPAN * metric.margin
+    span = max(high - low, least)
+    if panel.reachable is not None and low - span <= panel.reachable <= high + span:
+        low, high = min(low, panel.reachable), max(high, panel.reachable)
+    middle, half = (low + high) / 2, max(high - low, least) * 0.57
+    return max(middle - half, metric.low), min(middle + half, metric.high)
+
+
+def _draw_panel(axis: Axes, summary: ArmsSummary, panel: ArmsPanel) -> None:
+    places, metric = np.arange(len(summary.arms)), panel.scale.metric
+    for values_A in panel.values_AR.T if summary.joined else ():
+        axis.plot(places - 0.12, values_A, color=style.FAINT, alpha=0.45, linewidth=0.7, zorder=1)
+    for place, arm, values_R, estimate in zip(
+        places, summary.arms, panel.values_AR, panel.estimates, strict=True
+    ):
+        finite = np.flatnonzero(np.isfinite(values_R))
+        across = np.full(len(finite), place - 0.12)
+        look: dict[str, Any] = {"color": style.FAINT, "markersize": 3.2, "alpha": 0.9}
+        points = axis.plot(across, values_R[finite], "o", **look)
+        tips = (f"{arm}, replicate {r}: {words.figure(values_R[r], metric)}" for r in finite)
+        style.tag(points, arm, *tips)
+        told = f"{arm}, mean: {words.interval(estimate, metric)}"
+        _draw_mean(axis, place + 0.14, arm, estimate, told, arm == summary.reference)
+    low, high = y_range(panel)
+    axis.set(xlim=(-0.6, len(places) - 0.4), ylim=(low, high), xlabel=summary.factor)
+    axis.set_title(panel.scale.key, loc="left", pad=6 if panel.reachable is None else 18)
+    axis.set_ylabel(f"test {metric.label}")
+    axis.yaxis.set_major_locator(MaxNLocator(nbins=6, steps=[1, 2, 2.5, 5, 10]))
+    axis.yaxis.set_major_formatter(lambda value, _: words.figure(value, metric))
+    if panel.reachable is not None:
+        _draw_reachable(axis, panel.reachable, words.figure(panel.reachable, metric), (low, high))
+
+
+def _set_ticks(axis: Axes, arms: tuple[str, ...], inches: float) -> None:
+    """The arms' names, slanted where they would touch: the steeper, the closer they are."""
+    room = 0.78 * inches * 72 / len(arms)  # the axis takes 0.78 of the panel
+    axis.set_xticks(range(len(arms)), arms)
+    if max(map(len, arms)) * 6 > room:  # a letter takes about 6 points
+        turn = 25 if room > 26 else 45 if room > 15 else 90
+        for text in axis.get_xticklabels():
+            text.set(rotation=turn, ha="right", rotation_mode="anchor")
+            text.set_verticalalignment("center" if turn == 90 else "top")
+
+
+def _draw_mean(
+    axis: Axes, place: float, arm: str, estimate: Estimate, told: str, is_reference: bool
+) -> None:
+    look: dict[str, Any] = {"color": style.ORANGE if is_reference else style.BLUE}
+    if estimate.low is not None and estimate.high is not None:
+        line = axis.plot([place, place], [estimate.low, estimate.high], linewidth=2, **look)
+        style.tag(line, arm)
+    look |= {"markersize": 6.5, "markeredgecolor": style.PAPER, "zorder": 4}
+    points = axis.plot(place, estimate.mean, "D" if is_reference else "s", **look)
+    style.tag(points, arm, told)
+
+
+def _draw_reachable(axis: Axes, reachable: float, written: str, ends: tuple[float, float]) -> None:
+    """A dashed line: at its height or, where that would squash the rest, beyond a broken axis.
+
+    Its figure stands above the panel, where there is nothing to print over.
+    """
+    look: dict[str, Any] = {"color": style.INK, "linestyle": (0, (6, 3)), "linewidth": 1}
+    axis.annotate(
+        f"best reachable {written} (dashed)",
+        (0, 1),
+        (0, 6),
+        fontsize=8,
+        xycoords="axes fraction",
+        textcoords="offset points",
+        va="bottom",
+    )
+    if ends[0] <= reachable <= ends[1]:
+        axis.axhline(reachable, **look)
+        return
+    edge, way = (1.0, 1) if reachable > ends[1] else (0.0, -1)
+    across: dict[str, Any] = {"transform": axis.transAxes, "clip_on": False}
+    axis.plot([0, 1], [edge + 0.03 * way] * 2, **look, **across)
+    mark: dict[str, Any] = {"color": style.INK, "linewidth": 1, **across}
+    for middle in (edge - 0.015, edge + 0.015):  # the marks of a broken axis
+        axis.plot([-0.025, 0.025], [middle - 0.015, middle + 0.015], **mark)
+
+
+def _handles(summary: ArmsSummary) -> list[Line2D]:
+    several = any(e.low is not None for panel in summary.panels for e in panel.estimates)
+    one = "one replicate" + (" (same seed joined)" if summary.joined else "")
+    mean: dict[str, Any] = {"markersize": 6, "linewidth": 2}
+    handles = [
+        Line2D([], [], color=style.FAINT, marker="o", markersize=3.2, linewidth=0.7, label=one),
+        Line2D(
+            [],
+            [],
+            color=style.BLUE,
+            marker="s",
+            label="mean, 95 % interval" if several else "mean",
+            **mean,
+        ),
+    ]
+    if not summary.joined:
+        handles[0].set_linewidth(0)
+    if summary.reference in summary.arms:
+        handles.append(Line2D([], [], color=style.ORANGE, marker="D", label=summary.role, **mean))
+    return handles
+
+
+FIGURE = FigureKind("arms", "arms", 20, summarize, draw, caption, alt, fits)

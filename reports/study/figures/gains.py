@@ -1,0 +1,382 @@
+"""Fig. 10 redrawn: how each model differs from the reference on two tasks at once.
+
+A plane for each pair of tasks; where the paper reports gains, one more shows both ours and the
+paper's, at the scale that the paper's need.
+"""
+
+import math
+from collections.abc import Mapping
+from typing import Any, NamedTuple
+
+import numpy as np
+from matplotlib.figure import Figure
+from matplotlib.lines import Line2D
+from matplotlib.patches import Ellipse as EllipsePatch
+from matplotlib.patches import Patch, Rectangle
+from matplotlib.ticker import MaxNLocator
+
+from fsmd.stats.estimates import mean_interval
+from fsmd.stats.joint import Ellipse, joint_ellipse
+from reports import ran, words
+from reports.page import style
+from reports.page.figure_kind import FigureKind
+from reports.page.labels import Box, Point
+from reports.page.panels import Frame, Plane, pairs_drawn, planes
+from reports.results import Scores, StudyResults
+from reports.study import paper
+from reports.study.reading import Reading
+from reports.study.scales import Scale, label, less_is_better, task_scales, within_margin
+from reports.study.shape import shape
+
+_CORNERS = ((1, 1), (1, -1), (-1, 1), (-1, -1))
+
+
+class Gain(NamedTuple):
+    """An arm's mean difference from the reference on each task, over `n` paired replicates."""
+
+    arm: str
+    look: int
+    means: tuple[float, ...]
+    regions: tuple[Ellipse | None, ...]
+    """By pair; None below three replicates."""
+    n: int
+
+
+class GainsSummary(NamedTuple):
+    """What the figure shows."""
+
+    reference: str
+    scales: tuple[Scale, ...]
+    """Of the tasks."""
+    pairs: tuple[tuple[int, int], ...]
+    """The tasks of each plane, horizontal one first."""
+    gains: tuple[Gain, ...]
+    paper: Mapping[str, Point]
+    """Arm -> the paper's gains, in a plane of `paper_pair`."""
+    paper_pair: int
+    looks: Mapping[str, int]
+    with_test_set: bool
+    """Whether the regions cover the finite test set."""
+
+
+class _Panel(NamedTuple):
+    """A plane: a pair of tasks, with the paper's gains or without."""
+
+    pair: int
+    with_paper: bool
+
+
+def fits(results: StudyResults) -> bool:
+    """Models are compared in the plane, as the paper does."""
+    return shape(results.study) == "models"
+
+
+def summarize(results: StudyResults) -> GainsSummary | None:
+    """Paired differences on test from the study's reference, and the paper's own.
+
+    None for a single task, of which the figure of differences shows the same.
+    """
+    scores, study, scales = results.test, results.study, task_scales(results)
+    pairs = pairs_drawn(len(scales))
+    arms = dict.fromkeys([*scores.trained, *results.arms])
+    looks = {arm: index for index, arm in enumerate(arms)}
+    gains = tuple(
+        _gain(scores, (arm, study.reference), looks[arm], scales, pairs)
+        for arm in scores.trained
+        if arm != study.reference and scores.shared(arm, study.reference)
+    )
+    if not gains or not pairs:
+        return None
+    places = _paper_places(results, scales)
+    pair = tuple(sorted(places))
+    reported = paper.gains(study.figure, study.reference) if pair in pairs else {}
+    order = [places.index(task) for task in pair]
+    return GainsSummary(
+        reference=study.reference,
+        scales=scales,
+        pairs=pairs,
+        gains=gains,
+        paper={
+            arm: (gain[order[0]], gain[order[1]]) for arm, gain in reported.items() if arm in looks
+        },
+        paper_pair=pairs.index(pair) if pair in pairs else 0,
+        looks=looks,
+        with_test_set=bool(scores.samplings),
+    )
+
+
+def joint_region(scores: Scores, arm: str, other: str, keys: tuple[str, str]) -> Ellipse | None:
+    """Where two mean differences lie together with 95 %, over seeds and, where known, test rows.
+
+    It is wider than the two intervals. None below three paired replicates, or where a target's
+    scatter over them is unknown.
+    """
+    values_2R = np.array([scores.differences(arm, other, key) for key in keys])
+    n = values_2R.shape[1]
+    if n < 3 or any(mean_interval(values_R).se_seeds is None for values_R in values_2R):
+        return None
+    sampling, rows_22 = scores.sampling(arm, other), np.zeros((2, 2))
+    if sampling is not None:
+        weight_2K = np.array([scores.target(key).weights for key in keys])
+        rows_22 = weight_2K @ sampling.of(arm, other) @ weight_2K.T
+    return joint_ellipse(values_2R.mean(axis=1), np.cov(values_2R) / n, rows_22, n=n)
+
+
+def reach(region: Ellipse) -> Point:
+    """How far an ellipse goes from its centre, along x and along y."""
+    turn, (long, short) = math.radians(region.angle), region.semi_axes
+    return (
+        math.hypot(long * math.cos(turn), short * math.sin(turn)),
+        math.hypot(long * math.sin(turn), short * math.cos(turn)),
+    )
+
+
+def standing(gains: Mapping[str, float]) -> str:
+    """Where a point lies; below its margin a task neither gains nor loses what matters.
+
+    gains: task -> its gain in margins, above zero where it is for the better.
+
+    >>> standing({"click": 2.0, "long_view": 0.0})
+    'gains on click, within the margin on long_view'
+    >>> standing({"click": 2.0, "long_view": -1.0})
+    'seesaw: trades long_view for click'
+    """
+    won = [task for task, gain in gains.items() if gain >= 1]
+    lost = [task for task, gain in gains.items() if gain <= -1]
+    inside = [task for task in gains if task not in (*won, *lost)]
+    everywhere = "on both" if len(gains) == 2 else "on all tasks"
+    if len(won) == len(gains):
+        return f"better {everywhere}"
+    if len(lost) == len(gains):
+        return f"worse {everywhere}"
+    if len(inside) == len(gains):
+        return f"within the margin {everywhere}"
+    if not inside:
+        return f"seesaw: trades {words.listed(lost)} for {words.listed(won)}"
+    parts = {"gains on": won, "loses on": lost, "within the margin on": inside}
+    return ", ".join(f"{way} {words.listed(tasks)}" for way, tasks in parts.items() if tasks)
+
+
+def frame(summary: GainsSummary, pair: int, with_paper: bool = False) -> Frame:
+    """Every mean, the margin and the regions, unless these are out of all proportion."""
+    ranges = []
+    for side, task in enumerate(summary.pairs[pair]):
+        margin = summary.scales[task].margin
+        ends = [-margin, margin, *(gain.means[task] for gain in summary.gains)]
+        if with_paper:
+            ends += [point[side] for point in summary.paper.values()]
+        most = 2.5 * max(map(abs, ends))
+        for gain in summary.gains:
+            region, middle = gain.regions[pair], gain.means[task]
+            away = reach(region)[side] if region else 0.0
+            ends += [min(middle + away, most), max(middle - away, -most)]
+        ranges.append(_around_zero(min(ends), max(ends)))
+    return ranges[0], ranges[1]
+
+
+def draw(summary: GainsSummary, narrow: bool = False) -> Figure:
+    """A plane for each pair of tasks, and one more if the paper has gains of its own."""
+    panels = [_Panel(pair, False) for pair in range(len(summary.pairs))]
+    if summary.paper:
+        panels.append(_Panel(summary.paper_pair, True))
+    frames = [frame(summary, *panel) for panel in panels]
+    with style.styled():
+        height = 3.8 if narrow else 4.15
+        figure, drawn = planes(frames, narrow, _handles(summary), height=height)
+        for plane, panel in zip(drawn, panels, strict=True):
+            _draw_plane(plane, summary, panel)
+            title = "measured here"
+            if panel.with_paper:
+                where = "panel above" if narrow else "left panel"
+                where = where if len(summary.pairs) == 1 else "first panel"
+                title = f"with the paper's (frame: {where})"
+            elif len(summary.pairs) > 1:
+                title = words.listed(
+                    summary.scales[task].key for task in summary.pairs[panel.pair]
+                )
+            plane.axis.set_title(title, loc="left")
+    return figure
+
+
+def caption(summary: GainsSummary) -> str:
+    """What is drawn."""
+    shown = sorted({task for pair in summary.pairs for task in pair})
+    tasks = [summary.scales[task].key for task in shown]
+    left_out = (
+        f" Of {len(summary.scales)} tasks these two are shown; the table has all."
+        if len(shown) < len(summary.scales)
+        else ""
+    )
+    upright = all(summary.scales[task].metric.higher for task in shown)
+    where = (
+        "Top right is better on both tasks, bottom left worse on both; elsewhere one is traded "
+        "for the other."
+        if upright
+        else f"The corners say which way is better.{less_is_better(summary.scales)}"
+    )
+    counts = [gain.n for gain in summary.gains]
+    region = (
+        " Ellipses are 95 % joint regions of both mean differences, over "
+        f"{ran.sources(summary.with_test_set)}; one that leaves the frame ends beyond it."
+        if max(counts) >= 3
+        else ""
+    )
+    beside = (
+        f" Hollow: the paper's own gains over {summary.reference}, from one run each, on its own "
+        "data."
+        if summary.paper
+        else ""
+    )
+    return (
+        f"Each model's test {label(summary.scales)} minus that of {summary.reference} on "
+        f"{words.listed(tasks)}, mean over {words.counted(counts, 'paired replicate')}."
+        f"{left_out} {where}{region}{beside} Grey: the margin below which a difference matters "
+        f"to nobody ({within_margin(summary.scales)})."
+    )
+
+
+def alt(summary: GainsSummary) -> str:
+    """Each arm's differences on all tasks, and what they mean."""
+    of_arms = []
+    for gain in summary.gains:
+        by_task = list(zip(summary.scales, gain.means, strict=True))
+        differences = words.listed(words.signed(mean, scale.digits) for scale, mean in by_task)
+        in_margins = {s.key: s.metric.sign * mean / s.margin for s, mean in by_task}
+        of_arms.append(f"{gain.arm} {differences}, {standing(in_margins)}")
+    tasks = words.listed(f"on {scale.key}" for scale in summary.scales)
+    return f"Differences from {summary.reference} {tasks}. {'; '.join(of_arms)}."
+
+
+def _gain(
+    scores: Scores,
+    arms: tuple[str, str],
+    look: int,
+    scales: tuple[Scale, ...],
+    pairs: tuple[tuple[int, int], ...],
+) -> Gain:
+    """Of the first arm over the second one."""
+    values_KR = np.array([scores.differences(*arms, scale.key) for scale in scales])
+    regions = (joint_region(scores, *arms, (scales[a].key, scales[b].key)) for a, b in pairs)
+    means = tuple(float(mean) for mean in values_KR.mean(axis=1))
+    return Gain(arms[0], look, means, tuple(regions), values_KR.shape[1])
+
+
+def _paper_places(results: StudyResults, scales: tuple[Scale, ...]) -> tuple[int, ...]:
+    """The places of the tasks that the paper's two stand for; empty where its figures are not
+    of their metric."""
+    reading, keys = Reading(results.study, results.tasks), [scale.key for scale in scales]
+    targets = [reading.target(name) for name in results.study.tasks]
+    known = [target for target in targets if target and target.metric == paper.METRIC]
+    return tuple(keys.index(target.key) for target in known) if len(known) == 2 else ()
+
+
+def _around_zero(low: float, high: float) -> Point:
+    """Some room, and at least three tenths of the axis on each side of zero."""
+    low, high = min(low, -0.45 * high), max(high, -0.45 * low)
+    room = 0.08 * (high - low)
+    return low - room, high + room
+
+
+def _draw_plane(plane: Plane, summary: GainsSummary, panel: _Panel) -> None:
+    axis, pair = plane.axis, summary.pairs[panel.pair]
+    here = [summary.scales[task] for task in pair]
+    across, up = (scale.margin for scale in here)
+    look: dict[str, Any] = {"linewidth": 0, "facecolor": style.FAINT, "alpha": 0.22}
+    axis.add_patch(Rectangle((-across, -up), 2 * across, 2 * up, **look))
+    axis.axhline(0, color=style.INK, linewidth=0.8)
+    axis.axvline(0, color=style.INK, linewidth=0.8)
+    for gain in summary.gains:
+        _draw_gain(plane, summary, gain, panel)
+    if panel.with_paper:
+        _draw_frame_beside(plane, frame(summary, panel.pair))
+        for arm, point in summary.paper.items():
+            _draw_paper(plane, arm, point, summary.looks[arm])
+        named = dict(summary.paper)
+    else:
+        named = {gain.arm: _point(gain, pair) for gain in summary.gains}
+    axis.plot(0, 0, "+", color=style.INK, markersize=9, markeredgewidth=1.6)
+    _write_names(plane, here, named, summary.reference)
+    labels = [f"{scale.key}: {scale.metric.label} minus {summary.reference}" for scale in here]
+    axis.set(xlabel=labels[0], ylabel=labels[1])
+    for each in (axis.xaxis, axis.yaxis):
+        each.set_major_locator(MaxNLocator(nbins=5, steps=[1, 2, 5, 10]))
+        each.set_major_formatter(lambda value, _: words.short(value))
+
+
+def _point(gain: Gain, pair: tuple[int, int]) -> Point:
+    return gain.means[pair[0]], gain.means[pair[1]]
+
+
+def _draw_frame_beside(plane: Plane, inner: Frame) -> None:
+    """What the plane beside this one shows, at its smaller scale."""
+    (left, right), (bottom, top) = inner
+    look: dict[str, Any] = {"fill": False, "linewidth": 0.9, "linestyle": (0, (4, 2))}
+    size = right - left, top - bottom
+    plane.axis.add_patch(Rectangle((left, bottom), *size, edgecolor=style.INK, **look))
+
+
+def _draw_gain(plane: Plane, summary: GainsSummary, gain: Gain, panel: _Panel) -> None:
+    """A mark and, where it is large, its region."""
+    look, pair, region = style.look(gain.look), summary.pairs[panel.pair], gain.regions[panel.pair]
+    if region and not panel.with_paper:
+        long, short = region.semi_axes
+        edge = EllipsePatch(region.centre, 2 * long, 2 * short, angle=region.angle, fill=False)
+        edge.set(edgecolor=look.color, linewidth=1.1, linestyle=look.dashes)
+        style.tag([plane.axis.add_patch(edge)], gain.arm)
+    x, y = _point(gain, pair)
+    points = plane.axis.plot(x, y, marker=look.marker, color=look.color, zorder=4)
+    points[0].set(markersize=4 if panel.with_paper else 7, markeredgecolor=style.PAPER)
+    told = [words.signed(v, summary.scales[k].digits) for k, v in zip(pair, (x, y), strict=True)]
+    style.tag(points, gain.arm, f"{gain.arm}: {', '.join(told)}")
+
+
+def _draw_paper(plane: Plane, arm: str, point: Point, place: int) -> None:
+    look = style.look(place)
+    points = plane.axis.plot(*point, marker=look.marker, color=look.color, markersize=6.5)
+    points[0].set(markerfacecolor="none", markeredgewidth=1.2, zorder=3)
+    told = ", ".join(words.signed(value, paper.DIGITS) for value in point)
+    style.tag(points, arm, f"{arm} in the paper: {told}")
+
+
+def _write_names(
+    plane: Plane, scales: list[Scale], named: Mapping[str, Point], reference: str
+) -> None:
+    """What the corners mean, then a name beside each mark."""
+    taken = []
+    look: dict[str, Any] = {"fontsize": 7.5, "alpha": 0.75, "style": "italic"}
+    for x, y in _CORNERS:
+        sides = zip(scales, (x, y), strict=True)
+        text = standing({scale.key: scale.metric.sign * way for scale, way in sides})
+        text = text.replace(": trades", ":\ntrades")
+        plane.axis.annotate(
+            text,
+            (max(x, 0), max(y, 0)),
+            (-4 * x, -4 * y),
+            xycoords="axes fraction",
+            textcoords="offset points",
+            ha="right" if x > 0 else "left",
+            va="top" if y > 0 else "bottom",
+            **look,
+        )
+        taken.append(Box.of_text(text, 7.5).at_corner((x, y), plane.size))
+    points = {**named, reference: (0.0, 0.0)}
+    for arm, name in plane.write_names(points, taken=taken, with_lines=True).items():
+        if arm != reference:
+            style.tag([name], arm)
+
+
+def _handles(summary: GainsSummary) -> list[Line2D | Patch]:
+    point: dict[str, Any] = {"color": style.INK, "linestyle": "none", "markersize": 6}
+    handles: list[Line2D | Patch] = [Line2D([], [], marker="o", label="mean difference", **point)]
+    if any(region for gain in summary.gains for region in gain.regions):
+        handles.append(Line2D([], [], color=style.INK, linewidth=1.1, label="95 % joint region"))
+    band = f"within {within_margin(summary.scales)}"
+    handles.append(Patch(color=style.FAINT, alpha=0.3, linewidth=0, label=band))
+    if summary.paper:
+        hollow = Line2D([], [], marker="o", markerfacecolor="none", **point)
+        hollow.set_label("the paper's")
+        handles.append(hollow)
+    return handles
+
+
+FIGURE = FigureKind("gains", "arms", 10, summarize, draw, caption, alt, fits)

@@ -1,0 +1,161 @@
+"""Whether tasks pull apart: the cosine between two tasks' gradients over the epochs."""
+
+from itertools import combinations
+from typing import NamedTuple
+
+import pandas as pd
+from matplotlib.axes import Axes
+from matplotlib.figure import Figure
+from matplotlib.lines import Line2D
+from matplotlib.ticker import MaxNLocator
+
+from fsmd.training import pair_key
+from reports import words
+from reports.page import style
+from reports.page.figure_kind import FigureKind
+from reports.results import StudyResults
+from reports.study.shape import arms_drawn
+
+MOST_PAIRS = 6
+"""Of so many pairs of tasks there is a panel at most."""
+
+
+class GradientCourse(NamedTuple):
+    """An arm's mean cosine by epoch over its replicates, with the least and the greatest."""
+
+    arm: str
+    epochs: tuple[int, ...]
+    means: tuple[float, ...]
+    lows: tuple[float, ...]
+    highs: tuple[float, ...]
+
+
+class GradientsPanel(NamedTuple):
+    """A pair of tasks; no course for an arm in which they share nothing."""
+
+    tasks: tuple[str, str]
+    courses: tuple[GradientCourse, ...]
+
+
+class GradientsSummary(NamedTuple):
+    """What the figure shows."""
+
+    arms: tuple[str, ...]
+    panels: tuple[GradientsPanel, ...]
+    pairs: int
+    """Of how many pairs of tasks there are cosines."""
+
+
+def summarize(results: StudyResults) -> GradientsSummary | None:
+    """The recorded cosines, up to the last epoch that all of an arm's replicates reached.
+
+    None where none were recorded, as for a single task.
+    """
+    frame = results.measurements
+    rows = frame[(frame["split"] == "train") & (frame["metric"] == "gradient_cosine")]
+    arms, panels = arms_drawn(results), []
+    for pair in combinations(results.task_names, 2):
+        of_pair = rows[rows["task"] == pair_key(*pair)]
+        courses = (_course(of_pair[of_pair["arm"] == arm], arm) for arm in arms)
+        if kept := tuple(course for course in courses if course.epochs):
+            panels.append(GradientsPanel(pair, kept))
+    return GradientsSummary(arms, tuple(panels[:MOST_PAIRS]), len(panels)) if panels else None
+
+
+def draw(summary: GradientsSummary, narrow: bool = False) -> Figure:
+    """A panel for each pair; zero is where two tasks neither help nor hinder each other."""
+    with style.styled():
+        count = len(summary.panels)
+        height = 2.8 if narrow or count > 1 else 2.7
+        figure, axes = style.panels(count, narrow, height)
+        limits = y_range(summary)
+        for index, (axis, panel) in enumerate(zip(axes, summary.panels, strict=True)):
+            _draw_panel(axis, summary, panel)
+            axis.set(xlabel="epoch", ylim=limits)
+            if index % style.columns(count, narrow) == 0:
+                axis.set_ylabel("cosine of the gradients")
+            below = "" if count > 1 else ": below 0 they conflict"
+            axis.set_title(f"{words.listed(panel.tasks)}{below}", loc="left")
+        style.legend(figure, _handles(summary), narrow)
+    return figure
+
+
+def caption(summary: GradientsSummary) -> str:
+    """What is drawn."""
+    left_out = (
+        f" Of {summary.pairs} pairs of tasks the first {len(summary.panels)} are shown; "
+        "results.csv has all."
+        if summary.pairs > len(summary.panels)
+        else ""
+    )
+    return (
+        "Cosine between two tasks' loss gradients on the shared parameters, by epoch: mean over "
+        "replicates, bar: from the least to the greatest, up to the last epoch that all of them "
+        "reached. Above 0 a step for one task also helps the other; below 0 the tasks pull "
+        f"apart, which is what conflict means. A model that shares nothing has none.{left_out}"
+    )
+
+
+def alt(summary: GradientsSummary) -> str:
+    """Where each course begins and ends."""
+    of_pairs = "; ".join(
+        f"{words.listed(panel.tasks)}: "
+        + ", ".join(f"{c.arm} from {c.means[0]:+.2f} to {c.means[-1]:+.2f}" for c in panel.courses)
+        for panel in summary.panels
+    )
+    return f"Cosine between the tasks' gradients by epoch. {of_pairs}."
+
+
+def y_range(summary: GradientsSummary) -> tuple[float, float]:
+    """One range for all panels, with zero in it."""
+    courses = [course for panel in summary.panels for course in panel.courses]
+    low = min(min(course.lows) for course in courses)
+    high = max(max(course.highs) for course in courses)
+    low, high = min(low, 0.0), max(high, 0.0)
+    room = max(0.05 * (high - low), 0.01)
+    return low - room, high + room
+
+
+def _draw_panel(axis: Axes, summary: GradientsSummary, panel: GradientsPanel) -> None:
+    axis.axhline(0, color=style.INK, linewidth=1)
+    axis.xaxis.set_major_locator(MaxNLocator(integer=True, min_n_ticks=1))
+    for index, course in enumerate(panel.courses):
+        look = style.look(summary.arms.index(course.arm))
+        aside = style.aside(index, len(panel.courses), room=0.5)
+        places = [epoch + aside for epoch in course.epochs]
+        ranges = axis.vlines(places, course.lows, course.highs, color=look.color)
+        ranges.set(linewidth=1, alpha=0.6)
+        style.tag([ranges], course.arm)
+        line = axis.plot(places, course.means, color=look.color, linewidth=1.3)
+        line[0].set(marker=look.marker, markersize=4, linestyle=look.dashes)
+        by_epoch = zip(course.epochs, course.means, strict=True)
+        tips = (f"{course.arm}, epoch {epoch}: {mean:+.3f}" for epoch, mean in by_epoch)
+        style.tag(line, course.arm, *tips)
+
+
+def _course(rows: pd.DataFrame, arm: str) -> GradientCourse:
+    wide = rows.pivot(index="epoch", columns="replicate", values="value").sort_index().dropna()
+    return GradientCourse(
+        arm,
+        tuple(int(epoch) for epoch in wide.index),
+        tuple(float(value) for value in wide.mean(axis=1)),
+        tuple(float(value) for value in wide.min(axis=1)),
+        tuple(float(value) for value in wide.max(axis=1)),
+    )
+
+
+def _handles(summary: GradientsSummary) -> list[Line2D]:
+    drawn = {course.arm for panel in summary.panels for course in panel.courses}
+    handles = []
+    for index, arm in enumerate(summary.arms):
+        if arm in drawn:
+            look = style.look(index)
+            handle = Line2D([], [], color=look.color, linestyle=look.dashes, marker=look.marker)
+            handle.set(markersize=3.5, label=arm)
+            handles.append(handle)
+    spread = Line2D([], [], color=style.FAINT, marker="|", markersize=9, linestyle="none")
+    spread.set_label("range of replicates")
+    return [*handles, spread]
+
+
+FIGURE = FigureKind("gradients", "inside", 10, summarize, draw, caption, alt)

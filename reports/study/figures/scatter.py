@@ -1,0 +1,288 @@
+"""Many arms at once: each one's mean figure on every task, and the arms that no other beats.
+
+A plane for each pair of tasks; of a single task a strip, a line of it for each group of arms.
+"""
+
+from collections.abc import Sequence
+from typing import Any, NamedTuple
+
+import numpy as np
+from matplotlib.figure import Figure
+from matplotlib.lines import Line2D
+
+from fsmd.stats.estimates import Array, mean_interval
+from fsmd.stats.pareto import on_front
+from reports import words
+from reports.page import style
+from reports.page.figure_kind import FigureKind
+from reports.page.labels import Point
+from reports.page.panels import Frame, Plane, pairs_drawn, planes
+from reports.results import StudyResults
+from reports.study.scales import Scale, label, less_is_better, task_scales
+from reports.study.shape import (
+    MANY_ARMS,
+    compared_by_design,
+    factor_values,
+    has_many_arms,
+    role,
+    shape,
+)
+from search_spaces import Value
+
+MIN_SPAN = 0.3
+"""The smallest range of an axis, in margins of its metric: five decimals tell its ticks apart."""
+
+
+class ScatterArm(NamedTuple):
+    """An arm's mean on each task over `n` replicates; `group` is its value of the first factor."""
+
+    arm: str
+    group: Value
+    means: tuple[float, ...]
+    n: int
+
+
+class ScatterSummary(NamedTuple):
+    """What the figure shows."""
+
+    scales: tuple[Scale, ...]
+    """Of the tasks."""
+    pairs: tuple[tuple[int, int], ...]
+    """The tasks of each plane, horizontal one first; empty for a single task."""
+    factor: str
+    groups: tuple[Value, ...]
+    """Its values; a single one, and no factor, where each arm has its own value."""
+    arms: tuple[ScatterArm, ...]
+    front: tuple[str, ...]
+    """The arms that no other is as good as on all tasks. Empty where there are fewer than two
+    complete replicates to rank arms over."""
+    named: tuple[str, ...]
+    reference: str
+    role: str
+    half_widths: tuple[float, ...]
+    """Half a mean's 95 % interval on each task, in the median of the arms; none without a
+    front."""
+
+
+def fits(results: StudyResults) -> bool:
+    """A factorial, or too many arms to draw each replicate."""
+    form = shape(results.study)
+    return form == "grid" or (form == "arms" and has_many_arms(results))
+
+
+def summarize(results: StudyResults) -> ScatterSummary | None:
+    """Means over the replicates that all arms share; with fewer than two, over each arm's own.
+
+    Named are all arms, or of many those that are compared by design, and the front. None where
+    none of the factorial's arms is trained.
+    """
+    scores, study, scales = results.test, results.study, task_scales(results)
+    factor, groups = next(iter(factor_values(study).items()))
+    group_of = {
+        arm.name: value for arm in study.arms for name, value in arm.params if name == factor
+    }
+    trained = [arm for arm in scores.trained if arm in group_of]
+    if not trained:
+        return None
+    if len(groups) == len(group_of):  # groups of one arm tell nothing that its name does not
+        factor, groups, group_of = "", ("arm",), dict.fromkeys(group_of, "arm")
+    ranked = len(scores.paired) > 1
+    over = [scores.replicates.index(r) for r in (scores.paired if ranked else scores.replicates)]
+    values = [np.array([scores.of(arm, s.key)[over] for s in scales]) for arm in trained]
+    arms = tuple(
+        _arm(arm, group_of[arm], values_KR) for arm, values_KR in zip(trained, values, strict=True)
+    )
+    front = _front(arms, scales) if ranked else ()
+    kept = compared_by_design(study)
+    singled = (a.arm for a in arms if len(arms) <= MANY_ARMS or a.arm in kept)
+    return ScatterSummary(
+        scales=scales,
+        pairs=pairs_drawn(len(scales)),
+        factor=factor,
+        groups=groups,
+        arms=arms,
+        front=front,
+        named=tuple(dict.fromkeys([*front, *singled])),
+        reference=study.reference,
+        role=role(study),
+        half_widths=_half_widths(values) if ranked else (),
+    )
+
+
+def draw(summary: ScatterSummary, narrow: bool = False) -> Figure:
+    """Planes of known size, so that names can be placed before anything is drawn."""
+    names = 0.05 * len(summary.named)
+    with style.styled():
+        if summary.pairs:
+            frames = [_frame(summary, pair) for pair in summary.pairs]
+            height = 3.6 + names if len(frames) == 1 else 3.8 + names
+        else:
+            frames = [_strip_frame(summary)]
+            height = 1.4 + names + 0.3 * len(summary.groups)
+        figure, drawn = planes(frames, narrow, _handles(summary), height=height)
+        for index, plane in enumerate(drawn):
+            if summary.pairs:
+                _draw_plane(plane, summary, summary.pairs[index])
+            else:
+                _draw_strip(plane, summary)
+    return figure
+
+
+def caption(summary: ScatterSummary) -> str:
+    """What is drawn."""
+    shown = sorted({task for pair in summary.pairs for task in pair}) or [0]
+    tasks = words.listed(f"on {summary.scales[task].key}" for task in shown)
+    left_out = (
+        f" Of {len(summary.scales)} tasks these two are shown; the table has all."
+        if len(shown) < len(summary.scales)
+        else ""
+    )
+    over = words.counted((arm.n for arm in summary.arms), "replicate")
+    shared = " that all share" if summary.front else ""
+    every = len(summary.named) == len(summary.arms)
+    named = "" if every else f" Named: {summary.role}, the arms that claims name, and the front."
+    return (
+        f"Mean test {label(summary.scales)} {tasks} of {words.count(len(summary.arms), 'arm')}, "
+        f"each over {over}{shared}.{less_is_better(summary.scales)}{left_out}{named}"
+        f"{_about_front(summary)}"
+    )
+
+
+def alt(summary: ScatterSummary) -> str:
+    """The means of the arms that are named."""
+    tasks = words.listed(f"on {scale.key}" for scale in summary.scales)
+    means = {arm.arm: arm.means for arm in summary.arms}
+    of_arms = "; ".join(
+        f"{arm} {words.listed(_told(summary, means[arm]))}" for arm in summary.named
+    )
+    return f"Mean test {label(summary.scales)} {tasks}. Named: {of_arms}."
+
+
+def _everywhere(summary: ScatterSummary) -> str:
+    return {1: "", 2: " on both tasks"}.get(len(summary.scales), " on all tasks")
+
+
+def _about_front(summary: ScatterSummary) -> str:
+    if not summary.front:
+        return (
+            " Fewer than two replicates are complete at every arm: means may be of different "
+            "seeds and are not ranked."
+        )
+    widths = words.listed(
+        f"±{words.figure(width, scale.metric)} on {scale.key}"
+        for width, scale in zip(summary.half_widths, summary.scales, strict=True)
+    )
+    return (
+        f" The front has the arms that no other matches or beats{_everywhere(summary)}; it is of "
+        "means, and which arms are on it is partly chance: a mean's 95 % interval over seeds is "
+        f"{widths} in the median."
+    )
+
+
+def _told(summary: ScatterSummary, means: Sequence[float]) -> list[str]:
+    by_task = zip(means, summary.scales, strict=True)
+    return [words.figure(mean, scale.metric) for mean, scale in by_task]
+
+
+def _arm(arm: str, group: Value, values_KR: Array) -> ScatterArm:
+    means = tuple(float(mean) for mean in np.nanmean(values_KR, axis=1))
+    return ScatterArm(arm, group, means, int(np.isfinite(values_KR[0]).sum()))
+
+
+def _front(arms: Sequence[ScatterArm], scales: Sequence[Scale]) -> tuple[str, ...]:
+    """From the worst on the first task to the best."""
+    sign_K = np.array([scale.metric.sign for scale in scales])
+    points_AK = np.array([arm.means for arm in arms]) * sign_K
+    best = np.flatnonzero(on_front(points_AK)).tolist()
+    return tuple(arms[i].arm for i in sorted(best, key=lambda i: float(points_AK[i, 0])))
+
+
+def _half_widths(values: Sequence[Array]) -> tuple[float, ...]:
+    """Of each task, in the median of the arms."""
+    widths_AK = np.full((len(values), len(values[0])), np.nan)
+    for a, values_KR in enumerate(values):
+        for k, values_R in enumerate(values_KR):
+            estimate = mean_interval(values_R)
+            if estimate.high is not None:
+                widths_AK[a, k] = estimate.high - estimate.mean
+    return tuple(np.median(widths_AK, axis=0).tolist())
+
+
+def _range(summary: ScatterSummary, task: int) -> Point:
+    means, metric = [arm.means[task] for arm in summary.arms], summary.scales[task].metric
+    least, within = MIN_SPAN * metric.margin, (metric.low, metric.high)
+    return style.limits(min(means), max(means), 0.08, least=least, within=within)
+
+
+def _frame(summary: ScatterSummary, pair: tuple[int, int]) -> Frame:
+    return _range(summary, pair[0]), _range(summary, pair[1])
+
+
+def _strip_frame(summary: ScatterSummary) -> Frame:
+    return _range(summary, 0), (-0.7, len(summary.groups) - 0.3)
+
+
+def _draw_plane(plane: Plane, summary: ScatterSummary, pair: tuple[int, int]) -> None:
+    points = {arm.arm: (arm.means[pair[0]], arm.means[pair[1]]) for arm in summary.arms}
+    if len(summary.scales) == 2 and summary.front:
+        line = plane.axis.plot(*zip(*(points[arm] for arm in summary.front), strict=True))
+        line[0].set(color=style.INK, linewidth=1, linestyle=(0, (5, 2)))
+    _draw_points(plane, summary, points)
+    across, up = (summary.scales[task] for task in pair)
+    plane.axis.set_xlabel(f"test {across.metric.label}, {across.key}")
+    plane.axis.set_ylabel(f"test {up.metric.label}, {up.key}")
+    plane.axis.locator_params(nbins=5, steps=[1, 2, 2.5, 5, 10])
+
+
+def _draw_strip(plane: Plane, summary: ScatterSummary) -> None:
+    """The first group on top."""
+    line_of = {group: float(i) for i, group in enumerate(reversed(summary.groups))}
+    points = {arm.arm: (arm.means[0], line_of[arm.group]) for arm in summary.arms}
+    _draw_points(plane, summary, points)
+    (scale,) = summary.scales
+    plane.axis.set_xlabel(f"test {scale.metric.label}, {scale.key}")
+    plane.axis.locator_params("x", nbins=5, steps=[1, 2, 2.5, 5, 10])
+    plane.axis.set_yticks(list(line_of.values()), [words.plain(group) for group in line_of])
+    plane.axis.set_ylabel(summary.factor)
+
+
+def _draw_points(plane: Plane, summary: ScatterSummary, points: dict[str, Point]) -> None:
+    """Marks by group, rings around the front and the reference, and names."""
+    axis = plane.axis
+    axis.grid(color=style.FAINT, alpha=0.25, linewidth=0.6)
+    for index, group in enumerate(summary.groups):
+        arms, look = [arm for arm in summary.arms if arm.group == group], style.look(index)
+        if arms:
+            marks = axis.plot(*zip(*(points[arm.arm] for arm in arms), strict=True))
+            marks[0].set(marker=look.marker, linestyle="none", markersize=4.5)
+            marks[0].set(color=look.color, alpha=0.85)
+            tips = (f"{arm.arm}: {', '.join(_told(summary, arm.means))}" for arm in arms)
+            style.tag(marks, str(group), *tips)
+    for arm in summary.named:
+        ring = "D" if arm == summary.reference else "o"
+        if arm in (*summary.front, summary.reference):
+            axis.plot(*points[arm], ring, color=style.INK, markersize=9, markerfacecolor="none")
+    named = {arm: points[arm] for arm in summary.named}
+    plane.write_names(named, marks=points.values())
+
+
+def _handles(summary: ScatterSummary) -> list[Line2D]:
+    handles = []
+    for index, group in enumerate(summary.groups):
+        look = style.look(index)
+        handle = Line2D([], [], color=look.color, marker=look.marker, markersize=4.5)
+        handle.set(linestyle="none", label=f"{summary.factor} {group}".strip())
+        handles.append(handle)
+    ring: dict[str, Any] = {"color": style.INK, "markersize": 8, "markerfacecolor": "none"}
+    if summary.front:
+        front = Line2D([], [], marker="o", linewidth=1, **ring)
+        joined = len(summary.scales) == 2
+        front.set(linestyle=(0, (5, 2)) if joined else "none")
+        front.set_label(f"the front: no arm is better{_everywhere(summary)}")
+        handles.append(front)
+    if summary.reference in {arm.arm for arm in summary.arms}:
+        handles.append(Line2D([], [], marker="D", linestyle="none", label=summary.role, **ring))
+    return handles
+
+
+FIGURE = FigureKind("scatter", "arms", 10, summarize, draw, caption, alt, fits)

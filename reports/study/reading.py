@@ -1,0 +1,59 @@
+"""What the names in a study's claims stand for on the data that it ran on."""
+
+from dataclasses import dataclass
+
+from fsmd.metrics import METRICS
+from fsmd.tasks import MEAN, Target, Task, names, targets
+from studies.definition import Rule, Study, Trades
+
+
+@dataclass(frozen=True)
+class Reading:
+    """A study's claims, read on these tasks.
+
+    On data that lacks a task which the claims name, the study's tasks stand for the data's tasks
+    in order.
+    """
+
+    study: Study
+    tasks: tuple[Task, ...]
+
+    @property
+    def targets(self) -> tuple[Target, ...]:
+        """What is compared on this data."""
+        return targets(self.tasks)
+
+    @property
+    def pairs(self) -> tuple[tuple[str, str], ...]:
+        """(task that the claims name, task of the data that it stands for)."""
+        own = names(self.tasks)
+        if set(self.study.tasks) <= set(own):
+            return tuple((name, name) for name in self.study.tasks)
+        return tuple(zip(self.study.tasks, own, strict=False))
+
+    def target(self, name: str) -> Target | None:
+        """What a claim's target stands for; None where the data has no such thing.
+
+        The mean of one task is that task.
+        """
+        own = {target.key: target for target in self.targets}
+        if name == MEAN:
+            return own.get(MEAN) or (self.targets[0] if len(self.tasks) == 1 else None)
+        key = dict(self.pairs).get(name)
+        return None if key is None else own[key]
+
+    def margin(self, target: Target, own: float | None = None) -> float:
+        """The smallest difference that matters: the rule's own, the study's or the metric's."""
+        stated = self.study.margin if own is None else own
+        return METRICS[target.metric].margin if stated is None else stated
+
+    def lacking(self, rule: Rule) -> str:
+        """Why the rule cannot be judged on this data, as half a sentence; empty if it can."""
+        if isinstance(rule, Trades) and len(self.tasks) == 1:
+            return "one task is traded for another, and this data has one"
+        name = getattr(rule, "target", None)
+        if name is None or self.target(name) is not None:
+            return ""
+        if name == MEAN:
+            return "the tasks have different metrics, so there is no mean of them"
+        return f"no task of this data stands for {name}"

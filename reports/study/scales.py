@@ -1,0 +1,66 @@
+"""What the axis of a target needs to know: its metric, and the difference that matters."""
+
+from collections.abc import Sequence
+from typing import NamedTuple
+
+from fsmd.metrics import METRICS, Metric
+from fsmd.tasks import MEAN, Target
+from reports import words
+from reports.results import StudyResults
+from reports.study.reading import Reading
+
+
+class Scale(NamedTuple):
+    """A target, and the smallest difference on it that matters in a study."""
+
+    target: Target
+    margin: float
+
+    @property
+    def key(self) -> str:
+        """The target's."""
+        return self.target.key
+
+    @property
+    def metric(self) -> Metric:
+        """What is measured."""
+        return METRICS[self.target.metric]
+
+    @property
+    def digits(self) -> int:
+        """Decimals of a difference."""
+        return self.metric.digits + 1
+
+
+def scales_of(results: StudyResults) -> tuple[Scale, ...]:
+    """Of each target that the study compares."""
+    reading = Reading(results.study, results.tasks)
+    return tuple(Scale(target, reading.margin(target)) for target in results.targets)
+
+
+def task_scales(results: StudyResults) -> tuple[Scale, ...]:
+    """Of each task alone."""
+    return tuple(scale for scale in scales_of(results) if scale.key != MEAN)
+
+
+def metrics_of(scales: Sequence[Scale]) -> tuple[Metric, ...]:
+    """The different metrics, in order."""
+    return tuple(dict.fromkeys(scale.metric for scale in scales))
+
+
+def label(scales: Sequence[Scale]) -> str:
+    """What is measured: `AUC`, or `AUC and log loss`."""
+    return words.measured(scale.target for scale in scales)
+
+
+def less_is_better(scales: Sequence[Scale]) -> str:
+    """A sentence with a blank before it, where of some figure less is better; else empty."""
+    return words.less_is_better(scale.target for scale in scales)
+
+
+def within_margin(scales: Sequence[Scale]) -> str:
+    """The margins in words: `±0.001`, or `±0.001 of AUC and ±0.01 of log loss`."""
+    margins = {scale.metric.label: f"±{scale.margin:g}" for scale in scales}
+    if len(set(margins.values())) == 1:
+        return next(iter(margins.values()))
+    return words.listed(f"{margin} of {name}" for name, margin in margins.items())

@@ -1,0 +1,292 @@
+"""Judges each claim of a study by its rules.
+
+What is judged is fixed by the definition. A claim is a statement about paired differences
+(`fsmd.stats.compound`), each tested over both sources of chance (`fsmd.stats.estimates`), and has
+two p-values: for showing that it holds, and that it fails. Holm adjusts them over all claims of
+the study, two for each. Differences are turned so that more is better (gains); sentences tell
+them as they were measured.
+"""
+
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass, replace
+from functools import cache
+from itertools import chain, combinations, groupby, permutations
+from typing import Literal
+
+from fsmd.metrics import METRICS
+from fsmd.stats.compound import NOTHING, Answer, Evidence, Question, Side, either, every, negated
+from fsmd.stats.compound import answered as evidence_of
+from fsmd.stats.estimates import ALPHA, TOO_FEW, holm, p_value
+from fsmd.tasks import MEAN, Target
+from reports import words
+from reports.results import Scores, turned
+from reports.study.reading import Reading
+from studies.definition import Above, Best, Claim, Flat, NotEverywhere, NotWorse, Rule, Trades
+
+Verdict = Literal["holds", "fails", "undecided"]
+OverTasks = NotEverywhere | Trades
+"""Rules about all tasks at once."""
+OverArms = Above | Best | NotWorse | Flat
+"""Rules about one target."""
+
+
+@dataclass(frozen=True)
+class Judged:
+    """A claim with its verdict, the two p-values after Holm and the sentence that says why."""
+
+    claim: Claim
+    p_holds: float
+    p_fails: float
+    verdict: Verdict
+    found: str
+    rule: str
+
+
+def judge(reading: Reading, scores: Scores) -> tuple[Judged, ...]:
+    """Every claim of the study, in its order; both p after Holm over all claims."""
+
+    @cache
+    def answered(question: Question) -> Evidence:
+        gain = scores.gain(question.arm, question.other, question.target)
+        return evidence_of(question, gain)
+
+    claims = reading.study.claims
+    conditions = [_of_claim(claim, reading, scores, answered) for claim in claims]
+    sides = [side for parts in conditions for side in every(parts)]
+    adjusted = [1.0 if p is None else p for p in holm([side.p for side in sides])]
+    after = zip(adjusted[::2], adjusted[1::2], strict=True)
+    return tuple(
+        _judged(claim, parts, reading, scores, both)
+        for claim, parts, both in zip(claims, conditions, after, strict=True)
+    )
+
+
+# ------------------------------------------------------------------------------------------
+# Rules as statements about differences
+# ------------------------------------------------------------------------------------------
+
+Answering = Callable[[Question], Evidence]
+
+
+def _of_claim(
+    claim: Claim, reading: Reading, scores: Scores, answered: Answering
+) -> tuple[Evidence, ...]:
+    """The statements that must all be true, each once; one about nothing, if a rule cannot be
+    judged on this data."""
+    if any(map(reading.lacking, claim.rules)):
+        return (NOTHING,)
+    parts = (_of_rule(rule, reading, scores, answered) for rule in claim.rules)
+    return tuple(dict.fromkeys(chain(*parts)))
+
+
+def _of_rule(
+    rule: Rule, reading: Reading, scores: Scores, answered: Answering
+) -> tuple[Evidence, ...]:
+    if not isinstance(rule, OverTasks):
+        return tuple(map(answered, _questions(rule, reading, scores))) or (NOTHING,)
+    tasks = [(t.key, reading.margin(t, rule.margin)) for t in _tasks(scores)]
+    gains = [answered(Question(t, rule.arm, rule.other, "above", m)) for t, m in tasks]
+    if isinstance(rule, NotEverywhere):
+        return (negated(every(gains)),)
+    losses = [negated(answered(Question(t, rule.arm, rule.other, "above", -m))) for t, m in tasks]
+    pairs = permutations(range(len(tasks)), 2)
+    return (either([every((gains[won], losses[lost])) for won, lost in pairs]),)
+
+
+def _questions(rule: OverArms, reading: Reading, scores: Scores) -> tuple[Question, ...]:
+    """The comparisons that must all be as the rule says."""
+    target = reading.target(rule.target)
+    assert target is not None  # else the claim is not judged
+    if isinstance(rule, Flat):
+        margin = reading.margin(target, rule.margin)
+        pairs = combinations(scores.arms, 2)
+        return tuple(Question(target.key, b, a, "within", margin) for a, b in pairs)
+    if isinstance(rule, Above):
+        return (Question(target.key, rule.arm, rule.other, "above"),)
+    others = [other for other in scores.arms if other != rule.arm]
+    if isinstance(rule, NotWorse):
+        bound = -reading.margin(target, rule.margin)
+        return tuple(Question(target.key, rule.arm, other, "above", bound) for other in others)
+    among = set(rule.among) or set(others)
+    return tuple(Question(target.key, rule.arm, o, "above") for o in others if o in among)
+
+
+def _tasks(scores: Scores) -> tuple[Target, ...]:
+    return tuple(target for target in scores.targets if target.key != MEAN)
+
+
+# ------------------------------------------------------------------------------------------
+# Rules in words
+# ------------------------------------------------------------------------------------------
+
+
+def in_words(rule: Rule, reading: Reading) -> str:
+    """The rule as a sentence without its full stop."""
+    if isinstance(rule, OverTasks):
+        amount = _amount(rule, reading)
+        if isinstance(rule, NotEverywhere):
+            what = f"gains less than {amount} over {rule.other} on at least one task"
+        else:
+            what = (
+                f"gains more than {amount} over {rule.other} on one task and loses more than "
+                "that on another"
+            )
+        return f"{rule.arm} {what}"
+    target = reading.target(rule.target)
+    if target is None:
+        return _without_target(rule)
+    metric = METRICS[target.metric]
+    on_it = f"{metric.label} {words.on_target(target.key)}"
+    margin = reading.margin(target, getattr(rule, "margin", None))
+    if isinstance(rule, Flat):
+        return f"no two arms differ by more than {margin:g} in {on_it}"
+    if isinstance(rule, NotWorse):
+        below = "below" if metric.higher else "above"
+        return f"{rule.arm} is at most {margin:g} {below} every other arm in {on_it}"
+    higher = "higher" if metric.higher else "lower"
+    return f"{rule.arm} has a {higher} {on_it} than {_others(rule)}"
+
+
+def _without_target(rule: OverArms) -> str:
+    """As a claim has it, where the data has nothing that its target stands for."""
+    on_it = words.on_target(rule.target)
+    if isinstance(rule, Flat):
+        return f"no two arms differ {on_it} by more than matters"
+    if isinstance(rule, NotWorse):
+        return f"{rule.arm} is worse {on_it} than no other arm"
+    return f"{rule.arm} is better {on_it} than {_others(rule)}"
+
+
+def _others(rule: Above | Best) -> str:
+    if isinstance(rule, Above):
+        return rule.other
+    if not rule.among:
+        return "every other arm"
+    others = [arm for arm in rule.among if arm != rule.arm]
+    return f"{'each of ' if len(others) > 1 else ''}{words.listed(others)}"
+
+
+def _amount(rule: OverTasks, reading: Reading) -> str:
+    """`0.001 in AUC`, where all tasks have one margin."""
+    tasks = [target for target in reading.targets if target.key != MEAN]
+    margins = {reading.margin(target, rule.margin) for target in tasks}
+    if len(margins) > 1:
+        return "the margin of its metric"
+    return f"{min(margins):g} in {words.measured(tasks)}"
+
+
+def _together(rules: Sequence[Rule]) -> Iterator[Rule]:
+    """Rules in a row that say the same of several arms as one, for words only."""
+
+    def said(rule: Rule) -> Rule:
+        return replace(rule, arm="") if isinstance(rule, OverTasks) else rule
+
+    for _, alike in groupby(rules, key=said):
+        first, *more = alike
+        if more and isinstance(first, OverTasks):
+            arms = [first.arm, *(rule.arm for rule in more if isinstance(rule, OverTasks))]
+            yield replace(first, arm=f"each of {words.listed(arms)}")
+        else:
+            yield from (first, *more)
+
+
+# ------------------------------------------------------------------------------------------
+# Verdicts in words
+# ------------------------------------------------------------------------------------------
+
+
+def _judged(
+    claim: Claim,
+    conditions: tuple[Evidence, ...],
+    reading: Reading,
+    scores: Scores,
+    p: tuple[float, float],
+) -> Judged:
+    p_holds, p_fails = p
+    verdict: Verdict = "undecided"
+    if p_holds < ALPHA:
+        verdict = "holds"
+    elif p_fails < ALPHA:
+        verdict = "fails"
+    rule = "; and ".join(in_words(rule, reading) for rule in _together(claim.rules))
+    lacking = dict.fromkeys(filter(None, map(reading.lacking, claim.rules)))
+    if lacking:
+        found = f"It cannot be judged on this data: {'; '.join(lacking)}."
+    else:
+        single = not any(isinstance(rule, OverTasks) for rule in claim.rules)
+        noun = "comparison" if single else "condition"
+        found = _Telling(reading, scores, noun, conditions, p).sentence(verdict)
+    return Judged(claim, p_holds, p_fails, verdict, found, rule)
+
+
+@dataclass(frozen=True)
+class _Telling:
+    """What decided on a claim, or did not."""
+
+    reading: Reading
+    scores: Scores
+    noun: str
+    """What a part of the claim is called."""
+    conditions: tuple[Evidence, ...]
+    p: tuple[float, float]
+    """That it holds, and that it fails, after Holm."""
+
+    def sentence(self, verdict: Verdict) -> str:
+        """One or two sentences: the strongest against it or the weakest for it."""
+        conditions = self.conditions
+        answers = [c.holds.by for c in conditions if c.holds.by and c.holds.by.difference.n]
+        tested = [c for c in conditions if c.holds.by and c.holds.by.tested]
+        holds, fails = every(conditions)
+        if not answers:
+            return f"None of the comparisons could be made: {self._reason()}."
+        if not tested:
+            return f"{words.capital(TOO_FEW)}: {self._figure(answers[0])}."
+        for_it, against = (
+            words.p_by_holm(side.p, after)
+            for side, after in zip((holds, fails), self.p, strict=True)
+        )
+        if verdict == "fails":
+            figure = self._figure(fails.by)
+            return f"Significant the other way: {figure}; {against}.{self._small(fails)}"
+        several, total = len(conditions) > 1, words.count(len(conditions), self.noun)
+        weakest = f"{'the weakest: ' if several else ''}{self._figure(holds.by)}"
+        if verdict == "holds":
+            met = f"Each of {total} is met; " if several else ""
+            return f"{met}{weakest}; {for_it}.{self._small(holds)}"
+        missing = len(conditions) - len(tested)
+        untested = f" {words.count(missing, self.noun)} could not be tested." if missing else ""
+        lean = sum(condition.holds.p < condition.fails.p for condition in tested)
+        many = f"of {total}, {lean} {'leans' if lean == 1 else 'lean'} its way; "
+        return (
+            f"Not decided: {many if several else ''}{weakest}. For it {for_it}; against it "
+            f"{against}.{untested}"
+        )
+
+    def _reason(self) -> str:
+        """Why nothing could be compared: arms that are not there, else too few replicates."""
+        asked = [c.holds.by.question for c in self.conditions if c.holds.by]
+        named = dict.fromkeys(arm for q in asked for arm in (q.arm, q.other))
+        absent = [arm for arm in named if arm not in self.scores.arms]
+        are = "is not an arm" if len(absent) == 1 else "are no arms"
+        return f"{words.listed(absent)} {are} of this study here" if absent else TOO_FEW
+
+    def _figure(self, answer: Answer | None) -> str:
+        """Which arms, on what, by how much, over how many replicates; as it was measured."""
+        assert answer is not None  # something was compared
+        q, metric = answer.question, self.scores.metric(answer.question.target)
+        difference = turned(answer.difference, metric.sign)
+        return (
+            f"{q.arm} minus {q.other} {words.on_target(q.target)} is "
+            f"{words.difference(difference, metric.digits + 1)} over "
+            f"{words.count(difference.n, 'paired replicate')}"
+        )
+
+    def _small(self, side: Side) -> str:
+        """A word where a difference was shown not to be zero, and to be too small to matter."""
+        if side.by is None or side.by.question.kind == "within" or side.by.question.bound:
+            return ""  # shown was something else than that it is not zero
+        margin = self.reading.margin(self.scores.target(side.by.question.target))
+        p = p_value(side.by.difference, "within", margin)
+        if p is None or p >= ALPHA:
+            return ""
+        return f" It is there, but below {margin:g}, which matters to nobody ({words.p(p)})."

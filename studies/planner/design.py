@@ -1,0 +1,246 @@
+"""From a definition to the cells of a study: pure functions, no database."""
+
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import asdict, dataclass, field, fields, replace
+from typing import Any
+
+from fsmd.config import FSMDConfig, check_fits, digest, without_chain_unless
+from fsmd.data.schema import DataRef, Dataset
+from fsmd.data.settings import TrainingSettings
+from fsmd.errors import UserError
+from fsmd.runtime import Runtime
+from fsmd.tasks import MEAN, is_funnel, names
+from fsmd.training import Training, code_version
+from search_spaces import Value
+from studies.definition import Definition, Search, Study
+from studies.store.records import DataFacts, Plan, PlannedArm, StudyRecord
+
+
+@dataclass(frozen=True)
+class Cell:
+    """One training of a study or a search, and the place that it has there."""
+
+    arm: str
+    params: tuple[tuple[str, Value], ...]
+    """(axis, value) of what sets the arm apart; the Optuna parameters of its trial."""
+    replicate: int
+    """Counts from 0."""
+    training: Training
+    notes: Mapping[str, Any] = field(default_factory=dict)
+    """More user attributes of its trial."""
+    costs: Mapping[str, float] = field(default_factory=dict)
+    """Key of an objective -> its value, as far as it is known before the training."""
+
+
+# ------------------------------------------------------------------------------------------
+# Names and seeds
+# ------------------------------------------------------------------------------------------
+
+
+def study_name(asked: Definition, data: str, default: Definition | None = None) -> str:
+    """The name under which it is stored, where the user gives none.
+
+    What is run on other data than the definition's is kept apart. So is a search that seeks
+    something else than `default`, the definition as the catalog has it.
+    """
+    parts = [asked.name]
+    if isinstance(asked, Search) and isinstance(default, Search):
+        if asked.space != default.space:
+            parts.append(asked.space)
+        parts += [key for key in asked.objectives if key not in default.objectives]
+    return name_on("-".join(parts), data, asked.data)
+
+
+def name_on(name: str, data: str, default: str) -> str:
+    """`name`, with the data set's where it is not the default."""
+    return name if data == default else f"{name}-{slug(data)}"
+
+
+def slug(data: str) -> str:
+    """A data set's name as a part of a file's.
+
+    >>> slug("planted:conflict=0.5,rows=1000")
+    'planted-conflict-0.5-rows-1000'
+    """
+    return data.translate(str.maketrans(":=,", "---"))
+
+
+def replicate_seed(study_seed: int, replicate: int, stream: int = 0) -> int:
+    """A 31-bit seed from (study seed, replicate, stream) alone: the same for every arm."""
+    key = [study_seed, replicate, stream] if stream else [study_seed, replicate]
+    return int(digest(key)[:8], 16) >> 1
+
+
+# ------------------------------------------------------------------------------------------
+# What is to be trained
+# ------------------------------------------------------------------------------------------
+
+
+def check(study: Study) -> None:
+    """Raise UserError for a definition that contradicts itself."""
+    arms = [arm.name for arm in study.arms]
+    for name in arms:
+        if arms.count(name) > 1:
+            raise UserError(f"arm {name!r} of {study.name!r} is there twice; rename one")
+    if study.reference not in arms:
+        raise UserError(
+            f"the reference of {study.name!r} must be one of its arms ({', '.join(arms)}); got "
+            f"{study.reference!r}"
+        )
+    for claim in study.claims:
+        for rule in claim.rules:
+            values = asdict(rule)
+            named = [values[key] for key in ("arm", "other") if key in values]
+            for name in (*named, *values.get("among", ())):
+                if name not in arms:
+                    raise UserError(
+                        f"claim {claim.id!r} of {study.name!r} names {name!r}, which is none of "
+                        f"its arms ({', '.join(arms)})"
+                    )
+            target = values.get("target", MEAN)
+            if target not in (*study.tasks, MEAN):
+                raise UserError(
+                    f"claim {claim.id!r} of {study.name!r} must be of one of "
+                    f"{', '.join((*study.tasks, MEAN))}; got {target!r}"
+                )
+
+
+def plan(
+    study: Study,
+    sets: Mapping[str, Dataset],
+    settings: TrainingSettings,
+    seed: int,
+    runtime: Runtime,
+) -> Plan:
+    """Each arm as its data set can train it.
+
+    sets: the study's own data set first, then those that arms bring. settings: the first one's,
+    with the epochs and the patience that were asked for.
+
+    What an arm leaves open comes from its data set's settings. Where no task follows another the
+    chain falls away; an arm that is then the same as an earlier one (FSMD is FS) is left out.
+
+    Raises UserError for a model that the data cannot carry, and for sets of different tasks.
+    """
+    main = next(iter(sets))
+    _check_alike(sets)
+    arms: list[PlannedArm] = []
+    same: list[tuple[str, str]] = []
+    earlier: dict[tuple[FSMDConfig, str, int], str] = {}
+    chain_dropped = False
+    for arm in study.arms:
+        data = sets[arm.data or main]
+        tasks = data.schema.tasks
+        complete = data.settings.applied(study.config(arm.name))
+        config = without_chain_unless(is_funnel(tasks), complete)
+        chain_dropped |= config.chain != complete.chain
+        check_fits(config, tasks)
+        key = (config, data.name, arm.stream)
+        if key in earlier:
+            same.append((arm.name, earlier[key]))
+        else:
+            earlier[key] = arm.name
+            arms.append(PlannedArm(arm.name, config, data.name, arm.stream))
+    shared = search_plan(sets[main], settings, seed, runtime)
+    facts = tuple(DataFacts.of(data) for data in sets.values())
+    return replace(
+        shared, sets=facts, arms=tuple(arms), same=tuple(same), chain_dropped=chain_dropped
+    )
+
+
+def search_plan(data: Dataset, settings: TrainingSettings, seed: int, runtime: Runtime) -> Plan:
+    """What all trainings share, where the arms are found on the way."""
+    return Plan((DataFacts.of(data),), settings, seed, runtime, code_version())
+
+
+def _check_alike(sets: Mapping[str, Dataset]) -> None:
+    tasks = {name: names(data.schema.tasks) for name, data in sets.items()}
+    if len(set(tasks.values())) > 1:
+        listed = "; ".join(f"{name}: {', '.join(own)}" for name, own in tasks.items())
+        raise UserError(f"all data sets of a study must have the same tasks; got {listed}")
+
+
+def cells(record: StudyRecord, refs: Mapping[str, DataRef], replicates: int) -> tuple[Cell, ...]:
+    """All cells of a stored study, a whole replicate after the other.
+
+    refs: where each of the plan's data sets lies, by name.
+    """
+    planned = record.plan
+    return tuple(
+        Cell(
+            arm=arm.name,
+            params=record.study.arm(arm.name).params,
+            replicate=replicate,
+            training=planned.training(
+                arm.config,
+                refs[arm.data],
+                replicate_seed(planned.seed, replicate, arm.stream),
+            ),
+        )
+        for replicate in range(replicates)
+        for arm in planned.arms
+    )
+
+
+# ------------------------------------------------------------------------------------------
+# What may change while a study goes on
+# ------------------------------------------------------------------------------------------
+
+
+def going_on(stored: StudyRecord, asked: StudyRecord) -> StudyRecord:
+    """A stored study as it goes on: as asked now, but with the claims as they were first stated.
+
+    Of a search, the way it is run now comes last among the ways it was run.
+    """
+    before = [method for method in stored.methods if method not in asked.methods]
+    return replace(
+        asked,
+        stated=stored.stated,
+        methods=(*before, *asked.methods),
+        created_at=stored.created_at,
+        planner=stored.planner,
+    )
+
+
+def differences(stored: StudyRecord, asked: StudyRecord) -> tuple[str, ...]:
+    """What differs and may not under one name, each as `name: stored there, asked now`.
+
+    An arm that only one side has is no difference, as a study may grow. Nor are claims, which
+    train nothing, nor how a search proposes and stops. A field that differs in the same way at
+    several arms is told once.
+    """
+    before, after = dict(_fixed(stored)), dict(_fixed(asked))
+    told = list(_unlike(before, after))
+    arms = {arm.name: _flat_arm(arm) for arm in asked.plan.arms}
+    for arm in stored.plan.arms:
+        if arm.name in arms:
+            told += _unlike(_flat_arm(arm), arms[arm.name])
+    return tuple(dict.fromkeys(told))
+
+
+def _fixed(record: StudyRecord) -> Iterator[tuple[str, Any]]:
+    definition, planned = record.definition, record.plan
+    yield type(definition).__name__.lower(), definition.name
+    yield "data", planned.data.name
+    for facts in planned.sets:
+        yield f"content of {facts.name}", facts.content_hash
+    if isinstance(definition, Search):
+        for name in Search.SOUGHT:
+            yield name.replace("_", "-"), getattr(definition, name)
+    for setting in fields(planned.settings):
+        yield setting.name, getattr(planned.settings, setting.name)
+    yield "seed", planned.seed
+    yield from planned.runtime.identity.items()
+    yield "code", planned.code
+
+
+def _flat_arm(arm: PlannedArm) -> dict[str, Any]:
+    return {**asdict(arm.config), "data": arm.data, "stream": arm.stream}
+
+
+def _unlike(before: Mapping[str, Any], after: Mapping[str, Any]) -> Sequence[str]:
+    return [
+        f"{name}: {before.get(name)!r} there, {after.get(name)!r} now"
+        for name in dict.fromkeys((*before, *after))
+        if before.get(name) != after.get(name)
+    ]

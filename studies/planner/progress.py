@@ -1,0 +1,166 @@
+"""A live bar over replicates and epochs; silent when the output is no terminal."""
+
+import time
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from statistics import median
+from types import TracebackType
+
+from rich.console import Console
+from rich.progress import BarColumn, Progress, TaskID, TextColumn, TimeElapsedColumn
+
+from fsmd.metrics import METRICS
+from fsmd.tasks import Task
+from studies.planner.design import Cell
+from studies.planner.planner import Event
+
+
+@dataclass
+class _Line:
+    """A training under way: its line of the bar, and how far it is."""
+
+    task: TaskID
+    started: float
+    epochs: int
+    done: float = 0.0
+
+
+class LiveProgress:
+    """Listens to the planner, and draws."""
+
+    def __init__(self, console: Console, cells: int, workers: int, tasks: Sequence[Task]) -> None:
+        self._tasks = tasks
+        self._workers = workers
+        self._left = cells
+        self._bar = Progress(
+            TextColumn("{task.description}"),
+            BarColumn(bar_width=24),
+            TextColumn("{task.fields[count]}"),
+            TimeElapsedColumn(),
+            TextColumn("[dim]{task.fields[note]}"),
+            console=console,
+            disable=not console.is_terminal,
+            transient=True,
+        )
+        self._total = self._bar.add_task("trainings", total=cells, note="", count=f"0/{cells}")
+        self._cells = cells
+        self._lines: dict[str, _Line] = {}
+        self._finished: list[float] = []
+
+    def had(self, ended: int) -> None:
+        """Count trainings that had ended before."""
+        self._left -= ended
+
+    def __enter__(self) -> "LiveProgress":
+        self._bar.start()
+        return self
+
+    def __exit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        trace: TracebackType | None,
+    ) -> None:
+        self._bar.stop()
+
+    def __call__(self, event: Event) -> None:
+        """Draw what happened."""
+        if event.cell is None:
+            for training_id, progress in event.progress:
+                self._advance(training_id, progress.done, progress.figures)
+            self._estimate()
+            return
+        cell = event.cell
+        if event.kind == "started":
+            self._start(cell)
+            return
+        line = self._drop(cell)
+        if event.kind in ("known", "done", "failed", "stopped"):
+            self._left -= 1
+            if event.kind == "done" and line:
+                self._finished.append(time.monotonic() - line.started)
+        if event.kind in ("failed", "retried"):
+            self._bar.console.print(
+                f"{event.kind}: {cell.arm}, replicate {cell.replicate + 1}: {event.detail}",
+                soft_wrap=True,
+                markup=False,
+                highlight=False,
+            )
+
+    def _start(self, cell: Cell) -> None:
+        self._drop(cell)
+        epochs = cell.training.epochs
+        task = self._bar.add_task(
+            f"  {cell.arm}, replicate {cell.replicate + 1}",
+            total=epochs,
+            note="starting",
+            count=f"epoch 1/{epochs}",
+        )
+        self._lines[cell.training.id] = _Line(task, time.monotonic(), epochs)
+
+    def _advance(self, training_id: str, done: float, figures: Mapping[str, float]) -> None:
+        line = self._lines.get(training_id)
+        if line:
+            line.done = done
+            self._bar.update(
+                line.task,
+                completed=done,
+                count=f"epoch {min(int(done) + 1, line.epochs)}/{line.epochs}",
+                note=told(self._tasks, figures),
+            )
+
+    def _estimate(self) -> None:
+        now = time.monotonic()
+        running = [(now - line.started, line.done / line.epochs) for line in self._lines.values()]
+        left = seconds_left(self._finished, running, self._left, self._workers)
+        finished = self._cells - self._left
+        self._bar.update(
+            self._total, completed=finished, count=f"{finished}/{self._cells}", note=left
+        )
+
+    def _drop(self, cell: Cell) -> _Line | None:
+        line = self._lines.pop(cell.training.id, None)
+        if line:
+            self._bar.remove_task(line.task)
+        return line
+
+
+def told(tasks: Sequence[Task], figures: Mapping[str, float]) -> str:
+    """The last validation figures, each by its task's metric; nothing before the first epoch.
+
+    >>> told((Task("click"), Task("like", "log_loss")), {"click": 0.70123, "like": 0.2})
+    'valid click AUC 0.7012  like log loss 0.2000'
+    """
+    parts = []
+    for task in tasks:
+        if task.name in figures:
+            metric = METRICS[task.metric]
+            parts.append(f"{task.name} {metric.label} {figures[task.name]:.{metric.digits}f}")
+    return "valid " + "  ".join(parts) if parts else ""
+
+
+def seconds_left(
+    finished: Sequence[float],
+    running: Sequence[tuple[float, float]],
+    missing: int,
+    workers: int,
+) -> str:
+    """The time left, in words.
+
+    finished: seconds of trainings that ended; running: (seconds so far, share of the epochs at
+    most); missing: trainings without an end, the running ones among them. Before any training has
+    ended nobody knows when early stopping will end one, so the answer is an upper bound.
+
+    >>> seconds_left([60.0, 80.0], [(30.0, 0.1)], missing=3, workers=1)
+    'about 3 min left'
+    >>> seconds_left([], [(30.0, 0.1)], missing=2, workers=1)
+    'at most 10 min left'
+    """
+    known = list(finished) or [spent / share for spent, share in running if share > 0]
+    if not known or not missing:
+        return ""
+    each = median(known)
+    under_way = sum(max(each - spent, 0.0) for spent, _ in running)
+    seconds = (under_way + each * (missing - len(running))) / max(1, min(workers, missing))
+    text = f"{seconds:.0f} s" if seconds < 90 else f"{seconds / 60:.0f} min"
+    return f"{'about' if finished else 'at most'} {text} left"

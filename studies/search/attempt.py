@@ -1,0 +1,232 @@
+"""What a search has tried: one type, read from the database by one reader.
+
+The agenda that goes on with a search and the report of it read the same. Imports no torch, needs
+no data set, and changes nothing in the database.
+"""
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field, replace
+from enum import StrEnum
+from functools import cached_property
+from typing import Any
+
+import sqlalchemy as sa
+
+from fsmd.config import FSMDConfig
+from fsmd.data.schema import DataRef
+from fsmd.selection import Point, Selection
+from fsmd.training import TrainingResult
+from search_spaces.space import Params, Space
+from search_spaces.spaces import space
+from studies.objectives import Objective, end_costs, named
+from studies.planner.design import Cell, replicate_seed
+from studies.search.pruning import StandingCurve
+from studies.store.mirror import StoredTrial, stored_trials
+from studies.store.records import StudyRecord
+from studies.store.runs import known_result, known_runs
+
+SEARCH_REPLICATE = 0
+"""The replicate that a search trains; 1, 2, ... are the confirmation's fresh seeds."""
+SAMPLER = "sampler"
+"""The note of a cell that holds what the sampler remembers with it."""
+
+
+class AttemptState(StrEnum):
+    """How far the training of an attempt is."""
+
+    RUNNING = "running"
+    """A worker of this process trains it."""
+    PAUSED = "paused"
+    """It waits at a rung, or was cut off."""
+    STOPPED = "stopped"
+    """The pruner gave it up; a search that goes on may take it up again."""
+    ENDED = "ended"
+    """By its own early stopping, or at the last epoch."""
+    FAILED = "failed"
+    """By itself; it would again."""
+    LOST = "lost"
+    """Its workers died, or memory ran out; the next run tries again."""
+
+
+@dataclass(frozen=True)
+class Attempt:
+    """A configuration that a search proposed, and its training as far as it is known."""
+
+    name: str
+    params: Params
+    """Axis -> value, of the axes that count."""
+    config: FSMDConfig
+    state: AttemptState
+    training_id: str
+    """Of its training on the search's own seed."""
+    selection: Selection
+    """Which epoch of the curve stands."""
+    objectives: tuple[Objective, ...]
+    """The search's."""
+    curve: tuple[Point, ...] = ()
+    """Every task's validation figure after each epoch."""
+    costs: Mapping[str, float] = field(default_factory=dict)
+    """Key of an objective -> its value, of the costs that are known."""
+    parameters: int | None = None
+    """Of the model; None before its training came to a pause."""
+    seconds: float | None = None
+    """Of training so far; None before it came to a pause."""
+    notes: Mapping[str, Any] = field(default_factory=dict)
+    """What the sampler remembers with it."""
+
+    @property
+    def epochs(self) -> int:
+        """Whole epochs trained."""
+        return len(self.curve)
+
+    @property
+    def failed(self) -> bool:
+        """Whether it brought no result."""
+        return self.state in (AttemptState.FAILED, AttemptState.LOST)
+
+    @property
+    def stands(self) -> Point:
+        """Every task's validation figure at the epoch it chooses so far; empty before epoch 1."""
+        return self.selection.stands(self.curve) if self.curve else ()
+
+    @property
+    def values(self) -> Point:
+        """Every objective where the training stands; empty before epoch 1."""
+        return self._values(self.stands, self.epochs) if self.curve else ()
+
+    @property
+    def gains(self) -> Point:
+        """`values`, each turned so that more is better."""
+        return self._gains[-1] if self.curve else ()
+
+    @property
+    def for_pruner(self) -> StandingCurve:
+        """What the pruner decides on."""
+        if self.failed or self.state == AttemptState.ENDED:
+            return StandingCurve(self._gains, "ended")
+        running = self.state == AttemptState.RUNNING
+        return StandingCurve(self._gains, "running" if running else "paused")
+
+    @cached_property
+    def _gains(self) -> tuple[Point, ...]:
+        """After each epoch all objectives, where the training stood then."""
+        return tuple(
+            tuple(
+                objective.gain(value)
+                for objective, value in zip(
+                    self.objectives, self._values(figures_K, epoch), strict=True
+                )
+            )
+            for epoch, figures_K in enumerate(self.selection.points(self.curve), start=1)
+        )
+
+    def _values(self, figures_K: Point, epoch: int) -> Point:
+        return tuple(
+            objective.value(figures_K) if not objective.is_cost else self._cost(objective, epoch)
+            for objective in self.objectives
+        )
+
+    def _cost(self, objective: Objective, epoch: int) -> float:
+        """What is known at the end only grows evenly over the epochs, as far as anybody knows."""
+        value = self.costs[objective.key]
+        return value * (epoch / self.epochs) if objective.asked == "end" else value
+
+    def with_result(self, result: TrainingResult, record: StudyRecord) -> "Attempt":
+        """With what its training brought so far."""
+        ended = {key: read(result) for key, read in end_costs(self.objectives).items()}
+        return replace(
+            self,
+            curve=result.curve(record.plan.tasks),
+            costs={**self.costs, **ended},
+            parameters=result.parameters,
+            seconds=result.seconds,
+        )
+
+    def without_result(self, state: AttemptState) -> "Attempt":
+        """Failed: it must not count when others are ranked, whatever it reached before."""
+        known = {o.key: self.costs[o.key] for o in self.objectives if o.asked == "before"}
+        return replace(self, state=state, curve=(), costs=known, parameters=None, seconds=None)
+
+
+# ------------------------------------------------------------------------------------------
+# What follows from a stored search
+# ------------------------------------------------------------------------------------------
+
+
+def space_of(record: StudyRecord) -> Space:
+    """The space of a stored search."""
+    return space(record.search.space, record.plan.tasks, record.plan.settings)
+
+
+def objectives_of(record: StudyRecord) -> tuple[Objective, ...]:
+    """What a stored search seeks."""
+    return named(record.search.objectives, record.plan.tasks)
+
+
+def selection_of(record: StudyRecord, config: FSMDConfig) -> Selection:
+    """Which epoch stands in a training of a stored search."""
+    plan = record.plan
+    return Selection.of(plan.tasks, config.sharing, plan.settings.patience)
+
+
+def cell_of(
+    attempt: Attempt, record: StudyRecord, data: DataRef, replicate: int = SEARCH_REPLICATE
+) -> Cell:
+    """An attempt's training on the search's seed, or on a fresh one."""
+    plan = record.plan
+    known = {o.key: attempt.costs[o.key] for o in attempt.objectives if o.asked == "before"}
+    keeps_notes = attempt.notes and replicate == SEARCH_REPLICATE
+    return Cell(
+        arm=attempt.name,
+        params=tuple(attempt.params.items()),
+        replicate=replicate,
+        training=plan.training(attempt.config, data, replicate_seed(plan.seed, replicate)),
+        notes={SAMPLER: dict(attempt.notes)} if keeps_notes else {},
+        costs=known,
+    )
+
+
+# ------------------------------------------------------------------------------------------
+# The reader
+# ------------------------------------------------------------------------------------------
+
+
+def read_attempts(engine: sa.Engine, record: StudyRecord) -> tuple[Attempt, ...]:
+    """What a stored search has tried, in the order of its proposals."""
+    trials = [
+        trial
+        for trial in stored_trials(engine, record.name)
+        if trial.replicate == SEARCH_REPLICATE
+    ]
+    known = known_runs(engine, [trial.run_id for trial in trials])
+    chosen_space, objectives = space_of(record), objectives_of(record)
+    attempts = []
+    for trial in trials:
+        config = chosen_space.config(trial.params)
+        status = known.get(trial.run_id)
+        attempt = Attempt(
+            name=trial.arm,
+            params=trial.params,
+            config=config,
+            state=_state(trial, status),
+            training_id=trial.run_id,
+            selection=selection_of(record, config),
+            objectives=objectives,
+            costs=trial.costs,
+            notes=trial.notes.get(SAMPLER, {}),
+        )
+        if status in ("done", "paused"):
+            attempt = attempt.with_result(known_result(engine, trial.run_id), record)
+        attempts.append(attempt)
+    return tuple(attempts)
+
+
+def _state(trial: StoredTrial, status: str | None) -> AttemptState:
+    by_status = {
+        "done": AttemptState.ENDED,
+        "failed": AttemptState.FAILED,
+        "lost": AttemptState.LOST,
+    }
+    if status in by_status:
+        return by_status[status]
+    return AttemptState.STOPPED if trial.state == "PRUNED" else AttemptState.PAUSED

@@ -1,0 +1,79 @@
+"""What a search confirms: its best attempts and the paper's models, on fresh seeds."""
+
+from collections.abc import Collection, Iterable, Sequence
+
+import numpy as np
+import sqlalchemy as sa
+
+from fsmd.data.schema import DataRef
+from fsmd.stats.pareto import best_first, on_front
+from studies.planner.design import Cell
+from studies.search.attempt import SEARCH_REPLICATE, Attempt, AttemptState, cell_of
+from studies.store.mirror import stored_trials
+from studies.store.records import StudyRecord
+
+CONFIRM_AT_LEAST = 6
+"""Attempts confirmed, the references not counted: the next best ones up to this number."""
+CONFIRM_WITH_NEAR = 10
+"""What lies near the front, up to this number in all."""
+CONFIRM_AT_MOST = 20
+"""The front, up to this number; the best of each objective always."""
+REFERENCES = ("fsmd", "fs", "mmoe", "paper's best", "deep fsmd")
+"""The paper's models that are confirmed too, where the search has them; see `references`."""
+
+
+def references(names: Collection[str]) -> tuple[str, ...]:
+    """Those of `REFERENCES` that are there; FS only where the data makes FSMD the same model."""
+    return tuple(
+        name for name in REFERENCES if name in names and not (name == "fs" and "fsmd" in names)
+    )
+
+
+def begun(engine: sa.Engine, record: StudyRecord) -> frozenset[str]:
+    """Names of the attempts that were trained on fresh seeds before."""
+    trials = stored_trials(engine, record.name)
+    return frozenset(trial.arm for trial in trials if trial.replicate != SEARCH_REPLICATE)
+
+
+def to_confirm(attempts: Iterable[Attempt], begun: Collection[str] = ()) -> tuple[str, ...]:
+    """What is trained again on fresh seeds, the best first, then the references.
+
+    The front (`CONFIRM_AT_MOST` points of it, the best of each objective first), what lies within
+    each objective's margin of it (up to `CONFIRM_WITH_NEAR` points in all), and, since a seed may
+    hide the best ones, the next ranks up to `CONFIRM_AT_LEAST` points. References count even where
+    they were stopped. Attempts that have fresh seeds already get as many as the others, wherever
+    they stand by now: what is compared must be paired.
+    """
+    attempts = [attempt for attempt in attempts if attempt.curve and not attempt.failed]
+    ended = [attempt for attempt in attempts if attempt.state == AttemptState.ENDED]
+    if not ended:
+        return ()
+    margins = [objective.margin for objective in ended[0].objectives]
+    points_NM = np.array([attempt.gains for attempt in ended])
+    front_N, near_N = on_front(points_NM), on_front(points_NM, margins)
+    ends = [int(i) for i in dict.fromkeys(points_NM.argmax(axis=0))]
+    order = [*ends, *(i for i in best_first(points_NM) if i not in ends)]
+    front = [i for i in order if front_N[i]][:CONFIRM_AT_MOST]
+    room = max(0, CONFIRM_WITH_NEAR - len(front))
+    near = [i for i in order if near_N[i] and not front_N[i]][:room]
+    chosen = [*front, *near]
+    rest = [i for i in order if i not in chosen][: max(0, CONFIRM_AT_LEAST - len(chosen))]
+    best = [ended[i].name for i in (*chosen, *rest)]
+    kept = {*references([attempt.name for attempt in attempts]), *begun}
+    return tuple(dict.fromkeys([*best, *(a.name for a in attempts if a.name in kept)]))
+
+
+def confirmation(
+    record: StudyRecord,
+    data: DataRef,
+    attempts: Sequence[Attempt],
+    names: Sequence[str],
+    replicates: int,
+) -> tuple[Cell, ...]:
+    """The trainings that confirm some attempts: fresh seeds, the same for all of them."""
+    by_name = {attempt.name: attempt for attempt in attempts}
+    return tuple(
+        cell_of(by_name[name], record, data, replicate)
+        for replicate in range(1, replicates + 1)
+        for name in names
+    )

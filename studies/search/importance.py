@@ -1,0 +1,73 @@
+"""How much each axis of a search decides who is among the best: PED-ANOVA, by Optuna.
+
+Watanabe, Bansal and Hutter (2023): compares where the best trials lie on an axis with where all
+lie. Suffixes: N trainings, M objectives, A axes.
+"""
+
+import math
+import warnings
+from collections.abc import Mapping, Sequence
+
+import numpy as np
+import optuna
+from numpy.typing import NDArray
+from optuna.importance import PedAnovaImportanceEvaluator
+from optuna.trial import create_trial
+
+from search_spaces.space import Params, Space
+
+BEST_SHARE = 0.1
+"""The share of trainings that counts as the best."""
+BEST_AT_LEAST = 5
+"""How many the best must be; Optuna's documentation finds fewer unstable."""
+
+
+def ped_anova(
+    space: Space,
+    params: Sequence[Params],
+    values_NM: NDArray[np.float64],
+    objective: int | None = None,
+) -> Mapping[str, float]:
+    """Axis -> its share of the importance for one objective, or for the front (None); sum 1.
+
+    values_NM: all objectives maximised. All shares are 0 where no axis matters. An axis that
+    counts only under some values of others is weighed by where it counts, as Optuna does.
+    """
+    study = _study(space, params, values_NM)
+    evaluator = PedAnovaImportanceEvaluator(target_quantile=share_of_best(len(params)))
+    # The evaluator takes low values for good, whatever the study's direction.
+    target = None if objective is None else (lambda t: -t.values[objective])
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")  # that it does so, and small groups of trials
+        importances = evaluator.evaluate(study, varied(space, params), target=target)
+    total = math.fsum(importances.values())
+    return {axis: importances[axis] / total if total else 0.0 for axis in varied(space, params)}
+
+
+def varied(space: Space, params: Sequence[Params]) -> list[str]:
+    """The axes of which the trainings have at least two values, in the space's order."""
+    return [a for a in space.axes if len({p[a] for p in params if a in p}) > 1]
+
+
+def share_of_best(count: int) -> float:
+    """The share of so many trainings that counts as the best."""
+    return min(max(BEST_SHARE, BEST_AT_LEAST / count), 0.5)
+
+
+def _study(space: Space, params: Sequence[Params], values_NM: NDArray[np.float64]) -> optuna.Study:
+    optuna.logging.set_verbosity(optuna.logging.WARNING)
+    domains = {choice.name: choice.domain for choice in space.choices}
+    study = optuna.create_study(
+        directions=["maximize"] * values_NM.shape[1],
+        sampler=optuna.samplers.RandomSampler(seed=0),
+    )
+    trials = [
+        create_trial(
+            values=values.tolist(),
+            params=dict(each),
+            distributions={name: domains[name] for name in each},
+        )
+        for each, values in zip(params, values_NM, strict=True)
+    ]
+    study.add_trials(trials)
+    return study

@@ -1,0 +1,146 @@
+"""Asks an Optuna sampler what to try next, given all that is known; a function without memory.
+
+The sampler sees a study that lives for one question: trainings as complete with their values so
+far, finished or not, and those without a whole epoch as running. Optuna would let a
+multi-objective trial that ends as PRUNED carry no values, and a stored one change none; so the
+stored study is only a record. A search that is resumed asks the same questions and gets the same
+answers.
+"""
+
+import warnings
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from itertools import islice
+from typing import Any
+
+import numpy as np
+import optuna
+from optuna.distributions import BaseDistribution
+from optuna.samplers import BaseSampler
+from optuna.trial import TrialState, create_trial
+
+from fsmd.config import digest
+from fsmd.errors import UserError
+from search_spaces import Value
+from search_spaces.space import Params, Space
+
+SAMPLERS = ("gp", "tpe", "nsga2", "nsga3", "random", "grid")
+_POPULATIONS: Mapping[str, Any] = {
+    "nsga2": optuna.samplers.NSGAIISampler,
+    "nsga3": optuna.samplers.NSGAIIISampler,
+}
+"""Samplers that breed one generation from another."""
+_ASKED_AT_MOST, _DRAWN_AT_MOST = 8, 50
+"""How often a sampler is asked that repeats itself, and then chance."""
+_LARGEST_GRID = 100_000
+
+
+@dataclass(frozen=True)
+class Tried:
+    """A configuration that was proposed before."""
+
+    params: Params
+    values: tuple[float, ...] | None
+    """The objectives, the higher the better; None while nothing is known."""
+    failed: bool = False
+    notes: Mapping[str, Any] = field(default_factory=dict)
+    """What the sampler remembers with it, such as its generation."""
+
+
+@dataclass(frozen=True)
+class Proposal:
+    """What to try next, and what the sampler wants remembered with it."""
+
+    params: dict[str, Value]
+    notes: Mapping[str, Any]
+
+
+def propose(
+    space: Space, tried: Sequence[Tried], sampler: str, seed: int, objectives: int
+) -> Proposal | None:
+    """A configuration that was not tried; None if the space has no more (or none is found).
+
+    A sampler that repeats itself is asked again, with the repetition as one more running trial,
+    then chance decides.
+    """
+    known = {_key(t.params) for t in tried}
+    if sampler == "grid":
+        return _next_of_grid(space, known, seed)
+    draw = int(digest([seed, len(tried)])[:8], 16)
+    for name, attempts in ((sampler, _ASKED_AT_MOST), ("random", _DRAWN_AT_MOST)):
+        study = optuna.create_study(
+            directions=["maximize"] * objectives, sampler=_sampler(name, draw)
+        )
+        if name != "random":
+            study.add_trials([_trial(space, t, name) for t in tried if not t.failed])
+        for _ in range(attempts):
+            params = space.suggest(study.ask())
+            if _key(params) not in known:
+                notes = study.get_trials(deepcopy=False)[-1].system_attrs
+                return Proposal(params, dict(notes))
+    try:
+        return _next_of_grid(space, known, seed)
+    except UserError:  # it has no end
+        return None
+
+
+def _trial(space: Space, tried: Tried, sampler: str) -> optuna.trial.FrozenTrial:
+    """As the sampler sees it.
+
+    Of a population's, what it did not propose itself (the paper's models) belongs to the first
+    generation. A Gaussian process knows only axes that every trial has, so it sees all of them.
+    """
+    params = space.filled(tried.params) if sampler == "gp" else dict(tried.params)
+    population = _POPULATIONS.get(sampler)
+    first = {f"{population.__name__}:generation": 0} if population else {}
+    domains: dict[str, BaseDistribution] = {c.name: c.domain for c in space.choices}
+    return create_trial(
+        state=TrialState.RUNNING if tried.values is None else TrialState.COMPLETE,
+        values=tried.values,
+        params=params,
+        distributions={name: domains[name] for name in params},
+        system_attrs={**first, **tried.notes},
+    )
+
+
+def _sampler(name: str, seed: int) -> BaseSampler:
+    if name == "tpe":
+        return optuna.samplers.TPESampler(seed=seed)
+    if name in _POPULATIONS:
+        evolving: BaseSampler = _POPULATIONS[name](seed=seed, population_size=20)
+        return evolving
+    if name == "gp":
+        import torch
+
+        torch.set_num_threads(1)  # else it takes the cores of the workers, and longer
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore", optuna.exceptions.ExperimentalWarning)
+            # One seed a configuration: to train one again would bring the same.
+            return optuna.samplers.GPSampler(seed=seed, deterministic_objective=True)
+    if name == "random":
+        return optuna.samplers.RandomSampler(seed=seed)
+    raise UserError(f"no sampler {name!r}; there are {', '.join(SAMPLERS)}")
+
+
+def grid(space: Space) -> list[dict[str, Value]]:
+    """All combinations; UserError where they are too many or an axis is continuous."""
+    combinations = list(islice(space.combinations(), _LARGEST_GRID + 1))
+    if len(combinations) > _LARGEST_GRID:
+        raise UserError(
+            f"a grid of space {space.name!r} has more than {_LARGEST_GRID:,} combinations; "
+            "use another sampler, or --space paper"
+        )
+    return combinations
+
+
+def _next_of_grid(space: Space, known: set[str], seed: int) -> Proposal | None:
+    """The first combination that was not tried, in an order drawn from the seed."""
+    combinations = grid(space)
+    for i in np.random.default_rng(seed).permutation(len(combinations)):
+        if _key(combinations[i]) not in known:
+            return Proposal(combinations[i], {})
+    return None
+
+
+def _key(params: Params) -> str:
+    return digest(dict(params))

@@ -1,0 +1,152 @@
+"""One run of a search: search, stop what nothing promotes, confirm the best on fresh seeds."""
+
+import time
+from dataclasses import dataclass
+from functools import partial
+
+import sqlalchemy as sa
+from rich.console import Console
+
+from fsmd.data.schema import Dataset
+from fsmd.errors import UserError
+from search_spaces.axes import axis
+from search_spaces.spaces import SPACES, space
+from studies.definition import Search
+from studies.objectives import end_costs, named
+from studies.planner.planner import Planner
+from studies.planner.progress import LiveProgress
+from studies.planner.provenance import machine
+from studies.search.agenda import SearchAgenda, resumed
+from studies.search.attempt import Attempt, AttemptState, objectives_of, space_of
+from studies.search.confirmation import begun, confirmation, to_confirm
+from studies.search.meter import Meter, limits_of
+from studies.search.proposals import SAMPLERS, grid
+from studies.search.pruning import PRUNERS
+from studies.store.mirror import Mirror, open_mirror
+from studies.store.records import Plan, StudyRecord
+
+
+@dataclass(frozen=True)
+class SearchOutcome:
+    """How a search went."""
+
+    attempts: tuple[Attempt, ...]
+    confirmed: tuple[str, ...]
+    """Names of the attempts that were to be confirmed on fresh seeds."""
+    trained: int
+    """Trainings that workers were given, those of the confirmation included."""
+    failed: int
+    """Trainings without a result."""
+
+
+def check_search(search: Search, plan: Plan) -> None:
+    """Refuse what no search can do on the data of a plan, before anything is stored.
+
+    Raises UserError that names the alternatives.
+    """
+    for name, value, known in (
+        ("space", search.space, SPACES),
+        ("sampler", search.sampler, SAMPLERS),
+        ("pruner", search.pruner, PRUNERS),
+    ):
+        if value not in known:
+            raise UserError(f"--{name} must be one of {' '.join(known)}; got {value!r}")
+    named(search.objectives, plan.tasks)
+    for name, number, least in (
+        ("trials", search.trials, 1),
+        ("timeout", search.timeout, 1),
+        ("max-params", search.max_params, 1),
+        ("max-latency", search.max_latency, 0),
+        ("confirm", search.confirm, 0),
+    ):
+        if number is not None and not number >= least:
+            raise UserError(f"--{name} must be at least {least}; got {number}")
+    if search.pruner == "topk" and search.timeout is not None:
+        raise UserError(
+            "--pruner topk goes on with the best once all have been tried, so it takes "
+            "--trials and no --timeout; --pruner halving takes both"
+        )
+    if search.sampler == "grid":
+        grid(space(search.space, plan.tasks, plan.settings))
+
+
+def search_mirror(engine: sa.Engine, record: StudyRecord) -> Mirror:
+    """The Optuna study of a stored search."""
+    objectives = objectives_of(record)
+    axes = {name: axis(name, ()) for name in space_of(record).axes}
+    return open_mirror(
+        engine,
+        record.name,
+        record.plan.tasks,
+        objectives,
+        axes,
+        end_costs=end_costs(objectives),
+    )
+
+
+def run_search(
+    record: StudyRecord, data: Dataset, planner: Planner, console: Console
+) -> SearchOutcome:
+    """Search, stop what nothing promotes, and confirm the front on fresh seeds.
+
+    record: a stored search, as `check_search` lets it pass. planner: with `search_mirror`'s
+    mirror; it is left listening to nobody. console: where progress and notices go.
+
+    Raises UserError where no configuration keeps the limits.
+    """
+    search, engine = record.search, planner.engine
+    objectives = objectives_of(record)
+    notify = partial(console.print, markup=False)
+    asked_before = [o.key for o in objectives if o.asked == "before"]
+    meter = Meter(limits_of(search), asked_before, data.ref, engine, machine(), notify)
+    started = time.monotonic()
+    epochs = record.plan.settings.epochs
+    agenda = SearchAgenda(
+        planner=planner,
+        record=record,
+        data=data.ref,
+        space=space_of(record),
+        pruner=PRUNERS[search.pruner](epochs, tuple(o.margin for o in objectives)),
+        allowed=meter.allowed,
+        costs=meter.costs,
+        deadline=started + search.timeout if search.timeout else float("inf"),
+        attempts=resumed(engine, record, data.ref, planner.retry_failed),
+    )
+    try:
+        with LiveProgress(console, search.trials, planner.slots, record.plan.tasks) as progress:
+            planner.listen = progress
+            progress.had(sum(a.state == AttemptState.ENDED for a in agenda.attempts))
+            planner.follow(agenda)
+            agenda.stop_the_rest()
+    finally:
+        meter.close()
+        planner.listen = lambda event: None
+    tell_exhausted(agenda, console)
+    names = to_confirm(agenda.attempts, begun(engine, record)) if search.confirm else ()
+    cells = confirmation(record, data.ref, agenda.attempts, names, search.confirm)
+    failed = sum(attempt.failed for attempt in agenda.attempts)
+    if cells:
+        console.print(f"confirming {len(names)} configurations on {search.confirm} fresh seeds")
+        with LiveProgress(console, len(cells), planner.slots, record.plan.tasks) as progress:
+            planner.listen = progress
+            failed += planner.run(cells).failed
+        planner.listen = lambda event: None
+    return SearchOutcome(tuple(agenda.attempts), names, len(planner.attempts), failed)
+
+
+def tell_exhausted(agenda: SearchAgenda, console: Console) -> None:
+    """Say that there was less to try than was asked for; UserError if there was nothing."""
+    if not agenda.exhausted:
+        return
+    search = agenda.record.search
+    limits = limits_of(search)
+    given = " and ".join(f"--max-{key} {limit}" for key, limit in limits.items())
+    if not agenda.attempts:
+        raise UserError(
+            f"none of the {len(agenda.rejected)} models tried from the space "
+            f"{search.space!r} keeps {given}; raise the limit, or choose another --space"
+        )
+    console.print(
+        f"tried {len(agenda.attempts)} of {search.trials} configurations: no other was found "
+        f"in the space {search.space}" + (f" that keeps {given}" if given else "")
+    )

@@ -1,0 +1,372 @@
+"""One run of a study or a search, from what the user asked to the report.
+
+The only file that knows data, database, planner, workers and report at once.
+"""
+
+import os
+import shutil
+import sys
+import time
+from collections.abc import Mapping
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import Any, NamedTuple
+
+import sqlalchemy as sa
+from rich.console import Console
+
+from fsmd.data import load
+from fsmd.data.files import cache_root
+from fsmd.data.schema import Dataset
+from fsmd.errors import UserError
+from fsmd.runtime import Runtime
+from studies import catalog
+from studies.definition import Definition, Search, Study
+from studies.options import DEFAULT_OUT, DEFAULT_STORAGE, print_lines
+from studies.planner.design import (
+    cells,
+    check,
+    differences,
+    going_on,
+    plan,
+    search_plan,
+    study_name,
+)
+from studies.planner.locking import only_planner, this_process
+from studies.planner.planner import Planner
+from studies.planner.progress import LiveProgress
+from studies.planner.provenance import provenance
+from studies.store.dashboard import publish
+from studies.store.database import now, open_engine
+from studies.store.mirror import Mirror, open_mirror, stored_study, study_axes, task_objectives
+from studies.store.records import Plan, StudyRecord
+from studies.store.runs import record_test_rows
+from studies.store.studies import find_study, insert_study, name_planner, update_study
+from studies.workers.local import LocalWorkers
+from studies.workers.worker import train_all
+
+ARTIFACTS = "artifacts"
+"""The folder below --out whose files the dashboard serves."""
+FIGURES_SHOWN = 4
+"""Figures in the dashboard, the report's first; it reads all of them at each refresh."""
+DEFAULT_REPLICATES = 5
+
+Sets = Mapping[str, Dataset]
+"""Name -> encoded data set: the study's own first, then those that some arms bring."""
+
+
+@dataclass(frozen=True)
+class Request:
+    """What is to be run, and how; None means the definition's or the data set's own."""
+
+    definition: Definition
+    default: Definition | None = None
+    """The definition as the catalog has it, where options changed it."""
+    data: str | None = None
+    replicates: int = DEFAULT_REPLICATES
+    """Of a study."""
+    epochs: int | None = None
+    patience: int | None = None
+    workers: int | None = None
+    storage: str = DEFAULT_STORAGE
+    out: Path = DEFAULT_OUT
+    device: str = "auto"
+    seed: int = 0
+    name: str | None = None
+    retry_failed: bool = False
+    picks: tuple[str, ...] = ()
+    """Rules by which a search's report picks, beside its own."""
+
+    @property
+    def stored_name(self) -> str:
+        """The name under which it is stored."""
+        data = self.data or self.definition.data
+        return self.name or study_name(self.definition, data, self.default)
+
+
+class Finished(NamedTuple):
+    """A run that came to its end."""
+
+    name: str
+    """The stored name."""
+    page: Path
+    lines: tuple[str, ...]
+    """What the report found."""
+    failed: int
+    """Trainings that failed."""
+
+
+class _Trained(NamedTuple):
+    """How the trainings went, in numbers and in words."""
+
+    failed: int
+    told: str
+
+
+def run(request: Request) -> Finished:
+    """Run or go on with a study or a search, and write its report.
+
+    Raises UserError for whatever the user can mend. Ctrl-C ends it with all workers.
+    """
+    _check(request)
+    console = Console(stderr=True)
+    sets = _sets(request, console)
+    asked = _asked(request, sets)
+    engine = open_engine(request.storage, create=True)
+    started = time.perf_counter()
+    try:
+        with only_planner(engine, asked.name):
+            record = open_record(engine, asked, request.device)
+            record = name_planner(engine, record, this_process())
+            for data in sets.values():
+                record_test_rows(engine, data)
+            trained = _train(engine, record, sets, request, console)
+        _tell_failed(trained.failed)
+        finished = _report(engine, record.name, request, console)._replace(failed=trained.failed)
+    finally:
+        engine.dispose()
+    print_lines(
+        *finished.lines,
+        f"{trained.told}; took {time.perf_counter() - started:.0f} s. "
+        f"Dashboard: {_dashboard(request)}",
+        f"Report: {finished.page}",
+    )
+    return finished
+
+
+def execute(definition: Definition | str, **options: Any) -> Finished:
+    """Run a study or a search, or go on with it; for notebooks.
+
+    definition: one, or the name of one. options: as `Request` has them.
+    """
+    if isinstance(definition, str):
+        definition = catalog.get(definition)
+    return run(Request(definition, **options))
+
+
+# ------------------------------------------------------------------------------------------
+# What is asked, and what is stored of it
+# ------------------------------------------------------------------------------------------
+
+
+def _check(request: Request) -> None:
+    for option in ("replicates", "epochs", "patience", "workers"):
+        value = getattr(request, option)
+        if value is not None and value < 1:
+            raise UserError(f"--{option} must be at least 1; got {value}")
+    if request.name is not None and not _is_file_name(request.name):
+        raise UserError(
+            "--name must consist of at most 100 letters, digits, '.', '_' and '-'; "
+            f"got {request.name[:120]!r}"
+        )
+    there = next(p for p in (request.out, *request.out.absolute().parents) if p.exists())
+    if not there.is_dir() or not os.access(there, os.W_OK):
+        raise UserError(
+            f"--out must be a folder that can be written; {there} "
+            + ("is write-protected" if there.is_dir() else "is a file")
+        )
+    device_for(request.device, None)
+    if isinstance(request.definition, Study):
+        check(request.definition)
+
+
+def _is_file_name(name: str) -> bool:
+    return (
+        len(name) <= 100
+        and name.replace("-", "").replace("_", "").replace(".", "").isalnum()
+        and name.isascii()
+    )
+
+
+def _sets(request: Request, console: Console) -> Sets:
+    """The data set asked for and those that some arms bring, by name."""
+    definition = request.definition
+    name = request.data or definition.data
+    arms = definition.arms if isinstance(definition, Study) else ()
+    brought = [arm.data for arm in arms if arm.data]
+    if name != definition.data and brought:
+        raise UserError(
+            f"study {definition.name!r} brings its own data sets; leave --data out, "
+            f"or give --data {definition.data}"
+        )
+    sets: dict[str, Dataset] = {}
+    for wanted in dict.fromkeys([name, *brought]):
+        with console.status(f"reading the data set {wanted}"):
+            sets[wanted] = load(wanted)
+    return sets
+
+
+def _asked(request: Request, sets: Sets) -> StudyRecord:
+    """What is to be stored, on the processor for now; refuses what the data cannot carry."""
+    definition, data = request.definition, next(iter(sets.values()))
+    settings = replace(
+        data.settings,
+        epochs=request.epochs or data.settings.epochs,
+        patience=request.patience or data.settings.patience,
+    )
+    planned: Plan
+    methods: tuple[Mapping[str, object], ...] = ()
+    if isinstance(definition, Study):
+        planned = plan(definition, sets, settings, request.seed, Runtime())
+    else:
+        from studies.search import check_search
+
+        planned = search_plan(data, settings, request.seed, Runtime())
+        check_search(definition, planned)
+        methods = ({name: getattr(definition, name) for name in Search.METHOD},)
+    return StudyRecord(
+        request.stored_name, definition, definition, planned, created_at=now(), methods=methods
+    )
+
+
+def open_record(engine: sa.Engine, asked: StudyRecord, device: str = "cpu") -> StudyRecord:
+    """The stored study as it goes on, or the one asked for, stored now if it is new.
+
+    Raises UserError if it was run with other settings.
+    """
+    stored = find_study(engine, asked.name)
+    runtime = Runtime(device_for(device, stored.plan.runtime.device if stored else None))
+    asked = replace(asked, plan=replace(asked.plan, runtime=runtime))
+    if stored is None:
+        insert_study(engine, asked)
+        return asked
+    unlike = differences(stored, asked)
+    if unlike:
+        raise UserError(
+            f"study {stored.name!r} was run with other settings ({'; '.join(unlike)}); give the "
+            "same options to go on with it, or keep this one apart with --name or another "
+            "--storage"
+        )
+    record = going_on(stored, asked)
+    if record != stored:
+        update_study(engine, record)
+    return record
+
+
+def device_for(asked: str, stored: str | None) -> str:
+    """The device to train on: `auto` is the one that the study was run on, else a GPU if there is.
+
+    Raises UserError for a device that is not here.
+    """
+    if asked == "auto":
+        if stored and not _is_here(stored):
+            raise UserError(
+                f"this study was run on {stored} and there is none here; go on where there is, "
+                "or keep a run apart with --device cpu --name NAME"
+            )
+        return stored or ("cuda" if _is_here("cuda") else "cpu")
+    try:
+        Runtime(asked)
+    except UserError:
+        raise UserError(f"--device must be auto, cpu, cuda or cuda:N; got {asked!r}") from None
+    if not _is_here(asked):
+        raise UserError(f"--device {asked} needs a CUDA device and there is none; use cpu")
+    return asked
+
+
+def _is_here(device: str) -> bool:
+    if device == "cpu":
+        return True
+    if shutil.which("nvidia-smi") is None:
+        return False  # spares most planners the import of torch
+    import torch
+
+    return int(device.partition(":")[2] or 0) < torch.cuda.device_count()
+
+
+# ------------------------------------------------------------------------------------------
+# Training
+# ------------------------------------------------------------------------------------------
+
+
+def _train(
+    engine: sa.Engine, record: StudyRecord, sets: Sets, request: Request, console: Console
+) -> _Trained:
+    """Train whatever is missing, on processes that end with this call."""
+    count = request.workers or os.cpu_count() or 1
+    if not record.is_search:
+        count = min(count, request.replicates * len(record.plan.arms))
+    with LocalWorkers(count) as workers:
+        planner = Planner(
+            engine=engine,
+            mirror=_mirror(engine, record),
+            workers=workers,
+            work=train_all,
+            checkpoints=cache_root() / "checkpoints",
+            provenance=provenance(record.plan.runtime.device),
+            slots=count,
+            retry_failed=request.retry_failed,
+        )
+        if record.is_search:
+            return _run_search(record, next(iter(sets.values())), planner, console)
+        return _run_study(record, sets, request.replicates, planner, console)
+
+
+def _mirror(engine: sa.Engine, record: StudyRecord) -> Mirror:
+    tasks = record.plan.tasks
+    if record.is_search:
+        from studies.search import search_mirror
+
+        return search_mirror(engine, record)
+    axes = study_axes(record.study)
+    return open_mirror(engine, record.name, tasks, task_objectives(tasks), axes)
+
+
+def _run_study(
+    record: StudyRecord, sets: Sets, replicates: int, planner: Planner, console: Console
+) -> _Trained:
+    planned = cells(record, {name: data.ref for name, data in sets.items()}, replicates)
+    tasks = record.plan.tasks
+    with LiveProgress(console, len(planned), planner.slots, tasks) as progress:
+        planner.listen = progress
+        tally = planner.run(planned)
+    return _Trained(tally.failed, f"Trained {tally.trained}, found {tally.known} already there")
+
+
+def _run_search(
+    record: StudyRecord, data: Dataset, planner: Planner, console: Console
+) -> _Trained:
+    from studies.search import run_search
+
+    outcome = run_search(record, data, planner, console)
+    confirmed = len(outcome.confirmed)
+    return _Trained(
+        outcome.failed, f"Trained {outcome.trained}, {confirmed} points on fresh seeds too"
+    )
+
+
+def _tell_failed(failed: int) -> None:
+    if failed:
+        print(
+            f"{failed} training{'s' if failed > 1 else ''} failed: the report has the "
+            "traceback; --retry-failed tries again",
+            file=sys.stderr,
+        )
+
+
+# ------------------------------------------------------------------------------------------
+# The report
+# ------------------------------------------------------------------------------------------
+
+
+def _report(engine: sa.Engine, name: str, request: Request, console: Console) -> Finished:
+    """Write the report, and show what it found in the dashboard."""
+    from reports.build import build
+
+    with console.status("writing the report"):
+        built = build(engine, name, request.out, request.picks)
+        files = [built.page, built.page.with_name("report.pdf"), *built.figures]
+        publish(
+            study=stored_study(engine, name),
+            lines=built.lines,
+            figures=built.figures[:FIGURES_SHOWN],
+            files=files,
+            artifacts=request.out / ARTIFACTS,
+        )
+    return Finished(name, built.page, built.lines, failed=0)
+
+
+def _dashboard(request: Request) -> str:
+    """The command that shows the database."""
+    url = sa.make_url(request.storage).render_as_string(hide_password=True)
+    return f"optuna-dashboard {url} --artifact-dir {request.out / ARTIFACTS}"

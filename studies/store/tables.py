@@ -1,0 +1,88 @@
+"""Our tables. A training is a row of `runs` under its identity, whichever study asked for it."""
+
+import sqlalchemy as sa
+
+METADATA = sa.MetaData()
+
+STUDIES = sa.Table(
+    "fsmd_studies",
+    METADATA,
+    sa.Column("name", sa.String(200), primary_key=True),
+    sa.Column("kind", sa.String(10), nullable=False),  # study or search
+    sa.Column("definition", sa.JSON, nullable=False),  # as it was run last
+    sa.Column("stated", sa.JSON, nullable=False),  # the definition as it was planned first
+    sa.Column("plan", sa.JSON, nullable=False),  # what all its trainings share, and its arms
+    sa.Column("methods", sa.JSON, nullable=False),  # of a search: each way it was run
+    sa.Column("created_at", sa.String(40), nullable=False),
+    sa.Column("planner", sa.String(200)),  # who runs or ran it last
+)
+
+RUNS = sa.Table(
+    "fsmd_runs",
+    METADATA,
+    sa.Column("id", sa.String(64), primary_key=True),  # Training.id
+    # done; paused: a curve so far; failed: it would again; lost: it might not
+    sa.Column("status", sa.String(10), nullable=False),
+    sa.Column("data", sa.String(200), nullable=False),
+    sa.Column("data_hash", sa.String(64), nullable=False),
+    sa.Column("config", sa.JSON, nullable=False),
+    sa.Column("config_hash", sa.String(64), nullable=False),
+    sa.Column("seed", sa.BigInteger, nullable=False),
+    sa.Column("code", sa.String(64), nullable=False),
+    sa.Column("runtime", sa.JSON, nullable=False),
+    sa.Column("libraries", sa.JSON, nullable=False),
+    sa.Column("machine", sa.String(400), nullable=False),
+    sa.Column("chosen_epochs", sa.JSON),
+    sa.Column("epochs", sa.Integer),
+    sa.Column("seconds", sa.Float),
+    sa.Column("parameters", sa.BigInteger),
+    sa.Column("attempts", sa.Integer, nullable=False),
+    sa.Column("error", sa.Text),
+    sa.Column("traceback", sa.Text),
+    sa.Column("finished_at", sa.String(40), nullable=False),
+)
+
+CELLS = sa.Table(
+    "fsmd_cells",
+    METADATA,
+    sa.Column("study", sa.ForeignKey("fsmd_studies.name"), primary_key=True),
+    sa.Column("arm", sa.String(200), primary_key=True),
+    sa.Column("replicate", sa.Integer, primary_key=True),  # counts from 0
+    sa.Column("run_id", sa.ForeignKey("fsmd_runs.id"), nullable=False, index=True),
+)
+
+MEASUREMENTS = sa.Table(
+    "fsmd_measurements",
+    METADATA,
+    sa.Column("run_id", sa.ForeignKey("fsmd_runs.id"), primary_key=True),
+    sa.Column("epoch", sa.Integer, primary_key=True),
+    sa.Column("split", sa.String(20), primary_key=True),
+    sa.Column("task", sa.String(200), primary_key=True),
+    sa.Column("metric", sa.String(40), primary_key=True),
+    sa.Column("value", sa.Float, nullable=False),
+)
+
+PREDICTIONS = sa.Table(
+    "fsmd_predictions",
+    METADATA,
+    sa.Column("run_id", sa.ForeignKey("fsmd_runs.id"), primary_key=True),
+    sa.Column("task", sa.String(100), primary_key=True),
+    sa.Column("scores", sa.LargeBinary, nullable=False),  # of the test rows; see fsmd.packing
+)
+
+COSTS = sa.Table(
+    "fsmd_costs",
+    METADATA,
+    sa.Column("id", sa.String(64), primary_key=True),  # of cost, model, data, code and machine
+    sa.Column("cost", sa.String(200), nullable=False),  # its name; see studies.objectives
+    sa.Column("value", sa.Float, nullable=False),
+)
+
+TEST_ROWS = sa.Table(
+    "fsmd_test_rows",
+    METADATA,
+    sa.Column("data_hash", sa.String(64), primary_key=True),
+    # label:TASK (int8: 0, 1, -1 not observed), unit (uint32), weight (float32)
+    sa.Column("column", sa.String(200), primary_key=True),
+    sa.Column("packed", sa.LargeBinary, nullable=False),  # see fsmd.packing
+)

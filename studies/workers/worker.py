@@ -1,0 +1,41 @@
+"""What a worker process runs; torch is loaded there only."""
+
+import gc
+from collections.abc import Callable, Sequence
+from pathlib import Path
+
+from fsmd.training import Training, TrainingProgress, TrainingResult
+from studies.failure import Failure, failure_of
+from studies.workers.protocol import Message
+
+tell: Callable[[Message], None] | None = None
+"""How this process reaches the planner; whoever starts workers sets it."""
+
+
+def train_all(
+    trainings: Sequence[Training], checkpoints: Sequence[Path], until: int | None
+) -> list[TrainingResult | Failure]:
+    """Train each up to epoch `until`, going on from its checkpoint if there is one.
+
+    An error of one training is its outcome. What ends the process ends all of them.
+    """
+    outcomes: list[TrainingResult | Failure] = []
+    for training, checkpoint in zip(trainings, checkpoints, strict=True):
+        try:
+            outcomes.append(_train(training, checkpoint, until))
+        except Exception as error:
+            outcomes.append(failure_of(error))
+        finally:
+            # A Trainer and its module hold each other: else a training's tensors stay for a while.
+            gc.collect()
+    return outcomes
+
+
+def _train(training: Training, checkpoint: Path, until: int | None) -> TrainingResult:
+    from fsmd.training import train
+
+    def told(progress: TrainingProgress) -> None:
+        if tell is not None:
+            tell((training.id, progress))
+
+    return train(training, until, checkpoint, on_progress=told)

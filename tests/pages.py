@@ -1,0 +1,31 @@
+"""What tests ask of a page: its words, and what a browser would load."""
+
+import re
+from html.parser import HTMLParser
+
+
+def text_of(page: str) -> str:
+    """The page's words, without drawings and tags, blanks collapsed."""
+    without = re.sub(r"<(style|svg|script).*?</\1>", " ", page, flags=re.DOTALL)
+    return re.sub(r"\s+", " ", re.sub(r"<[^>]+>", " ", without))
+
+
+class Resources(HTMLParser):
+    """Collects what a browser would load, ids, and drawings without a title."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.loaded: list[str] = []
+        self.ids: list[str] = []
+        self.drawings = 0
+        self.titled: list[str] = []
+        self.labelled: list[str] = []
+
+    def handle_starttag(self, tag: str, attrs: list[tuple[str, str | None]]) -> None:
+        values = dict(attrs)
+        self.loaded += [v or "" for k, v in attrs if k in ("src", "href", "xlink:href", "srcset")]
+        self.ids += [v or "" for k, v in attrs if k == "id"]
+        self.drawings += tag == "svg"
+        if tag == "svg" and values.get("role") == "img":
+            self.labelled.append(values.get("aria-labelledby") or "")
+            self.titled.append(values.get("aria-describedby") or "")

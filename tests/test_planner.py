@@ -1,0 +1,775 @@
+"""The planner hands out what is missing, once, and records what comes back."""
+
+import json
+from collections.abc import Callable, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass, field, replace
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import optuna
+import pytest
+import sqlalchemy as sa
+from optuna.distributions import CategoricalDistribution
+from optuna.study import StudyDirection
+from optuna.trial import TrialState
+
+from fsmd.config import MODELS
+from fsmd.errors import UserError
+from fsmd.tasks import Task
+from fsmd.training import DivergedError, Training, TrainingResult
+from search_spaces.axes import AXES, contains
+from studies import catalog
+from studies.changes import changed
+from studies.definition import Above, Arm, Best, Claim, Factor, Search, Study, named, one_factor
+from studies.failure import Failure, may_pass
+from studies.objectives import named as objectives_named
+from studies.planner.agenda import Step
+from studies.planner.design import (
+    Cell,
+    cells,
+    check,
+    differences,
+    going_on,
+    plan,
+    replicate_seed,
+    study_name,
+)
+from studies.planner.locking import only_planner
+from studies.planner.planner import ATTEMPTS, Tally
+from studies.planner.provenance import machine, provenance
+from studies.session import device_for, open_record
+from studies.store import runs
+from studies.store.database import open_engine
+from studies.store.mirror import Mirror, open_mirror, study_axes, task_objectives
+from studies.store.records import StudyRecord
+from studies.store.runs import Provenance, known_result, known_runs, record_run, record_test_rows
+from studies.store.studies import find_study, name_planner
+from studies.store.tables import CELLS, MEASUREMENTS, RUNS, TEST_ROWS
+from tests.lab import (
+    SETTINGS,
+    TASKS,
+    UNRELATED,
+    Immediate,
+    Lab,
+    WorkerDied,
+    record_of,
+    result_of,
+    small_data,
+)
+
+
+@pytest.fixture
+def lab(tmp_path: Path) -> Lab:
+    engine = open_engine(f"sqlite:///{tmp_path}/studies.db", create=True)
+    definition = catalog.get("tower_shape")
+    assert isinstance(definition, Study)
+    return Lab(engine, result_of, definition, tmp_path)
+
+
+def test_every_cell_is_a_trial_with_its_seed_and_its_validation_aucs(lab: Lab) -> None:
+    lab.run(3)
+    trials = lab.mirror().study.trials
+    assert [t.state for t in trials] == [TrialState.COMPLETE] * 12
+    by_id = {cell.training.id: cell for cell in lab.cells(3)}
+    for trial in trials:
+        cell = by_id[trial.user_attrs["run"]]
+        assert trial.params == {"tower_shape": cell.arm}
+        assert trial.user_attrs["seed"] == cell.training.seed
+        result = result_of(cell.training)
+        assert trial.values == [result.value("valid", task.name, "auc") for task in TASKS]
+    study = lab.mirror().study
+    assert study.directions == [StudyDirection.MAXIMIZE] * 2
+    assert study.metric_names == ["validation AUC, click", "validation AUC, long_view"]
+
+
+def test_replicates_are_paired_the_same_seeds_at_every_arm(lab: Lab) -> None:
+    seeds: dict[Any, list[int]] = {}
+    for cell in lab.cells(4):
+        seeds.setdefault(cell.arm, []).append(cell.training.seed)
+    assert len({tuple(s) for s in seeds.values()}) == 1
+    assert len(set(seeds["diamond"])) == 4
+    assert seeds["diamond"] == [replicate_seed(0, r) for r in range(4)]
+    assert replicate_seed(1, 0) != replicate_seed(0, 0)
+
+
+def test_running_again_trains_nothing_and_more_replicates_add_what_is_missing(lab: Lab) -> None:
+    lab.run(2)
+    assert len(lab.done) == 8
+    lab.run(2)
+    assert len(lab.done) == 8
+    lab.run(3)
+    assert len(lab.done) == len(set(lab.done)) == 12
+    assert lab.count(CELLS) == lab.count(RUNS) == 12
+    lab.run(1)
+    assert len(lab.done) == 12
+
+
+def test_a_new_arm_adds_only_its_own_cells(lab: Lab) -> None:
+    full = lab.definition
+    lab.definition = replace(full, arms=(full.arms[0], full.arms[3]))
+    lab.run(2)
+    lab.definition = full
+    lab.run(2)
+    assert len(lab.done) == len(set(lab.done)) == 8
+
+
+def test_a_run_of_another_study_is_taken_over_not_trained_again(lab: Lab) -> None:
+    cell = lab.cells(1)[0]
+    record_run(lab.engine, cell.training, result_of(cell.training), 1, Provenance({}, ""))
+    lab.run(1)
+    assert cell.training.id not in lab.done
+    assert lab.states() == [TrialState.COMPLETE] * 4
+
+
+@pytest.mark.parametrize("cut_at", ["record_run", "link_cell", "tell"])
+def test_a_planner_that_dies_between_two_writes_is_taken_up_without_loss(
+    lab: Lab, cut_at: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    class PlannerDied(BaseException):
+        pass
+
+    calls = 0
+
+    def dying(original: Callable[..., Any]) -> Callable[..., Any]:
+        def wrapped(*args: Any, **kwargs: Any) -> Any:
+            nonlocal calls
+            calls += 1
+            if calls == 3:
+                raise PlannerDied
+            return original(*args, **kwargs)
+
+        return wrapped
+
+    target: Any = optuna.Study if cut_at == "tell" else runs
+    with monkeypatch.context() as patch:
+        patch.setattr(target, cut_at, dying(getattr(target, cut_at)))
+        with pytest.raises(PlannerDied):
+            lab.run(2)
+    lab.run(2)
+    assert sorted(s.name for s in lab.states()) == ["COMPLETE"] * 8
+    assert lab.count(CELLS) == lab.count(RUNS) == 8
+    assert lab.count(MEASUREMENTS) == 8 * 6
+    if cut_at != "record_run":  # what was recorded is never trained again
+        twice = [training for training in set(lab.done) if lab.done.count(training) > 1]
+        assert set(lab.column(RUNS.c.attempts)) == {1}
+        assert len(twice) <= 2  # those in flight when it died
+
+
+def test_a_deterministic_failure_is_recorded_with_its_traceback_and_not_repeated(
+    lab: Lab,
+) -> None:
+    def work(training: Training) -> TrainingResult:
+        if training.config.tower_shape == "increasing":
+            raise DivergedError("the loss is not finite in epoch 2")
+        return result_of(training)
+
+    lab.work = work
+    lab.run(2)
+    assert len(lab.done) == 8
+    assert sorted(s.name for s in lab.states()) == ["COMPLETE"] * 6 + ["FAIL"] * 2
+    with lab.engine.connect() as connection:
+        failed = connection.execute(sa.select(RUNS).filter_by(status="failed")).all()
+    assert [run.error for run in failed] == [
+        "DivergedError: the loss is not finite in epoch 2"
+    ] * 2
+    assert "raise DivergedError" in failed[0].traceback
+    lab.run(2)
+    assert len(lab.done) == 8
+    assert len(lab.states()) == 8
+
+
+def test_a_failure_is_tried_again_when_asked_to(lab: Lab) -> None:
+    def diverging(training: Training) -> TrainingResult:
+        raise DivergedError("the loss is not finite in epoch 2")
+
+    lab.work = diverging
+    assert lab.run(1) == Tally(known=0, trained=4, failed=4)
+    lab.work = result_of
+    assert lab.run(1) == Tally(known=4, trained=0, failed=4)
+    assert lab.run(1, retry_failed=True) == Tally(known=0, trained=4, failed=0)
+    assert [s.name for s in lab.states()] == ["FAIL"] * 4 + ["COMPLETE"] * 4
+
+
+def test_what_another_study_records_meanwhile_is_taken_over(lab: Lab) -> None:
+    """Two studies may share a training, and only a study has a lock."""
+    first, second = lab.cells(1)[:2]
+
+    def work(training: Training) -> TrainingResult:
+        for cell in (first, second):  # another planner is faster, with this one and the next
+            record_run(
+                lab.engine, cell.training, result_of(cell.training), 7, Provenance({}, "other")
+            )
+        return result_of(training)
+
+    lab.work = work
+    lab.run(1, Immediate(), slots=1)
+    assert second.training.id not in lab.done
+    assert lab.states() == [TrialState.COMPLETE] * 4
+    assert lab.count(RUNS) == lab.count(CELLS) == 4
+    with lab.engine.connect() as connection:
+        assert connection.scalar(sa.select(RUNS.c.attempts).filter_by(id=first.training.id)) == 7
+
+
+def test_neither_a_shorter_pause_nor_a_loss_replaces_a_longer_curve(lab: Lab) -> None:
+    """Another study may have trained the same further; a training goes on from there."""
+    training = lab.cells(1)[0].training
+    whole = result_of(training)
+
+    def paused(epochs: int) -> TrainingResult:
+        kept = tuple(m for m in whole.measurements if m.epoch <= epochs and m.split != "test")
+        return replace(whole, measurements=kept, epochs=epochs, finished=False, predictions={})
+
+    def stored(outcome: TrainingResult | Failure) -> tuple[str, int]:
+        record_run(lab.engine, training, outcome, 1, Provenance({}, ""))
+        status = known_runs(lab.engine, [training.id])[training.id]
+        return status, known_result(lab.engine, training.id).epochs
+
+    assert stored(paused(1)) == ("paused", 1)
+    assert stored(paused(2)) == ("paused", 2)
+    assert stored(paused(1)) == ("paused", 2)
+    assert stored(Failure("killed", "where", passing=True)) == ("paused", 2)
+    with lab.engine.connect() as connection:  # it is told all the same
+        kept = connection.execute(sa.select(RUNS.c.error, RUNS.c.traceback)).one()
+    assert tuple(kept) == ("killed", "where")
+    assert stored(Failure("diverged", ""))[0] == "failed"
+    assert stored(whole) == ("done", 2)
+
+
+def test_a_passing_failure_is_tried_again_and_the_result_counts(lab: Lab) -> None:
+    tries: dict[str, int] = {}
+
+    def work(training: Training) -> TrainingResult:
+        tries[training.id] = tries.get(training.id, 0) + 1
+        if tries[training.id] < ATTEMPTS:
+            raise MemoryError("no memory")
+        return result_of(training)
+
+    lab.work = work
+    lab.run(1)
+    assert set(tries.values()) == {ATTEMPTS}
+    assert lab.states() == [TrialState.COMPLETE] * 4
+    assert ("retried", "MemoryError: no memory") in lab.events
+
+
+def test_a_failure_that_never_passes_ends_and_the_next_start_tries_again(lab: Lab) -> None:
+    def killed(training: Training) -> TrainingResult:
+        raise WorkerDied
+
+    lab.work = killed
+    lab.run(1)
+    assert len(lab.done) == 4 * ATTEMPTS
+    assert set(lab.column(RUNS.c.status)) == {"lost"}
+    assert set(lab.column(RUNS.c.error)) == {"the worker process was killed"}
+    lab.work = result_of
+    lab.run(1)
+    assert set(lab.column(RUNS.c.status)) == {"done"}
+    assert [s.name for s in lab.states()] == ["FAIL"] * 4 + ["COMPLETE"] * 4
+    assert lab.count(CELLS) == 4
+
+
+@pytest.mark.parametrize(
+    ("error", "passes"),
+    [
+        (SystemExit(), True),  # Lightning's answer to SIGTERM is one
+        (MemoryError(), True),
+        (OSError(28, "No space left on device"), True),
+        (RuntimeError("DefaultCPUAllocator: can't allocate memory"), True),
+        (RuntimeError("CUDA out of memory. Tried to allocate"), True),
+        (RuntimeError("mat1 and mat2 shapes cannot be multiplied"), False),
+        (DivergedError("nan"), False),
+        (UserError("bad value"), False),
+    ],
+)
+def test_only_causes_outside_the_training_may_pass(error: BaseException, passes: bool) -> None:
+    assert may_pass(error) is passes
+
+
+def test_any_workers_give_the_same_figures(lab: Lab, tmp_path: Path) -> None:
+    lab.run(2)
+    engine = open_engine(f"sqlite:///{tmp_path}/other.db", create=True)
+    other = Lab(engine, lab.work, lab.definition, tmp_path)
+    other.run(2, Immediate())
+
+    def figures(one: Lab) -> set[Any]:
+        with one.engine.connect() as connection:
+            return {tuple(row) for row in connection.execute(sa.select(MEASUREMENTS))}
+
+    assert figures(lab) == figures(other)
+
+
+def test_a_second_planner_is_refused_by_name_until_the_first_ends(lab: Lab) -> None:
+    name_planner(lab.engine, lab.record(), "process 77 on host")
+    with (
+        only_planner(lab.engine, "tower_shape"),
+        pytest.raises(UserError, match="'tower_shape' is being run by process 77 on host"),
+        only_planner(lab.engine, "tower_shape"),
+    ):
+        pass
+    with only_planner(lab.engine, "tower_shape"), only_planner(lab.engine, "gate_depth"):
+        pass
+
+
+def test_a_link_to_the_database_has_the_same_lock(lab: Lab, tmp_path: Path) -> None:
+    (tmp_path / "link.db").symlink_to(tmp_path / "studies.db")
+    other = open_engine(f"sqlite:///{tmp_path}/link.db", create=True)
+    with (
+        only_planner(lab.engine, "tower_shape"),
+        pytest.raises(UserError, match="is being run by"),
+        only_planner(other, "tower_shape"),
+    ):
+        pass
+
+
+def test_every_setting_that_differs_is_named() -> None:
+    study = catalog.get("tower_shape")
+    assert isinstance(study, Study)
+    before = record_of(study)
+    assert differences(StudyRecord.from_row(before.to_row()), before) == ()
+    data = small_data()
+    longer = replace(SETTINGS, epochs=7, dropout=0.25)
+    after = record_of(study, replace(data, settings=longer), longer)
+    assert differences(before, after) == (
+        "dropout: 0.0 there, 0.25 now",  # of the data set and at four arms, told once
+        "epochs: 30 there, 7 now",
+    )
+    elsewhere = record_of(study, replace(data, content_hash="other"))
+    assert differences(before, elsewhere) == (
+        "content of planted: 'hash of planted' there, 'other' now",
+    )
+
+
+def test_claims_and_how_a_search_is_run_may_change_and_what_it_seeks_may_not() -> None:
+    planned = record_of(one_factor_study()).plan
+    search = catalog.get("pareto")
+    assert isinstance(search, Search)
+    one = StudyRecord("pareto", search, search, planned, "then", methods=({"trials": 10},))
+    other = replace(search, trials=99, sampler="random")
+    two = StudyRecord("pareto", other, other, planned, "now", methods=({"trials": 99},))
+    assert differences(one, two) == ()
+    assert going_on(one, two).methods == ({"trials": 10}, {"trials": 99})
+    assert going_on(going_on(one, two), one).methods == ({"trials": 99}, {"trials": 10})
+    assert going_on(one, two).created_at == "then"
+    sought = replace(two, definition=replace(other, max_params=10))
+    assert differences(one, sought) == ("max-params: None there, 10 now",)
+
+
+def one_factor_study(
+    values: tuple[float, ...] = (0.01, 0.02), name: str = "learning_rate"
+) -> Study:
+    return Study(
+        name="mine",
+        title="Mine",
+        question="?",
+        factor=name,
+        base=MODELS["fsmd"],
+        arms=one_factor(Factor(name, values)),
+        reference=str(values[0]),
+    )
+
+
+def test_what_an_arm_or_the_base_sets_stays_and_what_they_leave_open_comes_from_the_data() -> None:
+    study = one_factor_study()
+    study = replace(study, base=replace(study.base, dropout=0.4))
+    for arm, rate in zip(record_of(study).plan.arms, (0.01, 0.02), strict=True):
+        assert arm.config.learning_rate == rate
+        assert arm.config.dropout == 0.4
+        assert arm.config.batch_size == SETTINGS.batch_size
+        assert arm.config.left_open == ()
+
+
+def test_an_arm_is_trained_by_the_settings_of_the_data_it_brings() -> None:
+    study = one_factor_study()
+    first, second = study.arms
+    study = replace(study, arms=(first, replace(second, data="other")))
+    small = replace(SETTINGS, batch_size=64)
+    sets = {"planted": small_data(), "other": replace(small_data(name="other"), settings=small)}
+    planned = plan(study, sets, SETTINGS, 0, record_of(one_factor_study()).plan.runtime)
+    assert [arm.config.batch_size for arm in planned.arms] == [512, 64]
+    assert [facts.name for facts in planned.sets] == ["planted", "other"]
+
+
+def test_data_sets_of_different_tasks_are_no_study() -> None:
+    study = one_factor_study()
+    sets = {"planted": small_data(), "other": small_data((Task("buy"),), name="other")}
+    with pytest.raises(UserError, match="must have the same tasks; got planted: click, long_view"):
+        plan(study, sets, SETTINGS, 0, record_of(study).plan.runtime)
+
+
+def test_a_model_that_the_data_cannot_carry_is_refused_before_anything_is_stored() -> None:
+    study = one_factor_study()
+    study = replace(study, base=replace(study.base, task_weights=(1.0, 1.0, 2.0)))
+    with pytest.raises(UserError, match="`task_weights` must hold one weight for each"):
+        record_of(study)
+
+
+def test_without_a_funnel_the_chain_falls_away_and_the_plan_says_so(lab: Lab) -> None:
+    planned = record_of(lab.definition, small_data(UNRELATED)).plan
+    assert planned.chain_dropped is True
+    assert not any(arm.config.chain for arm in planned.arms)
+    assert record_of(lab.definition).plan.chain_dropped is False
+
+
+def test_a_study_may_grow_but_its_arms_may_not_change(lab: Lab) -> None:
+    full = lab.definition
+    small = replace(full, arms=full.arms[:2], reference="constant", claims=())
+    assert differences(record_of(small), record_of(full)) == ()
+    deeper = replace(full.arms[0], changes=(*full.arms[0].changes, ("gate_depth", 4)))
+    other = replace(full, arms=(deeper, *full.arms[1:]))
+    assert differences(record_of(full), record_of(other)) == ("gate_depth: 2 there, 4 now",)
+    with pytest.raises(UserError, match=r"gate_depth: 2 there, 3 now.*--name"):
+        stored_after(lab.engine, full, changed(full, None, ["gate_depth=3"]))
+
+
+def stored_after(engine: sa.Engine, *studies: Study) -> StudyRecord:
+    """A study that was planned, and went on with other definitions of it."""
+    for study in studies:
+        open_record(engine, record_of(study))
+    record = find_study(engine, studies[0].name)
+    assert record is not None
+    return record
+
+
+def test_what_was_stated_at_planning_stays_and_a_study_with_other_claims_goes_on(
+    lab: Lab,
+) -> None:
+    study = lab.definition
+    late = Claim("late", "Constant is best.", "", (Best("mean", "constant"),))
+    first = replace(study, arms=study.arms[:3], claims=study.claims[:1], reference="constant")
+    second = replace(study, claims=(*study.claims, late), margin=0.01)
+    record = stored_after(lab.engine, first, second)
+    assert [arm.name for arm in record.plan.arms] == [arm.name for arm in study.arms]  # it grew
+    assert record.study == second
+    assert record.stated == first
+
+
+def test_a_claim_with_another_rule_or_text_is_another_claim(lab: Lab) -> None:
+    claim = lab.definition.claims[0]
+    told = [
+        replace(lab.definition, claims=(other,)).to_dict()["claims"]
+        for other in (claim, replace(claim, text="Else."), replace(claim, rules=claim.rules[:1]))
+    ]
+    assert told[0] not in told[1:]
+    assert told[0][0]["rules"][0] == {
+        "rule": "Best",
+        "target": "long_view",
+        "arm": "diamond",
+        "among": (),
+    }
+
+
+def test_arms_that_are_one_model_without_a_funnel_are_trained_once(lab: Lab) -> None:
+    base = MODELS["base"]
+    models = named(((name, MODELS[name]) for name in ("ple", "fs", "fsmd")), "model", base)
+    study = replace(lab.definition, arms=models, base=base)
+    chained, free = (record_of(study, small_data(tasks)).plan for tasks in (TASKS, UNRELATED))
+    assert [arm.name for arm in chained.arms] == ["ple", "fs", "fsmd"]
+    assert [arm.name for arm in free.arms] == ["ple", "fs"]
+    assert free.same == (("fsmd", "fs"),)
+
+
+def test_arms_of_another_stream_get_other_seeds() -> None:
+    assert replicate_seed(0, 1, stream=1) != replicate_seed(0, 1) == replicate_seed(0, 1, 0)
+
+
+def test_seeds_are_what_they_were_when_the_first_results_were_stored() -> None:
+    assert [replicate_seed(0, r) for r in range(3)] == [514591061, 589272268, 586211419]
+    assert replicate_seed(7, 2, 3) == 964739310
+
+
+def test_studies_on_other_data_are_kept_apart_by_name(lab: Lab) -> None:
+    study = lab.definition
+    assert study_name(study, "planted") == "tower_shape"
+    assert study_name(study, "planted:conflict=0.25") == "tower_shape-planted-conflict-0.25"
+    assert study_name(study, "kuairand") == "tower_shape-kuairand"
+
+
+def test_a_search_that_seeks_something_else_is_kept_apart_by_name() -> None:
+    search = catalog.get("pareto")
+    assert isinstance(search, Search)
+    assert study_name(search, search.data, search) == "pareto"
+    wider = replace(search, space="full", objectives=(*search.objectives, "params"))
+    assert study_name(wider, "kuairand", search) == "pareto-full-params-kuairand"
+    assert study_name(replace(search, trials=7), search.data, search) == "pareto"
+
+
+@pytest.mark.parametrize("name", catalog.names())
+def test_every_study_of_the_catalog_can_be_planned(name: str) -> None:
+    study = catalog.get(name)
+    assert study.name == name
+    assert type(study).from_dict(json.loads(json.dumps(study.to_dict()))) == study
+    if isinstance(study, Search):
+        return
+    assert study.claims or name == "curves"  # material for a benchmark: it judges nothing
+    assert len({claim.id for claim in study.claims}) == len(study.claims)
+    tasks = (Task(study.tasks[0]), Task(study.tasks[1], after=study.tasks[0]))
+    names = dict.fromkeys((study.data, *(arm.data for arm in study.arms if arm.data)))
+    sets = {data: small_data(tasks, data) for data in names}
+    planned = plan(study, sets, SETTINGS, 0, record_of(one_factor_study()).plan.runtime)
+    record = StudyRecord(name, study, study, planned, created_at="now")
+    assert StudyRecord.from_row(json.loads(json.dumps(record.to_row()))) == record
+    trainings = cells(record, {data: sets[data].ref for data in sets}, 2)
+    assert len(trainings) == 2 * len(study.arms)
+    assert len({cell.training.id for cell in trainings}) == len(trainings)
+    axes = study_axes(study)
+    for axis, value in (pair for arm in study.arms for pair in arm.params):
+        assert contains(axes[axis], value)
+    assert len({arm.params for arm in study.arms}) == len(study.arms)
+
+
+@pytest.mark.parametrize(
+    ("change", "message"),
+    [
+        ({"reference": "cube"}, "the reference of 'mine' must be one of its arms .0.01, 0.02."),
+        (
+            {"claims": (Claim("c", "", "", (Above("click", "0.01", "cube"),)),)},
+            "claim 'c' of 'mine' names 'cube'",
+        ),
+        (
+            {"claims": (Claim("c", "", "", (Best("first", "0.01"),)),)},
+            "claim 'c' of 'mine' must be of one of click, long_view, mean; got 'first'",
+        ),
+        ({"arms": one_factor(Factor("dropout", (0.1, 0.1)))}, "arm '0.1' of 'mine' is there twic"),
+    ],
+)
+def test_a_definition_that_contradicts_itself_is_refused(
+    change: dict[str, Any], message: str
+) -> None:
+    with pytest.raises(UserError, match=message):
+        check(replace(one_factor_study(), **change))
+
+
+def test_an_axis_holds_whatever_the_arms_are_without_a_list_kept_by_hand() -> None:
+    assert study_axes(one_factor_study())["learning_rate"] == AXES["learning_rate"]
+    switch = study_axes(one_factor_study((True, False), "batch_norm"))
+    assert switch["batch_norm"] == CategoricalDistribution((True, False))
+    wide = study_axes(one_factor_study((8, 999), "embedding_size"))["embedding_size"]
+    assert contains(wide, 999)
+    arms = tuple(Arm(name, (), (("kind", name),)) for name in ("red", "blue"))
+    own = study_axes(replace(one_factor_study(), arms=arms))
+    assert own["kind"] == CategoricalDistribution(("red", "blue"))
+
+
+def test_an_axis_of_names_grows_with_the_study(lab: Lab) -> None:
+    """Optuna refuses a stored categorical axis that grows."""
+    changes = (("gate_depth", 1), ("gate_depth", 2), ("gate_depth", 3))
+    arms = tuple(
+        Arm(name, (change,), (("kind", name),))
+        for name, change in zip(("red", "blue", "green"), changes, strict=True)
+    )
+    small = replace(one_factor_study(), arms=arms[1:2], reference="blue")
+    for study in (small, replace(small, arms=arms)):
+        lab.definition = study
+        lab.run(1)
+    params = [trial.params["kind"] for trial in lab.mirror().study.trials]
+    assert params == ["blue", "red", "green"]
+    assert len(lab.done) == 3
+
+
+@pytest.mark.parametrize(
+    "url", ["nonsense", "sqlite:////no/such/folder/x.db", "nosuch://host/db", "sqlite:///."]
+)
+def test_a_bad_database_url_is_one_clear_line(url: str) -> None:
+    with pytest.raises(UserError, match="cannot open the database") as refusal:
+        open_engine(url, create=True)
+    assert "\n" not in str(refusal.value)
+
+
+def test_a_missing_driver_is_named_and_no_password_is_shown() -> None:
+    with pytest.raises(UserError, match="pip install psycopg2") as refusal:
+        open_engine("postgresql+psycopg2://bob:hunter2@db/x", create=True)
+    assert "hunter2" not in str(refusal.value)
+
+
+def test_first_planners_at_once_make_one_set_of_tables(tmp_path: Path) -> None:
+    url = f"sqlite:///{tmp_path}/new.db"
+
+    def start(name: str) -> str:
+        engine = open_engine(url, create=True)
+        return open_mirror(engine, name, TASKS, task_objectives(TASKS)).name
+
+    with ThreadPoolExecutor(6) as pool:
+        assert list(pool.map(start, "abcdef")) == list("abcdef")
+
+
+def test_test_rows_are_kept_once_whoever_comes_first(lab: Lab) -> None:
+    data = small_data()
+    for _ in range(2):
+        record_test_rows(lab.engine, data)
+    assert lab.column(TEST_ROWS.c.column) == ["label:click", "label:long_view"]  # no users
+    units = replace(data, test_units=np.zeros(4, np.uint32), content_hash="with users")
+    for _ in range(2):
+        record_test_rows(lab.engine, units)
+    assert lab.column(TEST_ROWS.c.column).count("unit") == 1
+    assert lab.count(TEST_ROWS) == 2 * len(TASKS) + 1
+
+
+def test_a_database_that_an_earlier_version_made_is_refused_with_what_to_do(
+    tmp_path: Path,
+) -> None:
+    url = f"sqlite:///{tmp_path}/old.db"
+    engine = open_engine(url, create=True)
+    with engine.begin() as connection:
+        connection.execute(sa.text("DROP TABLE fsmd_test_rows"))
+    with pytest.raises(UserError, match="no table fsmd_test_rows; run each of its studies again"):
+        open_engine(url)
+    open_engine(url, create=True)
+    open_engine(url)
+
+
+def test_reading_a_database_that_is_not_there_makes_no_file(tmp_path: Path) -> None:
+    path = tmp_path / "none.db"
+    with pytest.raises(UserError, match="cannot open the database"):
+        open_engine(f"sqlite:///{path}")
+    assert not path.exists()
+
+
+def test_the_gpu_that_trains_is_named(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("torch.cuda.get_device_name", {"cuda:1": "NVIDIA H100"}.__getitem__)
+    assert provenance("cuda:1").machine == f"{machine()}, NVIDIA H100"
+    assert provenance("cpu").machine == machine()
+
+
+def test_a_gpu_that_is_not_there_is_refused_before_anything_runs(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setattr("shutil.which", str)
+    monkeypatch.setattr("torch.cuda.device_count", lambda: 1)
+    assert device_for("cuda:0", None) == "cuda:0"
+    assert device_for("auto", None) == device_for("auto", "cuda") == "cuda"
+    with pytest.raises(UserError, match="cuda:1 needs a CUDA device"):
+        device_for("cuda:1", None)
+    with pytest.raises(UserError, match="this study was run on cuda:1"):
+        device_for("auto", "cuda:1")
+
+
+@dataclass
+class Stacked:
+    """An agenda of steps that hold several trainings each."""
+
+    steps: list[Step]
+    ends: list[tuple[str, bool]] = field(default_factory=list)
+
+    def next(self) -> Step | None:
+        return self.steps.pop(0) if self.steps else None
+
+    def ended(self, cell: Cell, result: TrainingResult | None) -> None:
+        self.ends.append((cell.arm, result is not None))
+
+
+def test_a_step_may_hold_several_trainings_and_each_ends_for_itself(lab: Lab) -> None:
+    """One fails for good, one loses its memory once, and two are trained."""
+    tries: list[str] = []
+
+    def work(training: Training) -> TrainingResult | Failure:
+        shape = training.config.tower_shape
+        tries.append(shape)
+        if shape == "increasing":
+            return Failure("DivergedError: nan", "where")
+        if shape == "decreasing" and tries.count(shape) == 1:
+            return Failure("MemoryError: no memory", "where", passing=True)
+        return result_of(training)
+
+    lab.work = work
+    agenda = Stacked([Step(lab.cells(1))])
+    lab.planner(Immediate()).follow(agenda)
+    assert tries == ["constant", "increasing", "decreasing", "diamond", "decreasing"]
+    assert agenda.ends == [
+        ("constant", True),
+        ("increasing", False),
+        ("diamond", True),
+        ("decreasing", True),
+    ]
+    assert sorted(state.name for state in lab.states()) == ["COMPLETE"] * 3 + ["FAIL"]
+    assert lab.count(CELLS) == lab.count(RUNS) == 4
+    assert sorted(lab.column(RUNS.c.attempts)) == [1, 1, 1, 2]
+
+
+def test_a_worker_that_dies_costs_the_trainings_of_its_step_one_try_each(lab: Lab) -> None:
+    def dying(training: Training) -> TrainingResult:
+        if lab.done.count(training.id) == 1:
+            raise WorkerDied
+        return result_of(training)
+
+    lab.work = dying
+    agenda = Stacked([Step(lab.cells(1))])
+    lab.planner(Immediate()).follow(agenda)
+    assert [result for _, result in agenda.ends] == [True] * 4
+    assert lab.column(RUNS.c.attempts) == [2] * 4
+    assert lab.events.count(("retried", "the worker process was killed")) == 4
+
+
+def test_a_mirror_is_told_each_objective_in_its_own_direction(lab: Lab) -> None:
+    """Targets come from the tasks' own metrics; costs from the cell, or from the result."""
+    tasks = (Task("click"), Task("long_view", metric="log_loss", after="click"))
+    objectives = objectives_named(("tasks", "params", "seconds"), tasks)
+    ends: dict[str, Callable[[TrainingResult], float]] = {"seconds": lambda r: r.seconds}
+    mirror: Mirror = open_mirror(lab.engine, "costly", tasks, objectives, end_costs=ends)
+    assert [direction.name for direction in mirror.study.directions] == [
+        "MAXIMIZE",
+        "MINIMIZE",
+        "MINIMIZE",
+        "MINIMIZE",
+    ]
+    cell = replace(lab.cells(1)[0], costs={"params": 1234.0}, notes={"sampler": {"x": 1}})
+    result = result_of(cell.training, tasks)
+    mirror.open(cell)
+    mirror.tell(cell, result)
+    mirror.tell(cell, result)
+    (trial,) = mirror.study.trials
+    click, loss = (result.value("valid", task.name, task.metric) for task in tasks)
+    assert trial.values == [click, loss, 1234.0, result.seconds]
+    (stored,) = mirror.trials()
+    assert (stored.arm, stored.replicate, stored.state) == (cell.arm, 0, "COMPLETE")
+    assert stored.run_id == cell.training.id
+    assert stored.costs == {"params": 1234.0}
+    assert stored.notes == {"sampler": {"x": 1}}
+
+
+@pytest.mark.parametrize(
+    ("model", "assignments", "field_name", "value"),
+    [
+        (None, ["gate_width=128"], "gate_width", 128),
+        (None, ["layers=64,32"], "layers", (64, 32)),
+        (None, ["bottom="], "bottom", ()),
+        (None, ["dropout=0.1"], "dropout", 0.1),
+        (None, ["dropout=0.1", "dropout=open"], "dropout", None),
+        (None, ["own_experts=None"], "own_experts", None),
+        (None, ["batch_norm=False"], "batch_norm", False),
+        (None, ["fm=none"], "fm", "none"),
+        (None, ["task_weights=1,0.5"], "task_weights", (1.0, 0.5)),
+        ("mmoe", [], "sharing", "experts"),
+        ("mmoe", [], "gate_depth", 2),  # what tells no model from another stays as the study's
+    ],
+)
+def test_a_base_is_changed_by_field_and_each_value_read_by_the_fields_type(
+    lab: Lab, model: str | None, assignments: Sequence[str], field_name: str, value: object
+) -> None:
+    base = changed(lab.definition, model, assignments).base
+    assert getattr(base, field_name) == value
+    assert type(getattr(base, field_name)) is type(value)
+
+
+@pytest.mark.parametrize(
+    ("model", "assignment", "message"),
+    [
+        ("cube", None, "--base must be one of single_task, deepfm, .*; got 'cube'"),
+        (
+            None,
+            "colour=red",
+            "--set must be field=value with one of the fields fm, .*'colour=red'",
+        ),
+        (None, "dropout", "--set must be field=value"),
+        (None, "dropout=much", "--set dropout must be a number; got 'much'"),
+        (None, "gate_depth=1.5", "--set gate_depth must be a whole number; got '1.5'"),
+        (None, "batch_norm=maybe", "--set batch_norm must be True or False; got 'maybe'"),
+        (None, "fm=cube", "`fm` must be one of none"),
+        (None, "tower_shape=constant", "every arm of 'tower_shape' sets `tower_shape` itself"),
+    ],
+)
+def test_a_base_that_there_is_not_is_refused(
+    lab: Lab, model: str | None, assignment: str | None, message: str
+) -> None:
+    with pytest.raises(UserError, match=message):
+        changed(lab.definition, model, [assignment] if assignment else [])

@@ -1,0 +1,414 @@
+"""What is stored is what was measured: records, trainings, test rows, trials."""
+
+from collections.abc import Iterator
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+import sqlalchemy as sa
+from numpy.typing import NDArray
+
+from fsmd.config import FSMDConfig
+from fsmd.data.schema import DataRef, Dataset, Field, Schema, Split
+from fsmd.data.settings import TrainingSettings
+from fsmd.metrics import METRICS, measured
+from fsmd.packing import pack, unpack
+from fsmd.tasks import Task
+from fsmd.training import Measurement, Training, TrainingResult
+from reports.predictions import read_test_rows
+from reports.results import read
+from search_spaces.spaces import space
+from studies.failure import Failure
+from studies.objectives import end_costs, named
+from studies.planner.design import Cell, replicate_seed
+from studies.search.attempt import AttemptState, read_attempts
+from studies.store.mirror import open_mirror, stored_trials
+from studies.store.records import StudyRecord
+from studies.store.runs import (
+    Provenance,
+    chosen_values,
+    known_cost,
+    known_result,
+    known_runs,
+    link_cell,
+    record_cost,
+    record_run,
+    record_test_rows,
+)
+from studies.store.studies import (
+    find_study,
+    insert_study,
+    name_planner,
+    study_names,
+    update_study,
+)
+from studies.store.tables import CELLS, PREDICTIONS, RUNS, TEST_ROWS
+from tests import made_up
+from tests.made_up.searches import SETTINGS
+
+HERE = Provenance({"torch": "1"}, "a machine")
+
+
+@pytest.fixture
+def engine(tmp_path: Path) -> Iterator[sa.Engine]:
+    engine = made_up.fresh_engine(tmp_path)
+    yield engine
+    engine.dispose()
+
+
+@pytest.fixture(scope="module")
+def shared(tmp_path_factory: pytest.TempPathFactory) -> Iterator[sa.Engine]:
+    """A database for tests of which each has trainings of its own."""
+    engine = made_up.fresh_engine(tmp_path_factory.mktemp("shared"))
+    yield engine
+    engine.dispose()
+
+
+def count(engine: sa.Engine, table: sa.Table) -> int:
+    with engine.connect() as connection:
+        return connection.scalar(sa.select(sa.func.count()).select_from(table)) or 0
+
+
+# Records
+
+
+def test_a_stored_study_is_read_as_it_was_stored(engine: sa.Engine) -> None:
+    for i, tasks in enumerate((*map(made_up.tasks, (1, 2, 3, 5)), made_up.MIXED)):
+        reachable = {task.name: 0.8 for task in tasks}
+        stored = made_up.store_study(
+            engine,
+            made_up.models(tasks),
+            tasks=tasks,
+            name=f"study {i}",
+            replicates=0,
+            reachable=reachable,
+        )
+        assert find_study(engine, f"study {i}") == stored
+        assert StudyRecord.from_row(stored.to_row()) == stored
+
+
+def test_a_stored_search_is_read_as_it_was_stored(engine: sa.Engine) -> None:
+    stored = made_up.store_search(engine, {}, objectives=("tasks", "params"))
+    assert find_study(engine, "search") == stored
+    assert [method["sampler"] for method in stored.methods] == ["tpe", "gp"]
+    assert stored.is_search
+    with pytest.raises(TypeError, match="is a search"):
+        _ = stored.study
+
+
+def test_studies_are_listed_by_name_replaced_and_have_one_planner(engine: sa.Engine) -> None:
+    stored = made_up.store_study(engine, name="b", replicates=0)
+    made_up.store_study(engine, name="a", replicates=0)
+    assert study_names(engine) == ("a", "b")
+    assert find_study(engine, "c") is None
+    with pytest.raises(sa.exc.IntegrityError):
+        insert_study(engine, stored)
+    grown = replace(stored, definition=replace(stored.study, margin=0.5))
+    update_study(engine, grown)
+    assert name_planner(engine, grown, "me") == replace(grown, planner="me")
+    assert find_study(engine, "b") == replace(grown, planner="me")
+
+
+# Trainings
+
+RESULT = TrainingResult(
+    measurements=(
+        Measurement(1, "valid", "click", "auc", 0.7),
+        Measurement(2, "valid", "click", "auc", 0.8),
+        Measurement(2, "test", "click", "auc", 0.75),
+    ),
+    chosen_epochs={"click": 2},
+    epochs=2,
+    finished=True,
+    seconds=1.5,
+    parameters=10,
+    predictions={"click": pack(np.zeros(3, np.float32))},
+)
+
+
+def paused(epochs: int) -> TrainingResult:
+    kept = tuple(m for m in RESULT.measurements if m.epoch <= epochs and m.split != "test")
+    chosen = {"click": epochs}
+    return replace(
+        RESULT,
+        measurements=kept,
+        chosen_epochs=chosen,
+        epochs=epochs,
+        finished=False,
+        predictions={},
+    )
+
+
+FAILED = Failure("diverged", "where")
+LOST = Failure("killed", "there", passing=True)
+
+
+def training(seed: int = 0) -> Training:
+    config = TrainingSettings().applied(FSMDConfig())
+    return Training(config, DataRef("planted", "hash", Path("nowhere")), seed)
+
+
+CHANGES: list[tuple[TrainingResult | Failure, TrainingResult | Failure, str]] = [
+    (paused(1), paused(2), "paused 2"),
+    (paused(2), paused(1), "paused 2"),
+    (paused(2), LOST, "paused 2"),
+    (paused(2), FAILED, "failed 0"),
+    (paused(2), RESULT, "done 2"),
+    (FAILED, RESULT, "done 2"),
+    (FAILED, paused(1), "paused 1"),
+    (LOST, FAILED, "failed 0"),
+    (LOST, LOST, "lost 0"),
+    (RESULT, paused(1), "done 2"),
+    (RESULT, FAILED, "done 2"),
+    (RESULT, LOST, "done 2"),
+    (RESULT, replace(RESULT, epochs=3), "done 2"),
+]
+
+
+@pytest.mark.parametrize(("before", "after", "status"), CHANGES)
+def test_a_result_is_never_replaced_and_a_pause_only_by_what_goes_on_from_it(
+    shared: sa.Engine,
+    before: TrainingResult | Failure,
+    after: TrainingResult | Failure,
+    status: str,
+) -> None:
+    one = training(CHANGES.index((before, after, status)))
+    for outcome in (before, after):
+        record_run(shared, one, outcome, 1, HERE)
+    result = known_result(shared, one.id)
+    assert f"{known_runs(shared, [one.id])[one.id]} {result.epochs}" == status
+    assert (len(result.measurements) == 0) == (result.epochs == 0)
+
+
+def test_a_result_is_read_as_it_was_measured(engine: sa.Engine) -> None:
+    one = training()
+    record_run(engine, one, RESULT, 3, HERE)
+    kept = known_result(engine, one.id)
+    assert set(kept.measurements) == set(RESULT.measurements)
+    assert replace(kept, measurements=()) == replace(RESULT, measurements=(), predictions={})
+    assert chosen_values(engine, one.id, "test", "auc") == {"click": 0.75}
+    assert count(engine, PREDICTIONS) == 1
+    with engine.connect() as connection:
+        row = connection.execute(sa.select(RUNS)).one()
+    assert FSMDConfig.from_dict(row.config) == one.config
+    assert (row.attempts, row.machine, row.libraries) == (3, "a machine", {"torch": "1"})
+
+
+def test_of_a_loss_after_a_pause_the_error_is_kept(engine: sa.Engine) -> None:
+    one = training()
+    record_run(engine, one, paused(2), 1, HERE)
+    record_run(engine, one, LOST, 2, HERE)
+    with engine.connect() as connection:
+        row = connection.execute(sa.select(RUNS)).one()
+    assert (row.status, row.error, row.traceback, row.attempts) == (
+        "paused",
+        *("killed", "there"),
+        2,
+    )
+
+
+def test_only_trainings_that_ended_are_known(engine: sa.Engine) -> None:
+    ids = [training(seed).id for seed in range(1200)]
+    record_run(engine, training(0), RESULT, 1, HERE)
+    record_run(engine, training(1199), FAILED, 1, HERE)
+    assert known_runs(engine, ids) == {ids[0]: "done", ids[-1]: "failed"}
+
+
+def test_a_cell_points_at_one_training_and_follows_it(engine: sa.Engine) -> None:
+    made_up.store_study(engine, replicates=0)
+    record_run(engine, training(0), FAILED, 1, HERE)
+    record_run(engine, training(1), RESULT, 1, HERE)
+    for seed in (0, 0, 1):
+        link_cell(engine, "towers", "diamond", 0, training(seed).id)
+    assert count(engine, CELLS) == 1
+    link_cell(engine, "towers", "diamond", 1, training(0).id)
+    record_run(engine, training(0), RESULT, 2, HERE)  # the failed one is replaced under its cell
+    assert count(engine, CELLS) == 2
+    assert set(known_runs(engine, [training(0).id]).values()) == {"done"}
+
+
+def test_of_a_cost_the_first_measurement_stays(engine: sa.Engine) -> None:
+    assert known_cost(engine, "a") is None
+    record_cost(engine, "a", "latency", 1.5)
+    record_cost(engine, "a", "latency", 2.5)
+    assert known_cost(engine, "a") == 1.5
+
+
+# Test rows
+
+
+def data_with(label_NK: NDArray[np.float32], **more: Any) -> Dataset:
+    tasks = made_up.tasks(label_NK.shape[1])
+    rows = len(label_NK)
+    split = Split(
+        np.zeros((rows, 1), np.int32),
+        np.zeros((rows, 0), np.float32),
+        label_NK,
+        more.pop("weights", None),
+    )
+    return Dataset(
+        name="planted",
+        schema=Schema("planted", (Field("user", 3),), (), tasks),
+        train=split,
+        valid=split,
+        test=split,
+        test_unseen=np.ones(rows, bool),
+        test_units=more.pop("units", None),
+        content_hash="hash",
+        path=Path("nowhere"),
+        reachable=None,
+        settings=TrainingSettings(),
+    )
+
+
+def test_test_rows_are_read_as_they_are_in_the_data(engine: sa.Engine) -> None:
+    label_NK = np.array([[1, 1, np.nan], [0, 0, 0], [1, np.nan, 1], [0, 0, 0]], np.float32)
+    weight_N = np.array([1, 2, 0.5, 0], np.float32)
+    data = data_with(label_NK, units=np.array([7, 7, 3, 9], np.uint32), weights=weight_N)
+    for _ in range(2):  # whoever comes first
+        record_test_rows(engine, data)
+    with engine.connect() as connection:
+        rows = read_test_rows(connection, "hash")
+        nothing = read_test_rows(connection, "of other data")
+    assert set(rows.labels) == {"click", "long_view", "like"}
+    for k, name in enumerate(("click", "long_view", "like")):
+        np.testing.assert_array_equal(rows.labels[name], label_NK[:, k])
+    assert rows.unit_N is not None
+    assert rows.unit_N.tolist() == [1, 1, 0, 2]
+    assert rows.units == 3
+    np.testing.assert_array_equal(rows.weight_N, weight_N)
+    assert (nothing.labels, nothing.unit_N, nothing.weight_N) == ({}, None, None)
+
+
+def test_rows_without_users_and_weights_are_independent_and_count_alike(
+    engine: sa.Engine,
+) -> None:
+    record_test_rows(engine, data_with(np.zeros((4, 1), np.float32)))
+    with engine.connect() as connection:
+        rows = read_test_rows(connection, "hash")
+    assert (rows.unit_N, rows.units, rows.weight_N) == (None, None, None)
+    assert count(engine, TEST_ROWS) == 1
+
+
+# What the made-up studies of the other tests rest on
+
+
+@pytest.mark.parametrize("tasks", [made_up.tasks(3), made_up.MIXED, made_up.CENSUS])
+def test_a_made_up_test_figure_is_the_metric_of_the_stored_scores(
+    engine: sa.Engine, tasks: tuple[Task, ...]
+) -> None:
+    made_up.store_study(
+        engine,
+        tasks=tasks,
+        replicates=2,
+        rows=200,
+        users=40,
+        weighted=True,
+        observed={tasks[0].name: 0.9},
+        effects={"diamond": 0.02},
+    )
+    results = read(engine, "towers")
+    with engine.connect() as connection:
+        rows = read_test_rows(connection, results.record.plan.data.content_hash)
+        kept = {
+            (row.run_id, row.task): unpack(row.scores).astype(float)
+            for row in connection.execute(sa.select(PREDICTIONS))
+        }
+    assert len(kept) == 4 * 2 * len(tasks)
+    for run in results.runs.itertuples():
+        for task in tasks:
+            figure = measured(
+                METRICS[task.metric],
+                kept[str(run.run_id), task.name],
+                rows.labels[task.name],
+                rows.weight_N,
+            )
+            stored = results.test.of(str(run.arm), task.name)[int(str(run.replicate))]
+            assert figure == stored
+    assert results.test.samplings[0].units == 40
+    for target in results.targets:
+        assert results.test.gain("diamond", "constant", target.key).mean > 0.01
+
+
+def test_a_made_up_label_keeps_to_the_funnel(engine: sa.Engine) -> None:
+    tasks = made_up.tasks(5)
+    record = made_up.store_study(engine, tasks=tasks, replicates=0, rows=400)
+    with engine.connect() as connection:
+        labels = read_test_rows(connection, record.plan.data.content_hash).labels
+    for task in tasks:
+        assert labels[task.name].sum() > 10
+        if task.after:
+            assert (labels[task.name] <= labels[task.after]).all()
+
+
+def test_of_a_made_up_study_only_what_is_asked_for_is_missing_failed_or_paused(
+    engine: sa.Engine,
+) -> None:
+    made_up.store_study(
+        engine,
+        replicates=2,
+        failures={("diamond", 0): made_up.FAILURE},
+        missing=[("diamond", 1)],
+        paused=[("constant", 0)],
+    )
+    results = read(engine, "towers")
+    found = {(r.arm, r.replicate): r.status for r in results.runs.itertuples()}
+    assert found == {
+        ("constant", 0): "paused",
+        ("constant", 1): "done",
+        ("increasing", 0): "done",
+        ("increasing", 1): "done",
+        ("decreasing", 0): "done",
+        ("decreasing", 1): "done",
+        ("diamond", 0): "failed",
+    }
+    assert results.test.trained == ("constant", "increasing", "decreasing")
+
+
+def test_a_made_up_search_has_the_trials_that_the_mirror_writes(engine: sa.Engine) -> None:
+    objectives = ("tasks", "params", "seconds")
+    names = list(made_up.paper_points(5))
+    record = made_up.store_search(
+        engine,
+        made_up.paper_points(5),
+        objectives=objectives,
+        stopped=[names[1]],
+        failed=[names[2]],
+        running=[names[3]],
+        paused=[names[4]],
+    )
+    tasks, sought = record.plan.tasks, named(objectives, record.plan.tasks)
+    domains = {c.name: c.domain for c in space("paper", tasks, SETTINGS).choices}
+    mirror = open_mirror(engine, "mirrored", tasks, sought, domains, end_costs=end_costs(sought))
+    attempts = read_attempts(engine, record)
+    whole = space("paper", tasks, SETTINGS)
+    for trial in stored_trials(engine, record.name):
+        one = record.plan.training(
+            whole.config(trial.params),
+            DataRef("planted", record.plan.data.content_hash, Path()),
+            replicate_seed(0, trial.replicate),
+        )
+        assert one.id == trial.run_id
+        cell = Cell(
+            trial.arm, tuple(trial.params.items()), trial.replicate, one, costs=trial.costs
+        )
+        mirror.open(cell)
+        if trial.state == "PRUNED":
+            mirror.prune(cell)
+        elif trial.state != "RUNNING":
+            failed = trial.state == "FAIL"
+            mirror.tell(cell, None if failed else known_result(engine, one.id))
+    assert stored_trials(engine, "mirrored") == stored_trials(engine, record.name)
+    known = open_mirror(engine, record.name, tasks, sought, domains).study.trials
+    assert [t.values for t in known] == [t.values for t in mirror.study.trials]
+    assert [t.distributions for t in known] == [t.distributions for t in mirror.study.trials]
+    assert [a.state for a in attempts] == [
+        AttemptState.ENDED,
+        AttemptState.STOPPED,
+        AttemptState.FAILED,
+        AttemptState.PAUSED,
+        AttemptState.PAUSED,
+    ]
+    assert [a.epochs for a in attempts][1:] == [2, 0, 0, 2]

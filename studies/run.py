@@ -108,7 +108,7 @@ def _add_of_searches(p: argparse.ArgumentParser) -> None:
         ("sampler", str, "NAME", "gp, tpe, nsga2, nsga3, random or grid"),
         ("pruner", str, "NAME", "halving, topk or none"),
         ("timeout", float, "S", "search no longer than so many seconds; the confirmation follows"),
-        ("objectives", _listed, "LIST", "such as tasks, mean, click or tasks,parameters"),
+        ("objectives", _listed, "LIST", "such as tasks, mean, click or tasks,params"),
         ("max-params", int, "N", "parameters that a model may have at most"),
         ("max-latency", float, "MS", "milliseconds per 1,000 rows scored at most"),
         ("confirm", int, "K", "fresh seeds for the front; 0: none"),

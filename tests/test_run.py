@@ -22,7 +22,8 @@ from fsmd.config import MODELS, FSMDConfig
 from fsmd.data import load
 from fsmd.data.sets.planted import PlantedConfig, load_planted
 from fsmd.training import Training, TrainingResult, train
-from studies import catalog, commands, execute
+from reports import commands
+from studies import catalog, execute
 from studies.definition import Study
 from studies.failure import Failure
 from studies.run import main

@@ -9,20 +9,20 @@
 `fsmd.train(training)` trains it. torch is loaded by what needs it, not by `import fsmd`.
 """
 
-from importlib import import_module
 from typing import TYPE_CHECKING, Any
 
+from fsmd.config import MODELS, FSMDConfig
+from fsmd.data import load, names
+from fsmd.data.schema import Dataset
+from fsmd.data.settings import TrainingSettings
+from fsmd.errors import UserError
+from fsmd.metrics import METRICS
+from fsmd.runtime import Runtime
+from fsmd.tasks import Target, Task
+from fsmd.training import DivergedError, Training, TrainingResult, train
+
 if TYPE_CHECKING:
-    from fsmd.config import MODELS, FSMDConfig
-    from fsmd.data import load, names
-    from fsmd.data.schema import Dataset
-    from fsmd.data.settings import TrainingSettings
-    from fsmd.errors import UserError
-    from fsmd.metrics import METRICS
     from fsmd.module import FSMDModule
-    from fsmd.runtime import Runtime
-    from fsmd.tasks import Target, Task
-    from fsmd.training import DivergedError, Training, TrainingResult, train
 
 __all__ = [
     "METRICS",
@@ -43,32 +43,11 @@ __all__ = [
     "train",
 ]
 
-_HOME = {
-    "METRICS": "metrics",
-    "MODELS": "config",
-    "Dataset": "data.schema",
-    "DivergedError": "training",
-    "FSMDConfig": "config",
-    "FSMDModule": "module",
-    "Runtime": "runtime",
-    "Target": "tasks",
-    "Task": "tasks",
-    "Training": "training",
-    "TrainingResult": "training",
-    "TrainingSettings": "data.settings",
-    "UserError": "errors",
-    "load": "data",
-    "names": "data",
-    "train": "training",
-}
-
 
 def __getattr__(name: str) -> Any:
-    """Import what is asked for, now."""
-    if name not in _HOME:
+    """Import the one name that needs torch when it is asked for."""
+    if name != "FSMDModule":
         raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
-    return getattr(import_module(f"{__name__}.{_HOME[name]}"), name)
+    from fsmd.module import FSMDModule
 
-
-def __dir__() -> list[str]:
-    return __all__
+    return FSMDModule

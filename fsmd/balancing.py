@@ -1,7 +1,6 @@
-"""How the tasks' losses, or their gradients, are joined: fixed weights or one of three methods.
+"""How the tasks' losses, or their gradients, are joined, where their weights are not fixed.
 
-All of them work on any number of tasks K and keep their state in buffers and parameters, so that
-a checkpoint holds it.
+State is kept in buffers and parameters, so that a checkpoint holds it. Suffix: K tasks.
 """
 
 from collections.abc import Sequence
@@ -9,11 +8,8 @@ from collections.abc import Sequence
 import torch
 from torch import Tensor, nn
 
-GRADNORM_ALPHA = 1.5
-"""How strongly GradNorm slows down the task that learns faster; the authors' value for tasks
-that differ in nature."""
-GRADNORM_RATE = 0.025
-"""Step size of GradNorm's weights, the authors' choice."""
+# The authors' choices: how strongly the faster task is slowed down, and the weights' step size.
+GRADNORM_ALPHA, GRADNORM_RATE = 1.5, 0.025
 
 
 class Uncertainty(nn.Module):
@@ -43,33 +39,33 @@ class GradNorm(nn.Module):
         self.weight_K: Tensor
         self.first_K: Tensor
 
-    def forward(self, weighted_K: Tensor, layer: Sequence[nn.Parameter]) -> Tensor:
+    def forward(self, weighted_K: Tensor, layer: Sequence[Tensor]) -> Tensor:
         """The joined loss by the weights before this step, which then move."""
         joined = (self.weight_K.clone() * weighted_K).sum()
         norm_K = torch.stack([_norm(loss, layer) for loss in weighted_K])
         with torch.no_grad():
             loss_K = weighted_K.detach()
-            # A task that was observed on no row yet has no loss; its pace is then that of all.
             self.first_K.copy_(torch.where(self.first_K > 0, self.first_K, loss_K))
-            pace_K = torch.where(self.first_K > 0, loss_K / self.first_K, 1.0)
+            here = loss_K > 0  # a task that was observed on no row of the batch moves no weight
+            gradient_K = self.weight_K[here] * norm_K[here]
+            pace_K = loss_K[here] / self.first_K[here]
             pace_K = (pace_K / pace_K.mean()) ** GRADNORM_ALPHA
-            gradient_K = self.weight_K * norm_K
-            slope_K = torch.sign(gradient_K - gradient_K.mean() * pace_K) * norm_K
-            weight_K = (self.weight_K - GRADNORM_RATE * slope_K).clamp(min=1e-3)
+            slope_K = torch.sign(gradient_K - gradient_K.mean() * pace_K) * norm_K[here]
+            weight_K = self.weight_K.clone()
+            weight_K[here] = (weight_K[here] - GRADNORM_RATE * slope_K).clamp(min=1e-3)
             self.weight_K.copy_(weight_K * len(weight_K) / weight_K.sum())
         return joined
 
 
-def _norm(loss: Tensor, layer: Sequence[nn.Parameter]) -> Tensor:
+def _norm(loss: Tensor, layer: Sequence[Tensor]) -> Tensor:
     gradients = torch.autograd.grad(loss, layer, retain_graph=True)
     return torch.sqrt(sum((g.square().sum() for g in gradients), torch.zeros(())))
 
 
 def project(gradient_K: Sequence[Tensor]) -> Tensor:
-    """Sum of the tasks' gradients, each freed of what conflicts with another (Yu et al., 2020).
+    """Sum of the tasks' flat gradients, each freed of conflicts with others (Yu et al., 2020).
 
-    gradient_K: K flat gradients. Task i's loses, for each other task j in order, its part along
-    j's where the two point apart. With two tasks there is no order to draw.
+    Task i's loses, for each other task j in order, its part along j's where the two point apart.
     """
     freed = []
     for i, own in enumerate(gradient_K):
@@ -85,17 +81,15 @@ def set_projected_gradients(
     weighted_K: Tensor, parameters: Sequence[nn.Parameter], shared: Sequence[nn.Parameter]
 ) -> None:
     """Write `.grad`: projected on the `shared` parameters, the plain sum on all others."""
-    is_shared = {id(parameter) for parameter in shared}
     grad_K_P = [
         torch.autograd.grad(loss, parameters, retain_graph=True, materialize_grads=True)
         for loss in weighted_K
     ]
+    for parameter, *grad_K in zip(parameters, *grad_K_P, strict=True):
+        parameter.grad = torch.stack(grad_K).sum(0)
+    is_shared = {id(parameter) for parameter in shared}
     places = [i for i, parameter in enumerate(parameters) if id(parameter) in is_shared]
     flat_K = [torch.cat([grads[i].flatten() for i in places]) for grads in grad_K_P]
-    sizes = [parameters[i].numel() for i in places]
-    joined = iter(torch.split(project(flat_K), sizes))
-    for i, parameter in enumerate(parameters):
-        if id(parameter) in is_shared:
-            parameter.grad = next(joined).view_as(parameter)
-        else:
-            parameter.grad = torch.stack([grads[i] for grads in grad_K_P]).sum(0)
+    joined = torch.split(project(flat_K), [parameters[i].numel() for i in places])
+    for i, gradient in zip(places, joined, strict=True):
+        parameters[i].grad = gradient.view_as(parameters[i])

@@ -1,9 +1,10 @@
 """What happens before and after each epoch of a training, one job a class."""
 
+import math
 import os
 import time
-from collections.abc import Callable, Sequence
-from dataclasses import asdict
+from collections.abc import Callable
+from dataclasses import astuple
 from pathlib import Path
 from typing import Any
 
@@ -16,7 +17,7 @@ from fsmd.diagnostics import gradient_cosines, inner_figures
 from fsmd.model import generator
 from fsmd.module import Batch, FSMDModule
 from fsmd.selection import Point, Selection, Standing
-from fsmd.tasks import ALL, Task
+from fsmd.tasks import ALL, names
 from fsmd.training import DivergedError, Measurement, Training, TrainingProgress
 
 
@@ -34,9 +35,7 @@ class EpochSeed(Callback):
 class Curve(Callback):
     """Losses and validation figures of every epoch; raises `DivergedError` for one not finite."""
 
-    def __init__(self, tasks: Sequence[Task], learning_rate: float | None) -> None:
-        self.tasks = tasks
-        self.learning_rate = learning_rate
+    def __init__(self) -> None:
         self.measurements: list[Measurement] = []
         self.values_EK: list[Point] = []
         self._losses: list[Tensor] = []
@@ -45,14 +44,6 @@ class Curve(Callback):
     def epochs(self) -> int:
         """Whole epochs so far."""
         return len(self.values_EK)
-
-    @property
-    def figures(self) -> dict[str, float]:
-        """Task -> its validation figure after the last whole epoch."""
-        if not self.values_EK:
-            return {}
-        names = (task.name for task in self.tasks)
-        return dict(zip(names, self.values_EK[-1], strict=True))
 
     def on_train_epoch_start(self, trainer: Any, pl_module: Any) -> None:
         """Forget the losses of the epoch before."""
@@ -66,28 +57,27 @@ class Curve(Callback):
         """Record the epoch."""
         epoch = trainer.current_epoch + 1
         loss = float(torch.stack(self._losses).mean())
-        values_K = tuple(pl_module.valid_figures[task.name] for task in self.tasks)
-        if not all(map(is_finite, (loss, *values_K))):
+        tasks = pl_module.schema.tasks
+        values_K = tuple(pl_module.valid_figures[task.name] for task in tasks)
+        if not all(map(math.isfinite, (loss, *values_K))):
             raise DivergedError(
                 f"the loss or a logit is not finite in epoch {epoch} (loss {loss}); "
-                f"learning_rate is {self.learning_rate}"
+                f"learning_rate is {pl_module.config.learning_rate}"
             )
         self.measurements.append(Measurement(epoch, "train", ALL, "loss", loss))
-        for task, value in zip(self.tasks, values_K, strict=True):
+        for task, value in zip(tasks, values_K, strict=True):
             self.measurements.append(Measurement(epoch, "valid", task.name, task.metric, value))
         self.values_EK.append(values_K)
 
     def state_dict(self) -> dict[str, Any]:
         """What a resumed training needs to know."""
-        return {
-            "measurements": [asdict(measurement) for measurement in self.measurements],
-            "values": [list(values_K) for values_K in self.values_EK],
-        }
+        rows = [astuple(measurement) for measurement in self.measurements]
+        return {"measurements": rows, "values": self.values_EK}
 
     def load_state_dict(self, state_dict: dict[str, Any]) -> None:
         """Inverse of `state_dict`."""
-        self.measurements = [Measurement(**values) for values in state_dict["measurements"]]
-        self.values_EK = [tuple(values_K) for values_K in state_dict["values"]]
+        self.measurements = [Measurement(*row) for row in state_dict["measurements"]]
+        self.values_EK = state_dict["values"]
 
 
 class Diagnostics(Callback):
@@ -100,7 +90,6 @@ class Diagnostics(Callback):
 
     def on_train_epoch_end(self, trainer: Any, pl_module: Any) -> None:
         """Measure in evaluation mode; nothing of training is touched."""
-        assert isinstance(pl_module, FSMDModule)
         epoch, add = self.curve.epochs, self.curve.measurements.append
         for pair, cosine in gradient_cosines(pl_module, self.train_rows):
             add(Measurement(epoch, "train", pair, "gradient_cosine", cosine))
@@ -126,10 +115,8 @@ class ChosenWeights(Callback):
         standing = self.standing
         for g, group in enumerate(self.selection.groups):
             if standing.epochs[group[0]] == self.curve.epochs:
-                self.weights[g] = {
-                    name: value.detach().clone()
-                    for name, value in pl_module.model.state_dict().items()
-                }
+                state = pl_module.model.state_dict()
+                self.weights[g] = {name: value.detach().clone() for name, value in state.items()}
         if standing.exhausted:
             trainer.should_stop = True
 
@@ -153,7 +140,7 @@ class CheckpointFile(Callback):
 
     @property
     def seconds(self) -> float:
-        """Spent on this training so far, in the parts before a pause too."""
+        """Spent so far, before a pause too."""
         return self.seconds_before + time.perf_counter() - self.started
 
     def on_train_epoch_end(self, trainer: lightning.Trainer, pl_module: Any) -> None:
@@ -191,18 +178,16 @@ class Reporting(Callback):
     ) -> None:
         """How far the epoch is."""
         if time.monotonic() - self.last >= 1:
-            self._report((batch_idx + 1) / trainer.num_training_batches)
+            self._report(pl_module, (batch_idx + 1) / trainer.num_training_batches)
 
     def on_train_epoch_end(self, trainer: Any, pl_module: Any) -> None:
         """What the epoch came to."""
-        self._report(0.0)
+        self._report(pl_module, 0.0)
 
-    def _report(self, part: float) -> None:
+    def _report(self, module: FSMDModule, part: float) -> None:
         self.last = time.monotonic()
-        epochs = self.curve.epochs
-        self.on_progress(TrainingProgress(epochs, self.curve.figures, epochs + part))
-
-
-def is_finite(value: float) -> bool:
-    """False for NaN too."""
-    return abs(value) < float("inf")
+        epochs, values_EK = self.curve.epochs, self.curve.values_EK
+        figures = (
+            dict(zip(names(module.schema.tasks), values_EK[-1], strict=True)) if epochs else {}
+        )
+        self.on_progress(TrainingProgress(figures, done=epochs + part))

@@ -5,7 +5,8 @@ A model is a cell of `fm` x `sharing` x `chain` (PAPER section III); `MODELS` na
 
 import hashlib
 import json
-from collections.abc import Callable, Mapping, Sequence
+import math
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import asdict, dataclass, fields, replace
 from types import MappingProxyType
 from typing import Any
@@ -32,6 +33,21 @@ GATED = ("experts", "extraction")
 """The sharings whose experts stand behind gates."""
 OPEN = ("batch_size", "learning_rate", "dropout", "weight_decay")
 """Fields that may be None: the data set's settings decide them."""
+CHOICES: Mapping[str, tuple[str, ...]] = MappingProxyType(
+    {
+        "fm": FM_MODES,
+        "sharing": SHARINGS,
+        "tower_shape": tuple(TOWER_SHAPES),
+        "gate": GATES,
+        "pretrain": PRETRAINING,
+        "balancing": BALANCINGS,
+    }
+)
+COUNTS = (
+    *("embedding_size", "expert_count", "extraction_levels", "gate_depth", "gate_width"),
+    *("tower_depth", "tower_width", "pretrain_epochs", "batch_size"),
+)
+TUPLES = ("bottom", "layers", "task_weights", "bias_fields", "pretrain_fields")
 
 
 def tower_widths(shape: str, depth: int, width: int) -> tuple[int, ...]:
@@ -46,12 +62,10 @@ def tower_widths(shape: str, depth: int, width: int) -> tuple[int, ...]:
 
 @dataclass(frozen=True)
 class FSMDConfig:
-    """Everything that determines a model and its optimiser; validated on creation.
+    """Everything that determines a model and its optimiser.
 
-    None leaves dropout, learning rate, weight decay or batch size to the data set's settings
-    (`TrainingSettings.applied`).
-
-    Raises `UserError` for a value or a combination that no model has.
+    None leaves a field of `OPEN` to the data set's settings (`TrainingSettings.applied`). Raises
+    `UserError` for a value or a combination that no model has.
     """
 
     fm: str = "shared"
@@ -61,7 +75,7 @@ class FSMDConfig:
     """What the tasks share: none, embeddings, bottom (one MLP), experts (a gate per task),
     extraction (shared and own experts, Eqs. 8 and 9)."""
     chain: bool = True
-    """Whether task k+1 is conditional on task k as in ESMM (Eqs. 10 and 11)."""
+    """Whether a task is conditional on the one it follows, as in ESMM (Eqs. 10 and 11)."""
 
     embedding_size: int = 4
     bottom: tuple[int, ...] = ()
@@ -102,14 +116,16 @@ class FSMDConfig:
 
     def __post_init__(self) -> None:
         """Refuse values that no model has."""
-        lists = ("bottom", "layers", "task_weights", "bias_fields", "pretrain_fields")
-        for name in lists:  # JSON brings lists
+        for name in TUPLES:  # JSON brings lists
             if not isinstance(getattr(self, name), tuple | list):
                 raise UserError(f"`{name}` must be a tuple; got {getattr(self, name)!r}")
             object.__setattr__(self, name, tuple(getattr(self, name)))
-        _check_choices(self)
-        _check_numbers(self)
-        _check_combinations(self)
+        for fault in _faults(self):
+            raise UserError(fault)
+        for name in ("dropout", "learning_rate", "weight_decay"):  # 0 and 0.0 are one training
+            if getattr(self, name) is not None:
+                object.__setattr__(self, name, float(getattr(self, name)))
+        object.__setattr__(self, "task_weights", tuple(map(float, self.task_weights)))
 
     @property
     def own_count(self) -> int:
@@ -138,7 +154,8 @@ class FSMDConfig:
         known = {field.name for field in fields(cls)}
         for name in values:
             if name not in known:
-                raise UserError(f"no field {name!r} in FSMDConfig; it has {_listed(known)}")
+                listed = ", ".join(sorted(known))
+                raise UserError(f"no field {name!r} in FSMDConfig; it has {listed}")
         return cls(**values)
 
 
@@ -152,66 +169,94 @@ def digest(value: Any) -> str:
     return hashlib.sha256(canonical_json(value).encode()).hexdigest()
 
 
-def _listed(names: Any) -> str:
-    return ", ".join(sorted(names))
+def _faults(config: FSMDConfig) -> Iterator[str]:
+    """What is wrong, the values before what they mean together."""
+    yield from _wrong_values(config)
+    yield from _wrong_experts(config)
+    yield from _wrong_combinations(config)
 
 
-def _check_choices(config: FSMDConfig) -> None:
-    choices = {
-        "fm": FM_MODES,
-        "sharing": SHARINGS,
-        "tower_shape": tuple(TOWER_SHAPES),
-        "gate": GATES,
-        "pretrain": PRETRAINING,
-        "balancing": BALANCINGS,
-    }
-    for name, allowed in choices.items():
-        value = getattr(config, name)
-        if value not in allowed:
-            raise UserError(f"`{name}` must be one of {', '.join(allowed)}; got {value!r}")
-
-
-def _check_numbers(config: FSMDConfig) -> None:
-    counts = ("embedding_size", "expert_count", "extraction_levels", "gate_depth", "gate_width")
-    for name in (*counts, "tower_depth", "tower_width", "pretrain_epochs", "batch_size"):
+def _wrong_values(config: FSMDConfig) -> Iterator[str]:
+    for name, allowed in CHOICES.items():
+        if getattr(config, name) not in allowed:
+            yield f"`{name}` must be one of {', '.join(allowed)}; got {getattr(config, name)!r}"
+    for name in COUNTS:
         value = getattr(config, name)
         if not (_is_count(value) or (name in OPEN and value is None)):
-            raise UserError(f"`{name}` must be a whole number of at least 1; got {value!r}")
+            yield f"`{name}` must be a whole number of at least 1; got {value!r}"
     for name in ("bottom", "layers"):
         if not all(map(_is_count, getattr(config, name))):
-            raise UserError(
-                f"`{name}` must hold whole numbers of at least 1; got {getattr(config, name)}"
-            )
+            yield f"`{name}` must hold whole numbers of at least 1; got {getattr(config, name)}"
     if not config.layers:
-        raise UserError("`layers` must hold at least one width; got none")
+        yield "`layers` must hold at least one width; got none"
     for name in ("chain", "batch_norm"):
         if not isinstance(getattr(config, name), bool):
-            raise UserError(f"`{name}` must be True or False; got {getattr(config, name)!r}")
-    if config.batch_norm and config.batch_size == 1:
-        raise UserError("`batch_size` must be at least 2 with batch norm; got 1")
-    dropout = 0.0 if config.dropout is None else config.dropout
-    if not _is_number(dropout) or not 0 <= dropout <= 0.99:
-        raise UserError(f"`dropout` must lie between 0 and 0.99; got {config.dropout!r}")
-    rate = 1.0 if config.learning_rate is None else config.learning_rate
-    if not _is_number(rate) or not 0 < rate < float("inf"):
-        raise UserError(
-            f"`learning_rate` must be a number above 0 and finite; got {config.learning_rate!r}"
-        )
-    decay = 0.0 if config.weight_decay is None else config.weight_decay
-    if not _is_number(decay) or not 0 <= decay < 1:
-        raise UserError(
-            "`weight_decay` must be at least 0 and below 1; got " + repr(config.weight_decay)
-        )
+            yield f"`{name}` must be True or False; got {getattr(config, name)!r}"
+    dropout, rate, decay = config.dropout, config.learning_rate, config.weight_decay
+    if dropout is not None and not (_is_number(dropout) and 0 <= dropout <= 0.99):
+        yield f"`dropout` must lie between 0 and 0.99; got {dropout!r}"
+    if rate is not None and not (_is_number(rate) and 0 < rate < math.inf):
+        yield f"`learning_rate` must be a number above 0 and finite; got {rate!r}"
+    if decay is not None and not (_is_number(decay) and 0 <= decay < 1):
+        yield f"`weight_decay` must be at least 0 and below 1; got {decay!r}"
     weights = config.task_weights
-    if not all(_is_number(w) and 0 <= w < float("inf") for w in weights):
-        raise UserError(f"`task_weights` must be numbers >= 0; got {weights}")
+    if not all(_is_number(w) and 0 <= w < math.inf for w in weights):
+        yield f"`task_weights` must be numbers >= 0; got {weights}"
     if weights and not sum(weights):
-        raise UserError(f"`task_weights` must be >= 0 and not all zero; got {weights}")
+        yield f"`task_weights` must be >= 0 and not all zero; got {weights}"
+
+
+def _wrong_experts(config: FSMDConfig) -> Iterator[str]:
+    own, count, extraction = (
+        config.own_experts,
+        config.expert_count,
+        config.sharing == "extraction",
+    )
+    if own is not None and not extraction:
+        yield f"`own_experts` needs sharing='extraction'; got sharing={config.sharing!r}"
+    if own is not None and not (_is_count(own) and own <= count):
+        yield (
+            f"`own_experts` must be a whole number from 1 to `expert_count` ({count}), or None "
+            f"for half; got {own!r}"
+        )
+    if own is None and extraction and count % 2:
+        even = " or ".join(str(n) for n in sorted({max(2, count - 1), count + 1}))
+        yield (
+            "`expert_count` must be even for sharing='extraction' (half shared, half own), "
+            f"got {count}; use {even}, or sharing='experts', or set `own_experts`"
+        )
+
+
+def _wrong_combinations(config: FSMDConfig) -> Iterator[str]:
+    if config.batch_norm and config.batch_size == 1:
+        yield "`batch_size` must be at least 2 with batch norm; got 1"
     if min(config.tower_dims) < 1:
-        raise UserError(
+        yield (
             f"`tower_width` {config.tower_width} is too small for a {config.tower_shape} tower of "
             f"depth {config.tower_depth}: a layer would have width {min(config.tower_dims)}; "
             f"use at least {2**config.tower_depth}"
+        )
+    if config.balancing in ("gradnorm", "pcgrad") and config.sharing == "none":
+        yield (
+            f"`balancing`={config.balancing!r} works on what the tasks share, but sharing='none' "
+            "shares nothing; use another sharing, or balancing='fixed'"
+        )
+    if config.balancing != "fixed" and not all(config.task_weights):
+        yield (
+            f"`balancing`={config.balancing!r} needs every task's weight above 0; got "
+            f"`task_weights`={config.task_weights}; use balancing='fixed'"
+        )
+    if config.pretrain_fields and config.pretrain == "none":
+        yield "`pretrain_fields` needs pretrain='dae'; got pretrain='none'"
+    if config.sharing != "extraction" and config.extraction_levels != 1:
+        yield (
+            "`extraction_levels` above 1 needs sharing='extraction'; got "
+            f"{config.extraction_levels} levels with sharing={config.sharing!r}"
+        )
+    if config.bottom and config.sharing not in GATED:
+        yield (
+            f"`bottom` stands in front of experts, but sharing={config.sharing!r} has none; "
+            f"use sharing={' or '.join(map(repr, GATED))}, or change `layers`"
         )
 
 
@@ -223,71 +268,17 @@ def _is_number(value: object) -> bool:
     return isinstance(value, int | float) and not isinstance(value, bool)
 
 
-def _check_combinations(config: FSMDConfig) -> None:
-    _check_experts(config)
-    if config.balancing in ("gradnorm", "pcgrad") and config.sharing == "none":
-        raise UserError(
-            f"`balancing`={config.balancing!r} works on what the tasks share, but sharing='none' "
-            "shares nothing; use another sharing, or balancing='fixed'"
-        )
-    if config.balancing != "fixed" and not all(config.task_weights):
-        raise UserError(
-            f"`balancing`={config.balancing!r} needs every task's weight above 0; got "
-            f"`task_weights`={config.task_weights}; use balancing='fixed'"
-        )
-    if config.pretrain_fields and config.pretrain == "none":
-        raise UserError("`pretrain_fields` needs pretrain='dae'; got pretrain='none'")
-    if config.sharing != "extraction" and config.extraction_levels != 1:
-        raise UserError(
-            "`extraction_levels` above 1 needs sharing='extraction'; got "
-            f"{config.extraction_levels} levels with sharing={config.sharing!r}"
-        )
-    if config.bottom and config.sharing not in GATED:
-        raise UserError(
-            f"`bottom` stands in front of experts, but sharing={config.sharing!r} has none; "
-            f"use sharing={' or '.join(map(repr, GATED))}, or change `layers`"
-        )
-
-
-def _check_experts(config: FSMDConfig) -> None:
-    own = config.own_experts
-    if own is not None:
-        if config.sharing != "extraction":
-            raise UserError(
-                f"`own_experts` needs sharing='extraction'; got sharing={config.sharing!r}"
-            )
-        if (
-            isinstance(own, bool)
-            or not isinstance(own, int)
-            or not 1 <= own <= config.expert_count
-        ):
-            raise UserError(
-                "`own_experts` must be a whole number from 1 to `expert_count` "
-                f"({config.expert_count}), or None for half; got {own!r}"
-            )
-    elif config.sharing == "extraction" and config.expert_count % 2:
-        count = config.expert_count
-        even = " or ".join(str(n) for n in sorted({max(2, count - 1), count + 1}))
-        raise UserError(
-            "`expert_count` must be even for sharing='extraction' (half shared, half own), "
-            f"got {count}; use {even}, or sharing='experts', or set `own_experts`"
-        )
-
-
 def check_fits(config: FSMDConfig, tasks: Sequence[Task]) -> None:
-    """Refuse a model that the data's tasks cannot carry.
-
-    Raises `UserError` for a chain without a funnel, or for a wrong number of task weights.
-    """
-    told = ", ".join(names(tasks))
+    """Raise `UserError` for a chain without a funnel, or a wrong number of task weights."""
+    listed = ", ".join(names(tasks))
     if config.task_weights and len(config.task_weights) != len(tasks):
         raise UserError(
-            f"`task_weights` must hold one weight for each of the tasks {told}, or none; "
+            f"`task_weights` must hold one weight for each of the tasks {listed}, or none; "
             f"got {len(config.task_weights)}"
         )
     if config.chain and not is_funnel(tasks):
         raise UserError(
-            f"`chain` needs tasks of which one follows another, but none of {told} does: "
+            f"`chain` needs tasks of which one follows another, but none of {listed} does: "
             "a row can have each without the others; use chain=False"
         )
 

@@ -1,7 +1,4 @@
-"""What goes on inside: gate weights, dead units, and whether tasks' gradients pull apart.
-
-Measured once an epoch on a few fixed rows, in evaluation mode: nothing of training is touched.
-"""
+"""What goes on inside, on a few fixed rows: gates, dead units, and whether tasks pull apart."""
 
 import math
 from collections.abc import Iterator, Sequence
@@ -11,9 +8,9 @@ from itertools import combinations
 import torch
 from torch import Tensor, nn
 
-from fsmd.model import FSMD, Experts, Gate, SharedBottom
+from fsmd.model import FSMD, Experts, SharedBottom
 from fsmd.module import Batch, FSMDModule
-from fsmd.tasks import ALL
+from fsmd.tasks import ALL, names
 from fsmd.training import pair_key
 
 GRADIENT_ROWS = 1024
@@ -23,29 +20,24 @@ GATE_ROWS = 4096
 def gradient_cosines(module: FSMDModule, batch: Batch) -> Iterator[tuple[str, float]]:
     """(`pair_key`, cosine) of each two tasks' loss gradients on the shared parameters.
 
-    Below 0 a step for one task is a step against the other. Nothing where nothing is shared; no
-    pair of which a gradient vanishes.
+    Below 0 a step for one task is a step against the other. A gradient that vanishes has none.
     """
-    shared = module.model.shared_parameters()
-    names = [task.name for task in module.schema.tasks]
-    if not shared or len(names) == 1:
+    shared, tasks = module.model.shared_parameters(), names(module.schema.tasks)
+    if not shared or len(tasks) == 1:
         return
+
+    def gradient(loss: Tensor) -> Tensor:
+        parts = torch.autograd.grad(loss, shared, retain_graph=True, materialize_grads=True)
+        return torch.cat([part.flatten() for part in parts])
+
     with _evaluating(module):
-        gradient_K = [
-            torch.cat(
-                [
-                    part.flatten()
-                    for part in torch.autograd.grad(
-                        loss, shared, retain_graph=True, materialize_grads=True
-                    )
-                ]
-            )
-            for loss in module.losses(batch)
+        gradients = [
+            (task, gradient(loss)) for task, loss in zip(tasks, module.losses(batch), strict=True)
         ]
-    for (i, one), (j, other) in combinations(enumerate(gradient_K), 2):
+    for (task, one), (other_task, other) in combinations(gradients, 2):
         norms = one.norm() * other.norm()
         if norms > 0:
-            yield pair_key(names[i], names[j]), float(one @ other / norms)
+            yield pair_key(task, other_task), float(one @ other / norms)
 
 
 def inner_figures(module: FSMDModule, batch: Batch) -> Iterator[tuple[str, str, float]]:
@@ -61,10 +53,8 @@ def inner_figures(module: FSMDModule, batch: Batch) -> Iterator[tuple[str, str, 
     units = _hidden_units(model)
     with _evaluating(module), torch.no_grad(), _recorded([*gates, *units]) as outputs:
         model(batch[0], batch[1])
-    for k, gate in enumerate(gates):
-        assert isinstance(gate, Gate)
+    for task, gate in zip(names(module.schema.tasks), gates, strict=False):  # or no gates
         weight_BN = outputs[gate]
-        task = module.schema.tasks[k].name
         for i, weight in enumerate(weight_BN.mean(0).tolist()):
             yield task, f"gate_weight_{i}", weight
         if weight_BN.shape[1] > 1:
@@ -79,10 +69,8 @@ def _hidden_units(model: FSMD) -> list[nn.Module]:
     """The ReLU layers of all experts, or of the bottom."""
     if isinstance(model.sharing, Experts):
         wanted = {"shared", "own"}
-    elif isinstance(model.sharing, SharedBottom):
-        wanted = {"bottom"}
     else:
-        return []
+        wanted = {"bottom"} if isinstance(model.sharing, SharedBottom) else set()
     return [
         part
         for name, part in model.sharing.named_modules()
@@ -108,7 +96,7 @@ def _recorded(modules: Sequence[nn.Module]) -> Iterator[dict[nn.Module, Tensor]]
 
 @contextmanager
 def _evaluating(module: nn.Module) -> Iterator[None]:
-    """Evaluation mode: no dropout is drawn, no batch-norm statistic moves."""
+    """No dropout is drawn, no batch-norm statistic moves."""
     before = module.training
     module.eval()
     try:

@@ -23,9 +23,7 @@ from fsmd.tasks import parents
 _EMBEDDING_STD = 0.01
 _BIAS_WIDTH = 16
 
-# ------------------------------------------------------------------------------------------
-# Building blocks
-# ------------------------------------------------------------------------------------------
+# --- Building blocks ----------------------------------------------------------------------
 
 
 class Dropout(nn.Module):
@@ -73,7 +71,7 @@ class Embeddings(nn.Module):
 
     def __init__(self, schema: Schema, size: int) -> None:
         super().__init__()
-        self.table = nn.Embedding(sum(field.cardinality for field in schema.categorical), size)
+        self.table = nn.Embedding(sum(schema.cardinalities), size)
 
     def forward(self, row_BF: Tensor) -> Tensor:
         """Vectors of the categorical fields, B x F x E."""
@@ -81,27 +79,27 @@ class Embeddings(nn.Module):
         return vector_BFE
 
 
-# ------------------------------------------------------------------------------------------
-# III.A: factorization machine and shared bottom
-# ------------------------------------------------------------------------------------------
+# --- III.A: factorization machine and shared bottom ---------------------------------------
 
 
 class FactorizationMachine(nn.Module):
     """First and second order of Eq. (2), or the first order only; `outputs` scalars for each row.
 
-    The paper's one scalar couples the tasks. With several outputs each has its own first order
-    and a learned scale on the second order, which all share.
+    The paper's one scalar couples the tasks. Of several outputs each has its own first order and
+    a learned scale on the second, which all share.
 
     NOTE[PAPER]: Eq. (2) is typeset wrongly. Meant is w0 + sum_i w_i x_i + sum_{i<j} <v_i, v_j>
     x_i x_j, computed in linear time as 1/2 sum_f [(sum_i v_if x_i)^2 - sum_i v_if^2 x_i^2].
     """
 
-    def __init__(self, rows: int, dense: int, size: int, second_order: bool, outputs: int) -> None:
+    def __init__(self, config: FSMDConfig, schema: Schema, outputs: int) -> None:
         super().__init__()
+        dense, size = len(schema.dense), config.embedding_size
         self.bias = nn.Parameter(torch.zeros(outputs))
-        self.weight = nn.Embedding(rows, outputs)
+        self.weight = nn.Embedding(sum(schema.cardinalities), outputs)
         self.dense_weight = nn.Parameter(torch.zeros(dense, outputs))
-        self.dense_vector = nn.Parameter(torch.zeros(dense, size)) if second_order else None
+        first_only = config.fm == "linear"
+        self.dense_vector = None if first_only else nn.Parameter(torch.zeros(dense, size))
         self.scale = nn.Parameter(torch.ones(outputs)) if outputs > 1 else None
 
     def forward(self, row_BF: Tensor, dense_BD: Tensor, vector_BFE: Tensor) -> Tensor:
@@ -128,27 +126,21 @@ class BiasTower(nn.Module):
 
     def __init__(self, schema: Schema, fields: Sequence[int], size: int) -> None:
         super().__init__()
-        self.fields = list(fields)
-        self.roots = [k for k, task in enumerate(schema.tasks) if task.after is None]
+        self.fields = fields
+        roots = [k for k, task in enumerate(schema.tasks) if task.after is None]
+        self.register_buffer("root_R", torch.tensor(roots), persistent=False)
+        self.root_R: Tensor
         self.tables = nn.ModuleList(
-            nn.Embedding(schema.categorical[field].cardinality, size) for field in fields
+            nn.Embedding(schema.cardinalities[field], size) for field in fields
         )
-        self.hidden = mlp(len(self.fields) * size, [_BIAS_WIDTH], batch_norm=False, dropout=0.0)
-        self.logit = nn.Linear(_BIAS_WIDTH, len(self.roots))
+        self.hidden = mlp(len(fields) * size, [_BIAS_WIDTH], batch_norm=False, dropout=0.0)
+        self.logit = nn.Linear(_BIAS_WIDTH, len(roots))
 
     def forward(self, ids_BF: Tensor) -> Tensor:
         """The bias of each root, B x roots."""
         vectors = [table(ids_BF[:, i]) for table, i in zip(self.tables, self.fields, strict=True)]
         bias_BR: Tensor = self.logit(self.hidden(torch.cat(vectors, 1)))
         return bias_BR
-
-    def added(self, logit_BK: Tensor, ids_BF: Tensor) -> Tensor:
-        """Logits B x K with their bias."""
-        bias_BR, columns = self(ids_BF), list(torch.split(logit_BK, 1, 1))
-        biases = [bias_BR] if len(self.roots) == 1 else torch.split(bias_BR, 1, 1)
-        for k, bias_B1 in zip(self.roots, biases, strict=True):
-            columns[k] = columns[k] + bias_B1
-        return torch.cat(columns, 1)
 
 
 class SharedBottom(nn.Module):
@@ -175,9 +167,7 @@ class OwnNetworks(nn.Module):
         return [own(x_BI) for own, x_BI in zip(self.own, x_K_BI, strict=True)]
 
 
-# ------------------------------------------------------------------------------------------
-# III.B and III.C: experts behind gates
-# ------------------------------------------------------------------------------------------
+# --- III.B and III.C: experts behind gates ------------------------------------------------
 
 
 class Gate(nn.Module):
@@ -295,9 +285,7 @@ class Experts(nn.Module):
         return x_K_BI
 
 
-# ------------------------------------------------------------------------------------------
-# Towers and the whole
-# ------------------------------------------------------------------------------------------
+# --- Towers and the whole -----------------------------------------------------------------
 
 
 class Tower(nn.Module):
@@ -314,7 +302,7 @@ class Tower(nn.Module):
         return logit_B
 
 
-def _sharing(config: FSMDConfig, d_in: int, tasks: int) -> "OwnNetworks | SharedBottom | Experts":
+def _sharing(config: FSMDConfig, d_in: int, tasks: int) -> OwnNetworks | SharedBottom | Experts:
     if config.sharing in ("none", "embeddings"):
         return OwnNetworks(config, d_in, tasks)
     if config.sharing == "bottom":
@@ -324,8 +312,6 @@ def _sharing(config: FSMDConfig, d_in: int, tasks: int) -> "OwnNetworks | Shared
 
 class FSMD(nn.Module):
     """Any of the paper's models: embeddings, FM, sharing, towers (Fig. 3).
-
-    `parents`: with the chain, the task that each follows (see `log_probabilities`); else None.
 
     Raises `UserError` where the schema's tasks cannot carry the configuration.
     """
@@ -337,28 +323,20 @@ class FSMD(nn.Module):
         self.parents = parents(schema.tasks) if config.chain else None
         tasks = len(schema.tasks)
         sources = tasks if config.sharing == "none" else 1
-        cardinalities = [field.cardinality for field in schema.categorical]
-        offset_F = torch.tensor([0, *cardinalities[:-1]], dtype=torch.int32).cumsum(0)
-        self.register_buffer("offset_F", offset_F.to(torch.int32), persistent=False)
+        offset_F = torch.tensor([0, *schema.cardinalities[:-1]]).cumsum(0, dtype=torch.int32)
+        self.register_buffer("offset_F", offset_F, persistent=False)
         self.offset_F: Tensor
         self.embeddings = nn.ModuleList(
             Embeddings(schema, config.embedding_size) for _ in range(sources)
         )
+        outputs = tasks if config.fm == "per_task" and sources == 1 else 1
         self.fms = nn.ModuleList(
-            FactorizationMachine(
-                rows=sum(cardinalities),
-                dense=len(schema.dense),
-                size=config.embedding_size,
-                second_order=config.fm != "linear",
-                outputs=tasks if config.fm == "per_task" and sources == 1 else 1,
-            )
+            FactorizationMachine(config, schema, outputs)
             for _ in range(0 if config.fm == "none" else sources)
         )
-        bias_fields = field_positions("bias_fields", config, schema)
-        self.bias_tower = (
-            BiasTower(schema, bias_fields, config.embedding_size) if bias_fields else None
-        )
-        d_in = len(cardinalities) * config.embedding_size + len(schema.dense)
+        biased = field_positions("bias_fields", config, schema)
+        self.bias_tower = BiasTower(schema, biased, config.embedding_size) if biased else None
+        d_in = len(schema.categorical) * config.embedding_size + len(schema.dense)
         self.sharing = _sharing(config, d_in, tasks)
         self.towers = nn.ModuleList(Tower(config, config.layers[-1]) for _ in range(tasks))
         initialise(self, seed)
@@ -375,67 +353,55 @@ class FSMD(nn.Module):
             deep.append(torch.cat([vector_BFE.flatten(1), dense_BD], 1))
             if self.fms:
                 wide.append(self.fms[source](row_BF, dense_BD, vector_BFE))
-        tasks = len(self.towers)
-        x_K_BI = deep if len(deep) == tasks else deep * tasks
-        logits = [
-            tower(x_BH) for tower, x_BH in zip(self.towers, self.sharing(x_K_BI), strict=True)
-        ]
+        x_K_BI = deep if len(deep) > 1 else deep * len(self.towers)
+        task_K_BH = self.sharing(x_K_BI)
+        logits = [tower(x_BH) for tower, x_BH in zip(self.towers, task_K_BH, strict=True)]
         logit_BK = torch.stack(logits, 1)
         if wide:
             logit_BK = logit_BK + torch.cat(wide, 1)
         if self.bias_tower is not None and self.training:
-            logit_BK = self.bias_tower.added(logit_BK, ids_BF)
+            bias_BR = self.bias_tower(ids_BF)
+            logit_BK = logit_BK.index_add(1, self.bias_tower.root_R, bias_BR)
         return logit_BK
 
     def shared_parameters(self) -> list[nn.Parameter]:
         """What all tasks share: all but towers, gates, own experts and own networks."""
         if self.config.sharing == "none":
             return []
-        own = ("towers", "bias_tower", "own", "gates")
-        return [
-            parameter
+        own = {"towers", "bias_tower", "own", "gates"}
+        parameters = {
+            name: parameter
             for name, parameter in self.named_parameters()
-            if not set(own) & set(name.split("."))
-            # Of an FM per task only the dense fields' vectors are shared.
-            and not (
-                self.config.fm == "per_task" and name.startswith("fms.") and "vector" not in name
-            )
-        ]
+            if not own & set(name.split("."))
+        }
+        if self.config.fm == "per_task":  # only the dense fields' vectors are shared
+            return [p for n, p in parameters.items() if "fms" not in n or "dense_vector" in n]
+        return list(parameters.values())
 
-    def last_shared_layer(self) -> list[nn.Parameter]:
+    def last_shared_layer(self) -> list[Tensor]:
         """The weights of the last layer that all tasks share."""
-        if isinstance(self.sharing, OwnNetworks):
-            parts: list[nn.Module] = [self.embeddings[0]]
-        elif isinstance(self.sharing, SharedBottom):
+        parts: list[nn.Module] = []
+        if isinstance(self.sharing, SharedBottom):
             parts = [self.sharing.bottom]
-        else:
-            parts = list(self.sharing.last.shared) or [self.embeddings[0]]
-        return [_last_weight(part) for part in parts]
-
-
-def _last_weight(part: nn.Module) -> nn.Parameter:
-    layers = [m for m in part.modules() if isinstance(m, nn.Linear | nn.Embedding)]
-    weight = layers[-1].weight
-    assert isinstance(weight, nn.Parameter)
-    return weight
+        elif isinstance(self.sharing, Experts):
+            parts = list(self.sharing.last.shared)
+        linear = [[m for m in part.modules() if isinstance(m, nn.Linear)] for part in parts]
+        return [layers[-1].weight for layers in linear] or list(self.embeddings[0].parameters())
 
 
 def field_positions(option: str, config: FSMDConfig, schema: Schema) -> list[int]:
     """Positions of the fields that an option names; UserError for one the data has not."""
-    names = [field.name for field in schema.categorical]
-    wanted: tuple[str, ...] = getattr(config, option)
-    for name in wanted:
-        if name not in names:
+    position = {field.name: i for i, field in enumerate(schema.categorical)}
+    for name in getattr(config, option):
+        if name not in position:
             raise UserError(
-                f"`{option}` must name categorical fields of {schema.name}: {', '.join(names)}; "
-                f"got {name!r}"
+                f"`{option}` must name categorical fields of {schema.name}: "
+                f"{', '.join(position)}; got {name!r}"
             )
-    return [names.index(name) for name in wanted]
+    return [position[name] for name in getattr(config, option)]
 
 
-# ------------------------------------------------------------------------------------------
-# III.D: the chain
-# ------------------------------------------------------------------------------------------
+# --- III.D: the chain ---------------------------------------------------------------------
 
 
 Parents = Sequence[int | None] | None
@@ -451,16 +417,12 @@ def log_probabilities(logit_BK: Tensor, parents: Parents) -> tuple[Tensor, Tenso
     log_p, log_q = F.logsigmoid(logit_BK), F.logsigmoid(-logit_BK)
     if parents is None:
         return log_p, log_q
-    reached: list[Tensor] = []
-    missed: list[Tensor] = []
+    reached, missed = list(log_p.unbind(1)), list(log_q.unbind(1))
     for k, parent in enumerate(parents):
-        if parent is None:
-            reached.append(log_p[:, k])
-            missed.append(log_q[:, k])
-        else:
+        if parent is not None:
             # 1 - p_k: the row fell out before k, or it came to k and fell out there.
-            missed.append(torch.logaddexp(missed[parent], reached[parent] + log_q[:, k]))
-            reached.append(reached[parent] + log_p[:, k])
+            missed[k] = torch.logaddexp(missed[parent], reached[parent] + missed[k])
+            reached[k] = reached[parent] + reached[k]
     return torch.stack(reached, 1), torch.stack(missed, 1)
 
 
@@ -482,8 +444,7 @@ def task_losses(
 ) -> Tensor:
     """Mean cross-entropy of each task over all rows, K (Eq. 7; with the chain, Eq. 11).
 
-    With `masked` a label may be NaN: the mean is over the rows where a task was observed, and 0
-    where it was on none.
+    With `masked`, over the rows whose label is not NaN; 0 where a task was observed on none.
     """
     log_p_BK, log_q_BK = log_probabilities(logit_BK, parents)
     if weight_B is None and not masked:
@@ -497,9 +458,7 @@ def task_losses(
     return (weight_BK * loss_BK).sum(0) / torch.where(total_K > 0, total_K, 1.0)
 
 
-# ------------------------------------------------------------------------------------------
-# Start
-# ------------------------------------------------------------------------------------------
+# --- Start --------------------------------------------------------------------------------
 
 
 def generator(seed: int, *names: object) -> torch.Generator:
@@ -513,8 +472,8 @@ def generator(seed: int, *names: object) -> torch.Generator:
 def initialise(model: nn.Module, seed: int) -> None:
     """Draw each submodule's start from (seed, its name) alone.
 
-    So two models that differ in one part start alike in all others, and paired differences are
-    sharper. Linear: U(+-1/sqrt(fan in)); embeddings: N(0, 0.01); batch norm: identity.
+    So two models that differ in one part start alike in all others. Linear: U(+-1/sqrt(fan in));
+    embeddings: N(0, 0.01); batch norm: identity.
     """
     for name, module in model.named_modules():
         draw = generator(seed, name)

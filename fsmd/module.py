@@ -1,10 +1,10 @@
 """The Lightning module: losses of Eqs. (7) and (11), figures of whole splits, optimiser.
 
 It stands alone: `FSMDModule.load_from_checkpoint(path)` gives back a trained model, and
-`Trainer.fit(module, batches, batches)` trains one on any iterable of (ids, dense, labels), or of
-(ids, dense, labels, weights) where rows carry weights.
+`Trainer.fit(module, batches, batches)` trains one on any iterables of a `Batch`.
 """
 
+import math
 from collections.abc import Iterator, Mapping
 from dataclasses import asdict, dataclass
 from typing import Any
@@ -18,7 +18,7 @@ from fsmd.balancing import GradNorm, Uncertainty, set_projected_gradients
 from fsmd.config import FSMDConfig
 from fsmd.data.schema import Schema, Split
 from fsmd.data.settings import TrainingSettings
-from fsmd.metrics import METRICS, Array, measured
+from fsmd.metrics import METRICS, measured
 from fsmd.model import FSMD, log_probabilities, scores, task_losses
 from fsmd.tasks import MEAN
 
@@ -29,8 +29,7 @@ Batch = tuple[Tensor, ...]
 class FSMDModule(lightning.LightningModule):
     """Trains one `FSMD`; arguments are plain values, so that checkpoints load safely.
 
-    What the configuration leaves open is as `TrainingSettings()` has it; `Training` fills it in
-    from the data set before.
+    What the configuration still leaves open is as `TrainingSettings()` has it.
     """
 
     def __init__(self, config: dict[str, Any], schema: dict[str, Any], seed: int = 0) -> None:
@@ -73,14 +72,16 @@ class FSMDModule(lightning.LightningModule):
     def training_step(self, batch: Batch, batch_idx: int) -> Tensor:
         """The tasks' weighted losses, joined as `balancing` says."""
         weighted_K = self.weight_K * self.losses(batch)
+        if self.config.balancing == "pcgrad":
+            self._weighted_K = weighted_K
+        joined: Tensor
         if isinstance(self.balancing, Uncertainty):
-            joined: Tensor = self.balancing(weighted_K)
-            return joined
-        if isinstance(self.balancing, GradNorm):
+            joined = self.balancing(weighted_K)
+        elif isinstance(self.balancing, GradNorm):
             joined = self.balancing(weighted_K, self.model.last_shared_layer())
-            return joined
-        self._weighted_K = weighted_K if self.config.balancing == "pcgrad" else None
-        return weighted_K.sum()
+        else:
+            joined = weighted_K.sum()
+        return joined
 
     def backward(self, loss: Tensor, *args: Any, **kwargs: Any) -> None:
         """Backpropagation, task by task where gradients are projected."""
@@ -102,8 +103,7 @@ class FSMDModule(lightning.LightningModule):
 
     def predict_step(self, batch: Batch, batch_idx: int) -> Tensor:
         """Probability of each task, B x K."""
-        probability_BK: Tensor = self(batch[0], batch[1])
-        return probability_BK
+        return self.forward(batch[0], batch[1])
 
     def on_validation_epoch_end(self) -> None:
         """Log `valid_<metric>_<task>` and, where all share one metric, `valid_<metric>_mean`."""
@@ -118,10 +118,14 @@ class FSMDModule(lightning.LightningModule):
             torch.cat(parts) for parts in zip(*self._collected, strict=True)
         )
         self._collected.clear()
-        score_NK = as_array(scores(logit_NK, self.model.parents))
-        weight_N = as_array(weights[0]) if weights else None
-        figures = figures_of(self.schema, score_NK, as_array(label_NK), weight_N)
-        for task in self.schema.tasks:
+        score_NK = scores(logit_NK, self.model.parents).cpu().numpy()
+        weight_N = weights[0].cpu().numpy() if weights else None
+        figures = {}
+        for k, task in enumerate(self.schema.tasks):
+            score_N, label_N, value = score_NK[:, k], label_NK[:, k].cpu().numpy(), None
+            if np.isfinite(score_N).all():
+                value = measured(METRICS[task.metric], score_N, label_N, weight_N)
+            figures[task.name] = math.nan if value is None else value
             self.log(f"{split}_{task.metric}_{task.name}", figures[task.name])
         metrics = {task.metric for task in self.schema.tasks}
         if len(metrics) == 1:
@@ -141,29 +145,7 @@ class FSMDModule(lightning.LightningModule):
         )
 
 
-def as_array(values: Tensor) -> Array:
-    """As numpy float64, wherever the tensor lies."""
-    found: Array = values.detach().cpu().double().numpy()
-    return found
-
-
-def figures_of(
-    schema: Schema, score_NK: Array, label_NK: Array, weight_N: Array | None
-) -> dict[str, float]:
-    """Each task's own metric; NaN where a score is not finite or the metric is not defined."""
-    figures = {}
-    for k, task in enumerate(schema.tasks):
-        score_N = score_NK[:, k]
-        value = None
-        if np.isfinite(score_N).all():
-            value = measured(METRICS[task.metric], score_N, label_NK[:, k], weight_N)
-        figures[task.name] = float("nan") if value is None else value
-    return figures
-
-
-# ------------------------------------------------------------------------------------------
-# Batches: slices of tensors by an index. Collating row by row would cost more than the model.
-# ------------------------------------------------------------------------------------------
+# Batches are slices of tensors by an index. Collating row by row would cost more than the model.
 
 
 @dataclass

@@ -1,7 +1,7 @@
 """Embeddings from a denoising auto-encoder over the user-behaviour fields.
 
 NOTE[PAPER]: Section II.C says only that noise-reducing auto-coding initialises the information on
-user behaviour. Here: a field's id is swapped with that of another row with probability 0.15, and
+user behaviour. Here a field's id is swapped with that of another row with probability 0.15, and
 each field's true id is to be found among those of the batch.
 """
 
@@ -9,9 +9,8 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from fsmd.config import FSMDConfig
-from fsmd.data.schema import Schema, Split
-from fsmd.model import field_positions, generator, initialise
+from fsmd.data.schema import Dataset
+from fsmd.model import FSMD, field_positions, generator, initialise
 
 SWAP = 0.15
 HIDDEN = 64
@@ -33,22 +32,22 @@ class DenoisingAutoEncoder(nn.Module):
         code_BH = self.encode(self.table(noisy_BF).flatten(1))
         guess_BFE = self.decode(code_BH).unflatten(1, (noisy_BF.shape[1], -1))
         losses = []
-        for field in range(noisy_BF.shape[1]):
-            id_U, place_B = torch.unique(true_BF[:, field], return_inverse=True)
-            losses.append(F.cross_entropy(guess_BFE[:, field] @ self.table(id_U).T, place_B))
+        for guess_BE, true_B in zip(guess_BFE.unbind(1), true_BF.unbind(1), strict=True):
+            id_U, place_B = torch.unique(true_B, return_inverse=True)
+            losses.append(F.cross_entropy(guess_BE @ self.table(id_U).T, place_B))
         return torch.stack(losses).mean()
 
 
-def pretrained_table(
-    config: FSMDConfig, schema: Schema, train: Split, offset_F: Tensor, table: Tensor, seed: int
-) -> Tensor:
-    """The embedding table after `pretrain_epochs` epochs; rows of other fields stay.
+def pretrain(model: FSMD, data: Dataset, seed: int) -> None:
+    """Start all embedding tables from `pretrain_epochs` epochs; rows of other fields stay.
 
     Raises UserError for a field that the data has not.
     """
-    everything = list(range(len(schema.categorical)))
-    fields = field_positions("pretrain_fields", config, schema) or everything
-    row_NF = torch.from_numpy(train.ids)[:, fields] + offset_F.cpu()[fields]
+    config = model.config
+    everything = list(range(len(data.schema.categorical)))
+    fields = field_positions("pretrain_fields", config, data.schema) or everything
+    row_NF = torch.from_numpy(data.train.ids)[:, fields] + model.offset_F.cpu()[fields]
+    table = next(model.embeddings.parameters())
     coder = DenoisingAutoEncoder(table.detach().cpu(), len(fields))
     start = {"table.weight": coder.table.weight.detach().clone()}
     initialise(coder, seed)  # the layers; the table keeps the model's own start
@@ -65,5 +64,5 @@ def pretrained_table(
             optimiser.zero_grad()
             coder(noisy_BF, true_BF).backward()
             optimiser.step()
-    table = coder.table.weight.detach()
-    return table
+    for embeddings in model.embeddings:
+        embeddings.load_state_dict({"table.weight": coder.table.weight})

@@ -9,16 +9,13 @@ from fsmd.errors import UserError
 
 @dataclass(frozen=True)
 class Runtime:
-    """What a training runs on; raises `UserError` for what no machine is.
-
-    Imports no torch: whether the device is there is asked where it is used.
-    """
+    """What a training runs on; whether the device is there is asked where it is used."""
 
     device: str = "cpu"
     """cpu, cuda or cuda:N."""
 
     def __post_init__(self) -> None:
-        """Refuse names of no device."""
+        """Raise `UserError` for the name of no device."""
         kind, colon, index = self.device.partition(":")
         if kind not in ("cpu", "cuda") or (colon and (kind == "cpu" or not index.isdigit())):
             raise UserError(f"a device must be cpu, cuda or cuda:N; got {self.device!r}")

@@ -1,7 +1,4 @@
-"""Which epoch stands and when a training ends: the one rule, on validation figures alone.
-
-Training, search, reports and benches all ask here. Imports no torch.
-"""
+"""Which epoch stands and when a training ends: one rule for all, on validation figures alone."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass

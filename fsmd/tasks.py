@@ -1,7 +1,6 @@
 """What is predicted (`Task`), and what is compared (`Target`); imports no torch.
 
-A funnel is a tree of `after`: a buy follows a cart, a cart and a like each follow a click. A task
-comes later in the list than the one it follows.
+A funnel is a tree of `after`: a buy follows a cart, a cart and a like each follow a click.
 """
 
 import math
@@ -20,10 +19,7 @@ ALL = "all"
 
 @dataclass(frozen=True)
 class Task:
-    """One label, the metric that judges it, and the task that it follows, if any.
-
-    Raises `UserError` for a name or a metric that cannot be.
-    """
+    """One label, the metric that judges it, and the task that it follows, if any."""
 
     name: str
     metric: str = "auc"
@@ -34,7 +30,7 @@ class Task:
     """Of its loss among the tasks', where the model's configuration says nothing else."""
 
     def __post_init__(self) -> None:
-        """Refuse what no task is."""
+        """Raise `UserError` for what no task is."""
         if not self.name or self.name in (MEAN, ALL):
             raise UserError(
                 f"a task must have a name, and {MEAN!r} and {ALL!r} stand for several tasks; "
@@ -110,15 +106,12 @@ def targets(tasks: Sequence[Task]) -> tuple[Target, ...]:
 
     >>> [target.key for target in targets((Task("click"), Task("like")))]
     ['click', 'like', 'mean']
-    >>> [target.key for target in targets((Task("click"),))]
-    ['click']
     """
     count = len(tasks)
     alone = tuple(
         Target(task.name, task.metric, tuple(float(i == k) for i in range(count)))
         for k, task in enumerate(tasks)
     )
-    metrics = {task.metric for task in tasks}
-    if count == 1 or len(metrics) > 1:
+    if count == 1 or len({task.metric for task in tasks}) > 1:
         return alone
     return (*alone, Target(MEAN, tasks[0].metric, (1 / count,) * count))

@@ -1,8 +1,7 @@
-"""What one training is (`Training`), what it yields, and `train`, the door to it.
+"""What one training is (`Training`), what it yields, and `train`, which everything calls.
 
 A training is a value. Its identity is a digest of what determines its numbers, so that two
-planners, two studies or two machines agree on what has been done. Imports no torch before `train`
-is called.
+planners or machines agree on what has been done. Imports no torch before `train` is called.
 """
 
 import ast
@@ -25,7 +24,7 @@ from fsmd.tasks import Task
 class Training:
     """One training: which model, on which data, from which seed, for how long at most.
 
-    Raises `UserError` for a configuration that leaves something open; `on` fills it in.
+    Raises `UserError` for numbers that cannot be, or an open field; `on` fills those in.
     """
 
     config: FSMDConfig
@@ -39,6 +38,12 @@ class Training:
 
     def __post_init__(self) -> None:
         """Refuse what cannot be trained."""
+        for name, least in (("seed", 0), ("epochs", 1), ("patience", 1)):
+            if not isinstance(getattr(self, name), int) or getattr(self, name) < least:
+                raise UserError(
+                    f"`{name}` of a training must be a whole number of at least {least}; "
+                    f"got {getattr(self, name)!r}"
+                )
         if self.config.left_open:
             raise UserError(
                 f"a training must know {' and '.join(self.config.left_open)}; fill them in from "
@@ -84,7 +89,7 @@ class Measurement:
 
 @dataclass(frozen=True)
 class TrainingResult:
-    """What a training measured."""
+    """What a training measured; one that was paused (`finished` False) has no test figures."""
 
     measurements: tuple[Measurement, ...]
     chosen_epochs: Mapping[str, int]
@@ -92,19 +97,16 @@ class TrainingResult:
     epochs: int
     """Epochs trained in all."""
     finished: bool
-    """False for a training paused before its end; such a one has no test figures."""
     seconds: float
     parameters: int
     predictions: Mapping[str, bytes] = field(default_factory=dict)
     """Task -> its log-odds of the test rows at the chosen epoch, packed (`fsmd.packing`)."""
 
     def __repr__(self) -> str:
-        if not self.finished:
-            return f"<TrainingResult: paused after {self.epochs} epochs, {self.seconds:.1f} s>"
         chosen = ", ".join(f"{task} {epoch}" for task, epoch in self.chosen_epochs.items())
         return (
             f"<TrainingResult: {self.epochs} epochs in {self.seconds:.1f} s, {self.parameters:,} "
-            f"parameters; chosen epochs: {chosen}>"
+            f"parameters; {f'chosen epochs: {chosen}' if self.finished else 'paused'}>"
         )
 
     def value(self, split: str, task: str, metric: str) -> float:
@@ -117,9 +119,8 @@ class TrainingResult:
 
     def curve(self, tasks: Sequence[Task]) -> tuple[Point, ...]:
         """After each epoch every task's validation figure by its own metric."""
-        value = {
-            (m.epoch, m.task, m.metric): m.value for m in self.measurements if m.split == "valid"
-        }
+        valid = [m for m in self.measurements if m.split == "valid"]
+        value = {(m.epoch, m.task, m.metric): m.value for m in valid}
         return tuple(
             tuple(value[epoch, task.name, task.metric] for task in tasks)
             for epoch in range(1, self.epochs + 1)
@@ -128,10 +129,8 @@ class TrainingResult:
 
 @dataclass(frozen=True)
 class TrainingProgress:
-    """Told while training: after each epoch, and about once a second within one."""
+    """What `train` tells after each epoch, and about once a second within one."""
 
-    epoch: int
-    """Whole epochs so far."""
     figures: Mapping[str, float]
     """Task -> its validation figure after the last whole epoch; empty before the first."""
     done: float
@@ -150,10 +149,9 @@ def train(
 ) -> TrainingResult:
     """Train, choose the epoch on validation, evaluate once on test. A pure function.
 
-    until: pause after this many epochs; then `finished` may be False.
+    until: pause after this many epochs.
     checkpoint: written after every epoch (atomically), and gone on from if it exists. A paused and
     resumed training equals an uninterrupted one bit for bit on one machine.
-    on_progress: told each epoch's validation figures and, between, how far the epoch is.
 
     Raises UserError for a model the data cannot carry, DivergedError for a loss or logit that is
     not finite.
@@ -164,78 +162,64 @@ def train(
 
 
 def pair_key(task: str, other: str) -> str:
-    """What stands for two tasks where a figure is of both.
-
-    >>> pair_key("click", "like")
-    'click | like'
-    """
+    """What stands for two tasks where a figure is of both."""
     return f"{task} | {other}"
-
-
-# ------------------------------------------------------------------------------------------
-# The code that determines a training's numbers
-# ------------------------------------------------------------------------------------------
 
 
 @cache
 def code_version() -> str:
-    """Digest of that code, without comments and docstrings: whatever `trainer` imports here.
+    """Digest of the code that determines a training's numbers, comments and docstrings left out.
 
-    Not the data's code: the digest of the data's content stands for it.
+    It is whatever `trainer` imports, but for the data's: the digest of the content stands for it.
     """
-    here = Path(__file__).parent
-    files = sorted(path for name in _needed() for path in _files(here, name))
-    return digest(
-        {path.relative_to(here).as_posix(): _meaning(path.read_text("utf-8")) for path in files}
-    )[:12]
+    return digest({name: _meaning(source) for name, source in _needed().items()})[:12]
 
 
-def _needed() -> set[str]:
-    """Modules and folders beside this file that `trainer` imports, directly or not."""
-    here, known, ahead = Path(__file__).parent, set[str](), ["trainer"]
+def _needed() -> dict[str, str]:
+    """Path -> text of the files beside this one that `trainer` imports, directly or not."""
+    here, texts, ahead = Path(__file__).parent, dict[str, str](), ["trainer"]
+    seen = {"data"}
     while ahead:
         name = ahead.pop()
-        if name not in known and name != "data":
-            known.add(name)
-            for path in _files(here, name):
-                ahead += _imported(ast.parse(path.read_text("utf-8")), here.name)
-    return known
-
-
-def _files(here: Path, name: str) -> list[Path]:
-    """The files of a module, or of a folder; none for a name inside a module."""
-    return [path for path in (here / f"{name}.py", *(here / name).glob("*.py")) if path.is_file()]
+        if name in seen:
+            continue
+        seen.add(name)
+        for path in (here / f"{name}.py", *(here / name).glob("*.py")):
+            if path.is_file():  # else it is a name inside a module
+                text = texts[path.relative_to(here).as_posix()] = path.read_text("utf-8")
+                ahead += _imported(ast.parse(text), here.name)
+    return texts
 
 
 def _imported(tree: ast.AST, package: str) -> Iterator[str]:
+    """Modules and folders of the package, and names in its `__init__`."""
     for node in ast.walk(tree):
-        if isinstance(node, ast.ImportFrom) and node.module:
-            parts = node.module.split(".")
+        modules = []
+        if isinstance(node, ast.Import):
+            modules = [alias.name for alias in node.names]
+        elif isinstance(node, ast.ImportFrom):
+            modules = [f"{node.module}.{alias.name}" for alias in node.names]
+        for parts in (module.split(".") for module in modules):
             if parts[0] == package:
-                yield from parts[1:2] or [alias.name for alias in node.names]
+                yield from parts[1:2]
 
 
 def _meaning(source: str) -> str:
     """The syntax tree without docstrings and positions: what a reformatting leaves as it was."""
-    tree = ast.parse(source)
-    for node in ast.walk(tree):
-        body = getattr(node, "body", None)
-        if isinstance(body, list):
-            node.body = [  # type: ignore[attr-defined]
-                part
-                for part in body
-                if not (isinstance(part, ast.Expr) and isinstance(part.value, ast.Constant))
-            ]
-    return json.dumps(_bare(tree))
+    return json.dumps(_bare(ast.parse(source)))
 
 
 def _bare(node: Any) -> Any:
     """A tree as lists without empty fields: what a newer Python adds is empty in older code."""
     if isinstance(node, list):
-        return [_bare(part) for part in node]
+        return [_bare(part) for part in node if not _is_note(part)]
     if isinstance(node, ast.AST):
         fields = [
             (name, value) for name, value in ast.iter_fields(node) if value not in (None, [])
         ]
         return [type(node).__name__, *((name, _bare(value)) for name, value in fields)]
     return ascii(node)  # which letters repr() shows differs too
+
+
+def _is_note(node: Any) -> bool:
+    return isinstance(node, ast.Expr) and isinstance(node.value, ast.Constant)

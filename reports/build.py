@@ -12,7 +12,13 @@ from fsmd.errors import UserError
 from studies.options import add_places, exit_code, print_lines
 
 if TYPE_CHECKING:
+    from types import ModuleType
+
+    from fsmd.tasks import Task
     from reports.page.model import Outline
+    from reports.search.analysis import SearchAnalysis
+    from reports.study.analysis import StudyAnalysis
+    from studies.objectives import Objective
     from studies.store.records import StudyRecord
 
 # The rest is imported where it is used, so that --help and a user's mistake are answered at once.
@@ -102,34 +108,38 @@ def outline_of(engine: sa.Engine, record: "StudyRecord", picks: Sequence[str] = 
     """All that a report writes, as a value; UserError where no training has ended."""
     from reports.page.model import Outline
 
+    parts: ModuleType
+    analysis: SearchAnalysis | StudyAnalysis
     if record.is_search:
-        from reports.search import outline as of_search
+        from reports.search import outline as parts
 
-        search = of_search.analyse(engine, record, picks)
-        return Outline(
-            report=of_search.page(search),
-            measurements=search.search.results.measurements,
-            summary=of_search.summary(search),
-            lines=of_search.lines(search),
-            entry=of_search.entry(search),
-        )
-    if picks:
+        analysis = parts.analyse(engine, record, picks)
+    elif picks:
         raise UserError(f"--pick goes with a search only; {record.name!r} is a study")
-    from reports.study import outline as of_study
+    else:
+        from reports.study import outline as parts
 
-    study = of_study.analyse(engine, record)
+        analysis = parts.analyse(engine, record)
     return Outline(
-        report=of_study.page(study),
-        measurements=study.results.measurements,
-        summary=of_study.summary(study),
-        lines=of_study.lines(study),
-        entry=of_study.entry(study),
+        report=parts.page(analysis),
+        measurements=analysis.results.measurements,
+        summary=parts.summary(analysis),
+        lines=parts.lines(analysis),
+        entry=parts.entry(analysis),
     )
 
 
-# ------------------------------------------------------------------------------------------
+def check_picks(
+    picks: Sequence[str], tasks: "Sequence[Task]", objectives: "Sequence[Objective]"
+) -> None:
+    """UserError for a rule by which no report of such a search can pick."""
+    from reports.search.picks import pick_rule
+
+    for name in picks:
+        pick_rule(name, tasks, objectives)
+
+
 # The command line
-# ------------------------------------------------------------------------------------------
 
 
 def parser() -> argparse.ArgumentParser:

@@ -1,6 +1,7 @@
 """The list of all studies and searches of a database: what each asked, and what was found."""
 
 from collections.abc import Sequence
+from typing import Any
 
 from reports import words
 from reports.page.model import Index, IndexEntry
@@ -22,12 +23,12 @@ def index_of(entries: Sequence[IndexEntry]) -> Index:
     return Index("All studies", headline, tuple(entries))
 
 
+def entry_of(record: StudyRecord, **found: Any) -> IndexEntry:
+    """A study or a search, with what was found (fields of `IndexEntry`)."""
+    asked = record.definition
+    return IndexEntry(record.name, asked.title, asked.question, record.plan.data.name, **found)
+
+
 def unfinished(record: StudyRecord, reason: str) -> IndexEntry:
     """A study or a search that has no report yet, and why."""
-    return IndexEntry(
-        study=record.name,
-        title=record.definition.title,
-        question=record.definition.question,
-        data=record.plan.data.name,
-        unfinished=words.capital(reason) + ("" if reason.endswith(".") else "."),
-    )
+    return entry_of(record, unfinished=words.capital(reason.removesuffix(".")) + ".")

@@ -2,6 +2,7 @@
 
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 import sqlalchemy as sa
@@ -89,10 +90,10 @@ def read_influences(
     metric = {task.name: METRICS[task.metric] for task in tasks}
     count = len(next(iter(rows.labels.values())))
     influence_NC = np.empty((count, len(keys)), order="F")
-    for run, task, packed in _predictions(connection, ids):
-        columns = [c for c, key in enumerate(keys) if key == (run, task)]
+    for row in _rows_of(connection, sa.select(PREDICTIONS), ids):
+        columns = [c for c, key in enumerate(keys) if key == (row.run_id, row.task)]
         if columns:
-            score_N = unpack(packed).astype(np.float64)
+            task, score_N = row.task, unpack(row.scores).astype(np.float64)
             moved_N = influences(metric[task], score_N, rows.labels[task], rows.weight_N)
             influence_NC[:, columns] = moved_N[:, None]
     return by_unit(influence_NC, rows.unit_N)
@@ -106,25 +107,17 @@ def _rarer_class(rows: TestRows, task: str) -> int:
     return int(min((label_N == 1).sum(), (label_N == 0).sum()))
 
 
-def _kept(connection: sa.Connection, ids: list[str]) -> set[tuple[str, str]]:
+def _kept(connection: sa.Connection, ids: Sequence[str]) -> set[tuple[str, str]]:
     """(training, task) of all predictions that are there."""
-    known: set[tuple[str, str]] = set()
-    for part in _pieces(ids):
-        query = sa.select(PREDICTIONS.c.run_id, PREDICTIONS.c.task)
-        rows = connection.execute(query.where(PREDICTIONS.c.run_id.in_(part)))
-        known.update((row.run_id, row.task) for row in rows)
-    return known
+    query = sa.select(PREDICTIONS.c.run_id, PREDICTIONS.c.task)
+    return {(row.run_id, row.task) for row in _rows_of(connection, query, ids)}
 
 
-def _predictions(
-    connection: sa.Connection, ids: tuple[str, ...]
-) -> Iterator[tuple[str, str, bytes]]:
-    for part in _pieces(list(ids)):
-        query = sa.select(PREDICTIONS).where(PREDICTIONS.c.run_id.in_(part))
-        for row in connection.execute(query):
-            yield row.run_id, row.task, row.scores
-
-
-def _pieces(ids: list[str], size: int = 50) -> Iterator[list[str]]:
-    """Databases limit the number of parameters, and so does memory."""
-    return (ids[start : start + size] for start in range(0, len(ids), size))
+def _rows_of(
+    connection: sa.Connection, query: sa.Select[Any], ids: Sequence[str], size: int = 50
+) -> Iterator[sa.Row[Any]]:
+    """Of these trainings, in pieces: databases limit the number of parameters, and so does
+    memory."""
+    for start in range(0, len(ids), size):
+        some = ids[start : start + size]
+        yield from connection.execute(query.where(PREDICTIONS.c.run_id.in_(some)))

@@ -2,6 +2,7 @@
 
 import shlex
 from collections.abc import Iterable, Iterator
+from typing import Any
 
 import pandas as pd
 
@@ -9,7 +10,7 @@ from fsmd.metrics import METRICS
 from fsmd.stats.estimates import ALPHA
 from fsmd.tasks import is_funnel
 from reports import words
-from reports.page.model import Fact, FailureView
+from reports.page.model import Fact, FailureView, Report, numbered
 from reports.results import StudyResults
 from studies.definition import Search
 from studies.planner.design import study_name
@@ -36,9 +37,24 @@ def at_level() -> str:
     return f"{100 * ALPHA:g} %"
 
 
-# ------------------------------------------------------------------------------------------
+def report_of(results: StudyResults, *, arm: str = "", **found: Any) -> Report:
+    """A report of what ran, with what was found (fields of `Report`), numbered.
+
+    arm: what stands before an arm's name.
+    """
+    record = results.record
+    report = Report(
+        study=record.name,
+        title=record.definition.title,
+        question=record.definition.question,
+        failures=failures(results.runs, arm),
+        commands=commands(results),
+        **{"facts": what_ran(results)} | found,
+    )
+    return numbered(report)
+
+
 # Failures
-# ------------------------------------------------------------------------------------------
 
 
 def failures(runs: pd.DataFrame, before: str = "") -> tuple[FailureView, ...]:
@@ -48,19 +64,22 @@ def failures(runs: pd.DataFrame, before: str = "") -> tuple[FailureView, ...]:
     """
     views = []
     for run in runs[runs["error"].notna()].to_dict("records"):
-        lost = run["status"] != "failed"
+        again = "" if run["status"] == "failed" else "; will be tried again"
         heading = (
             f"{before}{run['arm']}, replicate {run['replicate']}, seed {run['seed']}: "
-            f"{'lost' if lost else 'failed'} after {words.count(run['attempts'], 'attempt')}"
-            f"{'; will be tried again' if lost else ''}"
+            f"{'lost' if again else 'failed'} after {words.count(run['attempts'], 'attempt')}"
+            f"{again}"
         )
         views.append(FailureView(heading, run["error"], run["traceback"] or ""))
     return tuple(views)
 
 
-# ------------------------------------------------------------------------------------------
+def of_failed(count: int) -> str:
+    """A notice; empty where nothing failed."""
+    return f"{words.count(count, 'training')} failed; see Failed trainings." if count else ""
+
+
 # Facts
-# ------------------------------------------------------------------------------------------
 
 
 def what_ran(results: StudyResults) -> tuple[Fact, ...]:
@@ -79,10 +98,10 @@ def what_ran(results: StudyResults) -> tuple[Fact, ...]:
         ),
         ("Trainings", _trainings(results)),
         ("Training time", _time(results)),
-        ("Device", _each(runtime["device"] for runtime in runs["runtime"])),
-        ("Machine", _each(runs["machine"])),
-        ("Code of the model", _each(runs["code"])),
-        ("Libraries", _each(map(_libraries, runs["libraries"]))),
+        ("Device", _unlike((runtime["device"] for runtime in runs["runtime"]), "; ")),
+        ("Machine", _unlike(runs["machine"], "; ")),
+        ("Code of the model", _unlike(runs["code"], "; ")),
+        ("Libraries", _unlike(map(_libraries, runs["libraries"]), "; ")),
         (f"{_kind(results).capitalize()} created", record.created_at),
         ("Last training ended", str(runs["finished_at"].max())),
     ]
@@ -117,67 +136,53 @@ def _data_set(results: StudyResults, data: DataFacts) -> Iterator[tuple[str, str
 
 def _seeds(results: StudyResults) -> str:
     """The replicates' seeds: of all arms, or of each group that is paired."""
+    runs = results.runs.sort_values("replicate")
     if results.record.is_search:
-        return _seeds_of_search(results.runs)
+        from studies.search.attempt import SEARCH_REPLICATE
+
+        fresh = runs["replicate"] != SEARCH_REPLICATE
+        said = _unlike(runs[~fresh]["seed"]) or "none", _unlike(runs[fresh]["seed"]) or "none"
+        return f"the search {said[0]}; fresh {said[1]}"
     streams: dict[int, list[str]] = {}
     for arm in results.planned:
         streams.setdefault(arm.stream, []).append(arm.name)
-    said = []
-    for arms in streams.values():
-        runs = results.runs[results.runs["arm"].isin(arms)].sort_values("replicate")
-        who = "the same for every arm" if len(streams) == 1 else words.listed(arms)
-        said.append(f"{who}: {_unlike(runs['seed'])}")
-    return f"replicates, {'; '.join(said)}"
-
-
-def _seeds_of_search(runs: pd.DataFrame) -> str:
-    from studies.search.attempt import SEARCH_REPLICATE
-
-    ordered = runs.sort_values("replicate")
-    searching = ordered["replicate"] == SEARCH_REPLICATE
-    searched, fresh = _unlike(ordered[searching]["seed"]), _unlike(ordered[~searching]["seed"])
-    return f"the search {searched or 'none'}; fresh {fresh or 'none'}"
+    groups = (
+        ("the same for every arm" if len(streams) == 1 else words.listed(arms))
+        + f": {_unlike(runs[runs['arm'].isin(arms)]['seed'])}"
+        for arms in streams.values()
+    )
+    return f"replicates, {'; '.join(groups)}"
 
 
 def _trainings(results: StudyResults) -> str:
-    status = results.runs["status"]
-    done, paused = int((status == "done").sum()), int((status == "paused").sum())
+    done, failed = len(results.done), len(failures(results.runs))
+    paused = int((results.runs["status"] == "paused").sum())
     if results.record.is_search:
-        failed = len(failures(results.runs))
         return f"{done} trained to the end, {paused} stopped or not finished, {failed} failed"
-    return f"{done} finished, {len(status) - done} failed"
+    unfinished = len(results.runs) - done - failed
+    return f"{done} finished, {failed} failed{f', {unfinished} not finished' * bool(unfinished)}"
 
 
 def _time(results: StudyResults) -> str:
     """Empty where nothing was finished."""
-    runs = results.runs
-    if results.record.is_search:
-        return f"{words.duration(float(runs['seconds'].sum()))} in all, summed over trainings"
-    done = runs[runs["status"] == "done"]
-    if done.empty:
-        return ""
-    return (
-        f"{words.duration(float(done['seconds'].sum()))} in all, summed over trainings; "
-        f"{words.duration(float(done['seconds'].median()))} each in the median"
-    )
+    is_search = results.record.is_search
+    seconds = (results.runs if is_search else results.done)["seconds"]
+    in_all = f"{words.duration(float(seconds.sum()))} in all, summed over trainings"
+    if is_search or seconds.empty:
+        return in_all if is_search else ""
+    return f"{in_all}; {words.duration(float(seconds.median()))} each in the median"
 
 
 def _libraries(versions: dict[str, str]) -> str:
     return ", ".join(f"{name} {version}" for name, version in sorted(versions.items()))
 
 
-def _unlike(values: Iterable[object]) -> str:
-    return ", ".join(map(str, dict.fromkeys(values)))
-
-
-def _each(values: Iterable[object]) -> str:
+def _unlike(values: Iterable[object], between: str = ", ") -> str:
     """The different values of a column, in their order."""
-    return "; ".join(map(str, dict.fromkeys(values)))
+    return between.join(map(str, dict.fromkeys(values)))
 
 
-# ------------------------------------------------------------------------------------------
 # Commands
-# ------------------------------------------------------------------------------------------
 
 
 def run_command(results: StudyResults) -> str:

@@ -179,6 +179,11 @@ class StudyResults:
         return self.record.study
 
     @property
+    def done(self) -> pd.DataFrame:
+        """The runs that were finished."""
+        return self.runs[self.runs["status"] == "done"]
+
+    @property
     def tasks(self) -> tuple[Task, ...]:
         """What is predicted, in order."""
         return self.record.plan.tasks
@@ -273,11 +278,20 @@ def load_results(
     wanted = sa.select(CELLS.c.run_id).filter_by(study=record.name)
     values = sa.select(MEASUREMENTS).where(MEASUREMENTS.c.run_id.in_(wanted))
     with engine.connect() as connection:
-        runs = _frame(connection, cells)
-        measured = _frame(connection, values)
-    order = {arm.name: i for i, arm in enumerate(planned)}
-    tidy = _tidy(record, runs, measured, order)
-    return StudyResults(record, planned, tidy, _sorted_runs(runs, order), engine)
+        runs, measured = _frame(connection, cells), _frame(connection, values)
+    known = [arm.name for arm in planned]
+    order = {arm: i for i, arm in enumerate([*known, *sorted({*runs["arm"]} - {*known})])}
+    tidy = runs[["run_id", "arm", "replicate", "seed"]].merge(measured, on="run_id")
+    tidy = tidy.assign(study=record.name, data=record.plan.data.name)
+    tidy = _in_order(tidy, order, "epoch", "split", "task", "metric")[list(COLUMNS)]
+    return StudyResults(record, planned, tidy, _in_order(runs, order), engine)
+
+
+def _in_order(frame: pd.DataFrame, arms: Mapping[str, int], *keys: str) -> pd.DataFrame:
+    """By arm, replicate and `keys`, whatever the database's order."""
+    ranked = frame.assign(rank=frame["arm"].map(arms))
+    ranked = ranked.sort_values(["rank", "replicate", *keys], ignore_index=True)
+    return ranked.drop(columns="rank")
 
 
 def at_chosen(results: StudyResults, split: str, metric: str | None = None) -> Scores:
@@ -285,13 +299,11 @@ def at_chosen(results: StudyResults, split: str, metric: str | None = None) -> S
 
     metric: None means each task's own, with all targets; another one has each task alone.
     """
-    done = results.runs[results.runs["status"] == "done"]
     replicates = tuple(sorted(int(r) for r in set(results.runs["replicate"])))
     arms, names = results.arms, results.task_names
     own = {task.name: metric or task.metric for task in results.tasks}
-    chosen: dict[Any, Any] = {
-        (run.arm, run.replicate): run.chosen_epochs or {} for run in done.itertuples()
-    }
+    done: Any = results.done.itertuples()
+    chosen = {(run.arm, run.replicate): run.chosen_epochs or {} for run in done}
     values_ARK = np.full((len(arms), len(replicates), len(names)), np.nan)
     place = {arm: i for i, arm in enumerate(arms)}
     frame = results.measurements
@@ -307,10 +319,8 @@ def at_chosen(results: StudyResults, split: str, metric: str | None = None) -> S
 
 def _alone(names: tuple[str, ...], metric: str) -> tuple[Target, ...]:
     """A target for each task by a metric that is not its own."""
-    return tuple(
-        Target(name, metric, tuple(float(i == k) for i in range(len(names))))
-        for k, name in enumerate(names)
-    )
+    weights_KK = np.eye(len(names)).tolist()
+    return tuple(Target(n, metric, tuple(w)) for n, w in zip(names, weights_KK, strict=True))
 
 
 def _summed(values_ARK: Array, targets: tuple[Target, ...]) -> Array:
@@ -338,23 +348,3 @@ def _samplings(results: StudyResults, scores: Scores) -> tuple[Sampling, ...]:
 def _frame(connection: sa.Connection, query: sa.Select[Any]) -> pd.DataFrame:
     result = connection.execute(query)
     return pd.DataFrame([tuple(row) for row in result], columns=list(result.keys()))
-
-
-def _arm_rank(arms: "pd.Series[str]", order: Mapping[str, int]) -> "pd.Series[int]":
-    return arms.map(lambda arm: order.get(arm, len(order)))
-
-
-def _sorted_runs(runs: pd.DataFrame, order: Mapping[str, int]) -> pd.DataFrame:
-    ranked = runs.assign(rank=_arm_rank(runs["arm"], order))
-    return ranked.sort_values(["rank", "arm", "replicate"], ignore_index=True).drop(columns="rank")
-
-
-def _tidy(
-    record: StudyRecord, runs: pd.DataFrame, measured: pd.DataFrame, order: Mapping[str, int]
-) -> pd.DataFrame:
-    """One row a measurement, in an order that does not depend on the database's."""
-    cells = runs[["run_id", "arm", "replicate", "seed"]]
-    tidy = cells.merge(measured, on="run_id").assign(study=record.name, data=record.plan.data.name)
-    tidy["rank"] = _arm_rank(tidy["arm"], order)
-    keys = ["rank", "arm", "replicate", "epoch", "split", "task", "metric"]
-    return tidy.sort_values(keys, ignore_index=True)[list(COLUMNS)]

@@ -10,9 +10,7 @@ from fsmd.tasks import MEAN, Target
 DASH, MINUS = "\u2013", "\u2212"
 
 
-# ------------------------------------------------------------------------------------------
 # Figures and their differences
-# ------------------------------------------------------------------------------------------
 
 
 def decimals(value: float, digits: int) -> str:
@@ -64,9 +62,7 @@ def difference(estimate: Estimate, digits: int = 5) -> str:
     return f"{signed(estimate.mean, digits)} {bounds(estimate, digits, sign=True)}".rstrip()
 
 
-# ------------------------------------------------------------------------------------------
 # Targets and metrics
-# ------------------------------------------------------------------------------------------
 
 
 def on_target(key: str) -> str:
@@ -91,9 +87,7 @@ def less_is_better(targets: Iterable[Target]) -> str:
     return f" Of {listed(turned)} less is better." if turned else ""
 
 
-# ------------------------------------------------------------------------------------------
 # Probabilities
-# ------------------------------------------------------------------------------------------
 
 
 def percent(share: float) -> str:
@@ -132,9 +126,7 @@ def probability(value: float) -> str:
     return "< 0.01" if value < 0.005 else "> 0.99" if value > 0.995 else f"{value:.2f}"
 
 
-# ------------------------------------------------------------------------------------------
 # Words
-# ------------------------------------------------------------------------------------------
 
 
 def count(number: int, noun: str, plural: str = "") -> str:
@@ -157,6 +149,11 @@ def listed(values: Iterable[Any], last: str = "and") -> str:
     """`a, b and c`."""
     words = [str(value) for value in values]
     return f" {last} ".join(filter(None, [", ".join(words[:-1]), *words[-1:]]))
+
+
+def by_key(groups: Iterable[tuple[str, Iterable[str]]]) -> str:
+    """`click: a 0.72, b 0.71; like: a 0.69`."""
+    return "; ".join(f"{key}: {', '.join(of_key)}" for key, of_key in groups)
 
 
 def capital(sentence: str) -> str:

@@ -64,24 +64,15 @@ def weight_axis(task: str) -> str:
     return f"{WEIGHT}:{task}"
 
 
-def is_axis(name: str) -> bool:
-    """Whether there is an axis of this name."""
-    return _family(name) in AXES
-
-
 def axis(name: str, values: tuple[Value, ...]) -> BaseDistribution:
     """The domain of an axis; UserError if a value lies outside it."""
-    if not is_axis(name):
+    domain = AXES.get(WEIGHT if name.startswith(f"{WEIGHT}:") else name)
+    if domain is None:
         raise UserError(f"no axis {name!r}; there are {', '.join(AXES)}")
-    domain = AXES[_family(name)]
     for value in values:
         if not contains(domain, value):
             raise UserError(f"{name}={value!r} is outside its axis {domain}")
     return domain
-
-
-def _family(name: str) -> str:
-    return WEIGHT if name.startswith(f"{WEIGHT}:") else name
 
 
 def contains(domain: BaseDistribution, value: Value) -> bool:

@@ -1,10 +1,9 @@
 """What a space is: a base model, and the axes on which a search moves away from it."""
 
 import math
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
-from types import MappingProxyType
-from typing import Any, Literal, Protocol
+from typing import Any, Literal
 
 from optuna.distributions import (
     BaseDistribution,
@@ -12,6 +11,7 @@ from optuna.distributions import (
     FloatDistribution,
     IntDistribution,
 )
+from optuna.trial import BaseTrial
 
 from fsmd.config import FSMDConfig, without_chain_unless
 from fsmd.data.settings import TrainingSettings
@@ -25,18 +25,6 @@ Params = Mapping[str, Value]
 
 Condition = tuple[tuple[str, tuple[Value, ...]], ...]
 """Axis -> the values of which it must have one."""
-
-
-class Suggests(Protocol):
-    """The part of an Optuna trial that a space needs."""
-
-    def suggest_categorical(self, name: str, choices: Any) -> Any: ...  # noqa: D102
-    def suggest_int(  # noqa: D102
-        self, name: str, low: int, high: int, *, step: int, log: bool
-    ) -> int: ...
-    def suggest_float(  # noqa: D102
-        self, name: str, low: float, high: float, *, step: float | None, log: bool
-    ) -> float: ...
 
 
 @dataclass(frozen=True)
@@ -92,25 +80,22 @@ class Space:
         each task but the last.
         """
         has = {"funnel": is_funnel(tasks), "several tasks": len(tasks) > 1, None: True}
-        choices: list[Choice] = []
-        for choice in self.choices:
-            if not has[choice.needs]:
-                continue
-            names = (
-                [weight_axis(task.name) for task in tasks[:-1]]
-                if choice.name == WEIGHT
-                else [choice.name]
-            )
-            choices += [replace(choice, name=name) for name in names]
+        weights = [weight_axis(task.name) for task in tasks[:-1]]
+        choices = tuple(
+            replace(choice, name=name)
+            for choice in self.choices
+            if has[choice.needs]
+            for name in (weights if choice.name == WEIGHT else [choice.name])
+        )
         base = settings.applied(without_chain_unless(is_funnel(tasks), self.base))
-        return replace(self, base=base, choices=tuple(choices), tasks=tuple(tasks))
+        return replace(self, base=base, choices=choices, tasks=tuple(tasks))
 
     @property
     def axes(self) -> tuple[str, ...]:
         """The names of its axes, in order."""
         return tuple(choice.name for choice in self.choices)
 
-    def suggest(self, trial: Suggests) -> dict[str, Value]:
+    def suggest(self, trial: BaseTrial) -> dict[str, Value]:
         """A sampler's proposal: the axes that count, in order."""
         params: dict[str, Value] = {}
         for choice in self.choices:
@@ -123,7 +108,7 @@ class Space:
         """The model that the parameters mean."""
         shares = tuple(float(params[name]) for name in self._weight_axes if name in params)
         fields: dict[str, Any] = {
-            name: _DECODED[name](value) if name in _DECODED else value
+            name: _widths(value) if name in ("layers", "bottom") else value
             for name, value in params.items()
             if name not in self._weight_axes
         }
@@ -151,7 +136,10 @@ class Space:
 
         Raises UserError where an axis is continuous.
         """
-        yield from _combinations(self.choices, {})
+        combinations: Iterator[dict[str, Value]] = iter([{}])
+        for choice in self.choices:
+            combinations = _crossed(combinations, choice)
+        return combinations
 
     @property
     def known(self) -> dict[str, dict[str, Value]]:
@@ -161,14 +149,12 @@ class Space:
         """
         known: dict[str, dict[str, Value]] = {}
         for name, model in self.models:
-            params = self.params(self._trained_as_base(model))
+            trained = replace(model, **{n: getattr(self.base, n) for n in model.left_open})
+            chained = self.base.chain or "chain" in self.axes
+            params = self.params(without_chain_unless(chained, trained))
             if params is not None and params not in known.values():
                 known[name] = params
         return known
-
-    def _trained_as_base(self, model: FSMDConfig) -> FSMDConfig:
-        trained = replace(model, **{name: getattr(self.base, name) for name in model.left_open})
-        return without_chain_unless(self.base.chain or "chain" in self.axes, trained)
 
     @property
     def _weight_axes(self) -> tuple[str, ...]:
@@ -186,11 +172,8 @@ class Space:
     def _encoded(self, name: str, config: FSMDConfig) -> Value:
         if name in self._weight_axes:
             return self._shares(config)[self._weight_axes.index(name)]
-        value = getattr(config, name)
-        if isinstance(value, tuple):
-            return "-".join(map(str, value)) or "none"
-        encoded: Value = value
-        return encoded
+        value: Value | tuple[int, ...] = getattr(config, name)
+        return "-".join(map(str, value)) or "none" if isinstance(value, tuple) else value
 
 
 def _weights(shares: Sequence[float]) -> tuple[float, ...]:
@@ -216,39 +199,25 @@ def _widths(text: Value) -> tuple[int, ...]:
     return () if text == "none" else tuple(int(width) for width in str(text).split("-"))
 
 
-_DECODED: Mapping[str, Callable[[Value], Any]] = MappingProxyType(
-    {"layers": _widths, "bottom": _widths}
-)
-"""How to read the axes whose field is no value that an axis can hold."""
-
-
-def _suggest(trial: Suggests, name: str, domain: BaseDistribution) -> Value:
-    value: Value
+def _suggest(trial: BaseTrial, name: str, domain: BaseDistribution) -> Value:
     if isinstance(domain, IntDistribution):
-        value = trial.suggest_int(name, domain.low, domain.high, step=domain.step, log=domain.log)
-    elif isinstance(domain, FloatDistribution):
-        value = trial.suggest_float(
-            name, domain.low, domain.high, step=domain.step, log=domain.log
-        )
-    else:
-        assert isinstance(domain, CategoricalDistribution)
-        value = trial.suggest_categorical(name, domain.choices)
-    return value
+        return trial.suggest_int(name, domain.low, domain.high, step=domain.step, log=domain.log)
+    if isinstance(domain, FloatDistribution):
+        return trial.suggest_float(name, domain.low, domain.high, step=domain.step, log=domain.log)
+    assert isinstance(domain, CategoricalDistribution)
+    return trial.suggest_categorical(name, domain.choices)  # type: ignore[return-value]
 
 
-def _combinations(
-    choices: tuple[Choice, ...], params: dict[str, Value]
+def _crossed(
+    combinations: Iterator[dict[str, Value]], choice: Choice
 ) -> Iterator[dict[str, Value]]:
-    if not choices:
-        yield params
-        return
-    choice, rest = choices[0], choices[1:]
-    if not choice.counts(params):
-        yield from _combinations(rest, params)
-        return
-    for value in _values(choice):
-        if choice.named(value, params) == value:
-            yield from _combinations(rest, {**params, choice.name: value})
+    for params in combinations:
+        if not choice.counts(params):
+            yield params
+            continue
+        for value in _values(choice):
+            if choice.named(value, params) == value:
+                yield {**params, choice.name: value}
 
 
 def _values(choice: Choice) -> tuple[Value, ...]:

@@ -9,24 +9,25 @@ For a notebook::
 from importlib import import_module
 from typing import TYPE_CHECKING, Any
 
+from studies.catalog import get, names
+from studies.definition import (
+    Above,
+    Arm,
+    Best,
+    Claim,
+    Factor,
+    Flat,
+    NotEverywhere,
+    NotWorse,
+    Search,
+    Study,
+    Trades,
+    factorial,
+    named,
+    one_factor,
+)
+
 if TYPE_CHECKING:
-    from studies.catalog import get, names
-    from studies.definition import (
-        Above,
-        Arm,
-        Best,
-        Claim,
-        Factor,
-        Flat,
-        NotEverywhere,
-        NotWorse,
-        Search,
-        Study,
-        Trades,
-        factorial,
-        named,
-        one_factor,
-    )
     from studies.session import execute
     from studies.store.database import open_engine
 
@@ -51,21 +52,11 @@ __all__ = [
     "open_engine",
 ]
 
-_ELSEWHERE = {
-    "execute": "studies.session",
-    "get": "studies.catalog",
-    "names": "studies.catalog",
-    "open_engine": "studies.store.database",
-}
-"""Where a name comes from, if not from `studies.definition`."""
+_LATE = {"execute": "studies.session", "open_engine": "studies.store.database"}
+"""Where the names lie that load pandas, Optuna or SQLAlchemy."""
 
 
 def __getattr__(name: str) -> Any:
-    """Import what is asked for, so that a command starts at once."""
-    if name not in __all__:
+    if name not in _LATE:
         raise AttributeError(f"module 'studies' has no attribute {name!r}")
-    return getattr(import_module(_ELSEWHERE.get(name, "studies.definition")), name)
-
-
-def __dir__() -> list[str]:
-    return __all__
+    return getattr(import_module(_LATE[name]), name)

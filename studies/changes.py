@@ -3,14 +3,15 @@
 import types
 import typing
 from collections.abc import Sequence
-from dataclasses import fields, replace
+from dataclasses import replace
 from typing import Any
 
 from fsmd.config import MODELS, FSMDConfig
 from fsmd.errors import UserError
-from studies.definition import Study
+from studies.definition import Study, kind
 
-_NOTHING = ("None", "open")
+_HINTS = typing.get_type_hints(FSMDConfig)
+_OPEN = ("None", "open")
 """How a field is written that is left to the data set's settings, or to the model."""
 
 
@@ -20,50 +21,40 @@ def changed(study: Study, model: str | None, assignments: Sequence[str]) -> Stud
     model: a name of `MODELS`; the base takes over what tells the models apart. assignments:
     `field=value` each.
 
-    Raises UserError for a name, a field or a value that there is not, and for a field that every
-    arm sets itself.
+    Raises UserError for a name, a field or a value that there is not, and for what every arm
+    sets itself.
     """
-    base = study.base
-    if model is not None:
-        if model not in MODELS:
-            raise UserError(f"--base must be one of {', '.join(MODELS)}; got {model!r}")
-        base = replace(base, **{name: getattr(MODELS[model], name) for name in _of_models()})
-    values = dict(map(parsed, assignments))
+    pinned = set.intersection(*({name for name, _ in arm.changes} for arm in study.arms))
+    values = dict(map(_parsed, assignments))
     for name in values:
-        if all(name in dict(arm.changes) for arm in study.arms):
+        if name in pinned:
             raise UserError(
                 f"every arm of {study.name!r} sets `{name}` itself; --set takes another field"
             )
-    flags = [*(("--base", model) if model else ()), *(f"--set={each}" for each in assignments)]
-    return replace(study, base=replace(base, **values), asked=tuple(flags))
-
-
-def _of_models() -> tuple[str, ...]:
-    """The fields in which the paper's models differ."""
-    models = MODELS.values()
-    return tuple(
-        field.name
-        for field in fields(FSMDConfig)
-        if len({getattr(model, field.name) for model in models}) > 1
-    )
-
-
-def parsed(assignment: str) -> tuple[str, Any]:
-    """Name and value of a field of `FSMDConfig`, read as the field's type has it.
-
-    >>> parsed("layers=64,32"), parsed("dropout=0.1"), parsed("learning_rate=open")
-    (('layers', (64, 32)), ('dropout', 0.1), ('learning_rate', None))
-    """
-    name, equals, text = assignment.partition("=")
-    hints = typing.get_type_hints(FSMDConfig)
-    known = [field.name for field in fields(FSMDConfig)]
-    if not equals or name not in known:
+    if model is not None and model not in MODELS:
+        raise UserError(f"--base must be one of {', '.join(MODELS)}; got {model!r}")
+    of_model = kind(model) if model else {}
+    base = replace(study.base, **{**of_model, **values})
+    moved = {name for name in of_model if getattr(base, name) != getattr(study.base, name)}
+    if moved and moved <= pinned:
         raise UserError(
-            f"--set must be field=value with one of the fields {', '.join(known)}; got "
+            f"every arm of {study.name!r} sets {', '.join(sorted(moved))} itself, which is all "
+            f"that --base {model} would change"
+        )
+    flags = [*(("--base", model) if model else ()), *(f"--set={each}" for each in assignments)]
+    return replace(study, base=base, asked=tuple(flags))
+
+
+def _parsed(assignment: str) -> tuple[str, Any]:
+    """Name and value of a field of `FSMDConfig`, read as the field's type has it."""
+    name, equals, text = assignment.partition("=")
+    if not equals or name not in _HINTS:
+        raise UserError(
+            f"--set must be field=value with one of the fields {', '.join(_HINTS)}; got "
             f"{assignment!r}"
         )
     try:
-        return name, _read(hints[name], text)
+        return name, _read(_HINTS[name], text)
     except ValueError as error:
         raise UserError(f"--set {name} must be {error}; got {text!r}") from None
 
@@ -71,8 +62,8 @@ def parsed(assignment: str) -> tuple[str, Any]:
 def _read(hint: Any, text: str) -> Any:
     """Text as a value of a type; ValueError says what is needed."""
     if isinstance(hint, types.UnionType):
-        (kind,) = (part for part in hint.__args__ if part is not type(None))
-        return None if text in _NOTHING else _read(kind, text)
+        (other,) = (part for part in hint.__args__ if part is not type(None))
+        return None if text in _OPEN else _read(other, text)
     if typing.get_origin(hint) is tuple:
         part = typing.get_args(hint)[0]
         return tuple(_read(part, each) for each in text.split(",") if each)
@@ -83,5 +74,4 @@ def _read(hint: Any, text: str) -> Any:
     try:
         return hint(text)
     except ValueError:
-        kinds = {int: "a whole number", float: "a number"}
-        raise ValueError(kinds[hint]) from None
+        raise ValueError({int: "a whole number", float: "a number"}[hint]) from None

@@ -5,11 +5,11 @@ before it runs, and stored with it.
 """
 
 from collections.abc import Iterable, Mapping
-from dataclasses import asdict, dataclass, fields, replace
+from dataclasses import asdict, dataclass, replace
 from itertools import product
 from typing import Any
 
-from fsmd.config import FSMDConfig
+from fsmd.config import MODELS, FSMDConfig
 from search_spaces import Value
 
 VIDEO = "the paper's private 15-day video log"
@@ -30,7 +30,7 @@ class Arm:
 
     name: str
     changes: tuple[tuple[str, Any], ...]
-    """(field of FSMDConfig, value) in which it differs from the study's base."""
+    """(field of `FSMDConfig`, value) in which it differs from the study's base."""
     params: tuple[tuple[str, Value], ...]
     """(axis, value) of what sets it apart from the other arms; the trial's Optuna parameters."""
     data: str | None = None
@@ -43,10 +43,8 @@ class Arm:
         return replace(base, **dict(self.changes))
 
 
-# ------------------------------------------------------------------------------------------
-# Claims. A target is a task's name or "mean"; a margin of None is the study's. "Better" is higher
-# or lower, as the target's metric has it.
-# ------------------------------------------------------------------------------------------
+# Rules of claims. A target is a task's name or "mean"; a margin of None is the study's. "Better"
+# is higher or lower, as the target's metric has it.
 
 
 @dataclass(frozen=True)
@@ -103,9 +101,7 @@ class Trades:
 
 
 Rule = Above | Best | NotWorse | Flat | NotEverywhere | Trades
-_RULES: Mapping[str, type[Rule]] = {
-    rule.__name__: rule for rule in (Above, Best, NotWorse, Flat, NotEverywhere, Trades)
-}
+_RULES = {rule.__name__: rule for rule in (Above, Best, NotWorse, Flat, NotEverywhere, Trades)}
 
 
 @dataclass(frozen=True)
@@ -116,11 +112,6 @@ class Claim:
     text: str
     source: str
     rules: tuple[Rule, ...]
-
-
-# ------------------------------------------------------------------------------------------
-# Studies and searches
-# ------------------------------------------------------------------------------------------
 
 
 @dataclass(frozen=True)
@@ -151,13 +142,12 @@ class Study:
     """The smallest difference that matters; None: each metric's own."""
     asked: tuple[str, ...] = ()
     """Options that changed its base, as they were given on the command line."""
+    file: str = ""
+    """The path by which it was named; empty for one of the catalog."""
 
     def arm(self, name: str) -> Arm:
         """The arm of this name; KeyError if there is none."""
-        for arm in self.arms:
-            if arm.name == name:
-                return arm
-        raise KeyError(name)
+        return {arm.name: arm for arm in self.arms}[name]
 
     def config(self, name: str) -> FSMDConfig:
         """An arm's model."""
@@ -174,14 +164,10 @@ class Study:
     @classmethod
     def from_dict(cls, values: Mapping[str, Any]) -> "Study":
         """Inverse of `to_dict`, also after a walk through JSON."""
-        own = {name: _tuples(value) for name, value in values.items()}
+        own = _tuples(values)
+        base, arms = FSMDConfig.from_dict(own["base"]), tuple(Arm(**arm) for arm in own["arms"])
         return cls(
-            **{
-                **own,
-                "base": FSMDConfig.from_dict(values["base"]),
-                "arms": tuple(Arm(**_each(arm)) for arm in values["arms"]),
-                "claims": tuple(_claim(claim) for claim in values["claims"]),
-            }
+            **{**own, "base": base, "arms": arms, "claims": tuple(map(_claim, own["claims"]))}
         )
 
 
@@ -195,20 +181,20 @@ class Search:
     space: str
     """A name of `search_spaces.spaces`."""
     objectives: tuple[str, ...] = ("tasks",)
-    """Each a target, `tasks` for every task, or a cost; see `studies.search.objectives`."""
+    """Each a target, `tasks` for every task, or a cost; see `studies.objectives`."""
     data: str = "planted"
     max_params: int | None = None
-    """Parameters that a model may have at most."""
     max_latency: float | None = None
     """Milliseconds per 1,000 scored rows at most."""
     trials: int = 60
-    """Configurations to try."""
     sampler: str = "gp"
     pruner: str = "halving"
     timeout: float | None = None
     """Seconds after which nothing new is begun."""
     confirm: int = 5
     """Fresh seeds for the front."""
+    file: str = ""
+    """The path by which it was named; empty for one of the catalog."""
 
     SOUGHT = ("space", "objectives", "max_params", "max_latency")
     """What a search is for: these stay as they were. The rest may change when it goes on."""
@@ -221,7 +207,7 @@ class Search:
     @classmethod
     def from_dict(cls, values: Mapping[str, Any]) -> "Search":
         """Inverse of `to_dict`, also after a walk through JSON."""
-        return cls(**_each(values))
+        return cls(**_tuples(values))
 
 
 Definition = Study | Search
@@ -237,27 +223,18 @@ def kind_of(definition: Definition) -> str:
     return type(definition).__name__.lower()
 
 
-# ------------------------------------------------------------------------------------------
-# Arms
-# ------------------------------------------------------------------------------------------
-
-
 def one_factor(factor: Factor) -> tuple[Arm, ...]:
     """An arm for each value of the factor."""
-    return tuple(
-        Arm(str(value), ((factor.name, value),), ((factor.name, value),))
-        for value in factor.values
-    )
+    return factorial((factor,))
 
 
 def factorial(factors: tuple[Factor, ...]) -> tuple[Arm, ...]:
     """An arm for each combination of the factors' values, the last one changing fastest."""
-    names = [factor.name for factor in factors]
-    arms = []
-    for values in product(*(factor.values for factor in factors)):
-        params = tuple(zip(names, values, strict=True))
-        arms.append(Arm(" / ".join(map(str, values)), params, params))
-    return tuple(arms)
+    axes = [[(factor.name, value) for value in factor.values] for factor in factors]
+    return tuple(
+        Arm(" / ".join(str(value) for _, value in params), params, params)
+        for params in product(*axes)
+    )
 
 
 def named(
@@ -276,29 +253,30 @@ def named(
     )
 
 
+def models(names: Iterable[str], base: FSMDConfig) -> tuple[Arm, ...]:
+    """An arm for each of these models of `MODELS`, of the base's sizes."""
+    return named(((name, replace(base, **kind(name))) for name in names), "model", base)
+
+
+def kind(model: str) -> dict[str, Any]:
+    """The fields that tell the models of `MODELS` apart, as this one has them."""
+    own = MODELS[model]
+    return {name: getattr(own, name) for each in MODELS.values() for name in differing(each, own)}
+
+
 def differing(config: FSMDConfig, base: FSMDConfig) -> tuple[str, ...]:
     """The fields in which a configuration differs from a base."""
-    names = (field.name for field in fields(config))
-    return tuple(name for name in names if getattr(config, name) != getattr(base, name))
-
-
-# ------------------------------------------------------------------------------------------
-# From JSON
-# ------------------------------------------------------------------------------------------
+    before, after = asdict(base), asdict(config)
+    return tuple(name for name, value in after.items() if value != before[name])
 
 
 def _claim(values: Mapping[str, Any]) -> Claim:
-    rules = []
-    for rule in values["rules"]:
-        own = _each(rule)
-        rules.append(_RULES[own.pop("rule")](**own))
-    return Claim(**{**_each(values), "rules": tuple(rules)})
-
-
-def _each(values: Mapping[str, Any]) -> dict[str, Any]:
-    return {name: _tuples(value) for name, value in values.items()}
+    rules = [dict(rule) for rule in values["rules"]]
+    return Claim(**{**values, "rules": tuple(_RULES[own.pop("rule")](**own) for own in rules)})
 
 
 def _tuples(value: Any) -> Any:
-    """JSON brings lists."""
+    """The value with tuples for the lists that JSON brings, at any depth."""
+    if isinstance(value, Mapping):
+        return {name: _tuples(part) for name, part in value.items()}
     return tuple(map(_tuples, value)) if isinstance(value, list | tuple) else value

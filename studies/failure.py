@@ -17,29 +17,22 @@ class Failure:
     passing: bool = False
 
 
-def failure_of(error: BaseException) -> Failure:
-    """What an error means for the training that raised it."""
-    return Failure(_line(error), traceback_of(error), passing=may_pass(error))
-
-
-def traceback_of(error: BaseException) -> str:
-    """The error's traceback as text."""
-    return "".join(traceback.format_exception(error))
+def failure_of(error: BaseException, lost: bool = False) -> Failure:
+    """What an error means for the training that raised it; `lost`: its worker died."""
+    if lost:
+        line = "the worker process was killed"
+    elif isinstance(error, Exception):
+        line = f"{type(error).__name__}: {error}".splitlines()[0]
+    else:
+        line = f"the worker process was asked to end ({type(error).__name__})"
+    trace = "".join(traceback.format_exception(error))
+    return Failure(line, trace, passing=lost or may_pass(error))
 
 
 def may_pass(error: BaseException) -> bool:
     """Whether another try may succeed: the process was to end, or memory or disk ran out."""
-    if isinstance(error, MemoryError | OSError):
-        return True
-    if not isinstance(error, Exception):  # such as the exit that a SIGTERM asks for
-        return True
-    text = str(error).lower()
-    return isinstance(error, RuntimeError) and (
-        "out of memory" in text or "can't allocate memory" in text
-    )
-
-
-def _line(error: BaseException) -> str:
-    if not isinstance(error, Exception):
-        return f"the worker process was asked to end ({type(error).__name__})"
-    return f"{type(error).__name__}: {error}".splitlines()[0]
+    if isinstance(error, RuntimeError):
+        text = str(error).lower()
+        return "out of memory" in text or "can't allocate memory" in text
+    # What is no Exception is, for instance, the exit that a SIGTERM asks for.
+    return isinstance(error, MemoryError | OSError) or not isinstance(error, Exception)

@@ -1,6 +1,7 @@
 """What the command lines share: where results and reports lie, how a run is told and ends."""
 
 import argparse
+import os
 import shutil
 import sys
 import textwrap
@@ -25,6 +26,16 @@ def add_places(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
         "--out", type=Path, default=DEFAULT_OUT, help="folder of reports (default: %(default)s)"
     )
+
+
+def check_folder(option: str, folder: Path) -> None:
+    """Raise UserError for an option's folder that cannot be written, or cannot be made."""
+    there = next(path for path in (folder, *folder.absolute().parents) if path.exists())
+    if not there.is_dir() or not os.access(there, os.W_OK):
+        raise UserError(
+            f"{option} must be a folder that can be written; {there} "
+            + ("is write-protected" if there.is_dir() else "is a file")
+        )
 
 
 def exit_code(run: Callable[[], int], stopped: str) -> int:

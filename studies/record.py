@@ -9,14 +9,17 @@ import os
 import sys
 from collections.abc import Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING
+
+import pandas as pd
+import sqlalchemy as sa
 
 from fsmd.errors import UserError
-from studies.options import STOPPED, add_places, exit_code
-
-if TYPE_CHECKING:
-    import pandas as pd
-    import sqlalchemy as sa
+from studies import catalog
+from studies.options import STOPPED, add_places, check_folder, exit_code
+from studies.planner.design import slug
+from studies.store.database import open_engine
+from studies.store.studies import find_study
+from studies.store.tables import CELLS, MEASUREMENTS, RUNS
 
 STUDY = "curves"
 
@@ -40,22 +43,18 @@ def parser() -> argparse.ArgumentParser:
         epilog=_EPILOG,
         formatter_class=argparse.RawDescriptionHelpFormatter,
     )
-    p.add_argument("--data", default="planted", help="data set (default: %(default)s)")
-    for name, default, text in (
-        ("replicates", 3, "seeds of each cell (default: %(default)s)"),
-        ("epochs", 9, "epochs of each curve (default: %(default)s)"),
-        ("workers", None, "worker processes (default: one a core)"),
-    ):
-        p.add_argument(f"--{name}", type=int, default=default, metavar="N", help=text)
-    p.add_argument(
-        "--curves",
-        type=Path,
-        default=Path("curves"),
-        metavar="FOLDER",
-        help="where the file goes (default: %(default)s)",
-    )
     add_places(p)
-    p.add_argument("--device", default="auto", help="auto, cpu, cuda or cuda:N")
+    for name, kind, default, text in (
+        ("data", str, "planted", "data set"),
+        ("replicates", int, 3, "seeds of each cell"),
+        ("epochs", int, 9, "epochs of each curve"),
+        ("workers", int, None, "worker processes; None is one a core"),
+        ("curves", Path, Path("curves"), "folder of the file"),
+        ("device", str, "auto", "auto, cpu, cuda or cuda:N"),
+    ):
+        p.add_argument(
+            f"--{name}", type=kind, default=default, help=f"{text} (default: %(default)s)"
+        )
     return p
 
 
@@ -66,24 +65,12 @@ def main(arguments: Sequence[str] | None = None) -> int:
 
 
 def _run(options: argparse.Namespace) -> int:
-    from studies import catalog
-    from studies.planner.design import slug
-    from studies.session import Request, run
-    from studies.store.database import open_engine
+    from studies.session import Request, run  # loads Optuna
 
-    finished = run(
-        Request(
-            definition=catalog.get(STUDY),
-            data=options.data,
-            replicates=options.replicates,
-            epochs=options.epochs,
-            patience=options.epochs,
-            workers=options.workers,
-            storage=options.storage,
-            out=options.out,
-            device=options.device,
-        )
-    )
+    check_folder("--curves", options.curves)
+    names = ("data", "replicates", "epochs", "workers", "storage", "out", "device")
+    asked = {name: getattr(options, name) for name in names}
+    finished = run(Request(catalog.get(STUDY), patience=options.epochs, **asked))
     frame = curves(open_engine(options.storage), finished.name)
     path = options.curves / f"{slug(options.data)}.parquet"
     write(frame, path)
@@ -92,53 +79,40 @@ def _run(options: argparse.Namespace) -> int:
     return 1 if finished.failed else 0
 
 
-def curves(engine: "sa.Engine", name: str) -> "pd.DataFrame":
+def curves(engine: sa.Engine, name: str) -> pd.DataFrame:
     """One row per cell, seed and epoch: axes, replicate, epoch, each task's validation figure.
 
     Only seeds that every arm has. Raises UserError if no study of this name is stored.
     """
-    import pandas as pd
-    import sqlalchemy as sa
-
-    from studies.store.studies import find_study
-    from studies.store.tables import CELLS, MEASUREMENTS, RUNS
-
     record = find_study(engine, name)
     if record is None:
         raise UserError(f"no study {name!r} in this database; run it first")
-    params = {arm.name: dict(arm.params) for arm in record.study.arms}
     judging = [(task.name, task.metric) for task in record.plan.tasks]
+    key, figure = ["arm", "replicate", "epoch"], MEASUREMENTS.c
     query = (
-        sa.select(
-            CELLS.c.arm,
-            CELLS.c.replicate,
-            MEASUREMENTS.c.epoch,
-            MEASUREMENTS.c.task,
-            MEASUREMENTS.c.value,
-        )
+        sa.select(CELLS.c.arm, CELLS.c.replicate, figure.epoch, figure.task, figure.value)
         .join(RUNS, RUNS.c.id == CELLS.c.run_id)
-        .join(MEASUREMENTS, MEASUREMENTS.c.run_id == RUNS.c.id)
+        .join(MEASUREMENTS, figure.run_id == RUNS.c.id)
         .where(
             CELLS.c.study == name,
             RUNS.c.status == "done",
-            MEASUREMENTS.c.split == "valid",
-            sa.tuple_(MEASUREMENTS.c.task, MEASUREMENTS.c.metric).in_(judging),
+            figure.split == "valid",
+            sa.tuple_(figure.task, figure.metric).in_(judging),
         )
     )
     with engine.connect() as connection:
-        rows = [tuple(row) for row in connection.execute(query)]
-    tall = pd.DataFrame(rows, columns=["arm", "replicate", "epoch", "task", "value"])
-    wide = tall.pivot(index=["arm", "replicate", "epoch"], columns="task", values="value")
-    wide = wide.astype("float32").reset_index().rename_axis(columns=None)
+        tall = pd.DataFrame(connection.execute(query).all(), columns=[*key, "task", "value"])
+    wide = tall.pivot(index=key, columns="task", values="value").astype("float32")
+    wide = wide.reset_index().rename_axis(columns=None)
     arms = wide.groupby("replicate")["arm"].nunique()
     whole = wide[wide["replicate"].isin(arms.index[arms == len(record.plan.arms)])]
-    axes = pd.DataFrame([params[arm] for arm in whole["arm"]], index=whole.index)
+    params = [dict(record.study.arm(arm).params) for arm in whole["arm"]]
+    axes = pd.DataFrame(params, index=whole.index)
     table = pd.concat([axes, whole.drop(columns="arm")], axis=1)
-    keys = [*axes.columns, "replicate", "epoch"]
-    return table.sort_values(keys, ignore_index=True)
+    return table.sort_values([*axes.columns, "replicate", "epoch"], ignore_index=True)
 
 
-def write(frame: "pd.DataFrame", path: Path) -> None:
+def write(frame: pd.DataFrame, path: Path) -> None:
     """One compressed file, replaced as a whole."""
     path.parent.mkdir(parents=True, exist_ok=True)
     temporary = path.with_name(f".{path.name}.{os.getpid()}.tmp")

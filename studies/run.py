@@ -4,13 +4,12 @@ import argparse
 import sys
 from collections.abc import Sequence
 from dataclasses import replace
-from typing import TYPE_CHECKING
 
 from fsmd.errors import UserError
+from studies import catalog
+from studies.changes import changed
+from studies.definition import Definition, Search, Study
 from studies.options import STOPPED, add_places, exit_code
-
-if TYPE_CHECKING:
-    from studies.definition import Definition
 
 _EPILOG = """
 examples:
@@ -33,8 +32,34 @@ what was asked, 130 after Ctrl-C.
 """
 
 
+_OPTIONS = (
+    ("data", str, "NAME", "data set (default: its own, mostly planted)"),
+    ("epochs", int, "N", "epochs at most (default: the data set's, 30)"),
+    ("patience", int, "N", "epochs without better validation figures that end a training"),
+    ("workers", int, "N", "worker processes (default: one a core)"),
+    ("device", str, "NAME", "auto, cpu, cuda or cuda:N (default: auto)"),
+    ("seed", int, "N", "the study's seed, from which the replicates' derive (default: 0)"),
+    ("name", str, "NAME", "store under another name, to keep apart what would be refused"),
+)
+_OF_STUDIES = (
+    ("replicates", int, "N", "seeds each arm is trained with (default: 5; ten for a claim)"),
+    ("base", str, "MODEL", "another model, of fsmd.MODELS, under what the arms vary"),
+)
+_OF_SEARCHES = (
+    ("space", str, "NAME", "what to vary: a space of search_spaces"),
+    ("trials", int, "N", "configurations to try"),
+    ("sampler", str, "NAME", "gp, tpe, nsga2, nsga3, random or grid"),
+    ("pruner", str, "NAME", "halving, topk or none"),
+    ("timeout", float, "S", "search no longer than so many seconds; the confirmation follows"),
+    ("objectives", lambda text: tuple(text.split(",")), "LIST", "such as tasks, mean or click"),
+    ("max-params", int, "N", "parameters that a model may have at most"),
+    ("max-latency", float, "MS", "milliseconds per 1,000 rows scored at most"),
+    ("confirm", int, "K", "fresh seeds for the front; 0: none"),
+)
+
+
 def parser() -> argparse.ArgumentParser:
-    """The command line."""
+    """The command line; what is not given is None, so that it can be told from what is."""
     p = argparse.ArgumentParser(
         prog="python -m studies.run",
         description="Run a study (every arm, from the same seeds) or a search, then the report.",
@@ -43,95 +68,31 @@ def parser() -> argparse.ArgumentParser:
     )
     p.add_argument("study", nargs="?", help="a name (see --list), or the path of a .py file")
     p.add_argument("--list", action="store_true", help="name all of them, one line each")
-    p.add_argument("--data", help="data set (default: its own, mostly planted)")
-    p.add_argument(
-        "--epochs", type=int, metavar="N", help="epochs at most (default: the data set's, 30)"
-    )
-    p.add_argument(
-        "--patience",
-        type=int,
-        metavar="N",
-        help="epochs without better validation figures that end a training (default: the data's)",
-    )
-    p.add_argument(
-        "--workers", type=int, metavar="N", help="worker processes (default: one a core)"
-    )
     add_places(p)
-    p.add_argument(
-        "--device", default="auto", help="auto, cpu, cuda or cuda:N (default: %(default)s)"
-    )
-    p.add_argument(
-        "--seed",
-        type=int,
-        default=0,
-        metavar="N",
-        help="the study's seed, from which the replicates' derive (default: %(default)s)",
-    )
     p.add_argument(
         "--retry-failed",
         action="store_true",
         help="try again what failed by itself, such as a loss that is not finite",
     )
-    p.add_argument("--name", help="store under another name, to keep apart what would be refused")
-    _add_of_studies(p)
-    _add_of_searches(p)
-    return p
-
-
-def _add_of_studies(p: argparse.ArgumentParser) -> None:
-    """No default here, so that a search can refuse them."""
-    group = p.add_argument_group("of a study")
-    group.add_argument(
-        "--replicates",
-        type=int,
-        metavar="N",
-        help="seeds each arm is trained with (default: 5; ten for a claim)",
-    )
-    group.add_argument(
-        "--base", metavar="MODEL", help="another model, of fsmd.MODELS, under what the arms vary"
-    )
-    group.add_argument(
+    studies = p.add_argument_group("of a study")
+    searches = p.add_argument_group("of a search (defaults: as its file has it)")
+    for group, options in ((p, _OPTIONS), (studies, _OF_STUDIES), (searches, _OF_SEARCHES)):
+        for name, kind, metavar, text in options:
+            group.add_argument(f"--{name}", type=kind, metavar=metavar, help=text)
+    studies.add_argument(
         "--set",
         action="append",
         metavar="FIELD=VALUE",
         help="a field of the base, such as dropout=0.1 or layers=64,32; open leaves it to the "
         "data set's settings; may be given again",
     )
-
-
-def _add_of_searches(p: argparse.ArgumentParser) -> None:
-    """No default here, so that a study can refuse them."""
-    group = p.add_argument_group("of a search (defaults: as its file has it)")
-    for name, kind, metavar, text in (
-        ("space", str, "NAME", "what to vary: a space of search_spaces"),
-        ("trials", int, "N", "configurations to try"),
-        ("sampler", str, "NAME", "gp, tpe, nsga2, nsga3, random or grid"),
-        ("pruner", str, "NAME", "halving, topk or none"),
-        ("timeout", float, "S", "search no longer than so many seconds; the confirmation follows"),
-        ("objectives", _listed, "LIST", "such as tasks, mean, click or tasks,params"),
-        ("max-params", int, "N", "parameters that a model may have at most"),
-        ("max-latency", float, "MS", "milliseconds per 1,000 rows scored at most"),
-        ("confirm", int, "K", "fresh seeds for the front; 0: none"),
-    ):
-        group.add_argument(f"--{name}", type=kind, metavar=metavar, help=text)
-    group.add_argument(
+    searches.add_argument(
         "--pick",
         action="append",
         metavar="RULE",
         help="pick by weights:A,B in the report too, a weight a task; may be given again",
     )
-
-
-def _listed(text: str) -> tuple[str, ...]:
-    return tuple(text.split(","))
-
-
-_OF_STUDIES = ("replicates", "base", "set")
-_IN_SEARCHES = (
-    *("space", "trials", "sampler", "pruner", "timeout"),
-    *("objectives", "max_params", "max_latency", "confirm"),
-)
-_OF_SEARCHES = (*_IN_SEARCHES, "pick")
+    return p
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
@@ -146,79 +107,57 @@ def main(arguments: Sequence[str] | None = None) -> int:
 
 
 def _run(options: argparse.Namespace) -> int:
-    # Imported here: worker processes import this module too, and --help should come at once.
-    from studies import catalog
-
     default = catalog.get(options.study)
     definition = _asked(options, default)
 
-    from studies.session import DEFAULT_REPLICATES, Request, run
+    from studies.session import Request, run  # loads Optuna, which a mistake need not wait for
 
+    names = ("storage", "out", "retry_failed", "replicates", *(name for name, *_ in _OPTIONS))
+    given = {name: getattr(options, name) for name in names}
     finished = run(
         Request(
-            definition=definition,
-            default=default,
-            data=options.data,
-            replicates=(DEFAULT_REPLICATES if options.replicates is None else options.replicates),
-            epochs=options.epochs,
-            patience=options.patience,
-            workers=options.workers,
-            storage=options.storage,
-            out=options.out,
-            device=options.device,
-            seed=options.seed,
-            name=options.name,
-            retry_failed=options.retry_failed,
+            definition,
+            default,
             picks=tuple(options.pick or ()),
+            **{name: value for name, value in given.items() if value is not None},
         )
     )
     return 1 if finished.failed else 0
 
 
-def _asked(options: argparse.Namespace, default: "Definition") -> "Definition":
+def _asked(options: argparse.Namespace, default: Definition) -> Definition:
     """The definition with what the options change of it."""
-    from studies.changes import changed
-    from studies.definition import Study
-
+    sought = (*Search.SOUGHT, *Search.METHOD)
     if isinstance(default, Study):
-        _refuse(options, _OF_SEARCHES, f"with a search only; {default.name!r} is a study")
+        _refuse(options, (*sought, "pick"), f"with a search only; {default.name!r} is a study")
         return changed(default, options.base, options.set or ())
     _refuse(
         options,
-        _OF_STUDIES,
+        ("replicates", "base", "set"),
         f"with a study only; {default.name!r} is a search: it tries each configuration of its "
         "space on one seed, and the front on --confirm fresh ones",
     )
-    given = {name: getattr(options, name) for name in _IN_SEARCHES}
+    given = {name: getattr(options, name) for name in sought}
     return replace(default, **{n: value for n, value in given.items() if value is not None})
 
 
 def _refuse(options: argparse.Namespace, names: Sequence[str], reason: str) -> None:
     given = [f"--{n.replace('_', '-')}" for n in names if getattr(options, n) is not None]
     if given:
-        verb = "goes" if len(given) == 1 else "go"
-        raise UserError(f"{' '.join(given)} {verb} {reason}")
+        raise UserError(f"{' '.join(given)} {'goes' if len(given) == 1 else 'go'} {reason}")
 
 
 def _list() -> int:
-    from studies import catalog
-
+    """Print what each of them asks, or what is wrong with its file."""
     for name in catalog.names():
-        print(f"{name:<20}{_line(name)}")
+        try:
+            definition = catalog.get(name)
+        except UserError as error:
+            print(f"{name:<20}({error})")
+            continue
+        figure = definition.figure if isinstance(definition, Study) else ""
+        print(f"{name:<20}{definition.question}{f' ({figure})' if figure else ''}")
     return 0
-
-
-def _line(name: str) -> str:
-    """What it asks, or what is wrong with its file."""
-    from studies import catalog
-    from studies.definition import Study
-
-    try:
-        definition = catalog.get(name)
-    except UserError as error:
-        return f"({error})"
-    figure = definition.figure if isinstance(definition, Study) else ""
-    return definition.question + (f" ({figure})" if figure else "")
 
 
 if __name__ == "__main__":

@@ -22,10 +22,11 @@ from fsmd.errors import UserError
 from fsmd.runtime import Runtime
 from studies import catalog
 from studies.definition import Definition, Search, Study
-from studies.options import DEFAULT_OUT, DEFAULT_STORAGE, print_lines
+from studies.options import DEFAULT_OUT, DEFAULT_STORAGE, check_folder, print_lines
 from studies.planner.design import (
     cells,
     check,
+    check_name,
     differences,
     going_on,
     plan,
@@ -36,12 +37,14 @@ from studies.planner.locking import only_planner, this_process
 from studies.planner.planner import Planner
 from studies.planner.progress import LiveProgress
 from studies.planner.provenance import provenance
+from studies.search.attempt import objectives_of
+from studies.search.run import check_search, run_search, search_mirror
 from studies.store.dashboard import publish
 from studies.store.database import now, open_engine
-from studies.store.mirror import Mirror, open_mirror, stored_study, study_axes, task_objectives
-from studies.store.records import Plan, StudyRecord
+from studies.store.mirror import open_mirror, stored_study, study_axes, task_objectives
+from studies.store.records import StudyRecord
 from studies.store.runs import record_test_rows
-from studies.store.studies import find_study, insert_study, name_planner, update_study
+from studies.store.studies import find_study, insert_study, update_study
 from studies.workers.local import LocalWorkers
 from studies.workers.worker import train_all
 
@@ -49,7 +52,6 @@ ARTIFACTS = "artifacts"
 """The folder below --out whose files the dashboard serves."""
 FIGURES_SHOWN = 4
 """Figures in the dashboard, the report's first; it reads all of them at each refresh."""
-DEFAULT_REPLICATES = 5
 
 Sets = Mapping[str, Dataset]
 """Name -> encoded data set: the study's own first, then those that some arms bring."""
@@ -63,8 +65,7 @@ class Request:
     default: Definition | None = None
     """The definition as the catalog has it, where options changed it."""
     data: str | None = None
-    replicates: int = DEFAULT_REPLICATES
-    """Of a study."""
+    replicates: int = 5
     epochs: int | None = None
     patience: int | None = None
     workers: int | None = None
@@ -73,34 +74,19 @@ class Request:
     device: str = "auto"
     seed: int = 0
     name: str | None = None
+    """To store it under, where not under its own."""
     retry_failed: bool = False
     picks: tuple[str, ...] = ()
     """Rules by which a search's report picks, beside its own."""
 
-    @property
-    def stored_name(self) -> str:
-        """The name under which it is stored."""
-        data = self.data or self.definition.data
-        return self.name or study_name(self.definition, data, self.default)
-
 
 class Finished(NamedTuple):
-    """A run that came to its end."""
+    """A run that came to its end: its stored name, its report, how many trainings failed."""
 
     name: str
-    """The stored name."""
     page: Path
     lines: tuple[str, ...]
-    """What the report found."""
     failed: int
-    """Trainings that failed."""
-
-
-class _Trained(NamedTuple):
-    """How the trainings went, in numbers and in words."""
-
-    failed: int
-    told: str
 
 
 def run(request: Request) -> Finished:
@@ -108,6 +94,8 @@ def run(request: Request) -> Finished:
 
     Raises UserError for whatever the user can mend. Ctrl-C ends it with all workers.
     """
+    from reports.build import build  # here, as reports import studies
+
     _check(request)
     console = Console(stderr=True)
     sets = _sets(request, console)
@@ -117,21 +105,34 @@ def run(request: Request) -> Finished:
     try:
         with only_planner(engine, asked.name):
             record = open_record(engine, asked, request.device)
-            record = name_planner(engine, record, this_process())
             for data in sets.values():
                 record_test_rows(engine, data)
-            trained = _train(engine, record, sets, request, console)
-        _tell_failed(trained.failed)
-        finished = _report(engine, record.name, request, console)._replace(failed=trained.failed)
+            failed, told = _train(engine, record, sets, request, console)
+        if failed:
+            print(
+                f"{failed} training{'s' if failed > 1 else ''} failed: the report has the "
+                "traceback; --retry-failed tries again",
+                file=sys.stderr,
+            )
+        with console.status("writing the report"):
+            built = build(engine, record.name, request.out, request.picks)
+            publish(
+                study=stored_study(engine, record.name),
+                lines=built.lines,
+                figures=built.figures[:FIGURES_SHOWN],
+                files=[built.page, built.page.with_name("report.pdf"), *built.figures],
+                artifacts=request.out / ARTIFACTS,
+            )
     finally:
         engine.dispose()
+    url = sa.make_url(request.storage).render_as_string(hide_password=True)
     print_lines(
-        *finished.lines,
-        f"{trained.told}; took {time.perf_counter() - started:.0f} s. "
-        f"Dashboard: {_dashboard(request)}",
-        f"Report: {finished.page}",
+        *built.lines,
+        f"{told}; took {time.perf_counter() - started:.0f} s. "
+        f"Dashboard: optuna-dashboard {url} --artifact-dir {request.out / ARTIFACTS}",
+        f"Report: {built.page}",
     )
-    return finished
+    return Finished(record.name, built.page, built.lines, failed)
 
 
 def execute(definition: Definition | str, **options: Any) -> Finished:
@@ -144,38 +145,16 @@ def execute(definition: Definition | str, **options: Any) -> Finished:
     return run(Request(definition, **options))
 
 
-# ------------------------------------------------------------------------------------------
-# What is asked, and what is stored of it
-# ------------------------------------------------------------------------------------------
-
-
 def _check(request: Request) -> None:
     for option in ("replicates", "epochs", "patience", "workers"):
         value = getattr(request, option)
         if value is not None and value < 1:
             raise UserError(f"--{option} must be at least 1; got {value}")
-    if request.name is not None and not _is_file_name(request.name):
-        raise UserError(
-            "--name must consist of at most 100 letters, digits, '.', '_' and '-'; "
-            f"got {request.name[:120]!r}"
-        )
-    there = next(p for p in (request.out, *request.out.absolute().parents) if p.exists())
-    if not there.is_dir() or not os.access(there, os.W_OK):
-        raise UserError(
-            f"--out must be a folder that can be written; {there} "
-            + ("is write-protected" if there.is_dir() else "is a file")
-        )
+    if request.name is not None:
+        check_name(request.name, "--name")
+    check_folder("--out", request.out)
     device_for(request.device, None)
-    if isinstance(request.definition, Study):
-        check(request.definition)
-
-
-def _is_file_name(name: str) -> bool:
-    return (
-        len(name) <= 100
-        and name.replace("-", "").replace("_", "").replace(".", "").isalnum()
-        and name.isascii()
-    )
+    check(request.definition)
 
 
 def _sets(request: Request, console: Console) -> Sets:
@@ -204,19 +183,24 @@ def _asked(request: Request, sets: Sets) -> StudyRecord:
         epochs=request.epochs or data.settings.epochs,
         patience=request.patience or data.settings.patience,
     )
-    planned: Plan
-    methods: tuple[Mapping[str, object], ...] = ()
     if isinstance(definition, Study):
+        if request.picks:
+            raise UserError(f"--pick goes with a search only; {definition.name!r} is a study")
         planned = plan(definition, sets, settings, request.seed, Runtime())
+        methods: tuple[Mapping[str, Any], ...] = ()
     else:
-        from studies.search import check_search
-
         planned = search_plan(data, settings, request.seed, Runtime())
         check_search(definition, planned)
         methods = ({name: getattr(definition, name) for name in Search.METHOD},)
-    return StudyRecord(
-        request.stored_name, definition, definition, planned, created_at=now(), methods=methods
+    name = request.name or study_name(definition, request.data or definition.data, request.default)
+    record = StudyRecord(
+        name, definition, definition, planned, now(), methods, planner=this_process()
     )
+    if request.picks:
+        from reports.build import check_picks
+
+        check_picks(request.picks, planned.tasks, objectives_of(record))
+    return record
 
 
 def open_record(engine: sa.Engine, asked: StudyRecord, device: str = "cpu") -> StudyRecord:
@@ -238,8 +222,7 @@ def open_record(engine: sa.Engine, asked: StudyRecord, device: str = "cpu") -> S
             "--storage"
         )
     record = going_on(stored, asked)
-    if record != stored:
-        update_study(engine, record)
+    update_study(engine, record)
     return record
 
 
@@ -274,22 +257,24 @@ def _is_here(device: str) -> bool:
     return int(device.partition(":")[2] or 0) < torch.cuda.device_count()
 
 
-# ------------------------------------------------------------------------------------------
-# Training
-# ------------------------------------------------------------------------------------------
-
-
 def _train(
     engine: sa.Engine, record: StudyRecord, sets: Sets, request: Request, console: Console
-) -> _Trained:
-    """Train whatever is missing, on processes that end with this call."""
-    count = request.workers or os.cpu_count() or 1
-    if not record.is_search:
+) -> tuple[int, str]:
+    """Train whatever is missing, on processes that end with this call.
+
+    How many trainings failed, and how all of them went, in words.
+    """
+    tasks, count = record.plan.tasks, request.workers or os.cpu_count() or 1
+    if record.is_search:
+        mirror = search_mirror(engine, record)
+    else:
         count = min(count, request.replicates * len(record.plan.arms))
+        axes = study_axes(record.study)
+        mirror = open_mirror(engine, record.name, tasks, task_objectives(tasks), axes)
     with LocalWorkers(count) as workers:
         planner = Planner(
             engine=engine,
-            mirror=_mirror(engine, record),
+            mirror=mirror,
             workers=workers,
             work=train_all,
             checkpoints=cache_root() / "checkpoints",
@@ -298,75 +283,14 @@ def _train(
             retry_failed=request.retry_failed,
         )
         if record.is_search:
-            return _run_search(record, next(iter(sets.values())), planner, console)
-        return _run_study(record, sets, request.replicates, planner, console)
-
-
-def _mirror(engine: sa.Engine, record: StudyRecord) -> Mirror:
-    tasks = record.plan.tasks
-    if record.is_search:
-        from studies.search import search_mirror
-
-        return search_mirror(engine, record)
-    axes = study_axes(record.study)
-    return open_mirror(engine, record.name, tasks, task_objectives(tasks), axes)
-
-
-def _run_study(
-    record: StudyRecord, sets: Sets, replicates: int, planner: Planner, console: Console
-) -> _Trained:
-    planned = cells(record, {name: data.ref for name, data in sets.items()}, replicates)
-    tasks = record.plan.tasks
-    with LiveProgress(console, len(planned), planner.slots, tasks) as progress:
-        planner.listen = progress
-        tally = planner.run(planned)
-    return _Trained(tally.failed, f"Trained {tally.trained}, found {tally.known} already there")
-
-
-def _run_search(
-    record: StudyRecord, data: Dataset, planner: Planner, console: Console
-) -> _Trained:
-    from studies.search import run_search
-
-    outcome = run_search(record, data, planner, console)
-    confirmed = len(outcome.confirmed)
-    return _Trained(
-        outcome.failed, f"Trained {outcome.trained}, {confirmed} points on fresh seeds too"
-    )
-
-
-def _tell_failed(failed: int) -> None:
-    if failed:
-        print(
-            f"{failed} training{'s' if failed > 1 else ''} failed: the report has the "
-            "traceback; --retry-failed tries again",
-            file=sys.stderr,
-        )
-
-
-# ------------------------------------------------------------------------------------------
-# The report
-# ------------------------------------------------------------------------------------------
-
-
-def _report(engine: sa.Engine, name: str, request: Request, console: Console) -> Finished:
-    """Write the report, and show what it found in the dashboard."""
-    from reports.build import build
-
-    with console.status("writing the report"):
-        built = build(engine, name, request.out, request.picks)
-        files = [built.page, built.page.with_name("report.pdf"), *built.figures]
-        publish(
-            study=stored_study(engine, name),
-            lines=built.lines,
-            figures=built.figures[:FIGURES_SHOWN],
-            files=files,
-            artifacts=request.out / ARTIFACTS,
-        )
-    return Finished(name, built.page, built.lines, failed=0)
-
-
-def _dashboard(request: Request) -> str:
-    """The command that shows the database."""
-    url = sa.make_url(request.storage).render_as_string(hide_password=True)
-    return f"optuna-dashboard {url} --artifact-dir {request.out / ARTIFACTS}"
+            outcome = run_search(record, next(iter(sets.values())), planner, console)
+            confirmed = len(outcome.confirmed)
+            return (
+                outcome.failed,
+                f"Trained {outcome.trained}, {confirmed} points on fresh seeds too",
+            )
+        refs = {name: data.ref for name, data in sets.items()}
+        planned = cells(record, refs, request.replicates)
+        with LiveProgress(console, len(planned), count, tasks) as planner.listen:
+            tally = planner.run(planned)
+        return tally.failed, f"Trained {tally.trained}, found {tally.known} already there"

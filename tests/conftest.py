@@ -10,9 +10,17 @@ from fsmd.data.schema import Field, Schema
 from fsmd.tasks import Task
 
 
+@pytest.hookimpl(tryfirst=True)  # before pytest selects by marker
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
-    """Modules that say TAKES_LONG first, then the largest, so that none waits for a last one."""
+    """Modules that say TAKES_LONG first, then the largest, so that none waits for a last one.
+
+    The others are marked `quick`.
+    """
     items.sort(key=lambda item: (not _takes_long(item), -item.path.stat().st_size))
+    for item in items:
+        asked_for = any(item.get_closest_marker(name) for name in ("slow", "gpu"))
+        if not (asked_for or _takes_long(item)):
+            item.add_marker(pytest.mark.quick)
 
 
 def _takes_long(item: pytest.Item) -> bool:

@@ -148,3 +148,16 @@ def test_gradnorm_waits_for_the_first_loss_of_a_task_that_was_not_observed_yet()
         assert joined(losses, [layer]).isfinite()
         assert joined.weight_K.isfinite().all()
     torch.testing.assert_close(joined.first_K, torch.tensor([3.0, 3.0]))
+
+
+@pytest.mark.parametrize("seen", [(1.0, 0.0), (0.0, 0.0)])
+def test_a_batch_that_shows_one_task_at_most_moves_no_weight_of_gradnorm(
+    seen: tuple[float, float],
+) -> None:
+    layer, joined = nn.Parameter(torch.ones(3)), GradNorm(2)
+    for scale in (1.0, 0.5):
+        joined(torch.stack([scale * layer.square().sum(), 2 * layer.sum()]), [layer])
+    before = joined.weight_K.clone()
+    assert not torch.equal(before, torch.ones(2))
+    joined(torch.stack([seen[0] * layer.square().sum(), seen[1] * layer.sum()]), [layer])
+    torch.testing.assert_close(joined.weight_K, before)

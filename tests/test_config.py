@@ -147,6 +147,13 @@ def test_a_configuration_survives_json(name: str) -> None:
     assert FSMDConfig.from_dict(json.loads(json.dumps(asdict(config)))) == config
 
 
+def test_equal_configurations_are_one_in_json_whole_numbers_or_not() -> None:
+    whole = FSMDConfig(dropout=0, learning_rate=1, weight_decay=0, task_weights=(1, 2))
+    same = FSMDConfig(dropout=0.0, learning_rate=1.0, weight_decay=0.0, task_weights=(1.0, 2.0))
+    assert whole == same
+    assert whole.to_json() == same.to_json()
+
+
 def test_an_unknown_field_is_refused_with_the_known_ones() -> None:
     with pytest.raises(UserError, match=r"no field 'gate_layers' in FSMDConfig.*gate_depth"):
         FSMDConfig.from_dict({"gate_layers": 2})

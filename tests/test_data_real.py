@@ -343,7 +343,7 @@ def test_a_content_that_is_not_the_known_one_is_refused(tmp_path: Path) -> None:
     path = tmp_path / "users.csv.gz"
     path.write_bytes(gzip.compress(b"original"))
     digest = "0682c5f2076f099c34cfdd15a9e063849ed437a49677e6fcc5b4198c76575be5"
-    known = Origin("tiny", "", ("users.csv",), (("users.csv", digest),))
+    known = Origin("tiny", "", ("users.csv",), {"users.csv": digest})
     assert verified_content(path, known) == b"original"
     path.write_bytes(gzip.compress(b"tampered"))
     with pytest.raises(UserError, match=r"users.csv.gz is not the original.*0682c5f2"):

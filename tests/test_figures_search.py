@@ -147,6 +147,19 @@ def test_a_cost_has_no_region(engine: sa.Engine) -> None:
     assert all(fresh.region for fresh in plane.fresh)
 
 
+def test_a_caption_speaks_of_intervals_where_there_are_some(engine: sa.Engine) -> None:
+    summary = the_front(engine)
+    assert "95 % intervals" in front.caption(summary)
+    (plane,) = summary.planes
+    of_one_seed = []
+    for fresh in plane.fresh:
+        across, up = (mean._replace(low=None, high=None) for mean in fresh.means)
+        of_one_seed.append(fresh._replace(means=(across, up)))
+    summary = summary._replace(planes=(plane._replace(fresh=tuple(of_one_seed)),))
+    assert "intervals" not in front.caption(summary)
+    assert "crosses" not in front.caption(summary)
+
+
 def test_where_less_is_better_up_is_better_and_ticks_are_as_measured(engine: sa.Engine) -> None:
     found, summary = analysis(engine, "loss"), the_front(engine, "loss")
     (plane,) = summary.planes

@@ -379,6 +379,12 @@ def test_differences_go_the_way_of_the_claims_and_share_one_range_a_metric(
     assert "Right of zero diamond leads in AUC, left of it in log loss" in (
         differences.caption(summary)
     )
+    rows_of_one = tuple(
+        tuple(row._replace(estimate=mean_interval(row.values[:1])) for row in rows)
+        for rows in summary.rows
+    )
+    assert "95 %" in differences.caption(summary)
+    assert "95 %" not in differences.caption(summary._replace(rows=rows_of_one))
     one_way = summary._replace(scales=(summary.scales[1],), rows=(summary.rows[1],))
     assert "Left of zero diamond leads;" in differences.caption(one_way)
 
@@ -424,6 +430,8 @@ def test_each_pair_of_three_tasks_has_a_plane_and_of_five_the_first(made: Made) 
     three, five = (summary_of(made("models", n), gains) for n in ("three", "five"))
     assert three.pairs == ((0, 1), (0, 2), (1, 2))
     assert "minus that of base on click, long_view and like," in gains.caption(three)
+    assert "better on both tasks of a panel," in gains.caption(three)
+    assert "better on both tasks," in gains.caption(five)
     assert five.pairs == ((0, 1),)
     assert "Of 5 tasks these two are shown; the table has all." in gains.caption(five)
     for summary in (three, five):
@@ -665,9 +673,28 @@ def test_a_tick_stands_where_it_says_and_has_room(made: Made, top: float) -> Non
     ticks_are_true(scatter.draw(shown))
 
 
+def test_a_front_of_arms_without_scatter_says_nothing_of_their_intervals(made: Made) -> None:
+    results = made("small_grid", "two")
+    frame = results.measurements.assign(value=0.7)
+    summary = summary_of(replace(results, measurements=frame), scatter)
+    assert (len(summary.front), summary.half_widths) == (8, ())
+    assert scatter.caption(summary).endswith("which arms are on it is partly chance.")
+
+
+def test_the_strip_of_a_single_task_lies_inside_of_its_figure(made: Made) -> None:
+    figure = scatter.draw(summary_of(made("small_grid", "one"), scatter))
+    figure.draw_without_rendering()
+    box = figure.axes[0].get_tightbbox()
+    assert box is not None
+    assert box.x0 >= 0
+
+
 def test_where_each_arm_is_a_group_of_its_own_there_is_one_group(made: Made) -> None:
     summary = summary_of(made("many", "two"), scatter)
     assert (summary.factor, summary.groups) == ("", ("arm",))
+    nameless = tuple(replace(arm, params=()) for arm in many().arms)
+    record = replace(made("many", "two").record, definition=replace(many(), arms=nameless))
+    assert summary_of(replace(made("many", "two"), record=record), scatter) == summary
     grouped = summary_of(made("small_grid", "two"), scatter)
     assert (grouped.factor, grouped.groups) == ("tower_shape", ("constant", "diamond"))
 
@@ -698,6 +725,16 @@ def test_main_effects_find_the_value_that_differs(
     low, high = effects.y_range(summary, AUC)
     assert low < shape[0].mean < shape[-1].mean < high
     assert shape[-1].n == 1  # only the replicate that all arms share
+
+
+def test_no_main_effect_lies_beyond_what_its_metric_can_differ_by(made: Made) -> None:
+    results = made("small_grid", "one")
+    frame = results.measurements.copy()
+    far = frame["arm"].str.startswith("diamond") == (frame["replicate"] == 0)
+    frame["value"] = np.where(far, 0.95, 0.15)
+    summary = summary_of(replace(results, measurements=frame), effects)
+    (shape,) = summary.effects[0].estimates
+    assert [(e.low, e.high) for e in shape] == [(-1.0, 1.0)] * 2
 
 
 def test_without_a_replicate_that_all_share_there_are_no_main_effects(
@@ -744,5 +781,8 @@ def test_each_metric_has_panels_and_a_range_of_its_own_along_the_knob(made: Made
     summary = summary_of(made("knob", "mixed"), seesaw)
     titles = [axis.get_title(loc="left") for axis in seesaw.draw(summary).axes]
     assert titles == ["mmoe, AUC", "fs, AUC", "mmoe, log loss", "fs, log loss"]
+    for narrow in (False, True):
+        axes = seesaw.draw(summary, narrow).axes
+        assert [style.is_leftmost(axis) for axis in axes] == [True, False] * 2  # a metric a row
     gain, loss = (seesaw.y_range(summary, metric) for metric in (AUC, LOSS))
     assert gain != loss

@@ -101,6 +101,15 @@ def test_a_new_objective_is_one_file(tmp_path: Path, monkeypatch: pytest.MonkeyP
     sys.modules.pop("studies.objectives.epochs")
 
 
+def test_a_faulty_objective_is_one_clear_line(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    (tmp_path / "slip.py").write_text("1 / 0\n", "utf-8")
+    monkeypatch.setattr(objectives, "__path__", [*objectives.__path__, str(tmp_path)])
+    with pytest.raises(UserError, match=r"file slip.py is faulty: ZeroDivisionError: div"):
+        named(("tasks",), TASKS)
+
+
 def test_the_costs_of_a_model_are_known_without_training() -> None:
     data = load("planted:rows=5000")
     config = FSMDConfig(layers=(16,), expert_count=2, tower_width=8)

@@ -42,10 +42,16 @@ from studies.planner.provenance import machine, provenance
 from studies.session import device_for, open_record
 from studies.store import runs
 from studies.store.database import open_engine
-from studies.store.mirror import Mirror, open_mirror, study_axes, task_objectives
+from studies.store.mirror import (
+    Mirror,
+    open_mirror,
+    stored_trials,
+    study_axes,
+    task_objectives,
+)
 from studies.store.records import StudyRecord
 from studies.store.runs import Provenance, known_result, known_runs, record_run, record_test_rows
-from studies.store.studies import find_study, name_planner
+from studies.store.studies import find_study, update_study
 from studies.store.tables import CELLS, MEASUREMENTS, RUNS, TEST_ROWS
 from tests.lab import (
     SETTINGS,
@@ -300,7 +306,7 @@ def test_any_workers_give_the_same_figures(lab: Lab, tmp_path: Path) -> None:
 
 
 def test_a_second_planner_is_refused_by_name_until_the_first_ends(lab: Lab) -> None:
-    name_planner(lab.engine, lab.record(), "process 77 on host")
+    update_study(lab.engine, replace(lab.record(), planner="process 77 on host"))
     with (
         only_planner(lab.engine, "tower_shape"),
         pytest.raises(UserError, match="'tower_shape' is being run by process 77 on host"),
@@ -392,9 +398,11 @@ def test_an_arm_is_trained_by_the_settings_of_the_data_it_brings() -> None:
 
 def test_data_sets_of_different_tasks_are_no_study() -> None:
     study = one_factor_study()
-    sets = {"planted": small_data(), "other": small_data((Task("buy"),), name="other")}
-    with pytest.raises(UserError, match="must have the same tasks; got planted: click, long_view"):
-        plan(study, sets, SETTINGS, 0, record_of(study).plan.runtime)
+    losses = tuple(replace(task, metric="log_loss") for task in TASKS)
+    for tasks in ((Task("buy"),), losses):
+        sets = {"planted": small_data(), "other": small_data(tasks, name="other")}
+        with pytest.raises(UserError, match=r"same tasks; got planted: click \(auc\), long_view"):
+            plan(study, sets, SETTINGS, 0, record_of(study).plan.runtime)
 
 
 def test_a_model_that_the_data_cannot_carry_is_refused_before_anything_is_stored() -> None:
@@ -531,6 +539,11 @@ def test_every_study_of_the_catalog_can_be_planned(name: str) -> None:
             "claim 'c' of 'mine' must be of one of click, long_view, mean; got 'first'",
         ),
         ({"arms": one_factor(Factor("dropout", (0.1, 0.1)))}, "arm '0.1' of 'mine' is there twic"),
+        ({"name": "../mine"}, "the name of a study must consist of at most 100 letters"),
+        (
+            {"base": MODELS["ple"], "arms": one_factor(Factor("fm", ("no",)))},
+            "`fm` must be one of",
+        ),
     ],
 )
 def test_a_definition_that_contradicts_itself_is_refused(
@@ -549,6 +562,33 @@ def test_an_axis_holds_whatever_the_arms_are_without_a_list_kept_by_hand() -> No
     arms = tuple(Arm(name, (), (("kind", name),)) for name in ("red", "blue"))
     own = study_axes(replace(one_factor_study(), arms=arms))
     assert own["kind"] == CategoricalDistribution(("red", "blue"))
+
+
+def test_a_study_may_grow_by_a_data_set() -> None:
+    study = replace(one_factor_study(), data="planted")
+    more = (*study.arms, replace(study.arms[0], name="elsewhere", data="other"))
+    sets = {name: small_data(name=name) for name in ("planted", "other")}
+    planned = plan(replace(study, arms=more), sets, SETTINGS, 0, record_of(study).plan.runtime)
+    grown = replace(record_of(study), plan=planned)
+    assert differences(record_of(study), grown) == ()
+    assert differences(grown, record_of(study)) == ()
+
+
+def test_an_axis_of_numbers_grows_from_whole_ones_to_fractions_and_back(lab: Lab) -> None:
+    """Optuna refuses another kind of number."""
+    base = one_factor_study()
+    values: tuple[tuple[float | str, ...], ...] = ((1,), (1, 0.5), (1, 0.5, 3))
+    for known in values:
+        arms = tuple(
+            Arm(str(v), (("gate_depth", i + 1),), (("knob", v),)) for i, v in enumerate(known)
+        )
+        lab.definition = replace(base, arms=arms, reference="1")
+        lab.run(1)
+    assert [trial.params["knob"] for trial in lab.mirror().study.trials] == [1.0, 0.5, 3.0]
+    arms = (*lab.definition.arms, Arm("red", (("gate_depth", 5),), (("knob", "red"),)))
+    lab.definition = replace(lab.definition, arms=arms)
+    with pytest.raises(UserError, match="the values of 'knob' must stay all numbers or not all"):
+        lab.run(1)
 
 
 def test_an_axis_of_names_grows_with_the_study(lab: Lab) -> None:
@@ -616,6 +656,19 @@ def test_a_database_that_an_earlier_version_made_is_refused_with_what_to_do(
         open_engine(url)
     open_engine(url, create=True)
     open_engine(url)
+
+
+@pytest.mark.parametrize("create", [True, False])
+def test_a_table_that_an_earlier_version_made_is_refused_and_left_as_it_is(
+    tmp_path: Path, create: bool
+) -> None:
+    url = f"sqlite:///{tmp_path}/old.db"
+    old = sa.create_engine(url)
+    with old.begin() as connection:
+        connection.execute(sa.text("CREATE TABLE fsmd_studies (name TEXT, definition TEXT)"))
+    with pytest.raises(UserError, match="its table fsmd_studies has no kind or stated or plan"):
+        open_engine(url, create=create)
+    assert sa.inspect(old).get_table_names() == ["fsmd_studies"]
 
 
 def test_reading_a_database_that_is_not_there_makes_no_file(tmp_path: Path) -> None:
@@ -720,7 +773,7 @@ def test_a_mirror_is_told_each_objective_in_its_own_direction(lab: Lab) -> None:
     (trial,) = mirror.study.trials
     click, loss = (result.value("valid", task.name, task.metric) for task in tasks)
     assert trial.values == [click, loss, 1234.0, result.seconds]
-    (stored,) = mirror.trials()
+    (stored,) = stored_trials(lab.engine, "costly")
     assert (stored.arm, stored.replicate, stored.state) == (cell.arm, 0, "COMPLETE")
     assert stored.run_id == cell.training.id
     assert stored.costs == {"params": 1234.0}
@@ -773,3 +826,29 @@ def test_a_base_that_there_is_not_is_refused(
 ) -> None:
     with pytest.raises(UserError, match=message):
         changed(lab.definition, model, [assignment] if assignment else [])
+
+
+def test_another_base_that_would_change_no_arm_is_refused(lab: Lab) -> None:
+    models = catalog.get("models_census")
+    assert isinstance(models, Study)
+    with pytest.raises(UserError, match=r"every arm of 'models_census' sets .*sharing itself"):
+        changed(models, "mmoe", [])
+    assert changed(models, "base", []).base == models.base  # which changes nothing anyway
+
+
+def test_another_base_and_its_fields_are_judged_together(lab: Lab) -> None:
+    """Own experts go with extraction alone."""
+    study = replace(lab.definition, base=replace(lab.definition.base, own_experts=2))
+    with pytest.raises(UserError, match="`own_experts` needs sharing='extraction'"):
+        changed(study, "mmoe", [])
+    assert changed(study, "mmoe", ["own_experts=None"]).base.sharing == "experts"
+
+
+def test_arms_on_two_names_of_one_data_set_are_trained_once() -> None:
+    """Else two workers would write one checkpoint."""
+    study = one_factor_study()
+    twin = replace(study.arms[0], name="twin", data="other")
+    sets = {"planted": small_data(), "other": replace(small_data(), name="other")}
+    study = replace(study, arms=(*study.arms, twin))
+    planned = plan(study, sets, SETTINGS, 0, record_of(one_factor_study()).plan.runtime)
+    assert planned.same == (("twin", study.arms[0].name),)

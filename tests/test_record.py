@@ -12,7 +12,7 @@ from fsmd.training import Measurement, Training, TrainingResult
 from studies import catalog
 from studies.definition import Study
 from studies.planner.design import Cell, cells
-from studies.record import curves, write
+from studies.record import curves, main, write
 from studies.session import open_record
 from studies.store.database import open_engine
 from studies.store.runs import Provenance, link_cell, record_run
@@ -73,6 +73,14 @@ def test_the_file_holds_every_epoch_of_every_seed_that_all_cells_have(
         values = tuple(dict(cell.params)[axis] for axis in bench_search.AXES)
         got = rec.curves[values][cell.replicate]
         np.testing.assert_allclose(got, np.array(curve_of(cell.training)), atol=1e-7)
+
+
+def test_a_place_where_no_file_can_be_is_refused_before_anything_is_trained(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    (tmp_path / "file").touch()
+    assert main(["--curves", str(tmp_path / "file" / "curves")]) == 2
+    assert "--curves must be a folder that can be written" in capsys.readouterr().err
 
 
 def test_a_replayed_training_stops_where_a_real_one_would(

@@ -305,6 +305,17 @@ def test_an_unfinished_study_on_other_data_says_so(engine: sa.Engine) -> None:
     assert "--name" not in report.commands[0].value
 
 
+def test_what_is_not_finished_is_not_called_failed(tmp_path: Path) -> None:
+    made = fresh_engine(tmp_path)
+    store_study(made, replicates=3, paused=[("diamond", 1)], failures={("diamond", 2): FAILURE})
+    report = outline(made, "towers").report
+    made.dispose()
+    assert "1 training failed; see Failed trainings." in report.notices
+    assert len(report.failures) == 1
+    facts = {fact.label: fact.value for fact in report.facts}
+    assert facts["Trainings"] == "10 finished, 1 failed, 1 not finished"
+
+
 @pytest.mark.parametrize(
     ("replicates", "told"), [(4, "4 replicates are few"), (9, "9 replicates are a look"), (10, "")]
 )
@@ -399,7 +410,7 @@ def test_of_losses_captions_say_that_less_is_better(tmp_path: Path) -> None:
     made.dispose()
     captions = {table.key: table.caption for table in found.report.tables}
     assert "Of log loss less is better." in captions["arms"]
-    assert "above zero diamond leads, in log loss below zero" in captions["differences"]
+    assert "above zero diamond leads in AUC, below it in log loss" in captions["differences"]
     assert captions["arms"].startswith("Test AUC and log loss at the epoch")
     verdicts = {(c["other"], c["task"]): c for c in found.summary["comparisons"]}
     loss = verdicts["constant", "long_view"]

@@ -259,6 +259,22 @@ def test_entropy_and_dead_units_are_told(out: Path) -> None:
     assert "which is what conflict means" in page(out, "models")
 
 
+def test_the_interval_of_an_entropy_ends_where_entropy_does(engine: sa.Engine) -> None:
+    results = read(engine, "models")
+    frame = results.measurements.copy()
+    rows = frame["metric"] == "gate_entropy"
+    frame.loc[rows, "value"] = np.where(frame.loc[rows, "replicate"] == 0, 0.3, 0.99)
+    table = tables.inner_table(replace(results, measurements=frame))
+    assert table is not None
+    ends = {note for row in table.rows for cell in row for note in cell.notes}
+    assert ends
+    assert all(end.endswith(", 1.0000]") for end in ends)
+
+
+def test_the_papers_figures_say_what_they_are_of(out: Path) -> None:
+    assert "figures are AUC of one run each" in page(out, "models_census")
+
+
 @pytest.mark.usefixtures("blank_figures")
 def test_without_such_records_the_section_is_left_out(tmp_path: Path) -> None:
     made = fresh_engine(tmp_path)
@@ -368,6 +384,7 @@ def test_csv_has_numbers_and_interval_ends_in_columns() -> None:
         ["a", "-1234", "0.1", "+0.2", "p = 0.5"],
         ["b", "-1234", "0.1", "+0.2", "p = 0.5"],
     ]
+    assert files.to_csv(table()).splitlines() == ['name,"AUC, x"']
 
 
 def test_every_figure_and_table_of_a_report_is_a_file(out: Path) -> None:

@@ -166,6 +166,8 @@ def test_an_unknown_rule_is_refused(name: str) -> None:
     [
         (1, ("tasks",), ("best:click",)),
         (1, ("tasks", "params"), ("knee", "best:click")),
+        (2, ("params",), ("best:params",)),
+        (2, ("params", "seconds"), ("knee", "best:params", "best:seconds")),
         (2, ("mean", "latency"), ("knee", "best:mean")),
         (
             2,
@@ -231,6 +233,8 @@ def engine(tmp_path_factory: pytest.TempPathFactory) -> Iterator[sa.Engine]:
         ("one task", tasks(1), ("tasks",)),
         ("loss", MIXED, ("tasks",)),
         ("four", tasks(3), ("tasks", "latency")),
+        ("cost", tasks(2), ("params",)),
+        ("costs", tasks(2), ("params", "seconds")),
     )
     for name, of, objectives in several:
         points = paper_points(6, tasks=of)
@@ -243,7 +247,7 @@ def engine(tmp_path_factory: pytest.TempPathFactory) -> Iterator[sa.Engine]:
 
 
 NAMES = ("search", "plain", "broken", "wide", "three", "seconds", "grid", "again")
-SEVERAL = ("one task", "loss", "four")
+SEVERAL = ("one task", "loss", "four", "cost", "costs")
 
 
 def search(engine: sa.Engine, name: str = "search") -> SearchResults:
@@ -600,6 +604,39 @@ def test_of_four_objectives_the_figure_says_which_it_shows(pages: Mapping[str, s
     assert "Each pair of" in text_of(pages["three"])
 
 
+def test_a_search_for_costs_alone_says_so_and_picks_by_them(
+    engine: sa.Engine, pages: Mapping[str, str]
+) -> None:
+    assert "The search is for a cost alone, parameters (less" in text_of(pages["cost"])
+    assert "The search is for costs alone, parameters (less" in text_of(pages["costs"])
+    (pick,) = analysis(engine, "cost").picks
+    assert pick.name in analysis(engine, "cost").fresh_front
+    assert [rule.name for rule in pick.rules] == ["best:params"]
+
+
+def test_no_interval_of_a_cost_goes_below_zero(engine: sa.Engine, tmp_path: Path) -> None:
+    made, points = fresh_engine(tmp_path), paper_points(4)
+    again = list(points)[:2]
+    store_search(made, points, objectives=("mean", "seconds"), confirmed=again, seeds=2)
+    with made.begin() as connection:  # one replicate takes a hundred times as long as the other
+        cells = "SELECT run_id FROM fsmd_cells WHERE replicate = 1"
+        connection.execute(
+            sa.text(f"UPDATE fsmd_runs SET seconds = 100 * seconds WHERE id IN ({cells})")
+        )
+    found = analysis(made)
+    made.dispose()
+    assert [point.costs[0].low for point in found.confirmed] == [0.0] * 2
+
+
+def test_a_single_seed_has_no_interval_and_no_word_of_one(tmp_path: Path) -> None:
+    made, points = fresh_engine(tmp_path), paper_points(4)
+    store_search(made, points, confirmed=list(points)[:3], seeds=1)
+    tables = {table.key: table.caption for table in outline.page(analysis(made)).tables}
+    made.dispose()
+    assert "One seed has no interval." in tables["differences"]
+    assert "95 %" not in tables["differences"]
+
+
 def test_a_report_says_how_the_search_was_run_and_how_to_go_on(engine: sa.Engine) -> None:
     found = analysis(engine, "wide")
     facts = str(outline.page(found).facts)
@@ -637,6 +674,9 @@ def test_summary_json_has_its_schema(engine: sa.Engine) -> None:
         tasks_ = list(found.search.results.task_names)
         for confirmed in summary["confirmed"]:
             assert list(confirmed["valid"]) == list(confirmed["test"]) == tasks_
+    loss = analysis(engine, "loss")
+    reference = outline.summary(loss)["hypervolume"]["reference"]
+    assert reference == [loss.growth.reference[0], -loss.growth.reference[1]]  # as measured
     again = outline.summary(analysis(engine, "again"))
     assert [(c["level"], c["searched"]) for c in again["confirmed"]] == [("#3", {})]
 

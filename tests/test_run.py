@@ -223,7 +223,7 @@ def test_a_killed_training_goes_on_from_its_checkpoint(tmp_path: Path) -> None:
             deadline = time.monotonic() + 60
             while not until():
                 told = [progress for _, progress in workers.messages()]
-                epochs.extend(p.epoch for p in told if p.done == p.epoch)
+                epochs.extend(int(p.done) for p in told if p.done == int(p.done))
                 assert time.monotonic() < deadline
                 time.sleep(0.001)
 
@@ -420,12 +420,15 @@ def test_a_faulty_file_is_one_clear_line_and_hurts_no_other(
 ) -> None:
     (tmp_path / "broken_one.py").write_text("1 / 0\n")
     (tmp_path / "empty_one.py").write_text("")
+    both = "from studies.catalog.null import STUDY\nfrom studies.catalog.pareto import SEARCH\n"
+    (tmp_path / "two_in_one.py").write_text(both)
     monkeypatch.setattr(catalog, "__path__", [*catalog.__path__, str(tmp_path)])
     assert catalog.get("tower_shape").name == "tower_shape"
     assert main(["--list"]) == 0
     listed = capsys.readouterr().out
     assert "(the study file broken_one.py is faulty: ZeroDivisionError: division by zero" in listed
     assert "(the study file empty_one.py is faulty: it must hold one STUDY or" in listed
+    assert "(the study file two_in_one.py is faulty: it must hold one STUDY or" in listed
     for name in ("broken_one", str(tmp_path / "broken_one.py")):
         assert main([name]) == 2
         told = capsys.readouterr().err
@@ -471,6 +474,7 @@ def test_a_study_in_a_file_of_ones_own_runs_on_any_number_of_tasks(
     assert {arm.config.dropout for arm in record.plan.arms} == {0.25}
     assert record.study.base.dropout == 0.25
     assert record.study.base.learning_rate is None
+    assert record.study.file == "my_own.py"
     assert len(record.plan.tasks) == count
     trials = stored_trials(engine, "own")
     assert [(trial.params, trial.state) for trial in trials] == [
@@ -490,6 +494,27 @@ def test_a_notebook_runs_a_study_by_name_or_by_value(
         finished = execute(definition, data="planted:rows=2000", replicates=1)
         assert finished.failed == 4
         assert finished.page == Path("out/null-planted-rows-2000/report.html")
+
+
+@pytest.mark.parametrize(
+    ("command", "said"),
+    [
+        (("pareto", "--pick", "weights:1"), "'weights:1' needs a weight of at least 0 for each"),
+        (("pareto", "--objectives", "click", "--pick", "best"), "no rule 'best' to pick by"),
+        (("null", "--pick", "knee"), "--pick goes with a search only"),
+    ],
+)
+def test_a_pick_that_no_report_can_make_is_refused_before_anything_is_trained(
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    capsys: pytest.CaptureFixture[str],
+    command: tuple[str, ...],
+    said: str,
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    assert main([*command, "--data", "planted:rows=2000"]) == 2
+    assert said in capsys.readouterr().err
+    assert not list(tmp_path.iterdir())
 
 
 def test_help_tells_options_defaults_and_how_to_go_on(capsys: pytest.CaptureFixture[str]) -> None:

@@ -54,11 +54,13 @@ from studies.search.meter import Meter, limits_of
 from studies.search.proposals import Tried, propose
 from studies.search.pruning import NoPruning, Pruner, SuccessiveHalving, TopK
 from studies.search.run import check_search, search_mirror, tell_exhausted
+from studies.store import runs
 from studies.store.database import open_engine
 from studies.store.mirror import stored_study
 from studies.store.records import StudyRecord
 from studies.store.runs import Provenance, known_result
 from studies.store.studies import find_study, insert_study
+from studies.store.tables import CELLS
 from tests.lab import Immediate, Threads, WorkerDied, small_data
 
 TASKS = (Task("click"), Task("long_view", after="click"))
@@ -213,9 +215,11 @@ class Lab:
         )
         workers = Immediate() if slots == 1 else Threads(slots)
         planner = self.planner(record, workers, slots=slots, work=work, listen=listen)
+        planner.retry_failed = retry_failed
         attempts = resumed(self.engine, record, REF, retry_failed)
         agenda = SearchAgenda(planner, record, REF, self.space, rule, attempts=attempts, **options)
         try:
+            agenda.repair()
             planner.follow(agenda)
             if stop:
                 agenda.stop_the_rest()
@@ -328,6 +332,46 @@ def test_a_search_that_was_killed_goes_on_as_if_it_had_not_been(
     assert stopped(found)
     assert brief(found) == uncut(sampler, rule, trials)
     assert not [t for t in cut.study().trials if t.state == TrialState.RUNNING]
+
+
+@pytest.mark.parametrize("cut_at", ["record_run", "link_cell", "tell"])
+@pytest.mark.parametrize("nth", [1, 4, 9])
+def test_what_a_kill_cuts_off_between_two_writes_is_made_up_for(
+    lab: Lab, cut_at: str, nth: int, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    left, target = nth, optuna.Study if cut_at == "tell" else runs
+    original = getattr(target, cut_at)
+
+    def dying(*args: Any, **kwargs: Any) -> Any:
+        nonlocal left
+        left -= 1
+        if left == 0:
+            raise Killed
+        return original(*args, **kwargs)
+
+    with monkeypatch.context() as patch:
+        patch.setattr(target, cut_at, dying)
+        with pytest.raises(Killed):
+            lab.search(trials=12)
+    found = lab.search(trials=12)
+    assert not [t for t in lab.study().trials if t.state == TrialState.RUNNING]
+    with lab.engine.connect() as connection:
+        linked = set(connection.scalars(sa.select(CELLS.c.run_id)))
+    assert linked == set(ids(found))
+
+
+def test_what_failed_by_itself_in_another_search_is_not_trained_again(lab: Lab) -> None:
+    def failing(training: Training, checkpoint: Path, until: int | None) -> TrainingResult:
+        raise ArithmeticError("not finite")
+
+    lab.search(trials=2, name="other", work=failing)
+    lab.work.clear()
+    found = lab.search(trials=2)
+    assert not lab.work
+    assert [a.state for a in found.attempts] == [AttemptState.FAILED] * 2
+    assert [t.state for t in lab.study().trials] == [TrialState.FAIL] * 2
+    again = lab.search(trials=2, name="third", retry_failed=True)
+    assert [a.failed for a in again.attempts] == [False] * 2
 
 
 def test_more_trials_go_on_and_a_stopped_one_may_be_taken_up_again(lab: Lab) -> None:

@@ -15,7 +15,7 @@ from fsmd.data.settings import TrainingSettings
 from fsmd.errors import UserError
 from fsmd.model import FSMD, log_probabilities
 from fsmd.tasks import Task
-from search_spaces.axes import AXES, WEIGHT, axis, contains, is_axis
+from search_spaces.axes import AXES, WEIGHT, axis, contains
 from search_spaces.space import Choice, Space
 from search_spaces.spaces import SPACES, space
 from tests.test_model import rows_of, scramble
@@ -88,8 +88,9 @@ def test_each_space_holds_the_one_before_and_every_axis_is_a_field_or_a_weight()
 
 def test_a_task_that_no_search_knew_has_the_axis_of_a_weight() -> None:
     assert axis("weight:buy", (0.5,)) == AXES[WEIGHT]
-    assert is_axis("weight:buy")
-    assert not is_axis("buy")
+    assert axis("weight:buy", ()) == AXES[WEIGHT]
+    with pytest.raises(UserError, match="no axis 'buy'; there are fm"):
+        axis("buy", ())
     with pytest.raises(UserError, match="no axis 'buy'; there are fm, sharing"):
         axis("buy", ())
     with pytest.raises(UserError, match=r"weight:buy=1.5 is outside its axis"):

@@ -28,7 +28,6 @@ from studies.store.mirror import open_mirror, stored_trials
 from studies.store.records import StudyRecord
 from studies.store.runs import (
     Provenance,
-    chosen_values,
     known_cost,
     known_result,
     known_runs,
@@ -37,13 +36,7 @@ from studies.store.runs import (
     record_run,
     record_test_rows,
 )
-from studies.store.studies import (
-    find_study,
-    insert_study,
-    name_planner,
-    study_names,
-    update_study,
-)
+from studies.store.studies import find_study, insert_study, study_names, update_study
 from studies.store.tables import CELLS, PREDICTIONS, RUNS, TEST_ROWS
 from tests import made_up
 from tests.made_up.searches import SETTINGS
@@ -106,9 +99,9 @@ def test_studies_are_listed_by_name_replaced_and_have_one_planner(engine: sa.Eng
     with pytest.raises(sa.exc.IntegrityError):
         insert_study(engine, stored)
     grown = replace(stored, definition=replace(stored.study, margin=0.5))
-    update_study(engine, grown)
-    assert name_planner(engine, grown, "me") == replace(grown, planner="me")
-    assert find_study(engine, "b") == replace(grown, planner="me")
+    for planner in ("me", "you"):
+        update_study(engine, replace(grown, planner=planner))
+        assert find_study(engine, "b") == replace(grown, planner=planner)
 
 
 # Trainings
@@ -188,7 +181,7 @@ def test_a_result_is_read_as_it_was_measured(engine: sa.Engine) -> None:
     kept = known_result(engine, one.id)
     assert set(kept.measurements) == set(RESULT.measurements)
     assert replace(kept, measurements=()) == replace(RESULT, measurements=(), predictions={})
-    assert chosen_values(engine, one.id, "test", "auc") == {"click": 0.75}
+    assert kept.value("test", "click", "auc") == 0.75
     assert count(engine, PREDICTIONS) == 1
     with engine.connect() as connection:
         row = connection.execute(sa.select(RUNS)).one()

@@ -25,7 +25,7 @@ from fsmd.metrics import METRICS, measured
 from fsmd.model import FSMD, scores
 from fsmd.module import Batches, EpochOrder, FSMDModule
 from fsmd.packing import unpack
-from fsmd.pretrain import pretrained_table
+from fsmd.pretrain import pretrain
 from fsmd.runtime import Runtime
 from fsmd.selection import Selection
 from fsmd.tasks import Task, is_funnel
@@ -34,6 +34,7 @@ from fsmd.training import (
     Measurement,
     Training,
     TrainingResult,
+    _imported,
     _needed,
     pair_key,
     train,
@@ -143,7 +144,7 @@ def test_paused_and_resumed_equals_uninterrupted_bit_for_bit(
     assert not [m for m in first.measurements if m.split == "test"]
     told: list[int] = []
     second = train(
-        training, 3, checkpoint, on_progress=lambda progress: told.append(progress.epoch)
+        training, 3, checkpoint, on_progress=lambda progress: told.append(int(progress.done))
     )
     assert second.epochs == 3
     assert [e for e in dict.fromkeys(told) if e != 1] == [
@@ -199,12 +200,12 @@ def test_embeddings_from_the_auto_encoder_put_alike_ids_together(
         pretrain_epochs=5,
         learning_rate=0.02,
     )
-    model = FSMD(config, planted.schema, seed=0)
-    start = model.embeddings[0].table.weight  # type: ignore[union-attr]
-    assert isinstance(start, torch.Tensor)
-    table = pretrained_table(config, planted.schema, planted.train, model.offset_F, start, 0)
-    again = pretrained_table(config, planted.schema, planted.train, model.offset_F, start, 0)
-    assert torch.equal(table, again)
+    model, again = (FSMD(config, planted.schema, seed=0) for _ in range(2))
+    start = next(model.embeddings.parameters()).detach().clone()
+    pretrain(model, planted, seed=0)
+    pretrain(again, planted, seed=0)
+    table = next(model.embeddings.parameters()).detach()
+    assert torch.equal(table, next(again.embeddings.parameters()))
     names = [field.name for field in planted.schema.categorical]
     city, province = names.index("city"), names.index("province")
     pairs = {(int(row[city]), int(row[province])) for row in planted.train.ids}
@@ -349,6 +350,22 @@ def test_a_configuration_that_leaves_something_open_is_no_training(planted: Data
     on = Training.on(planted, replace(FSMDConfig(), dropout=0.3), seed=4)
     assert (on.config.batch_size, on.config.learning_rate, on.config.dropout) == (512, 0.002, 0.3)
     assert (on.epochs, on.patience, on.seed) == (30, 2, 4)
+
+
+@pytest.mark.parametrize(
+    "wrong", [{"epochs": 0}, {"patience": 0}, {"seed": -1}, {"seed": 1.5}, {"epochs": 2.0}]
+)
+def test_a_training_of_no_epoch_without_patience_or_of_no_seed_is_refused(
+    training: Training, wrong: dict[str, Any]
+) -> None:
+    ((name, value),) = wrong.items()
+    with pytest.raises(UserError, match=f"`{name}` of a training must be a whole number.*{value}"):
+        replace(training, **wrong)
+
+
+def test_paused_before_its_first_epoch_a_training_measured_nothing(training: Training) -> None:
+    result = train(training, until=0)
+    assert (result.epochs, result.finished, result.measurements) == (0, False, ())
 
 
 # --- any number of tasks, hidden labels, weights, metrics ------------------------------------
@@ -737,12 +754,21 @@ def test_identity_names_what_determines_the_numbers_and_nothing_else(training: T
 
 
 def test_the_code_of_a_training_is_whatever_its_trainer_imports_but_not_the_datas() -> None:
-    needed = _needed()
+    needed = {name.partition("/")[0].removesuffix(".py") for name in _needed()}
     assert needed >= {
         *("balancing", "callbacks", "config", "diagnostics", "evaluation", "metrics", "model"),
         *("module", "packing", "pretrain", "selection", "tasks", "trainer"),
     }
     assert not needed & {"data", "stats"}
+
+
+@pytest.mark.parametrize(
+    "code",
+    ["import fsmd.own", "from fsmd.own import f", "from fsmd import own", "import fsmd.own.f"],
+)
+def test_a_module_counts_however_it_is_imported(code: str) -> None:
+    assert list(_imported(ast.parse(code), "fsmd")) == ["own"]
+    assert list(_imported(ast.parse(code), "reports")) == []
 
 
 def test_code_is_what_it_does_not_how_it_is_written_or_which_python_reads_it(

@@ -1,12 +1,14 @@
 """Data that cannot be learnt from honestly is an error, not a perfect score."""
 
 from collections.abc import Mapping
+from typing import Any
 
 import numpy as np
 import pandas as pd
 from numpy.typing import NDArray
 
-from fsmd.data.encoder import as_floats
+from fsmd.data.encoded import SPLITS
+from fsmd.data.encoder import as_floats, check_there
 from fsmd.data.schema import Schema
 from fsmd.data.source import Dense, Recipe, Tables
 from fsmd.errors import UserError
@@ -22,11 +24,12 @@ Floats64 = NDArray[np.float64]
 def check_tables(recipe: Recipe, tables: Tables) -> None:
     """Raise UserError for missing columns, bad labels, broken funnels, leaking features."""
     _check_recipe(recipe)
-    for split in ("train", "valid", "test"):
+    for split in SPLITS:
         _check_split(recipe, f"{recipe.name}, {split}", getattr(tables, split))
     if recipe.unit is not None:
-        _check_there(f"{recipe.name}, test", tables.test, recipe.unit)
-    _check_leaks(recipe, tables.train)
+        check_there(f"{recipe.name}, test", tables.test, recipe.unit)
+    for task in recipe.tasks:
+        _check_leaks(recipe, task, tables.train)
 
 
 def _check_recipe(recipe: Recipe) -> None:
@@ -47,23 +50,17 @@ def _check_split(recipe: Recipe, where: str, frame: pd.DataFrame) -> None:
     if frame.empty:
         raise UserError(f"{where}: there are no rows")
     for name in (*(column.name for column in recipe.features), *names(recipe.tasks)):
-        _check_there(where, frame, name)
+        check_there(where, frame, name)
     for dense in recipe.dense:
         _check_dense(where, frame[dense.name], dense)
     counts_N = np.ones(len(frame), bool)
     if recipe.weight is not None:
-        _check_there(where, frame, recipe.weight)
+        check_there(where, frame, recipe.weight)
         counts_N = _checked_weights(where, frame[recipe.weight]) > 0
-    labels = {
-        task.name: _checked_labels(where, frame[task.name], counts_N) for task in recipe.tasks
-    }
+    labels: dict[str, Floats64] = {}
     for task in recipe.tasks:
+        labels[task.name] = _checked_labels(where, frame[task.name], counts_N)
         _check_funnel(where, task, labels)
-
-
-def _check_there(where: str, frame: pd.DataFrame, name: str) -> None:
-    if name not in frame:
-        raise UserError(f"{where}: no column {name!r}; there are {', '.join(map(str, frame))}")
 
 
 def _check_dense(where: str, column: pd.Series, dense: Dense) -> None:
@@ -119,42 +116,40 @@ def _check_funnel(where: str, task: Task, labels: Mapping[str, Floats64]) -> Non
         )
 
 
-def _check_leaks(recipe: Recipe, train: pd.DataFrame) -> None:
+def _check_leaks(recipe: Recipe, task: Task, train: pd.DataFrame) -> None:
     """Score every feature alone on rows it was not fitted on."""
+    observed = train[train[task.name].notna()]
+    label_N, half_N = as_floats(observed[task.name]), np.arange(len(observed)) % 2 == 0
+    if len(set(label_N[half_N])) < 2:
+        return  # too few rows to tell
     auc = METRICS["auc"]
-    for task in recipe.tasks:
-        observed = train[train[task.name].notna()]
-        labels, half = as_floats(observed[task.name]), np.arange(len(observed)) % 2 == 0
-        if len(set(labels[half])) < 2:
-            continue  # too few rows to tell
-        scores = {
-            c.name: _category_means(observed[c.name], labels, half) for c in recipe.categorical
-        }
-        scores |= {d.name: as_floats(observed[d.name])[~half] for d in recipe.dense}
-        for name, score in scores.items():
-            value = measured(auc, score, labels[~half])
-            if value is not None and max(value, 1 - value) >= LEAK_AUC:
-                raise UserError(
-                    f"{recipe.name}: feature {name!r} alone gives task {task.name!r} an "
-                    f"{auc.label} of {max(value, 1 - value):.4f}, so it is the label or derived "
-                    "from it; remove it"
-                )
+    for column in recipe.features:
+        if isinstance(column, Dense):
+            score_N = as_floats(observed[column.name])[~half_N]
+        else:
+            score_N = _category_means(observed[column.name], label_N, half_N)
+        value = measured(auc, score_N, label_N[~half_N])
+        if value is not None and max(value, 1 - value) >= LEAK_AUC:
+            raise UserError(
+                f"{recipe.name}: feature {column.name!r} alone gives task {task.name!r} an "
+                f"{auc.label} of {max(value, 1 - value):.4f}, so it is the label or derived "
+                "from it; remove it"
+            )
 
 
-def _category_means(column: pd.Series, labels: Floats64, half: NDArray[np.bool_]) -> Floats64:
+def _category_means(column: pd.Series, label_N: Floats64, half_N: NDArray[np.bool_]) -> Floats64:
     """Each category's label mean on one half, looked up on the other half."""
-    codes, words = pd.factorize(column)
-    n = len(words) + 1  # missing values have the code -1
-    counts = np.bincount(codes[half] + 1, minlength=n)
-    sums = np.bincount(codes[half] + 1, labels[half], minlength=n)
-    means = np.where(counts > 0, sums / np.maximum(counts, 1), labels[half].mean())
-    return np.asarray(means[codes[~half] + 1])
+    code_N, words = pd.factorize(column)
+    code_N = code_N + 1  # missing values have the code -1
+    counts = np.bincount(code_N[half_N], minlength=len(words) + 1)
+    sums = np.bincount(code_N[half_N], label_N[half_N], minlength=len(words) + 1)
+    means = np.where(counts > 0, sums / np.maximum(counts, 1), label_N[half_N].mean())
+    return np.asarray(means[code_N[~half_N]])
 
 
-def check_encoded(schema: Schema, arrays: Mapping[str, NDArray[np.generic]]) -> None:
+def check_encoded(schema: Schema, arrays: Mapping[str, NDArray[Any]]) -> None:
     """Raise UserError where an id lies outside its field (a GPU would read beyond the table)."""
-    cardinalities = np.array([field.cardinality for field in schema.categorical])
-    for split in ("train", "valid", "test"):
-        ids = arrays[f"{split}_ids"].astype(np.int64)
-        if ids.size and ((ids < 0).any() or (ids >= cardinalities).any()):
+    for split in SPLITS:
+        id_NF = arrays[f"{split}_ids"]
+        if ((id_NF < 0) | (id_NF >= np.array(schema.cardinalities))).any():
             raise UserError(f"{schema.name}, {split}: an id lies outside its field")

@@ -1,16 +1,15 @@
 """From tables to arrays on disk. All that is fitted is fitted on train (`encoder`).
 
-The arrays lie in a folder named by a digest of the source's content, the recipe and this code,
-and are written once: into a temporary folder, then renamed.
+They lie in a folder named by a digest of the source's content, the recipe and this code.
 """
 
 import hashlib
 import json
 import shutil
-from collections.abc import Iterator, Mapping
 from dataclasses import asdict
 from pathlib import Path
 from tempfile import mkdtemp
+from typing import Any
 
 import numpy as np
 import pandas as pd
@@ -28,35 +27,30 @@ from fsmd.data.source import Recipe, Source, Tables
 from fsmd.errors import UserError
 from fsmd.metrics import METRICS, measured
 
-Arrays = dict[str, NDArray[np.generic]]
+Arrays = dict[str, NDArray[Any]]
 
 
 def encoded(source: Source, name: str | None = None, file: str | None = None) -> Dataset:
     """The source's data set, encoded now if it never was.
 
-    name: as the data set was asked for. file: where the source is written; another text there is
-    another encoding.
+    name: as it was asked for. file: where the source is written, another text is another encoding.
 
     Raises UserError for data that cannot be learnt from honestly (see `checks`).
     """
     key = {"source": dict(source.key), "recipe": asdict(source.recipe), "code": _code(file)}
     folder = cache_root() / "encoded" / f"{source.recipe.name}-{digest(key)[:16]}"
     if not folder.exists():
-        _make(folder.parent)
+        try:
+            folder.parent.mkdir(parents=True, exist_ok=True)
+        except OSError as error:
+            raise UserError(
+                f"the cache folder {cache_root()} cannot be written ({error.strerror}); "
+                "set FSMD_CACHE to one that can"
+            ) from error
         with FileLock(f"{folder}.lock"):
             if not folder.exists():  # another process may have made it while we waited
                 _write(source, folder)
     return open_encoded(folder, name)
-
-
-def _make(folder: Path) -> None:
-    try:
-        folder.mkdir(parents=True, exist_ok=True)
-    except OSError as error:
-        raise UserError(
-            f"the cache folder {cache_root()} cannot be written ({error.strerror}); "
-            "set FSMD_CACHE to one that can"
-        ) from error
 
 
 def _code(file: str | None) -> str:
@@ -77,10 +71,10 @@ def _write(source: Source, folder: Path) -> None:
     facts = {
         "schema": asdict(schema),
         "content_hash": _content_hash(schema, arrays),
-        "reachable": reachable(recipe, tables),
+        "reachable": reachable(recipe, tables, arrays),
         "settings": asdict(recipe.settings),
     }
-    temporary = Path(mkdtemp(dir=folder.parent))
+    temporary = Path(mkdtemp(dir=folder.parent))  # renamed when it is whole
     try:
         for name, array in arrays.items():
             np.save(temporary / f"{name}.npy", array)
@@ -106,57 +100,47 @@ def encode(encoder: Encoder, tables: Tables) -> tuple[Schema, Arrays]:
     return encoder.schema(masked), arrays
 
 
-def unseen_rows(arrays: Mapping[str, NDArray[np.generic]]) -> NDArray[np.bool_]:
+def unseen_rows(arrays: Arrays) -> NDArray[np.bool_]:
     """Which test rows' features occur in no train row."""
-    train, test = (
-        _row_keys(arrays[f"{name}_ids"], arrays[f"{name}_dense"]) for name in ("train", "test")
-    )
-    return ~np.isin(test, train)
 
+    def keys(split: str) -> NDArray[np.void]:
+        ids, dense = arrays[f"{split}_ids"], arrays[f"{split}_dense"].view(np.int32)
+        rows = np.ascontiguousarray(np.hstack([ids, dense]))
+        return rows.view(np.dtype((np.void, rows.dtype.itemsize * rows.shape[1]))).ravel()
 
-def _row_keys(ids: NDArray[np.generic], dense: NDArray[np.generic]) -> NDArray[np.void]:
-    rows = np.ascontiguousarray(np.hstack([ids.view(np.int32), dense.view(np.int32)]))
-    return rows.view(np.dtype((np.void, rows.dtype.itemsize * rows.shape[1]))).ravel()
+    return ~np.isin(keys("test"), keys("train"))
 
 
 def units(column: pd.Series) -> NDArray[np.uint32]:
-    """A number for each of N rows, from 0; rows of one value share it.
+    """A number for each of N rows, from 0; rows of one value share it, one without has its own.
 
-    From the values themselves, not from ids: users that train does not know are still users. A
-    row without a value is taken for another's.
+    From the values themselves, not from ids: users that train does not know are still users.
     """
     codes, _ = pd.factorize(column)
-    alone = codes.max(initial=-1) + 1 + np.arange(len(codes))
-    numbers = np.unique(np.where(codes < 0, alone, codes), return_inverse=True)[1]
-    return numbers.astype(np.uint32)
+    alone_N = codes.max(initial=-1) + 1 + np.arange(len(codes))
+    numbers_N = np.unique(np.where(codes < 0, alone_N, codes), return_inverse=True)[1]
+    return numbers_N.astype(np.uint32)
 
 
-def reachable(recipe: Recipe, tables: Tables) -> dict[str, float] | None:
+def reachable(recipe: Recipe, tables: Tables, arrays: Arrays) -> dict[str, float] | None:
     """Each task's metric of the true probabilities on test."""
     if tables.truth is None:
         return None
-    encoder = Encoder(recipe.name, (), (), recipe.tasks, recipe.weight)
-    label_NK, weight_N = encoder.labels(tables.test), encoder.weights(tables.test)
-    found = {
+    best = {
         task.name: measured(
             METRICS[task.metric],
             logit(tables.truth[task.name].to_numpy(np.float64)),
-            label_NK[:, k].astype(np.float64),
-            None if weight_N is None else weight_N.astype(np.float64),
+            label_N,
+            arrays.get("test_weights"),
         )
-        for k, task in enumerate(recipe.tasks)
+        for task, label_N in zip(recipe.tasks, arrays["test_labels"].T, strict=True)
     }
-    return {name: value for name, value in found.items() if value is not None}
+    return {name: value for name, value in best.items() if value is not None}
 
 
 def _content_hash(schema: Schema, arrays: Arrays) -> str:
-    def parts() -> Iterator[bytes]:
-        yield digest(asdict(schema)).encode()
-        for name in sorted(arrays):
-            yield f"{name}{arrays[name].shape}{arrays[name].dtype}".encode()
-            yield np.ascontiguousarray(arrays[name]).tobytes()
-
-    content = hashlib.sha256()
-    for part in parts():
-        content.update(part)
+    content = hashlib.sha256(digest(asdict(schema)).encode())
+    for name, array in sorted(arrays.items()):
+        content.update(f"{name}{array.shape}{array.dtype}".encode())
+        content.update(np.ascontiguousarray(array).tobytes())
     return content.hexdigest()

@@ -1,9 +1,10 @@
 """From a table to ids and scaled numbers: fitted on train, kept beside the arrays, applied to any.
 
-What training, scoring and export share: a row gets the same ids wherever it comes from.
+So a row gets the same ids wherever it comes from.
 """
 
 import json
+import math
 from collections.abc import Iterable
 from dataclasses import asdict, dataclass
 from typing import Any
@@ -32,10 +33,7 @@ class Vocabulary:
 
     @classmethod
     def fit(cls, column: Categorical, values: pd.Series) -> "Vocabulary":
-        """The categories seen at least `min_count` times, sorted, so that no order matters.
-
-        Raises UserError for values that are neither text nor numbers, or that cannot be sorted.
-        """
+        """The categories seen at least `min_count` times, sorted; UserError for other values."""
         counts = values.value_counts()
         try:
             index = counts[counts >= column.min_count].index.sort_values()
@@ -46,7 +44,7 @@ class Vocabulary:
             ) from error
         words = tuple(index.tolist())
         for word in words:
-            if not isinstance(word, Word) or word in (float("inf"), float("-inf")):
+            if not isinstance(word, Word) or word in (math.inf, -math.inf):
                 raise UserError(
                     f"categories of column {column.name!r} must be text, finite numbers, or true "
                     f"and false; got {word!r}; make them text"
@@ -78,9 +76,8 @@ class Scaling:
 
     def scaled(self, values: pd.Series) -> Floats:
         """Each of N numbers."""
-        raw = _numbers(values, self.log)
-        found: Floats = ((raw - self.mean) / self.spread).astype(np.float32)
-        return found
+        scaled_N = (_numbers(values, self.log) - self.mean) / self.spread
+        return scaled_N.astype(np.float32)
 
 
 def _numbers(values: pd.Series, log: bool) -> NDArray[np.float64]:
@@ -112,10 +109,7 @@ class Encoder:
     def transform(self, frame: pd.DataFrame) -> tuple[Ids, Floats]:
         """Ids N x F and scaled numbers N x D; UserError for a column that is not there."""
         for name in (*(v.name for v in self.vocabularies), *(s.name for s in self.scales)):
-            if name not in frame:
-                raise UserError(
-                    f"{self.name}: no column {name!r}; there are {', '.join(map(str, frame))}"
-                )
+            check_there(self.name, frame, name)
         ids = _beside((v.ids(frame[v.name]) for v in self.vocabularies), len(frame), np.int32)
         dense = _beside((s.scaled(frame[s.name]) for s in self.scales), len(frame), np.float32)
         return ids, dense
@@ -151,13 +145,18 @@ class Encoder:
         return cls(
             name=values["name"],
             vocabularies=tuple(
-                Vocabulary(v["name"], tuple(v["words"]), v["dtype"])
-                for v in values["vocabularies"]
+                Vocabulary(**{**v, "words": tuple(v["words"])}) for v in values["vocabularies"]
             ),
             scales=tuple(Scaling(**scale) for scale in values["scales"]),
             tasks=tuple(Task.from_dict(task) for task in values["tasks"]),
             weight=values["weight"],
         )
+
+
+def check_there(where: str, frame: pd.DataFrame, name: str) -> None:
+    """UserError where a table has no such column."""
+    if name not in frame:
+        raise UserError(f"{where}: no column {name!r}; there are {', '.join(map(str, frame))}")
 
 
 def as_floats(column: pd.Series) -> NDArray[np.float64]:

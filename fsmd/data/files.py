@@ -6,8 +6,8 @@ import os
 import shutil
 import sys
 import tarfile
-from collections.abc import Iterable
-from dataclasses import dataclass
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field
 from pathlib import Path
 from tempfile import TemporaryDirectory
 from typing import Any
@@ -16,6 +16,7 @@ import platformdirs
 import pooch
 import requests
 
+from fsmd.data.source import Recipe, Source, Tables, on_fewer_rows
 from fsmd.errors import UserError
 
 
@@ -28,8 +29,8 @@ class Origin:
     url: str
     files: tuple[str, ...]
     """Patterns of the files needed, without .gz; one of each must be there."""
-    text_hashes: tuple[tuple[str, str], ...] = ()
-    """(file name, SHA-256 of its uncompressed content) where known."""
+    text_hashes: Mapping[str, str] = field(default_factory=dict)
+    """File name -> SHA-256 of its uncompressed content, where known."""
 
 
 def cache_root() -> Path:
@@ -38,41 +39,37 @@ def cache_root() -> Path:
 
 
 def find(origin: Origin) -> tuple[Path, ...]:
-    """The origin's files: local ones, else downloaded.
-
-    Raises UserError that says what to put where if they can be had in neither way.
-    """
-    for folder in _folders(origin):
-        found = _matching(folder, origin)
-        if found:
-            return found
+    """The origin's files, local or downloaded; UserError that says what to put where."""
+    given = os.environ.get("FSMD_DATA")
+    local = (Path(given) / origin.name, Path(given)) if given else ()
+    for folder in (*local, _raw(origin)):
+        if paths := _matching(folder, origin):
+            return paths
     _download(origin)
-    found = _matching(_raw(origin), origin)
-    if not found:
+    paths = _matching(_raw(origin), origin)
+    if not paths:
         raise UserError(f"{origin.url} holds no {_wanted(origin)}; {_advice(origin)}")
-    return found
+    return paths
 
 
-def file_digest(path: Path) -> str:
-    """SHA-256 of the file as it lies there."""
-    with path.open("rb") as file:
-        return hashlib.file_digest(file, "sha256").hexdigest()
+def source_from(
+    origin: Origin, recipe: Recipe, read: Callable[[tuple[Path, ...]], Tables], rows: float | None
+) -> Source:
+    """A source that `read` makes of the origin's files; other files are another content."""
+    paths, key = find(origin), {}
+    for path in paths:
+        with path.open("rb") as file:
+            key[path.name] = hashlib.file_digest(file, "sha256").hexdigest()
+    return on_fewer_rows(Source(recipe, key, lambda: read(paths)), rows)
 
 
 def _raw(origin: Origin) -> Path:
     return cache_root() / "raw" / origin.name
 
 
-def _folders(origin: Origin) -> Iterable[Path]:
-    given = os.environ.get("FSMD_DATA")
-    if given:
-        yield from (Path(given) / origin.name, Path(given))
-    yield _raw(origin)
-
-
 def _matching(folder: Path, origin: Origin) -> tuple[Path, ...]:
     """All files of the origin's patterns below `folder`; none unless each pattern has one."""
-    found: list[Path] = []
+    paths: list[Path] = []
     for pattern in origin.files:
         here: dict[str, Path] = {}
         for depth in ("", "*/", "*/*/", "*/*/*/"):  # the origin's archives nest folders
@@ -81,14 +78,14 @@ def _matching(folder: Path, origin: Origin) -> tuple[Path, ...]:
                     here.setdefault(path.name.removesuffix(".gz"), path)
         if not here:
             return ()
-        found += here.values()
-    return tuple(found)
+        paths += here.values()
+    return tuple(paths)
 
 
 def verified_content(path: Path, origin: Origin) -> bytes:
     """The file's content, uncompressed; UserError if it is known and another."""
     text = gzip.decompress(path.read_bytes()) if path.suffix == ".gz" else path.read_bytes()
-    expected = dict(origin.text_hashes).get(path.name.removesuffix(".gz"))
+    expected = origin.text_hashes.get(path.name.removesuffix(".gz"))
     if expected and hashlib.sha256(text).hexdigest() != expected:
         raise UserError(
             f"{path} is not the original: the SHA-256 of its content must be {expected}; "
@@ -122,21 +119,22 @@ def _unpacked(archive: str, action: str, _: object) -> str:
         return archive
     with TemporaryDirectory(dir=folder.parent) as text:  # a kill leaves no half of a folder
         fresh = Path(text) / "unpacked"
-        shutil.unpack_archive(archive, fresh, **_safely(archive))
+        _unpack(Path(archive), fresh)
         for inner in [*fresh.rglob("*.zip"), *fresh.rglob("*.tar.gz")]:
-            shutil.unpack_archive(inner, inner.parent, **_safely(str(inner)))
+            _unpack(inner, inner.parent)
         shutil.rmtree(folder, ignore_errors=True)
         fresh.rename(folder)
     return archive
 
 
-def _safely(archive: str) -> dict[str, Any]:
-    """Options that refuse members which would land outside the folder; zip does so by itself.
+def _unpack(archive: Path, folder: Path) -> None:
+    """Members that would land outside the folder are refused; zip does so by itself.
 
-    Python before 3.11.4 has no such option: there the origin's archives are trusted.
+    Python before 3.11.4 cannot refuse them: there the origin's archives are trusted.
     """
-    known = hasattr(tarfile, "data_filter") and not archive.endswith(".zip")
-    return {"filter": "data"} if known else {}
+    refuses = hasattr(tarfile, "data_filter") and archive.suffix != ".zip"
+    options: dict[str, Any] = {"filter": "data"} if refuses else {}
+    shutil.unpack_archive(archive, folder, **options)
 
 
 def _wanted(origin: Origin) -> str:
@@ -145,10 +143,9 @@ def _wanted(origin: Origin) -> str:
 
 def _advice(origin: Origin) -> str:
     given = os.environ.get("FSMD_DATA")
-    searched = f"FSMD_DATA is {given}, where they are not: " if given else ""
-    if given and not Path(given).is_dir():
-        searched = f"FSMD_DATA is {given}, which does not exist: "
-    return searched + (
+    missing = given and not Path(given).is_dir()
+    why = "which does not exist" if missing else "where they are not"
+    return (f"FSMD_DATA is {given}, {why}: " if given else "") + (
         f"put {_wanted(origin)} from {origin.url} into {_raw(origin)}, or into a folder "
         f"{origin.name} below the one that FSMD_DATA names"
     )

@@ -36,6 +36,11 @@ class Schema:
     weighted: bool = False
     """Whether rows carry weights."""
 
+    @property
+    def cardinalities(self) -> tuple[int, ...]:
+        """How many ids each categorical field has."""
+        return tuple(field.cardinality for field in self.categorical)
+
     @classmethod
     def from_dict(cls, values: Mapping[str, Any]) -> "Schema":
         """Inverse of `dataclasses.asdict`, also after a walk through JSON."""
@@ -65,7 +70,7 @@ class Split:
 
 @dataclass(frozen=True)
 class DataRef:
-    """An encoded data set: its name, its content, and where this machine keeps it."""
+    """An encoded data set's name, its content's digest, and where this machine keeps it."""
 
     name: str
     content_hash: str
@@ -95,10 +100,7 @@ class Dataset:
 
     def __repr__(self) -> str:
         rows = (f"{len(getattr(self, name)):,} {name}" for name in ("train", "valid", "test"))
-        tasks = (
-            task.name if task.after is None else f"{task.name} after {task.after}"
-            for task in self.schema.tasks
-        )
+        tasks = (t.name + (f" after {t.after}" if t.after else "") for t in self.schema.tasks)
         return f"<Dataset {self.name}: {', '.join(rows)} rows; tasks {', '.join(tasks)}>"
 
     @property

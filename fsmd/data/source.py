@@ -78,9 +78,9 @@ def whole(name: str, value: float) -> int:
 
 
 def on_fewer_rows(source: Source, rows: float | None) -> Source:
-    """The source with `rows` of its train rows, drawn at random and kept in order.
+    """The source with `rows` (None: all) of its train rows, drawn at random and kept in order.
 
-    Validation and test stay whole, so that all are judged on the same rows. None: all rows.
+    Validation and test stay whole, so that all are judged on the same rows.
     """
     if rows is None:
         return source

@@ -6,22 +6,17 @@ from fsmd.metrics.metric import Array, Metric
 
 
 def placements(score_N: Array, label_N: Array, weight_N: Array) -> Array:
-    """Share of the other class's weight that each row is on the right side of; ties count half.
-
-    The weighted mean over the positives, and the one over the negatives, is the AUC.
-    """
+    """Share of the other class's weight that each row is on the right side of; ties count half."""
     levels_S, rank_N = np.unique(score_N, return_inverse=True)
     positive_N = label_N > 0
     positives_S = np.bincount(rank_N, weight_N * positive_N, minlength=len(levels_S))
     negatives_S = np.bincount(rank_N, weight_N * ~positive_N, minlength=len(levels_S))
     below_S = (np.cumsum(negatives_S) - negatives_S / 2) / negatives_S.sum()
     above_S = 1 - (np.cumsum(positives_S) - positives_S / 2) / positives_S.sum()
-    found: Array = np.where(positive_N, below_S[rank_N], above_S[rank_N])
-    return found
+    return np.asarray(np.where(positive_N, below_S[rank_N], above_S[rank_N]))
 
 
 def _auc(score_N: Array, label_N: Array, weight_N: Array) -> float:
-    """Exact in O(N log N)."""
     positive_N = label_N > 0
     weight = weight_N[positive_N].sum()
     if not (weight > 0 and weight_N[~positive_N].sum() > 0):
@@ -37,8 +32,7 @@ def _auc_influence(score_N: Array, label_N: Array, weight_N: Array) -> Array:
     differ): the sum of squares over N squared is then DeLong's variance exactly, not only up to a
     factor near 1. Needs two rows of each class.
     """
-    found_N = np.zeros(len(score_N))
-    used_N = weight_N > 0
+    influence_N, used_N = np.zeros(len(score_N)), weight_N > 0
     score_N, label_N, weight_N = score_N[used_N], label_N[used_N], weight_N[used_N]
     placed_N, positive_N = placements(score_N, label_N, weight_N), label_N > 0
     value = np.average(placed_N[positive_N], weights=weight_N[positive_N])
@@ -46,20 +40,10 @@ def _auc_influence(score_N: Array, label_N: Array, weight_N: Array) -> Array:
     for class_N in (positive_N, ~positive_N):
         weight = weight_N[class_N]
         m = weight.sum() ** 2 / (weight @ weight)
-        scale = len(found_N) / (weight.sum() * np.sqrt(1 - 1 / m))
+        scale = len(used_N) / (weight.sum() * np.sqrt(1 - 1 / m))
         moved_N[class_N] = weight * (placed_N[class_N] - value) * scale
-    found_N[used_N] = moved_N
-    return found_N
+    influence_N[used_N] = moved_N
+    return influence_N
 
 
-METRIC = Metric(
-    name="auc",
-    label="AUC",
-    higher=True,
-    digits=4,
-    margin=0.001,
-    low=0.0,
-    high=1.0,
-    of=_auc,
-    influence=_auc_influence,
-)
+METRIC = Metric("auc", "AUC", higher=True, high=1.0, of=_auc, influence=_auc_influence)

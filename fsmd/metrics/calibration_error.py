@@ -18,14 +18,4 @@ def _calibration_error(score_N: Array, label_N: Array, weight_N: Array) -> float
     return float(np.abs(gap).sum() / total)
 
 
-METRIC = Metric(
-    name="calibration_error",
-    label="calibration error",
-    higher=False,
-    digits=4,
-    margin=0.001,
-    low=0.0,
-    high=1.0,
-    of=_calibration_error,
-    influence=None,
-)
+METRIC = Metric("calibration_error", "calibration error", high=1.0, of=_calibration_error)

@@ -2,6 +2,7 @@
 
 from collections.abc import Callable
 from dataclasses import dataclass
+from math import inf
 
 import numpy as np
 from numpy.typing import NDArray
@@ -18,18 +19,18 @@ class Metric:
 
     name: str
     label: str
-    higher: bool
-    """Whether more is better."""
-    digits: int
-    """Decimals that are written."""
-    margin: float
-    """The smallest difference that matters to anybody, where nothing else is stated."""
-    low: float
-    high: float
-    """The range that it cannot leave."""
     of: OfRows
-    influence: InfluenceOfRows | None
+    influence: InfluenceOfRows | None = None
     """None for a figure that is only shown: it chooses no epoch and is not judged."""
+    higher: bool = False
+    """Whether more is better."""
+    digits: int = 4
+    """Decimals that are written."""
+    margin: float = 0.001
+    """The smallest difference that matters to anybody, where nothing else is stated."""
+    low: float = 0.0
+    high: float = inf
+    """The range that it cannot leave."""
 
     @property
     def sign(self) -> int:

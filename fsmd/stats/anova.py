@@ -17,63 +17,58 @@ BLOCK, VALUE = "replicate", "value"
 
 
 class FactorEffect(NamedTuple):
-    """What a factor, or two of them together, do to a figure.
-
-    `spread` is the largest minus the smallest effect, in the figure's own unit: of the means of a
-    factor's values; of an interaction, of what the means of both factors' cells add to the sum of
-    the main effects. `share` is the part of the variance within replicates that goes with it; F
-    and p are type II.
-    """
+    """What a factor, or two of them together, do to a figure; F and p are type II."""
 
     factors: tuple[str, ...]
     spread: float
+    """The largest minus the smallest effect, in the figure's unit: of the means of a factor's
+    values; of an interaction, of what its cells' means add to the sum of the main effects."""
     f: float
     p: float
     share: float
+    """The part of the variance within replicates that goes with it."""
 
 
 def effects(frame: pd.DataFrame) -> tuple[FactorEffect, ...]:
     """Main effects, then two-way interactions, in the columns' order.
 
-    `frame` has a row for each training, and beside the factors and `value` a column `replicate`
-    (seeds, the blocks of the design). Rows with NaN are left out, and so are interactions of
-    factors whose values do not all meet: they cannot be separated from main effects.
+    frame: a row for each training; beside factors and `value` a column `replicate`, the blocks.
+    Rows with NaN are left out, and so are interactions of factors whose values do not all meet:
+    they cannot be separated from main effects.
     """
     factors = [str(c) for c in frame.columns if c not in (BLOCK, VALUE)]
     frame = frame.dropna()
     varied = [f for f in factors if frame[f].nunique() > 1]
-    terms = [(f,) for f in varied] + [
-        pair for pair in combinations(varied, 2) if _crossed(frame, pair)
+    crossed = [
+        p for p in combinations(varied, 2) if is_factorial(frame[list(p)].drop_duplicates())
     ]
-    names = {f: f"x{i}" for i, f in enumerate(varied)}  # formulas need plain names
-    formula = " + ".join([f"C({BLOCK})", *(_term(term, names) for term in terms)])
-    model = ols(f"{VALUE} ~ {formula}", frame.rename(columns=names)).fit()
-    table = anova_lm(model, typ=2)
+    terms: list[tuple[str, ...]] = [*((f,) for f in varied), *crossed]
+    plain = {f: f"x{i}" for i, f in enumerate(varied)}  # formulas need plain names
+    rows = {term: ":".join(f"C({plain[factor]})" for factor in term) for term in terms}
+    formula = " + ".join([f"C({BLOCK})", *rows.values()])
+    table = anova_lm(ols(f"{VALUE} ~ {formula}", frame.rename(columns=plain)).fit(), typ=2)
     within = table["sum_sq"].drop(f"C({BLOCK})").sum()
-    found = []
-    for term in terms:
-        row = table.loc[_term(term, names)]
-        f, p, share = float(row["F"]), float(row["PR(>F)"]), float(row["sum_sq"] / within)
-        found.append(FactorEffect(term, _spread(frame, term), f, p, share))
-    return tuple(found)
+    return tuple(
+        FactorEffect(
+            term,
+            spread=_spread(frame, term),
+            f=float(table.loc[row, "F"]),
+            p=float(table.loc[row, "PR(>F)"]),
+            share=float(table.loc[row, "sum_sq"] / within),
+        )
+        for term, row in rows.items()
+    )
 
 
 def is_factorial(frame: pd.DataFrame) -> bool:
-    """Whether every combination of the values that occur is there, exactly once.
-
-    NaN stands for a factor that a configuration does not have; with any it is no factorial.
-    """
+    """Whether every combination of the values that occur is there, exactly once, and no NaN."""
     cells = frame.drop(columns=VALUE, errors="ignore")
-    if cells.isna().to_numpy().any() or cells.duplicated().any():
-        return False
-    return len(cells) == math.prod(cells.nunique())
+    faulty = cells.isna().to_numpy().any() or cells.duplicated().any()
+    return not faulty and len(cells) == math.prod(cells.nunique())
 
 
 def main_effects(frame: pd.DataFrame) -> dict[str, float]:
-    """Factor -> its share of the total sum of squares, of a complete factorial (`is_factorial`).
-
-    Where nothing varies every share is 0.
-    """
+    """Factor -> its share of the sum of squares of a factorial; 0 where nothing varies."""
     value_N = frame[VALUE].to_numpy(float)
     centred_N = value_N - value_N.mean()
     total = float(centred_N @ centred_N)
@@ -86,20 +81,11 @@ def main_effects(frame: pd.DataFrame) -> dict[str, float]:
     return shares
 
 
-def _term(factors: tuple[str, ...], names: dict[str, str]) -> str:
-    return ":".join(f"C({names[factor]})" for factor in factors)
-
-
-def _crossed(frame: pd.DataFrame, pair: tuple[str, ...]) -> bool:
-    a, b = pair
-    return len(frame[[a, b]].drop_duplicates()) == frame[a].nunique() * frame[b].nunique()
-
-
 def _spread(frame: pd.DataFrame, factors: tuple[str, ...]) -> float:
     """Over the means of cells, so that a cell with more replicates has no more weight."""
+    means = frame.groupby(list(factors))[VALUE].mean()
     if len(factors) == 1:
-        means = frame.groupby(list(factors))[VALUE].mean().to_numpy()
-        return float(np.ptp(means))
-    cells = frame.groupby(list(factors))[VALUE].mean().unstack().to_numpy()
+        return float(np.ptp(means.to_numpy()))
+    cells = means.unstack().to_numpy()
     added = cells - cells.mean(axis=1, keepdims=True) - cells.mean(axis=0) + cells.mean()
     return float(np.ptp(added))

@@ -2,10 +2,9 @@
 
 A statement is put together from comparisons by "every", "either" and "not". For each side of it
 there is one valid p-value: under any truth on the other side, it is below alpha with a chance of
-at most alpha. To show that every part holds, each must be shown, so the largest p is the one that
-counts, without any adjustment: the intersection-union test (Berger 1982, Technometrics 24). To
-show that at least one holds, the smallest p counts, times the number of parts (Bonferroni). What
-speaks against "every" is what speaks for "not one of them", and the other way round.
+at most alpha. For "every", the largest p counts, without any adjustment: the intersection-union
+test (Berger 1982, Technometrics 24). For "either", the smallest p, times the number of parts
+(Bonferroni). What speaks against "every" speaks for "either" of the opposites, and conversely.
 """
 
 from collections.abc import Sequence
@@ -51,7 +50,7 @@ class Answer(NamedTuple):
 
 
 class Side(NamedTuple):
-    """A p-value and the comparison that it comes from; None if nothing was compared."""
+    """A p-value, and the comparison that it comes from if anything was compared."""
 
     p: float
     by: Answer | None
@@ -70,13 +69,12 @@ NOTHING = Evidence(Side(1.0, None), Side(1.0, None))
 
 def answered(question: Question, difference: Estimate) -> Evidence:
     """Both sides of one comparison, each with p = 1 where the scatter is unknown."""
-    by = Answer(question, difference)
-    holds, fails = (
-        p_value(difference, kind, question.bound) for kind in (question.kind, question.opposite)
-    )
-    return Evidence(
-        Side(1.0 if holds is None else holds, by), Side(1.0 if fails is None else fails, by)
-    )
+
+    def side(kind: Kind) -> Side:
+        p = p_value(difference, kind, question.bound)
+        return Side(1.0 if p is None else p, Answer(question, difference))
+
+    return Evidence(side(question.kind), side(question.opposite))
 
 
 def every(parts: Sequence[Evidence]) -> Evidence:

@@ -1,8 +1,7 @@
-"""Estimates and tests of means and mean differences.
+"""Estimates and tests of means and mean differences, over two sources of chance.
 
-Two sources of chance are kept apart. The seeds: replicates differ in their seed, and more of them
-make this part smaller. The test set: all replicates are measured on the same finite sample of
-rows, so this part stays however many seeds there are (`fsmd.stats.sampling` estimates it).
+Seeds: replicates differ in them, and more of them make this part smaller. The test set: all are
+measured on the same rows, so this part stays (`fsmd.stats.sampling` estimates it).
 """
 
 from collections.abc import Sequence
@@ -30,11 +29,10 @@ _EQUAL = 1e-12
 
 
 class Estimate(NamedTuple):
-    """A mean over `n` replicates with its 95 % interval.
+    """A mean over `n` replicates with its 95 % interval, and standard errors by their source.
 
     There is no interval below two replicates, nor where all values are equal and not zero: their
-    scatter is unknown then, not zero. `se_seeds` and `se_test` are the standard errors due to the
-    seeds and to the finite test set; the latter is None where no predictions were kept.
+    scatter is unknown then, not zero. `se_test` is None where no predictions were kept.
     """
 
     mean: float
@@ -55,20 +53,15 @@ def mean_interval(
 ) -> Estimate:
     """Mean and interval, over the seeds (t) or over both sources (see `tail`).
 
-    NaNs are left out.
-
-    values: one figure a replicate.
+    values: one figure a replicate; NaNs are left out.
     by_test: the test set's part in the variance of the mean.
     within: the range of the figure; the interval is cut off at its ends, the tests are not.
 
-    >>> mean_interval([1.0, 2.0, 3.0]).n
-    3
-    >>> mean_interval([0.7]).low is None
-    True
     >>> mean_interval([0.01, 0.03], within=(0.0, 1.0)).low
     0.0
     """
-    finite = _finite(values)
+    finite = np.asarray(values, float).ravel()
+    finite = finite[np.isfinite(finite)]
     n = len(finite)
     if n == 0:
         return Estimate(float("nan"), None, None, 0)
@@ -116,9 +109,8 @@ def tail(distance: Any, se_seeds: float, se_test: float, df: float) -> Any:
 
     The distribution of Behrens (1929) and Fisher (1935), with a test set so large that its own
     standard error is known. Its tests keep their level (Robinson 1976). A single t with Welch's
-    and Satterthwaite's degrees of freedom does not: where few seeds scatter little by chance, it
-    takes the sum for as sure as the test set alone. At p = 0.0056, a ninth of 5 %, it is wrong up
-    to five times as often as it says with three seeds, and thirteen times with two.
+    and Satterthwaite's degrees of freedom does not where few seeds scatter little by chance: at
+    p = 0.0056 it is wrong up to five times as often as it says with three seeds.
 
     Where nothing varies, a statement is sure (0 or 1) or, on its bound, even (1/2).
     """
@@ -126,7 +118,7 @@ def tail(distance: Any, se_seeds: float, se_test: float, df: float) -> Any:
     if se_test == 0 and se_seeds == 0:
         return np.where(np.abs(distance) < _EQUAL, 0.5, np.where(distance < 0, 1.0, 0.0))
     if se_test == 0:
-        return special.stdtr(df, -distance / se_seeds)  # as stats.t.sf, at a tenth of the cost
+        return special.stdtr(df, -distance / se_seeds)
     variance_W, weight_W = _mixture(df)
     spread_W = np.sqrt(se_seeds**2 * variance_W + se_test**2)
     return special.ndtr(-distance[..., None] / spread_W) @ weight_W
@@ -136,8 +128,7 @@ def tail(distance: Any, se_seeds: float, se_test: float, df: float) -> Any:
 def _mixture(df: float, nodes: int = 160) -> tuple[Array, Array]:
     """A t variable as normal ones of random variance: the variances and their weights.
 
-    df / variance is chi-squared. The trapezoid rule over its logarithm, whose density falls off
-    on both sides, is exact to ten digits.
+    df / variance is chi-squared. The trapezoid rule over its logarithm is exact to ten digits.
     """
     low, high = special.gammaincinv(df / 2, 1e-14), special.gammainccinv(df / 2, 1e-14)
     log_W = np.linspace(float(np.log(2 * low)), float(np.log(2 * high)), nodes)
@@ -146,7 +137,7 @@ def _mixture(df: float, nodes: int = 160) -> tuple[Array, Array]:
 
 
 def half_width(alpha: float, se_seeds: float, se_test: float, df: float) -> float:
-    """The distance whose tail is alpha."""
+    """The distance whose `tail` is alpha."""
     at_seeds = -float(special.stdtrit(df, alpha))
     if se_test == 0:
         return at_seeds * se_seeds
@@ -161,18 +152,9 @@ def half_width(alpha: float, se_seeds: float, se_test: float, df: float) -> floa
 def holm(p_values: Sequence[float | None]) -> tuple[float | None, ...]:
     """Holm's adjustment (1979); a test that could not be made still counts, as p = 1."""
     known_P = np.array([1.0 if p is None else p for p in p_values])
-    smallest_first = np.argsort(known_P)
-    left_P = np.arange(len(known_P), 0, -1)
+    order_P = np.argsort(known_P)
+    stepped_P = np.maximum.accumulate(known_P[order_P] * np.arange(len(known_P), 0, -1))
     adjusted_P = np.empty(len(known_P))
-    stepped_P = np.maximum.accumulate(known_P[smallest_first] * left_P)
-    adjusted_P[smallest_first] = np.minimum(stepped_P, 1.0)
-    return tuple(
-        None if p is None else float(adjusted)
-        for p, adjusted in zip(p_values, adjusted_P, strict=True)
-    )
-
-
-def _finite(values: Any) -> Array:
-    array: Array = np.asarray(values, dtype=float).ravel()
-    finite: Array = array[np.isfinite(array)]
-    return finite
+    adjusted_P[order_P] = np.minimum(stepped_P, 1.0)
+    adjusted = zip(p_values, adjusted_P.tolist(), strict=True)
+    return tuple(None if p is None else stepped for p, stepped in adjusted)

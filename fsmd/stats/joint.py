@@ -27,8 +27,7 @@ class PairVerdict(NamedTuple):
     """What one arm does to another on all tasks: the region that is shown, if one is."""
 
     p: Mapping[Region, float]
-    """Of each region: below any a with a chance of at most a where the truth lies outside of it.
-    1 where the scatter of what it needs is unknown."""
+    """Of each region; 1 where the scatter of what it needs is unknown."""
     verdict: Region | Literal["undecided"]
     alpha: float
     """What the region's p must be below."""
@@ -41,17 +40,7 @@ def pair_verdict(
 
     Each may be wrong with 0.05 over their number (Bonferroni), together with 0.05 at most. A gain
     on any task may show that one arm dominates, so each of K tasks has a Kth of that.
-
-    Raises ValueError for no task, or a number of margins that is not that of the tasks.
     """
-    regions = _regions(estimates_K, margin_K)
-    p = {region: evidence.holds.p for region, evidence in regions.items()}
-    alpha = ALPHA / pairs
-    likeliest = min(REGIONS, key=lambda region: p[region])
-    return PairVerdict(p, likeliest if p[likeliest] < alpha else "undecided", alpha)
-
-
-def _regions(estimates_K: Sequence[Estimate], margin_K: Sequence[float]) -> dict[Region, Evidence]:
     if not estimates_K:
         raise ValueError("a joint verdict needs at least one task; got none")
     gains, losses, inside = [], [], []
@@ -61,55 +50,42 @@ def _regions(estimates_K: Sequence[Estimate], margin_K: Sequence[float]) -> dict
         gains.append(answered(replace(unnamed, kind="above"), estimate))
         losses.append(answered(replace(unnamed, kind="below", bound=-margin), estimate))
     a_gain, a_loss = either(gains), either(losses)
-    return {
+    regions: dict[Region, Evidence] = {
         "dominates": every([a_gain, *map(negated, losses)]),
         "dominated": every([a_loss, *map(negated, gains)]),
         "seesaw": every([a_gain, a_loss]) if len(estimates_K) > 1 else NOTHING,
         "equivalent": every(inside),
     }
-
-
-# ------------------------------------------------------------------------------------------
-# To draw two targets
-# ------------------------------------------------------------------------------------------
+    p = {region: evidence.holds.p for region, evidence in regions.items()}
+    alpha = ALPHA / pairs
+    likeliest = min(REGIONS, key=lambda region: p[region])
+    return PairVerdict(p, likeliest if p[likeliest] < alpha else "undecided", alpha)
 
 
 class Ellipse(NamedTuple):
-    """A region of the plane: `semi_axes` from its centre, the longer one comes first.
-
-    `angle` is the longer one's, in degrees from the horizontal axis.
-    """
+    """A region of the plane; `angle` is that of the longer semi-axis, the first, in degrees."""
 
     centre: tuple[float, float]
     semi_axes: tuple[float, float]
     angle: float
 
 
-def joint_ellipse(
-    mean_2: Array,
-    seeds_22: Array,
-    rows_22: Array,
-    *,
-    n: int,
-    level: float = LEVEL,
-    seed: int = 0,
-) -> Ellipse:
-    """The ellipse, of the covariance's form, that holds `level` of where both differences lie.
+def joint_ellipse(mean_2: Array, seeds_22: Array, rows_22: Array, *, n: int) -> Ellipse:
+    """The ellipse, of the covariance's form, that holds 95 % of where both differences lie.
 
     They lie at their mean, plus a t vector as in Hotelling's T squared (n - 2 degrees of freedom,
     the covariance times (n - 1) / (n - 2); Box and Tiao 1973, chapter 8) for the seeds, plus a
     normal vector for the test set. For seeds alone it is Hotelling's region.
 
     mean_2: the mean difference on each of two targets.
-    seeds_22: the covariance of these means over n seeds.
+    seeds_22: the covariance of these means over n paired seeds; ValueError below 3.
     rows_22: the test set's part in it; zeros where it is unknown.
-    n: the number of paired seeds; ValueError below 3.
     """
     values, vectors = np.linalg.eigh(seeds_22 + _root(rows_22) @ _root(rows_22))
     lengths = np.sqrt(np.maximum(values, 0.0))
-    along_D2 = deviations(seeds_22, rows_22, n=n, seed=seed) @ vectors
+    along_D2 = deviations(seeds_22, rows_22, n=n) @ vectors
     away_D2 = along_D2 / np.where(lengths > 0, lengths, 1.0)
-    radius = float(np.quantile(np.hypot(away_D2[:, 0], away_D2[:, 1]), level))
+    radius = float(np.quantile(np.hypot(away_D2[:, 0], away_D2[:, 1]), LEVEL))
     x, y = vectors[:, 1]
     angle = float(np.degrees(np.arctan2(y, x))) % 180.0
     centre = float(mean_2[0]), float(mean_2[1])

@@ -18,10 +18,9 @@ class NullRate(NamedTuple):
     """Shares of resamplings in which a difference was found, false each time."""
 
     tested: float
-    """At least one arm differs significantly from the first one, after Holm over all arms and
-    targets."""
+    """Some arm differs significantly from arm 0, after Holm over all arms and targets."""
     one_seed: float
-    """One arm is ahead of all others in the first replicate, on the last target."""
+    """One arm is ahead of all others in replicate 0, on the last target."""
 
 
 def null_rate(
@@ -34,13 +33,13 @@ def null_rate(
 ) -> NullRate:
     """The rate over studies that are made by shuffling the arms within each replicate.
 
-    Shuffling makes it true that nothing differs, whatever the values. It cannot show errors that
-    persist over the replicates of one arm: they are shuffled away.
+    Then nothing differs, whatever the values; errors that persist over the replicates of one arm
+    are shuffled away too.
 
     values_ARK: figures, the higher the better; the replicates are complete.
     weight_TK: each target as a weighted sum of the tasks' figures.
     influences_RNC: of each replicate the test rows' influences, shuffled with the values; without
-        any, the seeds are the only source of chance. One replicate alone tests nothing.
+    any, the seeds are the only source of chance. One replicate alone tests nothing.
     """
     rng = np.random.default_rng(seed)
     arms = tuple(map(str, range(len(values_ARK))))

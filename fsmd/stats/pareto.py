@@ -1,7 +1,5 @@
 """Points in the space of objectives, all maximised: who dominates whom, and how surely.
 
-moocore does the sorting and the volumes (Fonseca, Paquete and Lopez-Ibanez 2006).
-
 Suffixes: N points or trainings, M objectives, A arms, R paired seeds, K tasks, S draws, C values
 of the horizontal objective.
 """
@@ -21,16 +19,10 @@ Point = tuple[float, ...]
 DRAWS = 4000
 
 
-# ------------------------------------------------------------------------------------------
-# Points
-# ------------------------------------------------------------------------------------------
-
-
 def on_front(points_NM: ArrayLike, slack: ArrayLike = 0.0) -> NDArray[np.bool_]:
     """Whether no other point is better by more than `slack` on every objective.
 
-    slack: one number, or one for each objective. Without slack these are the non-dominated
-    points, equal ones included.
+    slack: one number, or one for each objective. Without it: all that nothing dominates.
     """
     points_NM = np.asarray(points_NM, float)
     if not len(points_NM):
@@ -42,10 +34,9 @@ def on_front(points_NM: ArrayLike, slack: ArrayLike = 0.0) -> NDArray[np.bool_]:
 
 
 def best_first(points_NM: ArrayLike) -> list[int]:
-    """All points in order: by non-domination rank, then by hypervolume contribution.
+    """All points in order: by non-domination rank, then by share of the rank's own hypervolume.
 
-    A rank's contributions are to the hypervolume of that rank alone, above `below_worst` of all
-    points. A dominating point comes before the one it dominates; ties keep their order.
+    A dominating point comes before the one it dominates; ties keep their order.
     """
     points_NM = np.asarray(points_NM, float)
     if not len(points_NM):
@@ -62,29 +53,25 @@ def best_first(points_NM: ArrayLike) -> list[int]:
 
 
 def below_worst(points_NM: ArrayLike) -> Array:
-    """A reference for volumes: a tenth of each objective's range below its worst value.
-
-    Above the worst value itself, the ends of a front would have no volume.
-    """
+    """A tenth of each objective's range below its worst: so the ends of a front have a volume."""
     points_NM = np.asarray(points_NM, float)
     low_M, high_M = points_NM.min(axis=0), points_NM.max(axis=0)
     return np.asarray(low_M - 0.1 * np.where(high_M > low_M, high_M - low_M, 1.0))
 
 
 def hypervolume(points_NM: ArrayLike, reference: Sequence[float]) -> float:
-    """The volume between `reference` and the front; points below it count nothing."""
+    """The volume between `reference` and the front (Fonseca et al. 2006); none is below it."""
     points_NM = np.asarray(points_NM, float).reshape(-1, len(reference))
-    inside = (points_NM > np.asarray(reference)).all(axis=1)
-    if not inside.any():
+    inside_N = (points_NM > np.asarray(reference)).all(axis=1)
+    if not inside_N.any():
         return 0.0
-    return float(moocore.hypervolume(points_NM[inside], ref=reference, maximise=True))
+    return float(moocore.hypervolume(points_NM[inside_N], ref=reference, maximise=True))
 
 
 def knee_score(points_NM: Array) -> Array:
     """The sum of the objectives, each scaled to the front's range; dominated points: -inf.
 
-    With two objectives the ends of the front are (0, 1) and (1, 0), so this is the distance above
-    the line through them, but for a constant.
+    With two objectives it is, but for a constant, the distance above the line through the ends.
     """
     front_N = on_front(points_NM)
     low_M, high_M = points_NM[front_N].min(axis=0), points_NM[front_N].max(axis=0)
@@ -98,19 +85,14 @@ def highest(score_N: Array, points_NM: Array) -> int:
     return int(order[0])
 
 
-# ------------------------------------------------------------------------------------------
-# Points of several seeds
-# ------------------------------------------------------------------------------------------
-
-
 def membership(points_ARM: Array, draws: int = DRAWS, seed: int = 0) -> Array:
-    """A: the probability that an arm's mean point is non-dominated.
+    """A: the probability that an arm's mean point is non-dominated; NaN below two seeds.
 
     The means are drawn from a joint t distribution in which every difference of two of them has
     that of its paired t test, with R - 1 degrees of freedom. A draw weighs the seeds' deviations
     the same way for all arms, so that what a seed does to all of them cancels. A bootstrap would
     be too narrow with few seeds. Of arms closer together than their noise some are still ruled
-    out too readily, as no prior draws their means together. NaN with fewer than two seeds.
+    out too readily, as no prior draws their means together.
     """
     arms, seeds, objectives = points_ARM.shape
     if seeds < 2:
@@ -127,8 +109,7 @@ def membership(points_ARM: Array, draws: int = DRAWS, seed: int = 0) -> Array:
 
 
 class AttainmentBand(NamedTuple):
-    """Steps over the horizontal objective: the vertical one that all seeds reach, at least half
-    of them, and one.
+    """The vertical objective that all seeds reach, half of them, and one, over the horizontal one.
 
     A value holds from the x before up to its own; -inf: not reached.
     """
@@ -148,17 +129,12 @@ def attained(points_AR2: Array) -> AttainmentBand:
     reached_CAR = points_AR2[None, :, :, 0] >= x_C[:, None, None]
     best_CR = np.where(reached_CAR, points_AR2[None, :, :, 1], -np.inf).max(axis=1)
     rising_RC = np.sort(best_CR.T, axis=0)
-    surfaces = (rising_RC[0], rising_RC[len(rising_RC) // 2], rising_RC[-1])
-    return AttainmentBand(
-        tuple(x_C.tolist()), *(tuple(surface_C.tolist()) for surface_C in surfaces)
-    )
+    surfaces = (x_C, rising_RC[0], rising_RC[len(rising_RC) // 2], rising_RC[-1])
+    return AttainmentBand(*(tuple(surface_C.tolist()) for surface_C in surfaces))
 
 
 def shrinkage(searched_K: Array, fresh_RK: Array) -> tuple[Estimate, ...]:
-    """The search's value minus the fresh seeds', for each task; the interval is the fresh mean's.
-
-    The search's own value is one training and taken as it is.
-    """
+    """The search's own value minus the fresh seeds', for each task, with the latter's interval."""
     return tuple(
         mean_interval(searched - fresh_R)
         for searched, fresh_R in zip(searched_K, fresh_RK.T, strict=True)
@@ -168,11 +144,6 @@ def shrinkage(searched_K: Array, fresh_RK: Array) -> tuple[Estimate, ...]:
 def mean_shrinkage(searched_AK: Array, fresh_ARK: Array) -> tuple[Estimate, ...]:
     """The mean over arms of `shrinkage`, for each task; seeds are shared by all arms."""
     return shrinkage(searched_AK.mean(axis=0), fresh_ARK.mean(axis=0))
-
-
-# ------------------------------------------------------------------------------------------
-# What a search spent, and what it got for it
-# ------------------------------------------------------------------------------------------
 
 
 class FrontGrowth(NamedTuple):
@@ -185,13 +156,9 @@ class FrontGrowth(NamedTuple):
 
 
 def growth(epochs_N: Sequence[int], points_N: Sequence[Point | None]) -> FrontGrowth:
-    """How the front grew, training by training.
+    """How the front grew, training by training, above `below_worst` of all that ended.
 
-    Only what ended counts for the volume, above a tenth below the worst of it, so that the ends
-    of the front count too; all count for the epochs.
-
-    epochs_N: the epochs of each training.
-    points_N: where each training ended; None if it was stopped or failed.
+    points_N: where each training ended; None, if it was stopped or failed: only epochs count then.
     """
     ended = [point for point in points_N if point is not None]
     reference = tuple(below_worst(ended).tolist()) if ended else ()
@@ -226,15 +193,13 @@ def epochs_spent(
     ended: Sequence[int], stopped: Sequence[int], other: Sequence[int], most: int
 ) -> EpochsSpent:
     """The account, from the epochs of each training and the most that one may have."""
-    typical = float(np.median(ended)) if len(ended) else float("nan")
+    typical = float(np.median(ended)) if ended else float("nan")
     return EpochsSpent(
         ended=sum(ended),
         stopped=sum(stopped),
         other=sum(other),
         saved_at_most=sum(most - epochs for epochs in stopped),
-        saved_fairly=sum(max(typical - epochs, 0.0) for epochs in stopped)
-        if len(ended)
-        else float("nan"),
+        saved_fairly=sum(max(typical - epochs, 0.0) for epochs in stopped) if ended else typical,
         saved_by_patience=sum(most - epochs for epochs in ended),
         typical=typical,
     )

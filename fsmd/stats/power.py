@@ -37,10 +37,9 @@ def replicates_needed(
 ) -> Needed:
     """The smallest number of paired seeds that would decide, either way, with 80 % chance.
 
-    Were the true mean, the seeds' standard deviation and the test set's part what they are
-    estimated to be: a rough guess. Asks for p below ALPHA over the family's size, where Holm may
-    ask for less. A test set's part that was estimated as zero is too small to be measured, not
-    zero: the answer is then the least number.
+    A rough guess: as if the estimates were true. Asks for p below ALPHA over the family's size,
+    where Holm may ask for less. A test set's part that was estimated as zero is too small to be
+    measured, not zero: the answer is then the least number.
 
     sizes: the number of tests of a difference, and of equivalence.
     """
@@ -68,16 +67,15 @@ def chance_to_decide(
     margin: float,
     alphas: tuple[float, float],
 ) -> float:
-    """That n new seeds, tested on the same rows, show a difference or equivalence.
+    """That n new paired seeds (may be infinite), on the same rows, show difference or equivalence.
 
     Over the chance of the seeds' own estimated deviation, too.
 
     mean: the true difference.
     seeds: the standard deviation over seeds.
     rows: the standard error due to the test set, which no seed changes.
-    n: the number of paired seeds; may be infinite.
     margin: the smallest difference that matters.
-    alphas: the levels of the two-sided test and of each of the two one-sided ones.
+    alphas: of the two-sided test and of each of the two one-sided ones.
     """
     if np.isinf(n) or seeds == 0:  # seeds that all agree say what infinitely many would
         differs, inside = (-special.ndtri(a) * rows for a in (alphas[0] / 2, alphas[1]))
@@ -95,8 +93,8 @@ def chance_to_decide(
 def detectable(seeds: float, rows: float, n: int, alpha: float) -> float:
     """The smallest true difference that a two-sided test at alpha finds with 80 % chance.
 
-    Over new seeds and another test set of the same size; the arguments are those of
-    `chance_to_decide`. Over seeds alone it is that of the noncentral t distribution.
+    Over n new seeds and another test set of the same size (see `chance_to_decide`). Over seeds
+    alone it is that of the noncentral t distribution.
     """
     error = seeds / n**0.5
     needed_S = margins_of_error(alpha / 2, error, rows, n - 1)
@@ -112,10 +110,7 @@ def detectable(seeds: float, rows: float, n: int, alpha: float) -> float:
 
 
 def margins_of_error(alpha: float, se_seeds: float, se_test: float, df: float) -> Array:
-    """Distances that a one-sided test at alpha asks for, as the estimated deviation varies.
-
-    At equally probable values of a deviation estimated with `df` degrees of freedom.
-    """
+    """S: distances that a one-sided test asks for as a deviation of `df` degrees varies."""
     error_S = se_seeds * _deviations(df)
     total_S = np.hypot(error_S, se_test)
     shares, distances = _distances(alpha, df)

@@ -1,12 +1,11 @@
 """What the finite test set does to figures of many trainings: their covariance.
 
-Suffixes: N test rows, U units (users), A arms, K tasks, C columns (an arm's task each).
+A figure moves with each row's influence (`fsmd.metrics.influences`), and the covariance of two
+figures on the same rows, of whatever task and metric, is the influences' mean product over N.
+Rows of one user are not independent of each other: there the users are the sample, each with the
+sum of its rows' influences (Obuchowski 1997).
 
-Seen from the rows, a figure moves with each row's influence (`fsmd.metrics.influences`), and the
-covariance of two figures on the same rows is the influences' mean product divided by N. This
-holds for different tasks and different metrics too. Rows of one user are not independent of each
-other: there the users are the sample, each with the sum of its rows' influences (Obuchowski
-1997).
+Suffixes: N test rows, U units (users), A arms, K tasks, C columns (an arm's task each).
 """
 
 from collections.abc import Iterable
@@ -20,10 +19,7 @@ from fsmd.stats.estimates import Array
 
 
 def by_unit(influence_NC: Array, unit_N: NDArray[np.int64] | None) -> Array:
-    """U x C: each unit's rows summed, times U / N, so that a unit stands where a row stood.
-
-    Without units every row is on its own and nothing changes.
-    """
+    """U x C: each unit's rows summed, times U / N, so that a unit stands where a row stood."""
     if unit_N is None:
         return influence_NC
     rows, units = len(unit_N), int(unit_N.max()) + 1
@@ -36,10 +32,9 @@ def shared_covariance(replicates: Iterable[Array]) -> Array:
     """C x C: the test set's part in the covariance of figures averaged over replicates.
 
     Takes the influences, N x C, of each replicate in turn, so that one at a time is in memory.
-    What a row does to one training alone already shows in the scatter over seeds and shrinks with
-    their number; the part that is the test set's is what the row does to all of them. So products
-    are taken between different replicates only: their mean is without bias for it, and may come
-    out below zero where the part is small. Of a single replicate, DeLong's covariance.
+    What a row does to one training alone already shows in the scatter over seeds; the test set's
+    part is what it does to all. So products are taken between different replicates only: their
+    mean has no bias, and may come out below zero. Of a single replicate, DeLong's covariance.
     """
     total, squares, n = np.zeros(()), np.zeros(()), 0
     for influence_NC in replicates:

@@ -1,11 +1,23 @@
-"""Estimates as cells of a table and as entries of a JSON file."""
+"""Tables, and estimates as their cells and as entries of a JSON file."""
 
+from collections.abc import Iterable
 from typing import Any
 
 from fsmd.metrics import Metric
 from fsmd.stats.estimates import Estimate
 from reports import words
-from reports.page.model import TableCell
+from reports.page.model import Table, TableCell
+
+
+def table(
+    key: str, caption: str, columns: Iterable[str], rows: Iterable[Iterable[object]]
+) -> Table:
+    """A table; what is no cell becomes one with its text."""
+    cells = (
+        tuple(cell if isinstance(cell, TableCell) else TableCell(str(cell)) for cell in row)
+        for row in rows
+    )
+    return Table(key, caption, tuple(columns), tuple(cells))
 
 
 def interval_cell(

@@ -4,6 +4,7 @@ import importlib
 import pkgutil
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
+from functools import partial
 from types import ModuleType
 from typing import Any, Generic, TypeVar
 
@@ -63,13 +64,7 @@ def views_of(
 def view_of(kind: FigureKind[Any, Any], subject: Any) -> FigureView | None:
     """The figure with its words; None where there is nothing to draw."""
     summary = kind.summarize(subject)
-    return None if summary is None else view(kind, summary)
-
-
-def view(kind: FigureKind[Any, Any], summary: Any) -> FigureView:
-    """Of numbers that are known."""
-
-    def drawing(narrow: bool) -> Figure:
-        return kind.draw(summary, narrow)
-
+    if summary is None:
+        return None
+    drawing = partial(kind.draw, summary)
     return FigureView(kind.key, kind.caption(summary), kind.alt(summary), drawing)

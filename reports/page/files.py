@@ -5,6 +5,7 @@ import io
 import json
 import os
 import re
+from collections.abc import Sequence
 from pathlib import Path
 
 from fsmd.errors import UserError
@@ -65,9 +66,7 @@ def figure_and_table_files(report: Report) -> Files:
     return tuple(contents)
 
 
-# ------------------------------------------------------------------------------------------
 # Writing
-# ------------------------------------------------------------------------------------------
 
 
 def save(files: Files, folder: Path) -> None:
@@ -96,38 +95,34 @@ def _replace(path: Path, content: bytes) -> None:
         temporary.unlink(missing_ok=True)
 
 
-# ------------------------------------------------------------------------------------------
 # Tables as CSV
-# ------------------------------------------------------------------------------------------
 
 
 def to_csv(table: Table) -> str:
     """One line a row; an interval's ends and other small lines in columns of their own."""
-    columns = [
-        _column(name, [row[i] for row in table.rows]) for i, name in enumerate(table.columns)
-    ]
+    columns = [_column(name, [r[i] for r in table.rows]) for i, name in enumerate(table.columns)]
     buffer = io.StringIO()
     writer = csv.writer(buffer, lineterminator="\n")
     for line in zip(*columns, strict=True):
-        writer.writerow(text for cell in line for text in cell)
+        writer.writerow(_number(text) for texts in line for text in texts)
     return buffer.getvalue()
 
 
-def _column(name: str, cells: list[TableCell]) -> list[list[str]]:
+def _column(name: str, cells: Sequence[TableCell]) -> list[list[str]]:
     """A column and those that its small lines need, heading first."""
     intervals = [_INTERVAL.match(cell.notes[0]) if cell.notes else None for cell in cells]
-    has_interval = any(intervals)
-    rest = [
-        cell.notes[1 if interval else 0 :] for cell, interval in zip(cells, intervals, strict=True)
+    ends = [list(interval.groups()) if interval else ["", ""] for interval in intervals]
+    notes = [list(c.notes[bool(i) :]) for c, i in zip(cells, intervals, strict=True)]
+    more = max(map(len, notes), default=0)
+    lines = [[name, f"{name}, low", f"{name}, high"]]
+    lines += [[cell.text, *both] for cell, both in zip(cells, ends, strict=True)]
+    if not any(intervals):
+        lines = [line[:1] for line in lines]
+    smaller = [[f"{name}, note {i}" for i in range(1, more + 1)], *notes]
+    return [
+        [*line, *rest, *[""] * (more - len(rest))]
+        for line, rest in zip(lines, smaller, strict=True)
     ]
-    more = max(map(len, rest), default=0)
-    ends_of = [f"{name}, low", f"{name}, high"] if has_interval else []
-    lines = [[name, *ends_of, *(f"{name}, note {i}" for i in range(1, more + 1))]]
-    for cell, interval, notes in zip(cells, intervals, rest, strict=True):
-        ends = (interval.groups() if interval else ("", "")) if has_interval else ()
-        texts = (cell.text, *ends, *notes, *[""] * (more - len(notes)))
-        lines.append([_number(text) for text in texts])
-    return lines
 
 
 def _number(text: str) -> str:
@@ -137,9 +132,7 @@ def _number(text: str) -> str:
     return text
 
 
-# ------------------------------------------------------------------------------------------
 # Tables as LaTeX
-# ------------------------------------------------------------------------------------------
 
 
 def to_latex(table: Table, study: str) -> str:

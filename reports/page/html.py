@@ -2,7 +2,6 @@
 
 import base64
 import hashlib
-from functools import cache
 from pathlib import Path
 from typing import Any
 
@@ -34,16 +33,11 @@ def _page(template: str, **values: Any) -> str:
         lstrip_blocks=True,
         undefined=jinja2.StrictUndefined,
     )
-    script = _script()
+    script = (TEMPLATES / "report.js").read_text("utf-8")
     digest = base64.b64encode(hashlib.sha256(script.encode()).digest()).decode()
     page = environment.get_template(template)
     rendered = page.render(script=Markup(script), script_hash=f"sha256-{digest}", **values)
     return f"{rendered.strip()}\n"
-
-
-@cache
-def _script() -> str:
-    return (TEMPLATES / "report.js").read_text("utf-8")
 
 
 def _wide(figure: FigureView) -> Markup:

@@ -114,7 +114,7 @@ class Section:
     """Text to copy as it stands, each under its label."""
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, kw_only=True)
 class Report:
     """A whole report; figures and tables are numbered by `numbered`."""
 
@@ -125,8 +125,8 @@ class Report:
     headline: str
     notices: tuple[str, ...]
     """What a reader must know first."""
-    claims: tuple[ClaimView, ...]
-    paper: tuple[Fact, ...]
+    claims: tuple[ClaimView, ...] = ()
+    paper: tuple[Fact, ...] = ()
     """What the paper says, by its place there."""
     sections: tuple[Section, ...]
     failures: tuple[FailureView, ...]

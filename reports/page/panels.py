@@ -8,8 +8,10 @@ from typing import Any
 
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
+from matplotlib.patches import Ellipse as EllipsePatch
 from matplotlib.text import Annotation
 
+from fsmd.stats.joint import Ellipse
 from reports.page import style
 from reports.page.labels import FONT, Box, Point, placed
 
@@ -33,6 +35,14 @@ def pairs_drawn(count: int) -> tuple[tuple[int, int], ...]:
     return pairs if len(pairs) <= MOST_PAIRS else pairs[:1]
 
 
+def left_out(count: int, pairs: Sequence[tuple[int, int]]) -> str:
+    """A sentence with a blank before it, where not all of `count` tasks are in a plane."""
+    shown = {task for pair in pairs for task in pair}
+    if not pairs or len(shown) == count:
+        return ""
+    return f" Of {count} tasks these two are shown; the table has all."
+
+
 @dataclass(frozen=True)
 class Plane:
     """Two axes of fixed limits and size."""
@@ -41,6 +51,11 @@ class Plane:
     frame: Frame
     size: Point
     """Width and height, in points of 1/72 inch."""
+
+    @property
+    def corner(self) -> Point:
+        """The lower left one."""
+        return self.frame[0][0], self.frame[1][0]
 
     def holds(self, point: Point) -> bool:
         """Whether a point lies inside of it."""
@@ -53,6 +68,14 @@ class Plane:
         (left, right), (bottom, top) = self.frame
         across, up = (point[0] - left) / (right - left), (point[1] - bottom) / (top - bottom)
         return across * self.size[0], up * self.size[1]
+
+    def draw_region(self, region: Ellipse, **look: Any) -> EllipsePatch:
+        """The border of a joint region."""
+        long, short = region.semi_axes
+        edge = EllipsePatch(region.centre, 2 * long, 2 * short, angle=region.angle, fill=False)
+        edge.set(**look)
+        self.axis.add_patch(edge)
+        return edge
 
     def write_names(
         self,

@@ -5,11 +5,17 @@ from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from math import ceil, inf
 from types import MappingProxyType
-from typing import Any, NamedTuple
+from typing import Any, Literal, NamedTuple
 
 import matplotlib
 from matplotlib.axes import Axes
+from matplotlib.axis import Axis
 from matplotlib.figure import Figure
+from matplotlib.lines import Line2D
+from matplotlib.ticker import MaxNLocator
+
+from fsmd.stats.estimates import Estimate
+from reports import words
 
 INK = "#1d1d1f"
 """Text and axes; the page replaces it by its own text colour, so that dark pages work."""
@@ -24,6 +30,13 @@ COLUMNS = 3
 """Panels side by side on a wide page, at most."""
 LEGEND_ROW = 0.19
 """Inches of a row of a legend."""
+GRID: Mapping[str, Any] = MappingProxyType({"color": FAINT, "alpha": 0.25, "linewidth": 0.6})
+RING: Mapping[str, Any] = MappingProxyType(
+    {"marker": "o", "color": INK, "markerfacecolor": "none", "linestyle": "none"}
+)
+"""Around points that stand out."""
+HOLLOW: Mapping[str, Any] = MappingProxyType({**RING, "color": FAINT, "markersize": 4})
+"""A faint point."""
 
 
 class Look(NamedTuple):
@@ -32,6 +45,11 @@ class Look(NamedTuple):
     color: str
     marker: Any
     dashes: Any
+
+    def line(self, markersize: float, **more: Any) -> dict[str, Any]:
+        """Of a joined line with marks, as matplotlib takes it."""
+        look = {"color": self.color, "marker": self.marker, "linestyle": self.dashes}
+        return look | {"markersize": markersize} | more
 
 
 LOOKS = (
@@ -105,12 +123,19 @@ def columns(count: int, narrow: bool, most: int = COLUMNS) -> int:
 
 
 def panels(
-    count: int, narrow: bool, height: float, extra: float = 0.7, side_by_side: int = 0
+    count: int,
+    narrow: bool,
+    height: float,
+    *,
+    extra: float = 0.7,
+    side_by_side: int = 0,
+    grid: Literal["x", "y"] | None = "y",
 ) -> tuple[Figure, list[Axes]]:
     """A figure of equal panels of `height` inches, in rows of `columns`.
 
     extra: the room for a legend, in inches.
     side_by_side: if given, so many panels make a row, on a phone too.
+    grid: the axis whose ticks have lines.
     """
     in_row = side_by_side or columns(count, narrow)
     rows = ceil(count / in_row)
@@ -121,9 +146,16 @@ def panels(
         spare.remove()
     for axis in axes[:count]:
         axis.set_facecolor("none")
-        axis.grid(axis="y", color=FAINT, alpha=0.25, linewidth=0.6)
         axis.set_axisbelow(True)
+        if grid:
+            axis.grid(axis=grid, **GRID)
     return figure, list(axes[:count])
+
+
+def is_leftmost(axis: Axes) -> bool:
+    """Whether a panel begins a row."""
+    place = axis.get_subplotspec()
+    return place is not None and place.is_first_col()
 
 
 def limits(
@@ -158,6 +190,54 @@ def aside(index: int, count: int, *, room: float, step: float = inf) -> float:
     [-0.1, 0.0, 0.1]
     """
     return min(step, room / count) * (index - (count - 1) / 2)
+
+
+def ends_of(estimates: Iterable[Estimate]) -> list[float]:
+    """Both ends of each interval that is known."""
+    return [end for e in estimates for end in (e.low, e.high) if end is not None]
+
+
+def interval(
+    axis: Axes, estimate: Estimate, at: float, *, part: str = "", across: bool = False, **look: Any
+) -> None:
+    """The interval of a mean as a line at the place `at`, upright or across, where it is known.
+
+    part: see `tag`.
+    """
+    if ends := ends_of([estimate]):
+        look = {"linewidth": 1.1} | look
+        line = axis.plot(*((ends, [at, at]) if across else ([at, at], ends)), **look)
+        if part:
+            tag(line, part)
+
+
+def course(
+    axis: Axes,
+    places: Sequence[float],
+    estimates: Sequence[Estimate],
+    look: Look,
+    *,
+    part: str,
+    tips: Sequence[str],
+) -> None:
+    """Means joined by a line, each with its interval; without those that nothing is known of."""
+    known = [k for k, estimate in enumerate(estimates) if estimate.n]
+    for k in known:
+        interval(axis, estimates[k], places[k], part=part, color=look.color, linewidth=1.3)
+    means = [estimates[k].mean for k in known]
+    line = axis.plot([places[k] for k in known], means, **look.line(5, linewidth=1.3))
+    tag(line, part, *(tips[k] for k in known))
+
+
+def difference_ticks(axis: Axis, most: int = 5) -> None:
+    """Round differences with their signs."""
+    axis.set_major_locator(MaxNLocator(nbins=most, steps=[1, 2, 5, 10]))
+    axis.set_major_formatter(lambda value, _: words.short(value))
+
+
+def key(label: str, **look: Any) -> Line2D:
+    """An entry of a legend."""
+    return Line2D([], [], label=label, **look)
 
 
 def legend(figure: Figure, handles: Sequence[Any], narrow: bool, rows: int = 3) -> None:

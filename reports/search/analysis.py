@@ -27,9 +27,10 @@ from fsmd.stats.pareto import (
     on_front,
     shrinkage,
 )
+from reports.results import StudyResults
 from reports.search.axis_importance import AxisImportance, importance
 from reports.search.picks import Candidates, PickRule, default_rules, pick_rule, picked
-from reports.search.results import SearchResults, outcome_of, read_search
+from reports.search.results import OUTCOMES, Outcome, SearchResults, outcome_of, read_search
 from reports.words import count
 from studies.objectives import Objective, end_costs
 from studies.search.attempt import Attempt
@@ -101,6 +102,11 @@ class SearchAnalysis:
     spent: EpochsSpent
 
     @property
+    def results(self) -> StudyResults:
+        """All trainings."""
+        return self.search.results
+
+    @property
     def fresh_front(self) -> tuple[str, ...]:
         """The confirmed attempts whose fresh means are non-dominated."""
         return tuple(point.name for point in self.confirmed if point.on_front)
@@ -140,8 +146,12 @@ def analyse_search(search: SearchResults, picks: Sequence[str] = ()) -> SearchAn
             "run it again and it goes on"
         )
     names = dict.fromkeys((*default_rules(search.tasks, search.objectives), *picks))
-    rules = tuple(pick_rule(name, search.tasks, search.objectives) for name in names)
+    rules = [pick_rule(name, search.tasks, search.objectives) for name in names]
     confirmed, front = _confirmed(search), _search_front(search)
+    ended, stopped, other = (
+        [attempt.epochs for attempt in search.all_in(*outcomes)]
+        for outcomes in (("ended",), ("stopped",), ("paused", "failed"))
+    )
     return SearchAnalysis(
         search=search,
         front=front,
@@ -154,7 +164,7 @@ def analyse_search(search: SearchResults, picks: Sequence[str] = ()) -> SearchAn
             [attempt.epochs for attempt in search.attempts],
             [a.gains if outcome_of(a) == "ended" else None for a in search.attempts],
         ),
-        spent=_spent(search),
+        spent=epochs_spent(ended, stopped, other, search.most_epochs),
     )
 
 
@@ -166,17 +176,7 @@ def _search_front(search: SearchResults) -> tuple[str, ...]:
     return tuple(sorted(best, key=lambda name: point_of[name]))
 
 
-def _spent(search: SearchResults) -> EpochsSpent:
-    ended, stopped, other = (
-        [attempt.epochs for attempt in search.all_in(*states)]
-        for states in (("ended",), ("stopped",), ("paused", "failed"))
-    )
-    return epochs_spent(ended, stopped, other, search.most_epochs)
-
-
-# ------------------------------------------------------------------------------------------
 # On fresh seeds
-# ------------------------------------------------------------------------------------------
 
 
 def _confirmed(search: SearchResults) -> tuple[Confirmed, ...]:
@@ -186,7 +186,7 @@ def _confirmed(search: SearchResults) -> tuple[Confirmed, ...]:
         return ()
     attempts = [search.attempt(arm) for arm in valid.trained]
     fresh_ART = _fresh_figures(search, valid.trained)
-    costs = [_cost_on_fresh_seeds(search, cost, attempts) for cost in search.costs]
+    costs = {cost.key: _cost_on_fresh_seeds(search, cost, attempts) for cost in search.costs}
     points_ARM = _points(search, fresh_ART, costs)
     is_on_A = on_front(points_ARM.mean(axis=1))
     enough = points_ARM.shape[1] >= FEWEST_SEEDS
@@ -202,7 +202,7 @@ def _confirmed(search: SearchResults) -> tuple[Confirmed, ...]:
                 fresh=tuple(valid.mean(attempt.name, key, valid.paired) for key in keys),
                 shrinkage=shrinkage(np.array(seen), fresh_ART[i]) if seen else (),
                 test=tuple(test.mean(attempt.name, key, valid.paired) for key in keys),
-                costs=tuple(mean_interval(cost_AR[i]) for cost_AR in costs),
+                costs=tuple(mean_interval(c[i], within=(0.0, np.inf)) for c in costs.values()),
                 points=tuple(map(tuple, points_ARM[i].tolist())),
                 probability=float(probability_A[i]),
                 on_front=bool(is_on_A[i]),
@@ -221,12 +221,23 @@ def _fresh_figures(search: SearchResults, arms: Sequence[str]) -> Array:
     return values_ART
 
 
-def _points(search: SearchResults, fresh_ART: Array, costs: Sequence[Array]) -> Array:
+def _points(search: SearchResults, fresh_ART: Array, costs: Mapping[str, Array]) -> Array:
     """A x R x M: every objective, turned so that more is better."""
-    by_key = {t.key: fresh_ART[..., k] for k, t in enumerate(search.targets)}
-    by_key |= {o.key: cost_AR for o, cost_AR in zip(search.costs, costs, strict=True)}
-    gains = [by_key[o.key] if o.higher else -by_key[o.key] for o in search.objectives]
+    values = {t.key: fresh_ART[..., k] for k, t in enumerate(search.targets)} | dict(costs)
+    gains = [values[o.key] if o.higher else -values[o.key] for o in search.objectives]
     return np.stack(gains, axis=2)
+
+
+def not_trained_again(analysis: SearchAnalysis) -> Mapping[Outcome, tuple[str, ...]]:
+    """Outcome -> the paper's models that the search tried, and that no fresh seed was given to."""
+    search = analysis.search
+    again = {*(point.name for point in analysis.confirmed), *search.fresh_failed}
+    missing = [a for a in search.attempts if a.name in {*search.space.known} - again]
+    names = {
+        outcome: tuple(attempt.name for attempt in missing if outcome_of(attempt) == outcome)
+        for outcome in OUTCOMES
+    }
+    return {outcome: of_outcome for outcome, of_outcome in names.items() if of_outcome}
 
 
 def region(points_R2: Array) -> Ellipse | None:
@@ -249,14 +260,12 @@ def _cost_on_fresh_seeds(
     of_training = end_costs([objective]).get(objective.key)
     if of_training is None:
         return np.array([[a.costs[objective.key]] * len(replicates) for a in attempts])
-    runs = search.fresh_sound.runs.set_index(["arm", "replicate"])["run_id"].to_dict()
-    engine = search.results.engine
-    return np.array(
-        [
-            [of_training(known_result(engine, str(runs[a.name, r]))) for r in replicates]
-            for a in attempts
-        ]
-    )
+    run_of = search.fresh_sound.runs.set_index(["arm", "replicate"])["run_id"].to_dict()
+
+    def value(arm: str, replicate: int) -> float:
+        return of_training(known_result(search.results.engine, str(run_of[arm, replicate])))
+
+    return np.array([[value(a.name, r) for r in replicates] for a in attempts])
 
 
 def _seeds(search: SearchResults) -> tuple[int, ...]:
@@ -283,9 +292,7 @@ def _band(confirmed: Sequence[Confirmed]) -> AttainmentBand | None:
     return attained(points_ARM)
 
 
-# ------------------------------------------------------------------------------------------
 # Picks
-# ------------------------------------------------------------------------------------------
 
 
 def _picks(

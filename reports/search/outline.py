@@ -7,12 +7,19 @@ from typing import Any
 from fsmd.metrics import METRICS
 from fsmd.stats.pareto import DRAWS
 from reports import ran, words
+from reports.index import entry_of
 from reports.page.cells import ends
 from reports.page.figure_kind import kinds_in, views_of
-from reports.page.model import Fact, IndexEntry, Report, Section, numbered
+from reports.page.model import Fact, IndexEntry, Report, Section
 from reports.results import turned
 from reports.search import figures, tables
-from reports.search.analysis import Confirmed, Pick, SearchAnalysis, analyse
+from reports.search.analysis import (
+    Confirmed,
+    Pick,
+    SearchAnalysis,
+    analyse,
+    not_trained_again,
+)
 from reports.search.axis_importance import FEWEST_TRAININGS, AxisImportance
 from reports.search.cautions import cautions
 from reports.search.results import OUTCOMES, SearchResults, in_words, outcome_of, own_fields
@@ -25,23 +32,15 @@ NOT_EXCLUDED = 0.05
 
 def page(analysis: SearchAnalysis) -> Report:
     """The whole report as a value; where nothing ended, without any figure."""
-    search, results = analysis.search, analysis.search.results
-    report = Report(
-        study=search.record.name,
-        title=search.record.search.title,
-        question=search.record.search.question,
+    return ran.report_of(
+        analysis.results,
         headline=headline(analysis),
         notices=(*findings(analysis), *cautions(analysis)),
-        claims=(),
-        paper=(),
         sections=tuple(_sections(analysis)),
-        failures=ran.failures(results.runs),
-        facts=_facts(search),
-        base_table=tables.space_table(search),
-        commands=ran.commands(results),
+        facts=_facts(analysis.search),
+        base_table=tables.space_table(analysis.search),
         reading=_reading(analysis),
     )
-    return numbered(report)
 
 
 def _sections(analysis: SearchAnalysis) -> Iterator[Section]:
@@ -81,9 +80,7 @@ def _sections(analysis: SearchAnalysis) -> Iterator[Section]:
     yield Section("All configurations", figures=views, tables=every, folded=True)
 
 
-# ------------------------------------------------------------------------------------------
 # Sentences
-# ------------------------------------------------------------------------------------------
 
 
 def headline(analysis: SearchAnalysis) -> str:
@@ -155,15 +152,12 @@ def _how_much_too_good(analysis: SearchAnalysis) -> tuple[str, ...]:
 
 def _not_trained_again(analysis: SearchAnalysis) -> tuple[str, ...]:
     """Which of the paper's models are missing among the confirmed points, and why."""
-    search = analysis.search
-    again = {*(point.name for point in analysis.confirmed), *search.fresh_failed}
-    missing: dict[str, list[str]] = {}
-    for attempt in search.attempts:
-        if attempt.name in search.space.known and attempt.name not in again:
-            missing.setdefault(OUTCOMES[outcome_of(attempt)], []).append(attempt.name)
-    if not again or not missing:
+    missing = not_trained_again(analysis)
+    if not missing or not (analysis.confirmed or analysis.search.fresh_failed):
         return ()
-    listed = "; ".join(f"{words.listed(names)} ({went})" for went, names in missing.items())
+    listed = "; ".join(
+        f"{words.listed(names)} ({OUTCOMES[outcome]})" for outcome, names in missing.items()
+    )
     return (f"Of the paper's models these were not trained again: {listed}.",)
 
 
@@ -213,9 +207,7 @@ def _too_few_for_importance(importance: AxisImportance) -> str:
     )
 
 
-# ------------------------------------------------------------------------------------------
 # What ran, and how to read it
-# ------------------------------------------------------------------------------------------
 
 
 def _facts(search: SearchResults) -> tuple[Fact, ...]:
@@ -287,9 +279,7 @@ def _about_importance(importance: AxisImportance) -> tuple[str, ...]:
     )
 
 
-# ------------------------------------------------------------------------------------------
 # Numbers for files, lines for the terminal, the entry in the list of all
-# ------------------------------------------------------------------------------------------
 
 
 def summary(analysis: SearchAnalysis) -> dict[str, Any]:
@@ -335,7 +325,7 @@ def summary(analysis: SearchAnalysis) -> dict[str, Any]:
             "saved_by_early_stopping": spent.saved_by_patience,
         },
         "hypervolume": {
-            "reference": list(analysis.growth.reference),
+            "reference": _as_measured(search, analysis.growth.reference),
             "final": analysis.growth.volumes[-1],
         },
     }
@@ -364,6 +354,11 @@ def _by_target(search: SearchResults, values: Iterable[Any]) -> dict[str, Any]:
     return dict(zip(keys, values, strict=False))
 
 
+def _as_measured(search: SearchResults, gains: Iterable[float]) -> list[float]:
+    """Of each objective; empty where there are no gains."""
+    return [o.gain(gain) for o, gain in zip(search.objectives, gains, strict=False)]
+
+
 def _number(value: float) -> float | None:
     """JSON has no NaN."""
     return None if value != value else value
@@ -382,12 +377,8 @@ def lines(analysis: SearchAnalysis) -> tuple[str, ...]:
 
 def entry(analysis: SearchAnalysis) -> IndexEntry:
     """The search in the list of all studies."""
-    record = analysis.search.record
-    return IndexEntry(
-        study=record.name,
-        title=record.search.title,
-        question=record.search.question,
-        data=record.plan.data.name,
+    return entry_of(
+        analysis.search.record,
         replicates=len(analysis.seeds),
         headline=headline(analysis),
         findings=findings(analysis),

@@ -46,10 +46,10 @@ def picked(rule: PickRule, candidates: Candidates) -> str:
 def default_rules(tasks: Sequence[Task], objectives: Sequence[Objective]) -> tuple[str, ...]:
     """The rules that every report of a search applies.
 
-    They ask for the targets that the search is for; where these are several tasks also for equal
-    weights and for floors.
+    They ask for the targets that the search is for, or else for its costs; where these are several
+    tasks also for equal weights and for floors.
     """
-    sought = [objective.key for objective in objectives if not objective.is_cost]
+    sought = [o.key for o in objectives if not o.is_cost] or [o.key for o in objectives]
     names = [task.name for task in tasks if task.name in sought]
     several = len(names) > 1
     return (
@@ -63,24 +63,23 @@ def default_rules(tasks: Sequence[Task], objectives: Sequence[Objective]) -> tup
 def pick_rule(name: str, tasks: Sequence[Task], objectives: Sequence[Objective]) -> PickRule:
     """The rule of this name; UserError lists the others."""
     kind, _, argument = name.partition(":")
-    task_names = [task.name for task in tasks]
-    by_key = {target.key: _best_target(name, target) for target in targets(tasks)}
-    costs = (objective for objective in objectives if objective.is_cost)
-    by_key |= {cost.key: _best_cost(name, cost) for cost in costs}
-    if kind == KNEE and not argument:
+    floors = {task.name: task for task in tasks if len(tasks) > 1}
+    best = {target.key: _best_target(target) for target in targets(tasks)}
+    best |= {o.key: f"{best_word(o.higher)} {o.label}" for o in objectives if o.is_cost}
+    if name == KNEE:
         return _knee(len(objectives))
-    if kind == "best" and argument in by_key:
-        return by_key[argument]
+    if kind == "best" and argument in best:
+        return PickRule(name, f"the {best[argument]}", lambda found: found.gains[argument])
     if kind == "weights":
         return _weights(name, argument, tasks)
-    if kind == "floor" and argument in task_names and len(tasks) > 1:
-        return _floor(name, tasks[task_names.index(argument)], tasks)
-    known = [
+    if kind == "floor" and argument in floors:
+        return _floor(name, floors[argument], tasks)
+    known = (
         KNEE,
-        *(f"best:{key}" for key in by_key),
-        *(f"floor:{task}" for task in task_names if len(tasks) > 1),
+        *(f"best:{key}" for key in best),
+        *(f"floor:{task}" for task in floors),
         f"weights:{','.join(ascii_uppercase[: len(tasks)])}",
-    ]
+    )
     raise UserError(f"no rule {name!r} to pick by; there are {', '.join(known)}")
 
 
@@ -93,15 +92,9 @@ def _knee(objectives: int) -> PickRule:
     return PickRule(KNEE, why, lambda candidates: knee_score(candidates.points_NM))
 
 
-def _best_target(name: str, target: Target) -> PickRule:
+def _best_target(target: Target) -> str:
     metric = METRICS[target.metric]
-    why = f"the {best_word(metric.higher)} {metric.label} {words.on_target(target.key)}"
-    return PickRule(name, why, lambda candidates: candidates.gains[target.key])
-
-
-def _best_cost(name: str, cost: Objective) -> PickRule:
-    why = f"the {best_word(cost.higher)} {cost.label}"
-    return PickRule(name, why, lambda candidates: candidates.gains[cost.key])
+    return f"{best_word(metric.higher)} {metric.label} {words.on_target(target.key)}"
 
 
 def best_word(higher: bool) -> str:
@@ -119,11 +112,7 @@ def _weights(name: str, argument: str, tasks: Sequence[Task]) -> PickRule:
         raise UserError(f"{name!r} needs a weight of at least 0 for each of {listed}")
     terms = [f"{w:g} \u00d7 {t.name}" for w, t in zip(weights, tasks, strict=True)]
     why = f"the {_of(tasks)} {' + '.join(terms)}"
-
-    def score(candidates: Candidates) -> Array:
-        return _sum(candidates, tasks, weights)
-
-    return PickRule(name, why, score)
+    return PickRule(name, why, lambda found: _sum(found, tasks, weights))
 
 
 def _floor(name: str, task: Task, tasks: Sequence[Task]) -> PickRule:
@@ -136,9 +125,8 @@ def _floor(name: str, task: Task, tasks: Sequence[Task]) -> PickRule:
         mean_N = _sum(candidates, others, [1 / len(others)] * len(others))
         return np.where(enough_N, mean_N, -np.inf)
 
-    labels = dict.fromkeys(METRICS[other.metric].label for other in others)
-    label = next(iter(labels)) if len(labels) == 1 else "figure"
-    what = "mean " if len(others) > 1 else ""
+    label, *more = dict.fromkeys(METRICS[other.metric].label for other in others)
+    label, what = "figure" if more else label, "mean " if len(others) > 1 else ""
     best = f"{_of(others)} {what}{label} on {words.listed(other.name for other in others)}"
     floor = f"with {task.name} within {margin:g} of its best"
     return PickRule(name, f"the {best} {floor}", score)

@@ -7,11 +7,11 @@ from typing import Any
 from fsmd.metrics import METRICS
 from fsmd.stats.estimates import Estimate
 from fsmd.tasks import Target
-from reports import words
-from reports.page.cells import difference_cell, interval_cell
+from reports import ran, words
+from reports.page.cells import difference_cell, interval_cell, table
 from reports.page.model import Table, TableCell
 from reports.search.analysis import FEWEST_SEEDS, Confirmed, SearchAnalysis
-from reports.search.axis_importance import AxisImportance
+from reports.search.axis_importance import AxisImportance, AxisShare
 from reports.search.results import SearchResults, outcome_of, own_fields
 from search_spaces import Value
 from search_spaces.space import Choice
@@ -24,43 +24,46 @@ MANY_AXES = 6
 
 def front_table(analysis: SearchAnalysis) -> Table:
     """The confirmed points; without any, the front that the search saw."""
-    return _confirmed_table(analysis) if analysis.confirmed else _searched_table(analysis)
-
-
-def _confirmed_table(analysis: SearchAnalysis) -> Table:
-    search = analysis.search
-    attempts = {attempt.name: attempt for attempt in search.attempts}
-    numbers = range(len(search.targets))
-    rows = tuple(
-        (
-            TableCell(point.name, strong=point.on_front),
-            *(_fresh_cell(point, k, search.targets[k]) for k in numbers),
-            TableCell(probability(point, len(analysis.confirmed))),
-            *(interval_cell(point.test[k], METRICS[search.targets[k].metric]) for k in numbers),
-            *_cost_cells(search, attempts[point.name], [e.mean for e in point.costs]),
-            _picked_cell(analysis, point.name),
-        )
-        for point in reversed(analysis.confirmed)
+    search, confirmed = analysis.search, analysis.confirmed
+    validation = [f"validation {words.column(target)}" for target in search.targets]
+    test = [f"test {words.column(target)}" for target in search.targets]
+    measured = ["P(front)", *test] if confirmed else []
+    columns = ("configuration", *validation, *measured, *_cost_columns(search), "picked by")
+    rows = (
+        [_confirmed_row(analysis, point) for point in reversed(confirmed)]
+        if confirmed
+        else [
+            (name, *_known_cells(search, search.attempt(name)), _picked_cell(analysis, name))
+            for name in reversed(analysis.front)
+        ]
     )
     seeds = words.count(len(analysis.seeds), "paired fresh seed")
+    less = words.less_is_better(search.targets)
     caption = (
         f"The points that were trained again, over {seeds}: mean {words.measured(search.targets)} "
         "[95 % interval over the seeds]. Below it the value that the search saw, on its own seed, "
-        f"and that value minus the mean.{words.less_is_better(search.targets)} Bold: on the front "
-        "of the fresh means. P(front): the probability that the mean is non-dominated on "
-        "validation, from the t distribution of the paired means; below "
-        f"{FEWEST_SEEDS} seeds it is not given. Points were chosen on validation; test is only "
-        "shown."
+        f"and that value minus the mean.{less} Bold: on the front of the fresh means. P(front): "
+        "the probability that the mean is non-dominated on validation, from the t distribution "
+        f"of the paired means; below {FEWEST_SEEDS} seeds it is not given. Points were chosen on "
+        "validation; test is only shown."
+        if confirmed
+        else "The front that the search saw, on one seed: the best of many values that chance "
+        f"moved, so they look better than they are.{less}"
     )
-    columns = (
-        "configuration",
-        *(f"validation {words.column(target)}" for target in search.targets),
-        "P(front)",
-        *(f"test {words.column(target)}" for target in search.targets),
-        *_cost_columns(search),
-        "picked by",
+    return table("front", caption, columns, rows)
+
+
+def _confirmed_row(analysis: SearchAnalysis, point: Confirmed) -> tuple[object, ...]:
+    search = analysis.search
+    numbers = list(enumerate(search.targets))
+    return (
+        TableCell(point.name, strong=point.on_front),
+        *(_fresh_cell(point, k, target) for k, target in numbers),
+        probability(point, len(analysis.confirmed)),
+        *(interval_cell(point.test[k], METRICS[target.metric]) for k, target in numbers),
+        *_cost_cells(search, search.attempt(point.name), [e.mean for e in point.costs]),
+        _picked_cell(analysis, point.name),
     )
-    return Table("front", caption, columns, rows)
 
 
 def probability(point: Confirmed, points: int) -> str:
@@ -72,72 +75,48 @@ def probability(point: Confirmed, points: int) -> str:
     )
 
 
-def _searched_table(analysis: SearchAnalysis) -> Table:
-    search = analysis.search
-    attempts = [search.attempt(name) for name in reversed(analysis.front)]
-    rows = tuple(
-        (
-            TableCell(attempt.name),
-            *_figure_cells(search, attempt),
-            *_cost_cells(search, attempt, _costs(search, attempt)),
-            _picked_cell(analysis, attempt.name),
-        )
-        for attempt in attempts
-    )
-    caption = (
-        "The front that the search saw, on one seed: the best of many values that chance moved, "
-        f"so they look better than they are.{words.less_is_better(search.targets)}"
-    )
-    columns = (
-        "configuration",
-        *(f"validation {words.column(target)}" for target in search.targets),
-        *_cost_columns(search),
-        "picked by",
-    )
-    return Table("front", caption, columns, rows)
-
-
 def axes_table(analysis: SearchAnalysis) -> Table:
     """What the points of the table before are: their place on every axis."""
     search = analysis.search
     names = [point.name for point in analysis.confirmed] or list(analysis.front)
     names.reverse()
-    cells = [_axis_cells(search, search.attempt(name)) for name in names]
-    rows = tuple(
-        (TableCell(axis), *column) for axis, *column in zip(search.space.axes, *cells, strict=True)
-    )
+    columns = (_axis_values(search, search.attempt(name)) for name in names)
+    rows = zip(search.space.axes, *columns, strict=True)
     caption = "What they are: the axes that the search varied."
-    return Table("axes", caption, ("axis", *names), rows)
+    return table("axes", caption, ("axis", *names), rows)
 
 
 def difference_table(analysis: SearchAnalysis) -> Table | None:
     """Each pick minus each reference, on test; None if no reference was confirmed."""
-    search = analysis.search
-    rows = tuple(
+    targets = analysis.search.targets
+    metrics = [METRICS[target.metric] for target in targets]
+    rows = [
         (
-            TableCell(f"{pick.name} minus {other}"),
+            f"{pick.name} minus {other}",
             *(
-                difference_cell(
-                    estimate, METRICS[target.metric], strong=_is_clear_of_zero(estimate)
-                )
-                for target, estimate in zip(search.targets, estimates, strict=True)
+                difference_cell(estimate, metric, strong=_is_clear_of_zero(estimate))
+                for metric, estimate in zip(metrics, estimates, strict=True)
             ),
         )
         for pick in reversed(analysis.picks)
         for other, estimates in pick.differences
-    )
+    ]
     if not rows:
         return None
-    kept = bool(search.fresh_sound.test.samplings)
-    sources = "seeds and the finite test set" if kept else "seeds"
+    less = words.less_is_better(targets)
+    intervals = f".{less} One seed has no interval."
+    if len(analysis.seeds) > 1:
+        intervals = (
+            f", with its 95 % interval over "
+            f"{ran.sources(bool(analysis.search.fresh_sound.test.samplings))}.{less} Bold: the "
+            "interval is clear of zero. Each interval is of one comparison alone."
+        )
     caption = (
-        f"Test {words.measured(search.targets)} of each picked point minus that of the paper's "
-        f"models, paired over {words.count(len(analysis.seeds), 'fresh seed')}, with its 95 % "
-        f"interval over {sources}.{words.less_is_better(search.targets)} Bold: the interval is "
-        "clear of zero. Each interval is of one comparison alone."
+        f"Test {words.measured(targets)} of each picked point minus that of the paper's models, "
+        f"paired over {words.count(len(analysis.seeds), 'fresh seed')}{intervals}"
     )
-    columns = ("difference", *(f"test {words.column(target)}" for target in search.targets))
-    return Table("differences", caption, columns, rows)
+    columns = ("difference", *(f"test {words.column(target)}" for target in targets))
+    return table("differences", caption, columns, rows)
 
 
 def epochs_table(analysis: SearchAnalysis) -> Table:
@@ -166,44 +145,32 @@ def epochs_table(analysis: SearchAnalysis) -> Table:
         f"gone on to epoch {search.most_epochs}, the last{fair}. Saved by early stopping: what "
         f"those that ended by themselves left of the {search.most_epochs}."
     )
-    cells = tuple(
-        (TableCell(what), TableCell(str(count)), TableCell(number)) for what, count, number in rows
-    )
-    return Table("epochs", caption, ("epochs", "trainings", "number"), cells)
+    return table("epochs", caption, ("epochs", "trainings", "number"), rows)
 
 
 def importance_table(importance: AxisImportance) -> Table | None:
     """Each axis's share for each target; None where there are no numbers."""
     if not importance.shares:
         return None
-    rows = tuple(
-        (
-            TableCell(axis),
-            *(
-                TableCell(
-                    f"{100 * share.share:.0f} %",
-                    (f"by chance {100 * share.by_chance:.0f} %",),
-                    share.share > share.by_chance,
-                )
-                for target in importance.targets
-                for share in [importance.shares[target, axis]]
-            ),
-        )
+    rows = (
+        (axis, *(_share_cell(importance.shares[target, axis]) for target in importance.targets))
         for axis in importance.axes
     )
     caption = "The figure's numbers. Bold: more than chance."
-    return Table("importance", caption, ("axis", *importance.targets), rows)
+    return table("importance", caption, ("axis", *importance.targets), rows)
+
+
+def _share_cell(share: AxisShare) -> TableCell:
+    by_chance = (f"by chance {100 * share.by_chance:.0f} %",)
+    return TableCell(f"{100 * share.share:.0f} %", by_chance, share.share > share.by_chance)
 
 
 def attempts_table(search: SearchResults) -> Table:
     """Everything that was tried, in the order of proposal."""
-    rows = tuple(
+    rows = (
         (
-            TableCell(attempt.name),
-            TableCell(outcome_of(attempt)),
-            TableCell(str(attempt.epochs)),
-            *_figure_cells(search, attempt),
-            *_cost_cells(search, attempt, _costs(search, attempt)),
+            *(attempt.name, outcome_of(attempt), attempt.epochs),
+            *_known_cells(search, attempt),
             *_all_axes(search, attempt),
         )
         for attempt in search.attempts
@@ -215,33 +182,27 @@ def attempts_table(search: SearchResults) -> Table:
         "comparable with one that was trained to the end."
         f"{words.less_is_better(search.targets)}"
     )
-    many = len(search.space.axes) > MANY_AXES
     columns = (
-        *("name", "state", "epochs"),
-        *(words.column(target) for target in search.targets),
-        *_cost_columns(search),
-        *(("axes",) if many else search.space.axes),
+        *("name", "state", "epochs", *map(words.column, search.targets), *_cost_columns(search)),
+        *(("axes",) if len(search.space.axes) > MANY_AXES else search.space.axes),
     )
-    return Table("configurations", caption, columns, rows)
+    return table("configurations", caption, columns, rows)
 
 
 def space_table(search: SearchResults) -> Table:
     """What could be varied, and what stayed."""
     space = search.space
-    rows = tuple(
-        (TableCell(choice.name), TableCell(_domain(choice)), TableCell(_condition(choice)))
-        for choice in space.choices
-    )
+    rows = ((choice.name, _domain(choice), _condition(choice)) for choice in space.choices)
     fixed = {k: v for k, v in own_fields(space.base).items() if k not in space.axes}
     base = f" Everything else: FSMDConfig with {json.dumps(fixed)}." if fixed else ""
     caption = f"The space {space.name}: what the search could choose.{base}"
-    return Table("space", caption, ("axis", "values", "where"), rows)
+    return table("space", caption, ("axis", "values", "where"), rows)
 
 
 def _domain(choice: Choice) -> str:
     domain: Mapping[str, Any] = vars(choice.domain)
     if "choices" in domain:
-        return ", ".join(words.plain(value) for value in domain["choices"])
+        return ", ".join(map(words.plain, domain["choices"]))
     low, high, step = domain["low"], domain["high"], domain["step"]
     if domain["log"]:
         return f"{low:g} to {high:g}, by its logarithm"
@@ -256,9 +217,7 @@ def _condition(choice: Choice) -> str:
     return " and ".join(conditions) or "always"
 
 
-# ------------------------------------------------------------------------------------------
 # Cells
-# ------------------------------------------------------------------------------------------
 
 
 def _picked_cell(analysis: SearchAnalysis, name: str) -> TableCell:
@@ -276,29 +235,28 @@ def _fresh_cell(point: Confirmed, k: int, target: Target) -> TableCell:
     return interval_cell(point.fresh[k], metric, f"search {seen}, {minus}")
 
 
-def _figure_cells(search: SearchResults, attempt: Attempt) -> tuple[TableCell, ...]:
+def _known_cells(search: SearchResults, attempt: Attempt) -> tuple[str, ...]:
+    """Its figures where it stands, and its costs."""
     figures = search.figures(attempt) or (float("nan"),) * len(search.targets)
-    return tuple(
-        TableCell(words.figure(value, METRICS[target.metric]))
-        for target, value in zip(search.targets, figures, strict=True)
-    )
-
-
-def _axis_cells(search: SearchResults, attempt: Attempt) -> tuple[TableCell, ...]:
-    return tuple(TableCell(axis_value(attempt.params.get(name))) for name in search.space.axes)
-
-
-def _all_axes(search: SearchResults, attempt: Attempt) -> tuple[TableCell, ...]:
-    """One column an axis, or all in one where they are many."""
-    cells, axes = _axis_cells(search, attempt), search.space.axes
-    if len(cells) <= MANY_AXES:
-        return cells
-    pairs = zip(axes, cells, strict=True)
+    pairs = zip(search.targets, figures, strict=True)
+    costs = [attempt.costs.get(cost.key, float("nan")) for cost in search.costs]
     return (
-        TableCell(
-            "; ".join(f"{name} {cell.text}" for name, cell in pairs if name in attempt.params)
-        ),
+        *(words.figure(value, METRICS[target.metric]) for target, value in pairs),
+        *_cost_cells(search, attempt, costs),
     )
+
+
+def _axis_values(search: SearchResults, attempt: Attempt) -> tuple[str, ...]:
+    return tuple(axis_value(attempt.params.get(name)) for name in search.space.axes)
+
+
+def _all_axes(search: SearchResults, attempt: Attempt) -> tuple[str, ...]:
+    """One column an axis, or all in one where they are many."""
+    values, axes = _axis_values(search, attempt), search.space.axes
+    if len(values) <= MANY_AXES:
+        return values
+    pairs = zip(axes, values, strict=True)
+    return ("; ".join(f"{name} {value}" for name, value in pairs if name in attempt.params),)
 
 
 def axis_value(value: Value | None) -> str:
@@ -306,18 +264,14 @@ def axis_value(value: Value | None) -> str:
     return f"{value:.4g}" if isinstance(value, float) else words.plain(value)
 
 
-def _costs(search: SearchResults, attempt: Attempt) -> Sequence[float]:
-    return [attempt.costs.get(cost.key, float("nan")) for cost in search.costs]
-
-
 def _cost_cells(
     search: SearchResults, attempt: Attempt, values: Sequence[float]
-) -> tuple[TableCell, ...]:
+) -> tuple[str, ...]:
     """Its parameters, and the costs that are objectives."""
     pairs = zip(search.costs, values, strict=True)
     return (
-        TableCell(words.DASH if attempt.parameters is None else f"{attempt.parameters:,}"),
-        *(TableCell(objective_value(value, cost)) for cost, value in pairs if not _is_size(cost)),
+        words.DASH if attempt.parameters is None else f"{attempt.parameters:,}",
+        *(objective_value(value, cost) for cost, value in pairs if not _is_size(cost)),
     )
 
 
@@ -341,3 +295,9 @@ def objective_value(value: float, objective: Objective) -> str:
     if value != value:
         return words.DASH
     return f"{value:,.{objective.digits}f}".replace("-", words.MINUS)
+
+
+def objective_interval(estimate: Estimate, objective: Objective) -> str:
+    """A mean and its interval, with the objective's decimals."""
+    bounds = words.bounds(estimate, objective.digits)
+    return f"{objective_value(estimate.mean, objective)} {bounds}".rstrip()

@@ -114,10 +114,8 @@ def compare(reading: Reading, scores: Scores) -> tuple[Comparison, ...]:
     ]
     differences = [scores.difference(arm, other, target.key) for target, arm, other in asked]
     margins = [reading.margin(target) for target, _, _ in asked]
-    differs = _family([p_value(difference) for difference in differences])
-    equal = _family(
-        [p_value(d, "within", margin) for d, margin in zip(differences, margins, strict=True)]
-    )
+    within = (p_value(d, "within", m) for d, m in zip(differences, margins, strict=True))
+    differs, equal = (_family(list(raw)) for raw in (map(p_value, differences), within))
     rows = zip(asked, differences, differs, equal, margins, strict=True)
     return tuple(
         Comparison(*who, difference, one, two, margin, len(asked))
@@ -135,22 +133,18 @@ def of_arms(comparisons: Sequence[Comparison], arms: Iterable[str]) -> tuple[Com
     return tuple(c for c in comparisons if {c.arm, c.other} <= known)
 
 
-# ------------------------------------------------------------------------------------------
 # In words
-# ------------------------------------------------------------------------------------------
 
 
 def detectable_differences(study: Study, comparisons: Sequence[Comparison]) -> tuple[str, ...]:
     """What this study would probably find, a sentence for each metric that was tested."""
-    sentences = []
-    for metric in dict.fromkeys(c.metric for c in comparisons):
-        tested = [c for c in comparisons if c.metric == metric and c.difference.se_seeds]
-        if tested:
-            sentences.append(_detectable(study, metric, tested))
-    return tuple(sentences)
+    metrics = dict.fromkeys(c.metric for c in comparisons)
+    groups = ([c for c in comparisons if c.metric == m and c.difference.se_seeds] for m in metrics)
+    return tuple(_detectable(study, tested) for tested in groups if tested)
 
 
-def _detectable(study: Study, metric: Metric, comparisons: Sequence[Comparison]) -> str:
+def _detectable(study: Study, comparisons: Sequence[Comparison]) -> str:
+    """Of comparisons by one metric."""
     tested = [c.difference for c in comparisons]
 
     def smallest(tests: int) -> str:
@@ -170,9 +164,9 @@ def _detectable(study: Study, metric: Metric, comparisons: Sequence[Comparison])
     seeds = words.count(int(np.median([e.n for e in tested])), "paired replicate")
     return (
         f"With {seeds} this study shows with {100 * POWER:g} % chance a true difference in "
-        f"{metric.label} of {claimed}{smallest(tests)} in the comparisons with {study.reference} "
-        f"(after Holm over {words.count(tests, 'test')}); medians. Smaller ones will mostly stay "
-        "undecided."
+        f"{comparisons[0].metric.label} of {claimed}{smallest(tests)} in the comparisons with "
+        f"{study.reference} (after Holm over {words.count(tests, 'test')}); medians. Smaller ones "
+        "will mostly stay undecided."
     )
 
 
@@ -181,36 +175,22 @@ def factor_sentences(
 ) -> tuple[str, ...]:
     """The reference and every other arm on its test set, one sentence each.
 
-    On the last target, which is the mean where there is one, or on the last one that the study's
-    claims crown the reference on.
+    On the last target that a claim puts the reference above another arm on; without such a claim
+    on the mean, or on each task where there is none.
     """
-    claimed = _crowned(reading)
-    keys = [target.key for target in scores.targets]
-    key = next((key for key in reversed(keys) if key in claimed), keys[-1])
-    if not claimed and MEAN not in keys:
-        return tuple(
-            sentence for key in keys for sentence in _on_one(key, reading, scores, comparisons)
-        )
-    return _on_one(key, reading, scores, comparisons)
-
-
-def _on_one(
-    key: str, reading: Reading, scores: Scores, comparisons: Sequence[Comparison]
-) -> tuple[str, ...]:
-    known = {(c.arm, c.other): c for c in comparisons if c.target.key == key}
+    study, keys = reading.study, [target.key for target in scores.targets]
+    rules = (rule for claim in study.claims for rule in claim.rules)
+    crowning = [r for r in rules if isinstance(r, Above | Best) and r.arm == study.reference]
+    crowned = {target.key for r in crowning if (target := reading.target(r.target))}
+    claimed = [key for key in keys if key in crowned]
+    if claimed or MEAN in keys:
+        keys = [(claimed or keys)[-1]]
+    known = {(c.target.key, c.arm, c.other): c for c in comparisons}
     return tuple(
-        f"{arm} vs {other} {words.on_target(key)}: {_said(known.get((arm, other)))}"
-        for arm, other in pairs(reading.study, scores)
+        f"{arm} vs {other} {words.on_target(key)}: {_said(known.get((key, arm, other)))}"
+        for key in keys
+        for arm, other in pairs(study, scores)
     )
-
-
-def _crowned(reading: Reading) -> set[str]:
-    """The targets on which a claim puts the reference above another arm."""
-    rules = [rule for claim in reading.study.claims for rule in claim.rules]
-    crowning = [
-        r for r in rules if isinstance(r, Above | Best) and r.arm == reading.study.reference
-    ]
-    return {target.key for rule in crowning if (target := reading.target(rule.target))}
 
 
 def needed_in_words(needed: Needed) -> str:

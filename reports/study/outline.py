@@ -6,6 +6,7 @@ from typing import Any
 from fsmd.stats.joint import REGIONS
 from fsmd.tasks import MEAN
 from reports import ran, words
+from reports.index import entry_of
 from reports.page.cells import ends
 from reports.page.figure_kind import kinds_in, views_of
 from reports.page.model import (
@@ -16,7 +17,6 @@ from reports.page.model import (
     Report,
     Section,
     Table,
-    numbered,
 )
 from reports.results import Scores
 from reports.study import figures, paper, tables
@@ -35,34 +35,26 @@ __all__ = ["analyse", "entry", "lines", "page", "summary"]
 def page(analysis: StudyAnalysis) -> Report:
     """The whole report as a value; where every training failed, without any figure."""
     results, study = analysis.results, analysis.study
-    sections = tuple(_sections(analysis)) if analysis.scores.trained else ()
-    return numbered(
-        Report(
-            study=results.record.name,
-            title=study.title,
-            question=study.question,
-            headline=headline(analysis),
-            notices=cautions(analysis),
-            claims=claim_views(analysis),
-            paper=tuple(Fact(s.place, s.said) for s in paper.sources(study.figure)),
-            sections=sections,
-            failures=ran.failures(results.runs, f"{study.factor} = "),
-            facts=ran.what_ran(results),
-            base_table=tables.base_table(results),
-            commands=ran.commands(results),
-            reading=tuple(how_to_read(analysis)),
-        )
+    return ran.report_of(
+        results,
+        arm=f"{study.factor} = ",
+        headline=headline(analysis),
+        notices=cautions(analysis),
+        claims=claim_views(analysis),
+        paper=tuple(Fact(s.place, s.said) for s in paper.sources(study.figure)),
+        sections=tuple(_sections(analysis)) if analysis.scores.trained else (),
+        base_table=tables.base_table(results),
+        reading=tuple(how_to_read(analysis)),
     )
 
 
 def headline(analysis: StudyAnalysis) -> str:
     """One line under the title: data, tasks, replicates."""
     results, scores, figure = analysis.results, analysis.scores, analysis.study.figure
-    done = int((results.runs["status"] == "done").sum())
     begins = f"{figure} of the paper, {ran.on_what(results)}" if figure else ran.on_what(results)
     return (
         f"{words.capital(begins)}: {words.count(len(scores.arms), 'arm')}, "
-        f"{words.count(done, 'finished training')}, "
+        f"{words.count(len(results.done), 'finished training')}, "
         f"{words.count(len(scores.paired), 'replicate')} complete at every trained arm."
     )
 
@@ -75,9 +67,7 @@ def claim_views(analysis: StudyAnalysis) -> tuple[ClaimView, ...]:
     )
 
 
-# ------------------------------------------------------------------------------------------
 # Sections
-# ------------------------------------------------------------------------------------------
 
 
 def _sections(analysis: StudyAnalysis) -> Iterator[Section]:
@@ -156,9 +146,7 @@ def _some_are_compared(analysis: StudyAnalysis, scores: Scores) -> Iterator[str]
     )
 
 
-# ------------------------------------------------------------------------------------------
 # Numbers for files, lines for a terminal, the entry in the list of all
-# ------------------------------------------------------------------------------------------
 
 
 def summary(analysis: StudyAnalysis) -> dict[str, Any]:
@@ -235,11 +223,8 @@ def entry(analysis: StudyAnalysis) -> IndexEntry:
         scores = scores_compared(results)
         compared = of_arms(analysis.comparisons, scores.arms)
         findings += factor_sentences(analysis.reading, scores, compared)
-    return IndexEntry(
-        study=results.record.name,
-        title=study.title,
-        question=study.question,
-        data=results.record.plan.data.name,
+    return entry_of(
+        results.record,
         replicates=len(analysis.scores.paired),
         headline=headline(analysis),
         claims=claims,

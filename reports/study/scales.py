@@ -3,9 +3,12 @@
 from collections.abc import Sequence
 from typing import NamedTuple
 
+from matplotlib.patches import Patch
+
 from fsmd.metrics import METRICS, Metric
 from fsmd.tasks import MEAN, Target
 from reports import words
+from reports.page import style
 from reports.results import StudyResults
 from reports.study.reading import Reading
 
@@ -58,9 +61,31 @@ def less_is_better(scales: Sequence[Scale]) -> str:
     return words.less_is_better(scale.target for scale in scales)
 
 
+def who_leads(scales: Sequence[Scale], ahead: str, sides: tuple[str, str]) -> str:
+    """Where a difference is for the better: `right of zero fs leads`.
+
+    sides: what lies above zero and what below it, as `("right of", "left of")`.
+    """
+    labels = {
+        higher: dict.fromkeys(s.metric.label for s in scales if s.metric.higher == higher)
+        for higher in (True, False)
+    }
+    (more, less), (up, down) = labels.values(), sides
+    if more and less:
+        in_more, in_less = words.listed(more), words.listed(less)
+        return f"{up} zero {ahead} leads in {in_more}, {down} it in {in_less}"
+    return f"{up if more else down} zero {ahead} leads"
+
+
 def within_margin(scales: Sequence[Scale]) -> str:
     """The margins in words: `±0.001`, or `±0.001 of AUC and ±0.01 of log loss`."""
     margins = {scale.metric.label: f"±{scale.margin:g}" for scale in scales}
     if len(set(margins.values())) == 1:
         return next(iter(margins.values()))
     return words.listed(f"{margin} of {name}" for name, margin in margins.items())
+
+
+def margin_key(scales: Sequence[Scale]) -> Patch:
+    """The margin's entry of a legend."""
+    label = f"within {within_margin(scales)}"
+    return Patch(color=style.FAINT, alpha=0.3, linewidth=0, label=label)

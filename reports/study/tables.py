@@ -1,6 +1,6 @@
 """The tables of a study's report, each a pure function of what was read and found."""
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import fields
 from itertools import combinations, groupby
 from typing import NamedTuple
@@ -13,16 +13,17 @@ from fsmd.metrics import METRICS, Metric
 from fsmd.stats.anova import BLOCK, VALUE, FactorEffect, effects
 from fsmd.stats.estimates import ALPHA, TOO_FEW, holm, mean_interval, p_value
 from fsmd.stats.joint import REGIONS
+from fsmd.stats.power import POWER
 from fsmd.tasks import ALL
 from reports import ran, words
-from reports.page.cells import difference_cell, interval_cell
+from reports.page.cells import difference_cell, interval_cell, table
 from reports.page.model import Table, TableCell
 from reports.results import Scores, StudyResults, at_chosen
 from reports.study import paper
 from reports.study.comparisons import Comparison, needed_in_words
 from reports.study.figures.seesaw import SeesawSummary
 from reports.study.joint import JointVerdict
-from reports.study.scales import scales_of, within_margin
+from reports.study.scales import scales_of, who_leads, within_margin
 from reports.study.shape import crossed, has_many_arms, reference_first
 from search_spaces import Value
 from studies.definition import Study
@@ -33,9 +34,7 @@ WIDE = 9
 """Columns of figures above which each figure has a table of its own."""
 
 
-# ------------------------------------------------------------------------------------------
 # Arms
-# ------------------------------------------------------------------------------------------
 
 
 def arm_table(results: StudyResults) -> Table:
@@ -45,15 +44,15 @@ def arm_table(results: StudyResults) -> Table:
     source, settings = paper.table(study.figure), arm_notes(study)
     rows = []
     for arm in scores.arms:
-        runs = results.runs[(results.runs["status"] == "done") & (results.runs["arm"] == arm)]
+        runs = results.done[results.done["arm"] == arm]
         printed = source.numbers.get(arm, (float("nan"),) * len(source.columns)) if source else ()
         rows.append(
             (
                 TableCell(arm, settings.get(arm, ())),
                 *(_mean_cell(results, arm, t.key, best.get(t.key) == arm) for t in scores.targets),
-                *(TableCell(words.decimals(value, paper.DIGITS)) for value in printed),
+                *(words.decimals(value, paper.DIGITS) for value in printed),
                 *_costs(results, runs),
-                TableCell(str(len(runs))),
+                len(runs),
             )
         )
     columns = (
@@ -68,14 +67,16 @@ def arm_table(results: StudyResults) -> Table:
         " Bold: better than every other arm, each paired difference significant at "
         f"{ran.at_level()} after Holm over all pairs of arms."
     )
-    printed_once = " The paper's figures are of one run each, on its own data."
+    printed_once = (
+        f" The paper's figures are {METRICS[paper.METRIC].label} of one run each, on its own data."
+    )
     caption = (
         f"Test {words.measured(scores.targets)} at the epoch that validation chose: mean [95 % "
         f"interval] over the arm's replicates.{words.less_is_better(scores.targets)}{under}"
         f"{reachable if results.reachable() else ''}{'' if many else bold}"
         f"{printed_once if source else ''} Seconds and epochs are medians."
     )
-    return Table("arms", caption, columns, tuple(rows))
+    return table("arms", caption, columns, rows)
 
 
 def arm_notes(study: Study) -> Mapping[str, tuple[str, ...]]:
@@ -101,13 +102,12 @@ def significantly_best(scores: Scores, key: str) -> str | None:
     for (arm, other), gain, p in zip(pairs, gains, adjusted, strict=True):
         if p is not None and p < ALPHA:
             beaten[arm if gain.mean > 0 else other] += 1
-    winners = [arm for arm, count in beaten.items() if count == len(beaten) - 1 > 0]
-    return winners[0] if winners else None
+    winners = (arm for arm, count in beaten.items() if count == len(beaten) - 1 > 0)
+    return next(winners, None)
 
 
 def _mean_cell(results: StudyResults, arm: str, key: str, strong: bool) -> TableCell:
-    scores = results.test
-    estimate, metric = scores.mean(arm, key), scores.metric(key)
+    estimate, metric = results.test.mean(arm, key), results.test.metric(key)
     best = results.reachable(arm).get(key)
     distance = ""
     if best is not None and estimate.n:
@@ -115,76 +115,61 @@ def _mean_cell(results: StudyResults, arm: str, key: str, strong: bool) -> Table
     return interval_cell(estimate, metric, distance, strong=strong)
 
 
-def _costs(results: StudyResults, runs: pd.DataFrame) -> tuple[TableCell, TableCell, TableCell]:
+def _costs(results: StudyResults, runs: pd.DataFrame) -> tuple[str, str, str]:
     """Parameters, seconds and chosen epoch of an arm's finished trainings."""
     if runs.empty:
-        return TableCell(words.DASH), TableCell(words.DASH), TableCell(words.DASH)
-    parameters = sorted({int(count) for count in runs["parameters"]})
+        return words.DASH, words.DASH, words.DASH
     epochs = [
         f"{np.median([chosen.get(task, np.nan) for chosen in runs['chosen_epochs']]):g}"
         for task in results.task_names
     ]
     return (
-        TableCell(" to ".join(f"{count:,}" for count in parameters)),
-        TableCell(f"{float(runs['seconds'].median()):.1f}"),
-        TableCell(epochs[0] if len(set(epochs)) == 1 else " / ".join(epochs)),
+        " to ".join(f"{count:,}" for count in sorted(set(runs["parameters"].astype(int)))),
+        f"{float(runs['seconds'].median()):.1f}",
+        epochs[0] if len(set(epochs)) == 1 else " / ".join(epochs),
     )
 
 
-# ------------------------------------------------------------------------------------------
 # Differences
-# ------------------------------------------------------------------------------------------
 
 
 def difference_table(results: StudyResults, comparisons: Sequence[Comparison]) -> Table | None:
     """The reference and every other arm; None if nothing can be paired."""
-    study, forward = results.study, reference_first(results.study)
+    reference, forward = results.study.reference, reference_first(results.study)
     made = [comparison for comparison in comparisons if comparison.difference.n]
-    rows = tuple(
+    if not made:
+        return None
+    rows = (
         (
-            TableCell(f"minus {other}" if forward else arm),
-            *(_comparison_cell(comparison) for comparison in pair),
-            TableCell(str(pair[0].difference.n)),
+            f"minus {other}" if forward else arm,
+            *map(_comparison_cell, pair),
+            pair[0].difference.n,
         )
         for (arm, other), of_pair in groupby(made, key=lambda c: (c.arm, c.other))
         for pair in [list(of_pair)]
     )
-    if not rows:
-        return None
-    targets, tests = results.targets, made[0].tests
-    measured = words.measured(targets)
-    what = (
-        f"Test {measured} of {study.reference} minus every other arm's"
+    scales, tests = scales_of(results), words.count(made[0].tests, "test")
+    minus = (
+        f"{reference} minus every other arm's"
         if forward
-        else f"Test {measured} of every other arm minus that of {study.reference}"
+        else f"every other arm minus that of {reference}"
     )
-    ahead = study.reference if forward else "the arm"
+    leads = who_leads(scales, reference if forward else "the arm", ("above", "below"))
     caption = (
-        f"{what}: mean and 95 % interval over {ran.sources(bool(results.test.samplings))}; "
-        f"{_leading(results, ahead)}. Below them p of a test that the two differ, and of two "
-        f"one-sided tests that they differ by less than the margin "
-        f"({within_margin(scales_of(results))}); in brackets after Holm over "
-        f"{words.count(tests, 'test')} and over {words.count(tests, 'test')}. If the second is "
-        f"below {ALPHA:g} after Holm the word is equivalent; else, if the first is, better or "
-        "worse (bold); else undecided, with the number of seeds in all that would decide with "
-        "80 % chance, were the estimates the truth: a rough guess from few. An interval is of "
-        "one comparison alone and p is adjusted for all, so an interval clear of zero may still "
-        "be undecided."
+        f"Test {words.measured(results.targets)} of {minus}: mean and 95 % interval over "
+        f"{ran.sources(bool(results.test.samplings))}; {leads}."
+        f"{words.less_is_better(results.targets)} Below them p of a test that the two differ, and "
+        "of two one-sided tests that they differ by less than the margin "
+        f"({within_margin(scales)}); in brackets after Holm over {tests} and over {tests}. If the "
+        f"second is below {ALPHA:g} after Holm the word is equivalent; else, if the first is, "
+        "better or worse (bold); else undecided, with the number of seeds in all that would "
+        f"decide with {100 * POWER:g} % chance, were the estimates the truth: a rough guess from "
+        "few. An interval is of one comparison alone and p is adjusted for all, so an interval "
+        "clear of zero may still be undecided."
     )
-    head = study.reference if forward else f"minus {study.reference}"
-    columns = (head, *map(words.column, targets), "paired replicates")
-    return Table("differences", caption, columns, rows)
-
-
-def _leading(results: StudyResults, ahead: str) -> str:
-    """On which side of zero an arm leads."""
-    higher = {METRICS[target.metric].higher for target in results.targets}
-    if higher == {True}:
-        return f"above zero {ahead} leads"
-    if higher == {False}:
-        return f"below zero {ahead} leads, as less is better"
-    lower = [METRICS[t.metric].label for t in results.targets if not METRICS[t.metric].higher]
-    return f"above zero {ahead} leads, in {words.listed(dict.fromkeys(lower))} below zero"
+    head = reference if forward else f"minus {reference}"
+    columns = (head, *map(words.column, results.targets), "paired replicates")
+    return table("differences", caption, columns, rows)
 
 
 def _comparison_cell(comparison: Comparison) -> TableCell:
@@ -203,11 +188,11 @@ def joint_table(results: StudyResults, verdicts: Sequence[JointVerdict]) -> Tabl
     if not verdicts:
         return None
     reference, forward = results.study.reference, reference_first(results.study)
-    rows = tuple(
+    rows = (
         (
-            TableCell(f"against {pair.other}" if forward else pair.arm),
+            f"against {pair.other}" if forward else pair.arm,
             TableCell(pair.of.verdict, strong=pair.of.verdict != "undecided"),
-            *(TableCell(words.p(pair.of.p[region])) for region in REGIONS),
+            *(words.p(pair.of.p[region]) for region in REGIONS),
         )
         for pair in verdicts
     )
@@ -216,7 +201,6 @@ def joint_table(results: StudyResults, verdicts: Sequence[JointVerdict]) -> Tabl
         if forward
         else f"Every other arm against {reference}"
     )
-    head = reference if forward else f"against {reference}"
     caption = (
         f"{who} on {words.listed(results.task_names)} at once. Dominates: a gain of more than "
         f"the margin ({within_margin(scales_of(results))}) on a task and no loss of more than it "
@@ -225,19 +209,23 @@ def joint_table(results: StudyResults, verdicts: Sequence[JointVerdict]) -> Tabl
         "together from tests task by task. A verdict needs p below "
         f"{verdicts[0].of.alpha:.2g}: {ALPHA:g} over the number of pairs (Bonferroni)."
     )
-    return Table("joint", caption, (head, "verdict", *REGIONS), rows)
+    head = reference if forward else f"against {reference}"
+    return table("joint", caption, (head, "verdict", *REGIONS), rows)
 
 
 def seesaw_table(summary: SeesawSummary) -> Table:
     """The differences of the seesaw figure: one line for each model and setting."""
-    rows = []
-    for m, first in enumerate(summary.lines[0]):
-        for k, setting in enumerate(summary.settings):
-            cells = (
+    rows = (
+        (
+            f"{first.model} @ {setting}",
+            *(
                 difference_cell(lines[m].estimates[k], scale.metric)
                 for scale, lines in zip(summary.scales, summary.lines, strict=True)
-            )
-            rows.append((TableCell(f"{first.model} @ {setting}"), *cells))
+            ),
+        )
+        for m, first in enumerate(summary.lines[0])
+        for k, setting in enumerate(summary.settings)
+    )
     targets = [scale.target for scale in summary.scales]
     caption = (
         f"Test {words.measured(targets)} minus that of {summary.reference} on the same data, by "
@@ -245,12 +233,10 @@ def seesaw_table(summary: SeesawSummary) -> Table:
         f"{words.less_is_better(targets)}"
     )
     columns = (f"model @ {summary.knob}", *map(words.column, targets))
-    return Table("gains", caption, columns, tuple(rows))
+    return table("gains", caption, columns, rows)
 
 
-# ------------------------------------------------------------------------------------------
 # A factorial
-# ------------------------------------------------------------------------------------------
 
 
 def effects_table(results: StudyResults) -> Table | None:
@@ -274,22 +260,17 @@ def effects_table(results: StudyResults) -> Table | None:
         "seeds. The p-values are for reading, not for the claims: they are not adjusted and know "
         "nothing of the test set."
     )
-    rows = tuple((TableCell(" x ".join(term)), *cells) for term, cells in by_term.items())
-    return Table("effects", caption, ("factor", *map(words.column, scores.targets)), rows)
+    rows = ((" x ".join(term), *cells) for term, cells in by_term.items())
+    return table("effects", caption, ("factor", *map(words.column, scores.targets)), rows)
 
 
 def effects_frame(study: Study, scores: Scores, key: str) -> pd.DataFrame:
     """The tidy frame that `effects` reads, of a study whose arms combine the factors' values."""
-    params = {arm.name: dict(arm.params) for arm in crossed(study)}
     rows = [
-        {
-            **{axis: str(value) for axis, value in params[arm].items()},
-            BLOCK: replicate,
-            VALUE: float(figure),
-        }
-        for arm in scores.arms
-        if arm in params
-        for replicate, figure in zip(scores.replicates, scores.of(arm, key), strict=True)
+        {axis: str(value) for axis, value in arm.params} | {BLOCK: replicate, VALUE: float(figure)}
+        for arm in crossed(study)
+        if arm.name in scores.arms
+        for replicate, figure in zip(scores.replicates, scores.of(arm.name, key), strict=True)
     ]
     return pd.DataFrame(rows)
 
@@ -299,9 +280,7 @@ def _effect_cell(effect: FactorEffect, metric: Metric) -> TableCell:
     return TableCell(words.decimals(effect.spread, metric.digits + 1), notes)
 
 
-# ------------------------------------------------------------------------------------------
 # Other figures
-# ------------------------------------------------------------------------------------------
 
 
 CONDITIONAL = "conditional_auc"
@@ -329,67 +308,61 @@ def other_tables(results: StudyResults) -> tuple[Table, ...]:
 
 
 def _other_table(results: StudyResults, key: str, figures: Sequence[OtherFigure]) -> Table:
-    rows = tuple(
-        (TableCell(arm), *(_other_cell(figure, arm) for figure in figures))
+    rows = (
+        (arm, *(_mean_of(f.scores, arm, f.task, f.metric) for f in figures))
         for arm in results.test.arms
     )
-    turned = [f.metric.label for f in figures if not f.metric.higher]
-    smaller = f" {words.capital(words.listed(dict.fromkeys(turned)))}: smaller is better."
+    less = dict.fromkeys(f.metric.label for f in figures if not f.metric.higher)
     caption = (
         "Other figures on test at the chosen epochs, mean [95 % interval]."
-        f"{smaller if turned else ''}"
+        f"{f' {words.capital(words.listed(less))}: smaller is better.' if less else ''}"
     )
-    columns = (results.study.factor, *(figure.heading for figure in figures))
-    return Table(key, caption, columns, rows)
+    return table(key, caption, (results.study.factor, *(f.heading for f in figures)), rows)
 
 
 def _other_figures(results: StudyResults) -> Iterator[Iterator[OtherFigure]]:
     """Metrics that are not a task's own, each for the tasks that have it; then a chained task's
     given that it is reached, and each task's own on rows that are new."""
     for metric in METRICS.values():
-        others = [task for task in results.tasks if task.metric != metric.name]
-        heads = {task.name: (f"{metric.label}, {task.name}", metric) for task in others}
+        others = [task.name for task in results.tasks if task.metric != metric.name]
+        heads = ((name, f"{metric.label}, {name}", metric) for name in others)
         yield _measured(at_chosen(results, "test", metric.name), heads)
-    conditional = METRICS[CONDITIONAL.removeprefix("conditional_")]
-    heads = {
-        task.name: (f"{conditional.label}, {task.name} among rows with {task.after}", conditional)
-        for task in results.tasks
-        if task.after
-    }
+    among = METRICS[CONDITIONAL.removeprefix("conditional_")]
+    chained = (task for task in results.tasks if task.after)
+    heads = (
+        (t.name, f"{among.label}, {t.name} among rows with {t.after}", among) for t in chained
+    )
     yield _measured(at_chosen(results, "test", CONDITIONAL), heads)
-    heads = {}
-    for task in results.tasks:
-        own = METRICS[task.metric]
-        heads[task.name] = f"{own.label} on test rows not seen in train, {task.name}", own
+    owned = ((task.name, METRICS[task.metric]) for task in results.tasks)
+    heads = ((n, f"{own.label} on test rows not seen in train, {n}", own) for n, own in owned)
     yield _measured(at_chosen(results, "test_unseen"), heads)
 
 
-def _measured(scores: Scores, heads: Mapping[str, tuple[str, Metric]]) -> Iterator[OtherFigure]:
-    """Those that some arm has."""
-    for task, (heading, metric) in heads.items():
+def _measured(scores: Scores, heads: Iterable[tuple[str, str, Metric]]) -> Iterator[OtherFigure]:
+    """Those that some arm has, of (task, heading, metric)."""
+    for task, heading, metric in heads:
         if any(np.isfinite(scores.of(arm, task)).any() for arm in scores.arms):
             yield OtherFigure(heading, task, metric, scores)
 
 
-def _other_cell(figure: OtherFigure, arm: str) -> TableCell:
-    metric = figure.metric
+def _mean_of(scores: Scores, arm: str, task: str, metric: Metric) -> TableCell:
     within = metric.low, metric.high
-    return interval_cell(mean_interval(figure.scores.of(arm, figure.task), within=within), metric)
+    return interval_cell(mean_interval(scores.of(arm, task), within=within), metric)
 
 
 def inner_table(results: StudyResults) -> Table | None:
     """What goes on inside: gate entropy and dead units; None where neither was recorded."""
     entropy, dead = at_chosen(results, "valid", "gate_entropy"), _dead_units(results)
     tasks = results.task_names
-    rows = tuple(
+    rows = [
         (
-            TableCell(arm),
+            arm,
             *(_entropy_cell(entropy, arm, task) for task in tasks),
-            TableCell(words.percent(dead[arm]) if arm in dead else words.DASH),
+            words.percent(dead[arm]) if arm in dead else words.DASH,
         )
         for arm in results.test.arms
         if arm in dead or any(np.isfinite(entropy.of(arm, task)).any() for task in tasks)
-    )
+    ]
     if not rows:
         return None
     caption = (
@@ -399,22 +372,23 @@ def inner_table(results: StudyResults) -> Table | None:
         "mean over replicates, at the later of the chosen epochs."
     )
     columns = (results.study.factor, *(f"gate entropy, {task}" for task in tasks), "dead units")
-    return Table("inside", caption, columns, rows)
+    return table("inside", caption, columns, rows)
 
 
 def _entropy_cell(entropy: Scores, arm: str, task: str) -> TableCell:
-    estimate = mean_interval(entropy.of(arm, task))
-    bounds = words.bounds(estimate)
-    return TableCell(words.decimals(estimate.mean, 4), (bounds,) if bounds else ())
+    estimate = mean_interval(entropy.of(arm, task), within=(0.0, 1.0))
+    return TableCell(
+        words.decimals(estimate.mean, 4), tuple(filter(None, [words.bounds(estimate)]))
+    )
 
 
 def _dead_units(results: StudyResults) -> Mapping[str, float]:
+    """Arm -> their share."""
     frame = results.measurements
     rows = frame[(frame["metric"] == "dead_units") & (frame["task"] == ALL)]
-    done = results.runs[results.runs["status"] == "done"]
     last = {
         (run["arm"], run["replicate"]): max((run["chosen_epochs"] or {"": 0}).values())
-        for run in done.to_dict("records")
+        for run in results.done.to_dict("records")
     }
     shares: dict[str, list[float]] = {}
     for row in rows.to_dict("records"):
@@ -423,22 +397,20 @@ def _dead_units(results: StudyResults) -> Mapping[str, float]:
     return {arm: float(np.mean(values)) for arm, values in shares.items()}
 
 
-# ------------------------------------------------------------------------------------------
 # The configuration
-# ------------------------------------------------------------------------------------------
 
 
 def base_table(results: StudyResults) -> Table:
     """The configuration, and where arms differ."""
     rows = []
-    for field in (field.name for field in fields(FSMDConfig)):
-        values = {arm.name: words.plain(getattr(arm.config, field)) for arm in results.planned}
+    for field in fields(FSMDConfig):
+        values = {a.name: words.plain(getattr(a.config, field.name)) for a in results.planned}
         varied = len(set(values.values())) > 1
         text = _by_value(values) if varied else next(iter(values.values()))
-        rows.append((TableCell(field), TableCell(text, strong=varied)))
+        rows.append((field.name, TableCell(text, strong=varied)))
     rows.sort(key=lambda row: not row[1].strong)  # what is varied comes first
     caption = "The configuration. Bold: what differs between arms; every arm shares the rest."
-    return Table("configuration", caption, ("setting", "value"), tuple(rows))
+    return table("configuration", caption, ("setting", "value"), rows)
 
 
 def _by_value(values: Mapping[str, str]) -> str:
@@ -448,4 +420,4 @@ def _by_value(values: Mapping[str, str]) -> str:
         grouped.setdefault(value, []).append(name)
     if len(values) > NAMED or all(names == [value] for value, names in grouped.items()):
         return words.listed(grouped)
-    return "; ".join(f"{value}: {', '.join(names)}" for value, names in grouped.items())
+    return words.by_key(grouped.items())

@@ -61,9 +61,7 @@ def judge(reading: Reading, scores: Scores) -> tuple[Judged, ...]:
     )
 
 
-# ------------------------------------------------------------------------------------------
 # Rules as statements about differences
-# ------------------------------------------------------------------------------------------
 
 Answering = Callable[[Question], Evidence]
 
@@ -115,23 +113,19 @@ def _tasks(scores: Scores) -> tuple[Target, ...]:
     return tuple(target for target in scores.targets if target.key != MEAN)
 
 
-# ------------------------------------------------------------------------------------------
 # Rules in words
-# ------------------------------------------------------------------------------------------
 
 
 def in_words(rule: Rule, reading: Reading) -> str:
     """The rule as a sentence without its full stop."""
     if isinstance(rule, OverTasks):
-        amount = _amount(rule, reading)
+        amount, other = _amount(rule, reading), rule.other
         if isinstance(rule, NotEverywhere):
-            what = f"gains less than {amount} over {rule.other} on at least one task"
-        else:
-            what = (
-                f"gains more than {amount} over {rule.other} on one task and loses more than "
-                "that on another"
-            )
-        return f"{rule.arm} {what}"
+            return f"{rule.arm} gains less than {amount} over {other} on at least one task"
+        return (
+            f"{rule.arm} gains more than {amount} over {other} on one task and loses more than "
+            "that on another"
+        )
     target = reading.target(rule.target)
     if target is None:
         return _without_target(rule)
@@ -178,21 +172,19 @@ def _amount(rule: OverTasks, reading: Reading) -> str:
 def _together(rules: Sequence[Rule]) -> Iterator[Rule]:
     """Rules in a row that say the same of several arms as one, for words only."""
 
-    def said(rule: Rule) -> Rule:
+    def without_arm(rule: Rule) -> Rule:
         return replace(rule, arm="") if isinstance(rule, OverTasks) else rule
 
-    for _, alike in groupby(rules, key=said):
+    for _, alike in groupby(rules, key=without_arm):
         first, *more = alike
         if more and isinstance(first, OverTasks):
-            arms = [first.arm, *(rule.arm for rule in more if isinstance(rule, OverTasks))]
-            yield replace(first, arm=f"each of {words.listed(arms)}")
+            arms = words.listed(rule.arm for rule in (first, *more) if isinstance(rule, OverTasks))
+            yield replace(first, arm=f"each of {arms}")
         else:
             yield from (first, *more)
 
 
-# ------------------------------------------------------------------------------------------
 # Verdicts in words
-# ------------------------------------------------------------------------------------------
 
 
 def _judged(
@@ -202,21 +194,19 @@ def _judged(
     scores: Scores,
     p: tuple[float, float],
 ) -> Judged:
-    p_holds, p_fails = p
     verdict: Verdict = "undecided"
-    if p_holds < ALPHA:
+    if p[0] < ALPHA:
         verdict = "holds"
-    elif p_fails < ALPHA:
+    elif p[1] < ALPHA:
         verdict = "fails"
     rule = "; and ".join(in_words(rule, reading) for rule in _together(claim.rules))
     lacking = dict.fromkeys(filter(None, map(reading.lacking, claim.rules)))
-    if lacking:
-        found = f"It cannot be judged on this data: {'; '.join(lacking)}."
-    else:
+    found = f"It cannot be judged on this data: {'; '.join(lacking)}."
+    if not lacking:
         single = not any(isinstance(rule, OverTasks) for rule in claim.rules)
         noun = "comparison" if single else "condition"
         found = _Telling(reading, scores, noun, conditions, p).sentence(verdict)
-    return Judged(claim, p_holds, p_fails, verdict, found, rule)
+    return Judged(claim, *p, verdict, found, rule)
 
 
 @dataclass(frozen=True)

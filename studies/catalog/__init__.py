@@ -4,7 +4,7 @@ A file holds one `STUDY` or one `SEARCH`. It may also lie anywhere else and be n
 """
 
 import runpy
-from collections.abc import Callable, Mapping
+from dataclasses import replace
 from importlib import import_module
 from pathlib import Path
 from pkgutil import iter_modules
@@ -26,42 +26,30 @@ def get(name: str) -> Definition:
 
     Raises UserError for an unknown name, which lists the others, and for a faulty file.
     """
-    if name.endswith(".py"):
-        if not Path(name).is_file():
-            raise UserError(f"no study file {name!r}; give the path of one, or a name of --list")
-        return _read(name, runpy.run_path)
-    if name not in names():
+    own = name.endswith(".py")
+    if own and not Path(name).is_file():
+        raise UserError(f"no study file {name!r}; give the path of one, or a name of --list")
+    if not own and name not in names():
         raise UserError(
             f"no study {name!r}; there are {', '.join(names())}, or the path of a .py file"
         )
-    definition = _read(name, _held_by_module)
-    if definition.name != name:
-        raise UserError(
-            f"the study file {name}.py is faulty: it must have the file's name; got "
-            f"{definition.name!r}"
-        )
-    return definition
-
-
-Held = Mapping[str, object]
-"""What the names in a file stand for."""
-
-
-def _held_by_module(name: str) -> Held:
-    return vars(import_module(f"{__name__}.{name}"))
-
-
-def _read(name: str, held_by: Callable[[str], Held]) -> Definition:
-    file = name if name.endswith(".py") else f"{name}.py"
     try:
-        held = held_by(name)
-        definition = held.get("STUDY", held.get("SEARCH"))
-        if not isinstance(definition, Study | Search):
-            raise UserError("it must hold one STUDY or one SEARCH")
-        if isinstance(definition, Study):
-            check(definition)
+        if own:
+            return replace(_definition(runpy.run_path(name)), file=name)
+        definition = _definition(vars(import_module(f"{__name__}.{name}")))
+        if definition.name != name:
+            raise UserError(f"it must have the file's name; got {definition.name!r}")
+        return definition
     except Exception as error:
         kind = "" if isinstance(error, UserError) else f"{type(error).__name__}: "
-        what = " ".join(str(error).split())
+        file, what = name if own else f"{name}.py", " ".join(str(error).split())
         raise UserError(f"the study file {file} is faulty: {kind}{what}") from error
-    return definition
+
+
+def _definition(names: dict[str, object]) -> Definition:
+    """What a file holds, of what its names stand for."""
+    held = [names[name] for name in ("STUDY", "SEARCH") if name in names]
+    if len(held) != 1 or not isinstance(held[0], Study | Search):
+        raise UserError("it must hold one STUDY or one SEARCH")
+    check(held[0])
+    return held[0]

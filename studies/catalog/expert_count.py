@@ -5,21 +5,19 @@ from dataclasses import replace
 from fsmd.config import MODELS
 from studies.definition import Above, Best, Claim, Factor, Flat, Study, one_factor
 
-_BASE = replace(
-    MODELS["fsmd"],
-    layers=(256, 128),
-    gate_depth=1,
-    tower_shape="decreasing",
-    tower_depth=2,
-    tower_width=128,
-)
-
 STUDY = Study(
     name="expert_count",
     title="Number of experts",
     question="How many experts should each task's gate weigh?",
     factor="expert_count",
-    base=_BASE,
+    base=replace(
+        MODELS["fsmd"],
+        layers=(256, 128),
+        gate_depth=1,
+        tower_shape="decreasing",
+        tower_depth=2,
+        tower_width=128,
+    ),
     arms=one_factor(Factor("expert_count", (2, 4, 6, 8, 10, 12, 14))),
     reference="10",
     figure="Fig. 13",

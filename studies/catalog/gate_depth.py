@@ -5,21 +5,19 @@ from dataclasses import replace
 from fsmd.config import MODELS
 from studies.definition import Best, Claim, Factor, Study, one_factor
 
-_BASE = replace(
-    MODELS["fsmd"],
-    layers=(256, 128),
-    expert_count=8,
-    tower_shape="decreasing",
-    tower_depth=2,
-    tower_width=128,
-)
-
 STUDY = Study(
     name="gate_depth",
     title="Gate depth",
     question="Do deeper gates help, and are three layers the best number?",
     factor="gate_depth",
-    base=_BASE,
+    base=replace(
+        MODELS["fsmd"],
+        layers=(256, 128),
+        expert_count=8,
+        tower_shape="decreasing",
+        tower_depth=2,
+        tower_width=128,
+    ),
     arms=one_factor(Factor("gate_depth", (1, 2, 3, 4, 5))),
     reference="3",
     figure="Fig. 12",

@@ -3,7 +3,7 @@
 from dataclasses import replace
 
 from fsmd.config import MODELS
-from studies.definition import CENSUS, Above, Best, Claim, Study, named
+from studies.definition import CENSUS, Above, Best, Claim, Study, models
 
 _BASE = replace(MODELS["base"], layers=(512, 256))
 PAPER = ("single_task", "shared_bottom", "mmoe", "ple", "base", "fg", "fs")
@@ -14,14 +14,7 @@ STUDY = Study(
     question="Which model serves both tasks of Census-Income best, and does FS lead?",
     factor="model",
     base=_BASE,
-    arms=named(
-        (
-            (name, replace(MODELS[name], layers=(512, 256)))
-            for name in (*PAPER, "deepfm", "wide_deep")
-        ),
-        "model",
-        _BASE,
-    ),
+    arms=models((*PAPER, "deepfm", "wide_deep"), _BASE),
     reference="base",
     figure="Table II",
     claims=(

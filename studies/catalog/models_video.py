@@ -3,7 +3,7 @@
 from dataclasses import replace
 
 from fsmd.config import MODELS
-from studies.definition import Above, Best, Claim, NotEverywhere, Study, Trades, named
+from studies.definition import Above, Best, Claim, NotEverywhere, Study, Trades, models
 
 _BASE = replace(MODELS["base"], layers=(256, 128))
 PAPER = ("single_task", "deepfm", "shared_bottom", "esmm", "mmoe", "base", "fg", "fs", "fsmd")
@@ -15,11 +15,7 @@ STUDY = Study(
     question="Which model serves click and long view best, and which trade one for the other?",
     factor="model",
     base=_BASE,
-    arms=named(
-        ((name, replace(MODELS[name], layers=(256, 128))) for name in (*PAPER, "ple")),
-        "model",
-        _BASE,
-    ),
+    arms=models((*PAPER, "ple"), _BASE),
     reference="base",
     figure="Table IV and Fig. 10",
     claims=(

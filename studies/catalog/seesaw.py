@@ -3,18 +3,10 @@
 from dataclasses import replace
 
 from fsmd.config import MODELS
-from studies.definition import Above, Arm, Claim, Study, named
+from studies.definition import Above, Arm, Claim, Study, models
 
 _BASE = replace(MODELS["base"], layers=(64, 32), tower_width=32)
-_MODELS = named(
-    (
-        (name, replace(MODELS[name], layers=(64, 32), tower_width=32))
-        for name in ("single_task", "shared_bottom", "mmoe", "ple", "base", "fs", "fsmd")
-    ),
-    "model",
-    _BASE,
-)
-CONFLICTS = (0.0, 0.25, 0.5, 0.75, 1.0)
+_MODELS = models(("single_task", "shared_bottom", "mmoe", "ple", "base", "fs", "fsmd"), _BASE)
 
 
 def _on(model: Arm, conflict: float) -> Arm:
@@ -32,7 +24,7 @@ STUDY = Study(
     question="How does each model's gain over single-task networks depend on the tasks' conflict?",
     factor="model @ conflict",
     base=_BASE,
-    arms=tuple(_on(model, conflict) for conflict in CONFLICTS for model in _MODELS),
+    arms=tuple(_on(model, c) for c in (0.0, 0.25, 0.5, 0.75, 1.0) for model in _MODELS),
     reference="single_task @ 0.5",
     claims=(
         Claim(

@@ -5,21 +5,19 @@ from dataclasses import replace
 from fsmd.config import MODELS, TOWER_SHAPES
 from studies.definition import Best, Claim, Factor, NotWorse, Study, one_factor
 
-_BASE = replace(
-    MODELS["fsmd"],
-    layers=(256, 128),
-    gate_depth=2,
-    expert_count=8,
-    tower_depth=3,
-    tower_width=128,
-)
-
 STUDY = Study(
     name="tower_shape",
     title="Tower shape",
     question="Does the shape of the towers matter, and is diamond the best one?",
     factor="tower_shape",
-    base=_BASE,
+    base=replace(
+        MODELS["fsmd"],
+        layers=(256, 128),
+        gate_depth=2,
+        expert_count=8,
+        tower_depth=3,
+        tower_width=128,
+    ),
     arms=one_factor(Factor("tower_shape", tuple(TOWER_SHAPES))),
     reference="diamond",
     figure="Fig. 11",

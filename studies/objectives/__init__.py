@@ -3,14 +3,13 @@
 A new cost is one file here with a `COST`; the file's name is its name.
 """
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from importlib import import_module
 from pkgutil import iter_modules
 
 from fsmd.errors import UserError
 from fsmd.tasks import Task, names, targets
-from fsmd.training import TrainingResult
-from studies.objectives.cost import Cost
+from studies.objectives.cost import Cost, OfTraining
 from studies.objectives.objective import Objective, of_target
 
 __all__ = ["ALL_TASKS", "Cost", "Objective", "cost", "costs", "end_costs", "named", "of_target"]
@@ -21,9 +20,16 @@ ALL_TASKS = "tasks"
 
 def costs() -> Mapping[str, Cost]:
     """Every cost by its name."""
-    modules = {m.name: import_module(f"{__name__}.{m.name}") for m in iter_modules(__path__)}
-    read = {name: getattr(module, "COST", None) for name, module in modules.items()}
-    return {name: cost for name, cost in read.items() if isinstance(cost, Cost)}
+    known = {}
+    for module in iter_modules(__path__):
+        try:
+            held = getattr(import_module(f"{__name__}.{module.name}"), "COST", None)
+        except Exception as error:
+            what = f"{type(error).__name__}: {error}".splitlines()[0]
+            raise UserError(f"the objective's file {module.name}.py is faulty: {what}") from error
+        if isinstance(held, Cost):
+            known[module.name] = held
+    return known
 
 
 def cost(name: str) -> Cost:
@@ -34,12 +40,10 @@ def cost(name: str) -> Cost:
     return known[name]
 
 
-def end_costs(
-    objectives: Sequence[Objective],
-) -> Mapping[str, Callable[[TrainingResult], float]]:
+def end_costs(objectives: Sequence[Objective]) -> Mapping[str, OfTraining]:
     """Key -> how it is read off a training's result, of those that are known at its end."""
-    asked = {o.key: cost(o.key).of_training for o in objectives if o.asked == "end"}
-    return {key: of_training for key, of_training in asked.items() if of_training}
+    asked = ((o.key, cost(o.key).of_training) for o in objectives if o.asked == "end")
+    return {key: of_training for key, of_training in asked if of_training}
 
 
 def named(keys: Sequence[str], tasks: Sequence[Task]) -> tuple[Objective, ...]:
@@ -49,9 +53,8 @@ def named(keys: Sequence[str], tasks: Sequence[Task]) -> tuple[Objective, ...]:
     a cost's is the task. Raises UserError for no key, an unknown one, or an objective twice.
     """
     by_target = {target.key: of_target(target) for target in targets(tasks)}
-    by_cost = {name: cost.objective for name, cost in costs().items()}
-    known = {**by_cost, **by_target}
-    choices = ", ".join(dict.fromkeys((ALL_TASKS, *by_target, *by_cost)))
+    known = {name: cost.objective for name, cost in costs().items()} | by_target
+    choices = ", ".join(dict.fromkeys((ALL_TASKS, *by_target, *known)))
     expanded = [name for key in keys for name in (names(tasks) if key == ALL_TASKS else (key,))]
     if not expanded:
         raise UserError(f"a search must have an objective; got none; there are {choices}")

@@ -8,6 +8,8 @@ from fsmd.config import FSMDConfig
 from fsmd.training import TrainingResult
 from studies.objectives.objective import Objective
 
+OfTraining = Callable[[TrainingResult], float]
+
 
 @dataclass(frozen=True)
 class Cost:
@@ -15,6 +17,7 @@ class Cost:
 
     objective: Objective
     of_model: Callable[[FSMDConfig, Path], float] | None = None
-    """Before training: a complete configuration and an encoded data set's folder -> value."""
-    of_training: Callable[[TrainingResult], float] | None = None
+    """Before training: a complete configuration and an encoded data set's folder -> value. A
+    function of a module, not a lambda: it is pickled on its way to the process that measures."""
+    of_training: OfTraining | None = None
     """When a training ended, or as far as it came."""

@@ -7,8 +7,7 @@ from fsmd.config import FSMDConfig
 from studies.objectives.cost import Cost
 from studies.objectives.objective import Objective
 
-ROWS = 1000
-REPEATS = 15
+ROWS, REPEATS = 1000, 15
 
 
 def milliseconds(config: FSMDConfig, data: Path) -> float:

@@ -20,10 +20,8 @@ class Objective:
     label: str
     """On an axis: `validation AUC, click`, `parameters`."""
     higher: bool
-    """Whether more is better."""
     asked: Asked
     digits: int
-    """Decimals that are written."""
     margin: float
     """The smallest difference that matters; 0 for a cost, which has no noise to allow for."""
     weights: tuple[float, ...] = ()

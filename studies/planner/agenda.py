@@ -22,11 +22,9 @@ class Agenda(Protocol):
 
     def next(self) -> Step | None:
         """What a free worker does; None if there is nothing now. May be asked again later."""
-        ...
 
     def ended(self, cell: Cell, result: TrainingResult | None) -> None:
         """A cell of a step is over; without a result where it failed for good."""
-        ...
 
 
 class Queue:

@@ -1,7 +1,8 @@
 """From a definition to the cells of a study: pure functions, no database."""
 
-from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import asdict, dataclass, field, fields, replace
+import re
+from collections.abc import Iterator, Mapping
+from dataclasses import asdict, dataclass, field, replace
 from typing import Any
 
 from fsmd.config import FSMDConfig, check_fits, digest, without_chain_unless
@@ -9,10 +10,10 @@ from fsmd.data.schema import DataRef, Dataset
 from fsmd.data.settings import TrainingSettings
 from fsmd.errors import UserError
 from fsmd.runtime import Runtime
-from fsmd.tasks import MEAN, is_funnel, names
+from fsmd.tasks import MEAN, is_funnel
 from fsmd.training import Training, code_version
 from search_spaces import Value
-from studies.definition import Definition, Search, Study
+from studies.definition import Definition, Search, Study, kind_of
 from studies.store.records import DataFacts, Plan, PlannedArm, StudyRecord
 
 
@@ -30,11 +31,6 @@ class Cell:
     """More user attributes of its trial."""
     costs: Mapping[str, float] = field(default_factory=dict)
     """Key of an objective -> its value, as far as it is known before the training."""
-
-
-# ------------------------------------------------------------------------------------------
-# Names and seeds
-# ------------------------------------------------------------------------------------------
 
 
 def study_name(asked: Definition, data: str, default: Definition | None = None) -> str:
@@ -65,44 +61,49 @@ def slug(data: str) -> str:
     return data.translate(str.maketrans(":=,", "---"))
 
 
+def check_name(name: str, what: str) -> None:
+    """Raise UserError for a name of which no file can be made; `what` it is the name of."""
+    if not re.fullmatch(r"(?=.*[A-Za-z0-9])[A-Za-z0-9._-]{1,100}", name):
+        raise UserError(
+            f"{what} must consist of at most 100 letters, digits, '.', '_' and '-'; "
+            f"got {name[:120]!r}"
+        )
+
+
 def replicate_seed(study_seed: int, replicate: int, stream: int = 0) -> int:
     """A 31-bit seed from (study seed, replicate, stream) alone: the same for every arm."""
-    key = [study_seed, replicate, stream] if stream else [study_seed, replicate]
+    key = [study_seed, replicate, *([stream] if stream else [])]
     return int(digest(key)[:8], 16) >> 1
 
 
-# ------------------------------------------------------------------------------------------
-# What is to be trained
-# ------------------------------------------------------------------------------------------
-
-
-def check(study: Study) -> None:
+def check(study: Definition) -> None:
     """Raise UserError for a definition that contradicts itself."""
+    check_name(study.name, "the name of a study")
+    if isinstance(study, Search):
+        return
     arms = [arm.name for arm in study.arms]
-    for name in arms:
-        if arms.count(name) > 1:
-            raise UserError(f"arm {name!r} of {study.name!r} is there twice; rename one")
+    for arm in study.arms:
+        if arms.count(arm.name) > 1:
+            raise UserError(f"arm {arm.name!r} of {study.name!r} is there twice; rename one")
+        arm.config(study.base)  # raises for a field or a value that no model has
     if study.reference not in arms:
         raise UserError(
             f"the reference of {study.name!r} must be one of its arms ({', '.join(arms)}); got "
             f"{study.reference!r}"
         )
-    for claim in study.claims:
-        for rule in claim.rules:
-            values = asdict(rule)
-            named = [values[key] for key in ("arm", "other") if key in values]
-            for name in (*named, *values.get("among", ())):
-                if name not in arms:
-                    raise UserError(
-                        f"claim {claim.id!r} of {study.name!r} names {name!r}, which is none of "
-                        f"its arms ({', '.join(arms)})"
-                    )
-            target = values.get("target", MEAN)
-            if target not in (*study.tasks, MEAN):
+    targets = (*study.tasks, MEAN)
+    for claim, values in ((c, asdict(rule)) for c in study.claims for rule in c.rules):
+        for name in (values.get("arm"), values.get("other"), *values.get("among", ())):
+            if name not in (None, *arms):
                 raise UserError(
-                    f"claim {claim.id!r} of {study.name!r} must be of one of "
-                    f"{', '.join((*study.tasks, MEAN))}; got {target!r}"
+                    f"claim {claim.id!r} of {study.name!r} names {name!r}, which is none of its "
+                    f"arms ({', '.join(arms)})"
                 )
+        if values.get("target", MEAN) not in targets:
+            raise UserError(
+                f"claim {claim.id!r} of {study.name!r} must be of one of {', '.join(targets)}; "
+                f"got {values['target']!r}"
+            )
 
 
 def plan(
@@ -122,29 +123,31 @@ def plan(
 
     Raises UserError for a model that the data cannot carry, and for sets of different tasks.
     """
-    main = next(iter(sets))
-    _check_alike(sets)
-    arms: list[PlannedArm] = []
+    tasks_of = {name: _described(data) for name, data in sets.items()}
+    if len(set(tasks_of.values())) > 1:
+        listed = "; ".join(f"{name}: {tasks}" for name, tasks in tasks_of.items())
+        raise UserError(f"all data sets of a study must have the same tasks; got {listed}")
+    main = next(iter(sets.values()))
+    arms: dict[tuple[FSMDConfig, str, int], PlannedArm] = {}
     same: list[tuple[str, str]] = []
-    earlier: dict[tuple[FSMDConfig, str, int], str] = {}
     chain_dropped = False
     for arm in study.arms:
-        data = sets[arm.data or main]
+        data = sets[arm.data] if arm.data else main
         tasks = data.schema.tasks
-        complete = data.settings.applied(study.config(arm.name))
+        complete = data.settings.applied(arm.config(study.base))
         config = without_chain_unless(is_funnel(tasks), complete)
         chain_dropped |= config.chain != complete.chain
         check_fits(config, tasks)
-        key = (config, data.name, arm.stream)
-        if key in earlier:
-            same.append((arm.name, earlier[key]))
-        else:
-            earlier[key] = arm.name
-            arms.append(PlannedArm(arm.name, config, data.name, arm.stream))
-    shared = search_plan(sets[main], settings, seed, runtime)
-    facts = tuple(DataFacts.of(data) for data in sets.values())
+        planned = PlannedArm(arm.name, config, data.name, arm.stream)
+        earlier = arms.setdefault((config, data.content_hash, arm.stream), planned)
+        if earlier is not planned:
+            same.append((arm.name, earlier.name))
     return replace(
-        shared, sets=facts, arms=tuple(arms), same=tuple(same), chain_dropped=chain_dropped
+        search_plan(main, settings, seed, runtime),
+        sets=tuple(map(DataFacts.of, sets.values())),
+        arms=tuple(arms.values()),
+        same=tuple(same),
+        chain_dropped=chain_dropped,
     )
 
 
@@ -153,11 +156,8 @@ def search_plan(data: Dataset, settings: TrainingSettings, seed: int, runtime: R
     return Plan((DataFacts.of(data),), settings, seed, runtime, code_version())
 
 
-def _check_alike(sets: Mapping[str, Dataset]) -> None:
-    tasks = {name: names(data.schema.tasks) for name, data in sets.items()}
-    if len(set(tasks.values())) > 1:
-        listed = "; ".join(f"{name}: {', '.join(own)}" for name, own in tasks.items())
-        raise UserError(f"all data sets of a study must have the same tasks; got {listed}")
+def _described(data: Dataset) -> str:
+    return ", ".join(f"{task.name} ({task.metric})" for task in data.schema.tasks)
 
 
 def cells(record: StudyRecord, refs: Mapping[str, DataRef], replicates: int) -> tuple[Cell, ...]:
@@ -172,19 +172,12 @@ def cells(record: StudyRecord, refs: Mapping[str, DataRef], replicates: int) -> 
             params=record.study.arm(arm.name).params,
             replicate=replicate,
             training=planned.training(
-                arm.config,
-                refs[arm.data],
-                replicate_seed(planned.seed, replicate, arm.stream),
+                arm.config, refs[arm.data], replicate_seed(planned.seed, replicate, arm.stream)
             ),
         )
         for replicate in range(replicates)
         for arm in planned.arms
     )
-
-
-# ------------------------------------------------------------------------------------------
-# What may change while a study goes on
-# ------------------------------------------------------------------------------------------
 
 
 def going_on(stored: StudyRecord, asked: StudyRecord) -> StudyRecord:
@@ -198,37 +191,39 @@ def going_on(stored: StudyRecord, asked: StudyRecord) -> StudyRecord:
         stated=stored.stated,
         methods=(*before, *asked.methods),
         created_at=stored.created_at,
-        planner=stored.planner,
     )
 
 
 def differences(stored: StudyRecord, asked: StudyRecord) -> tuple[str, ...]:
     """What differs and may not under one name, each as `name: stored there, asked now`.
 
-    An arm that only one side has is no difference, as a study may grow. Nor are claims, which
-    train nothing, nor how a search proposes and stops. A field that differs in the same way at
-    several arms is told once.
+    An arm, or a data set, that only one side has is no difference, as a study may grow. Nor are
+    claims, which train nothing, nor how a search proposes and stops. A field that differs in the
+    same way at several arms is told once.
     """
-    before, after = dict(_fixed(stored)), dict(_fixed(asked))
-    told = list(_unlike(before, after))
+    pairs = [(dict(_fixed(stored)), dict(_fixed(asked)))]
     arms = {arm.name: _flat_arm(arm) for arm in asked.plan.arms}
-    for arm in stored.plan.arms:
-        if arm.name in arms:
-            told += _unlike(_flat_arm(arm), arms[arm.name])
-    return tuple(dict.fromkeys(told))
+    pairs += [(_flat_arm(a), arms[a.name]) for a in stored.plan.arms if a.name in arms]
+    unlike = (
+        f"{name}: {before[name]!r} there, {after[name]!r} now"
+        for before, after in pairs
+        for name in before
+        if name in after and before[name] != after[name]
+    )
+    return tuple(dict.fromkeys(unlike))
 
 
 def _fixed(record: StudyRecord) -> Iterator[tuple[str, Any]]:
     definition, planned = record.definition, record.plan
-    yield type(definition).__name__.lower(), definition.name
+    yield "kind", kind_of(definition)
+    yield "name", definition.name
     yield "data", planned.data.name
     for facts in planned.sets:
         yield f"content of {facts.name}", facts.content_hash
     if isinstance(definition, Search):
         for name in Search.SOUGHT:
             yield name.replace("_", "-"), getattr(definition, name)
-    for setting in fields(planned.settings):
-        yield setting.name, getattr(planned.settings, setting.name)
+    yield from asdict(planned.settings).items()
     yield "seed", planned.seed
     yield from planned.runtime.identity.items()
     yield "code", planned.code
@@ -236,11 +231,3 @@ def _fixed(record: StudyRecord) -> Iterator[tuple[str, Any]]:
 
 def _flat_arm(arm: PlannedArm) -> dict[str, Any]:
     return {**asdict(arm.config), "data": arm.data, "stream": arm.stream}
-
-
-def _unlike(before: Mapping[str, Any], after: Mapping[str, Any]) -> Sequence[str]:
-    return [
-        f"{name}: {before.get(name)!r} there, {after.get(name)!r} now"
-        for name in dict.fromkeys((*before, *after))
-        if before.get(name) != after.get(name)
-    ]

@@ -6,7 +6,7 @@ measurements (one transaction), the cell, the trial's values. A start repairs wh
 off in between, without training again.
 """
 
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Sequence
 from concurrent.futures import FIRST_COMPLETED, Future, wait
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -15,7 +15,7 @@ from typing import NamedTuple
 import sqlalchemy as sa
 
 from fsmd.training import Training, TrainingProgress, TrainingResult
-from studies.failure import Failure, failure_of, traceback_of
+from studies.failure import Failure, failure_of
 from studies.planner.agenda import Agenda, Queue, Step
 from studies.planner.design import Cell
 from studies.store import runs
@@ -63,8 +63,7 @@ class Planner:
     mirror: Mirror
     workers: Workers
     work: Work
-    checkpoints: Path
-    """The folder of the checkpoints."""
+    checkpoints: Path  # a folder
     provenance: Provenance
     slots: int
     """Steps under way at once."""
@@ -74,27 +73,24 @@ class Planner:
     attempts: dict[str, int] = field(default_factory=dict)
     """Identity -> how often a worker was given its last step, up to which it was paused."""
 
-    def run(self, cells: Iterable[Cell]) -> Tally:
+    def run(self, cells: Sequence[Cell]) -> Tally:
         """Bring every cell to its end; returns when nothing is missing."""
-        cells = list(cells)
         before = len(self.attempts)
-        known = runs.known_runs(self.engine, [cell.training.id for cell in cells])
+        known = self._statuses(cells)
         missing = []
         for cell in cells:
-            if known.get(cell.training.id) in self._final:
+            if self.is_final(known.get(cell.training.id)):
                 self.close(cell)
             else:
                 missing.append(cell)
         self.follow(Queue(missing))
-        statuses = runs.known_runs(self.engine, [cell.training.id for cell in cells])
-        failed = sum(statuses[cell.training.id] != "done" for cell in cells)
+        failed = sum(status != "done" for status in self._statuses(cells).values())
         trained = len(self.attempts) - before
         return Tally(len(cells) - trained, trained, failed)
 
-    @property
-    def _final(self) -> tuple[str, ...]:
-        """What a run's status must be for it not to be trained again."""
-        return ("done",) if self.retry_failed else ("done", "failed")
+    def is_final(self, status: str | None) -> bool:
+        """Whether a training of this stored status is not trained again."""
+        return status == "done" or (status == "failed" and not self.retry_failed)
 
     def follow(self, agenda: Agenda) -> None:
         """Train what the agenda says until it has nothing and nothing is running."""
@@ -116,14 +112,15 @@ class Planner:
                 if retried.cells:
                     again.append(retried)
 
+    def _statuses(self, cells: Sequence[Cell]) -> dict[str, str]:
+        return runs.known_runs(self.engine, [cell.training.id for cell in cells])
+
     def _without_known(self, step: Step, agenda: Agenda) -> Step:
         """The step without what another study has trained while this one ran."""
-        known = runs.known_runs(self.engine, [cell.training.id for cell in step.cells])
-        left = []
+        known, left = self._statuses(step.cells), []
         for cell in step.cells:
             if known.get(cell.training.id) == "done":
-                self.close(cell)
-                agenda.ended(cell, runs.known_result(self.engine, cell.training.id))
+                agenda.ended(cell, self.close(cell))
             else:
                 left.append(cell)
         return step._replace(cells=tuple(left))
@@ -142,61 +139,51 @@ class Planner:
 
     def _over(self, step: Step, future: Future[Sequence[Outcome]], agenda: Agenda) -> Step:
         """Record how the trainings of a step ended; those that are to be tried again."""
-        retried = []
-        for cell, outcome in zip(step.cells, self._outcomes(step, future), strict=True):
-            if self._may_retry(cell, outcome):
+        error, retried = future.exception(), []
+        if error is None:
+            outcomes = future.result()
+        else:
+            outcomes = [failure_of(error, self.workers.lost(error))] * len(step.cells)
+        for cell, outcome in zip(step.cells, outcomes, strict=True):
+            tries_left = self.attempts[cell.training.id] < ATTEMPTS
+            if isinstance(outcome, Failure) and outcome.passing and tries_left:
+                self.listen(Event("retried", cell, outcome.error))
                 retried.append(cell)
             else:
                 agenda.ended(cell, self._record(cell, outcome))
         return step._replace(cells=tuple(retried))
 
-    def _outcomes(self, step: Step, future: Future[Sequence[Outcome]]) -> Sequence[Outcome]:
-        error = future.exception()
-        if error is None:
-            return future.result()
-        if self.workers.lost(error):
-            killed = "the worker process was killed"
-            failure = Failure(killed, traceback_of(error), passing=True)
-        else:
-            failure = failure_of(error)
-        return [failure] * len(step.cells)
-
-    def _may_retry(self, cell: Cell, outcome: Outcome) -> bool:
-        if not isinstance(outcome, Failure) or not outcome.passing:
-            return False
-        if self.attempts[cell.training.id] >= ATTEMPTS:
-            return False
-        self.listen(Event("retried", cell, outcome.error))
-        return True
-
     def _record(self, cell: Cell, outcome: Outcome) -> TrainingResult | None:
         training = cell.training
         attempts = self.attempts[training.id]
         runs.record_run(self.engine, training, outcome, attempts, self.provenance)
-        if isinstance(outcome, TrainingResult) and not outcome.finished:
-            self._link(cell)
+        if isinstance(outcome, Failure):
+            self._tell(cell)
+            if not outcome.passing:  # else another run of the study goes on from there
+                self._checkpoint(cell).unlink(missing_ok=True)
+            self.listen(Event("failed", cell, outcome.error))
+            return None
+        if not outcome.finished:
             self.attempts[training.id] = 0
+            self.link(cell)
             self.listen(Event("paused", cell))
             return outcome
         self._tell(cell)
-        passing = isinstance(outcome, Failure) and outcome.passing
-        if not passing:  # else another run of the study goes on from there
-            self._checkpoint(cell).unlink(missing_ok=True)
-        if isinstance(outcome, Failure):
-            self.listen(Event("failed", cell, outcome.error))
-            return None
+        self._checkpoint(cell).unlink(missing_ok=True)
         self.listen(Event("done", cell))
         return outcome
 
-    def close(self, cell: Cell) -> None:
-        """Take over a training that is known from before."""
-        self._tell(cell)
+    def close(self, cell: Cell) -> TrainingResult | None:
+        """Take over a training that ended before; nothing is told twice."""
+        result = self._tell(cell)
+        self._checkpoint(cell).unlink(missing_ok=True)
         self.listen(Event("known", cell))
+        return result
 
     def take_up(self, cell: Cell) -> None:
         """Take over a paused training of another study: its trial runs, its curve is known."""
         self.mirror.open(cell)
-        self._link(cell)
+        self.link(cell)
         self.listen(Event("paused", cell))
 
     def stop(self, cell: Cell) -> None:
@@ -205,14 +192,15 @@ class Planner:
         self._checkpoint(cell).unlink(missing_ok=True)
         self.listen(Event("stopped", cell))
 
-    def _link(self, cell: Cell) -> None:
+    def link(self, cell: Cell) -> None:
+        """Say which training the cell is, in the database."""
         runs.link_cell(self.engine, self.mirror.name, cell.arm, cell.replicate, cell.training.id)
 
-    def _tell(self, cell: Cell) -> None:
-        """Link the cell to its run and tell the trial; nothing is trained or told twice."""
-        self._link(cell)
-        status = runs.known_runs(self.engine, [cell.training.id])[cell.training.id]
-        if status == "done":
-            self.mirror.tell(cell, runs.known_result(self.engine, cell.training.id))
-        else:
-            self.mirror.tell(cell, None)
+    def _tell(self, cell: Cell) -> TrainingResult | None:
+        """Link the cell to its run and tell the trial what is stored of it."""
+        self.link(cell)
+        result = None
+        if self._statuses([cell])[cell.training.id] == "done":
+            result = runs.known_result(self.engine, cell.training.id)
+        self.mirror.tell(cell, result)
+        return result

@@ -4,13 +4,14 @@ import time
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from statistics import median
-from types import TracebackType
+from typing import Self
 
 from rich.console import Console
 from rich.progress import BarColumn, Progress, TaskID, TextColumn, TimeElapsedColumn
 
 from fsmd.metrics import METRICS
 from fsmd.tasks import Task
+from fsmd.training import TrainingProgress
 from studies.planner.design import Cell
 from studies.planner.planner import Event
 
@@ -29,9 +30,7 @@ class LiveProgress:
     """Listens to the planner, and draws."""
 
     def __init__(self, console: Console, cells: int, workers: int, tasks: Sequence[Task]) -> None:
-        self._tasks = tasks
-        self._workers = workers
-        self._left = cells
+        self._tasks, self._workers, self._cells, self._left = tasks, workers, cells, cells
         self._bar = Progress(
             TextColumn("{task.description}"),
             BarColumn(bar_width=24),
@@ -43,38 +42,29 @@ class LiveProgress:
             transient=True,
         )
         self._total = self._bar.add_task("trainings", total=cells, note="", count=f"0/{cells}")
-        self._cells = cells
         self._lines: dict[str, _Line] = {}
         self._finished: list[float] = []
 
-    def had(self, ended: int) -> None:
-        """Count trainings that had ended before."""
-        self._left -= ended
-
-    def __enter__(self) -> "LiveProgress":
+    def __enter__(self) -> Self:
         self._bar.start()
         return self
 
-    def __exit__(
-        self,
-        kind: type[BaseException] | None,
-        error: BaseException | None,
-        trace: TracebackType | None,
-    ) -> None:
+    def __exit__(self, *_: object) -> None:
         self._bar.stop()
 
     def __call__(self, event: Event) -> None:
         """Draw what happened."""
-        if event.cell is None:
+        cell = event.cell
+        if cell is None:
             for training_id, progress in event.progress:
-                self._advance(training_id, progress.done, progress.figures)
+                self._advance(training_id, progress)
             self._estimate()
             return
-        cell = event.cell
+        line = self._lines.pop(cell.training.id, None)
+        if line:
+            self._bar.remove_task(line.task)
         if event.kind == "started":
             self._start(cell)
-            return
-        line = self._drop(cell)
         if event.kind in ("known", "done", "failed", "stopped"):
             self._left -= 1
             if event.kind == "done" and line:
@@ -88,7 +78,6 @@ class LiveProgress:
             )
 
     def _start(self, cell: Cell) -> None:
-        self._drop(cell)
         epochs = cell.training.epochs
         task = self._bar.add_task(
             f"  {cell.arm}, replicate {cell.replicate + 1}",
@@ -98,31 +87,23 @@ class LiveProgress:
         )
         self._lines[cell.training.id] = _Line(task, time.monotonic(), epochs)
 
-    def _advance(self, training_id: str, done: float, figures: Mapping[str, float]) -> None:
+    def _advance(self, training_id: str, progress: TrainingProgress) -> None:
         line = self._lines.get(training_id)
         if line:
-            line.done = done
+            line.done = progress.done
             self._bar.update(
                 line.task,
-                completed=done,
-                count=f"epoch {min(int(done) + 1, line.epochs)}/{line.epochs}",
-                note=told(self._tasks, figures),
+                completed=line.done,
+                count=f"epoch {min(int(line.done) + 1, line.epochs)}/{line.epochs}",
+                note=told(self._tasks, progress.figures),
             )
 
     def _estimate(self) -> None:
         now = time.monotonic()
         running = [(now - line.started, line.done / line.epochs) for line in self._lines.values()]
         left = seconds_left(self._finished, running, self._left, self._workers)
-        finished = self._cells - self._left
-        self._bar.update(
-            self._total, completed=finished, count=f"{finished}/{self._cells}", note=left
-        )
-
-    def _drop(self, cell: Cell) -> _Line | None:
-        line = self._lines.pop(cell.training.id, None)
-        if line:
-            self._bar.remove_task(line.task)
-        return line
+        ended = self._cells - self._left
+        self._bar.update(self._total, completed=ended, count=f"{ended}/{self._cells}", note=left)
 
 
 def told(tasks: Sequence[Task], figures: Mapping[str, float]) -> str:
@@ -131,19 +112,13 @@ def told(tasks: Sequence[Task], figures: Mapping[str, float]) -> str:
     >>> told((Task("click"), Task("like", "log_loss")), {"click": 0.70123, "like": 0.2})
     'valid click AUC 0.7012  like log loss 0.2000'
     """
-    parts = []
-    for task in tasks:
-        if task.name in figures:
-            metric = METRICS[task.metric]
-            parts.append(f"{task.name} {metric.label} {figures[task.name]:.{metric.digits}f}")
-    return "valid " + "  ".join(parts) if parts else ""
+    known = [(task.name, METRICS[task.metric]) for task in tasks if task.name in figures]
+    parts = (f"{name} {m.label} {figures[name]:.{m.digits}f}" for name, m in known)
+    return "valid " + "  ".join(parts) if known else ""
 
 
 def seconds_left(
-    finished: Sequence[float],
-    running: Sequence[tuple[float, float]],
-    missing: int,
-    workers: int,
+    finished: Sequence[float], running: Sequence[tuple[float, float]], missing: int, workers: int
 ) -> str:
     """The time left, in words.
 

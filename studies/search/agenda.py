@@ -7,7 +7,6 @@ curve of each training. Started again, it goes on where it was.
 import time
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field, replace
-from functools import cached_property
 from typing import Any
 
 import sqlalchemy as sa
@@ -17,7 +16,6 @@ from fsmd.data.schema import DataRef
 from fsmd.errors import UserError
 from fsmd.training import TrainingResult
 from search_spaces.space import Params, Space
-from studies.objectives import Objective
 from studies.planner.agenda import Step
 from studies.planner.design import Cell
 from studies.planner.planner import Planner
@@ -49,7 +47,6 @@ class SearchAgenda:
 
     planner: Planner
     record: StudyRecord
-    """The stored search: its definition says how to propose and how often."""
     data: DataRef
     space: Space
     pruner: Pruner
@@ -66,18 +63,13 @@ class SearchAgenda:
     exhausted: bool = False
     """Whether the space has nothing more to try that keeps the constraints."""
 
-    @cached_property
-    def _objectives(self) -> tuple[Objective, ...]:
-        return objectives_of(self.record)
-
     def next(self) -> Step | None:
         """Promote a paused training, or start a new one, or nothing now."""
         while time.monotonic() < self.deadline:
             complete = self.exhausted or len(self.attempts) >= self.record.search.trials
             i = self._cut_off()
             if i is None:
-                curves = [attempt.for_pruner for attempt in self.attempts]
-                i = self.pruner.promoted(curves, complete)
+                i = self.pruner.promoted([a.for_pruner for a in self.attempts], complete)
             if i is not None:
                 return self._step(i)
             if complete:
@@ -85,19 +77,27 @@ class SearchAgenda:
             if not self._add():
                 self.exhausted = time.monotonic() < self.deadline
                 continue  # the pruner may have waited for the last one
-            if not self.attempts[-1].curve:  # new; else it is known from another study
+            newest = self.attempts[-1]  # which another study may have trained
+            if newest.state == AttemptState.PAUSED and not newest.curve:
                 return self._step(len(self.attempts) - 1)
         return None
 
     def ended(self, cell: Cell, result: TrainingResult | None) -> None:
         """Keep what a step brought."""
         i = next(n for n, a in enumerate(self.attempts) if a.training_id == cell.training.id)
-        attempt = self.attempts[i]
         if result is None:
-            self.attempts[i] = attempt.without_result(AttemptState.FAILED)
+            self.attempts[i] = self.attempts[i].without_result()
             return
         state = AttemptState.ENDED if result.finished else AttemptState.PAUSED
-        self.attempts[i] = replace(attempt.with_result(result, self.record), state=state)
+        self.attempts[i] = replace(self.attempts[i].with_result(result, self.record), state=state)
+
+    def repair(self) -> None:
+        """Finish what a kill cut off between two writes of the planner; trains nothing."""
+        for attempt in self.attempts:
+            if attempt.failed or attempt.state == AttemptState.ENDED:
+                self.planner.close(self._cell(attempt))
+            elif attempt.curve:
+                self.planner.link(self._cell(attempt))
 
     def stop_the_rest(self) -> None:
         """Give up what is paused, as nothing will promote it; after the deadline something may."""
@@ -133,14 +133,15 @@ class SearchAgenda:
                 return False
             config = self.space.config(proposed[1])
             if self.allowed(config):
-                self._admit(config, proposed)
+                self._admit(config, *proposed)
                 self.rejected.clear()
                 return True
             self.rejected.append(proposed[1])
         return False
 
-    def _admit(self, config: FSMDConfig, proposed: _Proposed) -> None:
-        name, params, notes = proposed
+    def _admit(
+        self, config: FSMDConfig, name: str, params: Params, notes: Mapping[str, Any]
+    ) -> None:
         attempt = Attempt(
             name=name or f"#{len(self.attempts) + 1}",
             params=params,
@@ -148,44 +149,38 @@ class SearchAgenda:
             state=AttemptState.PAUSED,
             training_id="",
             selection=selection_of(self.record, config),
-            objectives=self._objectives,
+            objectives=objectives_of(self.record),
             costs=self.costs(config),
             notes=notes,
         )
         cell = self._cell(attempt)
-        attempt = replace(attempt, training_id=cell.training.id)
-        engine = self.planner.engine
-        status = known_runs(engine, [cell.training.id]).get(cell.training.id)
-        if status in ("done", "paused"):
-            attempt = attempt.with_result(known_result(engine, cell.training.id), self.record)
-        if status == "done":
-            self.planner.close(cell)
-            attempt = replace(attempt, state=AttemptState.ENDED)
+        engine, run_id = self.planner.engine, cell.training.id
+        self.attempts.append(replace(attempt, training_id=run_id))
+        status = known_runs(engine, [run_id]).get(run_id)
+        if self.planner.is_final(status):
+            self.ended(cell, self.planner.close(cell))
         elif status == "paused":
             self.planner.take_up(cell)
-        self.attempts.append(attempt)
+            self.ended(cell, known_result(engine, run_id))
 
     def _known_point(self) -> _Proposed | None:
         """A model of the paper that the search has not had yet."""
         had = [*(attempt.params for attempt in self.attempts), *self.rejected]
-        for name, params in self.space.known.items():
-            if params not in had:
-                return name, params, {}
-        return None
+        ahead = ((name, p) for name, p in self.space.known.items() if p not in had)
+        return next(((name, params, {}) for name, params in ahead), None)
 
     def _proposed(self) -> _Proposed | None:
         tried = [
             *(Tried(a.params, a.gains or None, a.failed, a.notes) for a in self.attempts),
             *(Tried(params, None, failed=True) for params in self.rejected),
         ]
-        known = self.space.known.values()
+        known, sampler = self.space.known.values(), self.record.search.sampler
         broken = sum(params not in known for params in self.rejected)
-        sampler = self.record.search.sampler
         if sampler != "grid" and broken >= REJECTIONS_BEFORE_CHANCE:
             sampler = "random"
-        seed, objectives = self.record.plan.seed, len(self._objectives)
+        seed, objectives = self.record.plan.seed, len(objectives_of(self.record))
         proposal = propose(self.space, tried, sampler, seed, objectives)
-        return ("", proposal.params, proposal.notes) if proposal else None
+        return ("", *proposal) if proposal else None
 
 
 def resumed(

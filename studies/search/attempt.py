@@ -34,18 +34,12 @@ SAMPLER = "sampler"
 class AttemptState(StrEnum):
     """How far the training of an attempt is."""
 
-    RUNNING = "running"
-    """A worker of this process trains it."""
-    PAUSED = "paused"
-    """It waits at a rung, or was cut off."""
-    STOPPED = "stopped"
-    """The pruner gave it up; a search that goes on may take it up again."""
-    ENDED = "ended"
-    """By its own early stopping, or at the last epoch."""
-    FAILED = "failed"
-    """By itself; it would again."""
-    LOST = "lost"
-    """Its workers died, or memory ran out; the next run tries again."""
+    RUNNING = "running"  # a worker of this process trains it
+    PAUSED = "paused"  # it waits at a rung, or was cut off
+    STOPPED = "stopped"  # the pruner gave it up; a search that goes on may take it up again
+    ENDED = "ended"  # by its own early stopping, or at the last epoch
+    FAILED = "failed"  # by itself; it would again
+    LOST = "lost"  # its workers died, or memory ran out; the next run tries again
 
 
 @dataclass(frozen=True)
@@ -54,23 +48,19 @@ class Attempt:
 
     name: str
     params: Params
-    """Axis -> value, of the axes that count."""
     config: FSMDConfig
     state: AttemptState
     training_id: str
     """Of its training on the search's own seed."""
     selection: Selection
-    """Which epoch of the curve stands."""
     objectives: tuple[Objective, ...]
-    """The search's."""
     curve: tuple[Point, ...] = ()
     """Every task's validation figure after each epoch."""
     costs: Mapping[str, float] = field(default_factory=dict)
     """Key of an objective -> its value, of the costs that are known."""
     parameters: int | None = None
-    """Of the model; None before its training came to a pause."""
     seconds: float | None = None
-    """Of training so far; None before it came to a pause."""
+    """Of training so far; it and the parameters are None before the training came to a pause."""
     notes: Mapping[str, Any] = field(default_factory=dict)
     """What the sampler remembers with it."""
 
@@ -92,7 +82,8 @@ class Attempt:
     @property
     def values(self) -> Point:
         """Every objective where the training stands; empty before epoch 1."""
-        return self._values(self.stands, self.epochs) if self.curve else ()
+        stands = self.stands
+        return tuple(self._value(o, stands, self.epochs) for o in self.objectives if stands)
 
     @property
     def gains(self) -> Point:
@@ -111,25 +102,16 @@ class Attempt:
     def _gains(self) -> tuple[Point, ...]:
         """After each epoch all objectives, where the training stood then."""
         return tuple(
-            tuple(
-                objective.gain(value)
-                for objective, value in zip(
-                    self.objectives, self._values(figures_K, epoch), strict=True
-                )
-            )
+            tuple(o.gain(self._value(o, figures_K, epoch)) for o in self.objectives)
             for epoch, figures_K in enumerate(self.selection.points(self.curve), start=1)
         )
 
-    def _values(self, figures_K: Point, epoch: int) -> Point:
-        return tuple(
-            objective.value(figures_K) if not objective.is_cost else self._cost(objective, epoch)
-            for objective in self.objectives
-        )
-
-    def _cost(self, objective: Objective, epoch: int) -> float:
+    def _value(self, objective: Objective, figures_K: Point, epoch: int) -> float:
         """What is known at the end only grows evenly over the epochs, as far as anybody knows."""
-        value = self.costs[objective.key]
-        return value * (epoch / self.epochs) if objective.asked == "end" else value
+        if not objective.is_cost:
+            return objective.value(figures_K)
+        cost = self.costs[objective.key]
+        return cost * (epoch / self.epochs) if objective.asked == "end" else cost
 
     def with_result(self, result: TrainingResult, record: StudyRecord) -> "Attempt":
         """With what its training brought so far."""
@@ -142,15 +124,15 @@ class Attempt:
             seconds=result.seconds,
         )
 
-    def without_result(self, state: AttemptState) -> "Attempt":
+    def without_result(self) -> "Attempt":
         """Failed: it must not count when others are ranked, whatever it reached before."""
-        known = {o.key: self.costs[o.key] for o in self.objectives if o.asked == "before"}
-        return replace(self, state=state, curve=(), costs=known, parameters=None, seconds=None)
+        failed = replace(self, state=AttemptState.FAILED, curve=(), costs=self.costs_before)
+        return replace(failed, parameters=None, seconds=None)
 
-
-# ------------------------------------------------------------------------------------------
-# What follows from a stored search
-# ------------------------------------------------------------------------------------------
+    @property
+    def costs_before(self) -> Mapping[str, float]:
+        """The costs that were known before its training."""
+        return {o.key: self.costs[o.key] for o in self.objectives if o.asked == "before"}
 
 
 def space_of(record: StudyRecord) -> Space:
@@ -174,7 +156,6 @@ def cell_of(
 ) -> Cell:
     """An attempt's training on the search's seed, or on a fresh one."""
     plan = record.plan
-    known = {o.key: attempt.costs[o.key] for o in attempt.objectives if o.asked == "before"}
     keeps_notes = attempt.notes and replicate == SEARCH_REPLICATE
     return Cell(
         arm=attempt.name,
@@ -182,22 +163,14 @@ def cell_of(
         replicate=replicate,
         training=plan.training(attempt.config, data, replicate_seed(plan.seed, replicate)),
         notes={SAMPLER: dict(attempt.notes)} if keeps_notes else {},
-        costs=known,
+        costs=attempt.costs_before,
     )
-
-
-# ------------------------------------------------------------------------------------------
-# The reader
-# ------------------------------------------------------------------------------------------
 
 
 def read_attempts(engine: sa.Engine, record: StudyRecord) -> tuple[Attempt, ...]:
     """What a stored search has tried, in the order of its proposals."""
-    trials = [
-        trial
-        for trial in stored_trials(engine, record.name)
-        if trial.replicate == SEARCH_REPLICATE
-    ]
+    stored = stored_trials(engine, record.name)
+    trials = [trial for trial in stored if trial.replicate == SEARCH_REPLICATE]
     known = known_runs(engine, [trial.run_id for trial in trials])
     chosen_space, objectives = space_of(record), objectives_of(record)
     attempts = []
@@ -222,11 +195,8 @@ def read_attempts(engine: sa.Engine, record: StudyRecord) -> tuple[Attempt, ...]
 
 
 def _state(trial: StoredTrial, status: str | None) -> AttemptState:
-    by_status = {
-        "done": AttemptState.ENDED,
-        "failed": AttemptState.FAILED,
-        "lost": AttemptState.LOST,
-    }
-    if status in by_status:
-        return by_status[status]
+    if status == "done":
+        return AttemptState.ENDED
+    if status in ("failed", "lost"):
+        return AttemptState(status)
     return AttemptState.STOPPED if trial.state == "PRUNED" else AttemptState.PAUSED

@@ -51,16 +51,18 @@ def to_confirm(attempts: Iterable[Attempt], begun: Collection[str] = ()) -> tupl
     margins = [objective.margin for objective in ended[0].objectives]
     points_NM = np.array([attempt.gains for attempt in ended])
     front_N, near_N = on_front(points_NM), on_front(points_NM, margins)
-    ends = [int(i) for i in dict.fromkeys(points_NM.argmax(axis=0))]
-    order = [*ends, *(i for i in best_first(points_NM) if i not in ends)]
-    front = [i for i in order if front_N[i]][:CONFIRM_AT_MOST]
-    room = max(0, CONFIRM_WITH_NEAR - len(front))
-    near = [i for i in order if near_N[i] and not front_N[i]][:room]
-    chosen = [*front, *near]
-    rest = [i for i in order if i not in chosen][: max(0, CONFIRM_AT_LEAST - len(chosen))]
-    best = [ended[i].name for i in (*chosen, *rest)]
-    kept = {*references([attempt.name for attempt in attempts]), *begun}
-    return tuple(dict.fromkeys([*best, *(a.name for a in attempts if a.name in kept)]))
+    ends = points_NM.argmax(axis=0).tolist()
+    order = list(dict.fromkeys([*ends, *best_first(points_NM)]))
+    chosen = [i for i in order if front_N[i]][:CONFIRM_AT_MOST]
+    near = [i for i in order if near_N[i] and not front_N[i]]
+    chosen += near[: max(0, CONFIRM_WITH_NEAR - len(chosen))]
+    rest = [i for i in order if i not in chosen]
+    chosen += rest[: max(0, CONFIRM_AT_LEAST - len(chosen))]
+    names = [attempt.name for attempt in attempts]
+    kept = {*references(names), *begun}
+    return tuple(
+        dict.fromkeys([*(ended[i].name for i in chosen), *(n for n in names if n in kept)])
+    )
 
 
 def confirmation(

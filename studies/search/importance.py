@@ -37,11 +37,12 @@ def ped_anova(
     evaluator = PedAnovaImportanceEvaluator(target_quantile=share_of_best(len(params)))
     # The evaluator takes low values for good, whatever the study's direction.
     target = None if objective is None else (lambda t: -t.values[objective])
+    axes = varied(space, params)
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")  # that it does so, and small groups of trials
-        importances = evaluator.evaluate(study, varied(space, params), target=target)
+        importances = evaluator.evaluate(study, axes, target=target)
     total = math.fsum(importances.values())
-    return {axis: importances[axis] / total if total else 0.0 for axis in varied(space, params)}
+    return {axis: importances[axis] / total if total else 0.0 for axis in axes}
 
 
 def varied(space: Space, params: Sequence[Params]) -> list[str]:
@@ -56,18 +57,9 @@ def share_of_best(count: int) -> float:
 
 def _study(space: Space, params: Sequence[Params], values_NM: NDArray[np.float64]) -> optuna.Study:
     optuna.logging.set_verbosity(optuna.logging.WARNING)
-    domains = {choice.name: choice.domain for choice in space.choices}
-    study = optuna.create_study(
-        directions=["maximize"] * values_NM.shape[1],
-        sampler=optuna.samplers.RandomSampler(seed=0),
-    )
-    trials = [
-        create_trial(
-            values=values.tolist(),
-            params=dict(each),
-            distributions={name: domains[name] for name in each},
-        )
-        for each, values in zip(params, values_NM, strict=True)
-    ]
-    study.add_trials(trials)
+    sampler = optuna.samplers.RandomSampler(seed=0)
+    study = optuna.create_study(directions=["maximize"] * values_NM.shape[1], sampler=sampler)
+    for each, values_M in zip(params, values_NM.tolist(), strict=True):
+        domains = {choice.name: choice.domain for choice in space.choices if choice.name in each}
+        study.add_trial(create_trial(values=values_M, params=dict(each), distributions=domains))
     return study

@@ -1,5 +1,6 @@
 """What a configuration costs, asked before it is trained: for limits and for objectives."""
 
+import math
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 
@@ -32,9 +33,7 @@ class Meter:
     """
 
     limits: Mapping[str, float]
-    """Cost -> at most."""
     objectives: Sequence[str]
-    """Costs that are sought to be low."""
     data: DataRef
     engine: sa.Engine
     machine: str
@@ -46,16 +45,14 @@ class Meter:
 
     def allowed(self, config: FSMDConfig) -> bool:
         """Whether the configuration can be run and keeps the limits; asked before training."""
-        for key in dict.fromkeys((*self.limits, *self.objectives)):
-            value = self._measured(key, config)
-            if value is None or value > self.limits.get(key, float("inf")):
-                return False
-        return True
+        keys = dict.fromkeys((*self.limits, *self.objectives))
+        values = ((key, self._measured(key, config)) for key in keys)
+        return all(v is not None and v <= self.limits.get(key, math.inf) for key, v in values)
 
     def costs(self, config: FSMDConfig) -> Mapping[str, float]:
         """The objectives' values, of a configuration that is allowed."""
-        measured = {key: self._measured(key, config) for key in self.objectives}
-        return {key: value for key, value in measured.items() if value is not None}
+        measured = ((key, self._measured(key, config)) for key in self.objectives)
+        return {key: value for key, value in measured if value is not None}
 
     def close(self) -> None:
         """End the process."""
@@ -64,45 +61,36 @@ class Meter:
 
     def _measured(self, key: str, config: FSMDConfig) -> float | None:
         """None if the model cannot be built or run."""
-        identity = {
-            "cost": key,
-            "config": config.to_json(),
-            "data": self.data.content_hash,
-            "code": code_version(),
-            "machine": self.machine,
-        }
-        cost_id = digest(identity)
+        known_by = {"cost": key, "config": config.to_json(), "data": self.data.content_hash}
+        cost_id = digest({**known_by, "code": code_version(), "machine": self.machine})
         value = known_cost(self.engine, cost_id)
         if value is not None or cost_id in self._failed:
             return value
         try:
-            value = self._try(key, config)
+            value = self._measure(key, config)
         except UserError:
             raise
         except Exception as error:  # one model out of memory must not end the search
             line = failure_of(error).error
-            if len(self._failed) + 1 == ATTEMPTS:
+            self._failed.add(cost_id)
+            if len(self._failed) == ATTEMPTS:
                 raise UserError(
                     f"what {ATTEMPTS} models cost could not be measured, the last time for: "
                     f"{line}; what was trained is kept"
                 ) from error
-            self._failed.add(cost_id)
             self.notify(f"a model was left out, as it cannot be measured: {line}")
             return None
         record_cost(self.engine, cost_id, key, value)
         return value
 
-    def _try(self, key: str, config: FSMDConfig) -> float:
+    def _measure(self, key: str, config: FSMDConfig, tries: int = ATTEMPTS) -> float:
         of_model = cost(key).of_model
-        if of_model is None:
-            raise UserError(f"{key} is not known before training; no limit can be set on it")
+        assert of_model is not None, f"{key} is not known before training"
         if self._workers is None:
             self._workers = self.start_workers(1)
-        for attempt in range(1, ATTEMPTS + 1):
-            try:
-                return self._workers.submit(of_model, config, self.data.path).result()
-            except Exception as error:
-                # A killed process is asked again; the next submit starts another one.
-                if attempt == ATTEMPTS or not self._workers.lost(error):
-                    raise
-        raise AssertionError("the last attempt returns or raises")
+        try:
+            return self._workers.submit(of_model, config, self.data.path).result()
+        except Exception as error:
+            if tries == 1 or not self._workers.lost(error):
+                raise
+        return self._measure(key, config, tries - 1)  # in another process

@@ -11,11 +11,10 @@ import warnings
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from itertools import islice
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
 import optuna
-from optuna.distributions import BaseDistribution
 from optuna.samplers import BaseSampler
 from optuna.trial import TrialState, create_trial
 
@@ -47,8 +46,7 @@ class Tried:
     """What the sampler remembers with it, such as its generation."""
 
 
-@dataclass(frozen=True)
-class Proposal:
+class Proposal(NamedTuple):
     """What to try next, and what the sampler wants remembered with it."""
 
     params: dict[str, Value]
@@ -93,12 +91,11 @@ def _trial(space: Space, tried: Tried, sampler: str) -> optuna.trial.FrozenTrial
     params = space.filled(tried.params) if sampler == "gp" else dict(tried.params)
     population = _POPULATIONS.get(sampler)
     first = {f"{population.__name__}:generation": 0} if population else {}
-    domains: dict[str, BaseDistribution] = {c.name: c.domain for c in space.choices}
     return create_trial(
         state=TrialState.RUNNING if tried.values is None else TrialState.COMPLETE,
         values=tried.values,
         params=params,
-        distributions={name: domains[name] for name in params},
+        distributions={c.name: c.domain for c in space.choices if c.name in params},
         system_attrs={**first, **tried.notes},
     )
 
@@ -109,17 +106,16 @@ def _sampler(name: str, seed: int) -> BaseSampler:
     if name in _POPULATIONS:
         evolving: BaseSampler = _POPULATIONS[name](seed=seed, population_size=20)
         return evolving
-    if name == "gp":
-        import torch
-
-        torch.set_num_threads(1)  # else it takes the cores of the workers, and longer
-        with warnings.catch_warnings():
-            warnings.simplefilter("ignore", optuna.exceptions.ExperimentalWarning)
-            # One seed a configuration: to train one again would bring the same.
-            return optuna.samplers.GPSampler(seed=seed, deterministic_objective=True)
     if name == "random":
         return optuna.samplers.RandomSampler(seed=seed)
-    raise UserError(f"no sampler {name!r}; there are {', '.join(SAMPLERS)}")
+    assert name == "gp"
+    import torch
+
+    torch.set_num_threads(1)  # else it takes the cores of the workers, and longer
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore", optuna.exceptions.ExperimentalWarning)
+        # One seed a configuration: to train one again would bring the same.
+        return optuna.samplers.GPSampler(seed=seed, deterministic_objective=True)
 
 
 def grid(space: Space) -> list[dict[str, Value]]:
@@ -136,10 +132,9 @@ def grid(space: Space) -> list[dict[str, Value]]:
 def _next_of_grid(space: Space, known: set[str], seed: int) -> Proposal | None:
     """The first combination that was not tried, in an order drawn from the seed."""
     combinations = grid(space)
-    for i in np.random.default_rng(seed).permutation(len(combinations)):
-        if _key(combinations[i]) not in known:
-            return Proposal(combinations[i], {})
-    return None
+    order = np.random.default_rng(seed).permutation(len(combinations))
+    ahead = (combinations[i] for i in order if _key(combinations[i]) not in known)
+    return next((Proposal(params, {}) for params in ahead), None)
 
 
 def _key(params: Params) -> str:

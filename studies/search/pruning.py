@@ -58,14 +58,12 @@ class Pruner(Protocol):
 
     def until(self, epochs: int) -> int:
         """The epoch at which a training that has `epochs` behind it is paused next."""
-        ...
 
     def promoted(self, curves: Sequence[StandingCurve], complete: bool) -> int | None:
         """The paused training to go on with; None to start a new one.
 
         complete: whether there will be no new ones.
         """
-        ...
 
 
 @dataclass(frozen=True)
@@ -120,13 +118,9 @@ class SuccessiveHalving:
     def promoted(self, curves: Sequence[StandingCurve], complete: bool) -> int | None:
         """The best paused training of the highest rung that has one to promote."""
         for rung in reversed(self.rungs):
-            there = [i for i, curve in enumerate(curves) if curve.reached(rung)]
-            stand_NM = np.array([curves[i].at(rung) for i in there])
-            order = best_first(stand_NM)
-            promotable = set(
-                order[: len(there) // self.eta] if self.decides(rung, curves) else order
-            )
-            promotable |= {n for n, i in enumerate(there) if self.witness(i)}
+            there, stand_NM, order = _standing(curves, rung)
+            share = len(there) // self.eta if self.decides(rung, curves) else len(there)
+            promotable = {*order[:share], *(n for n, i in enumerate(there) if self.witness(i))}
             if self.slack is not None:
                 promotable |= set(np.flatnonzero(on_front(stand_NM, self.slack)).tolist())
             for n in order:
@@ -147,16 +141,22 @@ class SuccessiveHalving:
             return True
         if any(curve.state != "ended" for curve in curves[: self.evidence]):
             return False  # those that end early are not like the rest
-        ended = [
-            curve
-            for i, curve in enumerate(curves)
-            if self.witness(i) and curve.state == "ended" and curve.points
-        ]
+        witnesses = [curve for i, curve in enumerate(curves) if self.witness(i)]
+        ended = [curve for curve in witnesses if curve.state == "ended" and curve.points]
         if sum(curve.epochs > rung for curve in ended) < self.evidence:
             return False  # where all ended before, nobody has shown what the rung tells
         here_MN = np.transpose([curve.at(rung) for curve in ended])
         end_MN = np.transpose([curve.stands for curve in ended])
         return all(_agree(*pair) for pair in zip(here_MN, end_MN, strict=True))
+
+
+def _standing(
+    curves: Sequence[StandingCurve], epoch: int
+) -> tuple[list[int], NDArray[np.float64], list[int]]:
+    """Who reached an epoch, how they stood there, and their places from the best on."""
+    there = [i for i, curve in enumerate(curves) if curve.reached(epoch)]
+    stand_NM = np.array([curves[i].at(epoch) for i in there])
+    return there, stand_NM, best_first(stand_NM)
 
 
 def _agree(here_N: NDArray[np.float64], end_N: NDArray[np.float64]) -> bool:
@@ -182,12 +182,9 @@ class TopK:
         """Nobody before all have had their first epochs; then the best of those that are left."""
         if not complete or any(c.state == "running" and c.epochs < self.first for c in curves):
             return None
-        there = [i for i, curve in enumerate(curves) if curve.reached(self.first)]
-        order = best_first(np.array([curves[i].at(self.first) for i in there]))
-        for n in order[: max(1, round(self.keep * len(there)))]:
-            if curves[there[n]].state == "paused":
-                return there[n]
-        return None
+        there, _, order = _standing(curves, self.first)
+        kept = (there[n] for n in order[: max(1, round(self.keep * len(there)))])
+        return next((i for i in kept if curves[i].state == "paused"), None)
 
 
 PRUNERS: Mapping[str, Callable[[int, tuple[float, ...]], Pruner]] = MappingProxyType(

@@ -1,8 +1,8 @@
 """One run of a search: search, stop what nothing promotes, confirm the best on fresh seeds."""
 
 import time
-from dataclasses import dataclass
 from functools import partial
+from typing import NamedTuple
 
 import sqlalchemy as sa
 from rich.console import Console
@@ -17,7 +17,7 @@ from studies.planner.planner import Planner
 from studies.planner.progress import LiveProgress
 from studies.planner.provenance import machine
 from studies.search.agenda import SearchAgenda, resumed
-from studies.search.attempt import Attempt, AttemptState, objectives_of, space_of
+from studies.search.attempt import Attempt, objectives_of, space_of
 from studies.search.confirmation import begun, confirmation, to_confirm
 from studies.search.meter import Meter, limits_of
 from studies.search.proposals import SAMPLERS, grid
@@ -26,17 +26,14 @@ from studies.store.mirror import Mirror, open_mirror
 from studies.store.records import Plan, StudyRecord
 
 
-@dataclass(frozen=True)
-class SearchOutcome:
-    """How a search went."""
+class SearchOutcome(NamedTuple):
+    """How a search went, its confirmation included."""
 
     attempts: tuple[Attempt, ...]
     confirmed: tuple[str, ...]
     """Names of the attempts that were to be confirmed on fresh seeds."""
     trained: int
-    """Trainings that workers were given, those of the confirmation included."""
     failed: int
-    """Trainings without a result."""
 
 
 def check_search(search: Search, plan: Plan) -> None:
@@ -72,15 +69,10 @@ def check_search(search: Search, plan: Plan) -> None:
 
 def search_mirror(engine: sa.Engine, record: StudyRecord) -> Mirror:
     """The Optuna study of a stored search."""
-    objectives = objectives_of(record)
+    objectives, tasks = objectives_of(record), record.plan.tasks
     axes = {name: axis(name, ()) for name in space_of(record).axes}
     return open_mirror(
-        engine,
-        record.name,
-        record.plan.tasks,
-        objectives,
-        axes,
-        end_costs=end_costs(objectives),
+        engine, record.name, tasks, objectives, axes, end_costs=end_costs(objectives)
     )
 
 
@@ -90,47 +82,42 @@ def run_search(
     """Search, stop what nothing promotes, and confirm the front on fresh seeds.
 
     record: a stored search, as `check_search` lets it pass. planner: with `search_mirror`'s
-    mirror; it is left listening to nobody. console: where progress and notices go.
+    mirror. console: where progress and notices go.
 
     Raises UserError where no configuration keeps the limits.
     """
-    search, engine = record.search, planner.engine
+    search, engine, tasks = record.search, planner.engine, record.plan.tasks
     objectives = objectives_of(record)
     notify = partial(console.print, markup=False)
     asked_before = [o.key for o in objectives if o.asked == "before"]
     meter = Meter(limits_of(search), asked_before, data.ref, engine, machine(), notify)
-    started = time.monotonic()
-    epochs = record.plan.settings.epochs
+    margins = tuple(objective.margin for objective in objectives)
     agenda = SearchAgenda(
         planner=planner,
         record=record,
         data=data.ref,
         space=space_of(record),
-        pruner=PRUNERS[search.pruner](epochs, tuple(o.margin for o in objectives)),
+        pruner=PRUNERS[search.pruner](record.plan.settings.epochs, margins),
         allowed=meter.allowed,
         costs=meter.costs,
-        deadline=started + search.timeout if search.timeout else float("inf"),
+        deadline=time.monotonic() + (search.timeout or float("inf")),
         attempts=resumed(engine, record, data.ref, planner.retry_failed),
     )
     try:
-        with LiveProgress(console, search.trials, planner.slots, record.plan.tasks) as progress:
-            planner.listen = progress
-            progress.had(sum(a.state == AttemptState.ENDED for a in agenda.attempts))
+        with LiveProgress(console, search.trials, planner.slots, tasks) as planner.listen:
+            agenda.repair()
             planner.follow(agenda)
             agenda.stop_the_rest()
     finally:
         meter.close()
-        planner.listen = lambda event: None
     tell_exhausted(agenda, console)
     names = to_confirm(agenda.attempts, begun(engine, record)) if search.confirm else ()
-    cells = confirmation(record, data.ref, agenda.attempts, names, search.confirm)
     failed = sum(attempt.failed for attempt in agenda.attempts)
-    if cells:
+    if names:
+        cells = confirmation(record, data.ref, agenda.attempts, names, search.confirm)
         console.print(f"confirming {len(names)} configurations on {search.confirm} fresh seeds")
-        with LiveProgress(console, len(cells), planner.slots, record.plan.tasks) as progress:
-            planner.listen = progress
+        with LiveProgress(console, len(cells), planner.slots, tasks) as planner.listen:
             failed += planner.run(cells).failed
-        planner.listen = lambda event: None
     return SearchOutcome(tuple(agenda.attempts), names, len(planner.attempts), failed)
 
 
@@ -139,8 +126,7 @@ def tell_exhausted(agenda: SearchAgenda, console: Console) -> None:
     if not agenda.exhausted:
         return
     search = agenda.record.search
-    limits = limits_of(search)
-    given = " and ".join(f"--max-{key} {limit}" for key, limit in limits.items())
+    given = " and ".join(f"--max-{key} {limit}" for key, limit in limits_of(search).items())
     if not agenda.attempts:
         raise UserError(
             f"none of the {len(agenda.rejected)} models tried from the space "

@@ -6,6 +6,7 @@ published before; what a person wrote in the note stays.
 
 import base64
 import html
+import re
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
@@ -56,10 +57,7 @@ def _note(study: optuna.Study, lines: Sequence[str]) -> None:
 
 
 def _plain(line: str) -> str:
-    escaped = html.escape(line, quote=False)
-    for mark in ("\\", "*", "_", "#", "`", "[", "]"):
-        escaped = escaped.replace(mark, "\\" + mark)
-    return escaped
+    return re.sub(r"[\\*_#`\[\]]", r"\\\g<0>", html.escape(line, quote=False))
 
 
 def _plot(path: Path) -> Any:
@@ -75,11 +73,7 @@ def _plot(path: Path) -> Any:
     hidden = {"visible": False, "fixedrange": True}
     return go.Figure(
         layout={
-            "images": [image],
-            "xaxis": hidden,
-            "yaxis": hidden,
-            "plot_bgcolor": "white",
-            "title": {"text": path.stem},
-            "margin": {"l": 8, "r": 8, "t": 48, "b": 8},
+            **{"images": [image], "xaxis": hidden, "yaxis": hidden, "plot_bgcolor": "white"},
+            **{"title": {"text": path.stem}, "margin": {"l": 8, "r": 8, "t": 48, "b": 8}},
         }
     )

@@ -1,7 +1,7 @@
 """Opens the results database, makes its tables, and refuses what is none of ours."""
 
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, nullcontext
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
@@ -26,29 +26,38 @@ def open_engine(url: str, create: bool = False) -> sa.Engine:
                 database=f"file:{parsed.database}", query={"mode": "rw", "uri": "true"}
             )
         engine = sa.create_engine(parsed)
-        sqlite = engine.dialect.name == "sqlite"
-        if sqlite:
+        if engine.dialect.name == "sqlite":
             sa.event.listen(engine, "connect", _prepare_sqlite)
-        if create:
-            with creating(engine):
+        with creating(engine) if create else nullcontext():
+            _check_tables(engine, url, create)
+            if create:
                 METADATA.create_all(engine)
-        else:
-            _check_tables(engine, url)
+    except UserError:
+        raise
     except (sa.exc.SQLAlchemyError, ImportError, ValueError) as error:
-        if isinstance(error, UserError):
-            raise
         raise UserError(_refusal(url, error)) from error
     return engine
 
 
-def _check_tables(engine: sa.Engine, url: str) -> None:
-    """Refuse a database without our tables, or with those of an earlier version."""
-    missing = sorted(set(METADATA.tables) - set(sa.inspect(engine).get_table_names()))
-    if STUDIES.name in missing:
+def _check_tables(engine: sa.Engine, url: str, create: bool) -> None:
+    """Refuse a database with tables of an earlier version or, without `create`, without ours."""
+    inspector = sa.inspect(engine)
+    there, missing = set(inspector.get_table_names()), list[str]()
+    if STUDIES.name not in there and not create:
         raise UserError(f"no study in {url}; run one first: python -m studies.run tower_shape")
-    if missing:
+    for table in METADATA.sorted_tables:
+        if table.name in there:
+            stored = {column["name"] for column in inspector.get_columns(table.name)}
+            if lacking := [c.name for c in table.columns if c.name not in stored]:
+                raise UserError(
+                    f"an earlier version made {url}: its table {table.name} has no "
+                    f"{' or '.join(lacking)}; keep new results apart with another --storage"
+                )
+        else:
+            missing.append(table.name)
+    if missing and not create:
         raise UserError(
-            f"an earlier version made {url}: it has no table {' or '.join(missing)}; run "
+            f"an earlier version made {url}: it has no table {' or '.join(sorted(missing))}; run "
             "each of its studies again with the same command, which adds what is missing"
         )
 
@@ -81,13 +90,14 @@ def creating(engine: sa.Engine) -> Iterator[None]:
         yield
 
 
+_SQLITE = ("busy_timeout=60000", "journal_mode=WAL", "synchronous=NORMAL", "foreign_keys=ON")
+
+
 def _prepare_sqlite(connection: Any, _: Any) -> None:
     """Let readers (dashboard, reports) go on while the planner writes."""
     cursor = connection.cursor()
-    cursor.execute("PRAGMA busy_timeout=60000")
-    cursor.execute("PRAGMA journal_mode=WAL")
-    cursor.execute("PRAGMA synchronous=NORMAL")
-    cursor.execute("PRAGMA foreign_keys=ON")
+    for setting in _SQLITE:
+        cursor.execute(f"PRAGMA {setting}")
     cursor.close()
 
 

@@ -33,20 +33,14 @@ class DataFacts:
     @classmethod
     def of(cls, data: Dataset) -> "DataFacts":
         """Of an encoded data set."""
-        schema = data.schema
         return cls(
             name=data.name,
             content_hash=data.content_hash,
-            tasks=schema.tasks,
-            fields=len(schema.categorical) + len(schema.dense),
+            tasks=data.schema.tasks,
+            fields=len(data.schema.categorical) + len(data.schema.dense),
             rows={"train": len(data.train), "valid": len(data.valid), "test": len(data.test)},
             reachable=dict(data.reachable) if data.reachable else None,
         )
-
-    @classmethod
-    def from_dict(cls, values: Mapping[str, Any]) -> "DataFacts":
-        """Inverse of `dataclasses.asdict`."""
-        return cls(**{**values, "tasks": tuple(Task.from_dict(task) for task in values["tasks"])})
 
 
 @dataclass(frozen=True)
@@ -59,11 +53,6 @@ class PlannedArm:
     data: str
     stream: int = 0
 
-    @classmethod
-    def from_dict(cls, values: Mapping[str, Any]) -> "PlannedArm":
-        """Inverse of `dataclasses.asdict`."""
-        return cls(**{**values, "config": FSMDConfig.from_dict(values["config"])})
-
 
 @dataclass(frozen=True)
 class Plan:
@@ -75,8 +64,7 @@ class Plan:
     """The data set's, with the epochs and the patience that were asked for."""
     seed: int
     runtime: Runtime
-    code: str
-    """`code_version()`."""
+    code: str  # `code_version()`
     arms: tuple[PlannedArm, ...] = ()
     """Empty for a search, whose arms are found on the way."""
     same: tuple[tuple[str, str], ...] = ()
@@ -108,27 +96,19 @@ class Plan:
         settings = self.settings
         return Training(config, data, seed, settings.epochs, settings.patience, self.runtime)
 
-    def to_dict(self) -> dict[str, Any]:
-        """As JSON holds it."""
-        return asdict(self)
-
     @classmethod
     def from_dict(cls, values: Mapping[str, Any]) -> "Plan":
-        """Inverse of `to_dict`, also after a walk through JSON."""
-        return cls(
-            sets=tuple(DataFacts.from_dict(facts) for facts in values["sets"]),
-            settings=TrainingSettings.from_dict(values["settings"]),
-            seed=values["seed"],
-            runtime=Runtime.from_dict(values["runtime"]),
-            code=values["code"],
-            arms=tuple(PlannedArm.from_dict(arm) for arm in values["arms"]),
-            same=tuple((left_out, arm) for left_out, arm in values["same"]),
-            chain_dropped=values["chain_dropped"],
-        )
-
-
-Method = Mapping[str, Any]
-"""How a search was run: sampler, pruner, trials, timeout, confirm."""
+        """Inverse of `dataclasses.asdict`, also after a walk through JSON."""
+        sets = [{**s, "tasks": tuple(map(Task.from_dict, s["tasks"]))} for s in values["sets"]]
+        arms = [{**a, "config": FSMDConfig.from_dict(a["config"])} for a in values["arms"]]
+        own = {
+            "sets": tuple(DataFacts(**each) for each in sets),
+            "settings": TrainingSettings.from_dict(values["settings"]),
+            "runtime": Runtime.from_dict(values["runtime"]),
+            "arms": tuple(PlannedArm(**each) for each in arms),
+            "same": tuple(map(tuple, values["same"])),
+        }
+        return cls(**{**values, **own})
 
 
 @dataclass(frozen=True)
@@ -141,8 +121,8 @@ class StudyRecord:
     """The definition as it was when the study was planned: its claims, reference and margin."""
     plan: Plan
     created_at: str
-    methods: tuple[Method, ...] = ()
-    """Of a search: each way it was run once, the last one last."""
+    methods: tuple[Mapping[str, Any], ...] = ()
+    """Of a search: each way it was run (`Search.METHOD`) once, the last one last."""
     planner: str | None = None
 
     @property
@@ -171,7 +151,7 @@ class StudyRecord:
             "kind": kind_of(self.definition),
             "definition": self.definition.to_dict(),
             "stated": self.stated.to_dict(),
-            "plan": self.plan.to_dict(),
+            "plan": asdict(self.plan),
             "methods": [dict(method) for method in self.methods],
             "created_at": self.created_at,
             "planner": self.planner,
@@ -180,12 +160,8 @@ class StudyRecord:
     @classmethod
     def from_row(cls, row: Mapping[Any, Any]) -> "StudyRecord":
         """Inverse of `to_row`."""
-        return cls(
-            name=row["name"],
-            definition=definition_of(row["kind"], row["definition"]),
-            stated=definition_of(row["kind"], row["stated"]),
-            plan=Plan.from_dict(row["plan"]),
-            created_at=row["created_at"],
-            methods=tuple(row["methods"]),
-            planner=row["planner"],
-        )
+        own = {name: value for name, value in row.items() if name != "kind"}
+        kind = row["kind"]
+        own |= {name: definition_of(kind, row[name]) for name in ("definition", "stated")}
+        own |= {"plan": Plan.from_dict(row["plan"]), "methods": tuple(row["methods"])}
+        return cls(**own)

@@ -51,14 +51,13 @@ def record_test_rows(engine: sa.Engine, data: Dataset) -> None:
 
 def known_runs(engine: sa.Engine, ids: list[str]) -> dict[str, str]:
     """Identity -> status (done, paused, failed, lost) of those of `ids` that have ended."""
-    found: dict[str, str] = {}
+    known: dict[str, str] = {}
     with engine.connect() as connection:
         for start in range(0, len(ids), 500):  # databases limit the number of parameters
-            query = sa.select(RUNS.c.id, RUNS.c.status).where(
-                RUNS.c.id.in_(ids[start : start + 500])
-            )
-            found.update((row.id, row.status) for row in connection.execute(query))
-    return found
+            some = RUNS.c.id.in_(ids[start : start + 500])
+            query = sa.select(RUNS.c.id, RUNS.c.status).where(some)
+            known.update((row.id, row.status) for row in connection.execute(query))
+    return known
 
 
 def record_run(
@@ -74,82 +73,9 @@ def record_run(
     is a pause by a shorter one of another study, or by a loss: the training goes on from it. A
     loss leaves its error there.
     """
-    try:
-        _insert_run(engine, training, outcome, attempts, provenance)
-    except sa.exc.IntegrityError:
-        # Another study's planner recorded the same training since this one was handed out.
-        if known_runs(engine, [training.id]).get(training.id) != "done":
-            raise
-
-
-def _insert_run(
-    engine: sa.Engine,
-    training: Training,
-    outcome: TrainingResult | Failure,
-    attempts: int,
-    provenance: Provenance,
-) -> None:
-    with engine.begin() as connection:
-        if _adds_nothing(connection, training.id, outcome):
-            if isinstance(outcome, Failure):
-                told = {"error": outcome.error, "traceback": outcome.traceback}
-                kept = sa.update(RUNS).filter_by(id=training.id)
-                connection.execute(kept.values(attempts=attempts, **told))
-            return
-        cells = _take_out(connection, training.id)
-        connection.execute(
-            sa.insert(RUNS).values(
-                **_identity_columns(training),
-                **_outcome_columns(outcome),
-                attempts=attempts,
-                libraries=dict(provenance.libraries),
-                machine=provenance.machine,
-                finished_at=now(),
-            )
-        )
-        if isinstance(outcome, TrainingResult):
-            rows = [{"run_id": training.id, **asdict(m)} for m in outcome.measurements]
-            connection.execute(sa.insert(MEASUREMENTS), rows)
-            predictions = [
-                {"run_id": training.id, "task": name, "scores": scores}
-                for name, scores in outcome.predictions.items()
-            ]
-            if predictions:
-                connection.execute(sa.insert(PREDICTIONS), predictions)
-        if cells:
-            connection.execute(sa.insert(CELLS), cells)
-
-
-def _adds_nothing(
-    connection: sa.Connection, run_id: str, outcome: TrainingResult | Failure
-) -> bool:
-    """Whether it is a loss, or a pause, of what is stored as paused later on its curve."""
-    paused = sa.select(RUNS.c.epochs).where(RUNS.c.id == run_id, RUNS.c.status == "paused")
-    epochs: int | None = connection.scalar(paused)
-    if epochs is None:
-        return False
-    if isinstance(outcome, Failure):
-        return outcome.passing
-    return not outcome.finished and outcome.epochs < epochs
-
-
-def _take_out(connection: sa.Connection, run_id: str) -> list[dict[str, Any]]:
-    """Remove what is stored of a training that is not done; its cells, to be put back."""
-    cells = connection.execute(sa.select(CELLS).filter_by(run_id=run_id)).mappings().all()
-    connection.execute(sa.delete(CELLS).filter_by(run_id=run_id))
-    replaced = connection.scalar(
-        sa.select(RUNS.c.id).where(RUNS.c.id == run_id, RUNS.c.status != "done")
-    )
-    if replaced:
-        connection.execute(sa.delete(MEASUREMENTS).filter_by(run_id=run_id))
-        connection.execute(sa.delete(RUNS).filter_by(id=run_id))
-    return [dict(cell) for cell in cells]
-
-
-def _identity_columns(training: Training) -> dict[str, Any]:
     identity = training.identity
-    return {
-        "id": training.id,
+    row = {
+        **_outcome_columns(outcome),
         "data": training.data.name,
         "data_hash": training.data.content_hash,
         "config": json.loads(training.config.to_json()),
@@ -157,33 +83,71 @@ def _identity_columns(training: Training) -> dict[str, Any]:
         "seed": training.seed,
         "code": identity["code"],
         "runtime": identity["runtime"],
+        "libraries": dict(provenance.libraries),
+        "machine": provenance.machine,
+        "attempts": attempts,
+        "finished_at": now(),
     }
+    for last_try in (False, True):
+        try:
+            with engine.begin() as connection:
+                if _record(connection, training.id, row) and isinstance(outcome, TrainingResult):
+                    _measure(connection, training.id, outcome)
+            return
+        except sa.exc.IntegrityError:  # another study's planner recorded the same meanwhile
+            if last_try:
+                raise
+
+
+def _record(connection: sa.Connection, run_id: str, row: Mapping[str, Any]) -> bool:
+    """Insert or replace the run; False where what is stored stays."""
+    of_run = RUNS.c.id == run_id
+    known = connection.execute(sa.select(RUNS.c.status, RUNS.c.epochs).where(of_run)).one_or_none()
+    if known is None:
+        connection.execute(sa.insert(RUNS).values(id=run_id, **row))
+        return True
+    replaced = of_run & (RUNS.c.status != "done")
+    if known.status == "paused" and row["status"] == "lost":
+        told = {name: row[name] for name in ("attempts", "error", "traceback")}
+        connection.execute(sa.update(RUNS).where(replaced).values(told))
+        return False
+    if known.status == row["status"] == "paused" and row["epochs"] < known.epochs:
+        return False
+    if not connection.execute(sa.update(RUNS).where(replaced).values(row)).rowcount:
+        return False
+    connection.execute(sa.delete(MEASUREMENTS).filter_by(run_id=run_id))
+    return True
+
+
+def _measure(connection: sa.Connection, run_id: str, result: TrainingResult) -> None:
+    rows = [{"run_id": run_id, **asdict(m)} for m in result.measurements]
+    connection.execute(sa.insert(MEASUREMENTS), rows)
+    for task, scores in result.predictions.items():
+        kept = {"run_id": run_id, "task": task, "scores": scores}
+        connection.execute(sa.insert(PREDICTIONS).values(kept))
 
 
 def _outcome_columns(outcome: TrainingResult | Failure) -> dict[str, Any]:
+    """How a training ended; what only the other kind of end has is empty."""
     if isinstance(outcome, Failure):
         status = "lost" if outcome.passing else "failed"
-        return {"status": status, "error": outcome.error, "traceback": outcome.traceback}
-    return {
-        "status": "done" if outcome.finished else "paused",
-        "chosen_epochs": dict(outcome.chosen_epochs),
-        "epochs": outcome.epochs,
-        "seconds": outcome.seconds,
-        "parameters": outcome.parameters,
-    }
+        empty = dict.fromkeys(("chosen_epochs", "epochs", "seconds", "parameters"), sa.null())
+        return {**empty, "status": status, "error": outcome.error, "traceback": outcome.traceback}
+    status = "done" if outcome.finished else "paused"
+    kept = ("epochs", "seconds", "parameters")
+    columns = {name: getattr(outcome, name) for name in kept}
+    empty = {"error": sa.null(), "traceback": sa.null()}
+    return {**empty, **columns, "status": status, "chosen_epochs": dict(outcome.chosen_epochs)}
 
 
 def known_result(engine: sa.Engine, run_id: str) -> TrainingResult:
     """What is stored of a training, without its predictions."""
+    measured = sa.select(MEASUREMENTS).filter_by(run_id=run_id).order_by(MEASUREMENTS.c.epoch)
     with engine.connect() as connection:
         run = connection.execute(sa.select(RUNS).filter_by(id=run_id)).one()
-        order = MEASUREMENTS.c.epoch
-        rows = connection.execute(sa.select(MEASUREMENTS).filter_by(run_id=run_id).order_by(order))
-        measurements = tuple(
-            Measurement(m.epoch, m.split, m.task, m.metric, m.value) for m in rows
-        )
+        rows = connection.execute(measured).all()
     return TrainingResult(
-        measurements=measurements,
+        measurements=tuple(Measurement(m.epoch, m.split, m.task, m.metric, m.value) for m in rows),
         chosen_epochs=run.chosen_epochs or {},
         epochs=run.epochs or 0,
         finished=run.status == "done",
@@ -209,18 +173,5 @@ def known_cost(engine: sa.Engine, cost_id: str) -> float | None:
 
 def record_cost(engine: sa.Engine, cost_id: str, cost: str, value: float) -> None:
     """Keep what a model costs; the first measurement stays."""
-    row = {"id": cost_id, "cost": cost, "value": value}
     with suppress(sa.exc.IntegrityError), engine.begin() as connection:
-        connection.execute(sa.insert(COSTS).values(row))
-
-
-def chosen_values(engine: sa.Engine, run_id: str, split: str, metric: str) -> dict[str, float]:
-    """Task -> a finished run's figure at the task's chosen epoch."""
-    with engine.connect() as connection:
-        chosen = connection.scalars(sa.select(RUNS.c.chosen_epochs).filter_by(id=run_id)).one()
-        query = sa.select(MEASUREMENTS).filter_by(run_id=run_id, split=split, metric=metric)
-        return {
-            row.task: row.value
-            for row in connection.execute(query)
-            if row.epoch == chosen.get(row.task)
-        }
+        connection.execute(sa.insert(COSTS).values(id=cost_id, cost=cost, value=value))

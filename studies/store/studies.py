@@ -1,7 +1,5 @@
 """Reads and writes what is stored of studies and searches."""
 
-from dataclasses import replace
-
 import sqlalchemy as sa
 
 from studies.store.records import StudyRecord
@@ -24,19 +22,10 @@ def find_study(engine: sa.Engine, name: str) -> StudyRecord | None:
 def insert_study(engine: sa.Engine, record: StudyRecord) -> None:
     """Store a new study or search."""
     with engine.begin() as connection:
-        connection.execute(sa.insert(STUDIES).values(**record.to_row()))
+        connection.execute(sa.insert(STUDIES).values(record.to_row()))
 
 
 def update_study(engine: sa.Engine, record: StudyRecord) -> None:
     """Replace what is stored under the record's name, when the study went on."""
     with engine.begin() as connection:
-        connection.execute(
-            sa.update(STUDIES).filter_by(name=record.name).values(**record.to_row())
-        )
-
-
-def name_planner(engine: sa.Engine, record: StudyRecord, planner: str) -> StudyRecord:
-    """Say who runs the study."""
-    with engine.begin() as connection:
-        connection.execute(sa.update(STUDIES).filter_by(name=record.name).values(planner=planner))
-    return replace(record, planner=planner)
+        connection.execute(sa.update(STUDIES).filter_by(name=record.name).values(record.to_row()))

@@ -7,7 +7,7 @@ import threading
 from collections.abc import Callable, Iterator
 from concurrent.futures import Future, ProcessPoolExecutor
 from concurrent.futures.process import BrokenProcessPool
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from multiprocessing.connection import Connection
 from typing import Any, ParamSpec, Self, TypeVar
 
@@ -32,18 +32,19 @@ class LocalWorkers:
     def submit(self, work: Callable[P, T], /, *args: P.args, **kwargs: P.kwargs) -> Future[T]:
         """Run on the worker with the least to do."""
         i = min(range(len(self._workers)), key=lambda i: self._workers[i].pending())
-        if self._workers[i].broken():
-            self._workers[i] = _Worker()
         try:
             return self._workers[i].submit(work, *args, **kwargs)
-        except BrokenProcessPool:  # it died while idle
+        except BrokenProcessPool:  # its process died, at work or idle
+            self._workers[i].close()
             self._workers[i] = _Worker()
             return self._workers[i].submit(work, *args, **kwargs)
 
     def messages(self) -> Iterator[Message]:
         """What the trainings under way have told since the last call."""
         for each in self._workers:
-            yield from each.messages()
+            with suppress(EOFError, OSError):  # the process is gone
+                while each.pipe.poll():
+                    yield each.pipe.recv()
 
     def lost(self, error: BaseException) -> bool:
         """Whether the error says that a process died."""
@@ -74,7 +75,7 @@ class _Worker:
     def submit(self, work: Callable[P, T], /, *args: P.args, **kwargs: P.kwargs) -> Future[T]:
         with _uninterrupted():
             future = self.pool.submit(work, *args, **kwargs)
-        self.futures = [f for f in self.futures if not f.done()] + [future]
+        self.futures = [*(f for f in self.futures if not f.done()), future]
         if self.theirs:  # the process has its own end by now
             self.theirs.close()
             self.theirs = None
@@ -83,22 +84,6 @@ class _Worker:
     def pending(self) -> int:
         """How much it has to do; asked of the futures, whose callbacks may come too late."""
         return sum(not future.done() for future in self.futures)
-
-    def broken(self) -> bool:
-        """Whether its process died at work."""
-        return any(
-            future.done()
-            and not future.cancelled()
-            and isinstance(future.exception(), BrokenProcessPool)
-            for future in self.futures
-        )
-
-    def messages(self) -> Iterator[Message]:
-        try:
-            while self.pipe.poll():
-                yield self.pipe.recv()
-        except (EOFError, OSError):  # the process is gone
-            return
 
     def close(self) -> None:
         self.pipe.close()

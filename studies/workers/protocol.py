@@ -18,16 +18,12 @@ class Workers(Protocol):
 
     def submit(self, work: Callable[P, T], /, *args: P.args, **kwargs: P.kwargs) -> Future[T]:
         """Run on a free worker. What is submitted must be picklable."""
-        ...
 
     def messages(self) -> Iterator[Message]:
         """What the trainings under way have told since the last call."""
-        ...
 
     def lost(self, error: BaseException) -> bool:
         """Whether a future's error says that its worker died, so that another try may succeed."""
-        ...
 
     def close(self) -> None:
         """End all workers at once, also in the middle of a training."""
-        ...

@@ -2,9 +2,10 @@
 
 import gc
 from collections.abc import Callable, Sequence
+from functools import partial
 from pathlib import Path
 
-from fsmd.training import Training, TrainingProgress, TrainingResult
+from fsmd.training import Training, TrainingProgress, TrainingResult, train
 from studies.failure import Failure, failure_of
 from studies.workers.protocol import Message
 
@@ -22,7 +23,7 @@ def train_all(
     outcomes: list[TrainingResult | Failure] = []
     for training, checkpoint in zip(trainings, checkpoints, strict=True):
         try:
-            outcomes.append(_train(training, checkpoint, until))
+            outcomes.append(train(training, until, checkpoint, partial(_tell, training.id)))
         except Exception as error:
             outcomes.append(failure_of(error))
         finally:
@@ -31,11 +32,6 @@ def train_all(
     return outcomes
 
 
-def _train(training: Training, checkpoint: Path, until: int | None) -> TrainingResult:
-    from fsmd.training import train
-
-    def told(progress: TrainingProgress) -> None:
-        if tell is not None:
-            tell((training.id, progress))
-
-    return train(training, until, checkpoint, on_progress=told)
+def _tell(training_id: str, progress: TrainingProgress) -> None:
+    if tell is not None:
+        tell((training_id, progress))

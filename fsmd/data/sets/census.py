@@ -1,10 +1,9 @@
 """Census-Income (KDD): income above 50,000 and never married, no funnel (PAPER section 4).
 
-The 99,762 test rows are halved in file order into validation and test. Blanks lead every value
-of the raw file; "NA" is a category of `hisp_origin`; codes of industry, occupation, own business,
-veterans' benefits and year are categories although they look like numbers. `instance_weight` is
-how many people a row stands for and no feature. `census_no_leak` drops the three columns that
-all but spell out the marital status.
+The 99,762 test rows are halved in file order into validation and test. "NA" is a category of
+`hisp_origin`; codes of industry, occupation, own business, veterans' benefits and year are
+categories although they look like numbers. `instance_weight` is how many people a row stands for
+and no feature. `census_no_leak` drops three columns that all but spell out the marital status.
 """
 
 import io
@@ -15,25 +14,19 @@ from pathlib import Path
 
 import pandas as pd
 
-from fsmd.data.files import Origin, file_digest, find, verified_content
+from fsmd.data.files import Origin, source_from, verified_content
 from fsmd.data.settings import TrainingSettings
-from fsmd.data.source import Categorical, Dense, Recipe, Source, Tables, on_fewer_rows
+from fsmd.data.source import Categorical, Dense, Recipe, Source, Tables
 from fsmd.tasks import Task
 
 ORIGIN = Origin(
     name="census-income-kdd",
     url="https://archive.ics.uci.edu/static/public/117/census+income+kdd.zip",
     files=("census-income.data", "census-income.test"),
-    text_hashes=(
-        (
-            "census-income.data",
-            "3676a81db7d3528f3f8b9f3c699d0f0aa28db45e6e994fa0b8ed38327539ee86",
-        ),
-        (
-            "census-income.test",
-            "98402b1ab879573d0a7f38a699a40258080e25e33d3401e7bf9c96d3fa0fab8c",
-        ),
-    ),
+    text_hashes={
+        "census-income.data": "3676a81db7d3528f3f8b9f3c699d0f0aa28db45e6e994fa0b8ed38327539ee86",
+        "census-income.test": "98402b1ab879573d0a7f38a699a40258080e25e33d3401e7bf9c96d3fa0fab8c",
+    },
 )
 
 COLUMNS = tuple(
@@ -58,16 +51,13 @@ DENSE = (
     Dense("weeks_worked"),
 )
 
-SPELL_OUT_MARITAL = ("tax_filer_stat", "household_detail", "household_summary")
-NO_FEATURES = ("instance_weight", "marital_status", "income_class")
+NUMBERS = {column.name for column in DENSE}
+NO_FEATURES = {"instance_weight", "marital_status", "income_class"}
+SPELL_OUT_MARITAL = {"tax_filer_stat", "household_detail", "household_summary"}
 
 CENSUS = Recipe(
     name="census",
-    categorical=tuple(
-        Categorical(name)
-        for name in COLUMNS
-        if name not in NO_FEATURES and name not in {column.name for column in DENSE}
-    ),
+    categorical=tuple(Categorical(name) for name in COLUMNS if name not in NO_FEATURES | NUMBERS),
     dense=DENSE,
     tasks=(Task("income"), Task("marital")),
     settings=TrainingSettings(batch_size=256),  # Table I
@@ -86,9 +76,7 @@ def sources() -> dict[str, Callable[..., Source]]:
 
 
 def _source(recipe: Recipe, rows: float | None = None) -> Source:
-    paths = find(ORIGIN)
-    key = {path.name: file_digest(path) for path in paths}
-    return on_fewer_rows(Source(recipe, key, lambda: read(paths)), rows)
+    return source_from(ORIGIN, recipe, read, rows)
 
 
 def read(paths: tuple[Path, ...]) -> Tables:
@@ -100,13 +88,12 @@ def read(paths: tuple[Path, ...]) -> Tables:
 
 def parse(text: bytes) -> pd.DataFrame:
     """The raw text as a table: categories as text, numbers as numbers, labels 0 or 1."""
-    numbers = {column.name for column in DENSE}
     frame = pd.read_csv(
         io.BytesIO(text),
         names=COLUMNS,
         skipinitialspace=True,
         keep_default_na=False,
-        dtype={name: "float64" if name in numbers else "str" for name in COLUMNS},
+        dtype={name: "float64" if name in NUMBERS else "str" for name in COLUMNS},
     )
     frame["income"] = (frame["income_class"] == "50000+.").astype("int8")
     frame["marital"] = (frame["marital_status"] == "Never married").astype("int8")

@@ -12,30 +12,21 @@ from pathlib import Path
 
 import pandas as pd
 
-from fsmd.data.files import Origin, file_digest, find, verified_content
+from fsmd.data.files import Origin, source_from, verified_content
 from fsmd.data.settings import TrainingSettings
-from fsmd.data.source import Categorical, Dense, Recipe, Source, Tables, on_fewer_rows
+from fsmd.data.source import Categorical, Dense, Recipe, Source, Tables
 from fsmd.errors import UserError
 from fsmd.tasks import Task
 
+USERS, VIDEOS = "user_features_pure.csv", "video_features_basic_pure.csv"
 ORIGIN = Origin(
     name="kuairand-pure-14d",
     url="https://zenodo.org/records/10439422/files/KuaiRand-Pure.tar.gz",
-    files=(
-        "log_standard_*_pure.csv",
-        "user_features_pure.csv",
-        "video_features_basic_pure.csv",
-    ),
-    text_hashes=(
-        (
-            "user_features_pure.csv",
-            "dc729a656301b4c6d07f713fe41d05ec9bfaab670b90e531c70037caf033c011",
-        ),
-        (
-            "video_features_basic_pure.csv",
-            "a6f7ee02684c5777422306cdc416e170302288aa89aca9dfea995edbd625bcc2",
-        ),
-    ),
+    files=("log_standard_*_pure.csv", USERS, VIDEOS),
+    text_hashes={
+        USERS: "dc729a656301b4c6d07f713fe41d05ec9bfaab670b90e531c70037caf033c011",
+        VIDEOS: "a6f7ee02684c5777422306cdc416e170302288aa89aca9dfea995edbd625bcc2",
+    },
 )
 
 LAST_TRAIN_DATE, VALID_DATE, LAST_TEST_DATE = 20220505, 20220506, 20220508
@@ -47,28 +38,21 @@ AFTER_EXPOSURE = (
 """Columns of the log that are known only once the video was shown: never an input."""
 
 _RANGES = ("follow_user_num", "fans_user_num", "friend_user_num", "register_days")
+OF_USERS = (
+    *("user_active_degree", "is_lowactive_period", "is_live_streamer", "is_video_author"),
+    *(f"{name}_range" for name in _RANGES),
+    *(f"onehot_feat{i}" for i in range(18)),
+)
+OF_VIDEOS = (
+    *("video_type", "upload_dt", "upload_type", "visible_status", "server_width"),
+    *("server_height", "music_type", "tag", "first_tag", "video_duration_missing"),
+)
 
 RECIPE = Recipe(
     name="kuairand",
     categorical=(
         *(Categorical(name, 2) for name in ("user_id", "video_id", "author_id", "music_id")),
-        *(Categorical(name) for name in ("tab", "hour")),
-        *(
-            Categorical(name)
-            for name in (
-                *("user_active_degree", "is_lowactive_period", "is_live_streamer"),
-                *("is_video_author", *(f"{name}_range" for name in _RANGES)),
-                *(f"onehot_feat{i}" for i in range(18)),
-            )
-        ),
-        *(
-            Categorical(name)
-            for name in (
-                *("video_type", "upload_dt", "upload_type", "visible_status"),
-                *("server_width", "server_height", "music_type", "tag", "first_tag"),
-                "video_duration_missing",
-            )
-        ),
+        *map(Categorical, ("tab", "hour", *OF_USERS, *OF_VIDEOS)),
     ),
     dense=(
         *(Dense(name, log=True) for name in _RANGES),
@@ -88,9 +72,7 @@ def sources() -> dict[str, Callable[..., Source]]:
 
 def _source(rows: float | None = None) -> Source:
     check_recipe(RECIPE)
-    paths = find(ORIGIN)
-    key = {path.name: file_digest(path) for path in paths}
-    return on_fewer_rows(Source(RECIPE, key, lambda: read(paths)), rows)
+    return source_from(ORIGIN, RECIPE, read, rows)
 
 
 def check_recipe(recipe: Recipe) -> None:
@@ -105,12 +87,9 @@ def check_recipe(recipe: Recipe) -> None:
 
 def read(paths: tuple[Path, ...]) -> Tables:
     """Join the logs with both feature tables and split by date."""
-    *logs, users, videos = (_table(path) for path in paths)
+    tables = (pd.read_csv(io.BytesIO(verified_content(path, ORIGIN))) for path in paths)
+    *logs, users, videos = tables
     return split(join(pd.concat(logs, ignore_index=True), users, videos))
-
-
-def _table(path: Path) -> pd.DataFrame:
-    return pd.read_csv(io.BytesIO(verified_content(path, ORIGIN)))
 
 
 def join(log: pd.DataFrame, users: pd.DataFrame, videos: pd.DataFrame) -> pd.DataFrame:

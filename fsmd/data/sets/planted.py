@@ -2,14 +2,14 @@
 
 Labels are drawn from known effects: low-rank interactions between what a user is and what a video
 is (a factorization machine can express them), and non-linear main effects (it cannot). What
-drives the long view correlates with what drives the click by 1 - 2 * conflict. Calibrated to real
-rates: click .44, long view given click .70. The further tasks share some of these drivers and
-work against others; they are more frequent than in real logs, so that a small log has some.
+drives the long view correlates with what drives the click by 1 - 2 * conflict. The rates of both
+are real ones; the further tasks are more frequent, so that a small log has some.
 """
 
 from collections.abc import Callable, Mapping
 from dataclasses import asdict, dataclass
 from types import MappingProxyType
+from typing import NamedTuple
 
 import numpy as np
 import pandas as pd
@@ -29,6 +29,10 @@ LONG_VIEW_RATE = 0.70
 """Of the clicked."""
 DAYS = 15
 LAST_TRAIN_DAY, LAST_VALID_DAY = 10, 12
+CATEGORIES = (
+    *("user_id", "age_range", "gender", "province", "city", "city_tier", "device"),
+    *("video_id", "video_age", "month", "rating", "hour"),
+)
 TASKS = (
     Task("click"),
     Task("long_view", after="click"),
@@ -95,16 +99,10 @@ class PlantedConfig:
 
 
 def recipe_of(tasks: int) -> Recipe:
-    """What the columns are, with the first `tasks` of `TASKS`."""
+    """What the columns are, with that many of `TASKS`."""
     return Recipe(
         name="planted",
-        categorical=tuple(
-            Categorical(name)
-            for name in (
-                *("user_id", "age_range", "gender", "province", "city", "city_tier", "device"),
-                *("video_id", "video_age", "month", "rating", "hour"),
-            )
-        ),
+        categorical=tuple(map(Categorical, CATEGORIES)),
         dense=(Dense("duration", log=True), Dense("rating_score")),
         tasks=TASKS[:tasks],
         unit="user_id",
@@ -121,36 +119,28 @@ def _source(config: PlantedConfig) -> Source:
     return Source(recipe_of(config.tasks), asdict(config), lambda: generate(config))
 
 
-def _named(
-    conflict: float = PlantedConfig.conflict,
-    rows: float = PlantedConfig.rows,
-    seed: float = PlantedConfig.seed,
-    tasks: float = PlantedConfig.tasks,
-) -> Source:
-    """The options that a data set's name may carry."""
-    return _source(
-        PlantedConfig(
-            conflict=conflict,
-            rows=whole("rows", rows),
-            seed=whole("seed", seed),
-            tasks=whole("tasks", tasks),
-        )
-    )
-
-
 def sources() -> dict[str, Callable[..., Source]]:
     """The data sets of this file by name."""
-    return {"planted": _named}
+
+    def planted(
+        conflict: float = PlantedConfig.conflict,
+        rows: float = PlantedConfig.rows,
+        seed: float = PlantedConfig.seed,
+        tasks: float = PlantedConfig.tasks,
+    ) -> Source:
+        sizes = {"rows": rows, "seed": seed, "tasks": tasks}
+        whole_sizes = {name: whole(name, value) for name, value in sizes.items()}
+        return _source(PlantedConfig(conflict=conflict, **whole_sizes))
+
+    return {"planted": planted}
 
 
-@dataclass(frozen=True)
-class Exposures:
-    """Whom and what a log is about."""
+class Exposures(NamedTuple):
+    """Whom and what a log is about; `log` has N rows with the features of user and video."""
 
     users: pd.DataFrame
     videos: pd.DataFrame
     log: pd.DataFrame
-    """N rows with the features of user and video."""
     user_N: NDArray[np.int64]
     video_N: NDArray[np.int64]
 
@@ -161,18 +151,16 @@ def generate(config: PlantedConfig) -> Tables:
     users, videos = _users(draw, config.users), _videos(draw, config.videos)
     activity = draw.lognormal(0, 0.5, config.users)
     popularity = draw.lognormal(0, 0.8, config.videos)
-    u = draw.choice(config.users, config.rows, p=activity / activity.sum())
-    v = draw.choice(config.videos, config.rows, p=popularity / popularity.sum())
-    log = pd.concat(
-        [users.iloc[u].reset_index(drop=True), videos.iloc[v].reset_index(drop=True)], axis=1
-    )
+    user_N = draw.choice(config.users, config.rows, p=activity / activity.sum())
+    video_N = draw.choice(config.videos, config.rows, p=popularity / popularity.sum())
+    of_rows = [users.iloc[user_N], videos.iloc[video_N]]
+    log = pd.concat([table.reset_index(drop=True) for table in of_rows], axis=1)
     log["hour"] = draw.integers(0, 24, config.rows)
     day = draw.integers(1, DAYS + 1, config.rows)
-    exposures = Exposures(users, videos, log, user_N=u, video_N=v)
-    probability, label = _outcomes(draw, config, exposures)
+    probability, label = _outcomes(draw, config, Exposures(users, videos, log, user_N, video_N))
     log = pd.concat([log, label.astype(np.int8)], axis=1)
-    train, valid = day <= LAST_TRAIN_DAY, (day > LAST_TRAIN_DAY) & (day <= LAST_VALID_DAY)
-    test = day > LAST_VALID_DAY
+    train, test = day <= LAST_TRAIN_DAY, day > LAST_VALID_DAY
+    valid = ~(train | test)
     return Tables(log[train], log[valid], log[test], truth=probability[test])
 
 
@@ -181,8 +169,7 @@ def _outcomes(
 ) -> tuple[pd.DataFrame, pd.DataFrame]:
     """True probability and label of each row, N x tasks each.
 
-    Click and long view are always drawn, and each further task by a generator of its own, so that
-    the number of tasks moves none of them.
+    Each further task has a generator of its own, so that the number of tasks moves none of them.
     """
     everywhere = np.ones(config.rows)
     drivers = _drivers(draw, config.conflict, shown)
@@ -250,10 +237,7 @@ def _drivers(draw: np.random.Generator, conflict: float, shown: Exposures) -> di
 
 
 def _further_driver(
-    draw: np.random.Generator,
-    further: Further,
-    drivers: Mapping[str, Vector],
-    shown: Exposures,
+    draw: np.random.Generator, further: Further, drivers: Mapping[str, Vector], shown: Exposures
 ) -> Vector:
     """Others' drivers by their weights, and an own one of the rest: N, of spread 1."""
     own = _interaction(draw, shown)
@@ -272,7 +256,7 @@ def _interaction(draw: np.random.Generator, shown: Exposures) -> Vector:
 
 
 def _latent(draw: np.random.Generator, table: pd.DataFrame, own: str) -> Vector:
-    """Vectors rows x rank: the sum of a vector for each attribute, and a little of their own."""
+    """Vectors rows x rank: a sum over attributes, and a little of their own."""
     total = np.zeros((len(table), _RANK))
     for name in _TASTE[own]:
         if name == "duration":  # five lengths, as short to long
@@ -309,8 +293,5 @@ def _unit(values: Vector) -> Vector:
 
 def _calibrated(score: Vector, weight: Vector, rate: float) -> Vector:
     """sigmoid(score + b) with b such that its weighted mean is `rate`."""
-
-    def excess(b: float) -> float:
-        return float(np.average(expit(score + b), weights=weight) - rate)
-
-    return np.asarray(expit(score + brentq(excess, -20, 20)))
+    b = brentq(lambda b: np.average(expit(score + b), weights=weight) - rate, -20, 20)
+    return np.asarray(expit(score + b))

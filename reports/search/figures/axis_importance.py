@@ -3,11 +3,12 @@
 from typing import NamedTuple
 
 import numpy as np
+from matplotlib.artist import Artist
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
-from matplotlib.lines import Line2D
 from matplotlib.patches import Patch
 
+from reports import words
 from reports.page import style
 from reports.page.figure_kind import FigureKind
 from reports.search.analysis import SearchAnalysis
@@ -35,24 +36,20 @@ def summarize(analysis: SearchAnalysis) -> ImportanceSummary | None:
     return ImportanceSummary(targets, axes, rows, importance.exact, importance.trainings)
 
 
+@style.styled()
 def draw(summary: ImportanceSummary, narrow: bool = False) -> Figure:
     """Bars to the right; filled where they reach beyond chance."""
     height = max(0.6 + 0.26 * len(summary.axes), 1.4)
     top = max(max(s.share, s.by_chance) for shares in summary.shares for s in shares)
-    in_row = style.columns(len(summary.targets), narrow)
     y_A = np.arange(len(summary.axes))[::-1]
-    with style.styled():
-        figure, panels = style.panels(len(summary.targets), narrow, height)
-        rows = zip(panels, summary.targets, summary.shares, strict=True)
-        for i, (axis, target, shares) in enumerate(rows):
-            for y, name, share in zip(y_A, summary.axes, shares, strict=True):
-                _draw_bar(axis, float(y), f"{target}, {name}", share)
-            axis.grid(visible=False, axis="y")
-            axis.grid(axis="x", color=style.FAINT, alpha=0.25, linewidth=0.6)
-            axis.set(title=target, xlim=(0, 1.05 * top))
-            axis.set_yticks(y_A, summary.axes if i % in_row == 0 else [""] * len(y_A))
-            axis.xaxis.set_major_formatter(lambda value, _: f"{100 * value:.0f} %")
-        style.legend(figure, _handles(summary), narrow)
+    figure, panels = style.panels(len(summary.targets), narrow, height, grid="x")
+    for axis, target, shares in zip(panels, summary.targets, summary.shares, strict=True):
+        for y, name, share in zip(y_A, summary.axes, shares, strict=True):
+            _draw_bar(axis, float(y), f"{target}, {name}", share)
+        axis.set(title=target, xlim=(0, 1.05 * top))
+        axis.set_yticks(y_A, summary.axes if style.is_leftmost(axis) else [""] * len(y_A))
+        axis.xaxis.set_major_formatter(lambda value, _: f"{100 * value:.0f} %")
+    style.legend(figure, _keys(summary), narrow)
     return figure
 
 
@@ -65,12 +62,12 @@ def _draw_bar(axis: Axes, y: float, name: str, share: AxisShare) -> None:
     axis.plot(*mark, color=style.ORANGE, linewidth=1.6)
 
 
-def _handles(summary: ImportanceSummary) -> list[Line2D | Patch]:
+def _keys(summary: ImportanceSummary) -> list[Artist]:
     what = "expected by chance" if summary.exact else "95 % of what chance shows"
     return [
         Patch(facecolor=style.BLUE, edgecolor=style.BLUE, label="more than chance"),
         Patch(facecolor="none", edgecolor=style.BLUE, label="not more"),
-        Line2D([], [], color=style.ORANGE, linewidth=1.6, label=what),
+        style.key(what, color=style.ORANGE, linewidth=1.6),
     ]
 
 
@@ -88,20 +85,11 @@ def caption(summary: ImportanceSummary) -> str:
 
 def alt(summary: ImportanceSummary) -> str:
     """Every share."""
-    targets = []
-    for target, shares in zip(summary.targets, summary.shares, strict=True):
-        pairs = zip(summary.axes, shares, strict=True)
-        listed = ", ".join(f"{axis} {100 * share.share:.0f} %" for axis, share in pairs)
-        targets.append(f"{target}: {listed}")
-    return f"Importance of each axis. {'; '.join(targets)}."
+    of_targets = words.by_key(
+        (target, (f"{a} {100 * s.share:.0f} %" for a, s in zip(summary.axes, shares, strict=True)))
+        for target, shares in zip(summary.targets, summary.shares, strict=True)
+    )
+    return f"Importance of each axis. {of_targets}."
 
 
-FIGURE = FigureKind(
-    key="importance",
-    section="axes",
-    order=0,
-    summarize=summarize,
-    draw=draw,
-    caption=caption,
-    alt=alt,
-)
+FIGURE = FigureKind("importance", "axes", 0, summarize, draw, caption, alt)

@@ -9,10 +9,8 @@ from itertools import pairwise
 from typing import Any, NamedTuple
 
 import numpy as np
-from matplotlib.axes import Axes
+from matplotlib.artist import Artist
 from matplotlib.figure import Figure
-from matplotlib.lines import Line2D
-from matplotlib.patches import Ellipse as EllipsePatch
 from matplotlib.patches import Patch
 
 from fsmd.metrics import Array
@@ -25,9 +23,9 @@ from reports.page.figure_kind import FigureKind
 from reports.page.labels import Box
 from reports.page.panels import Frame, Plane, pairs_drawn, planes
 from reports.results import turned
-from reports.search.analysis import SearchAnalysis, region
+from reports.search.analysis import SearchAnalysis, not_trained_again, region
 from reports.search.results import in_words
-from reports.search.tables import objective_value
+from reports.search.tables import objective_interval, objective_value
 from studies.objectives import Objective
 
 Point = tuple[float, float]
@@ -44,11 +42,6 @@ class FreshPoint(NamedTuple):
     """Where both means lie together (95 %)."""
     values: tuple[str, str]
     """Both means with their intervals, as they were measured."""
-
-    @property
-    def tip(self) -> str:
-        """What the page tells at the point."""
-        return f"{self.name}: {'; '.join(self.values)}"
 
     @property
     def at(self) -> Point:
@@ -93,50 +86,39 @@ def summarize(analysis: SearchAnalysis) -> FrontSummary | None:
     pairs = pairs_drawn(len(search.objectives))
     if not pairs or not analysis.front:
         return None
-    ended = [attempt.name for attempt in search.all_in("ended")]
-    again = {*(point.name for point in analysis.confirmed), *search.fresh_failed}
-    known = tuple(search.space.known)
     return FrontSummary(
         planes=tuple(_plane(analysis, pair) for pair in pairs),
         objectives=search.objectives,
         front=analysis.front,
         fresh_front=analysis.fresh_front,
-        known=known,
-        not_again=tuple(name for name in ended if name in known and name not in again),
+        known=tuple(search.space.known),
+        not_again=not_trained_again(analysis).get("ended", ()),
         picked=tuple(pick.name for pick in analysis.picks),
         band=analysis.band,
     )
 
 
 def _plane(analysis: SearchAnalysis, pair: tuple[int, int]) -> FrontPlane:
-    search = analysis.search
-    i, j = pair
+    search, (i, j) = analysis.search, pair
     across, up = search.objectives[i], search.objectives[j]
     gains_of = {a.name: (a.gains[i], a.gains[j]) for a in search.all_in("ended")}
     fresh = []
     for point in analysis.confirmed:
-        own = [analysis.value(point, search.objectives[m]) for m in pair]
+        x, y = analysis.value(point, across), analysis.value(point, up)
         points_R2 = np.array(point.points)[:, list(pair)]
         fresh.append(
             FreshPoint(
                 name=point.name,
-                means=(turned(own[0], _sign(across)), turned(own[1], _sign(up))),
+                means=(turned(x, 1 if across.higher else -1), turned(y, 1 if up.higher else -1)),
                 searched=gains_of.get(point.name),
                 region=None if across.is_cost or up.is_cost else region(points_R2),
-                values=(_with_interval(own[0], across), _with_interval(own[1], up)),
+                values=(
+                    f"{across.key} {objective_interval(x, across)}",
+                    f"{up.key} {objective_interval(y, up)}",
+                ),
             )
         )
     return FrontPlane((across, up), tuple(gains_of.items()), tuple(fresh))
-
-
-def _sign(objective: Objective) -> int:
-    return 1 if objective.higher else -1
-
-
-def _with_interval(estimate: Estimate, objective: Objective) -> str:
-    bounds = words.bounds(estimate, objective.digits)
-    value = objective_value(estimate.mean, objective)
-    return f"{objective.key} {value} {bounds}".rstrip()
 
 
 def frame(plane: FrontPlane) -> Frame:
@@ -152,11 +134,11 @@ def frame(plane: FrontPlane) -> Frame:
         means = [fresh.at[k] for fresh in plane.fresh]
         top, middle = max([*seen, *means]), float(np.median(seen))
         low = min([max(min(seen), middle - 3 * (top - middle)), *means])
-        span = max(top - low, least / 3)
-        ends = [e for fresh in plane.fresh for e in fresh.means[k][1:3] if e is not None]
+        room = 0.35 * max(top - low, least / 3)
+        ends = style.ends_of(fresh.means[k] for fresh in plane.fresh)
         low, top = (
-            min([low, *(max(end, low - 0.35 * span) for end in ends)]),
-            max([top, *(min(end, top + 0.35 * span) for end in ends)]),
+            min([low, *(max(end, low - room) for end in ends)]),
+            max([top, *(min(end, top + room) for end in ends)]),
         )
         limits.append(style.limits(low, top, 0.06, least=least))
     return limits[0], limits[1]
@@ -168,51 +150,44 @@ def outside(plane: FrontPlane) -> int:
     return sum(not (left <= x <= right and bottom <= y <= top) for _, (x, y) in plane.searched)
 
 
-# ------------------------------------------------------------------------------------------
 # Drawing
-# ------------------------------------------------------------------------------------------
+
+_ON_FRONT = {**style.HOLLOW, "color": style.INK, "markersize": 5}
+_KNOWN = {**style.HOLLOW, "marker": "s", "color": style.ORANGE, "markersize": 6.5}
+_LOOKS = ((False, style.LOOKS[0]), (True, style.LOOKS[1]))
+"""Of fresh points: whether a model of the paper."""
+_DASHED: dict[str, Any] = {"color": style.FAINT, "linewidth": 1, "linestyle": (0, (4, 2))}
 
 
+@style.styled()
 def draw(summary: FrontSummary, narrow: bool = False) -> Figure:
     """A plane for each pair of objectives."""
     height = 4.0 if narrow or len(summary.planes) > 1 else 5.2
-    with style.styled():
-        figure, drawn = planes(
-            [frame(plane) for plane in summary.planes], narrow, _handles(summary), height=height
-        )
-        for plane, shown in zip(drawn, summary.planes, strict=True):
-            _draw_plane(plane, shown, summary)
+    frames = [frame(plane) for plane in summary.planes]
+    figure, drawn = planes(frames, narrow, _keys(summary), height=height)
+    for plane, shown in zip(drawn, summary.planes, strict=True):
+        _draw_axes(plane, shown.objectives)
+        if summary.band:
+            _draw_band(plane, summary.band)
+        _draw_searched(plane, shown, summary)
+        _draw_fresh(plane, shown, summary)
+        _write_names(plane, shown, summary)
     return figure
 
 
-def _draw_plane(plane: Plane, shown: FrontPlane, summary: FrontSummary) -> None:
-    axis = plane.axis
-    axis.grid(color=style.FAINT, alpha=0.25, linewidth=0.6)
-    axis.set_axisbelow(True)
-    axis.set(xlabel=_axis_label(shown.objectives[0]), ylabel=_axis_label(shown.objectives[1]))
-    axis.locator_params(nbins=5, steps=[1, 2, 2.5, 5, 10])
-    for side, objective in zip((axis.xaxis, axis.yaxis), shown.objectives, strict=True):
+def _draw_axes(plane: Plane, objectives: Sequence[Objective]) -> None:
+    plane.axis.grid(**style.GRID)
+    plane.axis.set_axisbelow(True)
+    plane.axis.locator_params(nbins=5, steps=[1, 2, 2.5, 5, 10])
+    for side, objective in zip((plane.axis.xaxis, plane.axis.yaxis), objectives, strict=True):
+        side.set_label_text(f"{objective.label}{'' if objective.higher else ' (reversed)'}")
         if not objective.higher:
-            side.set_major_formatter(_turned_back)
-    if summary.band:
-        _draw_band(plane, summary.band)
-    _draw_searched(plane, shown, summary)
-    _draw_fresh(plane, shown, summary)
-    _write_names(plane, shown, summary)
-
-
-def _axis_label(objective: Objective) -> str:
-    return objective.label if objective.higher else f"{objective.label} (reversed)"
-
-
-def _turned_back(gain: float, _: float) -> str:
-    """The value that a gain is of, where less is better."""
-    return f"{round(-gain, 10) + 0.0:.10g}"
+            side.set_major_formatter(lambda gain, _: f"{round(-gain, 10) + 0.0:.10g}")
 
 
 def _draw_band(plane: Plane, band: AttainmentBand) -> None:
     """Its left end reaches to the frame; what is not attained lies at the foot."""
-    left, bottom = _corner(plane)
+    left, bottom = plane.corner
     low, half, high = (
         np.maximum([side[0], *side], bottom) for side in (band.by_all, band.by_half, band.by_one)
     )
@@ -225,41 +200,31 @@ def _draw_searched(plane: Plane, shown: FrontPlane, summary: FrontSummary) -> No
     """Faint: what the search saw."""
     points = dict(shown.searched)
     if summary.with_stairs:
-        stairs = staircase([points[name] for name in summary.front], *_corner(plane))
-        plane.axis.plot(*stairs, color=style.FAINT, linewidth=1, linestyle=(0, (4, 2)))
+        plane.axis.plot(*staircase([points[n] for n in summary.front], *plane.corner), **_DASHED)
     # What lies outside would not be drawn, and the tips would be given to the wrong points.
     points = {name: point for name, point in points.items() if plane.holds(point)}
     on_front = [] if summary.with_stairs else [n for n in summary.front if n in points]
     rest = [name for name in points if name not in on_front]
-    for names, look in ((rest, _SEEN), (on_front, _SEEN_ON_FRONT)):
-        if names:
-            places = [points[name] for name in names]
-            marks = plane.axis.plot(*zip(*places, strict=True), **look)
-            tips = (f"{name}, search: {_values(points[name], shown.objectives)}" for name in names)
-            style.tag(marks, "as the search saw it", *tips)
-    known = [points[name] for name in summary.not_again if name in points]
-    if known:
-        plane.axis.plot(*zip(*known, strict=True), **_KNOWN_SEEN)
+    for names, look in ((rest, style.HOLLOW), (on_front, _ON_FRONT)):
+        tips = (f"{n}, search: {_values(points[n], shown.objectives)}" for n in names)
+        style.tag(_plot(plane, [points[n] for n in names], look), "as the search saw it", *tips)
+    _plot(plane, [points[name] for name in summary.not_again if name in points], _KNOWN)
     if not shown.fresh:
-        _ring(plane.axis, [points[name] for name in summary.picked if name in points])
+        _ring(plane, [points[name] for name in summary.picked if name in points])
 
 
-_SEEN: dict[str, Any] = {
-    "marker": "o",
-    "color": style.FAINT,
-    "markersize": 4,
-    "markerfacecolor": "none",
-    "linestyle": "none",
-}
-_SEEN_ON_FRONT = {**_SEEN, "color": style.INK, "markersize": 5}
-_KNOWN_SEEN = {**_SEEN, "marker": "s", "color": style.ORANGE, "markersize": 6.5}
-_LOOKS = ((False, style.LOOKS[0]), (True, style.LOOKS[1]))
-"""Of fresh points: whether a model of the paper."""
+def _plot(plane: Plane, points: Sequence[Point], look: Any) -> list[Any]:
+    """Marks at points, if there are any."""
+    return plane.axis.plot(*zip(*points, strict=True), **look) if points else []
+
+
+def _ring(plane: Plane, points: Sequence[Point]) -> None:
+    _plot(plane, points, {**style.RING, "markersize": 12})
 
 
 def _values(point: Point, objectives: Sequence[Objective]) -> str:
     pairs = zip(point, objectives, strict=True)
-    return ", ".join(objective_value(gain * _sign(o), o) for gain, o in pairs)
+    return ", ".join(objective_value(o.gain(gain), o) for gain, o in pairs)
 
 
 def _draw_fresh(plane: Plane, shown: FrontPlane, summary: FrontSummary) -> None:
@@ -273,22 +238,19 @@ def _draw_fresh(plane: Plane, shown: FrontPlane, summary: FrontSummary) -> None:
     for known, look in _LOOKS:
         group = [fresh for fresh in shown.fresh if (fresh.name in summary.known) == known]
         for fresh in group:
-            _cross(axis, fresh, look.color)
+            (x, y), (across, up) = fresh.at, fresh.means
+            line = {"color": look.color, "linewidth": 1.1, "alpha": 0.7}
+            style.interval(axis, across, y, across=True, **line)
+            style.interval(axis, up, x, **line)
             if fresh.region and fresh.name in summary.fresh_front:
-                _ellipse(axis, fresh.region, look.color)
+                plane.draw_region(fresh.region, edgecolor=look.color, linewidth=0.9, alpha=0.8)
         for filled in (True, False):
             alike = [fresh for fresh in group if _is_filled(fresh, summary) == filled]
-            if alike:
-                marks = axis.plot(
-                    *zip(*(fresh.at for fresh in alike), strict=True),
-                    look.marker,
-                    color=look.color,
-                    markersize=6.5,
-                    linestyle="none",
-                    markerfacecolor=look.color if filled else style.PAPER,
-                )
-                style.tag(marks, "on fresh seeds", *(fresh.tip for fresh in alike))
-    _ring(axis, [fresh.at for fresh in shown.fresh if fresh.name in summary.picked])
+            inside = look.color if filled else style.PAPER
+            mark = look.line(6.5, linestyle="none", markerfacecolor=inside)
+            tips = (f"{fresh.name}: {'; '.join(fresh.values)}" for fresh in alike)
+            style.tag(_plot(plane, [f.at for f in alike], mark), "on fresh seeds", *tips)
+    _ring(plane, [fresh.at for fresh in shown.fresh if fresh.name in summary.picked])
 
 
 def _is_filled(fresh: FreshPoint, summary: FrontSummary) -> bool:
@@ -296,37 +258,9 @@ def _is_filled(fresh: FreshPoint, summary: FrontSummary) -> bool:
     return summary.with_stairs or fresh.name in summary.fresh_front
 
 
-def _cross(axis: Axes, fresh: FreshPoint, color: str) -> None:
-    (x, y), (across, up) = fresh.at, fresh.means
-    line: dict[str, Any] = {"color": color, "linewidth": 1.1, "alpha": 0.7}
-    if across.low is not None and across.high is not None:
-        axis.plot((across.low, across.high), (y, y), **line)
-    if up.low is not None and up.high is not None:
-        axis.plot((x, x), (up.low, up.high), **line)
-
-
-def _ellipse(axis: Axes, region: Ellipse, color: str) -> None:
-    long, short = region.semi_axes
-    line: dict[str, Any] = {"edgecolor": color, "linewidth": 0.9, "alpha": 0.8}
-    size = 2 * long, 2 * short
-    axis.add_patch(EllipsePatch(region.centre, *size, angle=region.angle, fill=False, **line))
-
-
-def _ring(axis: Axes, points: Sequence[Point]) -> None:
-    if points:
-        ring = {**_SEEN, "color": style.INK, "markersize": 12}
-        axis.plot(*zip(*points, strict=True), **ring)
-
-
-def _corner(plane: Plane) -> Point:
-    """The lower left one."""
-    (left, _), (bottom, _) = plane.frame
-    return left, bottom
-
-
 def _fresh_stairs(plane: Plane, shown: FrontPlane, summary: FrontSummary) -> tuple[Array, Array]:
     on_front = (fresh.at for fresh in shown.fresh if fresh.name in summary.fresh_front)
-    return staircase(on_front, *_corner(plane))
+    return staircase(on_front, *plane.corner)
 
 
 def staircase(points: Iterable[Point], left: float, bottom: float) -> tuple[Array, Array]:
@@ -361,78 +295,70 @@ def _write_names(plane: Plane, shown: FrontPlane, summary: FrontSummary) -> None
     plane.write_names(at, marks=points.values(), taken=line)
 
 
-def _handles(summary: FrontSummary) -> list[Line2D | Patch]:
+def _keys(summary: FrontSummary) -> list[Artist]:
     fresh = {point.name for plane in summary.planes for point in plane.fresh}
-    handles: list[Line2D | Patch] = [Line2D([], [], label="as the search saw it", **_SEEN)]
-    if summary.with_stairs:
-        dashed: dict[str, Any] = {"linestyle": (0, (4, 2)), "linewidth": 1}
-        handles.append(Line2D([], [], color=style.FAINT, label="the search's front", **dashed))
-    else:
-        handles.append(Line2D([], [], label="the search's front", **_SEEN_ON_FRONT))
+    of_search = _DASHED if summary.with_stairs else _ON_FRONT
+    keys: list[Artist] = [
+        style.key("as the search saw it", **style.HOLLOW),
+        style.key("the search's front", **of_search),
+    ]
     if summary.not_again:
-        handles.append(Line2D([], [], label="the paper's models, search only", **_KNOWN_SEEN))
+        keys.append(style.key("the paper's models, search only", **_KNOWN))
     for known, look in _LOOKS:
         if any((name in summary.known) == known for name in fresh):
             label = "fresh seeds, the paper's models" if known else "fresh seeds, found"
-            mark: dict[str, Any] = {"marker": look.marker, "markersize": 6.5, "linewidth": 1.1}
-            handles.append(Line2D([], [], color=look.color, label=label, **mark))
+            keys.append(style.key(label, **look.line(6.5, linestyle="-", linewidth=1.1)))
     if summary.fresh_front and summary.with_stairs:
-        line: dict[str, Any] = {"color": style.INK, "linewidth": 1.2}
-        handles.append(Line2D([], [], label="the front on fresh seeds", **line))
+        keys.append(style.key("the front on fresh seeds", color=style.INK, linewidth=1.2))
     elif fresh - set(summary.fresh_front):
-        hollow = {**_SEEN, "color": style.LOOKS[0].color, "markersize": 6.5}
-        handles.append(Line2D([], [], label="hollow: not on their front", **hollow))
+        hollow = {**style.RING, "color": style.LOOKS[0].color, "markersize": 6.5}
+        keys.append(style.key("hollow: not on their front", **hollow))
     if summary.band:
-        handles.append(Patch(facecolor=style.FAINT, alpha=0.18, label="fronts of single seeds"))
-        handles.append(
-            Line2D([], [], color=style.FAINT, linewidth=0.9, label="half of them attain")
-        )
+        keys.append(Patch(facecolor=style.FAINT, alpha=0.18, label="fronts of single seeds"))
+        keys.append(style.key("half of them attain", color=style.FAINT, linewidth=0.9))
     if summary.picked:
-        ring = {**_SEEN, "color": style.INK, "markersize": 10}
-        handles.append(Line2D([], [], label="picked", **ring))
-    return handles
+        keys.append(style.key("picked", **style.RING, markersize=10))
+    return keys
 
 
-# ------------------------------------------------------------------------------------------
 # Words
-# ------------------------------------------------------------------------------------------
 
 
 def caption(summary: FrontSummary) -> str:
     """What is shown, and which objectives."""
-    sentences = [
-        f"{_shown(summary)}. Hollow: every training that ended, on the search's own seed."
-    ]
-    if any(plane.fresh for plane in summary.planes):
-        on_front = "Filled" if summary.with_stairs else "Larger marks (filled: on their front)"
-        sentences.append(
-            f"{on_front}: means over the fresh seeds, with 95 % intervals of each objective, cut "
-            "off at the frame; a dotted line leads to each from what the search saw. Every point "
-            "has the same seeds, so where crosses overlap the order may still be clear: see "
-            "P(front)."
-        )
-    else:
-        sentences.append("Nothing was trained again: this is what the search saw.")
-    drawn = [f for p in summary.planes for f in p.fresh if f.name in summary.fresh_front]
-    if any(fresh.region for fresh in drawn):
-        sentences.append(
-            "Ellipse: 95 % region of both means together, of the points on the fresh front."
-        )
-    if summary.with_stairs:
-        sentences.append("The stairs bound what a front dominates.")
-    if summary.band:
-        sentences.append(
-            "Band: from what the front of every single seed attains to what that of one does; "
-            "the line in it is what those of half of the seeds attain."
-        )
-    if any(not o.higher for plane in summary.planes for o in plane.objectives):
-        sentences.append(
-            "An axis on which less is better is reversed, so that up and to the right is better."
-        )
-    hidden = max(outside(plane) for plane in summary.planes)
-    if hidden:
-        sentences.append(f"{words.count(hidden, 'point')} far behind left out.")
-    return " ".join([*sentences, "Rings: picked points."])
+    fresh = [point for plane in summary.planes for point in plane.fresh]
+    regions = any(f.region for f in fresh if f.name in summary.fresh_front)
+    turned_round = any(not o.higher for plane in summary.planes for o in plane.objectives)
+    hidden = max(map(outside, summary.planes))
+    on_front = "Filled" if summary.with_stairs else "Larger marks (filled: on their front)"
+    several = style.ends_of(mean for point in fresh for mean in point.means)
+    crosses = ", with 95 % intervals of each objective, cut off at the frame" if several else ""
+    seeds = (
+        f"{on_front}: means over the fresh seeds{crosses}; a dotted line leads to each from what "
+        "the search saw."
+    )
+    crossed = (
+        "Every point has the same seeds, so where crosses overlap the order may still be clear: "
+        "see P(front)."
+    )
+    band = (
+        "Band: from what the front of every single seed attains to what that of one does; the "
+        "line in it is what those of half of the seeds attain."
+    )
+    ellipse = "Ellipse: 95 % region of both means together, of the points on the fresh front."
+    turn = "An axis on which less is better is reversed, so that up and to the right is better."
+    sentences = (
+        f"{_shown(summary)}. Hollow: every training that ended, on the search's own seed.",
+        seeds if fresh else "Nothing was trained again: this is what the search saw.",
+        crossed if crosses else "",
+        ellipse if regions else "",
+        "The stairs bound what a front dominates." if summary.with_stairs else "",
+        band if summary.band else "",
+        turn if turned_round else "",
+        f"{words.count(hidden, 'point')} far behind left out." if hidden else "",
+        "Rings: picked points.",
+    )
+    return " ".join(filter(None, sentences))
 
 
 def _shown(summary: FrontSummary) -> str:
@@ -458,12 +384,4 @@ def alt(summary: FrontSummary) -> str:
     return f"The front of {keys}. {points or words.listed(summary.front)}."
 
 
-FIGURE = FigureKind(
-    key="front",
-    section="front",
-    order=0,
-    summarize=summarize,
-    draw=draw,
-    caption=caption,
-    alt=alt,
-)
+FIGURE = FigureKind("front", "front", 0, summarize, draw, caption, alt)

@@ -42,33 +42,30 @@ def summarize(analysis: SearchAnalysis) -> HypervolumeSummary | None:
         epochs=growth.epochs,
         shares=tuple(volume / final for volume in growth.volumes),
         final=final,
-        reference=tuple(
-            f"{o.key} {objective_value(gain if o.higher else -gain, o)}" for o, gain in corner
-        ),
+        reference=tuple(f"{o.key} {objective_value(o.gain(gain), o)}" for o, gain in corner),
     )
 
 
+@style.styled()
 def draw(summary: HypervolumeSummary, narrow: bool = False) -> Figure:
     """Two panels of one scale; ticks at the foot are trainings without a say in the volume."""
-    with style.styled():
-        figure, axes = style.panels(2, narrow, 2.4)
-        counted = tuple(range(1, len(summary.names) + 1))
-        costs = (counted, "configurations"), (summary.epochs, "epochs spent")
-        for axis, (at, label) in zip(axes, costs, strict=True):
-            axis.step((0, *at), (0, *summary.shares), where="post", color=style.BLUE)
-            ended = [i for i, has_ended in enumerate(summary.ended) if has_ended]
-            places = [at[i] for i in ended], [summary.shares[i] for i in ended]
-            marks = axis.plot(*places, "o", color=style.BLUE, markersize=4)
-            style.tag(marks, "trained to the end", *(_tip(summary, i) for i in ended))
-            rest = [x for x, has_ended in zip(at, summary.ended, strict=True) if not has_ended]
-            foot = np.full(len(rest), -0.05)
-            axis.plot(rest, foot, "|", color=style.ORANGE, markersize=6)
-            axis.set(xlabel=label, ylabel="share of the final hypervolume")
-            axis.set(ylim=(-0.1, 1.05), xlim=(0, at[-1] * 1.02))
-            axis.xaxis.set_major_locator(MaxNLocator(nbins=6, integer=True))
-            axis.yaxis.set_major_formatter(lambda value, _: f"{100 * value:.0f} %")
-            axis.set_yticks([0, 0.25, 0.5, 0.75, 1])
-        style.legend(figure, _handles(summary), narrow)
+    figure, axes = style.panels(2, narrow, 2.4)
+    ended = [i for i, has_ended in enumerate(summary.ended) if has_ended]
+    counted = tuple(range(1, len(summary.names) + 1))
+    costs = (counted, "configurations"), (summary.epochs, "epochs spent")
+    for axis, (at, label) in zip(axes, costs, strict=True):
+        axis.step((0, *at), (0, *summary.shares), where="post", color=style.BLUE)
+        places = [at[i] for i in ended], [summary.shares[i] for i in ended]
+        marks = axis.plot(*places, "o", color=style.BLUE, markersize=4)
+        style.tag(marks, "trained to the end", *(_tip(summary, i) for i in ended))
+        rest = [x for x, has_ended in zip(at, summary.ended, strict=True) if not has_ended]
+        axis.plot(rest, np.full(len(rest), -0.05), "|", color=style.ORANGE, markersize=6)
+        axis.set(xlabel=label, ylabel="share of the final hypervolume")
+        axis.set(ylim=(-0.1, 1.05), xlim=(0, at[-1] * 1.02))
+        axis.xaxis.set_major_locator(MaxNLocator(nbins=6, integer=True))
+        axis.yaxis.set_major_formatter(lambda value, _: f"{100 * value:.0f} %")
+        axis.set_yticks([0, 0.25, 0.5, 0.75, 1])
+    style.legend(figure, _keys(summary), narrow)
     return figure
 
 
@@ -79,15 +76,12 @@ def _tip(summary: HypervolumeSummary, i: int) -> str:
     )
 
 
-def _handles(summary: HypervolumeSummary) -> list[Line2D]:
-    mark: dict[str, Any] = {"color": style.BLUE, "marker": "o", "markersize": 4}
-    handles = [Line2D([], [], label="trained to the end", **mark)]
+def _keys(summary: HypervolumeSummary) -> list[Line2D]:
+    keys = [style.key("trained to the end", color=style.BLUE, marker="o", markersize=4)]
     if not all(summary.ended):
         tick: dict[str, Any] = {"marker": "|", "markersize": 8, "linestyle": "none"}
-        handles.append(
-            Line2D([], [], color=style.ORANGE, label="stopped or failed: epochs only", **tick)
-        )
-    return handles
+        keys.append(style.key("stopped or failed: epochs only", color=style.ORANGE, **tick))
+    return keys
 
 
 def caption(summary: HypervolumeSummary) -> str:
@@ -112,12 +106,4 @@ def alt(summary: HypervolumeSummary) -> str:
     )
 
 
-FIGURE = FigureKind(
-    key="hypervolume",
-    section="spent",
-    order=0,
-    summarize=summarize,
-    draw=draw,
-    caption=caption,
-    alt=alt,
-)
+FIGURE = FigureKind("hypervolume", "spent", 0, summarize, draw, caption, alt)

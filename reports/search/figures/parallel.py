@@ -13,7 +13,7 @@ from reports import words
 from reports.page import style
 from reports.page.figure_kind import FigureKind
 from reports.search.analysis import SearchAnalysis
-from reports.search.results import in_words, outcome_of
+from reports.search.results import in_words
 from reports.search.tables import axis_value, objective_value
 from search_spaces import Value
 from search_spaces.space import Choice, Params
@@ -60,6 +60,20 @@ class ParallelSummary(NamedTuple):
     high: float
     lines: tuple[AttemptLine, ...]
 
+    @property
+    def ranking(self) -> str:
+        """What the lines are ranked by, without the split: `AUC, mean`."""
+        return self.ranked_by.label.removeprefix("validation ")
+
+    @property
+    def absent(self) -> bool:
+        """Whether some configuration lacks an axis."""
+        return any(scale.absent for scale in self.scales)
+
+    def written(self, gain: float) -> str:
+        """A gain as it was measured."""
+        return objective_value(self.ranked_by.gain(gain), self.ranked_by)
+
 
 def summarize(analysis: SearchAnalysis) -> ParallelSummary | None:
     """Everything that was tried; axes that never vary are left out.
@@ -67,18 +81,16 @@ def summarize(analysis: SearchAnalysis) -> ParallelSummary | None:
     None where nothing ended, or no axis varied.
     """
     search = analysis.search
-    tried, params = search.attempts, [attempt.params for attempt in search.attempts]
+    params, by = [attempt.params for attempt in search.attempts], search.ranked_by
     varied = [c for c in search.space.choices if len({p.get(c.name) for p in params}) > 1]
-    if not varied or not search.all_in("ended"):
-        return None
-    by = search.ranked_by
     gain_of = {a.name: by.gain(by.value(a.stands)) for a in search.all_in("ended")}
+    if not varied or not gain_of:
+        return None
     gains = list(gain_of.values())
     low, high = min(gains), max(gains)
-    picked = {pick.name for pick in analysis.picks}
     lines = []
-    for attempt in tried:
-        gain = gain_of[attempt.name] if outcome_of(attempt) == "ended" else None
+    for attempt in search.attempts:
+        gain = gain_of.get(attempt.name)
         below = 0 if gain is None else sum(other < gain for other in gains)
         lines.append(
             AttemptLine(
@@ -87,7 +99,7 @@ def summarize(analysis: SearchAnalysis) -> ParallelSummary | None:
                 gain=gain,
                 height=None if gain is None else (gain - low) / ((high - low) or 1.0),
                 rank=below / max(len(gains) - 1, 1),
-                picked=attempt.name in picked,
+                picked=attempt.name in analysis.picked_by,
             )
         )
     scales = tuple(_scale(choice, params) for choice in varied)
@@ -120,41 +132,29 @@ def _scale(choice: Choice, params: Sequence[Params]) -> ParallelScale:
     return ParallelScale(choice.name, ticks, any(choice.name not in p for p in params))
 
 
+@style.styled()
 def draw(summary: ParallelSummary, narrow: bool = False) -> Figure:
     """Axes side by side; below each other on a phone, or where they are many."""
     across = not narrow and len(summary.scales) <= MANY_SCALES
     length = len(summary.scales) + 1
-    width = style.width(narrow)
-    size = (width, 3.6) if across else (width, 0.9 + 0.62 * length)
-    with style.styled():
-        figure = Figure(figsize=size, layout="constrained", facecolor="none")
-        axis = figure.add_subplot()
-        axis.set_facecolor("none")
-        axis.set_axis_off()
-        foot = -0.28 if any(scale.absent for scale in summary.scales) else -0.1
-        along, over = (-0.4, length - 0.6), (foot, 1.16)
-        axis.set(xlim=along if across else over, ylim=over if across else along[::-1])
-        for line in sorted(summary.lines, key=lambda line: (line.height is not None, line.rank)):
-            _draw_line(axis, summary, line, across)  # the best ones last, on top
-        for i, scale in enumerate((*summary.scales, _last_scale(summary))):
-            _draw_scale(axis, i, scale, across)
-        style.legend(figure, _handles(summary), narrow)
+    size = style.width(narrow), 3.6 if across else 0.9 + 0.62 * length
+    figure = Figure(figsize=size, layout="constrained", facecolor="none")
+    axis = figure.add_subplot()
+    axis.set_facecolor("none")
+    axis.set_axis_off()
+    along, over = (-0.4, length - 0.6), (-0.28 if summary.absent else -0.1, 1.16)
+    axis.set(xlim=along if across else over, ylim=over if across else along[::-1])
+    for line in sorted(summary.lines, key=lambda line: (line.height is not None, line.rank)):
+        _draw_line(axis, summary, line, across)  # the best ones last, on top
+    for i, scale in enumerate((*summary.scales, _last_scale(summary))):
+        _draw_scale(axis, i, scale, across)
+    style.legend(figure, _keys(summary), narrow)
     return figure
 
 
 def _last_scale(summary: ParallelSummary) -> ParallelScale:
-    ends = (_written(summary, summary.low), 0.0), (_written(summary, summary.high), 1.0)
-    return ParallelScale(ranking(summary), ends if summary.high > summary.low else ends[:1], False)
-
-
-def ranking(summary: ParallelSummary) -> str:
-    """What the lines are ranked by, without the split: `AUC, mean`."""
-    return summary.ranked_by.label.removeprefix("validation ")
-
-
-def _written(summary: ParallelSummary, gain: float) -> str:
-    by = summary.ranked_by
-    return objective_value(gain if by.higher else -gain, by)
+    ends = (summary.written(summary.low), 0.0), (summary.written(summary.high), 1.0)
+    return ParallelScale(summary.ranking, ends if summary.high > summary.low else ends[:1], False)
 
 
 def _draw_line(axis: Axes, summary: ParallelSummary, line: AttemptLine, across: bool) -> None:
@@ -167,7 +167,7 @@ def _draw_line(axis: Axes, summary: ParallelSummary, line: AttemptLine, across: 
         look = {"color": to_hex(COLORS(line.rank)), "linewidth": 1.3, "alpha": 0.9}
         if line.picked:
             look["linewidth"] = 3.0
-        state, part = f"{ranking(summary)} {_written(summary, line.gain)}", "trained to the end"
+        state, part = f"{summary.ranking} {summary.written(line.gain)}", "trained to the end"
     steps = np.arange(len(at))
     drawn = axis.plot(*((steps, at) if across else (at, steps)), **look)
     style.tag(drawn, part, f"{line.name}: {state}")
@@ -191,24 +191,23 @@ def _draw_scale(axis: Axes, i: int, scale: ParallelScale, across: bool) -> None:
 _BEHIND: Any = {"facecolor": style.PAPER, "edgecolor": "none", "alpha": 0.75, "pad": 0.8}
 
 
-def _handles(summary: ParallelSummary) -> list[Line2D]:
+def _keys(summary: ParallelSummary) -> list[Line2D]:
     looks = [
-        (f"worst {ranking(summary)}", to_hex(COLORS(0.0)), 1.5),
+        (f"worst {summary.ranking}", to_hex(COLORS(0.0)), 1.5),
         ("best", to_hex(COLORS(1.0)), 1.5),
     ]
     if any(line.picked for line in summary.lines):
         looks.append(("picked", style.INK, 3.0))
     if any(line.height is None for line in summary.lines):
         looks.append(("not trained to the end", style.FAINT, 0.6))
-    return [Line2D([], [], color=c, linewidth=width, label=label) for label, c, width in looks]
+    return [style.key(label, color=color, linewidth=width) for label, color, width in looks]
 
 
 def caption(summary: ParallelSummary) -> str:
     """What the colour and the place of a line say."""
-    absent = any(scale.absent for scale in summary.scales)
     none = (
         " An axis that does not count for a configuration is crossed beside it, at \u2013."
-        if absent
+        if summary.absent
         else ""
     )
     reversed_ = "" if summary.ranked_by.higher else "; of it less is better"
@@ -222,21 +221,11 @@ def caption(summary: ParallelSummary) -> str:
 
 def alt(summary: ParallelSummary) -> str:
     """The best one."""
-    ended = [line for line in summary.lines if line.gain is not None]
-    best = max(ended, key=lambda line: line.rank)
-    assert best.gain is not None
+    best = max((line for line in summary.lines if line.gain is not None), key=lambda x: x.rank)
     return (
         "Parallel coordinates of all configurations. The best "
-        f"{in_words(summary.ranked_by)}, {_written(summary, best.gain)}, has {best.name}."
+        f"{in_words(summary.ranked_by)}, {summary.written(summary.high)}, has {best.name}."
     )
 
 
-FIGURE = FigureKind(
-    key="parallel",
-    section="all",
-    order=0,
-    summarize=summarize,
-    draw=draw,
-    caption=caption,
-    alt=alt,
-)
+FIGURE = FigureKind("parallel", "all", 0, summarize, draw, caption, alt)

@@ -1,6 +1,6 @@
 """A search for one objective: what it saw, and what fresh seeds show of each confirmed point."""
 
-from typing import Any, NamedTuple
+from typing import NamedTuple
 
 from matplotlib.figure import Figure
 from matplotlib.lines import Line2D
@@ -11,7 +11,7 @@ from reports.page import style
 from reports.page.figure_kind import FigureKind
 from reports.search.analysis import SearchAnalysis
 from reports.search.results import in_words
-from reports.search.tables import objective_value
+from reports.search.tables import objective_interval, objective_value
 from studies.objectives import Objective
 
 
@@ -39,73 +39,53 @@ def summarize(analysis: SearchAnalysis) -> RankingSummary | None:
     search = analysis.search
     if len(search.objectives) > 1 or not analysis.front:
         return None
+    (objective,) = search.objectives
     searched = {attempt.name: attempt.values[0] for attempt in search.all_in("ended")}
-    picked = {pick.name for pick in analysis.picks}
     fresh = tuple(
         RankedPoint(
             name=point.name,
-            mean=analysis.value(point, search.objectives[0]),
+            mean=analysis.value(point, objective),
             searched=searched.get(point.name),
-            picked=point.name in picked,
+            picked=point.name in analysis.picked_by,
         )
         for point in reversed(analysis.confirmed)
     )
-    return RankingSummary(search.objectives[0], tuple(searched.items()), fresh)
+    return RankingSummary(objective, tuple(searched.items()), fresh)
 
 
+@style.styled()
 def draw(summary: RankingSummary, narrow: bool = False) -> Figure:
     """The search's values on the lowest line, and a line for each confirmed point."""
     objective, lines = summary.objective, len(summary.fresh)
-    with style.styled():
-        figure, (axis,) = style.panels(1, narrow, 0.9 + 0.26 * (lines + 1))
-        seen = [value for _, value in summary.searched]
-        marks = axis.plot(seen, [0] * len(seen), **_SEEN)
-        tips = (f"{name}, search: {objective_value(v, objective)}" for name, v in summary.searched)
-        style.tag(marks, "as the search saw it", *tips)
-        for y, point in zip(range(lines, 0, -1), summary.fresh, strict=True):
-            if point.mean.low is not None and point.mean.high is not None:
-                ends = point.mean.low, point.mean.high
-                axis.plot(ends, (y, y), color=style.BLUE, linewidth=1.1, alpha=0.7)
-            if point.searched is not None:
-                axis.plot([point.searched], [y], **_SEEN)
-            (mark,) = axis.plot([point.mean.mean], [y], "o", color=style.BLUE, markersize=6)
-            style.tag([mark], "on fresh seeds", f"{point.name}: {_written(summary, point)}")
-            if point.picked:
-                ring = {**_SEEN, "color": style.INK, "markersize": 12}
-                axis.plot([point.mean.mean], [y], **ring)
-        axis.grid(visible=False, axis="y")
-        axis.grid(axis="x", color=style.FAINT, alpha=0.25, linewidth=0.6)
-        axis.locator_params(axis="x", nbins=4 if narrow else 8)
-        names = ["all, search", *(point.name for point in reversed(summary.fresh))]
-        axis.set_yticks(range(lines + 1), names)
-        axis.set(ylim=(-0.6, lines + 0.6), xlabel=objective.label)
-        style.legend(figure, _handles(summary), narrow)
+    figure, (axis,) = style.panels(1, narrow, 0.9 + 0.26 * (lines + 1), grid="x")
+    seen = [value for _, value in summary.searched]
+    marks = axis.plot(seen, [0] * len(seen), **style.HOLLOW)
+    tips = (f"{name}, search: {objective_value(v, objective)}" for name, v in summary.searched)
+    style.tag(marks, "as the search saw it", *tips)
+    for y, point in zip(range(lines, 0, -1), summary.fresh, strict=True):
+        style.interval(axis, point.mean, y, across=True, color=style.BLUE, alpha=0.7)
+        if point.searched is not None:
+            axis.plot([point.searched], [y], **style.HOLLOW)
+        mark = axis.plot([point.mean.mean], [y], "o", color=style.BLUE, markersize=6)
+        tip = f"{point.name}: {objective_interval(point.mean, objective)}"
+        style.tag(mark, "on fresh seeds", tip)
+        if point.picked:
+            axis.plot([point.mean.mean], [y], **style.RING, markersize=12)
+    axis.locator_params(axis="x", nbins=4 if narrow else 8)
+    names = ["all, search", *(point.name for point in reversed(summary.fresh))]
+    axis.set_yticks(range(lines + 1), names)
+    axis.set(ylim=(-0.6, lines + 0.6), xlabel=objective.label)
+    style.legend(figure, _keys(summary), narrow)
     return figure
 
 
-_SEEN: dict[str, Any] = {
-    "marker": "o",
-    "color": style.FAINT,
-    "markersize": 4,
-    "markerfacecolor": "none",
-    "linestyle": "none",
-}
-
-
-def _handles(summary: RankingSummary) -> list[Line2D]:
-    handles = [Line2D([], [], label="as the search saw it", **_SEEN)]
+def _keys(summary: RankingSummary) -> list[Line2D]:
+    keys = [style.key("as the search saw it", **style.HOLLOW)]
     if summary.fresh:
-        mark: dict[str, Any] = {"color": style.BLUE, "marker": "o", "markersize": 6}
-        handles.append(Line2D([], [], label="mean over fresh seeds", **mark))
+        keys.append(style.key("mean over fresh seeds", color=style.BLUE, marker="o", markersize=6))
     if any(point.picked for point in summary.fresh):
-        ring = {**_SEEN, "color": style.INK, "markersize": 10}
-        handles.append(Line2D([], [], label="picked", **ring))
-    return handles
-
-
-def _written(summary: RankingSummary, point: RankedPoint) -> str:
-    bounds = words.bounds(point.mean, summary.objective.digits)
-    return f"{objective_value(point.mean.mean, summary.objective)} {bounds}".rstrip()
+        keys.append(style.key("picked", **style.RING, markersize=10))
+    return keys
 
 
 def caption(summary: RankingSummary) -> str:
@@ -124,17 +104,12 @@ def caption(summary: RankingSummary) -> str:
 
 def alt(summary: RankingSummary) -> str:
     """The confirmed points' values."""
-    points = "; ".join(f"{point.name} {_written(summary, point)}" for point in summary.fresh)
+    points = "; ".join(
+        f"{point.name} {objective_interval(point.mean, summary.objective)}"
+        for point in summary.fresh
+    )
     count = words.count(len(summary.searched), "training")
     return f"{words.capital(in_words(summary.objective))}. {points or f'{count} that ended'}."
 
 
-FIGURE = FigureKind(
-    key="ranking",
-    section="front",
-    order=0,
-    summarize=summarize,
-    draw=draw,
-    caption=caption,
-    alt=alt,
-)
+FIGURE = FigureKind("ranking", "front", 0, summarize, draw, caption, alt)

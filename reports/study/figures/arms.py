@@ -43,6 +43,11 @@ class ArmsSummary(NamedTuple):
     paper_figure: str
     """The paper's figure that shows the same; empty where there is none."""
 
+    @property
+    def scales(self) -> list[Scale]:
+        """Of the panels."""
+        return [panel.scale for panel in self.panels]
+
 
 def fits(results: StudyResults) -> bool:
     """Arms that are few, or models, are shown one by one."""
@@ -76,63 +81,59 @@ def summarize(results: StudyResults) -> ArmsSummary | None:
     )
 
 
+@style.styled()
 def draw(summary: ArmsSummary, narrow: bool = False) -> Figure:
-    """A panel for each task and one for their mean."""
-    with style.styled():
-        count = len(summary.panels)
-        figure, axes = style.panels(count, narrow, height=2.6)
-        room = style.width(narrow) / style.columns(count, narrow)
-        for axis, panel in zip(axes, summary.panels, strict=True):
-            _draw_panel(axis, summary, panel)
-            _set_ticks(axis, summary.arms, room)
-        style.legend(figure, _handles(summary), narrow)
+    """A panel for each target."""
+    count = len(summary.panels)
+    figure, axes = style.panels(count, narrow, height=2.6)
+    for axis, panel in zip(axes, summary.panels, strict=True):
+        _draw_panel(axis, summary, panel)
+        _set_ticks(axis, summary.arms, style.width(narrow) / style.columns(count, narrow))
+    style.legend(figure, _keys(summary), narrow)
     return figure
 
 
 def caption(summary: ArmsSummary) -> str:
     """What is drawn."""
-    scales = [panel.scale for panel in summary.panels]
     as_in = f", as {summary.paper_figure} of the paper," if summary.paper_figure else ""
     joined = " Replicates of the same seed are joined." if summary.joined else ""
-    own_scale = " Each panel has its own scale." if len(scales) > 1 else ""
+    own_scale = " Each panel has its own scale." if len(summary.panels) > 1 else ""
     reachable = (
         " Dashed: the best reachable figure; where the axis is broken (//), it lies further off."
         if any(panel.reachable is not None for panel in summary.panels)
         else ""
     )
     return (
-        f"Test {label(scales)} by {summary.factor}{as_in} with every replicate.{joined} The "
-        "interval is a 95 % t interval of the mean over seeds."
-        f"{less_is_better(scales)}{own_scale}{reachable}"
+        f"Test {label(summary.scales)} by {summary.factor}{as_in} with every replicate.{joined} "
+        "The interval is a 95 % t interval of the mean over seeds."
+        f"{less_is_better(summary.scales)}{own_scale}{reachable}"
     )
 
 
 def alt(summary: ArmsSummary) -> str:
     """Each arm's mean on each target."""
-    of_targets = "; ".join(
-        f"{panel.scale.key}: "
-        + ", ".join(
-            f"{arm} {words.interval(estimate, panel.scale.metric)}"
-            for arm, estimate in zip(summary.arms, panel.estimates, strict=True)
+    of_targets = words.by_key(
+        (
+            panel.scale.key,
+            (
+                f"{arm} {words.interval(estimate, panel.scale.metric)}"
+                for arm, estimate in zip(summary.arms, panel.estimates, strict=True)
+            ),
         )
         for panel in summary.panels
     )
-    what = label([panel.scale for panel in summary.panels])
-    return f"Test {what} by {summary.factor}. {of_targets}."
+    return f"Test {label(summary.scales)} by {summary.factor}. {of_targets}."
 
 
 def y_range(panel: ArmsPanel) -> tuple[float, float]:
     """Room for every replicate and interval; the best reachable figure only if it is near."""
-    ends = [e for s in panel.estimates for e in (s.low, s.high) if e is not None]
-    inside = [*panel.values_AR[np.isfinite(panel.values_AR)], *ends]
-    low, high = float(min(inside)), float(max(inside))
-    metric = panel.scale.metric
+    inside = [*panel.values_AR[np.isfinite(panel.values_AR)], *style.ends_of(panel.estimates)]
+    low, high, metric = float(min(inside)), float(max(inside)), panel.scale.metric
     least = MIN_SPAN * metric.margin
     span = max(high - low, least)
     if panel.reachable is not None and low - span <= panel.reachable <= high + span:
         low, high = min(low, panel.reachable), max(high, panel.reachable)
-    middle, half = (low + high) / 2, max(high - low, least) * 0.57
-    return max(middle - half, metric.low), min(middle + half, metric.high)
+    return style.limits(low, high, 0.07, least=1.14 * least, within=(metric.low, metric.high))
 
 
 def _draw_panel(axis: Axes, summary: ArmsSummary, panel: ArmsPanel) -> None:
@@ -148,8 +149,12 @@ def _draw_panel(axis: Axes, summary: ArmsSummary, panel: ArmsPanel) -> None:
         points = axis.plot(across, values_R[finite], "o", **look)
         tips = (f"{arm}, replicate {r}: {words.figure(values_R[r], metric)}" for r in finite)
         style.tag(points, arm, *tips)
-        told = f"{arm}, mean: {words.interval(estimate, metric)}"
-        _draw_mean(axis, place + 0.14, arm, estimate, told, arm == summary.reference)
+        color, marker = _look(arm, summary)
+        at = place + 0.14
+        style.interval(axis, estimate, at, part=arm, linewidth=2, color=color)
+        look = {"color": color, "markersize": 6.5, "markeredgecolor": style.PAPER, "zorder": 4}
+        mean = axis.plot(at, estimate.mean, marker, **look)
+        style.tag(mean, arm, f"{arm}, mean: {words.interval(estimate, metric)}")
     low, high = y_range(panel)
     axis.set(xlim=(-0.6, len(places) - 0.4), ylim=(low, high), xlabel=summary.factor)
     axis.set_title(panel.scale.key, loc="left", pad=6 if panel.reachable is None else 18)
@@ -158,6 +163,11 @@ def _draw_panel(axis: Axes, summary: ArmsSummary, panel: ArmsPanel) -> None:
     axis.yaxis.set_major_formatter(lambda value, _: words.figure(value, metric))
     if panel.reachable is not None:
         _draw_reachable(axis, panel.reachable, words.figure(panel.reachable, metric), (low, high))
+
+
+def _look(arm: str, summary: ArmsSummary) -> tuple[str, str]:
+    """Colour and marker of a mean."""
+    return (style.ORANGE, "D") if arm == summary.reference else (style.BLUE, "s")
 
 
 def _set_ticks(axis: Axes, arms: tuple[str, ...], inches: float) -> None:
@@ -171,33 +181,15 @@ def _set_ticks(axis: Axes, arms: tuple[str, ...], inches: float) -> None:
             text.set_verticalalignment("center" if turn == 90 else "top")
 
 
-def _draw_mean(
-    axis: Axes, place: float, arm: str, estimate: Estimate, told: str, is_reference: bool
-) -> None:
-    look: dict[str, Any] = {"color": style.ORANGE if is_reference else style.BLUE}
-    if estimate.low is not None and estimate.high is not None:
-        line = axis.plot([place, place], [estimate.low, estimate.high], linewidth=2, **look)
-        style.tag(line, arm)
-    look |= {"markersize": 6.5, "markeredgecolor": style.PAPER, "zorder": 4}
-    points = axis.plot(place, estimate.mean, "D" if is_reference else "s", **look)
-    style.tag(points, arm, told)
-
-
 def _draw_reachable(axis: Axes, reachable: float, written: str, ends: tuple[float, float]) -> None:
     """A dashed line: at its height or, where that would squash the rest, beyond a broken axis.
 
     Its figure stands above the panel, where there is nothing to print over.
     """
     look: dict[str, Any] = {"color": style.INK, "linestyle": (0, (6, 3)), "linewidth": 1}
-    axis.annotate(
-        f"best reachable {written} (dashed)",
-        (0, 1),
-        (0, 6),
-        fontsize=8,
-        xycoords="axes fraction",
-        textcoords="offset points",
-        va="bottom",
-    )
+    above: dict[str, Any] = {"xycoords": "axes fraction", "textcoords": "offset points"}
+    text = f"best reachable {written} (dashed)"
+    axis.annotate(text, (0, 1), (0, 6), fontsize=8, va="bottom", **above)
     if ends[0] <= reachable <= ends[1]:
         axis.axhline(reachable, **look)
         return
@@ -209,26 +201,21 @@ def _draw_reachable(axis: Axes, reachable: float, written: str, ends: tuple[floa
         axis.plot([-0.025, 0.025], [middle - 0.015, middle + 0.015], **mark)
 
 
-def _handles(summary: ArmsSummary) -> list[Line2D]:
-    several = any(e.low is not None for panel in summary.panels for e in panel.estimates)
-    one = "one replicate" + (" (same seed joined)" if summary.joined else "")
+def _keys(summary: ArmsSummary) -> list[Line2D]:
+    one: dict[str, Any] = {"color": style.FAINT, "marker": "o", "markersize": 3.2}
     mean: dict[str, Any] = {"markersize": 6, "linewidth": 2}
-    handles = [
-        Line2D([], [], color=style.FAINT, marker="o", markersize=3.2, linewidth=0.7, label=one),
-        Line2D(
-            [],
-            [],
-            color=style.BLUE,
-            marker="s",
-            label="mean, 95 % interval" if several else "mean",
-            **mean,
+    several = any(style.ends_of(panel.estimates) for panel in summary.panels)
+    keys = [
+        style.key("one replicate (same seed joined)", linewidth=0.7, **one)
+        if summary.joined
+        else style.key("one replicate", linewidth=0, **one),
+        style.key(
+            "mean, 95 % interval" if several else "mean", color=style.BLUE, marker="s", **mean
         ),
     ]
-    if not summary.joined:
-        handles[0].set_linewidth(0)
     if summary.reference in summary.arms:
-        handles.append(Line2D([], [], color=style.ORANGE, marker="D", label=summary.role, **mean))
-    return handles
+        keys.append(style.key(summary.role, color=style.ORANGE, marker="D", **mean))
+    return keys
 
 
 FIGURE = FigureKind("arms", "arms", 20, summarize, draw, caption, alt, fits)

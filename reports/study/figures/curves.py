@@ -6,7 +6,6 @@ from typing import NamedTuple
 import pandas as pd
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
-from matplotlib.lines import Line2D
 from matplotlib.ticker import MaxNLocator
 
 from fsmd.metrics import Metric
@@ -43,29 +42,30 @@ def summarize(results: StudyResults) -> CurvesSummary | None:
     arms, scales = arms_drawn(results), task_scales(results)
     if not arms:
         return None
-    frame = results.measurements
-    done = results.runs[results.runs["status"] == "done"]
+    valid = results.measurements[results.measurements["split"] == "valid"]
     curves = []
     for scale in scales:
-        rows = frame[(frame["split"] == "valid") & (frame["task"] == scale.key)]
-        rows = rows[rows["metric"] == scale.metric.name]
-        curves.append(tuple(_curve(rows, done, arm, scale.key) for arm in arms))
+        rows = valid[(valid["task"] == scale.key) & (valid["metric"] == scale.metric.name)]
+        curves.append(tuple(_curve(rows, results.done, arm, scale.key) for arm in arms))
     return CurvesSummary(scales, tuple(curves))
 
 
+@style.styled()
 def draw(summary: CurvesSummary, narrow: bool = False) -> Figure:
     """A panel for each task; marks of one epoch stand beside each other, arm by arm."""
-    with style.styled():
-        figure, axes = style.panels(len(summary.scales), narrow, height=3.2, extra=1.0)
-        for axis, scale, curves in zip(axes, summary.scales, summary.curves, strict=True):
-            for index, curve in enumerate(curves):
-                _draw_curve(axis, curve, scale.metric, index, len(curves))
-            axis.set(xlabel="epoch", ylabel=f"validation {scale.metric.label}")
-            axis.set_ylim(y_range(curves, scale.metric))
-            axis.set_title(scale.key, loc="left")
-            axis.xaxis.set_major_locator(MaxNLocator(integer=True, min_n_ticks=1))
-        handles = [_handle(index, curve.arm) for index, curve in enumerate(summary.curves[0])]
-        style.legend(figure, handles, narrow)
+    figure, axes = style.panels(len(summary.scales), narrow, height=3.2, extra=1.0)
+    for axis, scale, curves in zip(axes, summary.scales, summary.curves, strict=True):
+        for index, curve in enumerate(curves):
+            _draw_curve(axis, curve, scale.metric, index, len(curves))
+        axis.set(xlabel="epoch", ylabel=f"validation {scale.metric.label}")
+        axis.set_ylim(y_range(curves, scale.metric))
+        axis.set_title(scale.key, loc="left")
+        axis.xaxis.set_major_locator(MaxNLocator(integer=True, min_n_ticks=1))
+    keys = [
+        style.key(curve.arm, markerfacecolor="none", **style.look(index).line(4.5))
+        for index, curve in enumerate(summary.curves[0])
+    ]
+    style.legend(figure, keys, narrow)
     return figure
 
 
@@ -95,20 +95,15 @@ def y_range(curves: Sequence[CurveOfArm], metric: Metric) -> tuple[float, float]
     """
     seen = [value for curve in curves for _, value in curve.chosen]
     for curve in curves:
-        first, last = _chosen_between(curve)
+        chosen = [epoch for epoch, _ in curve.chosen] or [0]
         by_epoch = zip(curve.epochs, curve.means, strict=True)
-        seen += [mean for epoch, mean in by_epoch if first <= epoch <= last + 1]
+        seen += [mean for epoch, mean in by_epoch if min(chosen) <= epoch <= max(chosen) + 1]
     if not seen:
         return 0.0, 1.0
     span = max(max(seen) - min(seen), MIN_SPAN * metric.margin)
     below, above = (0.2, 0.08) if metric.higher else (0.08, 0.2)
     low, high = min(seen) - below * span, max(seen) + above * span
     return max(low, metric.low), min(high, metric.high)
-
-
-def _chosen_between(curve: CurveOfArm) -> tuple[int, int]:
-    epochs = [epoch for epoch, _ in curve.chosen] or [0]
-    return min(epochs), max(epochs)
 
 
 def _curve(rows: pd.DataFrame, done: pd.DataFrame, arm: str, task: str) -> CurveOfArm:
@@ -120,12 +115,8 @@ def _curve(rows: pd.DataFrame, done: pd.DataFrame, arm: str, task: str) -> Curve
         epoch, replicate = (run["chosen_epochs"] or {}).get(task, -1), run["replicate"]
         if epoch in wide.index and replicate in wide.columns:
             chosen.append((int(epoch), float(wide[replicate][epoch])))
-    return CurveOfArm(
-        arm,
-        tuple(int(epoch) for epoch in shared.index),
-        tuple(float(mean) for mean in shared.mean(axis=1)),
-        tuple(chosen),
-    )
+    means = shared.mean(axis=1)
+    return CurveOfArm(arm, tuple(shared.index.tolist()), tuple(means.tolist()), tuple(chosen))
 
 
 def _draw_curve(axis: Axes, curve: CurveOfArm, metric: Metric, index: int, count: int) -> None:
@@ -134,27 +125,14 @@ def _draw_curve(axis: Axes, curve: CurveOfArm, metric: Metric, index: int, count
     line[0].set_linestyle(look.dashes)
     style.tag(line, curve.arm)
     aside = style.aside(index, count, room=0.56)
-    marks = axis.plot(
-        [epoch + aside for epoch, _ in curve.chosen],
-        [value for _, value in curve.chosen],
-        marker=look.marker,
-        linestyle="none",
-        color=look.color,
-        markersize=5,
-        markerfacecolor="none",
-    )
+    places = [epoch + aside for epoch, _ in curve.chosen]
+    hollow = look.line(5, linestyle="none", markerfacecolor="none")
+    marks = axis.plot(places, [value for _, value in curve.chosen], **hollow)
     tips = (
         f"{curve.arm}, chosen epoch {epoch}: {words.figure(value, metric)}"
         for epoch, value in curve.chosen
     )
     style.tag(marks, curve.arm, *tips)
-
-
-def _handle(index: int, arm: str) -> Line2D:
-    look = style.look(index)
-    handle = Line2D([], [], color=look.color, linestyle=look.dashes, marker=look.marker)
-    handle.set(markersize=4.5, markerfacecolor="none", label=arm)
-    return handle
 
 
 FIGURE = FigureKind("curves", "curves", 10, summarize, draw, caption, alt)

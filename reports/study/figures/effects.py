@@ -1,13 +1,11 @@
 """Main effects of a factorial: what each value of a factor does on average over the others."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from typing import Any, NamedTuple
 
 import numpy as np
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
-from matplotlib.lines import Line2D
-from matplotlib.ticker import MaxNLocator
 
 from fsmd.metrics import Metric
 from fsmd.stats.estimates import Estimate, mean_interval
@@ -56,7 +54,7 @@ def summarize(results: StudyResults) -> EffectsSummary | None:
             factor,
             values,
             tuple(
-                tuple(_effect(scores, params, scale.key, (factor, value)) for value in values)
+                tuple(_effect(scores, params, scale, (factor, value)) for value in values)
                 for scale in scales
             ),
         )
@@ -66,20 +64,20 @@ def summarize(results: StudyResults) -> EffectsSummary | None:
     return EffectsSummary(scales, effects, len(params) == combinations)
 
 
+@style.styled()
 def draw(summary: EffectsSummary, narrow: bool = False) -> Figure:
     """A panel for each factor and metric, all of a metric on one scale; a line for each target."""
-    with style.styled():
-        metrics = metrics_of(summary.scales)
-        drawn = [(effect, metric) for metric in metrics for effect in summary.effects]
-        figure, axes = style.panels(len(drawn), narrow, height=2.6)
-        in_row = style.columns(len(drawn), narrow)
-        for index, (axis, (effect, metric)) in enumerate(zip(axes, drawn, strict=True)):
-            _draw_panel(axis, summary, effect, metric)
-            if index % in_row == 0:
-                axis.set_ylabel(f"{metric.label} minus the mean of all arms")
-            elif len(metrics) > 1:
-                axis.set_ylabel(metric.label)
-        style.legend(figure, _handles(summary), narrow)
+    metrics = metrics_of(summary.scales)
+    drawn = [(effect, metric) for metric in metrics for effect in summary.effects]
+    figure, axes = style.panels(len(drawn), narrow, height=2.6)
+    for axis, (effect, metric) in zip(axes, drawn, strict=True):
+        _draw_panel(axis, summary, effect, metric)
+        if style.is_leftmost(axis):
+            axis.set_ylabel(f"{metric.label} minus the mean of all arms")
+        elif len(metrics) > 1:
+            axis.set_ylabel(metric.label)
+    keys = [style.key(s.key, **style.look(k).line(5)) for k, s in enumerate(summary.scales)]
+    style.legend(figure, keys, narrow)
     return figure
 
 
@@ -90,24 +88,24 @@ def caption(summary: EffectsSummary) -> str:
         if summary.complete
         else " Not every combination was trained: a factor's effect is mixed with the others'."
     )
-    one = "One scale for all panels."
-    if len(metrics_of(summary.scales)) > 1:
-        one = "One scale for all panels of a metric."
+    of_a_metric = " of a metric" if len(metrics_of(summary.scales)) > 1 else ""
     return (
         f"Main effects: the mean test {label(summary.scales)} of all arms at a value minus that "
         "of all arms, within each complete replicate; mean and 95 % interval over replicates. "
-        f"{one}{less_is_better(summary.scales)}{partly}"
+        f"One scale for all panels{of_a_metric}.{less_is_better(summary.scales)}{partly}"
     )
 
 
 def alt(summary: EffectsSummary) -> str:
     """Each effect on the last target: the tasks' mean, where there is one."""
     scale = summary.scales[-1]
-    of_factors = "; ".join(
-        f"{effect.factor} {words.on_target(scale.key)}: "
-        + ", ".join(
-            f"{words.plain(value)} {words.difference(estimate, scale.digits)}"
-            for value, estimate in zip(effect.values, effect.estimates[-1], strict=True)
+    of_factors = words.by_key(
+        (
+            f"{effect.factor} {words.on_target(scale.key)}",
+            (
+                f"{words.plain(value)} {words.difference(estimate, scale.digits)}"
+                for value, estimate in zip(effect.values, effect.estimates[-1], strict=True)
+            ),
         )
         for effect in summary.effects
     )
@@ -116,80 +114,51 @@ def alt(summary: EffectsSummary) -> str:
 
 def y_range(summary: EffectsSummary, metric: Metric) -> tuple[float, float]:
     """One range for all panels of a metric; a factor that does nothing looks like it."""
-    ends = [-0.5 * metric.margin, 0.5 * metric.margin]
-    for effect in summary.effects:
-        for scale, estimates in zip(summary.scales, effect.estimates, strict=True):
-            for e in estimates if scale.metric == metric else ():
-                known = (e.mean if e.n else None, e.low, e.high)
-                ends += [end for end in known if end is not None]
-    room = 0.06 * (max(ends) - min(ends))
-    return min(ends) - room, max(ends) + room
+    known = [
+        estimate
+        for effect in summary.effects
+        for scale, estimates in zip(summary.scales, effect.estimates, strict=True)
+        for estimate in estimates
+        if scale.metric == metric and estimate.n
+    ]
+    least = 0.5 * metric.margin
+    ends = [-least, least, *(e.mean for e in known), *style.ends_of(known)]
+    return style.limits(min(ends), max(ends), 0.06, least=0.0)
 
 
 def _effect(
-    scores: Scores, params: Mapping[str, Mapping[str, Value]], key: str, at: tuple[str, Value]
+    scores: Scores, params: Mapping[str, Mapping[str, Value]], scale: Scale, at: tuple[str, Value]
 ) -> Estimate:
     paired = [scores.replicates.index(replicate) for replicate in scores.paired]
     names = [name for name, values in params.items() if values[at[0]] == at[1]]
     if not names:
         return mean_interval([])
-    here_R = np.mean([scores.of(name, key)[paired] for name in names], axis=0)
-    all_R = np.mean([scores.of(name, key)[paired] for name in params], axis=0)
-    return mean_interval(here_R - all_R)
+    here_R, all_R = (
+        np.mean([scores.of(name, scale.key)[paired] for name in arms], axis=0)
+        for arms in (names, params)
+    )
+    reach = scale.metric.high - scale.metric.low
+    return mean_interval(here_R - all_R, within=(-reach, reach))
 
 
 def _draw_panel(axis: Axes, summary: EffectsSummary, effect: MainEffect, metric: Metric) -> None:
     axis.axhline(0, color=style.INK, linewidth=0.8)
+    names = [words.plain(value) for value in effect.values]
     here = [k for k, scale in enumerate(summary.scales) if scale.metric == metric]
     for place, k in enumerate(here):
+        scale, estimates = summary.scales[k], effect.estimates[k]
         aside = style.aside(place, len(here), room=0.6, step=0.12)
-        _draw_line(axis, effect, effect.estimates[k], summary.scales[k], (k, aside))
-    names = [words.plain(value) for value in effect.values]
+        tips = [
+            f"{effect.factor} {name}, {scale.key}: {words.difference(estimate, scale.digits)}"
+            for name, estimate in zip(names, estimates, strict=True)
+        ]
+        places = [i + aside for i in range(len(names))]
+        style.course(axis, places, estimates, style.look(k), part=scale.key, tips=tips)
     slanted: dict[str, Any] = {"rotation": 25, "ha": "right", "rotation_mode": "anchor"}
     axis.set_xticks(range(len(names)), names, **slanted if max(map(len, names)) > 4 else {})
     axis.set_title(effect.factor, loc="left")
-    axis.yaxis.set_major_locator(MaxNLocator(nbins=5, steps=[1, 2, 5, 10]))
-    axis.yaxis.set_major_formatter(lambda value, _: words.short(value))
     axis.set_ylim(y_range(summary, metric))
-
-
-def _draw_line(
-    axis: Axes,
-    effect: MainEffect,
-    estimates: Sequence[Estimate],
-    scale: Scale,
-    place: tuple[int, float],
-) -> None:
-    """One target: its means, joined, each with its interval.
-
-    place: the target's number, which decides its look, and how far its marks stand aside.
-    """
-    look, places = style.look(place[0]), np.arange(len(effect.values)) + place[1]
-    kept = [k for k, estimate in enumerate(estimates) if estimate.n]
-    for k in kept:
-        low, high = estimates[k].low, estimates[k].high
-        if low is not None and high is not None:
-            bar = axis.plot([places[k]] * 2, [low, high], color=look.color, linewidth=1.3)
-            style.tag(bar, scale.key)
-    means = [estimates[k].mean for k in kept]
-    points = axis.plot(places[kept], means, color=look.color, linewidth=1.1)
-    points[0].set(marker=look.marker, markersize=5, linestyle=look.dashes)
-    tips = (
-        f"{effect.factor} {words.plain(effect.values[k])}, {scale.key}: "
-        f"{words.difference(estimates[k], scale.digits)}"
-        for k in kept
-    )
-    style.tag(points, scale.key, *tips)
-
-
-def _handles(summary: EffectsSummary) -> list[Line2D]:
-    handles = []
-    for index, scale in enumerate(summary.scales):
-        look = style.look(index)
-        handle = Line2D([], [], color=look.color, marker=look.marker, linestyle=look.dashes)
-        handle.set(markersize=5, label=scale.key)
-        handles.append(handle)
-    return handles
+    style.difference_ticks(axis.yaxis)
 
 
 FIGURE = FigureKind("effects", "arms", 20, summarize, draw, caption, alt, fits)

@@ -9,11 +9,9 @@ from collections.abc import Mapping
 from typing import Any, NamedTuple
 
 import numpy as np
+from matplotlib.artist import Artist
 from matplotlib.figure import Figure
-from matplotlib.lines import Line2D
-from matplotlib.patches import Ellipse as EllipsePatch
-from matplotlib.patches import Patch, Rectangle
-from matplotlib.ticker import MaxNLocator
+from matplotlib.patches import Rectangle
 
 from fsmd.stats.estimates import mean_interval
 from fsmd.stats.joint import Ellipse, joint_ellipse
@@ -21,21 +19,29 @@ from reports import ran, words
 from reports.page import style
 from reports.page.figure_kind import FigureKind
 from reports.page.labels import Box, Point
-from reports.page.panels import Frame, Plane, pairs_drawn, planes
+from reports.page.panels import Frame, Plane, left_out, pairs_drawn, planes
 from reports.results import Scores, StudyResults
 from reports.study import paper
 from reports.study.reading import Reading
-from reports.study.scales import Scale, label, less_is_better, task_scales, within_margin
+from reports.study.scales import (
+    Scale,
+    label,
+    less_is_better,
+    margin_key,
+    task_scales,
+    within_margin,
+)
 from reports.study.shape import shape
 
 _CORNERS = ((1, 1), (1, -1), (-1, 1), (-1, -1))
+Pair = tuple[int, int]
+"""The places of two tasks, horizontal one first."""
 
 
 class Gain(NamedTuple):
     """An arm's mean difference from the reference on each task, over `n` paired replicates."""
 
     arm: str
-    look: int
     means: tuple[float, ...]
     regions: tuple[Ellipse | None, ...]
     """By pair; None below three replicates."""
@@ -48,8 +54,8 @@ class GainsSummary(NamedTuple):
     reference: str
     scales: tuple[Scale, ...]
     """Of the tasks."""
-    pairs: tuple[tuple[int, int], ...]
-    """The tasks of each plane, horizontal one first."""
+    pairs: tuple[Pair, ...]
+    """Of each plane."""
     gains: tuple[Gain, ...]
     paper: Mapping[str, Point]
     """Arm -> the paper's gains, in a plane of `paper_pair`."""
@@ -57,13 +63,6 @@ class GainsSummary(NamedTuple):
     looks: Mapping[str, int]
     with_test_set: bool
     """Whether the regions cover the finite test set."""
-
-
-class _Panel(NamedTuple):
-    """A plane: a pair of tasks, with the paper's gains or without."""
-
-    pair: int
-    with_paper: bool
 
 
 def fits(results: StudyResults) -> bool:
@@ -77,30 +76,27 @@ def summarize(results: StudyResults) -> GainsSummary | None:
     None for a single task, of which the figure of differences shows the same.
     """
     scores, study, scales = results.test, results.study, task_scales(results)
-    pairs = pairs_drawn(len(scales))
-    arms = dict.fromkeys([*scores.trained, *results.arms])
-    looks = {arm: index for index, arm in enumerate(arms)}
+    pairs, reference = pairs_drawn(len(scales)), study.reference
     gains = tuple(
-        _gain(scores, (arm, study.reference), looks[arm], scales, pairs)
+        _gain(scores, (arm, reference), scales, pairs)
         for arm in scores.trained
-        if arm != study.reference and scores.shared(arm, study.reference)
+        if arm != reference and scores.shared(arm, reference)
     )
     if not gains or not pairs:
         return None
+    arms = dict.fromkeys([*scores.trained, *results.arms])
     places = _paper_places(results, scales)
     pair = tuple(sorted(places))
-    reported = paper.gains(study.figure, study.reference) if pair in pairs else {}
-    order = [places.index(task) for task in pair]
+    reported = paper.gains(study.figure, reference) if pair in pairs else {}
+    across, up = (places.index(task) for task in pair) if reported else (0, 1)
     return GainsSummary(
-        reference=study.reference,
+        reference=reference,
         scales=scales,
         pairs=pairs,
         gains=gains,
-        paper={
-            arm: (gain[order[0]], gain[order[1]]) for arm, gain in reported.items() if arm in looks
-        },
+        paper={arm: (gain[across], gain[up]) for arm, gain in reported.items() if arm in arms},
         paper_pair=pairs.index(pair) if pair in pairs else 0,
-        looks=looks,
+        looks={arm: index for index, arm in enumerate(arms)},
         with_test_set=bool(scores.samplings),
     )
 
@@ -144,15 +140,12 @@ def standing(gains: Mapping[str, float]) -> str:
     won = [task for task, gain in gains.items() if gain >= 1]
     lost = [task for task, gain in gains.items() if gain <= -1]
     inside = [task for task in gains if task not in (*won, *lost)]
-    everywhere = "on both" if len(gains) == 2 else "on all tasks"
-    if len(won) == len(gains):
-        return f"better {everywhere}"
-    if len(lost) == len(gains):
-        return f"worse {everywhere}"
-    if len(inside) == len(gains):
-        return f"within the margin {everywhere}"
-    if not inside:
+    if won and lost and not inside:
         return f"seesaw: trades {words.listed(lost)} for {words.listed(won)}"
+    everywhere = "on both" if len(gains) == 2 else "on all tasks"
+    for all_so, tasks in (("better", won), ("worse", lost), ("within the margin", inside)):
+        if len(tasks) == len(gains):
+            return f"{all_so} {everywhere}"
     parts = {"gains on": won, "loses on": lost, "within the margin on": inside}
     return ", ".join(f"{way} {words.listed(tasks)}" for way, tasks in parts.items() if tasks)
 
@@ -174,51 +167,41 @@ def frame(summary: GainsSummary, pair: int, with_paper: bool = False) -> Frame:
     return ranges[0], ranges[1]
 
 
+@style.styled()
 def draw(summary: GainsSummary, narrow: bool = False) -> Figure:
     """A plane for each pair of tasks, and one more if the paper has gains of its own."""
-    panels = [_Panel(pair, False) for pair in range(len(summary.pairs))]
+    panels = [(pair, False) for pair in range(len(summary.pairs))]
     if summary.paper:
-        panels.append(_Panel(summary.paper_pair, True))
+        panels.append((summary.paper_pair, True))
     frames = [frame(summary, *panel) for panel in panels]
-    with style.styled():
-        height = 3.8 if narrow else 4.15
-        figure, drawn = planes(frames, narrow, _handles(summary), height=height)
-        for plane, panel in zip(drawn, panels, strict=True):
-            _draw_plane(plane, summary, panel)
-            title = "measured here"
-            if panel.with_paper:
-                where = "panel above" if narrow else "left panel"
-                where = where if len(summary.pairs) == 1 else "first panel"
-                title = f"with the paper's (frame: {where})"
-            elif len(summary.pairs) > 1:
-                title = words.listed(
-                    summary.scales[task].key for task in summary.pairs[panel.pair]
-                )
-            plane.axis.set_title(title, loc="left")
+    figure, drawn = planes(frames, narrow, _keys(summary), height=3.8 if narrow else 4.15)
+    for plane, (pair, with_paper) in zip(drawn, panels, strict=True):
+        _draw_plane(plane, summary, pair, with_paper)
+        title = "measured here"
+        if with_paper:
+            beside = "panel above" if narrow else "left panel"
+            where = beside if len(summary.pairs) == 1 else "first panel"
+            title = f"with the paper's (frame: {where})"
+        elif len(summary.pairs) > 1:
+            title = words.listed(summary.scales[task].key for task in summary.pairs[pair])
+        plane.axis.set_title(title, loc="left")
     return figure
 
 
 def caption(summary: GainsSummary) -> str:
     """What is drawn."""
-    shown = sorted({task for pair in summary.pairs for task in pair})
-    tasks = [summary.scales[task].key for task in shown]
-    left_out = (
-        f" Of {len(summary.scales)} tasks these two are shown; the table has all."
-        if len(shown) < len(summary.scales)
-        else ""
-    )
-    upright = all(summary.scales[task].metric.higher for task in shown)
+    shown = [summary.scales[k] for k in sorted({task for pair in summary.pairs for task in pair})]
+    both = "both tasks" if len(summary.pairs) == 1 else "both tasks of a panel"
     where = (
-        "Top right is better on both tasks, bottom left worse on both; elsewhere one is traded "
+        f"Top right is better on {both}, bottom left worse on both; elsewhere one is traded "
         "for the other."
-        if upright
+        if all(scale.metric.higher for scale in shown)
         else f"The corners say which way is better.{less_is_better(summary.scales)}"
     )
-    counts = [gain.n for gain in summary.gains]
     region = (
         " Ellipses are 95 % joint regions of both mean differences, over "
         f"{ran.sources(summary.with_test_set)}; one that leaves the frame ends beyond it."
-        if max(counts) >= 3
+        if any(region for gain in summary.gains for region in gain.regions)
         else ""
     )
     beside = (
@@ -227,11 +210,12 @@ def caption(summary: GainsSummary) -> str:
         if summary.paper
         else ""
     )
+    over = words.counted((gain.n for gain in summary.gains), "paired replicate")
     return (
         f"Each model's test {label(summary.scales)} minus that of {summary.reference} on "
-        f"{words.listed(tasks)}, mean over {words.counted(counts, 'paired replicate')}."
-        f"{left_out} {where}{region}{beside} Grey: the margin below which a difference matters "
-        f"to nobody ({within_margin(summary.scales)})."
+        f"{words.listed(scale.key for scale in shown)}, mean over {over}."
+        f"{left_out(len(summary.scales), summary.pairs)} {where}{region}{beside} Grey: the margin "
+        f"below which a difference matters to nobody ({within_margin(summary.scales)})."
     )
 
 
@@ -248,17 +232,12 @@ def alt(summary: GainsSummary) -> str:
 
 
 def _gain(
-    scores: Scores,
-    arms: tuple[str, str],
-    look: int,
-    scales: tuple[Scale, ...],
-    pairs: tuple[tuple[int, int], ...],
+    scores: Scores, arms: tuple[str, str], scales: tuple[Scale, ...], pairs: tuple[Pair, ...]
 ) -> Gain:
     """Of the first arm over the second one."""
     values_KR = np.array([scores.differences(*arms, scale.key) for scale in scales])
     regions = (joint_region(scores, *arms, (scales[a].key, scales[b].key)) for a, b in pairs)
-    means = tuple(float(mean) for mean in values_KR.mean(axis=1))
-    return Gain(arms[0], look, means, tuple(regions), values_KR.shape[1])
+    return Gain(arms[0], tuple(values_KR.mean(axis=1).tolist()), tuple(regions), len(values_KR.T))
 
 
 def _paper_places(results: StudyResults, scales: tuple[Scale, ...]) -> tuple[int, ...]:
@@ -273,38 +252,42 @@ def _paper_places(results: StudyResults, scales: tuple[Scale, ...]) -> tuple[int
 def _around_zero(low: float, high: float) -> Point:
     """Some room, and at least three tenths of the axis on each side of zero."""
     low, high = min(low, -0.45 * high), max(high, -0.45 * low)
-    room = 0.08 * (high - low)
-    return low - room, high + room
+    return style.limits(low, high, 0.08, least=0.0)
 
 
-def _draw_plane(plane: Plane, summary: GainsSummary, panel: _Panel) -> None:
-    axis, pair = plane.axis, summary.pairs[panel.pair]
+def _draw_plane(plane: Plane, summary: GainsSummary, number: int, with_paper: bool) -> None:
+    axis, pair = plane.axis, summary.pairs[number]
     here = [summary.scales[task] for task in pair]
     across, up = (scale.margin for scale in here)
-    look: dict[str, Any] = {"linewidth": 0, "facecolor": style.FAINT, "alpha": 0.22}
-    axis.add_patch(Rectangle((-across, -up), 2 * across, 2 * up, **look))
+    band: dict[str, Any] = {"linewidth": 0, "facecolor": style.FAINT, "alpha": 0.22}
+    axis.add_patch(Rectangle((-across, -up), 2 * across, 2 * up, **band))
     axis.axhline(0, color=style.INK, linewidth=0.8)
     axis.axvline(0, color=style.INK, linewidth=0.8)
+    points = {gain.arm: (gain.means[pair[0]], gain.means[pair[1]]) for gain in summary.gains}
     for gain in summary.gains:
-        _draw_gain(plane, summary, gain, panel)
-    if panel.with_paper:
-        _draw_frame_beside(plane, frame(summary, panel.pair))
+        look, region, (x, y) = _look(summary, gain.arm), gain.regions[number], points[gain.arm]
+        if region and not with_paper:
+            line: dict[str, Any] = {"edgecolor": look.color, "linestyle": look.dashes}
+            style.tag([plane.draw_region(region, linewidth=1.1, **line)], gain.arm)
+        mark = axis.plot(x, y, marker=look.marker, color=look.color, zorder=4)
+        mark[0].set(markersize=4 if with_paper else 7, markeredgecolor=style.PAPER)
+        pairs = zip(here, (x, y), strict=True)
+        told = ", ".join(words.signed(value, scale.digits) for scale, value in pairs)
+        style.tag(mark, gain.arm, f"{gain.arm}: {told}")
+    if with_paper:
+        _draw_frame_beside(plane, frame(summary, number))
         for arm, point in summary.paper.items():
-            _draw_paper(plane, arm, point, summary.looks[arm])
-        named = dict(summary.paper)
-    else:
-        named = {gain.arm: _point(gain, pair) for gain in summary.gains}
+            _draw_paper(plane, arm, point, _look(summary, arm))
     axis.plot(0, 0, "+", color=style.INK, markersize=9, markeredgewidth=1.6)
-    _write_names(plane, here, named, summary.reference)
+    _write_names(plane, here, summary.paper if with_paper else points, summary.reference)
     labels = [f"{scale.key}: {scale.metric.label} minus {summary.reference}" for scale in here]
     axis.set(xlabel=labels[0], ylabel=labels[1])
-    for each in (axis.xaxis, axis.yaxis):
-        each.set_major_locator(MaxNLocator(nbins=5, steps=[1, 2, 5, 10]))
-        each.set_major_formatter(lambda value, _: words.short(value))
+    style.difference_ticks(axis.xaxis)
+    style.difference_ticks(axis.yaxis)
 
 
-def _point(gain: Gain, pair: tuple[int, int]) -> Point:
-    return gain.means[pair[0]], gain.means[pair[1]]
+def _look(summary: GainsSummary, arm: str) -> style.Look:
+    return style.look(summary.looks[arm])
 
 
 def _draw_frame_beside(plane: Plane, inner: Frame) -> None:
@@ -315,27 +298,11 @@ def _draw_frame_beside(plane: Plane, inner: Frame) -> None:
     plane.axis.add_patch(Rectangle((left, bottom), *size, edgecolor=style.INK, **look))
 
 
-def _draw_gain(plane: Plane, summary: GainsSummary, gain: Gain, panel: _Panel) -> None:
-    """A mark and, where it is large, its region."""
-    look, pair, region = style.look(gain.look), summary.pairs[panel.pair], gain.regions[panel.pair]
-    if region and not panel.with_paper:
-        long, short = region.semi_axes
-        edge = EllipsePatch(region.centre, 2 * long, 2 * short, angle=region.angle, fill=False)
-        edge.set(edgecolor=look.color, linewidth=1.1, linestyle=look.dashes)
-        style.tag([plane.axis.add_patch(edge)], gain.arm)
-    x, y = _point(gain, pair)
-    points = plane.axis.plot(x, y, marker=look.marker, color=look.color, zorder=4)
-    points[0].set(markersize=4 if panel.with_paper else 7, markeredgecolor=style.PAPER)
-    told = [words.signed(v, summary.scales[k].digits) for k, v in zip(pair, (x, y), strict=True)]
-    style.tag(points, gain.arm, f"{gain.arm}: {', '.join(told)}")
-
-
-def _draw_paper(plane: Plane, arm: str, point: Point, place: int) -> None:
-    look = style.look(place)
-    points = plane.axis.plot(*point, marker=look.marker, color=look.color, markersize=6.5)
-    points[0].set(markerfacecolor="none", markeredgewidth=1.2, zorder=3)
+def _draw_paper(plane: Plane, arm: str, point: Point, look: style.Look) -> None:
+    mark = plane.axis.plot(*point, marker=look.marker, color=look.color, markersize=6.5)
+    mark[0].set(markerfacecolor="none", markeredgewidth=1.2, zorder=3)
     told = ", ".join(words.signed(value, paper.DIGITS) for value in point)
-    style.tag(points, arm, f"{arm} in the paper: {told}")
+    style.tag(mark, arm, f"{arm} in the paper: {told}")
 
 
 def _write_names(
@@ -343,7 +310,6 @@ def _write_names(
 ) -> None:
     """What the corners mean, then a name beside each mark."""
     taken = []
-    look: dict[str, Any] = {"fontsize": 7.5, "alpha": 0.75, "style": "italic"}
     for x, y in _CORNERS:
         sides = zip(scales, (x, y), strict=True)
         text = standing({scale.key: scale.metric.sign * way for scale, way in sides})
@@ -356,7 +322,9 @@ def _write_names(
             textcoords="offset points",
             ha="right" if x > 0 else "left",
             va="top" if y > 0 else "bottom",
-            **look,
+            fontsize=7.5,
+            alpha=0.75,
+            style="italic",
         )
         taken.append(Box.of_text(text, 7.5).at_corner((x, y), plane.size))
     points = {**named, reference: (0.0, 0.0)}
@@ -365,18 +333,15 @@ def _write_names(
             style.tag([name], arm)
 
 
-def _handles(summary: GainsSummary) -> list[Line2D | Patch]:
-    point: dict[str, Any] = {"color": style.INK, "linestyle": "none", "markersize": 6}
-    handles: list[Line2D | Patch] = [Line2D([], [], marker="o", label="mean difference", **point)]
+def _keys(summary: GainsSummary) -> list[Artist]:
+    point: dict[str, Any] = {"color": style.INK, "linestyle": "none", "marker": "o"}
+    keys: list[Artist] = [style.key("mean difference", markersize=6, **point)]
     if any(region for gain in summary.gains for region in gain.regions):
-        handles.append(Line2D([], [], color=style.INK, linewidth=1.1, label="95 % joint region"))
-    band = f"within {within_margin(summary.scales)}"
-    handles.append(Patch(color=style.FAINT, alpha=0.3, linewidth=0, label=band))
+        keys.append(style.key("95 % joint region", color=style.INK, linewidth=1.1))
+    keys.append(margin_key(summary.scales))
     if summary.paper:
-        hollow = Line2D([], [], marker="o", markerfacecolor="none", **point)
-        hollow.set_label("the paper's")
-        handles.append(hollow)
-    return handles
+        keys.append(style.key("the paper's", markersize=6, markerfacecolor="none", **point))
+    return keys
 
 
 FIGURE = FigureKind("gains", "arms", 10, summarize, draw, caption, alt, fits)

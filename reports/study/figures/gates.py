@@ -37,29 +37,26 @@ def summarize(results: StudyResults) -> GatesSummary | None:
     metrics = results.measurements["metric"].unique()
     count = sum(metric.startswith(_MEASURED) for metric in metrics)
     by_expert = [at_chosen(results, "valid", f"{_MEASURED}{i}") for i in range(count)]
-    arms = arms_drawn(results)
     rows = tuple(
-        tuple(filter(None, (_row(results, by_expert, arm, task) for arm in arms)))
+        tuple(filter(None, (_row(results, by_expert, a, task) for a in arms_drawn(results))))
         for task in results.task_names
     )
     return GatesSummary(results.task_names, rows) if any(rows) else None
 
 
+@style.styled()
 def draw(summary: GatesSummary, narrow: bool = False) -> Figure:
     """A panel for each task: one line an arm, one cell an expert, the darker the heavier."""
-    with style.styled():
-        count = len(summary.tasks)
-        height = 0.8 + 0.3 * max(len(rows) for rows in summary.rows)
-        figure, axes = style.panels(count, narrow, height, extra=0)
-        in_row = style.columns(count, narrow)
-        experts = max(len(row.weights) for rows in summary.rows for row in rows)
-        # A figure of two digits must fit into its cell; the names of the arms take the rest.
-        room = 72 * (style.width(narrow) - 1.5) / in_row / experts
-        for index, axis in enumerate(axes):
-            _draw_panel(axis, summary.rows[index], min(5.5 if narrow else 6.5, room / 1.7))
-            axis.set_title(summary.tasks[index], loc="left")
-            if index % in_row:
-                axis.tick_params(labelleft=False)
+    count = len(summary.tasks)
+    height = 0.8 + 0.3 * max(map(len, summary.rows))
+    figure, axes = style.panels(count, narrow, height, extra=0, grid=None)
+    experts = max(len(row.weights) for rows in summary.rows for row in rows)
+    # A figure of two digits must fit into its cell; the names of the arms take the rest.
+    room = 72 * (style.width(narrow) - 1.5) / style.columns(count, narrow) / experts
+    for axis, task, rows in zip(axes, summary.tasks, summary.rows, strict=True):
+        _draw_panel(axis, rows, min(5.5 if narrow else 6.5, room / 1.7))
+        axis.set_title(task, loc="left")
+        axis.tick_params(labelleft=style.is_leftmost(axis))
     return figure
 
 
@@ -76,9 +73,8 @@ def caption(summary: GatesSummary) -> str:
 
 def alt(summary: GatesSummary) -> str:
     """Each weight."""
-    of_tasks = "; ".join(
-        f"{task}: "
-        + ", ".join(f"{row.arm} {' '.join(f'{w:.2f}' for w in row.weights)}" for row in rows)
+    of_tasks = words.by_key(
+        (task, (f"{row.arm} {' '.join(f'{w:.2f}' for w in row.weights)}" for row in rows))
         for task, rows in zip(summary.tasks, summary.rows, strict=True)
     )
     return f"Gate weights by task and expert. {of_tasks}."
@@ -89,15 +85,12 @@ def _row(
 ) -> GateRow | None:
     values = [scores.of(arm, task) for scores in by_expert]
     weights = tuple(float(np.nanmean(v)) for v in values if np.isfinite(v).any())
-    if not weights:
-        return None
     planned = results.planned_arm(arm)
     own = planned.config.own_count if planned else 0
-    return GateRow(arm, weights, len(weights) - own)
+    return GateRow(arm, weights, len(weights) - own) if weights else None
 
 
 def _draw_panel(axis: Axes, rows: Sequence[GateRow], size: float) -> None:
-    axis.grid(visible=False)
     most = max((len(row.weights) for row in rows), default=1)
     for place, row in enumerate(rows):
         for i, weight in enumerate(row.weights):

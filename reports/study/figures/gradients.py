@@ -62,21 +62,19 @@ def summarize(results: StudyResults) -> GradientsSummary | None:
     return GradientsSummary(arms, tuple(panels[:MOST_PAIRS]), len(panels)) if panels else None
 
 
+@style.styled()
 def draw(summary: GradientsSummary, narrow: bool = False) -> Figure:
     """A panel for each pair; zero is where two tasks neither help nor hinder each other."""
-    with style.styled():
-        count = len(summary.panels)
-        height = 2.8 if narrow or count > 1 else 2.7
-        figure, axes = style.panels(count, narrow, height)
-        limits = y_range(summary)
-        for index, (axis, panel) in enumerate(zip(axes, summary.panels, strict=True)):
-            _draw_panel(axis, summary, panel)
-            axis.set(xlabel="epoch", ylim=limits)
-            if index % style.columns(count, narrow) == 0:
-                axis.set_ylabel("cosine of the gradients")
-            below = "" if count > 1 else ": below 0 they conflict"
-            axis.set_title(f"{words.listed(panel.tasks)}{below}", loc="left")
-        style.legend(figure, _handles(summary), narrow)
+    count = len(summary.panels)
+    figure, axes = style.panels(count, narrow, 2.8 if narrow or count > 1 else 2.7)
+    for axis, panel in zip(axes, summary.panels, strict=True):
+        _draw_panel(axis, summary, panel)
+        axis.set(xlabel="epoch", ylim=y_range(summary))
+        if style.is_leftmost(axis):
+            axis.set_ylabel("cosine of the gradients")
+        below = "" if count > 1 else ": below 0 they conflict"
+        axis.set_title(f"{words.listed(panel.tasks)}{below}", loc="left")
+    style.legend(figure, _keys(summary), narrow)
     return figure
 
 
@@ -98,9 +96,11 @@ def caption(summary: GradientsSummary) -> str:
 
 def alt(summary: GradientsSummary) -> str:
     """Where each course begins and ends."""
-    of_pairs = "; ".join(
-        f"{words.listed(panel.tasks)}: "
-        + ", ".join(f"{c.arm} from {c.means[0]:+.2f} to {c.means[-1]:+.2f}" for c in panel.courses)
+    of_pairs = words.by_key(
+        (
+            words.listed(panel.tasks),
+            (f"{c.arm} from {c.means[0]:+.2f} to {c.means[-1]:+.2f}" for c in panel.courses),
+        )
         for panel in summary.panels
     )
     return f"Cosine between the tasks' gradients by epoch. {of_pairs}."
@@ -109,11 +109,9 @@ def alt(summary: GradientsSummary) -> str:
 def y_range(summary: GradientsSummary) -> tuple[float, float]:
     """One range for all panels, with zero in it."""
     courses = [course for panel in summary.panels for course in panel.courses]
-    low = min(min(course.lows) for course in courses)
-    high = max(max(course.highs) for course in courses)
-    low, high = min(low, 0.0), max(high, 0.0)
-    room = max(0.05 * (high - low), 0.01)
-    return low - room, high + room
+    low = min(0.0, *(min(course.lows) for course in courses))
+    high = max(0.0, *(max(course.highs) for course in courses))
+    return style.limits(low, high, 0.05, least=0.02)
 
 
 def _draw_panel(axis: Axes, summary: GradientsSummary, panel: GradientsPanel) -> None:
@@ -126,8 +124,7 @@ def _draw_panel(axis: Axes, summary: GradientsSummary, panel: GradientsPanel) ->
         ranges = axis.vlines(places, course.lows, course.highs, color=look.color)
         ranges.set(linewidth=1, alpha=0.6)
         style.tag([ranges], course.arm)
-        line = axis.plot(places, course.means, color=look.color, linewidth=1.3)
-        line[0].set(marker=look.marker, markersize=4, linestyle=look.dashes)
+        line = axis.plot(places, course.means, **look.line(4, linewidth=1.3))
         by_epoch = zip(course.epochs, course.means, strict=True)
         tips = (f"{course.arm}, epoch {epoch}: {mean:+.3f}" for epoch, mean in by_epoch)
         style.tag(line, course.arm, *tips)
@@ -135,27 +132,22 @@ def _draw_panel(axis: Axes, summary: GradientsSummary, panel: GradientsPanel) ->
 
 def _course(rows: pd.DataFrame, arm: str) -> GradientCourse:
     wide = rows.pivot(index="epoch", columns="replicate", values="value").sort_index().dropna()
-    return GradientCourse(
-        arm,
-        tuple(int(epoch) for epoch in wide.index),
-        tuple(float(value) for value in wide.mean(axis=1)),
-        tuple(float(value) for value in wide.min(axis=1)),
-        tuple(float(value) for value in wide.max(axis=1)),
-    )
+    columns = wide.mean(axis=1), wide.min(axis=1), wide.max(axis=1)
+    means, lows, highs = (tuple(column.tolist()) for column in columns)
+    return GradientCourse(arm, tuple(wide.index.tolist()), means, lows, highs)
 
 
-def _handles(summary: GradientsSummary) -> list[Line2D]:
+def _keys(summary: GradientsSummary) -> list[Line2D]:
     drawn = {course.arm for panel in summary.panels for course in panel.courses}
-    handles = []
-    for index, arm in enumerate(summary.arms):
-        if arm in drawn:
-            look = style.look(index)
-            handle = Line2D([], [], color=look.color, linestyle=look.dashes, marker=look.marker)
-            handle.set(markersize=3.5, label=arm)
-            handles.append(handle)
-    spread = Line2D([], [], color=style.FAINT, marker="|", markersize=9, linestyle="none")
-    spread.set_label("range of replicates")
-    return [*handles, spread]
+    spread = {"color": style.FAINT, "marker": "|", "markersize": 9, "linestyle": "none"}
+    return [
+        *(
+            style.key(arm, **style.look(index).line(3.5))
+            for index, arm in enumerate(summary.arms)
+            if arm in drawn
+        ),
+        style.key("range of replicates", **spread),
+    ]
 
 
 FIGURE = FigureKind("gradients", "inside", 10, summarize, draw, caption, alt)

@@ -4,7 +4,7 @@ A plane for each pair of tasks; of a single task a strip, a line of it for each 
 """
 
 from collections.abc import Sequence
-from typing import Any, NamedTuple
+from typing import NamedTuple
 
 import numpy as np
 from matplotlib.figure import Figure
@@ -16,7 +16,7 @@ from reports import words
 from reports.page import style
 from reports.page.figure_kind import FigureKind
 from reports.page.labels import Point
-from reports.page.panels import Frame, Plane, pairs_drawn, planes
+from reports.page.panels import Plane, left_out, pairs_drawn, planes
 from reports.results import StudyResults
 from reports.study.scales import Scale, label, less_is_better, task_scales
 from reports.study.shape import (
@@ -60,8 +60,8 @@ class ScatterSummary(NamedTuple):
     reference: str
     role: str
     half_widths: tuple[float, ...]
-    """Half a mean's 95 % interval on each task, in the median of the arms; none without a
-    front."""
+    """Half a mean's 95 % interval on each task, in the median of the arms; none without a front,
+    or where no interval is known."""
 
 
 def fits(results: StudyResults) -> bool:
@@ -77,15 +77,16 @@ def summarize(results: StudyResults) -> ScatterSummary | None:
     none of the factorial's arms is trained.
     """
     scores, study, scales = results.test, results.study, task_scales(results)
-    factor, groups = next(iter(factor_values(study).items()))
+    factor, groups = next(iter(factor_values(study).items()), ("", ()))
     group_of = {
         arm.name: value for arm in study.arms for name, value in arm.params if name == factor
     }
+    if len(groups) == len(group_of):  # groups of one arm tell nothing that its name does not
+        arms_of_study = group_of or [arm.name for arm in study.arms]
+        factor, groups, group_of = "", ("arm",), dict.fromkeys(arms_of_study, "arm")
     trained = [arm for arm in scores.trained if arm in group_of]
     if not trained:
         return None
-    if len(groups) == len(group_of):  # groups of one arm tell nothing that its name does not
-        factor, groups, group_of = "", ("arm",), dict.fromkeys(group_of, "arm")
     ranked = len(scores.paired) > 1
     over = [scores.replicates.index(r) for r in (scores.paired if ranked else scores.replicates)]
     values = [np.array([scores.of(arm, s.key)[over] for s in scales]) for arm in trained]
@@ -109,22 +110,21 @@ def summarize(results: StudyResults) -> ScatterSummary | None:
     )
 
 
+@style.styled()
 def draw(summary: ScatterSummary, narrow: bool = False) -> Figure:
     """Planes of known size, so that names can be placed before anything is drawn."""
-    names = 0.05 * len(summary.named)
-    with style.styled():
-        if summary.pairs:
-            frames = [_frame(summary, pair) for pair in summary.pairs]
-            height = 3.6 + names if len(frames) == 1 else 3.8 + names
+    ranges = [_range(summary, task) for task in range(len(summary.scales))]
+    height = (3.6 if len(summary.pairs) == 1 else 3.8) + 0.05 * len(summary.named)
+    frames = [(ranges[across], ranges[up]) for across, up in summary.pairs]
+    if not frames:
+        frames = [(ranges[0], (-0.7, len(summary.groups) - 0.3))]
+        height = 1.4 + 0.05 * len(summary.named) + 0.3 * len(summary.groups)
+    figure, drawn = planes(frames, narrow, _keys(summary), height=height)
+    for plane, pair in zip(drawn, summary.pairs or (None,), strict=True):
+        if pair:
+            _draw_plane(plane, summary, pair)
         else:
-            frames = [_strip_frame(summary)]
-            height = 1.4 + names + 0.3 * len(summary.groups)
-        figure, drawn = planes(frames, narrow, _handles(summary), height=height)
-        for index, plane in enumerate(drawn):
-            if summary.pairs:
-                _draw_plane(plane, summary, summary.pairs[index])
-            else:
-                _draw_strip(plane, summary)
+            _draw_strip(plane, summary)
     return figure
 
 
@@ -132,19 +132,14 @@ def caption(summary: ScatterSummary) -> str:
     """What is drawn."""
     shown = sorted({task for pair in summary.pairs for task in pair}) or [0]
     tasks = words.listed(f"on {summary.scales[task].key}" for task in shown)
-    left_out = (
-        f" Of {len(summary.scales)} tasks these two are shown; the table has all."
-        if len(shown) < len(summary.scales)
-        else ""
-    )
     over = words.counted((arm.n for arm in summary.arms), "replicate")
     shared = " that all share" if summary.front else ""
     every = len(summary.named) == len(summary.arms)
     named = "" if every else f" Named: {summary.role}, the arms that claims name, and the front."
     return (
         f"Mean test {label(summary.scales)} {tasks} of {words.count(len(summary.arms), 'arm')}, "
-        f"each over {over}{shared}.{less_is_better(summary.scales)}{left_out}{named}"
-        f"{_about_front(summary)}"
+        f"each over {over}{shared}.{less_is_better(summary.scales)}"
+        f"{left_out(len(summary.scales), summary.pairs)}{named}{_about_front(summary)}"
     )
 
 
@@ -153,7 +148,7 @@ def alt(summary: ScatterSummary) -> str:
     tasks = words.listed(f"on {scale.key}" for scale in summary.scales)
     means = {arm.arm: arm.means for arm in summary.arms}
     of_arms = "; ".join(
-        f"{arm} {words.listed(_told(summary, means[arm]))}" for arm in summary.named
+        f"{arm} {words.listed(_written(summary, means[arm]))}" for arm in summary.named
     )
     return f"Mean test {label(summary.scales)} {tasks}. Named: {of_arms}."
 
@@ -170,22 +165,22 @@ def _about_front(summary: ScatterSummary) -> str:
         )
     widths = words.listed(
         f"±{words.figure(width, scale.metric)} on {scale.key}"
-        for width, scale in zip(summary.half_widths, summary.scales, strict=True)
+        for width, scale in zip(summary.half_widths, summary.scales, strict=False)
     )
+    interval = f": a mean's 95 % interval over seeds is {widths} in the median" if widths else ""
     return (
         f" The front has the arms that no other matches or beats{_everywhere(summary)}; it is of "
-        "means, and which arms are on it is partly chance: a mean's 95 % interval over seeds is "
-        f"{widths} in the median."
+        f"means, and which arms are on it is partly chance{interval}."
     )
 
 
-def _told(summary: ScatterSummary, means: Sequence[float]) -> list[str]:
+def _written(summary: ScatterSummary, means: Sequence[float]) -> list[str]:
     by_task = zip(means, summary.scales, strict=True)
     return [words.figure(mean, scale.metric) for mean, scale in by_task]
 
 
 def _arm(arm: str, group: Value, values_KR: Array) -> ScatterArm:
-    means = tuple(float(mean) for mean in np.nanmean(values_KR, axis=1))
+    means = tuple(np.nanmean(values_KR, axis=1).tolist())
     return ScatterArm(arm, group, means, int(np.isfinite(values_KR[0]).sum()))
 
 
@@ -198,28 +193,21 @@ def _front(arms: Sequence[ScatterArm], scales: Sequence[Scale]) -> tuple[str, ..
 
 
 def _half_widths(values: Sequence[Array]) -> tuple[float, ...]:
-    """Of each task, in the median of the arms."""
-    widths_AK = np.full((len(values), len(values[0])), np.nan)
-    for a, values_KR in enumerate(values):
-        for k, values_R in enumerate(values_KR):
-            estimate = mean_interval(values_R)
-            if estimate.high is not None:
-                widths_AK[a, k] = estimate.high - estimate.mean
-    return tuple(np.median(widths_AK, axis=0).tolist())
+    """Of each task, in the median of the arms whose intervals are known."""
+    widths = []
+    for of_task in zip(*values, strict=True):
+        estimates = [mean_interval(values_R) for values_R in of_task]
+        known = [e.high - e.mean for e in estimates if e.high is not None]
+        if not known:
+            return ()
+        widths.append(float(np.median(known)))
+    return tuple(widths)
 
 
 def _range(summary: ScatterSummary, task: int) -> Point:
     means, metric = [arm.means[task] for arm in summary.arms], summary.scales[task].metric
     least, within = MIN_SPAN * metric.margin, (metric.low, metric.high)
     return style.limits(min(means), max(means), 0.08, least=least, within=within)
-
-
-def _frame(summary: ScatterSummary, pair: tuple[int, int]) -> Frame:
-    return _range(summary, pair[0]), _range(summary, pair[1])
-
-
-def _strip_frame(summary: ScatterSummary) -> Frame:
-    return _range(summary, 0), (-0.7, len(summary.groups) - 0.3)
 
 
 def _draw_plane(plane: Plane, summary: ScatterSummary, pair: tuple[int, int]) -> None:
@@ -243,46 +231,39 @@ def _draw_strip(plane: Plane, summary: ScatterSummary) -> None:
     plane.axis.set_xlabel(f"test {scale.metric.label}, {scale.key}")
     plane.axis.locator_params("x", nbins=5, steps=[1, 2, 2.5, 5, 10])
     plane.axis.set_yticks(list(line_of.values()), [words.plain(group) for group in line_of])
-    plane.axis.set_ylabel(summary.factor)
 
 
 def _draw_points(plane: Plane, summary: ScatterSummary, points: dict[str, Point]) -> None:
     """Marks by group, rings around the front and the reference, and names."""
-    axis = plane.axis
-    axis.grid(color=style.FAINT, alpha=0.25, linewidth=0.6)
+    plane.axis.grid(**style.GRID)
     for index, group in enumerate(summary.groups):
         arms, look = [arm for arm in summary.arms if arm.group == group], style.look(index)
         if arms:
-            marks = axis.plot(*zip(*(points[arm.arm] for arm in arms), strict=True))
-            marks[0].set(marker=look.marker, linestyle="none", markersize=4.5)
-            marks[0].set(color=look.color, alpha=0.85)
-            tips = (f"{arm.arm}: {', '.join(_told(summary, arm.means))}" for arm in arms)
+            places = zip(*(points[arm.arm] for arm in arms), strict=True)
+            marks = plane.axis.plot(*places, **look.line(4.5, linestyle="none", alpha=0.85))
+            tips = (f"{arm.arm}: {', '.join(_written(summary, arm.means))}" for arm in arms)
             style.tag(marks, str(group), *tips)
     for arm in summary.named:
-        ring = "D" if arm == summary.reference else "o"
         if arm in (*summary.front, summary.reference):
-            axis.plot(*points[arm], ring, color=style.INK, markersize=9, markerfacecolor="none")
+            ring = "D" if arm == summary.reference else "o"
+            plane.axis.plot(*points[arm], **{**style.RING, "marker": ring, "markersize": 9})
     named = {arm: points[arm] for arm in summary.named}
     plane.write_names(named, marks=points.values())
 
 
-def _handles(summary: ScatterSummary) -> list[Line2D]:
-    handles = []
+def _keys(summary: ScatterSummary) -> list[Line2D]:
+    keys = []
     for index, group in enumerate(summary.groups):
-        look = style.look(index)
-        handle = Line2D([], [], color=look.color, marker=look.marker, markersize=4.5)
-        handle.set(linestyle="none", label=f"{summary.factor} {group}".strip())
-        handles.append(handle)
-    ring: dict[str, Any] = {"color": style.INK, "markersize": 8, "markerfacecolor": "none"}
+        look = style.look(index).line(4.5, linestyle="none")
+        keys.append(style.key(f"{summary.factor} {group}".strip(), **look))
+    ring = {**style.RING, "markersize": 8}
     if summary.front:
-        front = Line2D([], [], marker="o", linewidth=1, **ring)
-        joined = len(summary.scales) == 2
-        front.set(linestyle=(0, (5, 2)) if joined else "none")
-        front.set_label(f"the front: no arm is better{_everywhere(summary)}")
-        handles.append(front)
+        name = f"the front: no arm is better{_everywhere(summary)}"
+        line = (0, (5, 2)) if len(summary.scales) == 2 else "none"
+        keys.append(style.key(name, **ring | {"linewidth": 1, "linestyle": line}))
     if summary.reference in {arm.arm for arm in summary.arms}:
-        handles.append(Line2D([], [], marker="D", linestyle="none", label=summary.role, **ring))
-    return handles
+        keys.append(style.key(summary.role, **ring | {"marker": "D"}))
+    return keys
 
 
 FIGURE = FigureKind("scatter", "arms", 10, summarize, draw, caption, alt, fits)

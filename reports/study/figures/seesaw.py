@@ -3,15 +3,12 @@
 One panel a model, all tasks in it: where a model trades one task for another, its lines part.
 """
 
-from collections.abc import Sequence
 from itertools import product
 from typing import NamedTuple
 
+from matplotlib.artist import Artist
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
-from matplotlib.lines import Line2D
-from matplotlib.patches import Patch
-from matplotlib.ticker import MaxNLocator
 
 from fsmd.metrics import Metric
 from fsmd.stats.estimates import Estimate
@@ -20,7 +17,15 @@ from reports import words
 from reports.page import style
 from reports.page.figure_kind import FigureKind
 from reports.results import StudyResults
-from reports.study.scales import Scale, label, less_is_better, metrics_of, scales_of, within_margin
+from reports.study.scales import (
+    Scale,
+    label,
+    less_is_better,
+    margin_key,
+    metrics_of,
+    scales_of,
+    within_margin,
+)
 from reports.study.shape import factor_values, shape
 from search_spaces import Value
 
@@ -79,23 +84,25 @@ def summarize(results: StudyResults) -> SeesawSummary | None:
     return SeesawSummary(knob, written, str(base), scales, lines)
 
 
+@style.styled()
 def draw(summary: SeesawSummary, narrow: bool = False) -> Figure:
     """A panel for each model and metric, all of a metric on one scale; the tasks' mean is left to
     the table."""
-    with style.styled():
-        models = range(len(summary.lines[0]))
-        drawn = list(product(metrics_of(summary.scales), models))
-        in_row = min(2 if narrow else 3, len(drawn))
-        figure, axes = style.panels(len(drawn), narrow, height=2.1, side_by_side=in_row)
-        for index, (axis, (metric, model)) in enumerate(zip(axes, drawn, strict=True)):
-            _draw_panel(axis, summary, metric, model)
-            if index % in_row == 0:
-                axis.set_ylabel(f"{metric.label} minus {summary.reference}")
-            elif drawn[index - 1][0] == metric:
-                axis.tick_params(labelleft=False)
-            if index >= len(drawn) - in_row:
-                axis.set_xlabel(summary.knob)
-        style.legend(figure, _handles(summary), narrow)
+    metrics, models = metrics_of(summary.scales), len(summary.lines[0])
+    drawn = list(product(metrics, range(models)))
+    in_row = min(2 if narrow else 3, models)
+    while len(metrics) > 1 and models % in_row:
+        in_row -= 1  # no row has panels of two metrics
+    figure, axes = style.panels(len(drawn), narrow, height=2.1, side_by_side=in_row)
+    for index, (axis, (metric, model)) in enumerate(zip(axes, drawn, strict=True)):
+        _draw_panel(axis, summary, metric, model)
+        if style.is_leftmost(axis):
+            axis.set_ylabel(f"{metric.label} minus {summary.reference}")
+        elif drawn[index - 1][0] == metric:
+            axis.tick_params(labelleft=False)
+        if index >= len(drawn) - in_row:
+            axis.set_xlabel(summary.knob)
+    style.legend(figure, _keys(summary), narrow)
     return figure
 
 
@@ -113,13 +120,15 @@ def caption(summary: SeesawSummary) -> str:
 
 def alt(summary: SeesawSummary) -> str:
     """Where each line begins and ends."""
-    of_targets = "; ".join(
-        f"{scale.key}: "
-        + ", ".join(
-            f"{line.model} from {words.signed(line.estimates[0].mean, scale.digits)} "
-            f"to {words.signed(line.estimates[-1].mean, scale.digits)}"
-            for line in lines
-            if line.estimates[0].n and line.estimates[-1].n
+    of_targets = words.by_key(
+        (
+            scale.key,
+            (
+                f"{line.model} from {words.signed(line.estimates[0].mean, scale.digits)} "
+                f"to {words.signed(line.estimates[-1].mean, scale.digits)}"
+                for line in lines
+                if line.estimates[0].n and line.estimates[-1].n
+            ),
         )
         for scale, lines in zip(summary.scales, summary.lines, strict=True)
     )
@@ -141,9 +150,7 @@ def y_range(summary: SeesawSummary, metric: Metric) -> tuple[float, float]:
     span = max(max(means) - min(means), MIN_SPAN * metric.margin)
     lows = [max(e.low, e.mean - span) for e in every if e.low is not None]
     highs = [min(e.high, e.mean + span) for e in every if e.high is not None]
-    low, high = min([*means, *lows]), max([*means, *highs])
-    room = 0.04 * (high - low) or 0.5 * metric.margin
-    return low - room, high + room
+    return style.limits(min([*means, *lows]), max([*means, *highs]), 0.04, least=metric.margin)
 
 
 def _draw_panel(axis: Axes, summary: SeesawSummary, metric: Metric, model: int) -> None:
@@ -152,49 +159,31 @@ def _draw_panel(axis: Axes, summary: SeesawSummary, metric: Metric, model: int) 
     axis.axhspan(-margin, margin, color=style.FAINT, alpha=0.18, linewidth=0)
     axis.axhline(0, color=style.INK, linewidth=0.9)
     for place, k in enumerate(tasks):
+        (name, estimates), scale = summary.lines[k][model], summary.scales[k]
         aside = style.aside(place, len(tasks), room=0.64, step=0.16)
-        _draw_line(axis, summary, k, summary.lines[k][model], aside)
+        tips = [
+            f"{name}, {summary.knob} {setting}, {scale.key}: "
+            f"{words.difference(estimate, scale.digits)}"
+            for setting, estimate in zip(summary.settings, estimates, strict=True)
+        ]
+        places = [i + aside for i in range(len(estimates))]
+        style.course(axis, places, estimates, style.look(k), part=name, tips=tips)
     axis.set_xticks(range(len(summary.settings)), summary.settings)
     axis.set(xlim=(-0.4, len(summary.settings) - 0.6), ylim=y_range(summary, metric))
-    several = len(metrics_of(summary.scales)) > 1
-    of_metric = f", {metric.label}" if several else ""
+    of_metric = f", {metric.label}" if len(metrics_of(summary.scales)) > 1 else ""
     axis.set_title(f"{summary.lines[0][model].model}{of_metric}", loc="left")
-    axis.yaxis.set_major_locator(MaxNLocator(nbins=6, steps=[1, 2, 5, 10]))
-    axis.yaxis.set_major_formatter(lambda value, _: words.short(value))
+    style.difference_ticks(axis.yaxis, 6)
 
 
-def _draw_line(
-    axis: Axes, summary: SeesawSummary, task: int, line: SeesawLine, aside: float
-) -> None:
-    """One task's means, joined, each with its interval; tasks stand beside each other."""
-    look, scale = style.look(task), summary.scales[task]
-    kept = [i for i, estimate in enumerate(line.estimates) if estimate.n]
-    for i in kept:
-        low, high = line.estimates[i].low, line.estimates[i].high
-        if low is not None and high is not None:
-            bar = axis.plot([i + aside] * 2, [low, high], color=look.color, linewidth=1.3)
-            style.tag(bar, line.model)
-    means = [line.estimates[i].mean for i in kept]
-    points = axis.plot([i + aside for i in kept], means, color=look.color, linewidth=1.3)
-    points[0].set(marker=look.marker, markersize=5, linestyle=look.dashes)
-    tips = (
-        f"{line.model}, {summary.knob} {summary.settings[i]}, {scale.key}: "
-        f"{words.difference(line.estimates[i], scale.digits)}"
-        for i in kept
-    )
-    style.tag(points, line.model, *tips)
-
-
-def _handles(summary: SeesawSummary) -> Sequence[Line2D | Patch]:
-    handles = list[Line2D | Patch]()
-    for k, scale in enumerate(summary.scales):
-        if scale.key != MEAN:
-            look = style.look(k)
-            handle = Line2D([], [], color=look.color, marker=look.marker, linestyle=look.dashes)
-            handle.set(markersize=5, label=f"{scale.key}, 95 % interval")
-            handles.append(handle)
-    band = f"within {within_margin(summary.scales)}"
-    return [*handles, Patch(color=style.FAINT, alpha=0.3, linewidth=0, label=band)]
+def _keys(summary: SeesawSummary) -> list[Artist]:
+    return [
+        *(
+            style.key(f"{scale.key}, 95 % interval", **style.look(k).line(5))
+            for k, scale in enumerate(summary.scales)
+            if scale.key != MEAN
+        ),
+        margin_key(summary.scales),
+    ]
 
 
 FIGURE = FigureKind("seesaw", "arms", 10, summarize, draw, caption, alt, fits)

@@ -283,9 +283,15 @@ def check_fits(config: FSMDConfig, tasks: Sequence[Task]) -> None:
         )
 
 
-def without_chain_unless(funnel: bool, config: FSMDConfig) -> FSMDConfig:
-    """The same model without its chain where no task follows another (FSMD becomes FS)."""
-    return config if funnel else replace(config, chain=False)
+def fitted(config: FSMDConfig, tasks: Sequence[Task]) -> FSMDConfig:
+    """The same model as these tasks can have it.
+
+    Where no task follows another there is no chain (FSMD becomes FS). A single task shares no
+    embeddings with another (ESMM becomes a network for one task).
+    """
+    chain = config.chain and is_funnel(tasks)
+    alone = len(tasks) == 1 and config.sharing == "embeddings"
+    return replace(config, chain=chain, sharing="none" if alone else config.sharing)
 
 
 _FSMD = FSMDConfig()

@@ -200,7 +200,7 @@ def run_command(results: StudyResults) -> str:
     asked |= {"seed": plan.seed, "device": plan.runtime.device}
     if record.name != study_name(record.definition, plan.data.name):
         asked["name"] = record.name
-    parts = ["python", "-m", "studies.run", record.definition.name]
+    parts = ["python", "-m", "studies.run", record.definition.file or record.definition.name]
     for name, value in asked.items():
         if value is not None:
             parts += [f"--{name.replace('_', '-')}", str(value)]

@@ -173,6 +173,13 @@ class StudyResults:
     engine: sa.Engine = field(repr=False, compare=False)
     """Where the test predictions are, too many to be read before they are asked for."""
 
+    def __repr__(self) -> str:
+        kind = "search" if self.record.is_search else "study"
+        return (
+            f"StudyResults({kind} {self.record.name!r}, {len(self.arms)} arms, "
+            f"{len(self.runs)} trainings, tasks {', '.join(self.task_names)})"
+        )
+
     @property
     def study(self) -> Study:
         """The stored definition; TypeError for a search."""

@@ -13,7 +13,7 @@ from optuna.distributions import (
 )
 from optuna.trial import BaseTrial
 
-from fsmd.config import FSMDConfig, without_chain_unless
+from fsmd.config import FSMDConfig, fitted
 from fsmd.data.settings import TrainingSettings
 from fsmd.errors import UserError
 from fsmd.tasks import Task, is_funnel
@@ -87,7 +87,7 @@ class Space:
             if has[choice.needs]
             for name in (weights if choice.name == WEIGHT else [choice.name])
         )
-        base = settings.applied(without_chain_unless(is_funnel(tasks), self.base))
+        base = settings.applied(fitted(self.base, tasks))
         return replace(self, base=base, choices=choices, tasks=tuple(tasks))
 
     @property
@@ -151,7 +151,7 @@ class Space:
         for name, model in self.models:
             trained = replace(model, **{n: getattr(self.base, n) for n in model.left_open})
             chained = self.base.chain or "chain" in self.axes
-            params = self.params(without_chain_unless(chained, trained))
+            params = self.params(replace(trained, chain=trained.chain and chained))
             if params is not None and params not in known.values():
                 known[name] = params
         return known

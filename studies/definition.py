@@ -84,7 +84,7 @@ class Flat:
 
 @dataclass(frozen=True)
 class NotEverywhere:
-    """`arm` does not gain `margin` on all tasks over `other`: on one of them it gains less."""
+    """`arm` gains less than `margin` over `other` on one at least of the study's `tasks`."""
 
     arm: str
     other: str
@@ -93,7 +93,8 @@ class NotEverywhere:
 
 @dataclass(frozen=True)
 class Trades:
-    """`arm` gains more than `margin` over `other` on some task and loses more on another."""
+    """`arm` gains more than `margin` over `other` on one of the study's `tasks`, and loses more
+    on another."""
 
     arm: str
     other: str
@@ -133,7 +134,7 @@ class Study:
     """Where the paper shows it; empty where it does not."""
     data: str = "planted"
     """The data set of a run that names none."""
-    about: str = VIDEO
+    about: str = ""
     """The data that the claims speak of; empty where they are not the paper's."""
     tasks: tuple[str, ...] = ("click", "long_view")
     """The tasks that the claims name. On data without one of these names they stand for the

@@ -100,7 +100,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     p = parser()
     options = p.parse_args(arguments)
     if options.list:
-        return _list()
+        return exit_code(_list, STOPPED)
     if options.study is None:
         p.error("name a study, or use --list")
     return exit_code(lambda: _run(options), STOPPED)

@@ -216,10 +216,12 @@ def open_record(engine: sa.Engine, asked: StudyRecord, device: str = "cpu") -> S
         return asked
     unlike = differences(stored, asked)
     if unlike:
+        code_alone = all(each.startswith("code: ") for each in unlike)
+        way = "run it with that code" if code_alone else "give the same options"
         raise UserError(
-            f"study {stored.name!r} was run with other settings ({'; '.join(unlike)}); give the "
-            "same options to go on with it, or keep this one apart with --name or another "
-            "--storage"
+            f"study {stored.name!r} was run with other "
+            f"{'code' if code_alone else 'settings'} ({'; '.join(unlike)}); {way} to go on with "
+            "it, or keep this one apart with --name or another --storage"
         )
     record = going_on(stored, asked)
     update_study(engine, record)

@@ -5,7 +5,7 @@ from dataclasses import asdict, replace
 
 import pytest
 
-from fsmd.config import MODELS, FSMDConfig, check_fits, tower_widths, without_chain_unless
+from fsmd.config import MODELS, FSMDConfig, check_fits, fitted, tower_widths
 from fsmd.data.settings import TrainingSettings
 from fsmd.errors import UserError
 from fsmd.tasks import Task
@@ -118,8 +118,13 @@ def test_a_chain_without_a_funnel_is_refused_by_the_tasks_names() -> None:
 
 
 def test_fsmd_without_a_funnel_is_fs() -> None:
-    assert without_chain_unless(False, MODELS["fsmd"]) == MODELS["fs"]
-    assert without_chain_unless(True, MODELS["fsmd"]) == MODELS["fsmd"]
+    funnel = (Task("click"), Task("long_view", after="click"))
+    assert fitted(MODELS["fsmd"], (Task("click"), Task("like"))) == MODELS["fs"]
+    assert fitted(MODELS["fsmd"], funnel) == MODELS["fsmd"]
+
+
+def test_of_a_single_task_esmm_is_a_network_for_one_task() -> None:
+    assert fitted(MODELS["esmm"], (Task("click"),)) == MODELS["single_task"]
 
 
 def test_a_wrong_number_of_task_weights_is_refused_and_none_leaves_them_to_the_tasks() -> None:

@@ -20,7 +20,7 @@ import sqlalchemy as sa
 import torch
 
 from fsmd import data
-from fsmd.config import MODELS, FSMDConfig, without_chain_unless
+from fsmd.config import MODELS, FSMDConfig, fitted
 from fsmd.data import sets
 from fsmd.data.schema import Dataset, Field, Schema, Split
 from fsmd.data.settings import TrainingSettings
@@ -232,7 +232,7 @@ def _one_thread() -> Iterator[None]:
 
 
 def small_model(name: str, tasks: tuple[Task, ...], masked: bool = False) -> FSMDModule:
-    config = without_chain_unless(is_funnel(tasks), replace(MODELS[name], **SMALL))
+    config = fitted(replace(MODELS[name], **SMALL), tasks)
     fields = (Field("user", 7), Field("video", 5))
     schema = Schema("tiny", fields, ("age",), tasks, masked=masked)
     return FSMDModule.create(TrainingSettings().applied(config), schema, seed=3)

@@ -25,6 +25,8 @@ from fsmd.data.source import Categorical, Tables
 from fsmd.errors import UserError
 from fsmd.tasks import is_funnel
 
+TAKES_LONG = True
+
 
 def real(origin: Origin) -> tuple[Path, ...]:
     """The origin's files below FSMD_DATA, or a skip that names what is missing."""

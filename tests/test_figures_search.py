@@ -90,13 +90,16 @@ def test_the_front_figure_holds_its_points_and_leaves_out_who_is_far(engine: sa.
         assert front.draw(summary._replace(planes=(far,)), narrow).axes
 
 
+FOUR = list(combinations(("click", "long_view", "like", "params"), 2))
+
+
 @pytest.mark.parametrize(
     ("name", "pairs"),
     [
         ("search", [("click", "long_view")]),
         ("params", [("mean", "params")]),
         ("three", [("click", "long_view"), ("click", "like"), ("long_view", "like")]),
-        ("four", [("click", "long_view")]),
+        ("four", FOUR),
     ],
 )
 def test_every_pair_of_few_objectives_has_a_plane(

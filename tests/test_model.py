@@ -10,7 +10,7 @@ import torch
 from torch import Tensor, nn
 from torch.nn.functional import binary_cross_entropy_with_logits
 
-from fsmd.config import MODELS, FSMDConfig, without_chain_unless
+from fsmd.config import MODELS, FSMDConfig, fitted
 from fsmd.data.schema import Field, Schema
 from fsmd.errors import UserError
 from fsmd.model import (
@@ -24,7 +24,7 @@ from fsmd.model import (
     scores,
     task_losses,
 )
-from fsmd.tasks import Task, is_funnel, parents
+from fsmd.tasks import Task, parents
 
 SMALL = FSMDConfig(layers=(6, 5), expert_count=4, gate_width=7, tower_width=8, batch_norm=False)
 
@@ -473,7 +473,7 @@ def test_every_model_has_a_logit_for_each_of_any_number_of_tasks(
     name: str, tasks: tuple[Task, ...]
 ) -> None:
     schema = schema_of(*tasks)
-    config = without_chain_unless(is_funnel(tasks), MODELS[name])
+    config = fitted(MODELS[name], tasks)
     model = FSMD(replace(config, layers=(6, 5), tower_width=8), schema, seed=0)
     assert model(*rows_of(schema, 4)).shape == (4, len(tasks))
 

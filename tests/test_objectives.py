@@ -106,7 +106,7 @@ def test_a_faulty_objective_is_one_clear_line(
 ) -> None:
     (tmp_path / "slip.py").write_text("1 / 0\n", "utf-8")
     monkeypatch.setattr(objectives, "__path__", [*objectives.__path__, str(tmp_path)])
-    with pytest.raises(UserError, match=r"file slip.py is faulty: ZeroDivisionError: div"):
+    with pytest.raises(UserError, match=r"objectives/slip.py is faulty: ZeroDivisionError: div"):
         named(("tasks",), TASKS)
 
 

@@ -170,9 +170,10 @@ def test_a_claim_is_judged_without_what_it_does_not_ask_for(tmp_path: Path) -> N
 
 def test_summary_json_has_its_schema(out: Path) -> None:
     summary = json.loads((out / "tower_shape" / "summary.json").read_text())
-    assert {"study", "data", "replicates", "levels", "claims", "comparisons", "pairs"} == set(
-        summary
-    )
+    parts = ("study", "data", "replicates", "targets", "levels", "claims", "comparisons", "pairs")
+    assert set(parts) == set(summary)
+    keys = ("click", "long_view", "mean")
+    assert summary["targets"] == [{"task": k, "metric": "auc", "higher": True} for k in keys]
     assert (summary["study"], summary["data"], summary["replicates"]) == (
         "tower_shape",
         "planted",

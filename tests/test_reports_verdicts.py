@@ -427,8 +427,20 @@ def test_a_trade_may_be_of_any_two_of_three_tasks_and_a_gain_everywhere_is_of_al
     rng = np.random.default_rng(2)
     values = 0.72 + np.array([(0.0, 0.0, 0.0), gains])[:, None] + rng.normal(0, 2e-4, (2, 8, 3))
     scores = Scores(("a", "b"), tuple(range(8)), targets(of), with_mean(values))
-    assert verdict(NotEverywhere("b", "a"), scores, of) == everywhere
-    assert verdict(Trades("b", "a"), scores, of) == trades
+    of_all = tuple(task.name for task in of)
+    for rule, expected in ((NotEverywhere("b", "a"), everywhere), (Trades("b", "a"), trades)):
+        definition = replace(study_of(rule), tasks=of_all)
+        assert judged(definition, scores, of)[0].verdict == expected
+
+
+def test_a_claim_of_two_tasks_is_judged_on_these_two_of_three() -> None:
+    of = tasks(3)
+    rng = np.random.default_rng(2)
+    gains = (0.003, 0.003, -0.003)
+    values = 0.72 + np.array([(0.0, 0.0, 0.0), gains])[:, None] + rng.normal(0, 2e-4, (2, 8, 3))
+    scores = Scores(("a", "b"), tuple(range(8)), targets(of), with_mean(values))
+    assert verdict(NotEverywhere("b", "a"), scores, of) == "fails"
+    assert verdict(Trades("b", "a"), scores, of) == "fails"
 
 
 def test_on_data_with_other_tasks_the_claims_tasks_stand_for_its_tasks_in_order() -> None:
@@ -450,11 +462,17 @@ def test_of_one_task_the_mean_is_that_task_and_what_needs_two_cannot_be_judged()
     best = judged(study_of(BEST), scores, one)[0]
     assert best.verdict == "holds"
     assert best.rule == "diamond has a higher AUC on click than every other arm"
-    assert verdict(NotEverywhere("diamond", "constant"), scores, one) == "fails"
-    trade = judged(study_of(Trades("diamond", "constant")), scores, one)[0]
-    assert trade.verdict == "undecided"
-    assert trade.found == (
-        "It cannot be judged on this data: one task is traded for another, and this data has one."
+    for rule in (NotEverywhere("diamond", "constant"), Trades("diamond", "constant")):
+        of_two = judged(study_of(rule), scores, one)[0]
+        assert of_two.verdict == "undecided"
+        assert of_two.found == (
+            "It cannot be judged on this data: it speaks of 2 tasks, and this data has 1."
+        )
+    of_click = replace(study_of(NotEverywhere("diamond", "constant")), tasks=("click",))
+    assert judged(of_click, scores, one)[0].verdict == "fails"
+    trade = replace(study_of(Trades("diamond", "constant")), tasks=("click",))
+    assert (
+        "one task is traded for another, and there is one" in judged(trade, scores, one)[0].found
     )
     lacking = judged(study_of(BEST, ABOVE), scores, one)[0]
     assert (lacking.verdict, lacking.p_holds, lacking.p_fails) == ("undecided", 1, 1)

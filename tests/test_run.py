@@ -34,6 +34,7 @@ from studies.workers.local import LocalWorkers
 from studies.workers.worker import train_all
 from tests.lab import Immediate
 
+TAKES_LONG = True
 ARMS = ("constant", "increasing", "decreasing", "diamond")
 
 needs_proc = pytest.mark.skipif(

@@ -13,6 +13,7 @@ from studies.run import main
 from tests.lab import Immediate
 from tests.test_run import Desk, alive, needs_proc, wait_for, workers_of
 
+TAKES_LONG = True
 DATA = "planted:rows=5000"
 SEARCH = (
     *("pareto", "--name", "pareto", "--data", DATA, "--trials", "3", "--epochs", "2"),

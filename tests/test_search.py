@@ -63,6 +63,7 @@ from studies.store.studies import find_study, insert_study
 from studies.store.tables import CELLS
 from tests.lab import Immediate, Threads, WorkerDied, small_data
 
+TAKES_LONG = True
 TASKS = (Task("click"), Task("long_view", after="click"))
 THREE = (*TASKS, Task("like", after="click"))
 LOSSES = tuple(replace(task, metric="log_loss") for task in TASKS)

@@ -6,7 +6,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from fsmd.config import MODELS, without_chain_unless
+from fsmd.config import MODELS, fitted
 from fsmd.data import load
 from fsmd.errors import UserError
 from fsmd.metrics import Array
@@ -28,7 +28,7 @@ def test_on_census_every_model_reaches_what_a_sound_pipeline_reaches(model: str)
         data = load("census")
     except UserError as error:
         pytest.skip(str(error))
-    config = replace(without_chain_unless(False, MODELS[model]), layers=(512, 256))
+    config = replace(fitted(MODELS[model], data.schema.tasks), layers=(512, 256))
     result = train(Training.on(data, config))
     assert result.value("test", "income", "auc") >= 0.945
     assert result.value("test", "marital", "auc") >= 0.993

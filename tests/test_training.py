@@ -15,7 +15,7 @@ from sklearn.metrics import log_loss as sklearn_log_loss
 from sklearn.metrics import roc_auc_score
 
 from fsmd import data as data_package
-from fsmd.config import MODELS, FSMDConfig, without_chain_unless
+from fsmd.config import MODELS, FSMDConfig, fitted
 from fsmd.data.encode import encoded
 from fsmd.data.schema import Dataset, Split
 from fsmd.data.sets.planted import PlantedConfig, generate, load_planted, recipe_of
@@ -28,7 +28,7 @@ from fsmd.packing import unpack
 from fsmd.pretrain import pretrain
 from fsmd.runtime import Runtime
 from fsmd.selection import Selection
-from fsmd.tasks import Task, is_funnel
+from fsmd.tasks import Task
 from fsmd.training import (
     DivergedError,
     Measurement,
@@ -635,7 +635,7 @@ def small(model: str, tasks: Sequence[Task]) -> FSMDConfig:
         batch_size=50,
         learning_rate=0.01,
     )
-    return without_chain_unless(is_funnel(tasks), config)
+    return fitted(config, tasks)
 
 
 @pytest.fixture(scope="module")

@@ -7,26 +7,21 @@ over samples of rows (DeLong et al. 1988). A new metric is one file here with a 
 """
 
 from collections.abc import Mapping
-from importlib import import_module
-from pkgutil import iter_modules
 from types import MappingProxyType
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
+from fsmd.folder import held
 from fsmd.metrics.metric import Array, Metric
 
 __all__ = ["METRICS", "Array", "Metric", "influences", "measured"]
 
 
-def _read() -> Mapping[str, Metric]:
-    modules = (import_module(f"{__name__}.{module.name}") for module in iter_modules(__path__))
-    metrics = (getattr(module, "METRIC", None) for module in modules)
-    return MappingProxyType({m.name: m for m in metrics if isinstance(m, Metric)})
-
-
-METRICS = _read()
+METRICS: Mapping[str, Metric] = MappingProxyType(
+    {metric.name: metric for metric in held(__name__, "METRIC", Metric).values()}
+)
 """Every metric by its name."""
 
 Floats = NDArray[np.floating[Any]]

@@ -1,7 +1,5 @@
 """What a figure's file gives (`FIGURE`), and the one place where its view is put together."""
 
-import importlib
-import pkgutil
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from functools import partial
@@ -10,6 +8,7 @@ from typing import Any, Generic, TypeVar
 
 from matplotlib.figure import Figure
 
+from fsmd.folder import held
 from reports.page.model import FigureView
 
 Of = TypeVar("Of")
@@ -46,10 +45,7 @@ class FigureKind(Generic[Of, Summary]):
 
 def kinds_in(package: ModuleType) -> tuple[FigureKind[Any, Any], ...]:
     """The `FIGURE` of each file of a package, by section and order; nobody keeps a list."""
-    names = sorted(module.name for module in pkgutil.iter_modules(package.__path__))
-    modules = (importlib.import_module(f"{package.__name__}.{name}") for name in names)
-    kinds = (getattr(module, "FIGURE", None) for module in modules)
-    figures = [kind for kind in kinds if isinstance(kind, FigureKind)]
+    figures = held(package.__name__, "FIGURE", FigureKind).values()
     return tuple(sorted(figures, key=lambda kind: (kind.section, kind.order, kind.key)))
 
 

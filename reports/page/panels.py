@@ -18,7 +18,7 @@ from reports.page.labels import FONT, Box, Point, placed
 Frame = tuple[Point, Point]
 """((lowest x, highest x), (lowest y, highest y))."""
 
-MOST_PAIRS = 3
+MOST_PAIRS = 10
 """Of so many pairs of targets there is a plane at most."""
 
 _LEFT, _RIGHT, _BOTTOM, _TOP = 0.85, 0.15, 0.5, 0.3
@@ -28,7 +28,7 @@ _LEFT, _RIGHT, _BOTTOM, _TOP = 0.85, 0.15, 0.5, 0.3
 def pairs_drawn(count: int) -> tuple[tuple[int, int], ...]:
     """The pairs of so many targets that get a plane: all, or the first if they are too many.
 
-    >>> pairs_drawn(1), pairs_drawn(2), pairs_drawn(3), pairs_drawn(4)
+    >>> pairs_drawn(1), pairs_drawn(2), pairs_drawn(3), pairs_drawn(6)
     ((), ((0, 1),), ((0, 1), (0, 2), (1, 2)), ((0, 1),))
     """
     pairs = tuple(combinations(range(count), 2))

@@ -139,14 +139,20 @@ def _with_probability(point: Confirmed, points: int) -> str:
 def _how_much_too_good(analysis: SearchAnalysis) -> tuple[str, ...]:
     if not analysis.shrinkage:
         return ()
-    search, better = analysis.search, []
+    search, gains = analysis.search, []
+    sought = {objective.key for objective in search.objectives}
+    targets = [target for target in search.targets if target.key in sought]
     for estimate, target in zip(analysis.shrinkage, search.targets, strict=True):
         metric = METRICS[target.metric]
-        gain = words.difference(turned(estimate, metric.sign), metric.digits + 1)
-        better.append(f"{gain} {words.on_target(target.key)}")
+        if target in targets:
+            gain = words.difference(turned(estimate, metric.sign), metric.digits + 1)
+            gains.append(f"{gain} {words.on_target(target.key)}")
+    if not gains:
+        return ()
     return (
-        f"The search saw its front better than fresh seeds show it, by {words.listed(better)} in "
-        f"validation {words.measured(search.targets)}, on average over its points.",
+        f"Better on the search's seed than on fresh ones (below zero: worse), on average over "
+        f"the points of its front, by validation {words.measured(targets)}: "
+        f"{words.listed(gains)}.",
     )
 
 

@@ -25,6 +25,10 @@ class StudyAnalysis:
     judged: tuple[Judged, ...]
     joint: tuple[JointVerdict, ...]
 
+    def __repr__(self) -> str:
+        verdicts = {judged.claim.id: judged.verdict for judged in self.judged}
+        return f"StudyAnalysis({self.results.record.name!r}, {verdicts})"
+
     @property
     def study(self) -> Study:
         """The stored definition."""

@@ -34,6 +34,16 @@ def _claims_are_about(analysis: StudyAnalysis) -> str:
     return here if about else ""
 
 
+def _base_changed(analysis: StudyAnalysis) -> str:
+    """The claims are of the study as its file has it."""
+    asked = " ".join(analysis.study.asked)
+    changed = (
+        f"The base was changed for this run ({asked}); the claims speak of the base that the "
+        "study's file has."
+    )
+    return changed if asked else ""
+
+
 def _tasks_stand_for_others(analysis: StudyAnalysis) -> str:
     """The tasks as the paper calls them, else as the claims do, where the data's are others."""
     study = analysis.study
@@ -166,6 +176,7 @@ def _few_replicates(analysis: StudyAnalysis) -> str:
 
 CAUTIONS: tuple[Callable[[StudyAnalysis], str], ...] = (
     _claims_are_about,
+    _base_changed,
     _tasks_stand_for_others,
     _left_out_as_the_same,
     _chain_dropped,

@@ -3,6 +3,7 @@
 from collections.abc import Iterator
 from typing import Any
 
+from fsmd.metrics import METRICS
 from fsmd.stats.joint import REGIONS
 from fsmd.tasks import MEAN
 from reports import ran, words
@@ -156,6 +157,10 @@ def summary(analysis: StudyAnalysis) -> dict[str, Any]:
         "study": record.name,
         "data": record.plan.data.name,
         "replicates": len(scores.paired),
+        "targets": [
+            {"task": target.key, "metric": target.metric, "higher": METRICS[target.metric].higher}
+            for target in scores.targets
+        ],
         "levels": [
             {"level": arm, "task": target.key, **ends(scores.mean(arm, target.key))}
             for arm in scores.trained

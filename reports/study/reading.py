@@ -4,7 +4,7 @@ from dataclasses import dataclass
 
 from fsmd.metrics import METRICS
 from fsmd.tasks import MEAN, Target, Task, names, targets
-from studies.definition import Rule, Study, Trades
+from studies.definition import NotEverywhere, Rule, Study, Trades
 
 
 @dataclass(frozen=True)
@@ -42,6 +42,12 @@ class Reading:
         key = dict(self.pairs).get(name)
         return None if key is None else own[key]
 
+    @property
+    def claimed_tasks(self) -> tuple[Target, ...]:
+        """The tasks that the study's claims speak of, as this data has them."""
+        own = {target.key: target for target in self.targets}
+        return tuple(own[name] for _, name in self.pairs)
+
     def margin(self, target: Target, own: float | None = None) -> float:
         """The smallest difference that matters: the rule's own, the study's or the metric's."""
         stated = self.study.margin if own is None else own
@@ -49,10 +55,14 @@ class Reading:
 
     def lacking(self, rule: Rule) -> str:
         """Why the rule cannot be judged on this data, as half a sentence; empty if it can."""
-        if isinstance(rule, Trades) and len(self.tasks) == 1:
-            return "one task is traded for another, and this data has one"
-        name = getattr(rule, "target", None)
-        if name is None or self.target(name) is not None:
+        if isinstance(rule, NotEverywhere | Trades):
+            here, named = len(self.pairs), len(self.study.tasks)
+            if here < named:
+                return f"it speaks of {named} tasks, and this data has {here}"
+            trades_nothing = isinstance(rule, Trades) and here == 1
+            return "one task is traded for another, and there is one" if trades_nothing else ""
+        name = rule.target
+        if self.target(name) is not None:
             return ""
         if name == MEAN:
             return "the tasks have different metrics, so there is no mean of them"

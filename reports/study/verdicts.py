@@ -17,7 +17,6 @@ from fsmd.metrics import METRICS
 from fsmd.stats.compound import NOTHING, Answer, Evidence, Question, Side, either, every, negated
 from fsmd.stats.compound import answered as evidence_of
 from fsmd.stats.estimates import ALPHA, TOO_FEW, holm, p_value
-from fsmd.tasks import MEAN, Target
 from reports import words
 from reports.results import Scores, turned
 from reports.study.reading import Reading
@@ -82,7 +81,7 @@ def _of_rule(
 ) -> tuple[Evidence, ...]:
     if not isinstance(rule, OverTasks):
         return tuple(map(answered, _questions(rule, reading, scores))) or (NOTHING,)
-    tasks = [(t.key, reading.margin(t, rule.margin)) for t in _tasks(scores)]
+    tasks = [(t.key, reading.margin(t, rule.margin)) for t in reading.claimed_tasks]
     gains = [answered(Question(t, rule.arm, rule.other, "above", m)) for t, m in tasks]
     if isinstance(rule, NotEverywhere):
         return (negated(every(gains)),)
@@ -107,10 +106,6 @@ def _questions(rule: OverArms, reading: Reading, scores: Scores) -> tuple[Questi
         return tuple(Question(target.key, rule.arm, other, "above", bound) for other in others)
     among = set(rule.among) or set(others)
     return tuple(Question(target.key, rule.arm, o, "above") for o in others if o in among)
-
-
-def _tasks(scores: Scores) -> tuple[Target, ...]:
-    return tuple(target for target in scores.targets if target.key != MEAN)
 
 
 # Rules in words
@@ -162,7 +157,7 @@ def _others(rule: Above | Best) -> str:
 
 def _amount(rule: OverTasks, reading: Reading) -> str:
     """`0.001 in AUC`, where all tasks have one margin."""
-    tasks = [target for target in reading.targets if target.key != MEAN]
+    tasks = reading.claimed_tasks
     margins = {reading.margin(target, rule.margin) for target in tasks}
     if len(margins) > 1:
         return "the margin of its metric"

@@ -3,7 +3,7 @@
 from dataclasses import replace
 
 from fsmd.config import MODELS, TOWER_SHAPES
-from studies.definition import Best, Claim, Factor, Study, factorial
+from studies.definition import VIDEO, Best, Claim, Factor, Study, factorial
 
 STUDY = Study(
     name="architecture_grid",
@@ -28,4 +28,5 @@ STUDY = Study(
             rules=(Best("mean", "diamond / 3 / 10"),),
         ),
     ),
+    about=VIDEO,
 )

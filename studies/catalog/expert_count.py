@@ -3,7 +3,7 @@
 from dataclasses import replace
 
 from fsmd.config import MODELS
-from studies.definition import Above, Best, Claim, Factor, Flat, Study, one_factor
+from studies.definition import VIDEO, Above, Best, Claim, Factor, Flat, Study, one_factor
 
 STUDY = Study(
     name="expert_count",
@@ -39,4 +39,5 @@ STUDY = Study(
             rules=(Flat("click"),),
         ),
     ),
+    about=VIDEO,
 )

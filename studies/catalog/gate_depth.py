@@ -3,7 +3,7 @@
 from dataclasses import replace
 
 from fsmd.config import MODELS
-from studies.definition import Best, Claim, Factor, Study, one_factor
+from studies.definition import VIDEO, Best, Claim, Factor, Study, one_factor
 
 STUDY = Study(
     name="gate_depth",
@@ -29,4 +29,5 @@ STUDY = Study(
             rules=(Best("long_view", "3"), Best("mean", "3")),
         ),
     ),
+    about=VIDEO,
 )

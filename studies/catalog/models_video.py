@@ -3,7 +3,7 @@
 from dataclasses import replace
 
 from fsmd.config import MODELS
-from studies.definition import Above, Best, Claim, NotEverywhere, Study, Trades, models
+from studies.definition import VIDEO, Above, Best, Claim, NotEverywhere, Study, Trades, models
 
 _BASE = replace(MODELS["base"], layers=(256, 128))
 PAPER = ("single_task", "deepfm", "shared_bottom", "esmm", "mmoe", "base", "fg", "fs", "fsmd")
@@ -49,4 +49,5 @@ STUDY = Study(
         ),
     ),
     data="kuairand",
+    about=VIDEO,
 )

@@ -3,7 +3,7 @@
 from dataclasses import replace
 
 from fsmd.config import MODELS, TOWER_SHAPES
-from studies.definition import Best, Claim, Factor, NotWorse, Study, one_factor
+from studies.definition import VIDEO, Best, Claim, Factor, NotWorse, Study, one_factor
 
 STUDY = Study(
     name="tower_shape",
@@ -35,4 +35,5 @@ STUDY = Study(
             rules=(NotWorse("click", "diamond"),),
         ),
     ),
+    about=VIDEO,
 )

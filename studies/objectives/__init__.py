@@ -4,11 +4,10 @@ A new cost is one file here with a `COST`; the file's name is its name.
 """
 
 from collections.abc import Mapping, Sequence
-from importlib import import_module
-from pkgutil import iter_modules
 
 from fsmd.errors import UserError
-from fsmd.tasks import Task, names, targets
+from fsmd.folder import held
+from fsmd.tasks import MEAN, Task, names, targets
 from studies.objectives.cost import Cost, OfTraining
 from studies.objectives.objective import Objective, of_target
 
@@ -20,16 +19,7 @@ ALL_TASKS = "tasks"
 
 def costs() -> Mapping[str, Cost]:
     """Every cost by its name."""
-    known = {}
-    for module in iter_modules(__path__):
-        try:
-            held = getattr(import_module(f"{__name__}.{module.name}"), "COST", None)
-        except Exception as error:
-            what = f"{type(error).__name__}: {error}".splitlines()[0]
-            raise UserError(f"the objective's file {module.name}.py is faulty: {what}") from error
-        if isinstance(held, Cost):
-            known[module.name] = held
-    return known
+    return held(__name__, "COST", Cost)
 
 
 def cost(name: str) -> Cost:
@@ -53,6 +43,8 @@ def named(keys: Sequence[str], tasks: Sequence[Task]) -> tuple[Objective, ...]:
     a cost's is the task. Raises UserError for no key, an unknown one, or an objective twice.
     """
     by_target = {target.key: of_target(target) for target in targets(tasks)}
+    if len(tasks) == 1:
+        by_target[MEAN] = by_target[tasks[0].name]  # which is that task
     known = {name: cost.objective for name, cost in costs().items()} | by_target
     choices = ", ".join(dict.fromkeys((ALL_TASKS, *by_target, *known)))
     expanded = [name for key in keys for name in (names(tasks) if key == ALL_TASKS else (key,))]
@@ -61,6 +53,6 @@ def named(keys: Sequence[str], tasks: Sequence[Task]) -> tuple[Objective, ...]:
     for n, key in enumerate(expanded):
         if key not in known:
             raise UserError(f"no objective {key!r}; there are {choices}")
-        if key in expanded[:n]:
+        if known[key] in [known[name] for name in expanded[:n]]:
             raise UserError(f"objective {key!r} is there twice in {','.join(keys)}; name it once")
     return tuple(known[key] for key in expanded)

@@ -5,12 +5,12 @@ from collections.abc import Iterator, Mapping
 from dataclasses import asdict, dataclass, field, replace
 from typing import Any
 
-from fsmd.config import FSMDConfig, check_fits, digest, without_chain_unless
+from fsmd.config import FSMDConfig, check_fits, digest, fitted
 from fsmd.data.schema import DataRef, Dataset
 from fsmd.data.settings import TrainingSettings
 from fsmd.errors import UserError
 from fsmd.runtime import Runtime
-from fsmd.tasks import MEAN, is_funnel
+from fsmd.tasks import MEAN
 from fsmd.training import Training, code_version
 from search_spaces import Value
 from studies.definition import Definition, Search, Study, kind_of
@@ -135,7 +135,7 @@ def plan(
         data = sets[arm.data] if arm.data else main
         tasks = data.schema.tasks
         complete = data.settings.applied(arm.config(study.base))
-        config = without_chain_unless(is_funnel(tasks), complete)
+        config = fitted(complete, tasks)
         chain_dropped |= config.chain != complete.chain
         check_fits(config, tasks)
         planned = PlannedArm(arm.name, config, data.name, arm.stream)

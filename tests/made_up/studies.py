@@ -8,11 +8,11 @@ from typing import Any
 
 import sqlalchemy as sa
 
-from fsmd.config import FSMDConfig, without_chain_unless
+from fsmd.config import FSMDConfig, fitted
 from fsmd.data.schema import DataRef
 from fsmd.data.settings import TrainingSettings
 from fsmd.runtime import Runtime
-from fsmd.tasks import Task, is_funnel
+from fsmd.tasks import Task
 from fsmd.training import TrainingResult
 from studies.definition import Study
 from studies.failure import Failure
@@ -125,8 +125,8 @@ def planned(
     chain_dropped = False
     for arm in study.arms:
         asked = settings.applied(study.config(arm.name))
-        config = without_chain_unless(is_funnel(tasks), asked)
-        chain_dropped |= config != asked
+        config = fitted(asked, tasks)
+        chain_dropped |= config.chain != asked.chain
         key = config, arm.data or data, arm.stream
         if key in kept:
             same.append((arm.name, kept[key]))

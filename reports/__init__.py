@@ -2,11 +2,13 @@
 
 For a notebook::
 
-    from reports import open_engine, read
-    results = read(open_engine("sqlite:///studies.db"), "tower_shape")
-    results.measurements            # tidy: study, data, arm, replicate, ..., metric, value
+    from reports import analyse, open_engine, read
+    engine = open_engine("sqlite:///studies.db")
+    results = read(engine, "tower_shape")
+    results.measurements              # tidy: study, data, arm, replicate, ..., metric, value
     results.test.difference("diamond", "constant", "click")
-    analyse_study(results).judged   # each claim with its verdict
+    analyse(engine, "tower_shape").judged   # each claim with its verdict
+    analyse(engine, "pareto").picks         # of a search: the chosen points
 """
 
 from importlib import import_module
@@ -16,8 +18,10 @@ _HOME = {
     "Comparison": "reports.study.comparisons",
     "Estimate": "fsmd.stats.estimates",
     "Scores": "reports.results",
+    "SearchAnalysis": "reports.search.analysis",
     "StudyAnalysis": "reports.study.analysis",
     "StudyResults": "reports.results",
+    "analyse": "reports.build",
     "analyse_study": "reports.study.analysis",
     "build_all": "reports.build",
     "build_report": "reports.build:build",

@@ -129,6 +129,23 @@ def outline_of(engine: sa.Engine, record: "StudyRecord", picks: Sequence[str] = 
     )
 
 
+def analyse(engine: sa.Engine, study_name: str) -> "StudyAnalysis | SearchAnalysis":
+    """What the report of a stored study or search says, as numbers; for notebooks.
+
+    Raises UserError for an unknown name, or where no training has ended.
+    """
+    from reports.results import stored_record
+
+    record = stored_record(engine, study_name)
+    if record.is_search:
+        from reports.search.analysis import analyse as analyse_search
+
+        return analyse_search(engine, record)
+    from reports.study.analysis import analyse as analyse_study
+
+    return analyse_study(engine, record)
+
+
 def check_picks(
     picks: Sequence[str], tasks: "Sequence[Task]", objectives: "Sequence[Objective]"
 ) -> None:

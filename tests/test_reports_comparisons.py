@@ -207,6 +207,15 @@ def test_a_study_tells_the_smallest_differences_that_it_would_find() -> None:
     assert detectable_differences(study, compared(scores_of([(0, 0)], n=1), study)) == ()
 
 
+def test_a_difference_that_cannot_be_is_not_told_as_the_smallest() -> None:
+    scores = scores_of([(0, 0), (0, 0)], n=2, noise=0.05)
+    (told,) = detectable_differences(study_of(), compared(scores))
+    assert told == (
+        "With 2 paired replicates this study would hardly show any difference in AUC: they are "
+        "too few."
+    )
+
+
 def test_of_several_metrics_each_has_its_own_smallest_difference() -> None:
     scores = scores_of([(0, 0)], n=5, noise=0.001, of=MIXED)
     told = detectable_differences(study_of(), compared(scores, of=MIXED))

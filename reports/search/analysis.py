@@ -101,6 +101,10 @@ class SearchAnalysis:
     growth: FrontGrowth
     spent: EpochsSpent
 
+    def __repr__(self) -> str:
+        name, points = self.search.record.name, ", ".join(self.fresh_front or self.front)
+        return f"SearchAnalysis({name!r}, the front: {points})"
+
     @property
     def results(self) -> StudyResults:
         """All trainings."""

@@ -136,6 +136,10 @@ def of_arms(comparisons: Sequence[Comparison], arms: Iterable[str]) -> tuple[Com
 # In words
 
 
+LARGEST_TOLD = 200
+"""Margins of a metric: a study that can only show larger differences can show none."""
+
+
 def detectable_differences(study: Study, comparisons: Sequence[Comparison]) -> tuple[str, ...]:
     """What this study would probably find, a sentence for each metric that was tested."""
     metrics = dict.fromkeys(c.metric for c in comparisons)
@@ -147,24 +151,29 @@ def _detectable(study: Study, comparisons: Sequence[Comparison]) -> str:
     """Of comparisons by one metric."""
     tested = [c.difference for c in comparisons]
 
-    def smallest(tests: int) -> str:
+    def smallest(tests: int) -> float:
         least = [
             detectable((e.se_seeds or 0) * e.n**0.5, e.se_test or 0, e.n, ALPHA / tests)
             for e in tested
         ]
-        return f"{float(np.median(least)):.2g}"
+        return float(np.median(least))
 
-    tests, claims = comparisons[0].tests, len(study.claims)
+    metric, tests, claims = comparisons[0].metric, comparisons[0].tests, len(study.claims)
+    seeds = words.count(int(np.median([e.n for e in tested])), "paired replicate")
+    if smallest(tests) > min(metric.high - metric.low, LARGEST_TOLD * metric.margin):
+        return (
+            f"With {seeds} this study would hardly show any difference in {metric.label}: they "
+            "are too few."
+        )
     claimed = (
-        f"{smallest(claims)} for a claim that rests on one comparison (after Holm over "
+        f"{smallest(claims):.2g} for a claim that rests on one comparison (after Holm over "
         f"{words.count(claims, 'claim')}; more for one that rests on several), and "
         if claims
         else ""
     )
-    seeds = words.count(int(np.median([e.n for e in tested])), "paired replicate")
     return (
         f"With {seeds} this study shows with {100 * POWER:g} % chance a true difference in "
-        f"{comparisons[0].metric.label} of {claimed}{smallest(tests)} in the comparisons with "
+        f"{metric.label} of {claimed}{smallest(tests):.2g} in the comparisons with "
         f"{study.reference} (after Holm over {words.count(tests, 'test')}); medians. Smaller ones "
         "will mostly stay undecided."
     )

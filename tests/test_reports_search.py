@@ -607,7 +607,10 @@ def test_of_four_objectives_each_pair_is_shown(pages: Mapping[str, str]) -> None
 def test_a_search_for_costs_alone_says_so_and_picks_by_them(
     engine: sa.Engine, pages: Mapping[str, str]
 ) -> None:
-    assert "The search is for a cost alone, parameters (less" in text_of(pages["cost"])
+    cost = text_of(pages["cost"])
+    assert "The search is for a cost alone, parameters (less" in cost
+    assert "fresh seeds the best of" in cost
+    assert "P(front)" not in cost
     assert "The search is for costs alone, parameters (less" in text_of(pages["costs"])
     (pick,) = analysis(engine, "cost").picks
     assert pick.name in analysis(engine, "cost").fresh_front

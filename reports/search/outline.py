@@ -50,7 +50,7 @@ def _sections(analysis: SearchAnalysis) -> Iterator[Section]:
         return
     kinds = kinds_in(figures)
     yield Section(
-        "The front",
+        f"The {analysis.search.sought}",
         sentences=_not_trained_again(analysis),
         figures=views_of(kinds, "front", analysis),
         tables=(tables.front_table(analysis), tables.axes_table(analysis)),
@@ -111,7 +111,8 @@ def findings(analysis: SearchAnalysis) -> tuple[str, ...]:
         else "None of its points was trained again"
     )
     return (
-        f"The front is what the search saw, on one seed: {words.listed(analysis.front)}. "
+        f"The {analysis.search.sought} is what the search saw, on one seed: "
+        f"{words.listed(analysis.front)}. "
         f"{again}, so it looks better than it is.",
     )
 
@@ -124,7 +125,7 @@ def _front_on_fresh_seeds(analysis: SearchAnalysis) -> str:
     others = ", ".join(_with_probability(point, number) for point in near)
     open_ = f" Not excluded: {others}." if others else ""
     return (
-        f"Over {words.count(len(analysis.seeds), 'fresh seed')} the front of "
+        f"Over {words.count(len(analysis.seeds), 'fresh seed')} the {analysis.search.sought} of "
         f"{words.count(number, 'confirmed point')} is {points}.{open_} "
         f"The search's own: {words.listed(analysis.front)}."
     )

@@ -55,6 +55,11 @@ class SearchResults:
     """Every training, on the search's seed and on fresh ones; its arms are the attempts."""
 
     @property
+    def sought(self) -> str:
+        """What is looked for: the front of several objectives, or the best by one."""
+        return "best" if len(self.objectives) == 1 else "front"
+
+    @property
     def record(self) -> StudyRecord:
         """What is stored of the search itself."""
         return self.results.record

@@ -27,7 +27,7 @@ def front_table(analysis: SearchAnalysis) -> Table:
     search, confirmed = analysis.search, analysis.confirmed
     validation = [f"validation {words.column(target)}" for target in search.targets]
     test = [f"test {words.column(target)}" for target in search.targets]
-    measured = ["P(front)", *test] if confirmed else []
+    measured = [f"P({search.sought})", *test] if confirmed else []
     columns = ("configuration", *validation, *measured, *_cost_columns(search), "picked by")
     rows = (
         [_confirmed_row(analysis, point) for point in reversed(confirmed)]
@@ -42,13 +42,13 @@ def front_table(analysis: SearchAnalysis) -> Table:
     caption = (
         f"The points that were trained again, over {seeds}: mean {words.measured(search.targets)} "
         "[95 % interval over the seeds]. Below it the value that the search saw, on its own seed, "
-        f"and that value minus the mean.{less} Bold: on the front of the fresh means. P(front): "
-        "the probability that the mean is non-dominated on validation, from the t distribution "
-        f"of the paired means; below {FEWEST_SEEDS} seeds it is not given. Points were chosen on "
-        "validation; test is only shown."
+        f"and that value minus the mean.{less} Bold: the {search.sought} of the fresh means. "
+        f"P({search.sought}): the probability that no other mean is better by every objective, "
+        f"from the t distribution of the paired means; below {FEWEST_SEEDS} seeds it is not "
+        "given. Points were chosen on validation; test is only shown."
         if confirmed
-        else "The front that the search saw, on one seed: the best of many values that chance "
-        f"moved, so they look better than they are.{less}"
+        else f"The {search.sought} that the search saw, on one seed: highest of many values "
+        f"that chance moved, so they look better than they are.{less}"
     )
     return table("front", caption, columns, rows)
 

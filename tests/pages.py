@@ -1,6 +1,7 @@
 """What tests ask of a page: its words, and what a browser would load."""
 
 import re
+from html import unescape
 from html.parser import HTMLParser
 
 
@@ -8,6 +9,11 @@ def text_of(page: str) -> str:
     """The page's words, without drawings and tags, blanks collapsed."""
     without = re.sub(r"<(style|svg|script).*?</\1>", " ", page, flags=re.DOTALL)
     return re.sub(r"\s+", " ", re.sub(r"<[^>]+>", " ", without))
+
+
+def words_of(page: str) -> str:
+    """`text_of`, as a reader sees it: without escapes."""
+    return unescape(text_of(page))
 
 
 class Resources(HTMLParser):

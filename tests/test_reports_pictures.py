@@ -11,7 +11,6 @@ import subprocess
 from dataclasses import replace
 from functools import cache
 from html import escape, unescape
-from html.parser import HTMLParser
 from pathlib import Path
 
 import numpy as np
@@ -43,6 +42,7 @@ from tests.made_up import (
     models,
     store_study,
 )
+from tests.pages import Resources
 
 TAKES_LONG = True
 GRID = "architecture_grid"
@@ -417,27 +417,6 @@ def test_the_help_names_every_kind_of_file() -> None:
 
 
 # The page
-
-
-class Resources(HTMLParser):
-    """Collects what a browser would load, ids, and drawings without a title."""
-
-    def __init__(self) -> None:
-        super().__init__()
-        self.loaded: list[str] = []
-        self.ids: list[str] = []
-        self.drawings = 0
-        self.titled: list[str] = []
-        self.labelled: list[str] = []
-
-    def handle_starttag(self, tag: str, attrs: list[tuple[str, str | None]]) -> None:
-        values = dict(attrs)
-        self.loaded += [v or "" for k, v in attrs if k in ("src", "href", "xlink:href", "srcset")]
-        self.ids += [v or "" for k, v in attrs if k == "id"]
-        self.drawings += tag == "svg"
-        if tag == "svg" and values.get("role") == "img":
-            self.labelled.append(values.get("aria-labelledby") or "")
-            self.titled.append(values.get("aria-describedby") or "")
 
 
 def resources(text: str) -> Resources:

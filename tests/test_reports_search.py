@@ -6,7 +6,6 @@ import shlex
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import replace
 from functools import cache
-from html import unescape
 from pathlib import Path
 from typing import Any
 
@@ -48,6 +47,7 @@ from tests.made_up import (
     store_search,
     tasks,
 )
+from tests.pages import words_of
 
 RNG = np.random.default_rng(7)
 TASKS = tasks(2)
@@ -518,14 +518,8 @@ def pages(engine: sa.Engine) -> Mapping[str, str]:
     return {name: html(undrawn(outline.page(analysis(engine, name)))) for name in NAMES + SEVERAL}
 
 
-def text_of(page: str) -> str:
-    """The page's words, without drawings and tags, blanks collapsed."""
-    without = re.sub(r"<(style|svg|script).*?</\1>", " ", page, flags=re.DOTALL)
-    return unescape(re.sub(r"\s+", " ", re.sub(r"<[^>]+>", " ", without)))
-
-
 def test_the_page_says_what_was_tried_and_found(pages: Mapping[str, str]) -> None:
-    text = text_of(pages["search"])
+    text = words_of(pages["search"])
     for sentence in (
         "12 configurations of the space paper, 8 trained to the end, 3 stopped early, 1 failed",
         "Over 2 fresh seeds the front of 5 confirmed points is",
@@ -544,7 +538,7 @@ def test_the_page_says_what_was_tried_and_found(pages: Mapping[str, str]) -> Non
 
 
 def test_without_confirmation_the_page_says_whose_front_it_is(pages: Mapping[str, str]) -> None:
-    text = text_of(pages["plain"])
+    text = words_of(pages["plain"])
     assert "The front is what the search saw, on one seed" in text
     assert "1 training not finished" in text
     assert "Picked on validation, by what the search saw" in text
@@ -552,7 +546,7 @@ def test_without_confirmation_the_page_says_whose_front_it_is(pages: Mapping[str
 
 
 def test_where_all_failed_the_page_shows_why(pages: Mapping[str, str]) -> None:
-    text = text_of(pages["broken"])
+    text = words_of(pages["broken"])
     assert "3 failed" in text
     assert text.count("RuntimeError: <script>") == 2
     assert "lost after 1 attempt; will be tried again" in text
@@ -562,8 +556,8 @@ def test_where_all_failed_the_page_shows_why(pages: Mapping[str, str]) -> None:
 def test_what_matters_is_told_from_twenty_trainings_on(pages: Mapping[str, str]) -> None:
     for name, shown in (("wide", True), ("grid", True), ("search", False)):
         assert ('data-key="importance"' in pages[name]) == shown
-    assert "PED-ANOVA" in text_of(pages["wide"])
-    assert "Importance is exact" in text_of(pages["grid"])
+    assert "PED-ANOVA" in words_of(pages["wide"])
+    assert "Importance is exact" in words_of(pages["grid"])
 
 
 def test_every_drawing_is_titled_and_nothing_is_loaded(pages: Mapping[str, str]) -> None:
@@ -576,7 +570,7 @@ def test_every_drawing_is_titled_and_nothing_is_loaded(pages: Mapping[str, str])
 
 
 def test_with_one_task_there_is_no_word_of_two(pages: Mapping[str, str]) -> None:
-    text = text_of(pages["one task"])
+    text = words_of(pages["one task"])
     assert "task click" in text
     assert 'data-key="ranking"' in pages["one task"]
     for word in ("long_view", "both tasks", "knee", "floor:", "the mean of", "Ellipse", "Band:"):
@@ -584,7 +578,7 @@ def test_with_one_task_there_is_no_word_of_two(pages: Mapping[str, str]) -> None
 
 
 def test_where_less_is_better_the_page_says_so(pages: Mapping[str, str]) -> None:
-    text = text_of(pages["loss"])
+    text = words_of(pages["loss"])
     for sentence in (
         "Of log loss less is better.",
         "validation log loss, long_view",
@@ -593,25 +587,25 @@ def test_where_less_is_better_the_page_says_so(pages: Mapping[str, str]) -> None
         "An axis on which less is better is reversed",
     ):
         assert sentence in text, sentence
-    assert "less is better" not in text_of(pages["search"])
+    assert "less is better" not in words_of(pages["search"])
 
 
 def test_of_four_objectives_each_pair_is_shown(pages: Mapping[str, str]) -> None:
-    text = text_of(pages["four"])
+    text = words_of(pages["four"])
     assert "Each pair of" in text
     assert "ms per 1,000 rows" in text
     assert "The search is for a cost too, ms per 1,000 rows (less is better)" in text
-    assert "Each pair of" in text_of(pages["three"])
+    assert "Each pair of" in words_of(pages["three"])
 
 
 def test_a_search_for_costs_alone_says_so_and_picks_by_them(
     engine: sa.Engine, pages: Mapping[str, str]
 ) -> None:
-    cost = text_of(pages["cost"])
+    cost = words_of(pages["cost"])
     assert "The search is for a cost alone, parameters (less" in cost
     assert "fresh seeds the best of" in cost
     assert "P(front)" not in cost
-    assert "The search is for costs alone, parameters (less" in text_of(pages["costs"])
+    assert "The search is for costs alone, parameters (less" in words_of(pages["costs"])
     (pick,) = analysis(engine, "cost").picks
     assert pick.name in analysis(engine, "cost").fresh_front
     assert [rule.name for rule in pick.rules] == ["best:params"]

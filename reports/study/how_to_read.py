@@ -124,7 +124,7 @@ def _units(scores: Scores) -> str:
     users = words.listed((f"{n:,}" for n in sorted(counts)), last="or")
     return (
         f"The {users} users of the test rows are taken as independent of each other, not their "
-        "rows; a user that train does not know counts once for each row."
+        "rows; also users that train does not know."
     )
 
 

@@ -3,15 +3,9 @@
 from collections.abc import Sequence
 from dataclasses import replace
 
+from fsmd.data.sets.planted import TASKS
 from fsmd.tasks import Task
 
-_PLANTED = (
-    Task("click"),
-    Task("long_view", after="click"),
-    Task("like", after="click"),
-    Task("follow", after="like"),
-    Task("share"),
-)
 CENSUS = (Task("income"), Task("never_married"))
 """Two tasks of which none follows the other."""
 
@@ -19,7 +13,7 @@ CENSUS = (Task("income"), Task("never_married"))
 def tasks(count: int = 2, metrics: Sequence[str] = ("auc",)) -> tuple[Task, ...]:
     """The first `count` (1 to 5) tasks of the planted data, judged by `metrics` in turn."""
     return tuple(
-        replace(task, metric=metrics[k % len(metrics)]) for k, task in enumerate(_PLANTED[:count])
+        replace(task, metric=metrics[k % len(metrics)]) for k, task in enumerate(TASKS[:count])
     )
 
 

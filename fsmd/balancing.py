@@ -77,19 +77,20 @@ def project(gradient_K: Sequence[Tensor]) -> Tensor:
     return torch.stack(freed).sum(0)
 
 
-def set_projected_gradients(
+def add_projected_gradients(
     weighted_K: Tensor, parameters: Sequence[nn.Parameter], shared: Sequence[nn.Parameter]
 ) -> None:
-    """Write `.grad`: projected on the `shared` parameters, the plain sum on all others."""
+    """Add to `.grad`: projected on the `shared` parameters, the plain sum on all others."""
     grad_K_P = [
         torch.autograd.grad(loss, parameters, retain_graph=True, materialize_grads=True)
         for loss in weighted_K
     ]
-    for parameter, *grad_K in zip(parameters, *grad_K_P, strict=True):
-        parameter.grad = torch.stack(grad_K).sum(0)
+    joined_P = [torch.stack(grad_K).sum(0) for grad_K in zip(*grad_K_P, strict=True)]
     is_shared = {id(parameter) for parameter in shared}
     places = [i for i, parameter in enumerate(parameters) if id(parameter) in is_shared]
     flat_K = [torch.cat([grads[i].flatten() for i in places]) for grads in grad_K_P]
     joined = torch.split(project(flat_K), [parameters[i].numel() for i in places])
     for i, gradient in zip(places, joined, strict=True):
-        parameters[i].grad = gradient.view_as(parameters[i])
+        joined_P[i] = gradient.view_as(parameters[i])
+    for parameter, gradient in zip(parameters, joined_P, strict=True):
+        parameter.grad = gradient if parameter.grad is None else parameter.grad + gradient

@@ -1,8 +1,10 @@
 """What happens before and after each epoch of a training, one job a class."""
 
+import io
 import math
 import os
 import time
+import zipfile
 from collections.abc import Callable
 from dataclasses import astuple
 from pathlib import Path
@@ -11,14 +13,17 @@ from typing import Any
 import lightning
 import torch
 from lightning.pytorch.callbacks import Callback
+from lightning.pytorch.plugins.io import TorchCheckpointIO
 from torch import Tensor
 
 from fsmd.diagnostics import gradient_cosines, inner_figures
 from fsmd.model import generator
-from fsmd.module import Batch, FSMDModule
+from fsmd.module import CHOSEN_WEIGHTS, Batch, FSMDModule
+from fsmd.notices import say
 from fsmd.selection import Point, Selection, Standing
 from fsmd.tasks import ALL, names
 from fsmd.training import DivergedError, Measurement, Training, TrainingProgress
+from fsmd.writing import replacing
 
 
 class EpochSeed(Callback):
@@ -120,6 +125,17 @@ class ChosenWeights(Callback):
         if standing.exhausted:
             trainer.should_stop = True
 
+    def on_save_checkpoint(self, trainer: Any, pl_module: Any, checkpoint: dict[str, Any]) -> None:
+        """Add one model of the weights chosen, each task's own where they are separate.
+
+        It shares the tensors of `state_dict`, which are written once.
+        """
+        chosen = dict(self.weights[0])
+        for group, weights in list(zip(self.selection.groups, self.weights, strict=True))[1:]:
+            for k in group:
+                chosen |= {name: weights[name] for name in pl_module.model.own_state(k)}
+        checkpoint[CHOSEN_WEIGHTS] = chosen
+
     def state_dict(self) -> dict[str, Any]:
         """What a resumed training needs to know."""
         return {"weights": self.weights}
@@ -130,29 +146,65 @@ class ChosenWeights(Callback):
 
 
 class CheckpointFile(Callback):
-    """Writes the checkpoint after every epoch, so that a kill leaves the old or the new one."""
+    """Writes the checkpoint after every epoch, so that a kill leaves the old or the new one.
+
+    It spares time alone: where it cannot be written or read, the training goes on without.
+    """
 
     def __init__(self, training: Training, path: Path | None) -> None:
         self.id = training.id
         self.path = path
         self.started = time.perf_counter()
         self.seconds_before = 0.0
+        self.told = False
 
     @property
     def seconds(self) -> float:
         """Spent so far, before a pause too."""
         return self.seconds_before + time.perf_counter() - self.started
 
+    def read(self, *others: Callback) -> bool:
+        """Set this and the others to where the checkpoint is; whether there is one to go on from.
+
+        What is none of this training, or not as it was written, is said and left unread.
+        """
+        if self.path is None or not os.path.lexists(self.path):
+            return False
+        before = [(callback, dict(vars(callback))) for callback in (self, *others)]
+        try:
+            with zipfile.ZipFile(self.path) as archive:
+                if damaged := archive.testzip():  # of which torch.load takes no notice
+                    raise zipfile.BadZipFile(f"{damaged} is damaged")
+            state = torch.load(self.path, map_location="cpu", weights_only=True)
+            if missing := _NEEDED - state.keys():
+                raise KeyError(*missing)
+            for callback, _ in before:
+                callback.load_state_dict(state["callbacks"][callback.state_key])
+        except MemoryError:
+            raise
+        except Exception as error:  # whatever a file may hold
+            reason = f"{type(error).__name__}: {error}".splitlines()[0]
+            say(f"{self.path} is no checkpoint of this training, which starts anew ({reason})")
+            for callback, state in before:
+                vars(callback).update(state)
+            return False
+        return True
+
+    def setup(self, trainer: lightning.Trainer, pl_module: Any, stage: str) -> None:
+        """Have checkpoints written where it is said, and nowhere else in between."""
+        trainer.strategy.checkpoint_io = _Direct()
+
     def on_train_epoch_end(self, trainer: lightning.Trainer, pl_module: Any) -> None:
-        """Write beside it, then rename."""
+        """Write it whole, or leave the one before."""
         if self.path is None:
             return
-        self.path.parent.mkdir(parents=True, exist_ok=True)
-        temporary = self.path.with_suffix(f".{os.getpid()}.tmp")
-        trainer.save_checkpoint(temporary)
-        with temporary.open("rb") as file:
-            os.fsync(file.fileno())  # so that a power cut leaves one of them too
-        temporary.replace(self.path)
+        try:
+            with replacing(self.path) as fresh:
+                trainer.save_checkpoint(fresh)
+        except OSError as error:
+            if not self.told:
+                say(f"the checkpoint {self.path} cannot be written, training goes on: {error}")
+            self.told = True
 
     def state_dict(self) -> dict[str, Any]:
         """Whose checkpoint it is, and what it took."""
@@ -161,8 +213,24 @@ class CheckpointFile(Callback):
     def load_state_dict(self, state_dict: dict[str, Any]) -> None:
         """Inverse of `state_dict`; ValueError for a checkpoint of another training."""
         if state_dict["training"] != self.id:
-            raise ValueError(f"the checkpoint {self.path} is of another training")
+            raise ValueError("it is of another training")
         self.seconds_before = state_dict["seconds"]
+
+
+_NEEDED = {"state_dict", "optimizer_states", "lr_schedulers", "loops", "epoch", "global_step"}
+"""What a training that goes on reads of a checkpoint, beside the callbacks' states."""
+
+
+class _Direct(TorchCheckpointIO):
+    """Lightning's own writes to the system's temporary folder first, where a kill leaves it."""
+
+    def save_checkpoint(
+        self, checkpoint: dict[str, Any], path: Any, storage_options: Any = None
+    ) -> None:
+        """Through memory, as torch tells a full disk by an error that says something else."""
+        content = io.BytesIO()
+        torch.save(checkpoint, content)
+        Path(path).write_bytes(content.getbuffer())
 
 
 class Reporting(Callback):

@@ -128,6 +128,11 @@ class FSMDConfig:
         object.__setattr__(self, "task_weights", tuple(map(float, self.task_weights)))
 
     @property
+    def separate(self) -> bool:
+        """Whether each task is a model of its own: it shares nothing and follows no other."""
+        return self.sharing == "none" and not self.chain
+
+    @property
     def own_count(self) -> int:
         """Experts of each task's own; 0 where the tasks share all."""
         if self.sharing != "extraction":
@@ -184,6 +189,8 @@ def _wrong_values(config: FSMDConfig) -> Iterator[str]:
         value = getattr(config, name)
         if not (_is_count(value) or (name in OPEN and value is None)):
             yield f"`{name}` must be a whole number of at least 1; got {value!r}"
+    if config.tower_depth > 64:  # widths double from layer to layer
+        yield f"`tower_depth` must be at most 64; got {config.tower_depth}"
     for name in ("bottom", "layers"):
         if not all(map(_is_count, getattr(config, name))):
             yield f"`{name}` must hold whole numbers of at least 1; got {getattr(config, name)}"

@@ -4,7 +4,7 @@ import importlib
 import pkgutil
 from typing import TypeVar
 
-from fsmd.errors import UserError
+from fsmd.notices import say
 
 Held = TypeVar("Held")
 
@@ -12,16 +12,16 @@ Held = TypeVar("Held")
 def held(folder: str, name: str, kind: type[Held]) -> dict[str, Held]:
     """File -> the value of `name` in it, of the files of a package that have one of this kind.
 
-    Raises UserError that names a file which cannot be read.
+    A file that is faulty is named on the error output, and the others go on.
     """
     values = {}
     for module in pkgutil.iter_modules(importlib.import_module(folder).__path__):
         try:
             value = getattr(importlib.import_module(f"{folder}.{module.name}"), name, None)
-        except Exception as error:
-            what = f"{type(error).__name__}: {error}".splitlines()[0]
-            path = f"{folder.replace('.', '/')}/{module.name}.py"
-            raise UserError(f"the file {path} is faulty: {what}") from error
+        except (Exception, SystemExit) as error:
+            what = f"{type(error).__name__}: {error}"
+            say(f"left out {folder.replace('.', '/')}/{module.name}.py, which is faulty: {what}")
+            continue
         if isinstance(value, kind):
             values[module.name] = value
     return values

@@ -344,7 +344,8 @@ class FSMD(nn.Module):
     def forward(self, ids_BF: Tensor, dense_BD: Tensor) -> Tensor:
         """Logits B x K: of each task or, with the chain, of each given the one that it follows.
 
-        In training mode they hold the bias tower's, if there is one.
+        In training mode they hold the bias tower's, if there is one. Of single precision at
+        least, whatever the layers compute in: losses and scores need it.
         """
         row_BF = ids_BF + self.offset_F
         deep, wide = [], []
@@ -362,7 +363,16 @@ class FSMD(nn.Module):
         if self.bias_tower is not None and self.training:
             bias_BR = self.bias_tower(ids_BF)
             logit_BK = logit_BK.index_add(1, self.bias_tower.root_R, bias_BR)
-        return logit_BK
+        return logit_BK.to(torch.promote_types(logit_BK.dtype, torch.float32))
+
+    def own_state(self, task: int) -> dict[str, Tensor]:
+        """What `state_dict` holds of one task alone, where the tasks share nothing."""
+        lists = {"embeddings", "fms", "own", "towers"}
+        return {
+            name: value
+            for name, value in self.state_dict().items()
+            if any(f"{part}.{task}." in name for part in lists)
+        }
 
     def shared_parameters(self) -> list[nn.Parameter]:
         """What all tasks share: all but towers, gates, own experts and own networks."""

@@ -1,7 +1,8 @@
 """The Lightning module: losses of Eqs. (7) and (11), figures of whole splits, optimiser.
 
-It stands alone: `FSMDModule.load_from_checkpoint(path)` gives back a trained model, and
-`Trainer.fit(module, batches, batches)` trains one on any iterables of a `Batch`.
+It stands alone: `Trainer.fit(module, batches, batches)` trains one on any iterables of a `Batch`,
+and `FSMDModule.load_from_checkpoint(path)` gives back a trained model; of a checkpoint of
+`fsmd.train`, with the weights of the epoch that validation chose.
 """
 
 import math
@@ -12,12 +13,14 @@ from typing import Any
 import lightning
 import numpy as np
 import torch
+from lightning.pytorch.trainer.states import TrainerFn
 from torch import Tensor
 
-from fsmd.balancing import GradNorm, Uncertainty, set_projected_gradients
+from fsmd.balancing import GradNorm, Uncertainty, add_projected_gradients
 from fsmd.config import FSMDConfig
 from fsmd.data.schema import Schema, Split
 from fsmd.data.settings import TrainingSettings
+from fsmd.errors import UserError
 from fsmd.metrics import METRICS, measured
 from fsmd.model import FSMD, log_probabilities, scores, task_losses
 from fsmd.tasks import MEAN
@@ -26,10 +29,15 @@ Batch = tuple[Tensor, ...]
 """ids B x F, dense B x D, labels B x K and, where rows carry any, weights B."""
 
 
+CHOSEN_WEIGHTS = "chosen_weights"
+"""Where a checkpoint keeps the state of the model at the epoch that validation chose."""
+
+
 class FSMDModule(lightning.LightningModule):
     """Trains one `FSMD`; arguments are plain values, so that checkpoints load safely.
 
-    What the configuration still leaves open is as `TrainingSettings()` has it.
+    What the configuration still leaves open is as `TrainingSettings()` has it. Raises UserError
+    for a batch that the schema does not describe.
     """
 
     def __init__(self, config: dict[str, Any], schema: dict[str, Any], seed: int = 0) -> None:
@@ -46,7 +54,11 @@ class FSMDModule(lightning.LightningModule):
         self.valid_figures: Mapping[str, float] = {}
         """Task -> its own metric on the whole validation split; NaN if it is not defined."""
         self._collected: list[Batch] = []
-        self._weighted_K: Tensor | None = None
+        self._joined: tuple[Tensor, Tensor] | None = None
+        """Weighted losses, K, and their sum, of a step whose gradients are to be projected."""
+        size_F = torch.tensor(self.schema.cardinalities, dtype=torch.int32)
+        self.register_buffer("size_F", size_F, persistent=False)
+        self.size_F: Tensor
 
     @classmethod
     def create(cls, config: FSMDConfig, schema: Schema, seed: int) -> "FSMDModule":
@@ -55,14 +67,34 @@ class FSMDModule(lightning.LightningModule):
 
     def forward(self, ids_BF: Tensor, dense_BD: Tensor) -> Tensor:
         """Probability of each task over all rows, B x K (with the chain: pCTR, pCTCVR)."""
-        log_p_BK, _ = log_probabilities(self.model(ids_BF, dense_BD), self.model.parents)
+        log_p_BK, _ = log_probabilities(self.logits(ids_BF, dense_BD), self.model.parents)
         return log_p_BK.exp()
+
+    def logits(self, ids_BF: Tensor, dense_BD: Tensor) -> Tensor:
+        """What the model gives, B x K; refuses rows that the schema does not describe."""
+        fields, dense = len(self.schema.categorical), len(self.schema.dense)
+        if ids_BF.shape[1:] != (fields,) or dense_BD.shape[1:] != (dense,):
+            raise UserError(
+                f"a batch must have ids of {fields} fields and {dense} dense values a row; got "
+                f"{tuple(ids_BF.shape)} and {tuple(dense_BD.shape)}"
+            )
+        # Reading the answer makes a GPU wait, so there training trusts its rows.
+        if not (self.training and ids_BF.is_cuda):
+            outside_BF = (ids_BF < 0) | (ids_BF >= self.size_F)
+            if outside_BF.any():
+                field = self.schema.categorical[int(outside_BF.nonzero()[0, 1])]
+                raise UserError(
+                    f"ids of the field {field.name!r} must lie between 0 (unseen) and "
+                    f"{field.cardinality - 1}; encode rows as the training data was"
+                )
+        logit_BK: Tensor = self.model(ids_BF, dense_BD)
+        return logit_BK
 
     def losses(self, batch: Batch) -> Tensor:
         """The loss of each task, K, before any weight of tasks."""
         ids_BF, dense_BD, label_BK, *weights = batch
         return task_losses(
-            self.model(ids_BF, dense_BD),
+            self.logits(ids_BF, dense_BD),
             label_BK,
             self.model.parents,
             weight_B=weights[0] if weights else None,
@@ -72,8 +104,6 @@ class FSMDModule(lightning.LightningModule):
     def training_step(self, batch: Batch, batch_idx: int) -> Tensor:
         """The tasks' weighted losses, joined as `balancing` says."""
         weighted_K = self.weight_K * self.losses(batch)
-        if self.config.balancing == "pcgrad":
-            self._weighted_K = weighted_K
         joined: Tensor
         if isinstance(self.balancing, Uncertainty):
             joined = self.balancing(weighted_K)
@@ -81,21 +111,25 @@ class FSMDModule(lightning.LightningModule):
             joined = self.balancing(weighted_K, self.model.last_shared_layer())
         else:
             joined = weighted_K.sum()
+        if self.config.balancing == "pcgrad":
+            self._joined = weighted_K, joined
         return joined
 
     def backward(self, loss: Tensor, *args: Any, **kwargs: Any) -> None:
         """Backpropagation, task by task where gradients are projected."""
-        if self._weighted_K is None:
+        if self._joined is None:
             loss.backward(*args, **kwargs)  # type: ignore[no-untyped-call]
             return
+        (weighted_K, joined), self._joined = self._joined, None
+        # What Lightning scaled the loss by, for several batches a step or for half precision.
+        (scale,) = torch.autograd.grad(loss, joined, retain_graph=True)
         shared = self.model.shared_parameters()
-        set_projected_gradients(self._weighted_K, list(self.model.parameters()), shared)
-        self._weighted_K = None
+        add_projected_gradients(scale * weighted_K, list(self.model.parameters()), shared)
 
     def validation_step(self, batch: Batch, batch_idx: int) -> None:
         """Collect logits; a metric is a figure of the whole split, not of batches."""
         ids_BF, dense_BD, *rest = batch
-        self._collected.append((self.model(ids_BF, dense_BD), *rest))
+        self._collected.append((self.logits(ids_BF, dense_BD), *rest))
 
     def test_step(self, batch: Batch, batch_idx: int) -> None:
         """As `validation_step`."""
@@ -104,6 +138,14 @@ class FSMDModule(lightning.LightningModule):
     def predict_step(self, batch: Batch, batch_idx: int) -> Tensor:
         """Probability of each task, B x K."""
         return self.forward(batch[0], batch[1])
+
+    def on_validation_epoch_start(self) -> None:
+        """Forget what an epoch that was cut off left."""
+        self._collected.clear()
+
+    def on_test_epoch_start(self) -> None:
+        """As `on_validation_epoch_start`."""
+        self._collected.clear()
 
     def on_validation_epoch_end(self) -> None:
         """Log `valid_<metric>_<task>` and, where all share one metric, `valid_<metric>_mean`."""
@@ -119,10 +161,10 @@ class FSMDModule(lightning.LightningModule):
         )
         self._collected.clear()
         score_NK = scores(logit_NK, self.model.parents).cpu().numpy()
-        weight_N = weights[0].cpu().numpy() if weights else None
+        weight_N = weights[0].float().cpu().numpy() if weights else None
         figures = {}
         for k, task in enumerate(self.schema.tasks):
-            score_N, label_N, value = score_NK[:, k], label_NK[:, k].cpu().numpy(), None
+            score_N, label_N, value = score_NK[:, k], label_NK[:, k].float().cpu().numpy(), None
             if np.isfinite(score_N).all():
                 value = measured(METRICS[task.metric], score_N, label_N, weight_N)
             figures[task.name] = math.nan if value is None else value
@@ -133,15 +175,25 @@ class FSMDModule(lightning.LightningModule):
             self.log(f"{split}_{metrics.pop()}_{MEAN}", mean)
         return figures
 
+    def on_load_checkpoint(self, checkpoint: dict[str, Any]) -> None:
+        """Take the chosen epoch's weights, where there are any, except to go on training."""
+        trainer = self._trainer
+        if trainer is not None and trainer.state.fn == TrainerFn.FITTING:
+            return
+        for name, value in checkpoint.get(CHOSEN_WEIGHTS, {}).items():
+            checkpoint["state_dict"][f"model.{name}"] = value
+
     def configure_optimizers(self) -> torch.optim.Optimizer:
         """Adam, as in Tables I and III; AdamW where there is a weight decay."""
         assert self.config.learning_rate is not None
         assert self.config.weight_decay is not None
+        # Lightning clips no gradients of a fused optimiser in mixed precision.
+        clips = self._trainer is not None and self._trainer.gradient_clip_val is not None
         return torch.optim.AdamW(
             self.parameters(),
             lr=self.config.learning_rate,
             weight_decay=self.config.weight_decay,
-            fused=True,
+            fused=not clips,
         )
 
 

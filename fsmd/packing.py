@@ -30,5 +30,7 @@ def unpack(packed: bytes) -> NDArray[np.generic]:
         planes = np.frombuffer(zlib.decompress(packed[3:]), np.uint8)
     except zlib.error as error:
         raise ValueError(f"not a packed array: {error}") from None
+    if len(planes) % dtype.itemsize:
+        raise ValueError(f"not a packed array: {len(planes)} bytes are no whole {dtype.str}")
     rows = planes.reshape(dtype.itemsize, -1).T
     return np.ascontiguousarray(rows).reshape(-1).view(dtype)

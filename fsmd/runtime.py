@@ -1,5 +1,6 @@
 """Where and how a training computes: part of its identity, as it moves the numbers."""
 
+import re
 from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
@@ -17,7 +18,9 @@ class Runtime:
     def __post_init__(self) -> None:
         """Raise `UserError` for the name of no device."""
         kind, colon, index = self.device.partition(":")
-        if kind not in ("cpu", "cuda") or (colon and (kind == "cpu" or not index.isdigit())):
+        if kind not in ("cpu", "cuda") or (
+            colon and (kind == "cpu" or not re.fullmatch("[0-9]{1,9}", index))
+        ):
             raise UserError(f"a device must be cpu, cuda or cuda:N; got {self.device!r}")
 
     @property

@@ -22,8 +22,8 @@ class Standing(NamedTuple):
 class Selection:
     """Tasks that share weights are one group, judged by the mean of their validation figures.
 
-    Where nothing is shared each task is its own model and gets its own epoch, as it would in a
-    training of its own. Metrics of one group are added in units of the difference that matters,
+    Where each is a model of its own it gets its own epoch, as it would in a training of its own.
+    Metrics of one group are added in units of the difference that matters,
     so that a group may mix them.
     """
 
@@ -34,10 +34,10 @@ class Selection:
     patience: int
 
     @classmethod
-    def of(cls, tasks: Sequence[Task], sharing: str, patience: int) -> "Selection":
-        """The rule for a model of this `sharing`."""
+    def of(cls, tasks: Sequence[Task], separate: bool, patience: int) -> "Selection":
+        """The rule for a model whose tasks are `separate` (`FSMDConfig.separate`) or are not."""
         each = tuple(range(len(tasks)))
-        groups = tuple((k,) for k in each) if sharing == "none" else (each,)
+        groups = tuple((k,) for k in each) if separate else (each,)
         metrics = [METRICS[task.metric] for task in tasks]
         units = tuple(metric.sign * metric.margin / metrics[0].margin for metric in metrics)
         return cls(groups, units, patience)

@@ -15,6 +15,8 @@ MEAN = "mean"
 """The key of the target that weighs all tasks alike."""
 ALL = "all"
 """Stands for all tasks where a figure is of none alone, such as the loss."""
+LONGEST_LABEL = 100
+"""Letters that the name of a task or an arm has at most."""
 
 
 @dataclass(frozen=True)
@@ -31,10 +33,11 @@ class Task:
 
     def __post_init__(self) -> None:
         """Raise `UserError` for what no task is."""
-        if not self.name or self.name in (MEAN, ALL):
+        check_label(self.name, "the name of a task")
+        if self.name in (MEAN, ALL) or "|" in self.name:
             raise UserError(
-                f"a task must have a name, and {MEAN!r} and {ALL!r} stand for several tasks; "
-                f"got {self.name!r}"
+                f"a task must have a name of its own: {MEAN!r}, {ALL!r} and '|' stand for several "
+                f"tasks; got {self.name!r}"
             )
         judging = [name for name, metric in METRICS.items() if metric.influence]
         if self.metric not in judging:
@@ -63,6 +66,15 @@ class Target:
     """Whose figures are summed."""
     weights: tuple[float, ...]
     """One a task."""
+
+
+def check_label(name: str, what: str) -> None:
+    """Raise UserError for a name that no line can show; `what` it is the name of."""
+    if not 0 < len(name) <= LONGEST_LABEL or not name.isprintable() or name != name.strip():
+        raise UserError(
+            f"{what} must have 1 to {LONGEST_LABEL} letters, none of them a control character, and "
+            f"no blank at either end; got {name[: LONGEST_LABEL + 20]!r}"
+        )
 
 
 def check_tasks(tasks: Sequence[Task]) -> None:

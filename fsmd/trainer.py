@@ -4,13 +4,10 @@ Early stopping and the choice of the epoch use validation only; test is evaluate
 """
 
 import logging
-import pickle
 import warnings
-import zipfile
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
-from typing import Any
 
 import lightning
 import torch
@@ -43,11 +40,9 @@ def run(
         file = CheckpointFile(training, checkpoint)
         module = FSMDModule.create(config, data.schema, training.seed)
         curve = Curve()
-        rule = Selection.of(data.schema.tasks, config.sharing, training.patience)
+        rule = Selection.of(data.schema.tasks, config.separate, training.patience)
         chosen = ChosenWeights(rule, curve)
-        resumed = _loaded(checkpoint)
-        for callback in (file, curve, chosen) if resumed else ():
-            callback.load_state_dict(resumed["callbacks"][callback.state_key])
+        resumed = file.read(curve, chosen)
         last = training.epochs if until is None else min(training.epochs, until)
         if curve.epochs < last and not chosen.standing.exhausted:
             if config.pretrain == "dae" and not resumed:
@@ -93,18 +88,6 @@ def _device(training: Training) -> torch.device:
             f"{torch.cuda.device_count()} GPUs; use cpu"
         )
     return device
-
-
-def _loaded(checkpoint: Path | None) -> dict[str, Any]:
-    """The checkpoint's content, if any; one that a power cut left unreadable is removed."""
-    if checkpoint is None or not checkpoint.exists():
-        return {}
-    try:
-        state: dict[str, Any] = torch.load(checkpoint, map_location="cpu", weights_only=True)
-    except (EOFError, RuntimeError, pickle.UnpicklingError, zipfile.BadZipFile):
-        checkpoint.unlink()
-        return {}
-    return state
 
 
 def _trainer(device: torch.device, last: int, callbacks: list[Callback]) -> lightning.Trainer:

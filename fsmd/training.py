@@ -187,8 +187,15 @@ def _needed() -> dict[str, str]:
         for path in (here / f"{name}.py", *(here / name).glob("*.py")):
             if path.is_file():  # else it is a name inside a module
                 text = texts[path.relative_to(here).as_posix()] = path.read_text("utf-8")
-                ahead += _imported(ast.parse(text), here.name)
+                ahead += _imported(_tree(path, text), here.name)
     return texts
+
+
+def _tree(path: Path, text: str) -> ast.Module:
+    try:
+        return ast.parse(text)
+    except (SyntaxError, ValueError) as error:
+        raise UserError(f"the file {path} is faulty: {error}; mend it, or take it away") from error
 
 
 def _imported(tree: ast.AST, package: str) -> Iterator[str]:

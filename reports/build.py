@@ -1,15 +1,17 @@
 """python -m reports.build NAME: the report of what is stored, as a page, a PDF and numbers."""
 
+import studies.start  # noqa: F401  # isort: skip  (first: nothing may shadow what follows)
 import argparse
 import sys
-from collections.abc import Sequence
+import traceback
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, NamedTuple
 
 import sqlalchemy as sa
 
 from fsmd.errors import UserError
-from studies.options import add_places, exit_code, print_lines
+from studies.options import CommandLine, add_places, check_folders, exit_code, print_lines
 
 if TYPE_CHECKING:
     from types import ModuleType
@@ -19,17 +21,19 @@ if TYPE_CHECKING:
     from reports.search.analysis import SearchAnalysis
     from reports.study.analysis import StudyAnalysis
     from studies.objectives import Objective
+    from studies.store.means import Means
     from studies.store.records import StudyRecord
 
 # The rest is imported where it is used, so that --help and a user's mistake are answered at once.
 
+COMMAND = "python -m reports.build"
 _EPILOG = """
 examples:
-  python -m reports.build tower_shape                   out/tower_shape/report.html and the others
-  python -m reports.build tower_shape --data kuairand   the same study on another data set
-  python -m reports.build tower_shape-kuairand          the same, by its stored name
-  python -m reports.build pareto --pick weights:0.7,0.3  a search's, with a pick of one's own
-  python -m reports.build --all                         all that is stored, and out/index.html
+  %(prog)s tower_shape                   out/tower_shape/report.html and the others
+  %(prog)s tower_shape --data kuairand   the same study on another data set
+  %(prog)s tower_shape-kuairand          the same, by its stored name
+  %(prog)s pareto --pick weights:0.7,0.3  a search's, with a pick of one's own
+  %(prog)s --all                         all that is stored, and out/index.html
 
 Writes to OUT/NAME, replacing what is there:
   report.html       one page with everything in it; needs no network and no JavaScript
@@ -55,6 +59,8 @@ class Built(NamedTuple):
 
     page: Path
     lines: tuple[str, ...]
+    means: "Means"
+    """What the dashboard shows of each arm."""
     figures: tuple[Path, ...] = ()
     """Its figures as SVG files, in the report's order."""
 
@@ -72,40 +78,72 @@ def build(engine: sa.Engine, study_name: str, out: Path, picks: Sequence[str] = 
     folder = out / study_name
     save(files_of(outline), folder)
     figures = tuple(folder / "figures" / f"{f.key}.svg" for f in outline.report.figures)
-    return Built(folder / "report.html", outline.lines, figures)
+    return Built(folder / "report.html", outline.lines, outline.means, figures)
 
 
-def build_all(engine: sa.Engine, out: Path) -> Path:
+def build_all(
+    engine: sa.Engine, out: Path, tell: Callable[[str], object] = lambda line: None
+) -> Path:
     """Write every stored report, and a list of them; the path of the list.
 
-    Where no training has ended there is no report, but an entry with the reason.
+    Where no training has ended there is no report, but an entry with the reason. So it is where
+    what is stored cannot be; raises UserError, when all else is written, that says so of each.
+    tell: is given, in a line, what is begun.
     """
-    from reports.index import index_of, unfinished
+    from reports.index import broken, index_of, unfinished
     from reports.page.files import files_of, save
     from reports.page.html import index_html
     from reports.page.pdf import pdf
-    from reports.results import stored_record
+    from reports.results import NothingYet, stored_record
+    from studies.store.faults import DatabaseBusy
     from studies.store.studies import study_names
 
-    reports, entries = [], []
-    for name in study_names(engine):
-        record = stored_record(engine, name)
+    reports, entries, faults = [], [], list[str]()
+    names = study_names(engine)
+    for i, name in enumerate(names, start=1):
+        tell(f"report {i} of {len(names)}: {name}")
         try:
+            record = stored_record(engine, name)
             outline = outline_of(engine, record)
-        except UserError as error:
+            files = files_of(outline)
+        except NothingYet as error:
             entries.append(unfinished(record, str(error)))
             continue
-        save(files_of(outline), out / name)
+        except DatabaseBusy:
+            raise
+        except Exception as error:
+            faults.append(_told(name, error))
+            entries.append(broken(name, faults[-1]))
+            continue
+        save(files, out / name)
         reports.append(outline.report)
         entries.append(outline.entry)
+    tell("the list of all, and one PDF of all")
     index = index_of(entries)
     page = ("index.html", index_html(index).encode())
     save((("all.pdf", pdf(reports, index)), page), out)
+    if faults:
+        raise UserError(f"{'; '.join(faults)}; all others are built, see {out / 'index.html'}")
     return out / "index.html"
+
+
+def _told(name: str, error: Exception) -> str:
+    """Why there is no report of a study; for a fault of ours its traceback goes to stderr."""
+    if isinstance(error, UserError):
+        return str(error)
+    traceback.print_exception(error)
+    return f"study {name!r}: {type(error).__name__}: {error}; this is a fault of fsmd, report it"
 
 
 def outline_of(engine: sa.Engine, record: "StudyRecord", picks: Sequence[str] = ()) -> "Outline":
     """All that a report writes, as a value; UserError where no training has ended."""
+    from studies.reading import of_study
+
+    with of_study(record.name):
+        return _outline(engine, record, picks)
+
+
+def _outline(engine: sa.Engine, record: "StudyRecord", picks: Sequence[str]) -> "Outline":
     from reports.page.model import Outline
 
     parts: ModuleType
@@ -125,6 +163,7 @@ def outline_of(engine: sa.Engine, record: "StudyRecord", picks: Sequence[str] = 
         measurements=analysis.results.measurements,
         summary=parts.summary(analysis),
         lines=parts.lines(analysis),
+        means=parts.means(analysis),
         entry=parts.entry(analysis),
     )
 
@@ -135,15 +174,17 @@ def analyse(engine: sa.Engine, study_name: str) -> "StudyAnalysis | SearchAnalys
     Raises UserError for an unknown name, or where no training has ended.
     """
     from reports.results import stored_record
+    from studies.reading import of_study
 
     record = stored_record(engine, study_name)
-    if record.is_search:
-        from reports.search.analysis import analyse as analyse_search
+    with of_study(record.name):
+        if record.is_search:
+            from reports.search.analysis import analyse as analyse_search
 
-        return analyse_search(engine, record)
-    from reports.study.analysis import analyse as analyse_study
+            return analyse_search(engine, record)
+        from reports.study.analysis import analyse as analyse_study
 
-    return analyse_study(engine, record)
+        return analyse_study(engine, record)
 
 
 def check_picks(
@@ -159,21 +200,16 @@ def check_picks(
 # The command line
 
 
-def parser() -> argparse.ArgumentParser:
+def parser(prog: str = COMMAND) -> argparse.ArgumentParser:
     """The command line."""
-    p = argparse.ArgumentParser(
-        prog="python -m reports.build",
-        description="Build the report of a study or a search from the database of results.",
-        epilog=_EPILOG,
-        formatter_class=argparse.RawDescriptionHelpFormatter,
-    )
+    about = "Build the report of a study or a search from the database of results."
+    p = CommandLine(prog, about, _EPILOG)
     p.add_argument("study", nargs="?", help="its name, or its stored name")
     p.add_argument("--all", action="store_true", help="all that is stored, and a list of it")
     p.add_argument("--data", help="data set it ran on (default: its own)")
     p.add_argument(
         "--pick",
         action="append",
-        default=[],
         metavar="RULE",
         help="of a search: pick by weights:A,B too, one weight a task; may be given again",
     )
@@ -181,10 +217,10 @@ def parser() -> argparse.ArgumentParser:
     return p
 
 
-def main(arguments: Sequence[str] | None = None) -> int:
-    """Run the command line; the exit code."""
-    options = parser().parse_args(arguments)
-    return exit_code(lambda: _run(options), "Stopped; the same command builds it again.")
+def main(arguments: Sequence[str] | None = None, prog: str = COMMAND) -> int:
+    """Run the command line, which is told as `prog`; the exit code."""
+    stopped = "Stopped; the same command builds it again."
+    return exit_code(lambda: _run(parser(prog).parse_args(arguments)), stopped)
 
 
 def _run(options: argparse.Namespace) -> int:
@@ -196,13 +232,15 @@ def _run(options: argparse.Namespace) -> int:
         raise UserError("--data goes with a study's name; --all builds what is stored")
     if options.all and options.pick:
         raise UserError("--pick goes with a search's name; --all builds what is stored")
+    check_folders("--out", options.out)
     engine = open_engine(options.storage)
     try:
         if options.all:
-            print_lines(f"Reports: {build_all(engine, options.out)}")
+            page = build_all(engine, options.out, lambda line: print(line, file=sys.stderr))
+            print_lines(f"Reports: {page}")
         else:
             name = _stored_name(engine, options.study, options.data)
-            built = build(engine, name, options.out, options.pick)
+            built = build(engine, name, options.out, options.pick or ())
             print_lines(*built.lines, f"Report: {built.page}")
     finally:
         engine.dispose()

@@ -4,6 +4,9 @@ import sys
 from collections.abc import Mapping, Sequence
 from importlib import import_module
 
+from fsmd.errors import UserError
+from studies.options import exit_code
+
 COMMANDS: Mapping[str, tuple[str, str]] = {
     "run": ("studies.run", "run a study or a search, or go on with it, and write its report"),
     "report": ("reports.build", "write the report of what is stored again"),
@@ -16,14 +19,17 @@ that help comes at once."""
 def main(arguments: Sequence[str] | None = None) -> int:
     """Run a command; its exit code."""
     given = list(sys.argv[1:] if arguments is None else arguments)
+    return exit_code(lambda: _run(given), "Stopped.")
+
+
+def _run(given: Sequence[str]) -> int:
     if not given or given[0] in ("-h", "--help"):
         print(_help())
         return 0
     if given[0] not in COMMANDS:
-        print(f"error: no command {given[0]!r}; there are {', '.join(COMMANDS)}", file=sys.stderr)
-        return 2
+        raise UserError(f"no command {given[0]!r}; there are {', '.join(COMMANDS)}")
     module, _ = COMMANDS[given[0]]
-    code: int = import_module(module).main(given[1:])
+    code: int = import_module(module).main(given[1:], f"fsmd {given[0]}")
     return code
 
 

@@ -29,6 +29,11 @@ def entry_of(record: StudyRecord, **found: Any) -> IndexEntry:
     return IndexEntry(record.name, asked.title, asked.question, record.plan.data.name, **found)
 
 
+def broken(name: str, reason: str) -> IndexEntry:
+    """A study or a search of which what is stored cannot be read, and why."""
+    return IndexEntry(name, name, "", "", unfinished=words.capital(reason.removesuffix(".")) + ".")
+
+
 def unfinished(record: StudyRecord, reason: str) -> IndexEntry:
     """A study or a search that has no report yet, and why."""
     return entry_of(record, unfinished=words.capital(reason.removesuffix(".")) + ".")

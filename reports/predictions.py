@@ -12,7 +12,15 @@ from fsmd.metrics import METRICS, Array, influences
 from fsmd.packing import unpack
 from fsmd.stats.sampling import Sampling, by_unit, shared_covariance
 from fsmd.tasks import Task
-from studies.store.tables import PREDICTIONS, TEST_ROWS
+from studies.reading import StoredError, shown, stored_at
+from studies.store.tables import PREDICTIONS, TEST_ROWS, as_stored
+
+_KEPT = {
+    "label": ("|i1", -1.0, 1.0),
+    "unit": ("<u4", 0.0, 2.0**32),
+    "weight": ("<f4", 0.0, np.inf),
+}
+"""Kind of column -> its type, and the range of its values."""
 
 
 @dataclass(frozen=True)
@@ -34,10 +42,14 @@ class TestRows:
 
 def read_test_rows(connection: sa.Connection, data_hash: str) -> TestRows:
     """Those of a data set's content; without labels where none were recorded."""
-    query = sa.select(TEST_ROWS).filter_by(data_hash=data_hash)
-    columns = {
-        row.column: unpack(row.packed).astype(np.float64) for row in connection.execute(query)
-    }
+    columns = dict(_columns(connection, data_hash))
+    if len(lengths := {name: len(values_N) for name, values_N in columns.items()}) and (
+        len(set(lengths.values())) > 1
+    ):
+        raise StoredError(
+            f"{TEST_ROWS.name} of data {data_hash[:12]}",
+            f"all columns must have one length; got {lengths}",
+        )
     labels = {
         name.removeprefix("label:"): np.where(values_N < 0, np.nan, values_N)
         for name, values_N in columns.items()
@@ -49,6 +61,30 @@ def read_test_rows(connection: sa.Connection, data_hash: str) -> TestRows:
         None if unit_N is None else np.unique(unit_N, return_inverse=True)[1].astype(np.int64),
         weight_N,
     )
+
+
+def _columns(connection: sa.Connection, data_hash: str) -> Iterator[tuple[str, Array]]:
+    """Each column's name and values; StoredError for what is none."""
+    for row in connection.execute(as_stored(TEST_ROWS).where(TEST_ROWS.c.data_hash == data_hash)):
+        with stored_at(f"{TEST_ROWS.name} of data {data_hash[:12]}, column {shown(row.column)}"):
+            kind, low, high = _KEPT.get(str(row.column).partition(":")[0], ("", 0.0, 0.0))
+            values_N = _unpacked(row.packed, kind)
+            if len(values_N) and not low <= values_N.min() <= values_N.max() <= high:
+                raise ValueError(
+                    f"must lie between {low:g} and {high:g}; got {values_N.min():g} to "
+                    f"{values_N.max():g}"
+                )
+            yield row.column, values_N
+
+
+def _unpacked(packed: Any, kind: str) -> Array:
+    """Numbers of a kind (numpy's code), none of them NaN; ValueError for bytes that are none."""
+    if not isinstance(packed, bytes | memoryview):
+        raise ValueError(f"must be bytes; got {shown(packed)}")
+    values_N = unpack(bytes(packed))
+    if values_N.dtype.str != kind or not np.isfinite(values_N).all():
+        raise ValueError(f"must be finite numbers of type {kind or 'none'}; got {values_N.dtype}")
+    return values_N.astype(np.float64)
 
 
 def read_sampling(
@@ -90,10 +126,14 @@ def read_influences(
     metric = {task.name: METRICS[task.metric] for task in tasks}
     count = len(next(iter(rows.labels.values())))
     influence_NC = np.empty((count, len(keys)), order="F")
-    for row in _rows_of(connection, sa.select(PREDICTIONS), ids):
+    for row in _rows_of(connection, as_stored(PREDICTIONS), ids):
         columns = [c for c, key in enumerate(keys) if key == (row.run_id, row.task)]
         if columns:
-            task, score_N = row.task, unpack(row.scores).astype(np.float64)
+            task = row.task
+            with stored_at(f"training {row.run_id[:12]}, {PREDICTIONS.name} of task {task!r}"):
+                score_N = _unpacked(row.scores, "<f4")
+                if len(score_N) != count:
+                    raise ValueError(f"must be {count} scores, one a test row; got {len(score_N)}")
             moved_N = influences(metric[task], score_N, rows.labels[task], rows.weight_N)
             influence_NC[:, columns] = moved_N[:, None]
     return by_unit(influence_NC, rows.unit_N)

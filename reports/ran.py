@@ -167,7 +167,7 @@ def _time(results: StudyResults) -> str:
     """Empty where nothing was finished."""
     is_search = results.record.is_search
     seconds = (results.runs if is_search else results.done)["seconds"]
-    in_all = f"{words.duration(float(seconds.sum()))} in all, summed over trainings"
+    in_all = f"{words.duration(float(seconds.sum()))} by the clock, summed over trainings"
     if is_search or seconds.empty:
         return in_all if is_search else ""
     return f"{in_all}; {words.duration(float(seconds.median()))} each in the median"

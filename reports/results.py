@@ -1,7 +1,7 @@
 """Reads a stored study or search: a tidy row for each measurement, a row for each training."""
 
-from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field, replace
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass, field, fields, replace
 from functools import cached_property
 from itertools import combinations
 from typing import Any
@@ -13,14 +13,23 @@ from numpy.typing import NDArray
 
 from fsmd.errors import UserError
 from fsmd.metrics import METRICS, Array, Metric
+from fsmd.runtime import Runtime
 from fsmd.stats.estimates import Estimate, mean_interval
 from fsmd.stats.sampling import Sampling
 from fsmd.tasks import Target, Task
 from reports.predictions import read_sampling
+from reports.study.same_arms import read_as_trained
 from studies.definition import Study
+from studies.reading import of_study
+from studies.store.faults import patient
 from studies.store.records import PlannedArm, StudyRecord
 from studies.store.studies import find_study, study_names
-from studies.store.tables import CELLS, MEASUREMENTS, RUNS
+from studies.store.trainings import TrainingRow, read_trainings
+
+
+class NothingYet(UserError):
+    """No training has ended of which a report could be made."""
+
 
 COLUMNS = (
     *("study", "data", "arm", "replicate", "seed", "epoch", "split", "task", "metric", "value"),
@@ -135,7 +144,12 @@ class Scores:
         )
 
     def difference(self, arm: str, other: str, key: str) -> Estimate:
-        """The mean of `differences`, its interval over seeds and, where known, the test set."""
+        """The mean of `differences`, its interval over seeds and, where known, the test set.
+
+        Raises UserError for what is no arm.
+        """
+        if unknown := [name for name in (arm, other) if name not in self.arms]:
+            raise UserError(f"no arm {unknown[0]!r} here; there are {', '.join(self.arms)}")
         sampling, metric = self.sampling(arm, other), self.metric(key)
         weight_K = np.array(self.target(key).weights)
         part = sampling.part(arm, other, weight_K) if sampling else None
@@ -180,10 +194,13 @@ class StudyResults:
             f"{len(self.runs)} trainings, tasks {', '.join(self.task_names)})"
         )
 
-    @property
+    @cached_property
     def study(self) -> Study:
-        """The stored definition; TypeError for a search."""
-        return self.record.study
+        """The stored definition, as it is read where some arms are one model.
+
+        TypeError for a search.
+        """
+        return read_as_trained(self.record.study, self.record.plan.same)
 
     @property
     def done(self) -> pd.DataFrame:
@@ -277,21 +294,28 @@ def load_results(
     engine: sa.Engine, record: StudyRecord, planned: tuple[PlannedArm, ...]
 ) -> StudyResults:
     """What is stored of a study's or a search's trainings, in the order of its arms."""
-    cells = (
-        sa.select(CELLS, RUNS)
-        .join(RUNS, CELLS.c.run_id == RUNS.c.id)
-        .where(CELLS.c.study == record.name)
-    )
-    wanted = sa.select(CELLS.c.run_id).filter_by(study=record.name)
-    values = sa.select(MEASUREMENTS).where(MEASUREMENTS.c.run_id.in_(wanted))
-    with engine.connect() as connection:
-        runs, measured = _frame(connection, cells), _frame(connection, values)
+    trainings = read_trainings(engine, record, planned)
+    columns = [field.name for field in fields(TrainingRow)]
+    rows = [(t.arm, t.replicate, t.run.id, *_values(t.run, columns)) for t in trainings]
+    runs = pd.DataFrame(rows, columns=["arm", "replicate", "run_id", *columns])
     known = [arm.name for arm in planned]
     order = {arm: i for i, arm in enumerate([*known, *sorted({*runs["arm"]} - {*known})])}
-    tidy = runs[["run_id", "arm", "replicate", "seed"]].merge(measured, on="run_id")
-    tidy = tidy.assign(study=record.name, data=record.plan.data.name)
-    tidy = _in_order(tidy, order, "epoch", "split", "task", "metric")[list(COLUMNS)]
+    of_study = record.name, record.plan.data.name
+    figures = [
+        (*of_study, t.arm, t.replicate, t.run.seed, m.epoch, m.split, m.task, m.metric, m.value)
+        for t in trainings
+        for m in t.measurements
+    ]
+    tidy = pd.DataFrame(figures, columns=list(COLUMNS))
+    tidy = _in_order(tidy, order, "epoch", "split", "task", "metric")
     return StudyResults(record, planned, tidy, _in_order(runs, order), engine)
+
+
+def _values(run: TrainingRow, columns: Sequence[str]) -> Iterator[Any]:
+    """As columns hold them."""
+    for name in columns:
+        value = getattr(run, name)
+        yield value.identity if isinstance(value, Runtime) else value
 
 
 def _in_order(frame: pd.DataFrame, arms: Mapping[str, int], *keys: str) -> pd.DataFrame:
@@ -339,19 +363,15 @@ def _summed(values_ARK: Array, targets: tuple[Target, ...]) -> Array:
     return np.stack(columns, axis=2)
 
 
+@patient
 def _samplings(results: StudyResults, scores: Scores) -> tuple[Sampling, ...]:
     """One for each test set with predictions and each choice of replicates that pairs share."""
     cells = results.runs.set_index(["arm", "replicate"])["run_id"].to_dict()
     samplings = []
-    with results.engine.connect() as connection:
+    with of_study(results.record.name), results.engine.connect() as connection:
         for (data_hash, replicates), arms in scores.pairings.items():
             runs = {
                 arm: tuple(str(cells[arm, replicate]) for replicate in replicates) for arm in arms
             }
             samplings.append(read_sampling(connection, data_hash, results.tasks, runs, replicates))
     return tuple(filter(None, samplings))
-
-
-def _frame(connection: sa.Connection, query: sa.Select[Any]) -> pd.DataFrame:
-    result = connection.execute(query)
-    return pd.DataFrame([tuple(row) for row in result], columns=list(result.keys()))

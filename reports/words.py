@@ -3,6 +3,8 @@
 from collections.abc import Iterable
 from typing import Any
 
+import numpy as np
+
 from fsmd.metrics import METRICS, Metric
 from fsmd.stats.estimates import Estimate
 from fsmd.tasks import MEAN, Target
@@ -40,6 +42,16 @@ def short(value: float) -> str:
     ('+0.001', '−0.0005', '0')
     """
     return signed(value, 4).rstrip("0").rstrip(".") if abs(value) >= 5e-5 else "0"
+
+
+def number(value: float, digits: int | None = None) -> str:
+    """All digits that count, or so many, without a power of ten; a true minus.
+
+    >>> number(0.00125), number(1e-06), number(0.0012345, 2), number(234.0, 2), number(0.5)
+    ('0.00125', '0.000001', '0.0012', '230', '0.5')
+    """
+    text = np.format_float_positional(value, precision=digits, fractional=False, trim="-")
+    return text.replace("-", MINUS)
 
 
 def bounds(estimate: Estimate, digits: int = 4, sign: bool = False) -> str:
@@ -91,16 +103,18 @@ def less_is_better(targets: Iterable[Target]) -> str:
 
 
 def percent(share: float) -> str:
-    """A share as `1.2 %`."""
-    return f"{100 * share:.1f} %"
+    """A share as `1.2 %`; a dash for NaN."""
+    return DASH if share != share else f"{100 * share:.1f} %"
 
 
 def p(value: float) -> str:
-    """A p-value with its relation.
+    """A p-value with its relation; a dash for NaN.
 
     >>> p(0.0004), p(0.0312), p(0.5)
     ('p < 0.001', 'p = 0.031', 'p = 0.50')
     """
+    if value != value:
+        return DASH
     if value < 0.001:
         return "p < 0.001"
     return f"p = {value:.3f}" if value < 0.1 else f"p = {value:.2f}"

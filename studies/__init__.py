@@ -6,6 +6,7 @@ For a notebook::
     execute("tower_shape", replicates=2)
 """
 
+import studies.start  # noqa: F401  # isort: skip  (first: nothing may shadow what follows)
 from importlib import import_module
 from typing import TYPE_CHECKING, Any
 

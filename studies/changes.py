@@ -66,7 +66,10 @@ def _read(hint: Any, text: str) -> Any:
         return None if text in _OPEN else _read(other, text)
     if typing.get_origin(hint) is tuple:
         part = typing.get_args(hint)[0]
-        return tuple(_read(part, each) for each in text.split(",") if each)
+        try:
+            return tuple(_read(part, each) for each in text.split(",") if each)
+        except ValueError:
+            raise ValueError(f"{_MANY[part]} with commas between") from None
     if hint is bool:
         if text not in ("True", "False"):
             raise ValueError("True or False")
@@ -75,3 +78,6 @@ def _read(hint: Any, text: str) -> Any:
         return hint(text)
     except ValueError:
         raise ValueError({int: "a whole number", float: "a number"}[hint]) from None
+
+
+_MANY = {int: "whole numbers", float: "numbers", str: "names"}

@@ -11,6 +11,7 @@ from typing import Any
 
 from fsmd.config import MODELS, FSMDConfig
 from search_spaces import Value
+from studies.reading import KIND, read, shown
 
 VIDEO = "the paper's private 15-day video log"
 CENSUS = "Census-Income (KDD), split as in the paper"
@@ -102,7 +103,6 @@ class Trades:
 
 
 Rule = Above | Best | NotWorse | Flat | NotEverywhere | Trades
-_RULES = {rule.__name__: rule for rule in (Above, Best, NotWorse, Flat, NotEverywhere, Trades)}
 
 
 @dataclass(frozen=True)
@@ -157,19 +157,16 @@ class Study:
     def to_dict(self) -> dict[str, Any]:
         """As JSON holds it; inverse of `from_dict`."""
         claims = [
-            {**asdict(c), "rules": [{"rule": type(r).__name__, **asdict(r)} for r in c.rules]}
+            {**asdict(c), "rules": [{KIND: type(r).__name__, **asdict(r)} for r in c.rules]}
             for c in self.claims
         ]
         return {**asdict(self), "claims": claims}
 
     @classmethod
     def from_dict(cls, values: Mapping[str, Any]) -> "Study":
-        """Inverse of `to_dict`, also after a walk through JSON."""
-        own = _tuples(values)
-        base, arms = FSMDConfig.from_dict(own["base"]), tuple(Arm(**arm) for arm in own["arms"])
-        return cls(
-            **{**own, "base": base, "arms": arms, "claims": tuple(map(_claim, own["claims"]))}
-        )
+        """Inverse of `to_dict`, also after a walk through JSON; ValueError for what is none."""
+        study: Study = read(cls, values)
+        return study
 
 
 @dataclass(frozen=True)
@@ -207,8 +204,9 @@ class Search:
 
     @classmethod
     def from_dict(cls, values: Mapping[str, Any]) -> "Search":
-        """Inverse of `to_dict`, also after a walk through JSON."""
-        return cls(**_tuples(values))
+        """Inverse of `to_dict`, also after a walk through JSON; ValueError for what is none."""
+        search: Search = read(cls, values)
+        return search
 
 
 Definition = Study | Search
@@ -216,7 +214,11 @@ Definition = Study | Search
 
 def definition_of(kind: str, values: Mapping[str, Any]) -> Definition:
     """The stored definition; `kind` is the name of its class, in lower case."""
-    return Study.from_dict(values) if kind == "study" else Search.from_dict(values)
+    classes = {"study": Study, "search": Search}
+    if kind not in classes:
+        raise ValueError(f"kind must be one of {', '.join(classes)}; got {shown(kind)}")
+    definition: Definition = read(classes[kind], values)
+    return definition
 
 
 def kind_of(definition: Definition) -> str:
@@ -269,15 +271,3 @@ def differing(config: FSMDConfig, base: FSMDConfig) -> tuple[str, ...]:
     """The fields in which a configuration differs from a base."""
     before, after = asdict(base), asdict(config)
     return tuple(name for name, value in after.items() if value != before[name])
-
-
-def _claim(values: Mapping[str, Any]) -> Claim:
-    rules = [dict(rule) for rule in values["rules"]]
-    return Claim(**{**values, "rules": tuple(_RULES[own.pop("rule")](**own) for own in rules)})
-
-
-def _tuples(value: Any) -> Any:
-    """The value with tuples for the lists that JSON brings, at any depth."""
-    if isinstance(value, Mapping):
-        return {name: _tuples(part) for name, part in value.items()}
-    return tuple(map(_tuples, value)) if isinstance(value, list | tuple) else value

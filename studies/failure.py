@@ -30,9 +30,17 @@ def failure_of(error: BaseException, lost: bool = False) -> Failure:
 
 
 def may_pass(error: BaseException) -> bool:
-    """Whether another try may succeed: the process was to end, or memory or disk ran out."""
+    """Whether another try may succeed: what failed is the machine or the environment.
+
+    Such as memory or a disk that ran out, a device that is gone, a library that is not there, or
+    a process that was to end.
+    """
     if isinstance(error, RuntimeError):
-        text = str(error).lower()
-        return "out of memory" in text or "can't allocate memory" in text
+        return any(part in str(error).lower() for part in _OF_THE_MACHINE)
     # What is no Exception is, for instance, the exit that a SIGTERM asks for.
-    return isinstance(error, MemoryError | OSError) or not isinstance(error, Exception)
+    passing = isinstance(error, MemoryError | OSError | ImportError | Warning)
+    return passing or not isinstance(error, Exception)
+
+
+_OF_THE_MACHINE = ("out of memory", "can't allocate memory", "start new thread", "cuda", "nvidia")
+"""Parts of what a RuntimeError says, all libraries having only this one for everything."""

@@ -4,8 +4,8 @@ The grid is the study `curves`, trained without early stopping; nothing but the 
 figures of each epoch is kept. `nox -s bench_search` replays search strategies on such files.
 """
 
+import studies.start  # noqa: F401  # isort: skip  (first: nothing may shadow what follows)
 import argparse
-import os
 import sys
 from collections.abc import Sequence
 from pathlib import Path
@@ -14,20 +14,23 @@ import pandas as pd
 import sqlalchemy as sa
 
 from fsmd.errors import UserError
+from fsmd.writing import replacing
 from studies import catalog
-from studies.options import STOPPED, add_places, check_folder, exit_code
+from studies.options import STOPPED, CommandLine, add_places, check_folders, exit_code, folder
 from studies.planner.design import slug
 from studies.store.database import open_engine
+from studies.store.faults import patient
 from studies.store.studies import find_study
 from studies.store.tables import CELLS, MEASUREMENTS, RUNS
 
 STUDY = "curves"
 
+COMMAND = "python -m studies.record"
 _EPILOG = """
 examples:
-  python -m studies.record                      curves/planted.parquet; about two hours on a core
-  python -m studies.record --data kuairand --workers 8
-  python -m studies.record --data census:rows=40000
+  %(prog)s                      curves/planted.parquet; about two hours on a core
+  %(prog)s --data kuairand --workers 8
+  %(prog)s --data census:rows=40000
                                                 on a part of the rows to train on
 
 Stopped in any way and started again with the same command, it goes on. With --replicates above
@@ -35,21 +38,17 @@ what is in the database, only what is missing is trained.
 """
 
 
-def parser() -> argparse.ArgumentParser:
+def parser(prog: str = COMMAND) -> argparse.ArgumentParser:
     """The command line."""
-    p = argparse.ArgumentParser(
-        prog="python -m studies.record",
-        description="Train a grid with every epoch's figures, and keep the curves as one file.",
-        epilog=_EPILOG,
-        formatter_class=argparse.RawDescriptionHelpFormatter,
-    )
+    about = "Train a grid with every epoch's figures, and keep the curves as one file."
+    p = CommandLine(prog, about, _EPILOG)
     add_places(p)
     for name, kind, default, text in (
         ("data", str, "planted", "data set"),
         ("replicates", int, 3, "seeds of each cell"),
         ("epochs", int, 9, "epochs of each curve"),
         ("workers", int, None, "worker processes; None is one a core"),
-        ("curves", Path, Path("curves"), "folder of the file"),
+        ("curves", folder, Path("curves"), "folder of the file"),
         ("device", str, "auto", "auto, cpu, cuda or cuda:N"),
     ):
         p.add_argument(
@@ -58,27 +57,29 @@ def parser() -> argparse.ArgumentParser:
     return p
 
 
-def main(arguments: Sequence[str] | None = None) -> int:
-    """Run the command line; the exit code."""
-    options = parser().parse_args(arguments)
-    return exit_code(lambda: _run(options), STOPPED)
+def main(arguments: Sequence[str] | None = None, prog: str = COMMAND) -> int:
+    """Run the command line, which is told as `prog`; the exit code."""
+    return exit_code(lambda: _run(parser(prog).parse_args(arguments)), STOPPED)
 
 
 def _run(options: argparse.Namespace) -> int:
     from studies.session import Request, run  # loads Optuna
 
-    check_folder("--curves", options.curves)
+    path = options.curves / f"{slug(options.data)}.parquet"
+    check_folders("--curves", options.curves)
+    if path.is_dir():
+        raise UserError(f"--curves must be a folder that has no folder {path.name}")
     names = ("data", "replicates", "epochs", "workers", "storage", "out", "device")
     asked = {name: getattr(options, name) for name in names}
     finished = run(Request(catalog.get(STUDY), patience=options.epochs, **asked))
     frame = curves(open_engine(options.storage), finished.name)
-    path = options.curves / f"{slug(options.data)}.parquet"
     write(frame, path)
     print(f"Compare searches on it: nox -s bench_search -- --curves {options.curves.absolute()}")
     print(f"{len(frame)} rows, {path.stat().st_size / 1e6:.2f} MB: {path}")
     return 1 if finished.failed else 0
 
 
+@patient
 def curves(engine: sa.Engine, name: str) -> pd.DataFrame:
     """One row per cell, seed and epoch: axes, replicate, epoch, each task's validation figure.
 
@@ -102,6 +103,8 @@ def curves(engine: sa.Engine, name: str) -> pd.DataFrame:
     )
     with engine.connect() as connection:
         tall = pd.DataFrame(connection.execute(query).all(), columns=[*key, "task", "value"])
+    if tall.empty:
+        raise UserError(f"no training of study {name!r} has ended; look at its report")
     wide = tall.pivot(index=key, columns="task", values="value").astype("float32")
     wide = wide.reset_index().rename_axis(columns=None)
     arms = wide.groupby("replicate")["arm"].nunique()
@@ -114,13 +117,9 @@ def curves(engine: sa.Engine, name: str) -> pd.DataFrame:
 
 def write(frame: pd.DataFrame, path: Path) -> None:
     """One compressed file, replaced as a whole."""
-    path.parent.mkdir(parents=True, exist_ok=True)
-    temporary = path.with_name(f".{path.name}.{os.getpid()}.tmp")
-    try:
-        frame.to_parquet(temporary, compression="zstd", index=False)
-        temporary.replace(path)
-    finally:
-        temporary.unlink(missing_ok=True)
+    # Absolute, else pandas takes a folder `http:` for an address.
+    with replacing(path.absolute()) as fresh:
+        frame.to_parquet(fresh, compression="zstd", index=False)
 
 
 if __name__ == "__main__":

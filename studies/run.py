@@ -1,5 +1,6 @@
 """python -m studies.run NAME: run a study or a search, or go on with it, and write its report."""
 
+import studies.start  # noqa: F401  # isort: skip  (first: nothing may shadow what follows)
 import argparse
 import sys
 from collections.abc import Sequence
@@ -9,17 +10,18 @@ from fsmd.errors import UserError
 from studies import catalog
 from studies.changes import changed
 from studies.definition import Definition, Search, Study
-from studies.options import STOPPED, add_places, exit_code
+from studies.options import STOPPED, CommandLine, add_places, exit_code
 
+COMMAND = "python -m studies.run"
 _EPILOG = """
 examples:
-  python -m studies.run tower_shape                     five paired replicates on planted data
-  python -m studies.run tower_shape --replicates 10     adds the five that are missing
-  python -m studies.run gate_depth --data kuairand --workers 8
-  python -m studies.run tower_shape --base mmoe --set dropout=0.1 --name shapes_of_mmoe
+  %(prog)s tower_shape                     five paired replicates on planted data
+  %(prog)s tower_shape --replicates 10     adds the five that are missing
+  %(prog)s gate_depth --data kuairand --workers 8
+  %(prog)s tower_shape --base mmoe --set dropout=0.1 --name shapes_of_mmoe
                                                         the same question of another model
-  python -m studies.run mine/my_study.py                a study or a search of your own
-  python -m studies.run pareto --space architecture --trials 100
+  %(prog)s mine/my_study.py                a study or a search of your own
+  %(prog)s pareto --space architecture --trials 100
                                                         search the tasks' front, confirm it
   optuna-dashboard sqlite:///studies.db                 look at it while it runs
 
@@ -36,7 +38,7 @@ _OPTIONS = (
     ("data", str, "NAME", "data set (default: its own, mostly planted)"),
     ("epochs", int, "N", "epochs at most (default: the data set's, 30)"),
     ("patience", int, "N", "epochs without better validation figures that end a training"),
-    ("workers", int, "N", "worker processes (default: one a core)"),
+    ("workers", int, "N", "worker processes (default: one a processor that may be used)"),
     ("device", str, "NAME", "auto, cpu, cuda or cuda:N (default: auto)"),
     ("seed", int, "N", "the study's seed, from which the replicates' derive (default: 0)"),
     ("name", str, "NAME", "store under another name, to keep apart what would be refused"),
@@ -58,14 +60,10 @@ _OF_SEARCHES = (
 )
 
 
-def parser() -> argparse.ArgumentParser:
+def parser(prog: str = COMMAND) -> argparse.ArgumentParser:
     """The command line; what is not given is None, so that it can be told from what is."""
-    p = argparse.ArgumentParser(
-        prog="python -m studies.run",
-        description="Run a study (every arm, from the same seeds) or a search, then the report.",
-        epilog=_EPILOG,
-        formatter_class=argparse.RawDescriptionHelpFormatter,
-    )
+    about = "Run a study (every arm, from the same seeds) or a search, then the report."
+    p = CommandLine(prog, about, _EPILOG)
     p.add_argument("study", nargs="?", help="a name (see --list), or the path of a .py file")
     p.add_argument("--list", action="store_true", help="name all of them, one line each")
     add_places(p)
@@ -95,18 +93,16 @@ def parser() -> argparse.ArgumentParser:
     return p
 
 
-def main(arguments: Sequence[str] | None = None) -> int:
-    """Run the command line; the exit code."""
-    p = parser()
-    options = p.parse_args(arguments)
-    if options.list:
-        return exit_code(_list, STOPPED)
-    if options.study is None:
-        p.error("name a study, or use --list")
-    return exit_code(lambda: _run(options), STOPPED)
+def main(arguments: Sequence[str] | None = None, prog: str = COMMAND) -> int:
+    """Run the command line, which is told as `prog`; the exit code."""
+    return exit_code(lambda: _run(parser(prog).parse_args(arguments)), STOPPED)
 
 
 def _run(options: argparse.Namespace) -> int:
+    if options.list:
+        return _list()
+    if options.study is None:
+        raise UserError("name a study, or use --list")
     default = catalog.get(options.study)
     definition = _asked(options, default)
 

@@ -3,7 +3,6 @@
 The only file that knows data, database, planner, workers and report at once.
 """
 
-import os
 import shutil
 import sys
 import time
@@ -16,14 +15,23 @@ import sqlalchemy as sa
 from rich.console import Console
 
 from fsmd.data import load
-from fsmd.data.files import cache_root
-from fsmd.data.schema import Dataset
+from fsmd.data.files import cache_root, check_cache
+from fsmd.data.schema import DataRef, Dataset
 from fsmd.errors import UserError
 from fsmd.runtime import Runtime
 from studies import catalog
 from studies.definition import Definition, Search, Study
-from studies.options import DEFAULT_OUT, DEFAULT_STORAGE, check_folder, print_lines
+from studies.objectives import Objective
+from studies.options import (
+    DEFAULT_OUT,
+    DEFAULT_STORAGE,
+    check_folders,
+    check_range,
+    print_lines,
+)
 from studies.planner.design import (
+    ARTIFACTS,
+    Cell,
     cells,
     check,
     check_name,
@@ -34,24 +42,35 @@ from studies.planner.design import (
     study_name,
 )
 from studies.planner.locking import only_planner, this_process
-from studies.planner.planner import Planner
+from studies.planner.planner import Planner, checkpoint_folder
 from studies.planner.progress import LiveProgress
 from studies.planner.provenance import provenance
-from studies.search.attempt import objectives_of
+from studies.search.attempt import arms_of, objectives_of
 from studies.search.run import check_search, run_search, search_mirror
-from studies.store.dashboard import publish
+from studies.store.dashboard import dashboard_command, publish_report
 from studies.store.database import now, open_engine
-from studies.store.mirror import open_mirror, stored_study, study_axes, task_objectives
+from studies.store.mirror import check_mirror, open_mirror, study_axes, task_objectives
 from studies.store.records import StudyRecord
-from studies.store.runs import record_test_rows
-from studies.store.studies import find_study, insert_study, update_study
-from studies.workers.local import LocalWorkers
+from studies.store.runs import known_cells, record_test_rows
+from studies.store.studies import find_study, insert_study, study_names, update_study
+from studies.store.trainings import read_trainings
+from studies.workers.local import LocalWorkers, processors
 from studies.workers.worker import train_all
 
-ARTIFACTS = "artifacts"
-"""The folder below --out whose files the dashboard serves."""
 FIGURES_SHOWN = 4
 """Figures in the dashboard, the report's first; it reads all of them at each refresh."""
+
+FAILED = "failed: the report has the traceback; the same command with --retry-failed tries again"
+LOST = "lost, for want of memory or as a worker was ended: the same command tries again"
+
+RANGES = {
+    "replicates": (1, 1_000),
+    "epochs": (1, 1_000_000),
+    "patience": (1, 1_000_000),
+    "workers": (1, 10_000),
+    "seed": (0, 2**63 - 1),
+}
+"""Option -> the least and the most of it: more is a mistake, or takes all memory."""
 
 Sets = Mapping[str, Dataset]
 """Name -> encoded data set: the study's own first, then those that some arms bring."""
@@ -104,35 +123,35 @@ def run(request: Request) -> Finished:
     started = time.perf_counter()
     try:
         with only_planner(engine, asked.name):
+            check_mirror(engine, asked.name, _sought(asked))
             record = open_record(engine, asked, request.device)
             for data in sets.values():
                 record_test_rows(engine, data)
-            failed, told = _train(engine, record, sets, request, console)
-        if failed:
-            print(
-                f"{failed} training{'s' if failed > 1 else ''} failed: the report has the "
-                "traceback; --retry-failed tries again",
-                file=sys.stderr,
-            )
+            failed, lost, told = _train(engine, record, sets, request, console)
+        for count, what in ((failed, FAILED), (lost, LOST)):
+            if count:
+                print(f"{count} training{'s' if count > 1 else ''} {what}", file=sys.stderr)
         with console.status("writing the report"):
             built = build(engine, record.name, request.out, request.picks)
-            publish(
-                study=stored_study(engine, record.name),
-                lines=built.lines,
+            publish_report(
+                engine,
+                record,
+                built.lines,
+                built.means,
                 figures=built.figures[:FIGURES_SHOWN],
                 files=[built.page, built.page.with_name("report.pdf"), *built.figures],
                 artifacts=request.out / ARTIFACTS,
             )
     finally:
         engine.dispose()
-    url = sa.make_url(request.storage).render_as_string(hide_password=True)
     print_lines(
         *built.lines,
-        f"{told}; took {time.perf_counter() - started:.0f} s. "
-        f"Dashboard: optuna-dashboard {url} --artifact-dir {request.out / ARTIFACTS}",
-        f"Report: {built.page}",
+        f"{told}; took {time.perf_counter() - started:.0f} s.",
     )
-    return Finished(record.name, built.page, built.lines, failed)
+    # Whole, however narrow the terminal: to be copied.
+    print(f"Dashboard: {dashboard_command(engine.url, request.out / ARTIFACTS)}")
+    print(f"Report: {built.page}")
+    return Finished(record.name, built.page, built.lines, failed + lost)
 
 
 def execute(definition: Definition | str, **options: Any) -> Finished:
@@ -146,21 +165,25 @@ def execute(definition: Definition | str, **options: Any) -> Finished:
 
 
 def _check(request: Request) -> None:
-    for option in ("replicates", "epochs", "patience", "workers"):
+    for option, (least, most) in RANGES.items():
         value = getattr(request, option)
-        if value is not None and value < 1:
-            raise UserError(f"--{option} must be at least 1; got {value}")
+        if value is not None:
+            check_range(f"--{option}", value, least, most)
     if request.name is not None:
         check_name(request.name, "--name")
-    check_folder("--out", request.out)
+    check_cache()
     device_for(request.device, None)
     check(request.definition)
+
+
+def _data(request: Request) -> str:
+    return request.definition.data if request.data is None else request.data
 
 
 def _sets(request: Request, console: Console) -> Sets:
     """The data set asked for and those that some arms bring, by name."""
     definition = request.definition
-    name = request.data or definition.data
+    name = _data(request)
     arms = definition.arms if isinstance(definition, Study) else ()
     brought = [arm.data for arm in arms if arm.data]
     if name != definition.data and brought:
@@ -192,7 +215,11 @@ def _asked(request: Request, sets: Sets) -> StudyRecord:
         planned = search_plan(data, settings, request.seed, Runtime())
         check_search(definition, planned)
         methods = ({name: getattr(definition, name) for name in Search.METHOD},)
-    name = request.name or study_name(definition, request.data or definition.data, request.default)
+    name = request.name or study_name(definition, _data(request), request.default)
+    check_name(name, "the name to store it under, which --name sets,")
+    folder = request.out / name
+    parts = (folder / "figures", folder / "tables", request.out / ARTIFACTS)
+    check_folders("--out", request.out, folder, *parts)
     record = StudyRecord(
         name, definition, definition, planned, now(), methods, planner=this_process()
     )
@@ -208,6 +235,12 @@ def open_record(engine: sa.Engine, asked: StudyRecord, device: str = "cpu") -> S
 
     Raises UserError if it was run with other settings.
     """
+    for name in study_names(engine):
+        if name != asked.name and name.lower() == asked.name.lower():
+            raise UserError(
+                f"study {asked.name!r} would lie where {name!r} does, on systems that take small "
+                "and large letters for the same; choose another --name"
+            )
     stored = find_study(engine, asked.name)
     runtime = Runtime(device_for(device, stored.plan.runtime.device if stored else None))
     asked = replace(asked, plan=replace(asked.plan, runtime=runtime))
@@ -223,6 +256,7 @@ def open_record(engine: sa.Engine, asked: StudyRecord, device: str = "cpu") -> S
             f"{'code' if code_alone else 'settings'} ({'; '.join(unlike)}); {way} to go on with "
             "it, or keep this one apart with --name or another --storage"
         )
+    read_trainings(engine, stored, arms_of(engine, stored))  # nothing goes on from what cannot be
     record = going_on(stored, asked)
     update_study(engine, record)
     return record
@@ -259,27 +293,44 @@ def _is_here(device: str) -> bool:
     return int(device.partition(":")[2] or 0) < torch.cuda.device_count()
 
 
+def stored_cells(
+    engine: sa.Engine, record: StudyRecord, refs: Mapping[str, DataRef]
+) -> list[tuple[Cell, str]]:
+    """The cells of a study whose trainings are stored, and the status of each."""
+    known = known_cells(engine, record.name)
+    replicates = max((replicate for _, replicate in known), default=-1) + 1
+    every = (
+        (cell, known.get((cell.arm, cell.replicate))) for cell in cells(record, refs, replicates)
+    )
+    return [(cell, run[1]) for cell, run in every if run and run[0] == cell.training.id]
+
+
+def _sought(record: StudyRecord) -> tuple[Objective, ...]:
+    """What a trial of it is told."""
+    return objectives_of(record) if record.is_search else task_objectives(record.plan.tasks)
+
+
 def _train(
     engine: sa.Engine, record: StudyRecord, sets: Sets, request: Request, console: Console
-) -> tuple[int, str]:
+) -> tuple[int, int, str]:
     """Train whatever is missing, on processes that end with this call.
 
-    How many trainings failed, and how all of them went, in words.
+    How many trainings failed, how many were lost, and how all of them went, in words.
     """
-    tasks, count = record.plan.tasks, request.workers or os.cpu_count() or 1
+    tasks, count = record.plan.tasks, request.workers or processors()
     if record.is_search:
         mirror = search_mirror(engine, record)
     else:
         count = min(count, request.replicates * len(record.plan.arms))
         axes = study_axes(record.study)
-        mirror = open_mirror(engine, record.name, tasks, task_objectives(tasks), axes)
+        mirror = open_mirror(engine, record.name, tasks, _sought(record), axes)
     with LocalWorkers(count) as workers:
         planner = Planner(
             engine=engine,
             mirror=mirror,
             workers=workers,
             work=train_all,
-            checkpoints=cache_root() / "checkpoints",
+            checkpoints=checkpoint_folder(cache_root(), engine),
             provenance=provenance(record.plan.runtime.device),
             slots=count,
             retry_failed=request.retry_failed,
@@ -289,10 +340,13 @@ def _train(
             confirmed = len(outcome.confirmed)
             return (
                 outcome.failed,
+                outcome.lost,
                 f"Trained {outcome.trained}, {confirmed} points on fresh seeds too",
             )
         refs = {name: data.ref for name, data in sets.items()}
+        mirror.show(stored_cells(engine, record, refs))
         planned = cells(record, refs, request.replicates)
         with LiveProgress(console, len(planned), count, tasks) as planner.listen:
             tally = planner.run(planned)
-        return tally.failed, f"Trained {tally.trained}, found {tally.known} already there"
+        told = f"Trained {tally.trained}, found {tally.known} already there"
+        return tally.failed, tally.lost, told

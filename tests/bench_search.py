@@ -80,7 +80,7 @@ class Recording:
 
 def _selection(count: int, patience: int = PATIENCE) -> Selection:
     """The rule of a training whose tasks share weights."""
-    return Selection.of([Task(f"task {k}") for k in range(count)], "bottom", patience)
+    return Selection.of([Task(f"task {k}") for k in range(count)], False, patience)
 
 
 def stopping_epoch(points: Sequence[Point], patience: int = PATIENCE) -> int:

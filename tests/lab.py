@@ -19,7 +19,7 @@ from studies.definition import Study
 from studies.failure import Failure
 from studies.planner.design import Cell, cells, plan
 from studies.planner.planner import Planner, Tally
-from studies.session import open_record
+from studies.session import open_record, stored_cells
 from studies.store.mirror import Mirror, open_mirror, study_axes, task_objectives
 from studies.store.records import StudyRecord
 from studies.store.runs import Provenance
@@ -30,6 +30,7 @@ T = TypeVar("T")
 
 TASKS = (Task("click"), Task("long_view", after="click"))
 UNRELATED = (Task("click"), Task("long_view"))
+NOW = "2026-01-02T03:04:05+00:00"
 SETTINGS = TrainingSettings(batch_size=512, learning_rate=0.002, patience=2)
 
 
@@ -61,7 +62,7 @@ def record_of(
     """A study as it is stored."""
     data = data or small_data()
     planned = plan(study, {data.name: data}, settings, seed=0, runtime=Runtime())
-    return StudyRecord(study.name, study, study, planned, created_at="now")
+    return StudyRecord(study.name, study, study, planned, created_at=NOW)
 
 
 def result_of(
@@ -145,6 +146,7 @@ class Lab:
         return cells(self.record(), {"planted": small_data().ref}, replicates)
 
     def mirror(self) -> Mirror:
+        """As it is stored; `planner` makes it what our tables say."""
         axes = study_axes(self.definition)
         name = self.definition.name
         return open_mirror(self.engine, name, TASKS, task_objectives(TASKS), axes)
@@ -159,9 +161,11 @@ class Lab:
             assert [path.stem for path in checkpoints] == [t.id for t in trainings]
             return [self.work(training) for training in trainings]
 
+        mirror, refs = self.mirror(), {"planted": small_data().ref}
+        mirror.show(stored_cells(self.engine, self.record(), refs))
         return Planner(
             engine=self.engine,
-            mirror=self.mirror(),
+            mirror=mirror,
             workers=workers,
             work=work,
             checkpoints=self.folder,

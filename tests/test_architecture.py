@@ -184,6 +184,31 @@ def test_broken_pools_are_known_to_the_workers_alone() -> None:
     ] == []
 
 
+OPENERS = ("studies/store/database.py", "studies/store/faults.py")
+
+
+def test_only_the_database_and_the_mirror_open_engines() -> None:
+    """So that whatever a database raises is told in one line, or is waited for."""
+    for called, owner in (("create_engine", "database"), ("RDBStorage(", "mirror")):
+        named = [name for name, path in SOURCES.items() if called in path.read_text("utf-8")]
+        assert [name for name in named if name not in OPENERS] == (
+            [f"studies/store/{owner}.py"] if owner == "mirror" else []
+        )
+
+
+def test_whatever_connects_waits_for_a_database_that_is_locked_or_restarts() -> None:
+    impatient = [
+        f"{name}:{node.name}"
+        for name, path in SOURCES.items()
+        if name not in OPENERS
+        for node in ast.walk(tree(path))
+        if isinstance(node, ast.FunctionDef)
+        and any(f"engine.{way}()" in ast.unparse(node) for way in ("begin", "connect"))
+        and "patient" not in map(ast.unparse, node.decorator_list)
+    ]
+    assert impatient == []
+
+
 def test_the_formatter_is_overruled_for_tables_of_literals_alone() -> None:
     overruled = {
         name: count

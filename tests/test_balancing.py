@@ -7,7 +7,7 @@ import torch
 from torch import Tensor, nn
 
 from fsmd import balancing
-from fsmd.balancing import GradNorm, Uncertainty, project, set_projected_gradients
+from fsmd.balancing import GradNorm, Uncertainty, project, add_projected_gradients
 
 
 def test_uncertainty_starts_as_the_sum_and_follows_its_formula() -> None:
@@ -85,7 +85,7 @@ def test_projection_changes_shared_parameters_only() -> None:
     flat = [torch.cat([g["shared.weight"].flatten(), g["shared.bias"]]) for g in (first, second)]
     assert flat[0] @ flat[1] < 0
     shared = list(model.shared.parameters())
-    set_projected_gradients(losses, list(model.parameters()), shared)
+    add_projected_gradients(losses, list(model.parameters()), shared)
     got = {name: parameter.grad for name, parameter in model.named_parameters()}
     for name, grad in got.items():
         assert grad is not None

@@ -510,7 +510,8 @@ def test_where_less_is_better_a_loss_of_loss_is_a_gain(made: Made) -> None:
     summary = summary_of(made("models", "losses"), gains)
     first = summary.gains[0]._replace(means=(-0.002, -0.003))
     summary = summary._replace(gains=(first,))
-    assert gains.alt(summary).endswith("\u22120.00200 and \u22120.00300, better on both.")
+    told = "\u22120.00200 and \u22120.00300: base against it, undecided."
+    assert gains.alt(summary).endswith(told)
     assert "The corners say which way is better." in gains.caption(summary)
     axis = gains.draw(summary).axes[0]
     corner = {t.get_text(): t.xy for t in axis.texts if isinstance(t, Annotation)}

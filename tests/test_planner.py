@@ -2,7 +2,6 @@
 
 import json
 from collections.abc import Callable, Sequence
-from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
@@ -11,7 +10,7 @@ import numpy as np
 import optuna
 import pytest
 import sqlalchemy as sa
-from optuna.distributions import CategoricalDistribution
+from optuna.distributions import CategoricalDistribution, FloatDistribution
 from optuna.study import StudyDirection
 from optuna.trial import TrialState
 
@@ -19,7 +18,7 @@ from fsmd.config import MODELS
 from fsmd.errors import UserError
 from fsmd.tasks import Task
 from fsmd.training import DivergedError, Training, TrainingResult
-from search_spaces.axes import AXES, contains
+from search_spaces.axes import contains
 from studies import catalog
 from studies.changes import changed
 from studies.definition import Above, Arm, Best, Claim, Factor, Search, Study, named, one_factor
@@ -45,15 +44,14 @@ from studies.store.database import open_engine
 from studies.store.mirror import (
     Mirror,
     open_mirror,
-    stored_trials,
     study_axes,
-    task_objectives,
 )
 from studies.store.records import StudyRecord
 from studies.store.runs import Provenance, known_result, known_runs, record_run, record_test_rows
 from studies.store.studies import find_study, update_study
 from studies.store.tables import CELLS, MEASUREMENTS, RUNS, TEST_ROWS
 from tests.lab import (
+    NOW,
     SETTINGS,
     TASKS,
     UNRELATED,
@@ -191,11 +189,11 @@ def test_a_failure_is_tried_again_when_asked_to(lab: Lab) -> None:
         raise DivergedError("the loss is not finite in epoch 2")
 
     lab.work = diverging
-    assert lab.run(1) == Tally(known=0, trained=4, failed=4)
+    assert lab.run(1) == Tally(known=0, trained=4, failed=4, lost=0)
     lab.work = result_of
-    assert lab.run(1) == Tally(known=4, trained=0, failed=4)
-    assert lab.run(1, retry_failed=True) == Tally(known=0, trained=4, failed=0)
-    assert [s.name for s in lab.states()] == ["FAIL"] * 4 + ["COMPLETE"] * 4
+    assert lab.run(1) == Tally(known=4, trained=0, failed=4, lost=0)
+    assert lab.run(1, retry_failed=True) == Tally(known=0, trained=4, failed=0, lost=0)
+    assert [s.name for s in lab.states()] == ["COMPLETE"] * 4
 
 
 def test_what_another_study_records_meanwhile_is_taken_over(lab: Lab) -> None:
@@ -225,7 +223,9 @@ def test_neither_a_shorter_pause_nor_a_loss_replaces_a_longer_curve(lab: Lab) ->
 
     def paused(epochs: int) -> TrainingResult:
         kept = tuple(m for m in whole.measurements if m.epoch <= epochs and m.split != "test")
-        return replace(whole, measurements=kept, epochs=epochs, finished=False, predictions={})
+        chosen = dict.fromkeys(whole.chosen_epochs, epochs)
+        part = replace(whole, measurements=kept, epochs=epochs, chosen_epochs=chosen)
+        return replace(part, finished=False, predictions={})
 
     def stored(outcome: TrainingResult | Failure) -> tuple[str, int]:
         record_run(lab.engine, training, outcome, 1, Provenance({}, ""))
@@ -271,7 +271,7 @@ def test_a_failure_that_never_passes_ends_and_the_next_start_tries_again(lab: La
     lab.work = result_of
     lab.run(1)
     assert set(lab.column(RUNS.c.status)) == {"done"}
-    assert [s.name for s in lab.states()] == ["FAIL"] * 4 + ["COMPLETE"] * 4
+    assert [s.name for s in lab.states()] == ["COMPLETE"] * 4
     assert lab.count(CELLS) == 4
 
 
@@ -352,7 +352,7 @@ def test_claims_and_how_a_search_is_run_may_change_and_what_it_seeks_may_not() -
     assert isinstance(search, Search)
     one = StudyRecord("pareto", search, search, planned, "then", methods=({"trials": 10},))
     other = replace(search, trials=99, sampler="random")
-    two = StudyRecord("pareto", other, other, planned, "now", methods=({"trials": 99},))
+    two = StudyRecord("pareto", other, other, planned, NOW, methods=({"trials": 99},))
     assert differences(one, two) == ()
     assert going_on(one, two).methods == ({"trials": 10}, {"trials": 99})
     assert going_on(going_on(one, two), one).methods == ({"trials": 99}, {"trials": 10})
@@ -515,7 +515,7 @@ def test_every_study_of_the_catalog_can_be_planned(name: str) -> None:
     names = dict.fromkeys((study.data, *(arm.data for arm in study.arms if arm.data)))
     sets = {data: small_data(tasks, data) for data in names}
     planned = plan(study, sets, SETTINGS, 0, record_of(one_factor_study()).plan.runtime)
-    record = StudyRecord(name, study, study, planned, created_at="now")
+    record = StudyRecord(name, study, study, planned, created_at=NOW)
     assert StudyRecord.from_row(json.loads(json.dumps(record.to_row()))) == record
     trainings = cells(record, {data: sets[data].ref for data in sets}, 2)
     assert len(trainings) == 2 * len(study.arms)
@@ -554,7 +554,8 @@ def test_a_definition_that_contradicts_itself_is_refused(
 
 
 def test_an_axis_holds_whatever_the_arms_are_without_a_list_kept_by_hand() -> None:
-    assert study_axes(one_factor_study())["learning_rate"] == AXES["learning_rate"]
+    rates = study_axes(one_factor_study())["learning_rate"]
+    assert rates == FloatDistribution(0.01, 0.02, log=True)
     switch = study_axes(one_factor_study((True, False), "batch_norm"))
     assert switch["batch_norm"] == CategoricalDistribution((True, False))
     wide = study_axes(one_factor_study((8, 999), "embedding_size"))["embedding_size"]
@@ -585,10 +586,6 @@ def test_an_axis_of_numbers_grows_from_whole_ones_to_fractions_and_back(lab: Lab
         lab.definition = replace(base, arms=arms, reference="1")
         lab.run(1)
     assert [trial.params["knob"] for trial in lab.mirror().study.trials] == [1.0, 0.5, 3.0]
-    arms = (*lab.definition.arms, Arm("red", (("gate_depth", 5),), (("knob", "red"),)))
-    lab.definition = replace(lab.definition, arms=arms)
-    with pytest.raises(UserError, match="the values of 'knob' must stay all numbers or not all"):
-        lab.run(1)
 
 
 def test_an_axis_of_names_grows_with_the_study(lab: Lab) -> None:
@@ -607,32 +604,6 @@ def test_an_axis_of_names_grows_with_the_study(lab: Lab) -> None:
     assert len(lab.done) == 3
 
 
-@pytest.mark.parametrize(
-    "url", ["nonsense", "sqlite:////no/such/folder/x.db", "nosuch://host/db", "sqlite:///."]
-)
-def test_a_bad_database_url_is_one_clear_line(url: str) -> None:
-    with pytest.raises(UserError, match="cannot open the database") as refusal:
-        open_engine(url, create=True)
-    assert "\n" not in str(refusal.value)
-
-
-def test_a_missing_driver_is_named_and_no_password_is_shown() -> None:
-    with pytest.raises(UserError, match="pip install psycopg2") as refusal:
-        open_engine("postgresql+psycopg2://bob:hunter2@db/x", create=True)
-    assert "hunter2" not in str(refusal.value)
-
-
-def test_first_planners_at_once_make_one_set_of_tables(tmp_path: Path) -> None:
-    url = f"sqlite:///{tmp_path}/new.db"
-
-    def start(name: str) -> str:
-        engine = open_engine(url, create=True)
-        return open_mirror(engine, name, TASKS, task_objectives(TASKS)).name
-
-    with ThreadPoolExecutor(6) as pool:
-        assert list(pool.map(start, "abcdef")) == list("abcdef")
-
-
 def test_test_rows_are_kept_once_whoever_comes_first(lab: Lab) -> None:
     data = small_data()
     for _ in range(2):
@@ -643,39 +614,6 @@ def test_test_rows_are_kept_once_whoever_comes_first(lab: Lab) -> None:
         record_test_rows(lab.engine, units)
     assert lab.column(TEST_ROWS.c.column).count("unit") == 1
     assert lab.count(TEST_ROWS) == 2 * len(TASKS) + 1
-
-
-def test_a_database_that_an_earlier_version_made_is_refused_with_what_to_do(
-    tmp_path: Path,
-) -> None:
-    url = f"sqlite:///{tmp_path}/old.db"
-    engine = open_engine(url, create=True)
-    with engine.begin() as connection:
-        connection.execute(sa.text("DROP TABLE fsmd_test_rows"))
-    with pytest.raises(UserError, match="no table fsmd_test_rows; run each of its studies again"):
-        open_engine(url)
-    open_engine(url, create=True)
-    open_engine(url)
-
-
-@pytest.mark.parametrize("create", [True, False])
-def test_a_table_that_an_earlier_version_made_is_refused_and_left_as_it_is(
-    tmp_path: Path, create: bool
-) -> None:
-    url = f"sqlite:///{tmp_path}/old.db"
-    old = sa.create_engine(url)
-    with old.begin() as connection:
-        connection.execute(sa.text("CREATE TABLE fsmd_studies (name TEXT, definition TEXT)"))
-    with pytest.raises(UserError, match="its table fsmd_studies has no kind or stated or plan"):
-        open_engine(url, create=create)
-    assert sa.inspect(old).get_table_names() == ["fsmd_studies"]
-
-
-def test_reading_a_database_that_is_not_there_makes_no_file(tmp_path: Path) -> None:
-    path = tmp_path / "none.db"
-    with pytest.raises(UserError, match="cannot open the database"):
-        open_engine(f"sqlite:///{path}")
-    assert not path.exists()
 
 
 def test_the_gpu_that_trains_is_named(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -765,7 +703,7 @@ def test_a_mirror_is_told_each_objective_in_its_own_direction(lab: Lab) -> None:
         "MINIMIZE",
         "MINIMIZE",
     ]
-    cell = replace(lab.cells(1)[0], costs={"params": 1234.0}, notes={"sampler": {"x": 1}})
+    cell = replace(lab.cells(1)[0], costs={"params": 1234.0})
     result = result_of(cell.training, tasks)
     mirror.open(cell)
     mirror.tell(cell, result)
@@ -773,11 +711,10 @@ def test_a_mirror_is_told_each_objective_in_its_own_direction(lab: Lab) -> None:
     (trial,) = mirror.study.trials
     click, loss = (result.value("valid", task.name, task.metric) for task in tasks)
     assert trial.values == [click, loss, 1234.0, result.seconds]
-    (stored,) = stored_trials(lab.engine, "costly")
+    (stored,) = mirror.trials()
     assert (stored.arm, stored.replicate, stored.state) == (cell.arm, 0, "COMPLETE")
     assert stored.run_id == cell.training.id
     assert stored.costs == {"params": 1234.0}
-    assert stored.notes == {"sampler": {"x": 1}}
 
 
 @pytest.mark.parametrize(

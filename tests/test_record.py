@@ -32,7 +32,7 @@ def curve_of(training: Training) -> list[tuple[float, ...]]:
 
 def trained(training: Training) -> TrainingResult:
     """What `train` would return, with its early stopping."""
-    selection = Selection.of(TASKS, training.config.sharing, training.patience)
+    selection = Selection.of(TASKS, training.config.separate, training.patience)
     curve = curve_of(training)
     end = next((n for n in range(1, EPOCHS) if selection.standing(curve[:n]).exhausted), EPOCHS)
     measurements = tuple(
@@ -105,7 +105,7 @@ def test_a_strategy_never_reaches_more_than_the_whole_grid_and_pays_for_each_epo
     assert len(spent) == 15
     reached = bench_search.trace(stored[0], name, 0)
     assert len(reached) == sum(spent.values())
-    whole = Selection.of(TASKS, "bottom", EPOCHS)
+    whole = Selection.of(TASKS, False, EPOCHS)
     ends = [whole.stands([tuple(map(float, p)) for p in c[0]]) for c in rec.curves.values()]
     assert set(stands.values()) & set(ends)
     assert 0 < reached[-1] <= 1.2  # a stopped training may stand where its end would not

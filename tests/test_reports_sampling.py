@@ -220,6 +220,7 @@ def test_a_study_in_which_nothing_differs_answers_how_often_something_is_found(
     found, crowned = section.sentences
     assert "each of 3 complete replicates makes 500 studies" in found
     assert "at most 5 % is promised" in found
+    assert "An error that stays with an arm over all its seeds is shuffled away too" in found
     assert "would crown one in 100.0 % of them" in crowned
     store_study(engine, replicates=2)
     assert not is_null(read(engine, NAME))

@@ -56,12 +56,12 @@ from studies.search.pruning import NoPruning, Pruner, SuccessiveHalving, TopK
 from studies.search.run import check_search, search_mirror, tell_exhausted
 from studies.store import runs
 from studies.store.database import open_engine
-from studies.store.mirror import stored_study
+from studies.store.mirror import stored_studies
 from studies.store.records import StudyRecord
 from studies.store.runs import Provenance, known_result
 from studies.store.studies import find_study, insert_study
 from studies.store.tables import CELLS
-from tests.lab import Immediate, Threads, WorkerDied, small_data
+from tests.lab import NOW, Immediate, Threads, WorkerDied, small_data
 
 TAKES_LONG = True
 TASKS = (Task("click"), Task("long_view", after="click"))
@@ -148,7 +148,8 @@ class Lab:
     def record(self, search: Search = SEARCH) -> StudyRecord:
         """The stored search, with this definition."""
         plan = search_plan(small_data(self.tasks), SETTINGS, 0, Runtime())
-        record = StudyRecord(search.name, search, search, plan, "now")
+        way = {name: getattr(search, name) for name in Search.METHOD}
+        record = StudyRecord(search.name, search, search, plan, NOW, methods=(way,))
         if find_study(self.engine, search.name) is None:
             insert_study(self.engine, record)
         return record
@@ -229,7 +230,7 @@ class Lab:
         return agenda
 
     def study(self, name: str = SEARCH.name) -> optuna.Study:
-        return stored_study(self.engine, name)
+        return stored_studies(self.engine, name)[name]
 
 
 def lab_in(folder: Path, tasks: tuple[Task, ...] = TASKS) -> Lab:
@@ -392,6 +393,7 @@ def test_a_worker_lost_late_is_tried_again_and_its_epochs_are_kept(lab: Lab) -> 
         tries[until] = tries.get(until, 0) + 1
         if until == EPOCHS and tries[until] < ATTEMPTS:
             raise MemoryError
+        checkpoint.parent.mkdir(exist_ok=True)
         checkpoint.touch()
         return trained(training, until)
 
@@ -405,15 +407,16 @@ def test_a_training_that_stays_lost_keeps_its_checkpoint(lab: Lab) -> None:
     def work(training: Training, checkpoint: Path, until: int | None) -> TrainingResult:
         if until == EPOCHS:
             raise MemoryError
+        checkpoint.parent.mkdir(exist_ok=True)
         checkpoint.touch()
         return trained(training, until)
 
     found = lab.search(trials=1, stop=False, work=work)
     assert found.attempts[0].failed
-    assert len(list(lab.folder.glob("*.ckpt"))) == 1
+    assert len(list(lab.folder.rglob("*.ckpt"))) == 1
     again = lab.search(trials=1, stop=False)
     assert [a.state for a in again.attempts] == [AttemptState.ENDED]
-    assert not list(lab.folder.glob("*.ckpt"))
+    assert not list(lab.folder.rglob("*.ckpt"))
 
 
 def test_a_training_that_is_lost_at_once_is_read_as_lost_and_tried_again(lab: Lab) -> None:
@@ -1085,6 +1088,6 @@ def test_where_a_training_stands_is_the_one_rule_of_training(lab: Lab) -> None:
     found = lab.search(trials=6)
     for attempt in found.attempts:
         result = known_result(lab.engine, attempt.training_id)
-        rule = Selection.of(TASKS, attempt.config.sharing, PATIENCE)
+        rule = Selection.of(TASKS, attempt.config.separate, PATIENCE)
         assert attempt.selection == rule
         assert rule.standing(attempt.curve).epochs == tuple(result.chosen_epochs.values())

@@ -35,7 +35,7 @@ def test_tasks_that_share_weights_are_judged_together(tasks: tuple[Task, ...], s
     draw = np.random.default_rng(seed)
     curve = [tuple(row) for row in draw.normal(0.6, 0.05, (12, len(tasks))).round(2).tolist()]
     patience = int(draw.integers(1, 5))
-    rule = Selection.of(tasks, "extraction", patience)
+    rule = Selection.of(tasks, False, patience)
     for epochs in range(1, 13):
         epoch, over = naive(tasks, patience, curve[:epochs])
         standing = rule.standing(curve[:epochs])
@@ -51,7 +51,7 @@ def test_where_nothing_is_shared_each_task_is_judged_as_in_a_training_of_its_own
 ) -> None:
     draw = np.random.default_rng(seed)
     curve = [tuple(row) for row in draw.normal(0.6, 0.05, (12, 3)).round(2).tolist()]
-    rule = Selection.of(TASKS, "none", patience=3)
+    rule = Selection.of(TASKS, True, patience=3)
     for epochs in range(1, 13):
         alone = [
             naive((task,), 3, [(row[k],) for row in curve[:epochs]])
@@ -63,13 +63,13 @@ def test_where_nothing_is_shared_each_task_is_judged_as_in_a_training_of_its_own
 
 
 def test_less_is_better_where_the_metric_says_so() -> None:
-    rule = Selection.of((Task("a", metric="log_loss"),), "extraction", patience=2)
+    rule = Selection.of((Task("a", metric="log_loss"),), False, patience=2)
     assert rule.standing([(0.5,), (0.4,), (0.6,)]).epochs == (2,)
     assert rule.standing([(0.5,), (0.4,), (0.6,), (0.7,)]).exhausted
 
 
 def test_of_equal_epochs_the_earlier_stands_and_none_stands_before_the_first() -> None:
-    rule = Selection.of((Task("a"), Task("b")), "extraction", patience=2)
+    rule = Selection.of((Task("a"), Task("b")), False, patience=2)
     assert rule.standing([(0.5, 0.7), (0.75, 0.45)]).epochs == (1, 1)
     assert rule.standing([]).epochs == (0, 0)
     assert not rule.standing([]).exhausted

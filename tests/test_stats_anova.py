@@ -7,7 +7,7 @@ import pandas as pd
 import pytest
 from scipy import stats
 
-from fsmd.stats.anova import effects, is_factorial, main_effects
+from fsmd.stats.anova import EffectShare, effects, is_factorial, main_effects
 
 
 def factorial(noise: float, interaction: float = 0.0) -> pd.DataFrame:
@@ -90,8 +90,38 @@ def test_main_effects_are_those_of_a_linear_model() -> None:
     assert list(found) == ["a", "b"]
     value_N = frame["value"].to_numpy()
     total = float(((value_N - value_N.mean()) ** 2).sum())
-    for factor, share in found.items():
+    unexplained = 1 - sum(effect.share for effect in found.values())
+    for factor, (share, by_chance) in found.items():
         design = pd.get_dummies(frame[factor]).to_numpy(float)
         left = value_N - design @ np.linalg.lstsq(design, value_N, rcond=None)[0]
         assert share == pytest.approx(1 - float(left @ left) / total)
-    assert set(main_effects(frame.assign(value=1.0)).values()) == {0.0}
+        freedom = frame[factor].nunique() - 1
+        ratio = (by_chance / freedom) / ((share + unexplained - by_chance) / (11 - 2 - 3))
+        assert stats.f.sf(ratio, freedom, 6) == pytest.approx(0.05)
+    assert {effect.share for effect in main_effects(frame.assign(value=0.1)).values()} == {0.0}
+
+
+def test_an_axis_without_effect_stays_below_its_mark_in_19_of_20_cases_whatever_another_does() -> (
+    None
+):
+    frame = pd.DataFrame(product(range(5), range(4)), columns=["a", "b"])
+    rng, above = np.random.default_rng(3), {"a": 0, "b": 0}
+    for _ in range(1000):
+        found = main_effects(frame.assign(value=rng.normal(size=20) + 3 * frame["b"]))
+        for factor, effect in found.items():
+            above[factor] += effect.share > effect.by_chance
+    assert above["b"] == 1000
+    assert 30 <= above["a"] <= 70
+
+
+def test_of_one_factor_with_one_figure_a_value_nothing_is_left_to_test_by() -> None:
+    frame = pd.DataFrame({"a": [1, 2, 3], "value": [0.1, 0.5, 0.9]})
+    assert main_effects(frame) == {"a": EffectShare(1.0, 1.0)}
+
+
+@pytest.mark.parametrize("level", [0.0, 0.1, 0.7, 1.0])
+def test_where_all_figures_are_equal_no_share_and_no_p_is_made_of_rounding(level: float) -> None:
+    frame = factorial(0.0).assign(value=level)
+    for effect in effects(frame):
+        assert np.isnan((effect.f, effect.p, effect.share)).all()
+        assert effect.spread == pytest.approx(0.0, abs=1e-12)

@@ -269,4 +269,6 @@ def test_the_account_of_epochs() -> None:
     found = epochs_spent([4, 6, 5], [1, 2, 5], [3], most=6)
     assert (found.ended, found.stopped, found.other, found.total) == (15, 8, 3, 26)
     assert (found.saved_at_most, found.saved_fairly, found.saved_by_patience) == (10, 7, 3)
-    assert math.isnan(epochs_spent([], [1], [], most=6).saved_fairly)
+    nothing = epochs_spent([], [1], [], most=6)
+    assert (nothing.saved_fairly, nothing.typical) == (None, None)
+    assert epochs_spent([4, 5], [1], [], most=6).typical == 4

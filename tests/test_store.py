@@ -19,12 +19,7 @@ from fsmd.tasks import Task
 from fsmd.training import Measurement, Training, TrainingResult
 from reports.predictions import read_test_rows
 from reports.results import read
-from search_spaces.spaces import space
 from studies.failure import Failure
-from studies.objectives import end_costs, named
-from studies.planner.design import Cell, replicate_seed
-from studies.search.attempt import AttemptState, read_attempts
-from studies.store.mirror import open_mirror, stored_trials
 from studies.store.records import StudyRecord
 from studies.store.runs import (
     Provenance,
@@ -39,7 +34,6 @@ from studies.store.runs import (
 from studies.store.studies import find_study, insert_study, study_names, update_study
 from studies.store.tables import CELLS, PREDICTIONS, RUNS, TEST_ROWS
 from tests import made_up
-from tests.made_up.searches import SETTINGS
 
 HERE = Provenance({"torch": "1"}, "a machine")
 
@@ -97,7 +91,7 @@ def test_studies_are_listed_by_name_replaced_and_have_one_planner(engine: sa.Eng
     assert study_names(engine) == ("a", "b")
     assert find_study(engine, "c") is None
     with pytest.raises(sa.exc.IntegrityError):
-        insert_study(engine, stored)
+        insert_study(engine, replace(stored, planner="another"))
     grown = replace(stored, definition=replace(stored.study, margin=0.5))
     for planner in ("me", "you"):
         update_study(engine, replace(grown, planner=planner))
@@ -358,50 +352,3 @@ def test_of_a_made_up_study_only_what_is_asked_for_is_missing_failed_or_paused(
         ("diamond", 0): "failed",
     }
     assert results.test.trained == ("constant", "increasing", "decreasing")
-
-
-def test_a_made_up_search_has_the_trials_that_the_mirror_writes(engine: sa.Engine) -> None:
-    objectives = ("tasks", "params", "seconds")
-    names = list(made_up.paper_points(5))
-    record = made_up.store_search(
-        engine,
-        made_up.paper_points(5),
-        objectives=objectives,
-        stopped=[names[1]],
-        failed=[names[2]],
-        running=[names[3]],
-        paused=[names[4]],
-    )
-    tasks, sought = record.plan.tasks, named(objectives, record.plan.tasks)
-    domains = {c.name: c.domain for c in space("paper", tasks, SETTINGS).choices}
-    mirror = open_mirror(engine, "mirrored", tasks, sought, domains, end_costs=end_costs(sought))
-    attempts = read_attempts(engine, record)
-    whole = space("paper", tasks, SETTINGS)
-    for trial in stored_trials(engine, record.name):
-        one = record.plan.training(
-            whole.config(trial.params),
-            DataRef("planted", record.plan.data.content_hash, Path()),
-            replicate_seed(0, trial.replicate),
-        )
-        assert one.id == trial.run_id
-        cell = Cell(
-            trial.arm, tuple(trial.params.items()), trial.replicate, one, costs=trial.costs
-        )
-        mirror.open(cell)
-        if trial.state == "PRUNED":
-            mirror.prune(cell)
-        elif trial.state != "RUNNING":
-            failed = trial.state == "FAIL"
-            mirror.tell(cell, None if failed else known_result(engine, one.id))
-    assert stored_trials(engine, "mirrored") == stored_trials(engine, record.name)
-    known = open_mirror(engine, record.name, tasks, sought, domains).study.trials
-    assert [t.values for t in known] == [t.values for t in mirror.study.trials]
-    assert [t.distributions for t in known] == [t.distributions for t in mirror.study.trials]
-    assert [a.state for a in attempts] == [
-        AttemptState.ENDED,
-        AttemptState.STOPPED,
-        AttemptState.FAILED,
-        AttemptState.PAUSED,
-        AttemptState.PAUSED,
-    ]
-    assert [a.epochs for a in attempts][1:] == [2, 0, 0, 2]

@@ -6,7 +6,6 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
-import lightning
 import numpy as np
 import pandas as pd
 import pytest
@@ -157,14 +156,96 @@ def test_paused_and_resumed_equals_uninterrupted_bit_for_bit(
     assert train(training, checkpoint=checkpoint).measurements == whole.measurements
 
 
-@pytest.mark.parametrize("length", [0, 1000])
-def test_a_checkpoint_that_a_power_cut_left_unreadable_is_trained_anew(
-    training: Training, tmp_path: Path, length: int
+def cut(path: Path, length: int) -> None:
+    path.write_bytes(path.read_bytes()[:length])
+
+
+def damage(path: Path) -> None:
+    """One bit of the largest array."""
+    content = bytearray(path.read_bytes())
+    content[len(content) // 2] ^= 1
+    path.write_bytes(content)
+
+
+def lack(path: Path, name: str) -> None:
+    state = torch.load(path, weights_only=True)
+    del state[name]
+    torch.save(state, path)
+
+
+def become_a_folder(path: Path) -> None:
+    path.unlink()
+    path.mkdir()
+    (path / "something").touch()
+
+
+SPOILT: dict[str, Callable[[Path], object]] = {
+    "empty": lambda path: cut(path, 0),
+    "cut": lambda path: cut(path, 1000),
+    "cut at its end": lambda path: cut(path, -10),
+    "damaged": damage,
+    "text": lambda path: path.write_text("epoch 3"),
+    "text like a pickle": lambda path: path.write_text("hello, I am no checkpoint"),
+    "another archive": lambda path: torch.save([1, 2], path),
+    "a pickle that runs code": lambda path: path.write_bytes(b"cos\nsystem\n(S'true'\ntR."),
+    "without optimiser": lambda path: lack(path, "optimizer_states"),
+    "without curve": lambda path: lack(path, "callbacks"),
+    "a folder": become_a_folder,
+    "a link to nowhere": lambda path: (path.unlink(), path.symlink_to("nowhere")),
+}
+
+
+@pytest.mark.parametrize("spoilt", SPOILT)
+def test_what_is_no_sound_checkpoint_of_this_training_is_said_and_trained_anew(
+    training: Training, tmp_path: Path, caplog: pytest.LogCaptureFixture, spoilt: str
 ) -> None:
-    checkpoint = tmp_path / "cut.ckpt"
+    checkpoint = tmp_path / "spoilt.ckpt"
+    training = replace(training, epochs=2)
+    first = train(training, until=1, checkpoint=checkpoint)
+    SPOILT[spoilt](checkpoint)
+    again = train(training, until=1, checkpoint=checkpoint)
+    assert again.measurements == first.measurements
+    assert f"{checkpoint} is no checkpoint of this training" in caplog.text
+    assert [path.name for path in tmp_path.iterdir()] == ["spoilt.ckpt"]
+    caplog.clear()
+    whole = train(training, checkpoint=checkpoint)
+    assert whole.measurements == train(training).measurements
+    assert bool(caplog.text) == (spoilt == "a folder")  # which no checkpoint replaces
+
+
+def test_of_another_training_no_checkpoint_is_gone_on_from(
+    training: Training, tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    checkpoint, other = tmp_path / "other.ckpt", replace(training, epochs=1, seed=9)
+    train(replace(training, epochs=1), checkpoint=checkpoint)
+    assert train(other, checkpoint=checkpoint).measurements == train(other).measurements
+    assert "it is of another training" in caplog.text
+
+
+def test_a_checkpoint_that_cannot_be_written_costs_no_training_and_leaves_nothing(
+    training: Training,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    caplog: pytest.LogCaptureFixture,
+) -> None:
+    """A disk that is full after half of the file."""
+
+    def full(path: Path, content: Any) -> int:
+        with path.open("wb") as file:
+            file.write(content[: len(content) // 2])
+        raise OSError(28, "No space left on device")
+
+    training = replace(training, epochs=3)
+    checkpoint = tmp_path / "full.ckpt"
     train(training, until=1, checkpoint=checkpoint)
-    checkpoint.write_bytes(checkpoint.read_bytes()[:length])
-    assert train(training, checkpoint=checkpoint).measurements == train(training).measurements
+    before = checkpoint.read_bytes()
+    with monkeypatch.context() as patch:
+        patch.setattr(Path, "write_bytes", full)
+        whole = train(training, checkpoint=checkpoint)
+    assert whole.measurements == train(training).measurements
+    assert caplog.text.count("No space left on device") == 1
+    assert [path.name for path in tmp_path.iterdir()] == ["full.ckpt"]
+    assert checkpoint.read_bytes() == before
 
 
 def test_where_nothing_is_shared_a_tasks_choice_ends_with_its_own_patience(
@@ -180,13 +261,6 @@ def test_where_nothing_is_shared_a_tasks_choice_ends_with_its_own_patience(
     monkeypatch.setattr(FSMDModule, "on_validation_epoch_end", told)
     alone = at(replace(training, epochs=5, patience=3), sharing="none", chain=False)
     assert train(alone).chosen_epochs == {"click": 1, "long_view": 5}
-
-
-def test_a_checkpoint_of_another_training_is_refused(training: Training, tmp_path: Path) -> None:
-    checkpoint = tmp_path / "other.ckpt"
-    train(replace(training, epochs=1), checkpoint=checkpoint)
-    with pytest.raises(ValueError, match="of another training"):
-        train(replace(training, epochs=1, seed=9), checkpoint=checkpoint)
 
 
 def test_embeddings_from_the_auto_encoder_put_alike_ids_together(
@@ -523,7 +597,7 @@ def test_the_epoch_is_the_one_whose_metric_is_best_whichever_it_is(
     means = [METRICS[name].sign * sum(point) / len(point) for point in curve]
     best = max(range(6), key=lambda e: means[e]) + 1
     assert set(result.chosen_epochs.values()) == {best}
-    rule = Selection.of(data.schema.tasks, "extraction", patience=6)
+    rule = Selection.of(data.schema.tasks, separate=False, patience=6)
     assert rule.standing(curve).epochs == (best, best)
     if not METRICS[name].higher:
         assert best < 6  # it overfits: the last epoch is not the least
@@ -558,42 +632,6 @@ def test_a_figure_that_its_rows_do_not_define_is_left_out(
 
 
 # --- the module alone ------------------------------------------------------------------------
-
-
-@pytest.mark.filterwarnings(r"ignore:::lightning\..*")
-def test_the_module_trains_with_a_plain_trainer_and_loads_from_its_checkpoint(
-    tmp_path: Path,
-) -> None:
-    data = data_package.load("planted:rows=1500,tasks=3")
-    module = FSMDModule.create(FSMDConfig(layers=(8,), tower_width=8), data.schema, seed=0)
-    assert module.config.left_open == ()
-    trainer = lightning.Trainer(
-        max_epochs=1,
-        accelerator="cpu",
-        logger=False,
-        enable_progress_bar=False,
-        enable_model_summary=False,
-        default_root_dir=tmp_path,
-    )
-    train_rows, test_rows = (
-        Batches(split, 500, torch.device("cpu")) for split in (data.train, data.test)
-    )
-    trainer.fit(module, train_rows, Batches(data.valid, 500, torch.device("cpu")))
-    assert set(trainer.logged_metrics) == {
-        *("valid_auc_click", "valid_auc_long_view", "valid_auc_like", "valid_auc_mean")
-    }
-    (tested,) = trainer.test(module, test_rows, verbose=False)
-    predicted: Any = trainer.predict(module, test_rows)
-    p_NK = torch.cat(predicted)
-    for k, task in enumerate(data.schema.tasks):
-        want = roc_auc_score(data.test.labels[:, k], p_NK[:, k])
-        assert tested[f"test_auc_{task.name}"] == pytest.approx(want, abs=1e-6)
-    path = tmp_path / "plain.ckpt"
-    trainer.save_checkpoint(path)
-    loaded = FSMDModule.load_from_checkpoint(path).eval()
-    with torch.no_grad():
-        again = loaded(torch.from_numpy(data.test.ids), torch.from_numpy(data.test.dense))
-    assert torch.equal(again, p_NK)
 
 
 def test_validation_figures_are_those_of_the_whole_split_by_each_tasks_own_metric(

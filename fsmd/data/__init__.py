@@ -9,11 +9,12 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from fsmd.data.encoded import open_encoded
+from fsmd.data.options import parsed
 from fsmd.data.schema import Dataset
 from fsmd.errors import UserError
 
 if TYPE_CHECKING:
-    from fsmd.data.source import Source, Tables
+    from fsmd.data.source import Source
 
 __all__ = ["load", "names", "open_encoded"]
 
@@ -36,6 +37,7 @@ def load(name: str) -> Dataset:
     a file in `sets` that is faulty.
     """
     from fsmd.data.encode import encoded
+    from fsmd.data.source import Source, Tables
 
     base, _, text = name.partition(":")
     make, file = _maker(base)
@@ -43,13 +45,18 @@ def load(name: str) -> Dataset:
     metric = options.pop("metric", None)
     with _guarded(file):
         source = make(**options)
+        if not isinstance(source, Source):
+            raise TypeError(f"a Source is needed; got {source!r:.60}")
     if metric is not None:
         tasks = tuple(replace(task, metric=metric) for task in source.recipe.tasks)
         source = replace(source, recipe=replace(source.recipe, tasks=tasks))
 
-    def read() -> "Tables":
+    def read() -> Tables:
         with _guarded(file):
-            return source.read()
+            tables = source.read()
+            if not isinstance(tables, Tables):
+                raise TypeError(f"`read` must give Tables; got {tables!r:.60}")
+            return tables
 
     return encoded(replace(source, read=read), name, file)
 
@@ -66,7 +73,7 @@ def _read() -> "tuple[dict[str, tuple[Callable[..., Source], str]], dict[str, st
         try:
             made = import_module(f"{sets.__name__}.{path.stem}").sources()
             for make in made.values():
-                signature(make)
+                signature(make, eval_str=True)
         except Exception as error:
             faults[path.stem] = _fault(str(path), error)
             continue
@@ -104,21 +111,17 @@ def _maker(name: str) -> "tuple[Callable[..., Source], str]":
 
 
 def _options(name: str, text: str, make: "Callable[..., Source]") -> dict[str, Any]:
-    """`a=1,b=x` by name: as text where the data set says `str`, else as numbers."""
-    parameters = signature(make).parameters
-    is_text = {key: "str" in str(parameters[key].annotation) for key in parameters}
-    is_text["metric"] = True
+    """`a=1,b=x` by name, each as the annotation of the data set's parameter has it."""
+    parameters = signature(make, eval_str=True).parameters.values()
+    annotations = {**{p.name: p.annotation for p in parameters}, "metric": str}
     options: dict[str, Any] = {}
     for pair in text.split(",") if ":" in name else ():
         key, _, value = pair.partition("=")
-        if key not in is_text:
+        if key not in annotations:
             raise UserError(
-                f"no option {key!r} of the data set in {name!r}; it has {', '.join(is_text)}"
+                f"no option {key!r} of the data set in {name!r}; it has {', '.join(annotations)}"
             )
         if key in options:
             raise UserError(f"option {key!r} is there twice in {name!r}; give it once")
-        try:
-            options[key] = value if is_text[key] else float(value)
-        except ValueError:
-            raise UserError(f"option {key!r} in {name!r} must be a number") from None
+        options[key] = parsed(key, value, annotations[key])
     return options

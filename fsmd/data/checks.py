@@ -1,6 +1,6 @@
 """Data that cannot be learnt from honestly is an error, not a perfect score."""
 
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from typing import Any
 
 import numpy as np
@@ -8,17 +8,18 @@ import pandas as pd
 from numpy.typing import NDArray
 
 from fsmd.data.encoded import SPLITS
-from fsmd.data.encoder import as_floats, check_there
+from fsmd.data.encoder import SCALED_BOUND, Encoder, dense_numbers, labels_of, weights_of
 from fsmd.data.schema import Schema
 from fsmd.data.source import Dense, Recipe, Tables
+from fsmd.data.values import Floats64, bounded_numbers, column_of, words_of
 from fsmd.errors import UserError
-from fsmd.metrics import METRICS, measured
+from fsmd.metrics import METRICS, influences, measured
 from fsmd.tasks import Task, check_tasks, names
 
 LEAK_AUC = 0.999
 """A single feature that ranks a label this well on rows it was not fitted on is the label."""
-
-Floats64 = NDArray[np.float64]
+UNSEEN_SHARE = 0.5
+"""Of a split's rows, beyond that of train, from which on unseen categories are told."""
 
 
 def check_tables(recipe: Recipe, tables: Tables) -> None:
@@ -27,7 +28,11 @@ def check_tables(recipe: Recipe, tables: Tables) -> None:
     for split in SPLITS:
         _check_split(recipe, f"{recipe.name}, {split}", getattr(tables, split))
     if recipe.unit is not None:
-        check_there(f"{recipe.name}, test", tables.test, recipe.unit)
+        column_of(f"{recipe.name}, test", tables.test, recipe.unit)
+    for task in recipe.tasks:
+        _check_certainty(recipe, task, tables.test)
+    if tables.truth is not None:
+        _check_truth(recipe, tables.truth, len(tables.test))
     for task in recipe.tasks:
         _check_leaks(recipe, task, tables.train)
 
@@ -35,6 +40,8 @@ def check_tables(recipe: Recipe, tables: Tables) -> None:
 def _check_recipe(recipe: Recipe) -> None:
     check_tasks(recipe.tasks)
     features = [column.name for column in recipe.features]
+    if not features:
+        raise UserError(f"{recipe.name}: there must be a feature, categorical or dense; got none")
     for name in features:
         if name in names(recipe.tasks):
             raise UserError(f"{recipe.name}: task {name!r} is among the features; remove it there")
@@ -47,61 +54,31 @@ def _check_recipe(recipe: Recipe) -> None:
 
 
 def _check_split(recipe: Recipe, where: str, frame: pd.DataFrame) -> None:
-    if frame.empty:
+    if not len(frame):
         raise UserError(f"{where}: there are no rows")
     for name in (*(column.name for column in recipe.features), *names(recipe.tasks)):
-        check_there(where, frame, name)
+        column_of(where, frame, name)
     for dense in recipe.dense:
-        _check_dense(where, frame[dense.name], dense)
-    counts_N = np.ones(len(frame), bool)
+        dense_numbers(where, frame[dense.name], dense.log)
+    weight_N = np.ones(len(frame))
     if recipe.weight is not None:
-        check_there(where, frame, recipe.weight)
-        counts_N = _checked_weights(where, frame[recipe.weight]) > 0
+        weight_N = weights_of(where, column_of(where, frame, recipe.weight))
     labels: dict[str, Floats64] = {}
     for task in recipe.tasks:
-        labels[task.name] = _checked_labels(where, frame[task.name], counts_N)
+        labels[task.name] = labels_of(where, frame[task.name])
+        _check_classes(where, task, labels[task.name], weight_N)
         _check_funnel(where, task, labels)
 
 
-def _check_dense(where: str, column: pd.Series, dense: Dense) -> None:
-    if not pd.api.types.is_numeric_dtype(column):
-        raise UserError(f"{where}: dense column {dense.name!r} must be numeric")
-    if not np.isfinite(as_floats(column)).all():
-        raise UserError(
-            f"{where}: dense column {dense.name!r} has missing or infinite values; "
-            "fill them, or make the column categorical"
-        )
-    if dense.log and column.min() <= -1:
-        raise UserError(f"{where}: column {dense.name!r} is below 0 and cannot take a log")
-
-
-def _checked_weights(where: str, column: pd.Series) -> Floats64:
-    if not pd.api.types.is_numeric_dtype(column):
-        raise UserError(f"{where}: weights {column.name!r} must be numeric")
-    weight_N = as_floats(column)
-    if not np.isfinite(weight_N).all() or (weight_N < 0).any() or not weight_N.any():
-        raise UserError(
-            f"{where}: weights {column.name!r} must be finite, at least 0 and not all 0; they "
-            f"range from {weight_N.min()} to {weight_N.max()}"
-        )
-    return weight_N
-
-
-def _checked_labels(where: str, column: pd.Series, counts_N: NDArray[np.bool_]) -> Floats64:
-    """The labels, NaN where not observed; both classes must be among the rows that count."""
-    values = set(column.dropna().unique())
-    if not values <= {0, 1}:
-        few = ", ".join(sorted(map(str, values))[:5])
-        raise UserError(f"{where}: labels of {column.name!r} must be 0, 1 or missing; got {few}")
-    label_N = as_floats(column)
-    seen = set(label_N[counts_N & ~np.isnan(label_N)])
+def _check_classes(where: str, task: Task, label_N: Floats64, weight_N: Floats64) -> None:
+    """Both must be among the rows that count."""
+    seen = set(label_N[(weight_N > 0) & ~np.isnan(label_N)])
     if not seen:
-        raise UserError(f"{where}: task {column.name!r} was observed on no row that counts")
+        raise UserError(f"{where}: task {task.name!r} was observed on no row that counts")
     if len(seen) < 2:
         raise UserError(
-            f"{where}: all labels of {column.name!r} are {seen.pop():.0f}; both classes are needed"
+            f"{where}: all labels of {task.name!r} are {seen.pop():.0f}; both classes are needed"
         )
-    return label_N
 
 
 def _check_funnel(where: str, task: Task, labels: Mapping[str, Floats64]) -> None:
@@ -116,18 +93,44 @@ def _check_funnel(where: str, task: Task, labels: Mapping[str, Floats64]) -> Non
         )
 
 
+def _check_certainty(recipe: Recipe, task: Task, test: pd.DataFrame) -> None:
+    """The test rows must tell how sure the task's figure is: an AUC needs two of each class."""
+    where, metric = f"{recipe.name}, test", METRICS[task.metric]
+    label_N = labels_of(where, test[task.name])
+    weight_N = None if recipe.weight is None else weights_of(where, test[recipe.weight])
+    with np.errstate(all="ignore"):
+        moved_N = influences(metric, np.linspace(-1, 1, len(label_N)), label_N, weight_N)
+    if not np.isfinite(moved_N).all():
+        raise UserError(
+            f"{where}: too few rows that count to tell how sure the {metric.label} of task "
+            f"{task.name!r} is; two of each class are needed"
+        )
+
+
+def _check_truth(recipe: Recipe, truth: pd.DataFrame, rows: int) -> None:
+    where = f"{recipe.name}, true probabilities"
+    if len(truth) != rows:
+        raise UserError(f"{where}: there must be one for each of {rows} rows; got {len(truth)}")
+    for task in recipe.tasks:
+        bounded_numbers(where, column_of(where, truth, task.name), 0, 1)
+
+
 def _check_leaks(recipe: Recipe, task: Task, train: pd.DataFrame) -> None:
     """Score every feature alone on rows it was not fitted on."""
-    observed = train[train[task.name].notna()]
-    label_N, half_N = as_floats(observed[task.name]), np.arange(len(observed)) % 2 == 0
+    where = f"{recipe.name}, train"
+    label_N = labels_of(where, train[task.name])
+    observed_N = ~np.isnan(label_N)
+    observed, label_N = train[observed_N], label_N[observed_N]
+    half_N = np.arange(len(observed)) % 2 == 0
     if len(set(label_N[half_N])) < 2:
         return  # too few rows to tell
     auc = METRICS["auc"]
     for column in recipe.features:
         if isinstance(column, Dense):
-            score_N = as_floats(observed[column.name])[~half_N]
+            score_N = dense_numbers(where, observed[column.name], column.log)[~half_N]
         else:
-            score_N = _category_means(observed[column.name], label_N, half_N)
+            code_N = words_of(where, observed[column.name]).code_N
+            score_N = _category_means(code_N, label_N, half_N)
         value = measured(auc, score_N, label_N[~half_N])
         if value is not None and max(value, 1 - value) >= LEAK_AUC:
             raise UserError(
@@ -137,12 +140,14 @@ def _check_leaks(recipe: Recipe, task: Task, train: pd.DataFrame) -> None:
             )
 
 
-def _category_means(column: pd.Series, label_N: Floats64, half_N: NDArray[np.bool_]) -> Floats64:
+def _category_means(
+    code_N: NDArray[np.intp], label_N: Floats64, half_N: NDArray[np.bool_]
+) -> Floats64:
     """Each category's label mean on one half, looked up on the other half."""
-    code_N, words = pd.factorize(column)
     code_N = code_N + 1  # missing values have the code -1
-    counts = np.bincount(code_N[half_N], minlength=len(words) + 1)
-    sums = np.bincount(code_N[half_N], label_N[half_N], minlength=len(words) + 1)
+    count = code_N.max() + 1
+    counts = np.bincount(code_N[half_N], minlength=count)
+    sums = np.bincount(code_N[half_N], label_N[half_N], minlength=count)
     means = np.where(counts > 0, sums / np.maximum(counts, 1), label_N[half_N].mean())
     return np.asarray(means[code_N[~half_N]])
 
@@ -153,3 +158,29 @@ def check_encoded(schema: Schema, arrays: Mapping[str, NDArray[Any]]) -> None:
         id_NF = arrays[f"{split}_ids"]
         if ((id_NF < 0) | (id_NF >= np.array(schema.cardinalities))).any():
             raise UserError(f"{schema.name}, {split}: an id lies outside its field")
+
+
+def remarks(encoder: Encoder, arrays: Mapping[str, NDArray[Any]]) -> Iterator[str]:
+    """What a user must know of columns that were encoded otherwise than one would think."""
+    constant = [repr(scaling.name) for scaling in encoder.scales if scaling.spread == 0]
+    constant += [repr(part.name) for part in encoder.vocabularies if not part.words]
+    if constant:
+        yield (
+            f"{encoder.name}: constant or empty in train, so without influence: column "
+            f"{', '.join(constant)}"
+        )
+    for k, scaling in enumerate(encoder.scales):
+        cut = sum(int((abs(arrays[f"{s}_dense"][:, k]) == SCALED_BOUND).sum()) for s in SPLITS)
+        if cut:
+            yield (
+                f"{encoder.name}: {cut} numbers of column {scaling.name!r} lie {SCALED_BOUND:g} "
+                "standard deviations of train or more from its mean and are cut there"
+            )
+    for k, vocabulary in enumerate(encoder.vocabularies):
+        unseen = {split: float((arrays[f"{split}_ids"][:, k] == 0).mean()) for split in SPLITS}
+        for split in SPLITS[1:]:
+            if unseen[split] - unseen["train"] >= UNSEEN_SHARE:
+                yield (
+                    f"{encoder.name}, {split}: {unseen[split]:.0%} of the rows have a category of "
+                    f"column {vocabulary.name!r} that train has not; is it written alike in both?"
+                )

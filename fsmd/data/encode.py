@@ -4,28 +4,30 @@ They lie in a folder named by a digest of the source's content, the recipe and t
 """
 
 import hashlib
+import io
 import json
-import shutil
+import os
+import re
 from dataclasses import asdict
 from pathlib import Path
-from tempfile import mkdtemp
 from typing import Any
 
 import numpy as np
-import pandas as pd
 from filelock import FileLock
 from numpy.typing import NDArray
 from scipy.special import logit
 
 from fsmd.config import digest
-from fsmd.data.checks import check_encoded, check_tables
-from fsmd.data.encoded import ENCODER, FACTS, SPLITS, open_encoded
+from fsmd.data.checks import check_encoded, check_tables, remarks
+from fsmd.data.encoded import ENCODER, FACTS, SPLITS, fault_of, open_encoded, seal
 from fsmd.data.encoder import Encoder
-from fsmd.data.files import cache_root
+from fsmd.data.files import cache_root, writing_cache
 from fsmd.data.schema import Dataset, Schema
 from fsmd.data.source import Recipe, Source, Tables
-from fsmd.errors import UserError
+from fsmd.data.values import Words, column_of, words_of
 from fsmd.metrics import METRICS, measured
+from fsmd.notices import say
+from fsmd.writing import replacing
 
 Arrays = dict[str, NDArray[Any]]
 
@@ -38,18 +40,17 @@ def encoded(source: Source, name: str | None = None, file: str | None = None) ->
     Raises UserError for data that cannot be learnt from honestly (see `checks`).
     """
     key = {"source": dict(source.key), "recipe": asdict(source.recipe), "code": _code(file)}
-    folder = cache_root() / "encoded" / f"{source.recipe.name}-{digest(key)[:16]}"
-    if not folder.exists():
-        try:
+    shown = re.sub(r"[^\w.-]", "-", source.recipe.name)[:40]  # no name leads out of the cache
+    folder = cache_root() / "encoded" / f"{shown}-{digest(key)[:16]}"
+    if fault_of(folder) is not None:
+        with writing_cache():
             folder.parent.mkdir(parents=True, exist_ok=True)
-        except OSError as error:
-            raise UserError(
-                f"the cache folder {cache_root()} cannot be written ({error.strerror}); "
-                "set FSMD_CACHE to one that can"
-            ) from error
-        with FileLock(f"{folder}.lock"):
-            if not folder.exists():  # another process may have made it while we waited
-                _write(source, folder)
+            with FileLock(f"{folder}.lock"):
+                fault = fault_of(folder)  # another process may have made it while we waited
+                if fault is not None:
+                    if os.path.lexists(folder):
+                        say(f"{folder} is not as it was written ({fault}): encoded anew")
+                    _write(source, folder)
     return open_encoded(folder, name)
 
 
@@ -65,25 +66,28 @@ def _write(source: Source, folder: Path) -> None:
     encoder = Encoder.fit(recipe, tables.train)
     schema, arrays = encode(encoder, tables)
     check_encoded(schema, arrays)
+    for line in remarks(encoder, arrays):
+        say(line)
     arrays["test_unseen"] = unseen_rows(arrays)
     if recipe.unit is not None:
-        arrays["test_units"] = units(tables.test[recipe.unit])
+        where = f"{recipe.name}, test"
+        arrays["test_units"] = units(words_of(where, column_of(where, tables.test, recipe.unit)))
     facts = {
         "schema": asdict(schema),
         "content_hash": _content_hash(schema, arrays),
+        "units": recipe.unit is not None,
         "reachable": reachable(recipe, tables, arrays),
         "settings": asdict(recipe.settings),
     }
-    temporary = Path(mkdtemp(dir=folder.parent))  # renamed when it is whole
-    try:
+    with replacing(folder) as fresh:
+        fresh.mkdir()
         for name, array in arrays.items():
-            np.save(temporary / f"{name}.npy", array)
-        (temporary / FACTS).write_text(json.dumps(facts, indent=1), "utf-8")
-        (temporary / ENCODER).write_text(encoder.to_json(), "utf-8")
-        temporary.chmod(0o755)
-        temporary.rename(folder)
-    finally:
-        shutil.rmtree(temporary, ignore_errors=True)
+            content = io.BytesIO()  # numpy tells a full disk by an error without its reason
+            np.save(content, array)
+            (fresh / f"{name}.npy").write_bytes(content.getbuffer())
+        (fresh / FACTS).write_text(json.dumps(facts, indent=1), "utf-8")
+        (fresh / ENCODER).write_text(encoder.to_json(), "utf-8")
+        seal(fresh)
 
 
 def encode(encoder: Encoder, tables: Tables) -> tuple[Schema, Arrays]:
@@ -91,9 +95,9 @@ def encode(encoder: Encoder, tables: Tables) -> tuple[Schema, Arrays]:
     arrays: Arrays = {}
     for split in SPLITS:
         frame = getattr(tables, split)
-        arrays[f"{split}_ids"], arrays[f"{split}_dense"] = encoder.transform(frame)
-        arrays[f"{split}_labels"] = encoder.labels(frame)
-        weights = encoder.weights(frame)
+        arrays[f"{split}_ids"], arrays[f"{split}_dense"] = encoder.transform(frame, split)
+        arrays[f"{split}_labels"] = encoder.labels(frame, split)
+        weights = encoder.weights(frame, split)
         if weights is not None:
             arrays[f"{split}_weights"] = weights
     masked = any(bool(np.isnan(arrays[f"{split}_labels"]).any()) for split in SPLITS)
@@ -111,15 +115,14 @@ def unseen_rows(arrays: Arrays) -> NDArray[np.bool_]:
     return ~np.isin(keys("test"), keys("train"))
 
 
-def units(column: pd.Series) -> NDArray[np.uint32]:
+def units(found: Words) -> NDArray[np.uint32]:
     """A number for each of N rows, from 0; rows of one value share it, one without has its own.
 
     From the values themselves, not from ids: users that train does not know are still users.
     """
-    codes, _ = pd.factorize(column)
-    alone_N = codes.max(initial=-1) + 1 + np.arange(len(codes))
-    numbers_N = np.unique(np.where(codes < 0, alone_N, codes), return_inverse=True)[1]
-    return numbers_N.astype(np.uint32)
+    alone_N = len(found.words) + np.arange(len(found.code_N))
+    of_row_N = np.where(found.code_N < 0, alone_N, found.code_N)
+    return np.unique(of_row_N, return_inverse=True)[1].astype(np.uint32)
 
 
 def reachable(recipe: Recipe, tables: Tables, arrays: Arrays) -> dict[str, float] | None:
@@ -135,7 +138,9 @@ def reachable(recipe: Recipe, tables: Tables, arrays: Arrays) -> dict[str, float
         )
         for task, label_N in zip(recipe.tasks, arrays["test_labels"].T, strict=True)
     }
-    return {name: value for name, value in best.items() if value is not None}
+    return {
+        name: value for name, value in best.items() if value is not None and np.isfinite(value)
+    }
 
 
 def _content_hash(schema: Schema, arrays: Arrays) -> str:

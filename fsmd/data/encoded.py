@@ -1,34 +1,106 @@
-"""Opening an encoded data set: its arrays are mapped into memory. Loads no pandas."""
+"""Opening an encoded data set: its arrays are mapped into memory. Loads no pandas.
 
+A folder is as it was written, or it is not opened: a list in it has the digest of each file.
+"""
+
+import errno
+import hashlib
 import json
+import os
+from functools import lru_cache
+from io import BufferedReader
 from pathlib import Path
 
 import numpy as np
 
+from fsmd.config import canonical_json, digest
 from fsmd.data.schema import Dataset, Schema, Split
 from fsmd.data.settings import TrainingSettings
+from fsmd.errors import UserError
 
 FACTS = "schema.json"
 ENCODER = "encoder.json"
+DIGESTS = "digests.json"
+"""The SHA-256 of each other file by name, and the digest of this list itself."""
 SPLITS = ("train", "valid", "test")
 
 
+class DamagedDataError(UserError, OSError):
+    """An encoded folder is not as it was written: the disk's fault, and no training's."""
+
+
 def open_encoded(path: Path, name: str | None = None) -> Dataset:
-    """Map an encoded folder into memory; `name`: as the data set was asked for."""
+    """Map an encoded folder into memory; `name`: as the data set was asked for.
+
+    Raises DamagedDataError for a folder that is not as it was written (see `fault_of`).
+    """
+    fault = fault_of(path)
+    if fault is not None:
+        raise DamagedDataError(
+            f"{path} is no whole encoded data set: {fault}; fsmd.load encodes it anew"
+        )
     facts = json.loads((path / FACTS).read_text("utf-8"))
     schema = Schema.from_dict(facts["schema"])
-    units = path / "test_units.npy"
     return Dataset(
         name=name or schema.name,
         schema=schema,
         **{split: _split(path, split, schema.weighted) for split in SPLITS},
         test_unseen=_mapped(path / "test_unseen.npy"),
-        test_units=_mapped(units) if units.exists() else None,
+        test_units=_mapped(path / "test_units.npy") if facts["units"] else None,
         content_hash=facts["content_hash"],
         path=path,
         reachable=facts["reachable"],
         settings=TrainingSettings.from_dict(facts["settings"]),
     )
+
+
+def seal(path: Path) -> None:
+    """Write the list of digests into a folder that has all other files."""
+    digests = {file.name: _sha256(file) for file in sorted(path.iterdir())}
+    sealed = {"files": digests, "digest": digest(digests)}
+    (path / DIGESTS).write_text(canonical_json(sealed), "utf-8")
+
+
+def fault_of(path: Path) -> str | None:
+    """What in an encoded folder is not as it was written; None if all is. It may hold more files.
+
+    Files are read once a process (60 ms for 100 MB), and again when size, time or inode changed.
+    """
+    try:
+        stats = {entry.name: entry.stat(follow_symlinks=False) for entry in os.scandir(path)}
+    except OSError as error:
+        return f"{error.strerror}"
+    state = ((name, s.st_ino, s.st_size, s.st_mtime_ns) for name, s in stats.items())
+    return _fault(path, tuple(sorted(state)))
+
+
+@lru_cache(maxsize=64)
+def _fault(path: Path, state: tuple[tuple[str, int, int, int], ...]) -> str | None:
+    name = DIGESTS
+    try:
+        with _opened(path / name) as file:
+            sealed = json.load(file)
+        if sealed["digest"] != digest(sealed["files"]):
+            return f"{name} is damaged"
+        for name, expected in sealed["files"].items():
+            if _sha256(path / name) != expected:
+                return f"{name} is damaged"
+    except OSError as error:
+        return f"{name} cannot be read ({error.strerror})"
+    except (ValueError, TypeError, KeyError):
+        return f"{name} is damaged"
+    return None
+
+
+def _sha256(path: Path) -> str:
+    with _opened(path) as file:
+        return hashlib.file_digest(file, "sha256").hexdigest()
+
+
+def _opened(path: Path) -> BufferedReader:
+    if path.exists() and not path.is_file():  # a pipe would never end
+        raise IsADirectoryError(errno.EISDIR, "no file")
+    return path.open("rb")
 
 
 def _split(path: Path, split: str, weighted: bool) -> Split:

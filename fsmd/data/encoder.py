@@ -4,7 +4,6 @@ So a row gets the same ids wherever it comes from.
 """
 
 import json
-import math
 from collections.abc import Iterable
 from dataclasses import asdict, dataclass
 from typing import Any
@@ -16,10 +15,16 @@ from numpy.typing import NDArray
 from fsmd.config import canonical_json
 from fsmd.data.schema import Field, Floats, Ids, Schema
 from fsmd.data.source import Categorical, Dense, Recipe
+from fsmd.data.values import NUMBER_BOUND, Floats64, bounded_numbers, column_of, words_of
 from fsmd.errors import UserError
 from fsmd.tasks import Task
 
-Word = str | int | float | bool
+SCALED_BOUND = 10.0
+"""Standard deviations of train beyond which a number is cut: no row outweighs all others."""
+
+_LEAST_LOGGED = -0.999999  # log(1 + x) of less is no number, or far from all others
+_CONSTANT = 1e-12  # of the largest number: a smaller deviation is rounding
+_LEAST_WEIGHT, _MOST_WEIGHT = 1e-15, 1e15  # 32 bits hold sums of their squares
 
 
 @dataclass(frozen=True)
@@ -27,34 +32,26 @@ class Vocabulary:
     """A column's categories: position i has id i + 1; id 0 stands for every other value."""
 
     name: str
-    words: tuple[Word, ...]
-    dtype: str
-    """Of the column, since 1 and "1" are different categories."""
+    words: tuple[str, ...]
 
     @classmethod
-    def fit(cls, column: Categorical, values: pd.Series) -> "Vocabulary":
-        """The categories seen at least `min_count` times, sorted; UserError for other values."""
-        counts = values.value_counts()
-        try:
-            index = counts[counts >= column.min_count].index.sort_values()
-        except TypeError as error:
-            raise UserError(
-                f"column {column.name!r} mixes kinds of values that have no order ({error}); "
-                "make them all text"
-            ) from error
-        words = tuple(index.tolist())
-        for word in words:
-            if not isinstance(word, Word) or word in (math.inf, -math.inf):
-                raise UserError(
-                    f"categories of column {column.name!r} must be text, finite numbers, or true "
-                    f"and false; got {word!r}; make them text"
-                )
-        return cls(column.name, words, str(index.dtype))
+    def fit(cls, where: str, column: Categorical, values: pd.Series) -> "Vocabulary":
+        """The categories seen at least `min_count` times, numbers by value, then text."""
+        found = words_of(where, values)
+        counts = np.bincount(found.code_N[found.code_N >= 0], minlength=len(found.words))
+        kept = sorted(
+            rank
+            for rank, count in zip(found.ranks, counts, strict=True)
+            if count >= column.min_count
+        )
+        return cls(column.name, tuple(word for *_, word in kept))
 
-    def ids(self, values: pd.Series) -> Ids:
-        """The id of each of N values."""
-        index = pd.Index(list(self.words), dtype=self.dtype)
-        return (index.get_indexer(pd.Index(values)) + 1).astype(np.int32)
+    def ids(self, where: str, values: pd.Series) -> Ids:
+        """The id of each of N values; a missing one has id 0."""
+        found, known = words_of(where, values), {word: i + 1 for i, word in enumerate(self.words)}
+        # The last one is for the code -1.
+        id_of = np.array([*(known.get(word, 0) for word in found.words), 0], np.int32)
+        return id_of[found.code_N]
 
 
 @dataclass(frozen=True)
@@ -66,23 +63,57 @@ class Scaling:
     """Whether log(1 + x) stands for x."""
     mean: float
     spread: float
+    """0 for a column that is constant in train: it says nothing, so each number becomes 0."""
 
     @classmethod
-    def fit(cls, column: Dense, values: pd.Series) -> "Scaling":
-        """By mean and standard deviation; a constant column is only centred."""
-        raw = _numbers(values, column.log)
-        spread = float(raw.std())
-        return cls(column.name, column.log, float(raw.mean()), spread if spread > 0 else 1.0)
+    def fit(cls, where: str, column: Dense, values: pd.Series) -> "Scaling":
+        """By mean and standard deviation."""
+        raw_N = dense_numbers(where, values, column.log)
+        spread = float(raw_N.std())
+        is_constant = spread <= _CONSTANT * np.abs(raw_N).max()
+        mean = float(raw_N.mean())
+        return cls(column.name, column.log, mean, 0.0 if is_constant else spread)
 
-    def scaled(self, values: pd.Series) -> Floats:
-        """Each of N numbers."""
-        scaled_N = (_numbers(values, self.log) - self.mean) / self.spread
-        return scaled_N.astype(np.float32)
+    def scaled(self, where: str, values: pd.Series) -> Floats:
+        """Each of N numbers, cut at `SCALED_BOUND`."""
+        raw_N = dense_numbers(where, values, self.log)
+        if self.spread == 0:
+            return np.zeros(len(raw_N), np.float32)
+        with np.errstate(over="ignore"):
+            scaled_N = ((raw_N - self.mean) / self.spread).clip(-SCALED_BOUND, SCALED_BOUND)
+        return scaled_N.astype(np.float32) + np.float32(0)  # equal rows have equal bits: no -0
 
 
-def _numbers(values: pd.Series, log: bool) -> NDArray[np.float64]:
-    raw = values.to_numpy(np.float64)
-    return np.log1p(raw) if log else raw
+def dense_numbers(where: str, column: pd.Series, log: bool) -> Floats64:
+    """A column to be standardised, or its log; UserError with column and row."""
+    low = _LEAST_LOGGED if log else -NUMBER_BOUND
+    raw_N = bounded_numbers(where, column, low, NUMBER_BOUND)
+    return np.log1p(raw_N) if log else raw_N
+
+
+def labels_of(where: str, column: pd.Series) -> Floats64:
+    """0, 1, or NaN where a value is missing; UserError for others."""
+    found = words_of(where, column, "labels")
+    others = [word for word in found.words if word not in ("0", "1")]
+    if others:
+        row = int(np.argmax(found.code_N == found.words.index(others[0])))
+        raise UserError(
+            f"{where}: labels of {column.name!r} must be 0, 1 or missing; got "
+            f"{', '.join(others[:5])[:60]} (row {row}, from 0)"
+        )
+    return np.array([*map(float, found.words), np.nan])[found.code_N]
+
+
+def weights_of(where: str, column: pd.Series) -> Floats64:
+    """What rows count; UserError for numbers that are none, or too large or small to sum."""
+    weight_N = bounded_numbers(where, column, 0, _MOST_WEIGHT)
+    positive_N = weight_N[weight_N > 0]
+    if not len(positive_N) or positive_N.min() < _LEAST_WEIGHT:
+        raise UserError(
+            f"{where}: weights {column.name!r} must not all be 0, nor positive and below "
+            f"{_LEAST_WEIGHT:g}; they range from {weight_N.min():g} to {weight_N.max():g}"
+        )
+    return weight_N
 
 
 @dataclass(frozen=True)
@@ -97,31 +128,55 @@ class Encoder:
 
     @classmethod
     def fit(cls, recipe: Recipe, train: pd.DataFrame) -> "Encoder":
-        """Learn categories and scales from the train rows alone."""
+        """Learn categories and scales from the train rows alone; UserError with the column."""
+        where = f"{recipe.name}, train"
+        if not len(train):
+            raise UserError(f"{where}: there are no rows")
         return cls(
             name=recipe.name,
-            vocabularies=tuple(Vocabulary.fit(c, train[c.name]) for c in recipe.categorical),
-            scales=tuple(Scaling.fit(d, train[d.name]) for d in recipe.dense),
+            vocabularies=tuple(
+                Vocabulary.fit(where, column, column_of(where, train, column.name))
+                for column in recipe.categorical
+            ),
+            scales=tuple(
+                Scaling.fit(where, column, column_of(where, train, column.name))
+                for column in recipe.dense
+            ),
             tasks=recipe.tasks,
             weight=recipe.weight,
         )
 
-    def transform(self, frame: pd.DataFrame) -> tuple[Ids, Floats]:
-        """Ids N x F and scaled numbers N x D; UserError for a column that is not there."""
-        for name in (*(v.name for v in self.vocabularies), *(s.name for s in self.scales)):
-            check_there(self.name, frame, name)
-        ids = _beside((v.ids(frame[v.name]) for v in self.vocabularies), len(frame), np.int32)
-        dense = _beside((s.scaled(frame[s.name]) for s in self.scales), len(frame), np.float32)
-        return ids, dense
+    def transform(self, frame: pd.DataFrame, split: str | None = None) -> tuple[Ids, Floats]:
+        """Ids N x F and scaled numbers N x D, of each row alone.
 
-    def labels(self, frame: pd.DataFrame) -> Floats:
+        split: named in the UserError for a column that is not there or has an impossible value.
+        """
+        where = self._where(split)
+
+        def encoded(part: Vocabulary) -> Ids:
+            return part.ids(where, column_of(where, frame, part.name))
+
+        def scaled(part: Scaling) -> Floats:
+            return part.scaled(where, column_of(where, frame, part.name))
+
+        ids = _beside(map(encoded, self.vocabularies), len(frame), np.int32)
+        return ids, _beside(map(scaled, self.scales), len(frame), np.float32)
+
+    def labels(self, frame: pd.DataFrame, split: str | None = None) -> Floats:
         """N x K: 0, 1, or NaN where a task was not observed."""
-        columns = (as_floats(frame[task.name]) for task in self.tasks)
+        where = self._where(split)
+        columns = (labels_of(where, column_of(where, frame, task.name)) for task in self.tasks)
         return _beside(columns, len(frame), np.float32)
 
-    def weights(self, frame: pd.DataFrame) -> Floats | None:
+    def weights(self, frame: pd.DataFrame, split: str | None = None) -> Floats | None:
         """N, or None where all rows count alike."""
-        return None if self.weight is None else as_floats(frame[self.weight]).astype(np.float32)
+        if self.weight is None:
+            return None
+        where = self._where(split)
+        return weights_of(where, column_of(where, frame, self.weight)).astype(np.float32)
+
+    def _where(self, split: str | None) -> str:
+        return self.name if split is None else f"{self.name}, {split}"
 
     def schema(self, masked: bool) -> Schema:
         """What a model needs to know; `masked`: whether some labels are NaN."""
@@ -151,17 +206,6 @@ class Encoder:
             tasks=tuple(Task.from_dict(task) for task in values["tasks"]),
             weight=values["weight"],
         )
-
-
-def check_there(where: str, frame: pd.DataFrame, name: str) -> None:
-    """UserError where a table has no such column."""
-    if name not in frame:
-        raise UserError(f"{where}: no column {name!r}; there are {', '.join(map(str, frame))}")
-
-
-def as_floats(column: pd.Series) -> NDArray[np.float64]:
-    """A column of numbers, or of true and false; NaN where a value is missing."""
-    return pd.to_numeric(column).to_numpy(np.float64, na_value=np.nan)
 
 
 def _beside(columns: Iterable[NDArray[Any]], rows: int, dtype: type[np.generic]) -> NDArray[Any]:

@@ -2,22 +2,34 @@
 
 import gzip
 import hashlib
+import io
 import os
 import shutil
 import sys
 import tarfile
-from collections.abc import Callable, Mapping
+import zlib
+from collections.abc import Callable, Collection, Iterator, Mapping
+from contextlib import contextmanager
 from dataclasses import dataclass, field
-from pathlib import Path
-from tempfile import TemporaryDirectory
+from pathlib import Path, PurePosixPath
+from tempfile import TemporaryFile
 from typing import Any
+from urllib.parse import urlsplit
 
+import pandas as pd
 import platformdirs
-import pooch
 import requests
+from filelock import FileLock
+from rich.console import Console
+from rich.progress import track
 
 from fsmd.data.source import Recipe, Source, Tables, on_fewer_rows
 from fsmd.errors import UserError
+from fsmd.notices import say
+from fsmd.writing import replacing
+
+PIECE = 2**20
+"""Bytes of a download that are written at once."""
 
 
 @dataclass(frozen=True)
@@ -35,32 +47,138 @@ class Origin:
 
 def cache_root() -> Path:
     """FSMD_CACHE, or the user's cache folder."""
-    return Path(os.environ.get("FSMD_CACHE") or platformdirs.user_cache_dir("fsmd"))
+    return _named_folder("FSMD_CACHE") or Path(platformdirs.user_cache_dir("fsmd"))
+
+
+def check_cache() -> None:
+    """Raise UserError unless the cache can be written now: trainings keep checkpoints there."""
+    with writing_cache():
+        cache_root().mkdir(parents=True, exist_ok=True)
+        with TemporaryFile(dir=cache_root()) as file:
+            file.write(bytes(PIECE))
+
+
+@contextmanager
+def writing_cache() -> Iterator[None]:
+    """Whatever the system refuses in the block is a UserError about the cache."""
+    try:
+        yield
+    except OSError as error:
+        where = f": {error.filename}" if error.filename else ""
+        raise UserError(
+            f"the cache folder {cache_root()} cannot be written ({_reason(error)}{where}); "
+            "set FSMD_CACHE to one that can"
+        ) from error
 
 
 def find(origin: Origin) -> tuple[Path, ...]:
     """The origin's files, local or downloaded; UserError that says what to put where."""
-    given = os.environ.get("FSMD_DATA")
-    local = (Path(given) / origin.name, Path(given)) if given else ()
-    for folder in (*local, _raw(origin)):
+    given = _named_folder("FSMD_DATA")
+    for folder in (*((given / origin.name, given) if given else ()), _raw(origin)):
         if paths := _matching(folder, origin):
             return paths
-    _download(origin)
-    paths = _matching(_raw(origin), origin)
-    if not paths:
-        raise UserError(f"{origin.url} holds no {_wanted(origin)}; {_advice(origin)}")
-    return paths
+    with writing_cache():
+        _raw(origin).mkdir(parents=True, exist_ok=True)
+        with FileLock(_raw(origin) / "download.lock"):
+            if not _matching(_raw(origin), origin):  # another process may have while we waited
+                _download(origin)
+    return _matching(_raw(origin), origin)
 
 
 def source_from(
-    origin: Origin, recipe: Recipe, read: Callable[[tuple[Path, ...]], Tables], rows: float | None
+    origin: Origin, recipe: Recipe, read: Callable[[tuple[Path, ...]], Tables], rows: int | None
 ) -> Source:
-    """A source that `read` makes of the origin's files; other files are another content."""
+    """A source that `read` makes of the origin's files; other files are another content.
+
+    Raises UserError that names a file which cannot be read, or the files that `read` fails on.
+    """
     paths, key = find(origin), {}
     for path in paths:
-        with path.open("rb") as file:
+        with _readable(path), path.open("rb") as file:
             key[path.name] = hashlib.file_digest(file, "sha256").hexdigest()
-    return on_fewer_rows(Source(recipe, key, lambda: read(paths)), rows)
+
+    def tables() -> Tables:
+        try:
+            return read(paths)
+        except (LookupError, TypeError, ValueError) as error:
+            if isinstance(error, UserError):
+                raise
+            raise UserError(
+                f"{', '.join(map(str, paths))} are not what {recipe.name} is made of "
+                f"({_reason(error)}); replace or remove them"
+            ) from error
+
+    return on_fewer_rows(Source(recipe, key, tables), rows)
+
+
+def verified_content(path: Path, origin: Origin) -> bytes:
+    """The file's content, uncompressed; UserError if it cannot be read or is not the known one."""
+    with _readable(path):
+        return _content(path, origin)
+
+
+def table(path: Path, origin: Origin, columns: Collection[str], **options: Any) -> pd.DataFrame:
+    """The table in a CSV file; `options` are those of `pandas.read_csv`.
+
+    Raises UserError that names the file if it is no such table, or lacks rows or one of `columns`.
+    """
+    with _readable(path):
+        frame: pd.DataFrame = pd.read_csv(io.BytesIO(_content(path, origin)), **options)
+        missing = [name for name in columns if name not in frame]
+        if missing:
+            raise _Faulty(f"lacks the columns {', '.join(missing)}")
+        if frame.empty:
+            raise _Faulty("has no rows")
+    return frame
+
+
+class _Faulty(ValueError):
+    """A file or an archive that is not what it must be."""
+
+
+@contextmanager
+def _readable(path: Path) -> Iterator[None]:
+    """Whatever fails in the block is a UserError about the file."""
+    try:
+        yield
+    except (OSError, EOFError, ValueError, zlib.error) as error:
+        raise UserError(f"{path} {_fault(error)}; replace or remove it") from error
+
+
+def _content(path: Path, origin: Origin) -> bytes:
+    content = path.read_bytes()
+    text = gzip.decompress(content) if path.suffix == ".gz" else content
+    expected = origin.text_hashes.get(path.name.removesuffix(".gz"))
+    if expected and hashlib.sha256(text).hexdigest() != expected:
+        raise _Faulty(f"is not the original: the SHA-256 of its content must be {expected}")
+    return text
+
+
+def _fault(error: Exception) -> str:
+    """What is wrong with a file, to follow its name."""
+    return str(error) if isinstance(error, _Faulty) else f"cannot be read ({_reason(error)})"
+
+
+def _reason(error: Exception) -> str:
+    """Why, without what the caller says."""
+    if isinstance(error, _Faulty):
+        return str(error)
+    if isinstance(error, requests.HTTPError) and error.response is not None:
+        return f"{error.response.status_code} {error.response.reason}"
+    if isinstance(error, requests.RequestException):
+        return type(error).__name__  # its text has objects of other libraries
+    return getattr(error, "strerror", None) or f"{type(error).__name__}: {error}".strip()
+
+
+def _named_folder(variable: str) -> Path | None:
+    """The folder that an environment variable names, from the root on; `~` is the user's home."""
+    given = os.environ.get(variable)
+    try:
+        return Path(given).expanduser().absolute() if given else None
+    except RuntimeError:
+        raise UserError(
+            f"{variable} is {given}, and there is no such user; name a folder"
+        ) from None
 
 
 def _raw(origin: Origin) -> Path:
@@ -75,66 +193,86 @@ def _matching(folder: Path, origin: Origin) -> tuple[Path, ...]:
         for depth in ("", "*/", "*/*/", "*/*/*/"):  # the origin's archives nest folders
             for suffix in ("", ".gz"):
                 for path in sorted(folder.glob(f"{depth}{pattern}{suffix}")):
-                    here.setdefault(path.name.removesuffix(".gz"), path)
+                    # Hidden: what another process downloads right now.
+                    if not any(p.startswith(".") for p in path.relative_to(folder).parts):
+                        here.setdefault(path.name.removesuffix(".gz"), path)
         if not here:
             return ()
         paths += here.values()
     return tuple(paths)
 
 
-def verified_content(path: Path, origin: Origin) -> bytes:
-    """The file's content, uncompressed; UserError if it is known and another."""
-    text = gzip.decompress(path.read_bytes()) if path.suffix == ".gz" else path.read_bytes()
-    expected = origin.text_hashes.get(path.name.removesuffix(".gz"))
-    if expected and hashlib.sha256(text).hexdigest() != expected:
-        raise UserError(
-            f"{path} is not the original: the SHA-256 of its content must be {expected}; "
-            "replace or remove it"
-        )
-    return text
-
-
 def _download(origin: Origin) -> None:
-    pooch.get_logger().setLevel("ERROR")  # the bar says enough
-    try:
-        pooch.retrieve(
-            origin.url,
-            known_hash=None,  # archives differ in time stamps; the content is verified
-            fname=origin.url.rpartition("/")[2].replace("+", "_"),
-            path=_raw(origin),
-            processor=_unpacked,
-            progressbar=sys.stderr.isatty(),
-        )
-    except (requests.RequestException, OSError, ValueError, shutil.ReadError) as error:
-        raise UserError(
-            f"data set {origin.name} is not here and cannot be downloaded "
-            f"({type(error).__name__}); {_advice(origin)}"
-        ) from error
+    """Download, unpack and verify the origin's files; a faulty answer is fetched again, once."""
+    for last in (False, True):
+        try:
+            with replacing(_raw(origin) / "downloaded") as fresh:
+                fresh.mkdir()
+                _unpack_all(_fetched(origin.url, fresh))
+                paths = _matching(fresh, origin)
+                if not paths:
+                    raise _Faulty(f"it holds no {_wanted(origin)}")
+                for path in paths:
+                    _verify(path, origin)
+            return
+        except (requests.RequestException, _Faulty) as error:
+            if last or isinstance(error, requests.ConnectionError):
+                raise UserError(
+                    f"data set {origin.name} is not here and cannot be downloaded "
+                    f"({_reason(error)}); {_advice(origin)}"
+                ) from error
+            say(f"{origin.url} is faulty ({_reason(error)}): removed, fetched again")
 
 
-def _unpacked(archive: str, action: str, _: object) -> str:
-    """Unpack a downloaded archive, and archives in it, beside it."""
-    folder = Path(f"{archive}.unpacked")
-    if action == "fetch" and folder.exists():
-        return archive
-    with TemporaryDirectory(dir=folder.parent) as text:  # a kill leaves no half of a folder
-        fresh = Path(text) / "unpacked"
-        _unpack(Path(archive), fresh)
-        for inner in [*fresh.rglob("*.zip"), *fresh.rglob("*.tar.gz")]:
-            _unpack(inner, inner.parent)
-        shutil.rmtree(folder, ignore_errors=True)
-        fresh.rename(folder)
-    return archive
+def _fetched(url: str, folder: Path) -> Path:
+    """What the address answers, as a file in a folder."""
+    path = folder / PurePosixPath(urlsplit(url).path).name
+    plain = {"Accept-Encoding": "identity"}
+    with requests.get(url, headers=plain, stream=True, timeout=60) as answer:
+        answer.raise_for_status()
+        length = int(answer.headers.get("Content-Length", 0))
+        with path.open("wb") as file:
+            for piece in track(
+                answer.iter_content(PIECE),
+                f"downloading {path.name}",
+                total=length / PIECE or None,
+                console=Console(stderr=True),
+                transient=True,
+                disable=not sys.stderr.isatty(),
+            ):
+                file.write(piece)
+    return path
 
 
-def _unpack(archive: Path, folder: Path) -> None:
+def _unpack_all(archive: Path) -> None:
+    """Put what is in an archive, and in archives in it, in their place."""
+    _unpack(archive)
+    for inner in [*archive.parent.rglob("*.zip"), *archive.parent.rglob("*.tar.gz")]:
+        _unpack(inner)
+
+
+def _unpack(archive: Path) -> None:
     """Members that would land outside the folder are refused; zip does so by itself.
 
     Python before 3.11.4 cannot refuse them: there the origin's archives are trusted.
     """
     refuses = hasattr(tarfile, "data_filter") and archive.suffix != ".zip"
     options: dict[str, Any] = {"filter": "data"} if refuses else {}
-    shutil.unpack_archive(archive, folder, **options)
+    try:
+        shutil.unpack_archive(archive, archive.parent, **options)
+    except Exception as error:  # many kinds, as the formats have many readers
+        if getattr(error, "errno", None):
+            raise  # of the disk
+        what = f"{type(error).__name__}: {error}".replace(f"{archive.parent}{os.sep}", "")
+        raise _Faulty(f"{archive.name} cannot be unpacked ({what})") from error
+    archive.unlink()
+
+
+def _verify(path: Path, origin: Origin) -> None:
+    try:
+        _content(path, origin)
+    except (EOFError, ValueError, zlib.error, gzip.BadGzipFile) as error:
+        raise _Faulty(f"{path.name} {_fault(error)}") from error
 
 
 def _wanted(origin: Origin) -> str:
@@ -142,9 +280,8 @@ def _wanted(origin: Origin) -> str:
 
 
 def _advice(origin: Origin) -> str:
-    given = os.environ.get("FSMD_DATA")
-    missing = given and not Path(given).is_dir()
-    why = "which does not exist" if missing else "where they are not"
+    given = _named_folder("FSMD_DATA")
+    why = "where they are not" if given and given.is_dir() else "which is no folder"
     return (f"FSMD_DATA is {given}, {why}: " if given else "") + (
         f"put {_wanted(origin)} from {origin.url} into {_raw(origin)}, or into a folder "
         f"{origin.name} below the one that FSMD_DATA names"

@@ -5,6 +5,7 @@ from dataclasses import dataclass, replace
 from typing import Any
 
 from fsmd.config import FSMDConfig
+from fsmd.errors import UserError
 
 
 @dataclass(frozen=True)
@@ -19,6 +20,15 @@ class TrainingSettings:
     """Epochs at most."""
     patience: int = 3
     """Epochs without better validation figures after which training ends."""
+
+    def __post_init__(self) -> None:
+        """Raise `UserError` for settings with which nothing can be trained."""
+        for name in ("epochs", "patience"):
+            if not isinstance(getattr(self, name), int) or getattr(self, name) < 1:
+                raise UserError(
+                    f"`{name}` must be a whole number of at least 1; got {getattr(self, name)!r}"
+                )
+        self.applied(FSMDConfig())  # refuses the others
 
     def applied(self, config: FSMDConfig) -> FSMDConfig:
         """`config` with what it leaves open filled in; what it sets stays."""

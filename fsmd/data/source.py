@@ -2,16 +2,20 @@
 
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field, replace
+from typing import Annotated
 
 import numpy as np
 import pandas as pd
 
+from fsmd.data.options import Between, check_option
 from fsmd.data.settings import TrainingSettings
 from fsmd.errors import UserError
 from fsmd.tasks import Task
 
 LEAST_ROWS = 500
 """Fewer rows tell nothing apart."""
+FewerRows = Annotated[int, Between(LEAST_ROWS, 10**9)]
+"""An option for `on_fewer_rows`."""
 
 
 @dataclass(frozen=True)
@@ -60,6 +64,12 @@ class Tables:
     test: pd.DataFrame
     truth: pd.DataFrame | None = None
 
+    def __post_init__(self) -> None:
+        """Refuse what is no table."""
+        for name, table in vars(self).items():
+            if not isinstance(table, pd.DataFrame) and (name, table) != ("truth", None):
+                raise UserError(f"`{name}` must be a pandas table; got {type(table).__name__}")
+
 
 @dataclass(frozen=True)
 class Source:
@@ -70,31 +80,24 @@ class Source:
     read: Callable[[], Tables]
 
 
-def whole(name: str, value: float) -> int:
-    """An option that must be a whole number; UserError if it is none."""
-    if not float(value).is_integer():  # nor are nan and inf
-        raise UserError(f"`{name}` must be a whole number; got {value}")
-    return int(value)
-
-
-def on_fewer_rows(source: Source, rows: float | None) -> Source:
+def on_fewer_rows(source: Source, rows: int | None) -> Source:
     """The source with `rows` (None: all) of its train rows, drawn at random and kept in order.
 
     Validation and test stay whole, so that all are judged on the same rows.
     """
     if rows is None:
         return source
-    count = whole("rows", rows)
+    check_option("rows", rows, FewerRows)
 
     def read() -> Tables:
         tables = source.read()
         there = len(tables.train)
-        if not LEAST_ROWS <= count <= there:
+        if rows > there:
             raise UserError(
-                f"{source.recipe.name}: `rows` must lie between {LEAST_ROWS} and the {there} that "
-                f"there are to train on; got {count}"
+                f"{source.recipe.name}: `rows` must be at most the {there} that there are to "
+                f"train on; got {rows}"
             )
-        drawn = np.sort(np.random.default_rng(0).choice(there, count, replace=False))
+        drawn = np.sort(np.random.default_rng(0).choice(there, rows, replace=False))
         return replace(tables, train=tables.train.iloc[drawn])
 
-    return replace(source, key={**source.key, "rows": count}, read=read)
+    return replace(source, key={**source.key, "rows": rows}, read=read)

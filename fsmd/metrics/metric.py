@@ -32,6 +32,14 @@ class Metric:
     high: float = inf
     """The range that it cannot leave."""
 
+    def check(self, value: float) -> None:
+        """Raise ValueError for what the figure cannot be; rounding may pass an end by a little."""
+        slack = 1e-6
+        if not self.low - slack <= value <= self.high + slack or value == inf:
+            raise ValueError(
+                f"{self.label} must lie between {self.low:g} and {self.high:g}; got {value!r}"
+            )
+
     @property
     def sign(self) -> int:
         """1 where more is better, else -1."""

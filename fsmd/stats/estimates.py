@@ -48,6 +48,10 @@ class Estimate(NamedTuple):
         return None if self.se_seeds is None else float(np.hypot(self.se_seeds, self.se_test or 0))
 
 
+UNKNOWN = Estimate(float("nan"), None, None, 0)
+"""Of no replicate."""
+
+
 def mean_interval(
     values: Any, by_test: float | None = None, within: tuple[float, float] = (-inf, inf)
 ) -> Estimate:
@@ -64,7 +68,7 @@ def mean_interval(
     finite = finite[np.isfinite(finite)]
     n = len(finite)
     if n == 0:
-        return Estimate(float("nan"), None, None, 0)
+        return UNKNOWN
     mean = float(finite.mean())
     equal = float(np.ptp(finite)) < _EQUAL
     if n == 1 or (equal and abs(mean) >= _EQUAL):

@@ -5,6 +5,8 @@ of the horizontal objective.
 """
 
 from collections.abc import Sequence
+from math import inf
+from statistics import median_low
 from typing import NamedTuple
 
 import moocore
@@ -133,17 +135,25 @@ def attained(points_AR2: Array) -> AttainmentBand:
     return AttainmentBand(*(tuple(surface_C.tolist()) for surface_C in surfaces))
 
 
-def shrinkage(searched_K: Array, fresh_RK: Array) -> tuple[Estimate, ...]:
-    """The search's own value minus the fresh seeds', for each task, with the latter's interval."""
+def shrinkage(
+    searched_K: Array, fresh_RK: Array, reach_K: Sequence[float] | None = None
+) -> tuple[Estimate, ...]:
+    """The search's own value minus the fresh seeds', for each task, with the latter's interval.
+
+    reach_K: what a task's figures can differ by at most; without any bound where none is given.
+    """
+    reaches = [inf] * len(searched_K) if reach_K is None else reach_K
     return tuple(
-        mean_interval(searched - fresh_R)
-        for searched, fresh_R in zip(searched_K, fresh_RK.T, strict=True)
+        mean_interval(searched - fresh_R, within=(-reach, reach))
+        for searched, fresh_R, reach in zip(searched_K, fresh_RK.T, reaches, strict=True)
     )
 
 
-def mean_shrinkage(searched_AK: Array, fresh_ARK: Array) -> tuple[Estimate, ...]:
+def mean_shrinkage(
+    searched_AK: Array, fresh_ARK: Array, reach_K: Sequence[float] | None = None
+) -> tuple[Estimate, ...]:
     """The mean over arms of `shrinkage`, for each task; seeds are shared by all arms."""
-    return shrinkage(searched_AK.mean(axis=0), fresh_ARK.mean(axis=0))
+    return shrinkage(searched_AK.mean(axis=0), fresh_ARK.mean(axis=0), reach_K)
 
 
 class FrontGrowth(NamedTuple):
@@ -177,11 +187,11 @@ class EpochsSpent(NamedTuple):
     other: int
     saved_at_most: int
     """By stopping, if every stopped training had gone on to the last epoch."""
-    saved_fairly: float
+    saved_fairly: int | None
     """By stopping, if each had gone on as long as the median of those that ended."""
     saved_by_patience: int
-    typical: float
-    """The median epochs of those that ended by themselves; NaN if none did."""
+    typical: int | None
+    """The (lower) median epochs of those that ended by themselves; None if none did."""
 
     @property
     def total(self) -> int:
@@ -193,13 +203,15 @@ def epochs_spent(
     ended: Sequence[int], stopped: Sequence[int], other: Sequence[int], most: int
 ) -> EpochsSpent:
     """The account, from the epochs of each training and the most that one may have."""
-    typical = float(np.median(ended)) if ended else float("nan")
+    typical = median_low(ended) if ended else None
     return EpochsSpent(
         ended=sum(ended),
         stopped=sum(stopped),
         other=sum(other),
         saved_at_most=sum(most - epochs for epochs in stopped),
-        saved_fairly=sum(max(typical - epochs, 0.0) for epochs in stopped) if ended else typical,
+        saved_fairly=None
+        if typical is None
+        else sum(max(typical - epochs, 0) for epochs in stopped),
         saved_by_patience=sum(most - epochs for epochs in ended),
         typical=typical,
     )

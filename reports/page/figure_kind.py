@@ -8,8 +8,9 @@ from typing import Any, Generic, TypeVar
 
 from matplotlib.figure import Figure
 
+from fsmd.errors import UserError
 from fsmd.folder import held
-from reports.page.model import FigureView
+from reports.page.model import FigureView, apology, fault_of
 
 Of = TypeVar("Of")
 """What is drawn: the results of a study, the analysis of a search."""
@@ -58,9 +59,18 @@ def views_of(
 
 
 def view_of(kind: FigureKind[Any, Any], subject: Any) -> FigureView | None:
-    """The figure with its words; None where there is nothing to draw."""
-    summary = kind.summarize(subject)
-    if summary is None:
-        return None
-    drawing = partial(kind.draw, summary)
-    return FigureView(kind.key, kind.caption(summary), kind.alt(summary), drawing)
+    """The figure with its words; None where there is nothing to draw.
+
+    A fault of one figure costs that figure alone: see `fault_of`.
+    """
+    try:
+        summary = kind.summarize(subject)
+        if summary is None:
+            return None
+        drawing = partial(kind.draw, summary)
+        return FigureView(kind.key, kind.caption(summary), kind.alt(summary), drawing)
+    except UserError:
+        raise  # what is stored is at fault, and so is the report
+    except Exception as error:
+        said = fault_of(kind.key, error)
+        return FigureView(kind.key, said, said, partial(apology, said))

@@ -3,12 +3,13 @@
 import csv
 import io
 import json
-import os
 import re
 from collections.abc import Sequence
 from pathlib import Path
+from typing import Any
 
 from fsmd.errors import UserError
+from fsmd.writing import write
 from reports.page.html import html
 from reports.page.model import Outline, Report, Table, TableCell
 from reports.page.pdf import pdf
@@ -44,7 +45,8 @@ _ESCAPES = {
 
 def files_of(outline: Outline) -> Files:
     """All that is written; the page last, which so never describes numbers that are not there."""
-    table = outline.measurements.to_csv(index=False, lineterminator="\n")
+    measurements = outline.measurements.map(_harmless)
+    table = measurements.to_csv(index=False, lineterminator="\n")
     return (
         ("results.csv", table.encode()),
         ("summary.json", (json.dumps(outline.summary, indent=2) + "\n").encode()),
@@ -76,23 +78,14 @@ def save(files: Files, folder: Path) -> None:
     """
     try:
         for name, content in files:
-            (folder / name).parent.mkdir(parents=True, exist_ok=True)
-            _replace(folder / name, content)
+            write(folder / name, content)
+        kept = dict(files)
         for old in (*folder.glob("figures/*"), *folder.glob("tables/*")):
-            if f"{old.parent.name}/{old.name}" not in dict(files):
+            hidden = old.name.startswith(".")  # what another process writes right now
+            if f"{old.parent.name}/{old.name}" not in kept and not hidden:
                 old.unlink()
     except OSError as error:
         raise UserError(f"--out must be a folder that can be written; {error}") from error
-
-
-def _replace(path: Path, content: bytes) -> None:
-    """Write so that a reader sees the old file or the new one."""
-    temporary = path.with_name(f".{path.name}.{os.getpid()}.tmp")
-    try:
-        temporary.write_bytes(content)
-        temporary.replace(path)
-    finally:
-        temporary.unlink(missing_ok=True)
 
 
 # Tables as CSV
@@ -104,7 +97,7 @@ def to_csv(table: Table) -> str:
     buffer = io.StringIO()
     writer = csv.writer(buffer, lineterminator="\n")
     for line in zip(*columns, strict=True):
-        writer.writerow(_number(text) for texts in line for text in texts)
+        writer.writerow(_harmless(_number(text)) for texts in line for text in texts)
     return buffer.getvalue()
 
 
@@ -130,6 +123,16 @@ def _number(text: str) -> str:
     if re.fullmatch(rf"[{MINUS}+]?\d[\d,]*(\.\d+)?", text):
         return text.replace(",", "").replace(MINUS, "-")
     return text
+
+
+def _harmless(value: Any) -> Any:
+    """Text that a spreadsheet would run as a formula, with an apostrophe in front (OWASP)."""
+    is_formula = isinstance(value, str) and re.match(r"\s*[=+\-@\t\r]", value)
+    return f"'{value}" if is_formula and not _is_number(value) else value
+
+
+def _is_number(text: str) -> bool:
+    return re.fullmatch(r"[+-]?\d+(\.\d+)?%?", text) is not None
 
 
 # Tables as LaTeX

@@ -8,6 +8,8 @@ from typing import NamedTuple
 from matplotlib.font_manager import FontProperties
 from matplotlib.textpath import TextPath
 
+from reports.page.fonts import fonts_for
+
 Point = tuple[float, float]
 
 FONT = 8.0
@@ -96,7 +98,7 @@ def placed(
 
 @cache
 def _width(line: str, size: float) -> float:
-    font = FontProperties(family="DejaVu Sans")
+    font = FontProperties(family=list(fonts_for(line).families))
     return float(TextPath((0, 0), line, size=size, prop=font).get_extents().width)
 
 

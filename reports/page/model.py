@@ -1,16 +1,23 @@
 """What the page and the PDF show: frozen values, already in words; computed once, drawn twice."""
 
+import sys
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field, replace
 from functools import cached_property
-from typing import TYPE_CHECKING, Any
+from textwrap import fill
+from typing import TYPE_CHECKING, Any, TypeVar
 
 from matplotlib.figure import Figure
 
+from fsmd.errors import one_line
+from reports.page.style import width
 from reports.page.svg import to_pdf, to_svg
+from studies.store.means import Means
 
 if TYPE_CHECKING:
     import pandas as pd
+
+Written = TypeVar("Written")
 
 
 @dataclass(frozen=True)
@@ -53,23 +60,44 @@ class FigureView:
     """Its place among the report's figures, from 1; `numbered` sets it."""
 
     @cached_property
-    def _wide(self) -> Figure:
-        return self.drawing(False)
-
-    @cached_property
     def svg(self) -> str:
         """For a wide page, and as a file."""
-        return to_svg(self._wide)
+        return self._wide[0]
 
     @cached_property
     def svg_narrow(self) -> str:
         """For a phone."""
-        return to_svg(self.drawing(True))
+        return self._drawn(True, to_svg)
 
     @cached_property
     def pdf(self) -> bytes:
         """As a file."""
-        return to_pdf(self._wide)
+        return self._wide[1]
+
+    @cached_property
+    def _wide(self) -> tuple[str, bytes]:
+        return self._drawn(False, lambda figure: (to_svg(figure), to_pdf(figure)))
+
+    def _drawn(self, narrow: bool, written: Callable[[Figure], Written]) -> Written:
+        """Drawn and written; a figure that cannot be costs the report nothing else."""
+        try:
+            return written(self.drawing(narrow))
+        except Exception as error:
+            return written(apology(fault_of(self.key, error), narrow))
+
+
+def fault_of(key: str, error: Exception) -> str:
+    """What stands in the place of a figure that cannot be drawn; stderr is told the cause."""
+    cause = one_line(f"{type(error).__name__}: {error}")
+    print(f"warning: the figure {key!r} cannot be drawn: {cause}", file=sys.stderr)
+    return f"The figure “{key}” could not be drawn, as of a fault in its code or its data."
+
+
+def apology(said: str, narrow: bool = False) -> Figure:
+    """A sentence in the place of a figure."""
+    figure = Figure(figsize=(width(narrow), 0.6))
+    figure.text(0.01, 0.5, fill(said, 45 if narrow else 110), va="center")
+    return figure
 
 
 @dataclass(frozen=True)
@@ -190,6 +218,8 @@ class Outline:
     """For JSON: means with intervals, and what was found."""
     lines: tuple[str, ...]
     """What was found, for a terminal and for the dashboard's note."""
+    means: Means
+    """What the dashboard shows of each arm."""
     entry: IndexEntry
 
 

@@ -12,6 +12,7 @@ from matplotlib.axes import Axes
 from matplotlib.axis import Axis
 from matplotlib.figure import Figure
 from matplotlib.lines import Line2D
+from matplotlib.text import Annotation
 from matplotlib.ticker import MaxNLocator
 
 from fsmd.stats.estimates import Estimate
@@ -58,7 +59,7 @@ LOOKS = (
     Look("#009e73", "^", (0, (1, 1.5))),
     Look("#b5679a", "D", (0, (6, 2, 1, 2))),
     Look("#a88000", "v", (0, (3, 1))),
-    Look("#4b9fd6", "P", (0, (8, 2, 2, 2, 2, 2))),
+    Look("#3f93cb", "P", (0, (8, 2, 2, 2, 2, 2))),
     Look("#7a7a7a", "X", (0, (2, 3))),
     Look("#c2417a", "<", (0, (5, 1, 1, 1))),
     Look("#3f7f5f", ">", (0, (1, 3))),
@@ -292,3 +293,5 @@ def tag(artists: Iterable[Any], part: str, *tips: str) -> None:
     """
     for artist in artists:
         artist.set_gid(json.dumps({"part": part, "tips": tips}))
+        if isinstance(artist, Annotation) and artist.arrow_patch:  # the line to its point
+            artist.arrow_patch.set_gid(json.dumps({"part": part, "tips": ()}))

@@ -6,11 +6,15 @@ The same figure gives the same bytes.
 import io
 import json
 import re
+import warnings
 from html import escape
+from typing import Any
 from xml.etree import ElementTree
 
 from matplotlib.figure import Figure
+from matplotlib.text import Text
 
+from reports.page.fonts import fonts_for
 from reports.page.style import INK, PAPER, styled
 
 _SVG = "{http://www.w3.org/2000/svg}"
@@ -21,18 +25,27 @@ ElementTree.register_namespace("xlink", "http://www.w3.org/1999/xlink")
 def to_svg(figure: Figure) -> str:
     """The figure as SVG: text stays text, and the tags of `style.tag` become attributes."""
     buffer = io.BytesIO()
-    with styled():
-        figure.savefig(buffer, format="svg", metadata={"Date": None})
+    _save(figure, buffer, format="svg", metadata={"Date": None})
     return _with_tags_resolved(buffer.getvalue())
 
 
 def to_pdf(figure: Figure) -> bytes:
     """The figure as a PDF file without a date."""
     buffer = io.BytesIO()
-    with styled():
-        undated = dict.fromkeys(("CreationDate", "Creator", "Producer"))
-        figure.savefig(buffer, format="pdf", metadata=undated)
+    undated = dict.fromkeys(("CreationDate", "Creator", "Producer"))
+    _save(figure, buffer, format="pdf", metadata=undated)
     return buffer.getvalue()
+
+
+def _save(figure: Figure, buffer: io.BytesIO, **how: Any) -> None:
+    """Save it, each text in a font that has its letters."""
+    with styled(), warnings.catch_warnings():
+        # The PDF says once which letters no font has; matplotlib would for each of them.
+        warnings.filterwarnings("ignore", "Glyph .* missing from font", UserWarning)
+        for text in figure.findobj(Text):
+            assert isinstance(text, Text)
+            text.set_fontfamily(list(fonts_for(text.get_text()).families))
+        figure.savefig(buffer, **how)
 
 
 def for_page(svg: str, key: str, alt: str) -> str:

@@ -10,7 +10,6 @@ from functools import cached_property
 import numpy as np
 import sqlalchemy as sa
 
-from fsmd.errors import UserError
 from fsmd.metrics import METRICS, Array
 from fsmd.stats.estimates import Estimate, mean_interval
 from fsmd.stats.joint import Ellipse, joint_ellipse
@@ -27,7 +26,7 @@ from fsmd.stats.pareto import (
     on_front,
     shrinkage,
 )
-from reports.results import StudyResults
+from reports.results import NothingYet, StudyResults
 from reports.search.axis_importance import AxisImportance, importance
 from reports.search.picks import Candidates, PickRule, default_rules, pick_rule, picked
 from reports.search.results import OUTCOMES, Outcome, SearchResults, outcome_of, read_search
@@ -144,7 +143,7 @@ def analyse(engine: sa.Engine, record: StudyRecord, picks: Sequence[str] = ()) -
 def analyse_search(search: SearchResults, picks: Sequence[str] = ()) -> SearchAnalysis:
     """See `analyse`."""
     if not search.all_in("ended", "failed"):
-        raise UserError(
+        raise NothingYet(
             f"search {search.record.name!r} has no finished training yet: of "
             f"{count(len(search.attempts), 'configuration')} none was trained to its end; "
             "run it again and it goes on"
@@ -196,7 +195,7 @@ def _confirmed(search: SearchResults) -> tuple[Confirmed, ...]:
     enough = points_ARM.shape[1] >= FEWEST_SEEDS
     probability_A = membership(points_ARM) if enough else np.full(len(attempts), np.nan)
     keys = [target.key for target in search.targets]
-    confirmed = []
+    confirmed, reach_T = [], _reaches(search)
     for i, attempt in enumerate(attempts):
         seen = search.figures(attempt) if outcome_of(attempt) == "ended" else ()
         confirmed.append(
@@ -204,7 +203,7 @@ def _confirmed(search: SearchResults) -> tuple[Confirmed, ...]:
                 name=attempt.name,
                 searched=seen,
                 fresh=tuple(valid.mean(attempt.name, key, valid.paired) for key in keys),
-                shrinkage=shrinkage(np.array(seen), fresh_ART[i]) if seen else (),
+                shrinkage=shrinkage(np.array(seen), fresh_ART[i], reach_T) if seen else (),
                 test=tuple(test.mean(attempt.name, key, valid.paired) for key in keys),
                 costs=tuple(mean_interval(c[i], within=(0.0, np.inf)) for c in costs.values()),
                 points=tuple(map(tuple, points_ARM[i].tolist())),
@@ -286,7 +285,14 @@ def _mean_shrinkage(
     if not points:
         return ()
     fresh_ART = _fresh_figures(search, [point.name for point in points])
-    return mean_shrinkage(np.array([point.searched for point in points]), fresh_ART)
+    searched_AT = np.array([point.searched for point in points])
+    return mean_shrinkage(searched_AT, fresh_ART, _reaches(search))
+
+
+def _reaches(search: SearchResults) -> tuple[float, ...]:
+    """What figures of each target can differ by at most."""
+    metrics = [METRICS[target.metric] for target in search.targets]
+    return tuple(metric.high - metric.low for metric in metrics)
 
 
 def _band(confirmed: Sequence[Confirmed]) -> AttainmentBand | None:

@@ -22,12 +22,11 @@ SHUFFLES = 60
 FRONT = "the front"
 
 
-class AxisShare(NamedTuple):
-    """How much of a target an axis decides, and how much it would seem to by chance."""
+AxisShare = anova.EffectShare
+"""How much of a target an axis decides, and what that stays below in 19 of 20 cases by chance.
 
-    share: float
-    by_chance: float
-    """Analysis of variance: its expectation; PED-ANOVA: the 95 % quantile of shuffled targets."""
+Exact: of the F test; PED-ANOVA: of shuffled targets.
+"""
 
 
 class AxisImportance(NamedTuple):
@@ -87,10 +86,7 @@ def _exact(
     for target, column in columns.items():
         value_N = rank_N if column is None else points_NM[:, column]
         effects = anova.main_effects(frame.assign(**{anova.VALUE: value_N}))
-        for axis, share in effects.items():
-            freedom = frame[axis].nunique() - 1
-            if freedom:
-                shares[target, axis] = AxisShare(share, freedom / (len(params) - 1))
+        shares |= {(target, axis): effect for axis, effect in effects.items()}
     return shares
 
 

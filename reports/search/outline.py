@@ -1,6 +1,5 @@
 """Puts the report of a search together: numbers -> the page, summary.json, lines, the entry."""
 
-import json
 from collections.abc import Iterable, Iterator
 from typing import Any
 
@@ -23,8 +22,9 @@ from reports.search.analysis import (
 from reports.search.axis_importance import FEWEST_TRAININGS, AxisImportance
 from reports.search.cautions import cautions
 from reports.search.results import OUTCOMES, SearchResults, in_words, outcome_of, own_fields
+from studies.store.means import Mean, Means
 
-__all__ = ["analyse", "entry", "lines", "page", "summary"]
+__all__ = ["analyse", "entry", "lines", "means", "page", "summary"]
 
 NOT_EXCLUDED = 0.05
 """Probability above which a point behind the front is named with it."""
@@ -88,14 +88,19 @@ def headline(analysis: SearchAnalysis) -> str:
     search, spent = analysis.search, analysis.spent
     numbers = ((len(search.all_in(outcome)), said) for outcome, said in OUTCOMES.items())
     went = ", ".join(f"{number} {said}" for number, said in numbers if number)
-    saved = f"{spent.saved_fairly:,.0f}" if spent.saved_fairly == spent.saved_fairly else "none"
     fresh = f", {search.fresh_epochs:,} more on fresh seeds" if search.fresh_epochs else ""
+    at_most = f"at most {spent.saved_at_most:,}"
+    fairly = spent.saved_fairly
+    by_stopping = at_most if fairly is None else f"about {fairly:,} ({at_most})"
+    saved = [
+        *([f"{by_stopping} by stopping"] if spent.saved_at_most else []),
+        *([f"{spent.saved_by_patience:,} by early stopping"] if spent.saved_by_patience else []),
+    ]
     return (
         f"{words.capital(ran.on_what(search.results))}: "
         f"{words.count(len(search.attempts), 'configuration')} of the space "
-        f"{search.space.name}, {went}. {words.count(spent.total, 'epoch')} spent{fresh}; {saved} "
-        f"saved by stopping (at most {spent.saved_at_most:,}), {spent.saved_by_patience:,} by "
-        "early stopping."
+        f"{search.space.name}, {went}. {words.count(spent.total, 'epoch')} "
+        f"spent{fresh}{f'; saved: {words.listed(saved)}' if saved else ''}."
     )
 
 
@@ -196,13 +201,13 @@ def _pick_sentence(analysis: SearchAnalysis, pick: Pick) -> str:
 
 
 def _to_paste(analysis: SearchAnalysis) -> tuple[Fact, ...]:
+    """The picks as Python."""
     search = analysis.search
     return tuple(
-        Fact(
-            f"{pick.name} for FSMDConfig.from_dict",
-            json.dumps(own_fields(search.attempt(pick.name).config)),
-        )
+        Fact(f"{pick.name}, to paste", f"FSMDConfig({', '.join(fields)})")
         for pick in reversed(analysis.picks)
+        for own in [own_fields(search.attempt(pick.name).config, search.space.axes)]
+        for fields in [[f"{name}={value!r}" for name, value in own.items()]]
     )
 
 
@@ -267,22 +272,25 @@ def _reading(analysis: SearchAnalysis) -> tuple[str, ...]:
 
 
 def _about_importance(importance: AxisImportance) -> tuple[str, ...]:
+    bars = len(importance.shares)
+    expected = (
+        f"of the {bars} bars about {max(bars / 20, 1):.0f} would pass it if no axis mattered"
+    )
     if importance.exact:
         return (
             "Importance is exact: every combination was trained, and an axis's share is that of "
             "its main effect in the total sum of squares, for the front in that of the points' "
-            "non-domination ranks. A single seed's noise is in the total; an axis without any "
-            "effect would show the share that chance gives it.",
+            "non-domination ranks. A single seed's noise is in the total. An axis without any "
+            "effect stays below the mark beside its bar in 19 of 20 cases (F test against what no "
+            f"main effect explains); {expected}.",
         )
-    bars = len(importance.shares)
     return (
         "Importance is estimated (PED-ANOVA, Watanabe et al. 2023): how differently the best "
         "tenth of the trainings, at least five, lies on an axis from all, as shares of all axes. "
         "A training that was stopped counts as not among the best, since others were ahead. It "
         "speaks of what sets the best apart, not of all variance. With few trainings it is mostly "
         "chance, which the mark beside each bar shows: an axis that stays below it has shown "
-        f"nothing, and of the {bars} bars about {max(bars / 20, 1):.0f} would pass it if no axis "
-        "mattered.",
+        f"nothing, and {expected}.",
     )
 
 
@@ -316,7 +324,7 @@ def summary(analysis: SearchAnalysis) -> dict[str, Any]:
             {
                 "level": pick.name,
                 "rules": [rule.name for rule in pick.rules],
-                "config": own_fields(search.attempt(pick.name).config),
+                "config": own_fields(search.attempt(pick.name).config, search.space.axes),
                 "minus": {
                     other: _by_target(search, map(ends, estimates))
                     for other, estimates in pick.differences
@@ -328,7 +336,7 @@ def summary(analysis: SearchAnalysis) -> dict[str, Any]:
             "search": spent.total,
             "confirmation": search.fresh_epochs,
             "saved_by_stopping_at_most": spent.saved_at_most,
-            "saved_by_stopping_fairly": _number(spent.saved_fairly),
+            "saved_by_stopping_fairly": spent.saved_fairly,
             "saved_by_early_stopping": spent.saved_by_patience,
         },
         "hypervolume": {
@@ -380,6 +388,28 @@ def lines(analysis: SearchAnalysis) -> tuple[str, ...]:
         for params in [analysis.search.attempt(pick.name).params]
     )
     return (headline(analysis), *findings(analysis), *picks)
+
+
+def means(analysis: SearchAnalysis) -> Means:
+    """What the dashboard shows of each confirmed configuration."""
+    search = analysis.search
+    return Means(
+        labels=tuple(objective.label for objective in search.objectives),
+        higher=tuple(objective.higher for objective in search.objectives),
+        over=f"{words.count(len(analysis.seeds), 'fresh seed')}, on validation",
+        of_arms=tuple(
+            Mean(
+                arm=point.name,
+                params=search.attempt(point.name).params,
+                values=tuple(_as_measured(search, point.point)),
+                said={
+                    f"P({search.sought})": _number(point.probability),
+                    f"the {search.sought}": point.on_front,
+                },
+            )
+            for point in analysis.confirmed
+        ),
+    )
 
 
 def entry(analysis: SearchAnalysis) -> IndexEntry:

@@ -110,6 +110,8 @@ def _weights(name: str, argument: str, tasks: Sequence[Task]) -> PickRule:
     if len(weights) != len(tasks) or not all(0 <= w < math.inf for w in weights):
         listed = ", ".join(task.name for task in tasks)
         raise UserError(f"{name!r} needs a weight of at least 0 for each of {listed}")
+    if not 0 < sum(weights) < math.inf:
+        raise UserError(f"the weights of {name!r} must have a finite sum above 0")
     terms = [f"{w:g} \u00d7 {t.name}" for w, t in zip(weights, tasks, strict=True)]
     why = f"the {_of(tasks)} {' + '.join(terms)}"
     return PickRule(name, why, lambda found: _sum(found, tasks, weights))
@@ -128,7 +130,7 @@ def _floor(name: str, task: Task, tasks: Sequence[Task]) -> PickRule:
     label, *more = dict.fromkeys(METRICS[other.metric].label for other in others)
     label, what = "figure" if more else label, "mean " if len(others) > 1 else ""
     best = f"{_of(others)} {what}{label} on {words.listed(other.name for other in others)}"
-    floor = f"with {task.name} within {margin:g} of its best"
+    floor = f"with {task.name} within {words.number(margin)} of its best"
     return PickRule(name, f"the {best} {floor}", score)
 
 

@@ -3,12 +3,14 @@
 from collections.abc import Collection, Mapping
 from dataclasses import asdict, dataclass, replace
 from functools import cached_property
+from math import inf
 from types import MappingProxyType
 from typing import Any, Literal
 
 import sqlalchemy as sa
 
 from fsmd.config import FSMDConfig
+from fsmd.metrics import METRICS
 from fsmd.tasks import MEAN, Target, Task
 from reports import words
 from reports.results import StudyResults, load_results
@@ -107,6 +109,13 @@ class SearchResults:
         """Epochs at most of each training."""
         return self.record.plan.settings.epochs
 
+    def range_of(self, objective: Objective) -> tuple[float, float]:
+        """What the objective can be: a target what its metric can, a cost not below zero."""
+        metrics = {t.key: METRICS[t.metric] for t in self.results.targets}
+        if objective.is_cost:
+            return 0.0, inf
+        return metrics[objective.key].low, metrics[objective.key].high
+
     def all_in(self, *outcomes: Outcome) -> tuple[Attempt, ...]:
         """The attempts that went one of these ways."""
         return tuple(attempt for attempt in self.attempts if outcome_of(attempt) in outcomes)
@@ -170,10 +179,18 @@ def in_words(objective: Objective) -> str:
     return f"{measured} {words.on_target(objective.key)}"
 
 
-def own_fields(config: FSMDConfig) -> dict[str, Any]:
-    """The fields that differ from FSMDConfig's defaults; `FSMDConfig.from_dict` reads them."""
+def own_fields(config: FSMDConfig, axes: Collection[str] = ()) -> dict[str, Any]:
+    """The fields that differ from FSMDConfig's defaults, and those that the axes set.
+
+    `FSMDConfig(**own_fields(config))` is the configuration.
+    """
     default = asdict(FSMDConfig())
-    return {name: value for name, value in asdict(config).items() if value != default[name]}
+    searched = {axis if axis in default else "task_weights" for axis in axes}
+    return {
+        name: value
+        for name, value in asdict(config).items()
+        if name in searched or value != default[name]
+    }
 
 
 def _among(results: StudyResults, arms: Collection[str]) -> StudyResults:

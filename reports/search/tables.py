@@ -125,25 +125,32 @@ def epochs_table(analysis: SearchAnalysis) -> Table:
     stopped, ended = len(search.all_in("stopped")), len(search.all_in("ended"))
     other = len(search.attempts) - stopped - ended
     fresh, trainings = search.fresh_epochs, len(search.fresh.runs)
+    by_stopping = [("saved by stopping, at most", stopped, f"{spent.saved_at_most:,}")]
+    if spent.saved_fairly is not None:
+        by_stopping.append(("saved by stopping, fairly", stopped, f"{spent.saved_fairly:,}"))
+    if not stopped:  # nothing was there to save by
+        by_stopping = []
     rows = [
         ("spent: trained to the end", ended, f"{spent.ended:,}"),
-        ("spent: stopped by the pruner", stopped, f"{spent.stopped:,}"),
+        *([("spent: stopped by the pruner", stopped, f"{spent.stopped:,}")] if stopped else []),
         *([("spent: not finished or failed", other, f"{spent.other:,}")] if other else []),
         ("spent: the search in all", len(search.attempts), f"{spent.total:,}"),
         *([("spent: fresh seeds", trainings, f"{fresh:,}")] if fresh else []),
-        ("saved by stopping, at most", stopped, f"{spent.saved_at_most:,}"),
-        *([("saved by stopping, fairly", stopped, f"{spent.saved_fairly:,.0f}")] if ended else []),
+        *by_stopping,
         ("saved by early stopping", ended, f"{spent.saved_by_patience:,}"),
     ]
     fair = (
-        f"; fairly: to {spent.typical:g}, the median of those that ended by themselves"
+        f"; fairly: to {spent.typical}, the median of those that ended by themselves"
         if ended
         else ""
     )
+    at_most = (
+        " Saved by stopping, at most: as if every stopped training had gone on to epoch "
+        f"{search.most_epochs}, the last{fair}."
+    )
     caption = (
-        f"Epochs of the search. Saved by stopping, at most: as if every stopped training had "
-        f"gone on to epoch {search.most_epochs}, the last{fair}. Saved by early stopping: what "
-        f"those that ended by themselves left of the {search.most_epochs}."
+        f"Epochs of the search.{at_most if stopped else ''} Saved by early stopping: what those "
+        f"that ended by themselves left of the {search.most_epochs}."
     )
     return table("epochs", caption, ("epochs", "trainings", "number"), rows)
 
@@ -156,7 +163,10 @@ def importance_table(importance: AxisImportance) -> Table | None:
         (axis, *(_share_cell(importance.shares[target, axis]) for target in importance.targets))
         for axis in importance.axes
     )
-    caption = "The figure's numbers. Bold: more than chance."
+    caption = (
+        "The figure's numbers. Below each: what an axis without any effect stays below in 19 of "
+        "20 cases. Bold: above it."
+    )
     return table("importance", caption, ("axis", *importance.targets), rows)
 
 

@@ -4,9 +4,8 @@ from dataclasses import dataclass
 
 import sqlalchemy as sa
 
-from fsmd.errors import UserError
 from reports import ran
-from reports.results import Scores, StudyResults, load_results
+from reports.results import NothingYet, Scores, StudyResults, load_results
 from reports.study.comparisons import Comparison, compare, pairs
 from reports.study.joint import JointVerdict, joint_verdicts
 from reports.study.reading import Reading
@@ -48,7 +47,7 @@ def analyse(engine: sa.Engine, record: StudyRecord) -> StudyAnalysis:
 def analyse_study(results: StudyResults) -> StudyAnalysis:
     """See `analyse`."""
     if results.runs.empty:
-        raise UserError(
+        raise NothingYet(
             f"study {results.record.name!r} has no finished training yet; run it first: "
             f"{ran.run_command(results)}"
         )

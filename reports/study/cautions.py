@@ -5,6 +5,7 @@ Where there is nothing to say, the sentence is empty.
 
 from collections.abc import Callable, Iterator
 
+from fsmd.metrics import METRICS
 from reports import words
 from reports.ran import FOR_A_CLAIM, FOR_A_LOOK, failures, of_failed
 from reports.results import StudyResults
@@ -119,7 +120,25 @@ def _arms_without_replicates(analysis: StudyAnalysis) -> str:
     missing = [arm for arm in scores.arms if arm not in scores.trained]
     them = "it" if len(missing) == 1 else "them"
     said = f"No finished replicate of {words.listed(missing)}: comparisons with {them} could not"
-    return f"{said} be made." if missing else ""
+    return f"{said} be made.{_unmeasured(analysis)}" if missing else ""
+
+
+def _unmeasured(analysis: StudyAnalysis) -> str:
+    """Why trainings that ended count as not finished; a blank before it."""
+    results = analysis.results
+    done = set(zip(results.done["arm"], results.done["replicate"], strict=True))
+    of_test = results.measurements[results.measurements["split"] == "test"]
+    tasks = []
+    for task in results.tasks:
+        rows = of_test[(of_test["task"] == task.name) & (of_test["metric"] == task.metric)]
+        if done - set(zip(rows["arm"], rows["replicate"], strict=True)):
+            tasks.append(f"{METRICS[task.metric].label} {words.on_target(task.name)}")
+    return (
+        f" Trainings that ended count as not finished where test has no {words.listed(tasks)}: "
+        "the rows do not define it, as where all are of one class."
+        if tasks
+        else ""
+    )
 
 
 def _no_reference(analysis: StudyAnalysis) -> str:

@@ -160,20 +160,21 @@ def _detectable(study: Study, comparisons: Sequence[Comparison]) -> str:
 
     metric, tests, claims = comparisons[0].metric, comparisons[0].tests, len(study.claims)
     seeds = words.count(int(np.median([e.n for e in tested])), "paired replicate")
-    if smallest(tests) > min(metric.high - metric.low, LARGEST_TOLD * metric.margin):
+    told = {number: smallest(number) for number in {tests, claims or tests}}
+    if max(told.values()) > min(metric.high - metric.low, LARGEST_TOLD * metric.margin):
         return (
             f"With {seeds} this study would hardly show any difference in {metric.label}: they "
             "are too few."
         )
     claimed = (
-        f"{smallest(claims):.2g} for a claim that rests on one comparison (after Holm over "
-        f"{words.count(claims, 'claim')}; more for one that rests on several), and "
+        f"{words.number(told[claims], 2)} for a claim that rests on one comparison (after Holm "
+        f"over {words.count(claims, 'claim')}; more for one that rests on several), and "
         if claims
         else ""
     )
     return (
         f"With {seeds} this study shows with {100 * POWER:g} % chance a true difference in "
-        f"{metric.label} of {claimed}{smallest(tests):.2g} in the comparisons with "
+        f"{metric.label} of {claimed}{words.number(told[tests], 2)} in the comparisons with "
         f"{study.reference} (after Holm over {words.count(tests, 'test')}); medians. Smaller ones "
         "will mostly stay undecided."
     )
@@ -229,7 +230,7 @@ def _said(comparison: Comparison | None) -> str:
     if c.word == "equivalent":
         way = "above" if estimate.mean > 0 else "below"
         real = f" (it is {way}, but by less than matters)" if c.differs.significant else ""
-        inside = f"for being inside ±{c.margin:g}"
+        inside = f"for being inside ±{words.number(c.margin)}"
         return f"{figure}, {words.p(c.equal.p)} {inside} after Holm: equivalent{real}."
     more = f"; {needed_in_words(c.needed)}" if c.word == "undecided" else ""
     return f"{figure}, {words.p(c.differs.p)} after Holm: {c.word}{more}."

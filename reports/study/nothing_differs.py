@@ -9,6 +9,7 @@ from fsmd.stats.null import null_rate
 from reports import ran, words
 from reports.predictions import read_influences, read_test_rows
 from reports.results import StudyResults
+from studies.store.faults import patient
 
 RESAMPLINGS = 500
 
@@ -41,7 +42,8 @@ def null_sentences(results: StudyResults) -> Iterator[str]:
         "All arms are one model, so every difference is chance. Shuffling the arms within each "
         f"of {replicates} makes {RESAMPLINGS} studies of which that is true for certain: in "
         f"{words.percent(rate.tested)} of them the comparisons with the reference find some "
-        f"difference, where at most {ran.at_level()} is promised."
+        f"difference, where at most {ran.at_level()} is promised. An error that stays with an arm "
+        "over all its seeds is shuffled away too, so this rate cannot show one."
     )
     yield (
         f"Naming the arm that is best {last} with one seed would crown one in "
@@ -49,6 +51,7 @@ def null_sentences(results: StudyResults) -> Iterator[str]:
     )
 
 
+@patient
 def complete_influences(results: StudyResults) -> Iterator[Array]:
     """Of each complete replicate what each test row (or user) does to the figures of all arms.
 

@@ -22,6 +22,7 @@ from reports.page.model import (
 from reports.results import Scores
 from reports.study import figures, paper, tables
 from reports.study.analysis import StudyAnalysis, analyse
+from reports.study.answer import answers
 from reports.study.cautions import cautions
 from reports.study.comparisons import Comparison, factor_sentences, of_arms
 from reports.study.figures import seesaw
@@ -29,8 +30,9 @@ from reports.study.how_to_read import how_to_read
 from reports.study.joint import JointVerdict
 from reports.study.nothing_differs import is_null, null_sentences
 from reports.study.shape import has_many_arms, reference_first, role, scores_compared, shape
+from studies.store.means import Mean, Means
 
-__all__ = ["analyse", "entry", "lines", "page", "summary"]
+__all__ = ["analyse", "entry", "lines", "means", "page", "summary"]
 
 
 def page(analysis: StudyAnalysis) -> Report:
@@ -40,7 +42,7 @@ def page(analysis: StudyAnalysis) -> Report:
         results,
         arm=f"{study.factor} = ",
         headline=headline(analysis),
-        notices=cautions(analysis),
+        notices=(*answers(analysis), *cautions(analysis)),
         claims=claim_views(analysis),
         paper=tuple(Fact(s.place, s.said) for s in paper.sources(study.figure)),
         sections=tuple(_sections(analysis)) if analysis.scores.trained else (),
@@ -63,7 +65,7 @@ def headline(analysis: StudyAnalysis) -> str:
 def claim_views(analysis: StudyAnalysis) -> tuple[ClaimView, ...]:
     """Each claim with its verdict, in words."""
     return tuple(
-        ClaimView(j.claim.id, j.claim.text, j.claim.source, j.rule, j.found, j.verdict)
+        ClaimView(j.claim.id, j.text, j.claim.source, j.rule, j.found, j.verdict)
         for j in analysis.judged
     )
 
@@ -169,7 +171,7 @@ def summary(analysis: StudyAnalysis) -> dict[str, Any]:
         "claims": [
             {
                 "id": j.claim.id,
-                "text": j.claim.text,
+                "text": j.text,
                 "verdict": j.verdict,
                 "found": j.found,
                 "p_holds": j.p_holds,
@@ -216,24 +218,40 @@ def _pair(pair: JointVerdict) -> dict[str, Any]:
 
 def lines(analysis: StudyAnalysis) -> tuple[str, ...]:
     """What was found, for a terminal."""
-    claims = (f"{j.verdict.upper():<10}{j.claim.text} {j.found}" for j in analysis.judged)
-    return (headline(analysis), *claims)
+    claims = (f"{j.verdict.upper():<10}{j.text} {j.found}" for j in analysis.judged)
+    return (headline(analysis), *answers(analysis), *claims)
+
+
+def means(analysis: StudyAnalysis) -> Means:
+    """What the dashboard shows of each arm; nothing where arms are not tested on the same rows."""
+    scores = analysis.scores
+    targets = [target for target in scores.targets if target.key != MEAN]
+    alike = len({scores.test_sets.get(arm) for arm in scores.trained}) == 1
+    return Means(
+        labels=tuple(f"test {scores.metric(t.key).label}, {t.key}" for t in targets),
+        higher=tuple(scores.metric(t.key).higher for t in targets),
+        over=f"{words.count(len(scores.paired), 'complete replicate')}, on test",
+        of_arms=tuple(
+            Mean(
+                arm=arm,
+                params=dict(analysis.study.arm(arm).params),
+                values=tuple(scores.mean(arm, t.key, scores.paired).mean for t in targets),
+                said={"replicates": list(scores.paired)},
+            )
+            for arm in (scores.trained if alike and scores.paired else ())
+        ),
+    )
 
 
 def entry(analysis: StudyAnalysis) -> IndexEntry:
     """The study in the list of all."""
-    results, study, claims = analysis.results, analysis.study, claim_views(analysis)
-    findings = _highest(analysis.scores) if shape(study) != "knob" else ()
-    if not claims:
-        scores = scores_compared(results)
-        compared = of_arms(analysis.comparisons, scores.arms)
-        findings += factor_sentences(analysis.reading, scores, compared)
+    highest = _highest(analysis.scores) if shape(analysis.study) != "knob" else ()
     return entry_of(
-        results.record,
+        analysis.results.record,
         replicates=len(analysis.scores.paired),
         headline=headline(analysis),
-        claims=claims,
-        findings=findings,
+        claims=claim_views(analysis),
+        findings=(*highest, *answers(analysis)),
     )
 
 

@@ -4,7 +4,7 @@ from dataclasses import dataclass
 
 from fsmd.metrics import METRICS
 from fsmd.tasks import MEAN, Target, Task, names, targets
-from studies.definition import NotEverywhere, Rule, Study, Trades
+from studies.definition import Claim, Flat, NotEverywhere, Rule, Study, Trades
 
 
 @dataclass(frozen=True)
@@ -31,6 +31,19 @@ class Reading:
             return tuple((name, name) for name in self.study.tasks)
         return tuple(zip(self.study.tasks, own, strict=False))
 
+    def in_words(self, claim: Claim) -> str:
+        """The claim's text and, where its tasks stand for others of this data, for which.
+
+        It goes wherever a verdict goes: a claim on income must not seem to be judged on it.
+        """
+        named = {getattr(rule, "target", MEAN) for rule in claim.rules}
+        stand_in = [
+            f"{name} as {own}"
+            for name, own in self.pairs
+            if name != own and (name in named or MEAN in named)
+        ]
+        return f"{claim.text} (Read here: {', '.join(stand_in)}.)" if stand_in else claim.text
+
     def target(self, name: str) -> Target | None:
         """What a claim's target stands for; None where the data has no such thing.
 
@@ -55,6 +68,9 @@ class Reading:
 
     def lacking(self, rule: Rule) -> str:
         """Why the rule cannot be judged on this data, as half a sentence; empty if it can."""
+        others = getattr(rule, "among", ()) or (getattr(rule, "other", None),)
+        if not isinstance(rule, Flat) and set(others) == {rule.arm}:
+            return f"what it compares is one model here, {rule.arm}"
         if isinstance(rule, NotEverywhere | Trades):
             here, named = len(self.pairs), len(self.study.tasks)
             if here < named:

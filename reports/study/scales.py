@@ -79,7 +79,7 @@ def who_leads(scales: Sequence[Scale], ahead: str, sides: tuple[str, str]) -> st
 
 def within_margin(scales: Sequence[Scale]) -> str:
     """The margins in words: `±0.001`, or `±0.001 of AUC and ±0.01 of log loss`."""
-    margins = {scale.metric.label: f"±{scale.margin:g}" for scale in scales}
+    margins = {scale.metric.label: f"±{words.number(scale.margin)}" for scale in scales}
     if len(set(margins.values())) == 1:
         return next(iter(margins.values()))
     return words.listed(f"{margin} of {name}" for name, margin in margins.items())

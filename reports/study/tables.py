@@ -2,7 +2,8 @@
 
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import fields
-from itertools import combinations, groupby
+from itertools import chain, combinations, groupby
+from statistics import median_low
 from typing import NamedTuple
 
 import numpy as np
@@ -59,7 +60,7 @@ def arm_table(results: StudyResults) -> Table:
         study.factor,
         *map(words.column, scores.targets),
         *(f"paper, {name}" for name in (source.columns if source else ())),
-        *("parameters", "seconds", "chosen epoch", "replicates"),
+        *("parameters", "training seconds", "chosen epoch", "replicates"),
     )
     under = " Below a name: the settings that it stands for." if settings else ""
     reachable = " The last line is the distance to the best reachable figure."
@@ -74,7 +75,9 @@ def arm_table(results: StudyResults) -> Table:
         f"Test {words.measured(scores.targets)} at the epoch that validation chose: mean [95 % "
         f"interval] over the arm's replicates.{words.less_is_better(scores.targets)}{under}"
         f"{reachable if results.reachable() else ''}{'' if many else bold}"
-        f"{printed_once if source else ''} Seconds and epochs are medians."
+        f"{printed_once if source else ''} Training seconds: by the clock, of one training in its "
+        "worker; they and the chosen epochs are medians (of an even number the lower of the two "
+        "in the middle)."
     )
     return table("arms", caption, columns, rows)
 
@@ -119,13 +122,12 @@ def _costs(results: StudyResults, runs: pd.DataFrame) -> tuple[str, str, str]:
     """Parameters, seconds and chosen epoch of an arm's finished trainings."""
     if runs.empty:
         return words.DASH, words.DASH, words.DASH
-    epochs = [
-        f"{np.median([chosen.get(task, np.nan) for chosen in runs['chosen_epochs']]):g}"
-        for task in results.task_names
-    ]
+    chosen = [epochs_of for epochs_of in runs["chosen_epochs"] if epochs_of]
+    by_task = ([each[task] for each in chosen if task in each] for task in results.task_names)
+    epochs = [str(median_low(of_task)) if of_task else words.DASH for of_task in by_task]
     return (
         " to ".join(f"{count:,}" for count in sorted(set(runs["parameters"].astype(int)))),
-        f"{float(runs['seconds'].median()):.1f}",
+        f"{median_low(runs['seconds']):.1f}",
         epochs[0] if len(set(epochs)) == 1 else " / ".join(epochs),
     )
 
@@ -207,7 +209,8 @@ def joint_table(results: StudyResults, verdicts: Sequence[JointVerdict]) -> Tabl
         "on any; dominated: the reverse; seesaw: a gain on one task and a loss on another; "
         "equivalent: less than the margin on all. Under each: p of a test that shows it, put "
         "together from tests task by task. A verdict needs p below "
-        f"{verdicts[0].of.alpha:.2g}: {ALPHA:g} over the number of pairs (Bonferroni)."
+        f"{words.number(verdicts[0].of.alpha, 2)}: {ALPHA:g} over the number of pairs "
+        "(Bonferroni)."
     )
     head = reference if forward else f"against {reference}"
     return table("joint", caption, (head, "verdict", *REGIONS), rows)
@@ -298,16 +301,25 @@ class OtherFigure(NamedTuple):
 
 def other_tables(results: StudyResults) -> tuple[Table, ...]:
     """What else was measured on test at the chosen epochs; one a metric if they are wide."""
-    kinds = [kind for kind in map(list, _other_figures(results)) if kind]
-    columns = [figure for kind in kinds for figure in kind]
-    if not columns:
+    kinds = [kind for kind in map(list, _other_figures(results)) if any(map(_is_told, kind))]
+    if not kinds:
         return ()
-    if len(columns) <= WIDE:
-        return (_other_table(results, "others", columns),)
+    if sum(map(_is_told, chain(*kinds))) <= WIDE:
+        return (
+            _other_table(results, "others", list(chain.from_iterable(_other_figures(results)))),
+        )
     return tuple(_other_table(results, f"others-{n}", kind) for n, kind in enumerate(kinds, 1))
 
 
-def _other_table(results: StudyResults, key: str, figures: Sequence[OtherFigure]) -> Table:
+def _other_table(results: StudyResults, key: str, wanted: Sequence[OtherFigure]) -> Table:
+    figures = [figure for figure in wanted if _is_told(figure)]
+    absent = [figure.heading for figure in wanted if not _is_told(figure)]
+    gaps = not all(_has(figure, arm) for figure in wanted for arm in figure.scores.arms)
+    why = (
+        " Where a figure is missing, the arm has no such output, or the test rows do not define "
+        "it: none is of that kind, or all of them have one label."
+        f"{f' So it is for every arm with {words.listed(absent)}.' if absent else ''}"
+    )
     rows = (
         (arm, *(_mean_of(f.scores, arm, f.task, f.metric) for f in figures))
         for arm in results.test.arms
@@ -316,6 +328,7 @@ def _other_table(results: StudyResults, key: str, figures: Sequence[OtherFigure]
     caption = (
         "Other figures on test at the chosen epochs, mean [95 % interval]."
         f"{f' {words.capital(words.listed(less))}: smaller is better.' if less else ''}"
+        f"{why if gaps else ''}"
     )
     return table(key, caption, (results.study.factor, *(f.heading for f in figures)), rows)
 
@@ -339,10 +352,18 @@ def _other_figures(results: StudyResults) -> Iterator[Iterator[OtherFigure]]:
 
 
 def _measured(scores: Scores, heads: Iterable[tuple[str, str, Metric]]) -> Iterator[OtherFigure]:
-    """Those that some arm has, of (task, heading, metric)."""
+    """Of each (task, heading, metric)."""
     for task, heading, metric in heads:
-        if any(np.isfinite(scores.of(arm, task)).any() for arm in scores.arms):
-            yield OtherFigure(heading, task, metric, scores)
+        yield OtherFigure(heading, task, metric, scores)
+
+
+def _is_told(figure: OtherFigure) -> bool:
+    """Whether some arm has it."""
+    return any(_has(figure, arm) for arm in figure.scores.arms)
+
+
+def _has(figure: OtherFigure, arm: str) -> bool:
+    return bool(np.isfinite(figure.scores.of(arm, figure.task)).any())
 
 
 def _mean_of(scores: Scores, arm: str, task: str, metric: Metric) -> TableCell:

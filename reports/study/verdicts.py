@@ -16,7 +16,7 @@ from typing import Literal
 from fsmd.metrics import METRICS
 from fsmd.stats.compound import NOTHING, Answer, Evidence, Question, Side, either, every, negated
 from fsmd.stats.compound import answered as evidence_of
-from fsmd.stats.estimates import ALPHA, TOO_FEW, holm, p_value
+from fsmd.stats.estimates import ALPHA, TOO_FEW, UNKNOWN, holm, p_value
 from reports import words
 from reports.results import Scores, turned
 from reports.study.reading import Reading
@@ -34,6 +34,8 @@ class Judged:
     """A claim with its verdict, the two p-values after Holm and the sentence that says why."""
 
     claim: Claim
+    text: str
+    """The claim's, with what its tasks stand for on this data."""
     p_holds: float
     p_fails: float
     verdict: Verdict
@@ -46,8 +48,11 @@ def judge(reading: Reading, scores: Scores) -> tuple[Judged, ...]:
 
     @cache
     def answered(question: Question) -> Evidence:
-        gain = scores.gain(question.arm, question.other, question.target)
-        return evidence_of(question, gain)
+        arm, other = question.arm, question.other
+        known = {arm, other} <= set(scores.arms)  # the data may lack what a claim names
+        return evidence_of(
+            question, scores.gain(arm, other, question.target) if known else UNKNOWN
+        )
 
     claims = reading.study.claims
     conditions = [_of_claim(claim, reading, scores, answered) for claim in claims]
@@ -126,12 +131,12 @@ def in_words(rule: Rule, reading: Reading) -> str:
         return _without_target(rule)
     metric = METRICS[target.metric]
     on_it = f"{metric.label} {words.on_target(target.key)}"
-    margin = reading.margin(target, getattr(rule, "margin", None))
+    margin = words.number(reading.margin(target, getattr(rule, "margin", None)))
     if isinstance(rule, Flat):
-        return f"no two arms differ by more than {margin:g} in {on_it}"
+        return f"no two arms differ by more than {margin} in {on_it}"
     if isinstance(rule, NotWorse):
         below = "below" if metric.higher else "above"
-        return f"{rule.arm} is at most {margin:g} {below} every other arm in {on_it}"
+        return f"{rule.arm} is at most {margin} {below} every other arm in {on_it}"
     higher = "higher" if metric.higher else "lower"
     return f"{rule.arm} has a {higher} {on_it} than {_others(rule)}"
 
@@ -161,7 +166,7 @@ def _amount(rule: OverTasks, reading: Reading) -> str:
     margins = {reading.margin(target, rule.margin) for target in tasks}
     if len(margins) > 1:
         return "the margin of its metric"
-    return f"{min(margins):g} in {words.measured(tasks)}"
+    return f"{words.number(min(margins))} in {words.measured(tasks)}"
 
 
 def _together(rules: Sequence[Rule]) -> Iterator[Rule]:
@@ -201,7 +206,7 @@ def _judged(
         single = not any(isinstance(rule, OverTasks) for rule in claim.rules)
         noun = "comparison" if single else "condition"
         found = _Telling(reading, scores, noun, conditions, p).sentence(verdict)
-    return Judged(claim, *p, verdict, found, rule)
+    return Judged(claim, reading.in_words(claim), *p, verdict, found, rule)
 
 
 @dataclass(frozen=True)
@@ -274,4 +279,5 @@ class _Telling:
         p = p_value(side.by.difference, "within", margin)
         if p is None or p >= ALPHA:
             return ""
-        return f" It is there, but below {margin:g}, which matters to nobody ({words.p(p)})."
+        small = words.number(margin)
+        return f" It is there, but below {small}, which matters to nobody ({words.p(p)})."

@@ -4,6 +4,7 @@ A file holds one `STUDY` or one `SEARCH`. It may also lie anywhere else and be n
 """
 
 import runpy
+import sys
 from dataclasses import replace
 from importlib import import_module
 from pathlib import Path
@@ -35,15 +36,25 @@ def get(name: str) -> Definition:
         )
     try:
         if own:
-            return replace(_definition(runpy.run_path(name)), file=name)
+            return replace(_definition(_run(name)), file=name)
         definition = _definition(vars(import_module(f"{__name__}.{name}")))
         if definition.name != name:
             raise UserError(f"it must have the file's name; got {definition.name!r}")
         return definition
-    except Exception as error:
+    except (Exception, SystemExit) as error:
         kind = "" if isinstance(error, UserError) else f"{type(error).__name__}: "
         file, what = name if own else f"{name}.py", " ".join(str(error).split())
         raise UserError(f"the study file {file} is faulty: {kind}{what}") from error
+
+
+def _run(path: str) -> dict[str, object]:
+    """The names of a file, which may import others that lie beside it."""
+    folder = str(Path(path).absolute().parent)
+    sys.path.append(folder)  # last: none of them takes another module's place
+    try:
+        return runpy.run_path(path)
+    finally:
+        sys.path.remove(folder)
 
 
 def _definition(names: dict[str, object]) -> Definition:

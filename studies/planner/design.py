@@ -10,7 +10,7 @@ from fsmd.data.schema import DataRef, Dataset
 from fsmd.data.settings import TrainingSettings
 from fsmd.errors import UserError
 from fsmd.runtime import Runtime
-from fsmd.tasks import MEAN
+from fsmd.tasks import MEAN, check_label
 from fsmd.training import Training, code_version
 from search_spaces import Value
 from studies.definition import Definition, Search, Study, kind_of
@@ -27,8 +27,6 @@ class Cell:
     replicate: int
     """Counts from 0."""
     training: Training
-    notes: Mapping[str, Any] = field(default_factory=dict)
-    """More user attributes of its trial."""
     costs: Mapping[str, float] = field(default_factory=dict)
     """Key of an objective -> its value, as far as it is known before the training."""
 
@@ -61,13 +59,33 @@ def slug(data: str) -> str:
     return data.translate(str.maketrans(":=,", "---"))
 
 
+ARTIFACTS = "artifacts"
+"""The folder below --out whose files the dashboard serves."""
+_TAKEN = (ARTIFACTS, "index.html", "all.pdf")
+"""What else lies beside the folders of the reports."""
+_DEVICES = (
+    "con",
+    "prn",
+    "aux",
+    "nul",
+    *(f"{port}{n}" for port in ("com", "lpt") for n in "0123456789"),
+)
+"""What some systems take for a device, whatever follows after a dot."""
+
+
 def check_name(name: str, what: str) -> None:
-    """Raise UserError for a name of which no file can be made; `what` it is the name of."""
-    if not re.fullmatch(r"(?=.*[A-Za-z0-9])[A-Za-z0-9._-]{1,100}", name):
+    """Raise UserError for a name of which no folder can be made; `what` it is the name of.
+
+    The one rule for all names of studies and searches: it holds where letters of either case are
+    the same, where a name is given on a command line, and where it is shown.
+    """
+    if not re.fullmatch(r"[A-Za-z0-9_][A-Za-z0-9._-]{0,99}", name) or name.endswith("."):
         raise UserError(
-            f"{what} must consist of at most 100 letters, digits, '.', '_' and '-'; "
-            f"got {name[:120]!r}"
+            f"{what} must consist of at most 100 letters, digits, '.', '_' and '-', the first a "
+            f"letter, a digit or '_', the last no '.'; got {name[:120]!r}"
         )
+    if name.lower() in _TAKEN or name.lower().partition(".")[0] in _DEVICES:
+        raise UserError(f"{what} must be another one: {name!r} has a meaning of its own")
 
 
 def replicate_seed(study_seed: int, replicate: int, stream: int = 0) -> int:
@@ -83,6 +101,7 @@ def check(study: Definition) -> None:
         return
     arms = [arm.name for arm in study.arms]
     for arm in study.arms:
+        check_label(arm.name, f"the name of an arm of {study.name!r}")
         if arms.count(arm.name) > 1:
             raise UserError(f"arm {arm.name!r} of {study.name!r} is there twice; rename one")
         arm.config(study.base)  # raises for a field or a value that no model has

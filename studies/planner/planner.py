@@ -2,19 +2,24 @@
 
 It keeps no state of its own: missing = design - done. Stop it in any way, start it, it goes on.
 For each training it writes, in this order: an Optuna trial (running), the run with all its
-measurements (one transaction), the cell, the trial's values. A start repairs whatever a kill cut
-off in between, without training again.
+measurements (one transaction), the cell, the trial's values; then it removes the checkpoint. The
+next run makes up for whatever a kill cut off in between, without training again.
 """
 
-from collections.abc import Callable, Sequence
+import shutil
+from collections.abc import Callable, Collection, Sequence
 from concurrent.futures import FIRST_COMPLETED, Future, wait
+from contextlib import suppress
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import NamedTuple
 
 import sqlalchemy as sa
 
+from fsmd.config import digest
+from fsmd.errors import UserError
 from fsmd.training import Training, TrainingProgress, TrainingResult
+from fsmd.writing import sweep
 from studies.failure import Failure, failure_of
 from studies.planner.agenda import Agenda, Queue, Step
 from studies.planner.design import Cell
@@ -26,6 +31,9 @@ from studies.workers.protocol import Workers
 ATTEMPTS = 3
 """How often a training is given to a worker whose failures may pass."""
 POLL_SECONDS = 0.2
+CHECKPOINT = ".ckpt"
+_ENDS = {"done": "COMPLETE", "failed": "FAIL", "lost": "FAIL"}
+"""Status of a run that nobody goes on with -> how its trial ends; else it is pruned."""
 
 Outcome = TrainingResult | Failure
 Work = Callable[[Sequence[Training], Sequence[Path], int | None], Sequence[Outcome]]
@@ -48,11 +56,14 @@ class Event:
 
 
 class Tally(NamedTuple):
-    """How many cells were known from before, trained now, and in the end without a result."""
+    """How many cells were known from before and trained now, and how many brought no result."""
 
     known: int
     trained: int
     failed: int
+    """By themselves."""
+    lost: int
+    """By what may pass: the next run tries them again."""
 
 
 @dataclass
@@ -63,7 +74,8 @@ class Planner:
     mirror: Mirror
     workers: Workers
     work: Work
-    checkpoints: Path  # a folder
+    checkpoints: Path
+    """A folder for this database alone; each study has its own below it."""
     provenance: Provenance
     slots: int
     """Steps under way at once."""
@@ -73,8 +85,11 @@ class Planner:
     attempts: dict[str, int] = field(default_factory=dict)
     """Identity -> how often a worker was given its last step, up to which it was paused."""
 
-    def run(self, cells: Sequence[Cell]) -> Tally:
-        """Bring every cell to its end; returns when nothing is missing."""
+    def run(self, cells: Sequence[Cell], paused: Collection[Cell] = ()) -> Tally:
+        """Bring every cell to its end; returns when nothing is missing.
+
+        paused: others that a later run goes on with. What a kill left of the rest is ended.
+        """
         before = len(self.attempts)
         known = self._statuses(cells)
         missing = []
@@ -84,9 +99,12 @@ class Planner:
             else:
                 missing.append(cell)
         self.follow(Queue(missing))
-        failed = sum(status != "done" for status in self._statuses(cells).values())
-        trained = len(self.attempts) - before
-        return Tally(len(cells) - trained, trained, failed)
+        self._end_the_rest(paused)
+        self._sweep(kept=[cell.training.id for cell in (*cells, *paused)])
+        ends = list(self._statuses(cells).values())
+        trained, failed = len(self.attempts) - before, ends.count("failed")
+        lost = len(ends) - ends.count("done") - failed
+        return Tally(len(cells) - trained, trained, failed, lost)
 
     def is_final(self, status: str | None) -> bool:
         """Whether a training of this stored status is not trained again."""
@@ -94,6 +112,7 @@ class Planner:
 
     def follow(self, agenda: Agenda) -> None:
         """Train what the agenda says until it has nothing and nothing is running."""
+        self._sweep()
         again, running = list[Step](), dict[Future[Sequence[Outcome]], Step]()
         while True:
             while len(running) < self.slots:
@@ -134,14 +153,20 @@ class Planner:
         checkpoints = tuple(map(self._checkpoint, step.cells))
         return self.workers.submit(self.work, trainings, checkpoints, step.until)
 
+    @property
+    def _folder(self) -> Path:
+        return self.checkpoints / self.mirror.name
+
     def _checkpoint(self, cell: Cell) -> Path:
-        return self.checkpoints / f"{cell.training.id}.ckpt"
+        return self._folder / f"{cell.training.id}{CHECKPOINT}"
 
     def _over(self, step: Step, future: Future[Sequence[Outcome]], agenda: Agenda) -> Step:
         """Record how the trainings of a step ended; those that are to be tried again."""
         error, retried = future.exception(), []
         if error is None:
             outcomes = future.result()
+        elif isinstance(error, UserError):  # nothing can be trained here: no training's fault
+            raise error
         else:
             outcomes = [failure_of(error, self.workers.lost(error))] * len(step.cells)
         for cell, outcome in zip(step.cells, outcomes, strict=True):
@@ -160,7 +185,7 @@ class Planner:
         if isinstance(outcome, Failure):
             self._tell(cell)
             if not outcome.passing:  # else another run of the study goes on from there
-                self._checkpoint(cell).unlink(missing_ok=True)
+                _remove(self._checkpoint(cell))
             self.listen(Event("failed", cell, outcome.error))
             return None
         if not outcome.finished:
@@ -169,14 +194,13 @@ class Planner:
             self.listen(Event("paused", cell))
             return outcome
         self._tell(cell)
-        self._checkpoint(cell).unlink(missing_ok=True)
+        _remove(self._checkpoint(cell))
         self.listen(Event("done", cell))
         return outcome
 
     def close(self, cell: Cell) -> TrainingResult | None:
         """Take over a training that ended before; nothing is told twice."""
         result = self._tell(cell)
-        self._checkpoint(cell).unlink(missing_ok=True)
         self.listen(Event("known", cell))
         return result
 
@@ -189,12 +213,44 @@ class Planner:
     def stop(self, cell: Cell) -> None:
         """Give up a paused training: its trial is told PRUNED, its curve stays."""
         self.mirror.prune(cell)
-        self._checkpoint(cell).unlink(missing_ok=True)
+        _remove(self._checkpoint(cell))
         self.listen(Event("stopped", cell))
 
     def link(self, cell: Cell) -> None:
         """Say which training the cell is, in the database."""
         runs.link_cell(self.engine, self.mirror.name, cell.arm, cell.replicate, cell.training.id)
+
+    def _end_the_rest(self, paused: Collection[Cell]) -> None:
+        """Tell the trials that a kill left running, of what is not asked for any more."""
+        wait = {(cell.arm, cell.replicate) for cell in paused}
+        running = [trial for trial in self.mirror.trials() if trial.state == "RUNNING"]
+        left = [trial for trial in running if (trial.arm, trial.replicate) not in wait]
+        known = runs.known_runs(self.engine, [trial.run_id for trial in left])
+        for trial in left:
+            run_id, status = trial.run_id, known.get(trial.run_id, "")
+            if status:
+                name = self.mirror.name
+                runs.link_cell(self.engine, name, trial.arm, trial.replicate, run_id)
+            result = runs.known_result(self.engine, run_id) if status == "done" else None
+            self.mirror.end(trial, _ENDS.get(status, "PRUNED"), result)
+
+    def _sweep(self, kept: Collection[str] | None = None) -> None:
+        """Remove the checkpoints of what has ended, and what a kill left half written.
+
+        kept: identities of all that a later run may go on with; None while that is not known.
+        Another planner may need the rest of what is in another study's folder.
+        """
+        sweep(self._folder)
+        files = list(self.checkpoints.glob(f"*/*{CHECKPOINT}"))
+        known = runs.known_runs(self.engine, [file.stem for file in files])
+        for file in files:
+            ended, own = known.get(file.stem), file.parent == self._folder
+            dropped = file.is_dir() or (kept is not None and file.stem not in kept)
+            if ended == "done" or (own and (self.is_final(ended) or dropped)):
+                _remove(file)
+        for folder in (self._folder, self.checkpoints):
+            with suppress(OSError):  # there is none, or something is in it
+                folder.rmdir()
 
     def _tell(self, cell: Cell) -> TrainingResult | None:
         """Link the cell to its run and tell the trial what is stored of it."""
@@ -204,3 +260,20 @@ class Planner:
             result = runs.known_result(self.engine, cell.training.id)
         self.mirror.tell(cell, result)
         return result
+
+
+def checkpoint_folder(cache: Path, engine: sa.Engine) -> Path:
+    """Where a database's planners keep checkpoints: what one removes, no other database needs."""
+    url = engine.url.set(drivername=engine.url.get_backend_name(), username=None, password=None)
+    if engine.dialect.name == "sqlite":
+        url = url.set(database=str(Path(url.database or "").resolve()))
+    return cache / "checkpoints" / digest(url.render_as_string())[:16]
+
+
+def _remove(checkpoint: Path) -> None:
+    """Also a folder in its place; what cannot be removed now is tried again by the next run."""
+    with suppress(OSError):
+        if checkpoint.is_dir() and not checkpoint.is_symlink():
+            shutil.rmtree(checkpoint)
+        else:
+            checkpoint.unlink(missing_ok=True)

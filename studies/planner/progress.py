@@ -1,4 +1,4 @@
-"""A live bar over replicates and epochs; silent when the output is no terminal."""
+"""A live bar over replicates and epochs; a line now and then where the output is no terminal."""
 
 import time
 from collections.abc import Mapping, Sequence
@@ -14,6 +14,9 @@ from fsmd.tasks import Task
 from fsmd.training import TrainingProgress
 from studies.planner.design import Cell
 from studies.planner.planner import Event
+
+EVERY_SECONDS = 30.0
+"""Between two lines of a file: how far all is."""
 
 
 @dataclass
@@ -43,6 +46,7 @@ class LiveProgress:
         )
         self._total = self._bar.add_task("trainings", total=cells, note="", count=f"0/{cells}")
         self._lines: dict[str, _Line] = {}
+        self._next_line = time.monotonic() + EVERY_SECONDS
         self._finished: list[float] = []
 
     def __enter__(self) -> Self:
@@ -71,7 +75,7 @@ class LiveProgress:
                 self._finished.append(time.monotonic() - line.started)
         if event.kind in ("failed", "retried"):
             self._bar.console.print(
-                f"{event.kind}: {cell.arm}, replicate {cell.replicate + 1}: {event.detail}",
+                f"{event.kind}: {cell.arm}, replicate {cell.replicate}: {event.detail}",
                 soft_wrap=True,
                 markup=False,
                 highlight=False,
@@ -80,7 +84,7 @@ class LiveProgress:
     def _start(self, cell: Cell) -> None:
         epochs = cell.training.epochs
         task = self._bar.add_task(
-            f"  {cell.arm}, replicate {cell.replicate + 1}",
+            f"  {cell.arm}, replicate {cell.replicate}",
             total=epochs,
             note="starting",
             count=f"epoch 1/{epochs}",
@@ -104,6 +108,14 @@ class LiveProgress:
         left = seconds_left(self._finished, running, self._left, self._workers)
         ended = self._cells - self._left
         self._bar.update(self._total, completed=ended, count=f"{ended}/{self._cells}", note=left)
+        if self._bar.disable and now >= self._next_line:
+            self._next_line = now + EVERY_SECONDS
+            epochs = sum(line.done for line in self._lines.values())
+            under_way = f"{len(self._lines)} under way, {epochs:.0f} epochs of them done"
+            parts = (f"{ended} of {self._cells} trainings ended", under_way, left)
+            self._bar.console.print(
+                ", ".join(filter(None, parts)), soft_wrap=True, highlight=False
+            )
 
 
 def told(tasks: Sequence[Task], figures: Mapping[str, float]) -> str:

@@ -27,8 +27,10 @@ from studies.search.attempt import (
     read_attempts,
     selection_of,
 )
+from studies.search.confirmation import fresh_cells
 from studies.search.proposals import Tried, propose
 from studies.search.pruning import Pruner
+from studies.store.attempts import StoredAttempt, insert_attempt, set_stopped
 from studies.store.records import StudyRecord
 from studies.store.runs import known_result, known_runs
 
@@ -86,18 +88,33 @@ class SearchAgenda:
         """Keep what a step brought."""
         i = next(n for n, a in enumerate(self.attempts) if a.training_id == cell.training.id)
         if result is None:
-            self.attempts[i] = self.attempts[i].without_result()
+            ends = known_runs(self.planner.engine, [cell.training.id])
+            itself = ends[cell.training.id] == "failed"
+            state = AttemptState.FAILED if itself else AttemptState.LOST
+            self.attempts[i] = self.attempts[i].without_result(state)
             return
         state = AttemptState.ENDED if result.finished else AttemptState.PAUSED
         self.attempts[i] = replace(self.attempts[i].with_result(result, self.record), state=state)
 
     def repair(self) -> None:
-        """Finish what a kill cut off between two writes of the planner; trains nothing."""
+        """Finish what a kill cut off between two writes of the planner; trains nothing.
+
+        Optuna's trials become those of the attempts, whatever they are.
+        """
+        fresh = fresh_cells(self.planner.engine, self.record, self.data, self.attempts)
+        own = ((self._cell(attempt), attempt.state) for attempt in self.attempts)
+        self.planner.mirror.show((*own, *fresh))
         for attempt in self.attempts:
             if attempt.failed or attempt.state == AttemptState.ENDED:
                 self.planner.close(self._cell(attempt))
             elif attempt.curve:
                 self.planner.link(self._cell(attempt))
+
+    @property
+    def waiting(self) -> tuple[Cell, ...]:
+        """What a later run goes on with: paused at the deadline, or lost."""
+        waits = (AttemptState.PAUSED, AttemptState.LOST)
+        return tuple(self._cell(a) for a in self.attempts if a.state in waits)
 
     def stop_the_rest(self) -> None:
         """Give up what is paused, as nothing will promote it; after the deadline something may."""
@@ -106,6 +123,7 @@ class SearchAgenda:
         for i, attempt in enumerate(self.attempts):
             if attempt.state == AttemptState.PAUSED:
                 self.planner.stop(self._cell(attempt))
+                set_stopped(self.planner.engine, self.record.name, i, stopped=True)
                 self.attempts[i] = replace(attempt, state=AttemptState.STOPPED)
 
     def _cut_off(self) -> int | None:
@@ -120,6 +138,8 @@ class SearchAgenda:
 
     def _step(self, i: int) -> Step:
         attempt = self.attempts[i]
+        if attempt.state == AttemptState.STOPPED:
+            set_stopped(self.planner.engine, self.record.name, i, stopped=False)
         self.attempts[i] = replace(attempt, state=AttemptState.RUNNING)
         return Step((self._cell(attempt),), self.pruner.until(attempt.epochs))
 
@@ -142,8 +162,9 @@ class SearchAgenda:
     def _admit(
         self, config: FSMDConfig, name: str, params: Params, notes: Mapping[str, Any]
     ) -> None:
+        number = len(self.attempts)
         attempt = Attempt(
-            name=name or f"#{len(self.attempts) + 1}",
+            name=name or f"#{number}",  # which its trial has in Optuna's study
             params=params,
             config=config,
             state=AttemptState.PAUSED,
@@ -155,6 +176,8 @@ class SearchAgenda:
         )
         cell = self._cell(attempt)
         engine, run_id = self.planner.engine, cell.training.id
+        stored = StoredAttempt(attempt.name, params, run_id, attempt.costs_before, notes)
+        insert_attempt(engine, self.record.name, number, stored)
         self.attempts.append(replace(attempt, training_id=run_id))
         status = known_runs(engine, [run_id]).get(run_id)
         if self.planner.is_final(status):

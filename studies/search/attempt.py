@@ -4,7 +4,7 @@ The agenda that goes on with a search and the report of it read the same. Import
 no data set, and changes nothing in the database.
 """
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from enum import StrEnum
 from functools import cached_property
@@ -16,19 +16,19 @@ from fsmd.config import FSMDConfig
 from fsmd.data.schema import DataRef
 from fsmd.selection import Point, Selection
 from fsmd.training import TrainingResult
+from search_spaces.axes import contains
 from search_spaces.space import Params, Space
 from search_spaces.spaces import space
 from studies.objectives import Objective, end_costs, named
 from studies.planner.design import Cell, replicate_seed
+from studies.reading import of_study, stored_at
 from studies.search.pruning import StandingCurve
-from studies.store.mirror import StoredTrial, stored_trials
-from studies.store.records import StudyRecord
-from studies.store.runs import known_result, known_runs
+from studies.store.attempts import StoredAttempt, stored_attempts
+from studies.store.records import PlannedArm, StudyRecord
+from studies.store.runs import known_cells, known_result, known_runs
 
 SEARCH_REPLICATE = 0
 """The replicate that a search trains; 1, 2, ... are the confirmation's fresh seeds."""
-SAMPLER = "sampler"
-"""The note of a cell that holds what the sampler remembers with it."""
 
 
 class AttemptState(StrEnum):
@@ -124,9 +124,9 @@ class Attempt:
             seconds=result.seconds,
         )
 
-    def without_result(self) -> "Attempt":
-        """Failed: it must not count when others are ranked, whatever it reached before."""
-        failed = replace(self, state=AttemptState.FAILED, curve=(), costs=self.costs_before)
+    def without_result(self, state: AttemptState) -> "Attempt":
+        """It must not count when others are ranked, whatever it reached before."""
+        failed = replace(self, state=state, curve=(), costs=self.costs_before)
         return replace(failed, parameters=None, seconds=None)
 
     @property
@@ -148,7 +148,7 @@ def objectives_of(record: StudyRecord) -> tuple[Objective, ...]:
 def selection_of(record: StudyRecord, config: FSMDConfig) -> Selection:
     """Which epoch stands in a training of a stored search."""
     plan = record.plan
-    return Selection.of(plan.tasks, config.sharing, plan.settings.patience)
+    return Selection.of(plan.tasks, config.separate, plan.settings.patience)
 
 
 def cell_of(
@@ -156,47 +156,72 @@ def cell_of(
 ) -> Cell:
     """An attempt's training on the search's seed, or on a fresh one."""
     plan = record.plan
-    keeps_notes = attempt.notes and replicate == SEARCH_REPLICATE
     return Cell(
         arm=attempt.name,
         params=tuple(attempt.params.items()),
         replicate=replicate,
         training=plan.training(attempt.config, data, replicate_seed(plan.seed, replicate)),
-        notes={SAMPLER: dict(attempt.notes)} if keeps_notes else {},
         costs=attempt.costs_before,
     )
 
 
 def read_attempts(engine: sa.Engine, record: StudyRecord) -> tuple[Attempt, ...]:
     """What a stored search has tried, in the order of its proposals."""
-    stored = stored_trials(engine, record.name)
-    trials = [trial for trial in stored if trial.replicate == SEARCH_REPLICATE]
-    known = known_runs(engine, [trial.run_id for trial in trials])
+    stored = stored_attempts(engine, record.name)
+    known = known_runs(engine, [each.run_id for each in stored])
+    cells = known_cells(engine, record.name)
     chosen_space, objectives = space_of(record), objectives_of(record)
     attempts = []
-    for trial in trials:
-        config = chosen_space.config(trial.params)
-        status = known.get(trial.run_id)
+    for each in stored:
+        with of_study(record.name), stored_at(f"attempt {each.name!r}"):
+            config = _config_of(each, chosen_space, objectives)
+            linked, _ = cells.get((each.name, SEARCH_REPLICATE), (each.run_id, ""))
+            if linked != each.run_id:
+                raise ValueError("column run_id must be that of its row of fsmd_cells")
+        status = known.get(each.run_id)
         attempt = Attempt(
-            name=trial.arm,
-            params=trial.params,
+            name=each.name,
+            params=each.params,
             config=config,
-            state=_state(trial, status),
-            training_id=trial.run_id,
+            state=_state(each, status),
+            training_id=each.run_id,
             selection=selection_of(record, config),
             objectives=objectives,
-            costs=trial.costs,
-            notes=trial.notes.get(SAMPLER, {}),
+            costs=each.costs,
+            notes=each.notes,
         )
         if status in ("done", "paused"):
-            attempt = attempt.with_result(known_result(engine, trial.run_id), record)
+            result = known_result(engine, each.run_id, record.plan.tasks)
+            attempt = attempt.with_result(result, record)
         attempts.append(attempt)
     return tuple(attempts)
 
 
-def _state(trial: StoredTrial, status: str | None) -> AttemptState:
+def arms_of(engine: sa.Engine, record: StudyRecord) -> tuple[PlannedArm, ...]:
+    """Of a study as planned; of a search what it has tried."""
+    if not record.is_search:
+        return record.plan.arms
+    data = record.plan.data.name
+    return tuple(PlannedArm(a.name, a.config, data) for a in read_attempts(engine, record))
+
+
+def _config_of(
+    stored: StoredAttempt, chosen: Space, objectives: Sequence[Objective]
+) -> FSMDConfig:
+    """The model; ValueError for a point outside of the space, or without a cost that it has."""
+    domains = {choice.name: choice.domain for choice in chosen.choices}
+    for name, value in stored.params.items():
+        if name not in domains or not contains(domains[name], value):
+            raise ValueError(f"column params must be of space {chosen.name}; got {name}={value!r}")
+    for objective in objectives:
+        if objective.asked == "before" and objective.key not in stored.costs:
+            raise ValueError(f"column costs must have {objective.key}; got {dict(stored.costs)}")
+    return chosen.config(stored.params)
+
+
+def _state(stored: StoredAttempt, status: str | None) -> AttemptState:
     if status == "done":
         return AttemptState.ENDED
     if status in ("failed", "lost"):
         return AttemptState(status)
-    return AttemptState.STOPPED if trial.state == "PRUNED" else AttemptState.PAUSED
+    return AttemptState.STOPPED if stored.stopped else AttemptState.PAUSED

@@ -9,8 +9,8 @@ from fsmd.data.schema import DataRef
 from fsmd.stats.pareto import best_first, on_front
 from studies.planner.design import Cell
 from studies.search.attempt import SEARCH_REPLICATE, Attempt, AttemptState, cell_of
-from studies.store.mirror import stored_trials
 from studies.store.records import StudyRecord
+from studies.store.runs import known_cells
 
 CONFIRM_AT_LEAST = 6
 """Attempts confirmed, the references not counted: the next best ones up to this number."""
@@ -31,8 +31,20 @@ def references(names: Collection[str]) -> tuple[str, ...]:
 
 def begun(engine: sa.Engine, record: StudyRecord) -> frozenset[str]:
     """Names of the attempts that were trained on fresh seeds before."""
-    trials = stored_trials(engine, record.name)
-    return frozenset(trial.arm for trial in trials if trial.replicate != SEARCH_REPLICATE)
+    cells = known_cells(engine, record.name)
+    return frozenset(arm for arm, replicate in cells if replicate != SEARCH_REPLICATE)
+
+
+def fresh_cells(
+    engine: sa.Engine, record: StudyRecord, data: DataRef, attempts: Iterable[Attempt]
+) -> tuple[tuple[Cell, str], ...]:
+    """The trainings on fresh seeds that are stored, and the status of each."""
+    by_name = {attempt.name: attempt for attempt in attempts}
+    return tuple(
+        (cell_of(by_name[arm], record, data, replicate), status)
+        for (arm, replicate), (_, status) in known_cells(engine, record.name).items()
+        if replicate != SEARCH_REPLICATE and arm in by_name
+    )
 
 
 def to_confirm(attempts: Iterable[Attempt], begun: Collection[str] = ()) -> tuple[str, ...]:

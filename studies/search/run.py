@@ -9,15 +9,15 @@ from rich.console import Console
 
 from fsmd.data.schema import Dataset
 from fsmd.errors import UserError
-from search_spaces.axes import axis
 from search_spaces.spaces import SPACES, space
 from studies.definition import Search
 from studies.objectives import end_costs, named
+from studies.options import check_range
 from studies.planner.planner import Planner
 from studies.planner.progress import LiveProgress
 from studies.planner.provenance import machine
 from studies.search.agenda import SearchAgenda, resumed
-from studies.search.attempt import Attempt, objectives_of, space_of
+from studies.search.attempt import Attempt, AttemptState, objectives_of, space_of
 from studies.search.confirmation import begun, confirmation, to_confirm
 from studies.search.meter import Meter, limits_of
 from studies.search.proposals import SAMPLERS, grid
@@ -34,6 +34,8 @@ class SearchOutcome(NamedTuple):
     """Names of the attempts that were to be confirmed on fresh seeds."""
     trained: int
     failed: int
+    """Trainings that failed by themselves, and those that the next run tries again."""
+    lost: int
 
 
 def check_search(search: Search, plan: Plan) -> None:
@@ -49,15 +51,15 @@ def check_search(search: Search, plan: Plan) -> None:
         if value not in known:
             raise UserError(f"--{name} must be one of {' '.join(known)}; got {value!r}")
     named(search.objectives, plan.tasks)
-    for name, number, least in (
-        ("trials", search.trials, 1),
-        ("timeout", search.timeout, 1),
-        ("max-params", search.max_params, 1),
-        ("max-latency", search.max_latency, 0),
-        ("confirm", search.confirm, 0),
+    for name, number, least, most in (
+        ("trials", search.trials, 1, 10**6),
+        ("timeout", search.timeout, 1, 10**9),
+        ("max-params", search.max_params, 1, 10**15),
+        ("max-latency", search.max_latency, 0, 10**9),
+        ("confirm", search.confirm, 0, 1000),
     ):
-        if number is not None and not number >= least:
-            raise UserError(f"--{name} must be at least {least}; got {number}")
+        if number is not None:
+            check_range(f"--{name}", number, least, most)
     if search.pruner == "topk" and search.timeout is not None:
         raise UserError(
             "--pruner topk goes on with the best once all have been tried, so it takes "
@@ -70,9 +72,10 @@ def check_search(search: Search, plan: Plan) -> None:
 def search_mirror(engine: sa.Engine, record: StudyRecord) -> Mirror:
     """The Optuna study of a stored search."""
     objectives, tasks = objectives_of(record), record.plan.tasks
-    axes = {name: axis(name, ()) for name in space_of(record).axes}
+    axes = {choice.name: choice.domain for choice in space_of(record).choices}
+    ends = end_costs(objectives)
     return open_mirror(
-        engine, record.name, tasks, objectives, axes, end_costs=end_costs(objectives)
+        engine, record.name, tasks, objectives, axes, end_costs=ends, is_search=True
     )
 
 
@@ -112,13 +115,15 @@ def run_search(
         meter.close()
     tell_exhausted(agenda, console)
     names = to_confirm(agenda.attempts, begun(engine, record)) if search.confirm else ()
-    failed = sum(attempt.failed for attempt in agenda.attempts)
-    if names:
-        cells = confirmation(record, data.ref, agenda.attempts, names, search.confirm)
+    cells = confirmation(record, data.ref, agenda.attempts, names, search.confirm)
+    if cells:
         console.print(f"confirming {len(names)} configurations on {search.confirm} fresh seeds")
-        with LiveProgress(console, len(cells), planner.slots, tasks) as planner.listen:
-            failed += planner.run(cells).failed
-    return SearchOutcome(tuple(agenda.attempts), names, len(planner.attempts), failed)
+    with LiveProgress(console, len(cells), planner.slots, tasks) as planner.listen:
+        fresh = planner.run(cells, agenda.waiting)
+    ends = [attempt.state for attempt in agenda.attempts]
+    failed = fresh.failed + ends.count(AttemptState.FAILED)
+    lost = fresh.lost + ends.count(AttemptState.LOST)
+    return SearchOutcome(tuple(agenda.attempts), names, len(planner.attempts), failed, lost)
 
 
 def tell_exhausted(agenda: SearchAgenda, console: Console) -> None:

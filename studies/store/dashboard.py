@@ -1,23 +1,96 @@
 """Shows in optuna-dashboard what a report found: a note, figures as plots, files as artifacts.
 
-It writes only what the dashboard shows beside a study. Publishing again replaces what was
-published before; what a person wrote in the note stays.
+It writes only what the dashboard shows beside a study's trials, and the means that the report
+compares. Publishing again replaces what was published before; what a person wrote in the note
+stays.
 """
 
 import base64
 import html
+import os
 import re
-from collections.abc import Sequence
+import shlex
+import subprocess
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import Any
 
 import optuna
+import sqlalchemy as sa
 from optuna.artifacts import FileSystemArtifactStore, get_all_artifact_meta, upload_artifact
 from optuna_dashboard import get_note, save_note, save_plotly_graph_object
+
+from studies.store.means import Means
+from studies.store.mirror import FRESH, MEANS, show_means, stored_studies
+from studies.store.records import StudyRecord
 
 HEADING = "## What the report found"
 RULE = "\n\n---\n\n"
 """Between what the report says and what a person wrote."""
+
+
+def publish_report(
+    engine: sa.Engine,
+    record: StudyRecord,
+    lines: Sequence[str],
+    means: Means,
+    *,
+    figures: Sequence[Path],
+    files: Sequence[Path],
+    artifacts: Path,
+) -> None:
+    """Put a report's findings beside its study, and what it compares into a study of its own.
+
+    See `publish`; means: of the arms, or of the configurations that were confirmed.
+    """
+    show_means(engine, record.name, means)
+    for name, study in stored_studies(engine, record.name).items():
+        told = (*_what_trials_are(record, name, means), *lines)
+        if name == record.name:
+            publish(study, told, figures, files, artifacts)
+        else:
+            _note(study, told)
+
+
+def _what_trials_are(record: StudyRecord, shown: str, means: Means) -> Iterator[str]:
+    """What a reader of the trials must know, as Optuna ranks all of a study by their values."""
+    name = record.name
+    if shown == name and record.is_search:
+        yield (
+            "Each trial is a configuration that the search tried, trained on the search's one "
+            "seed: its attribute arm is its name in the report, and #N is trial N. What is best "
+            "here is what the search saw."
+        )
+        yield (
+            "The report estimates importance from stopped trials too, the dashboard from "
+            "complete ones alone, in another way: they may differ."
+        )
+    elif shown == name:
+        yield (
+            "Each trial is one training, of an arm in one replicate: its figures on validation. "
+            "What is best here is best by the luck of one seed, and decides nothing."
+        )
+    elif shown == FRESH.format(name):
+        yield (
+            f"Each trial is one training of a configuration of {name} on a fresh seed. What is "
+            "best here is best by the luck of one seed, and decides nothing."
+        )
+    else:
+        yield f"Each trial is the mean over {means.over}, as the report compares them."
+    if shown != MEANS.format(name) and means.of_arms:
+        yield f"The study {MEANS.format(name)} has the means over {means.over}."
+
+
+def dashboard_command(url: sa.URL, artifacts: Path) -> str:
+    """What starts optuna-dashboard on a database, to be copied into a shell as it is.
+
+    A password is shown as ***, in whose place it is to be put.
+    """
+    shown = url.render_as_string(hide_password=True)  # with what would end a name quoted
+    folder = str(artifacts)
+    folder = os.path.join(".", folder) if folder.startswith("-") else folder
+    words = ["optuna-dashboard", shown, "--artifact-dir", folder]
+    return subprocess.list2cmdline(words) if os.name == "nt" else shlex.join(words)
 
 
 def publish(

@@ -1,11 +1,12 @@
 """Shows a study's trainings as trials of an Optuna study in the same database.
 
-Samplers and optuna-dashboard read these; our own tables hold the numbers. Only this file opens
-Optuna's storage.
+Our own tables hold the numbers; optuna-dashboard reads these trials, and nothing else does. They
+are made from our tables again where they are anything else. Only this file opens Optuna's storage.
 """
 
 import warnings
-from collections.abc import Mapping
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from contextlib import nullcontext
 from dataclasses import dataclass
 from functools import cached_property
 from typing import Any
@@ -17,9 +18,9 @@ from optuna.distributions import (
     CategoricalDistribution,
     FloatDistribution,
     IntDistribution,
-    distribution_to_json,
 )
 from optuna.storages import RDBStorage
+from optuna.study import StudyDirection
 from optuna.trial import FrozenTrial, TrialState, create_trial
 
 from fsmd.errors import UserError
@@ -31,15 +32,31 @@ from studies.definition import Study
 from studies.objectives.cost import OfTraining
 from studies.objectives.objective import Objective, of_target
 from studies.planner.design import Cell
-from studies.store.database import creating
+from studies.store.database import creating, engine_options
+from studies.store.faults import patient, shown
+from studies.store.means import Means
+from studies.store.runs import known_result
 
-_OWN = ("arm", "replicate", "seed", "run", "costs")
-"""User attributes of every trial of ours; the others are the cell's notes."""
+_OWN = ("arm", "replicate", "seed", "run")
+"""User attributes of every training's trial."""
+FRESH = "{} (fresh seeds)"
+"""The name of the Optuna study of a search's trainings on fresh seeds: they are no proposals, and
+what is best by one lucky seed must not stand beside them. No study of ours can have this name."""
+MEANS = "{} (means)"
+"""Likewise of what a report compares; see `show_means`."""
+
+
+_STATES: Mapping[str, TrialState] = {
+    **dict.fromkeys(("done", "ended"), TrialState.COMPLETE),
+    **dict.fromkeys(("failed", "lost"), TrialState.FAIL),
+    "stopped": TrialState.PRUNED,
+}
+"""What became of a training, or of a search's attempt -> the state of its trial; else it runs."""
 
 
 @dataclass(frozen=True)
 class StoredTrial:
-    """The last trial of a cell. Of a search, replicate 0 is the search's own seed."""
+    """The trial of a cell. Of a search, replicate 0 is the search's own seed."""
 
     arm: str
     replicate: int
@@ -47,7 +64,6 @@ class StoredTrial:
     state: str
     """RUNNING, COMPLETE, PRUNED or FAIL."""
     run_id: str
-    notes: Mapping[str, Any]
     costs: Mapping[str, float]
 
 
@@ -55,36 +71,82 @@ class StoredTrial:
 class Mirror:
     """The Optuna study of one of ours; see `open_mirror`."""
 
-    study: optuna.Study
+    engine: sa.Engine
+    storage: RDBStorage
+    name: str
+    """Ours and Optuna's study have one name."""
     tasks: tuple[Task, ...]
     objectives: tuple[Objective, ...]
     axes: Mapping[str, BaseDistribution]
     end_costs: Mapping[str, OfTraining]
+    is_search: bool
+    """Whether a trial's number is its attempt's, and fresh seeds are a study of their own."""
+    studies: dict[str, optuna.Study]
+    """By their names: the study, and that of a search's fresh seeds once there are some."""
 
     @property
-    def name(self) -> str:
-        """Ours and Optuna's study have one name."""
-        return self.study.study_name
+    def study(self) -> optuna.Study:
+        """Optuna's study; of a search, that of its own seed."""
+        return self.studies[self.name]
 
+    def trials(self) -> tuple[StoredTrial, ...]:
+        """The trial of each cell, for what is begun and no table of ours knows."""
+        return tuple(map(_read, self._trials.values()))
+
+    @patient
+    def show(self, known: Iterable[tuple[Cell, str]]) -> None:
+        """Make the trials what our tables know: these cells, and what became of each.
+
+        Writes nothing where they are that, else all of a study anew, so that nothing is left over
+        but what runs and no table of ours knows yet. A search's attempts are all known.
+        """
+        wanted: dict[str, list[FrozenTrial]] = {name: [] for name in self.studies}
+        for cell, status in known:
+            trial = self._trial(cell, _STATES.get(status, TrialState.RUNNING))
+            wanted.setdefault(self._name_of(cell.replicate), []).append(trial)
+        for name, trials in wanted.items():
+            there = self._study(name).get_trials(deepcopy=False)
+            order: Callable[[list[FrozenTrial]], list[FrozenTrial]] = list
+            if not (self.is_search and name == self.name):
+                trials, order = [*trials, *self._begun(there, trials)], _by_cell
+            if list(map(_shown, order(there))) != list(map(_shown, order(trials))):
+                _replace_trials(self.engine, self._study(name), trials)
+                self._reload(name)
+
+    @patient
     def open(self, cell: Cell) -> FrozenTrial:
-        """The cell's running trial; a new one where there is none."""
-        trial = self._trials.get(_key(cell))
-        if trial is None or trial.state.is_finished():
-            trial = self._trials[_key(cell)] = self._start(cell)
-        return trial
+        """Show that the cell is trained, by its one trial."""
+        trial, name = self._trials.get(_key(cell)), self._name_of(cell.replicate)
+        if trial is None:  # nor is there one of a try that the database cut off
+            self._trials = self._read()
+            trial = self._trials.get(_key(cell))
+        if trial is None:
+            self._study(name).add_trial(self._trial(cell, TrialState.RUNNING))
+            self._trials = self._read()
+        elif trial.state.is_finished():
+            _take_up(self.engine, trial)
+            self._reload(name)
+        return self._trials[_key(cell)]
 
+    @patient
     def tell(self, cell: Cell, result: TrainingResult | None) -> None:
         """Tell the trial each objective's value, or FAIL without a result; never twice."""
         state = TrialState.FAIL if result is None else TrialState.COMPLETE
         trial = self._trials.get(_key(cell))
         if trial is None or trial.state != state:
-            self._end(cell, state, self.values(cell, result) if result else None)
+            self._end(self.open(cell), state, result)
 
+    @patient
     def prune(self, cell: Cell) -> None:
         """Tell the trial that nothing goes on with it."""
-        self._end(cell, TrialState.PRUNED, None)
+        self._end(self.open(cell), TrialState.PRUNED, None)
 
-    def values(self, cell: Cell, result: TrainingResult) -> list[float]:
+    @patient
+    def end(self, trial: StoredTrial, state: str, result: TrainingResult | None) -> None:
+        """Tell a running trial whose cell nobody asks for any more how it ended."""
+        self._end(self._trials[trial.arm, trial.replicate], TrialState[state], result)
+
+    def values(self, cell: Cell | StoredTrial, result: TrainingResult) -> list[float]:
         """Each objective's value: by validation at the chosen epochs, and what it costs."""
         figures_K = [result.value("valid", task.name, task.metric) for task in self.tasks]
         ended = {key: of_training(result) for key, of_training in self.end_costs.items()}
@@ -94,95 +156,86 @@ class Mirror:
             for objective in self.objectives
         ]
 
-    def _end(self, cell: Cell, state: TrialState, values: list[float] | None) -> None:
-        self._trials[_key(cell)] = self.study.tell(self.open(cell).number, values, state)
+    def _end(self, trial: FrozenTrial, state: TrialState, result: TrainingResult | None) -> None:
+        stored = _read(trial)
+        values = self.values(stored, result) if result else None
+        study = self._study(self._name_of(stored.replicate))
+        told = study.tell(trial.number, values, state, skip_if_finished=True)
+        self._trials[stored.arm, stored.replicate] = told
 
-    def _start(self, cell: Cell) -> FrozenTrial:
-        params = dict(cell.params)
-        self.study.add_trial(
-            create_trial(
-                state=TrialState.RUNNING,
-                params=params,
-                distributions={name: self.axes[name] for name in params},
-                user_attrs={
-                    "arm": cell.arm,
-                    "replicate": cell.replicate,
-                    "seed": cell.training.seed,
-                    "run": cell.training.id,
-                    **({"costs": dict(cell.costs)} if cell.costs else {}),
-                    **cell.notes,
-                },
-            )
+    def _trial(self, cell: Cell, state: TrialState) -> FrozenTrial:
+        values = None
+        if state == TrialState.COMPLETE:
+            values = self.values(cell, known_result(self.engine, cell.training.id))
+        params = {name: _choice(self.axes[name], value) for name, value in cell.params}
+        own = (cell.arm, cell.replicate, cell.training.seed, cell.training.id)
+        return create_trial(
+            state=state,
+            values=values,
+            params=params,
+            distributions={name: self.axes[name] for name in params},
+            user_attrs={
+                **dict(zip(_OWN, own, strict=True)),
+                **({"costs": dict(cell.costs)} if cell.costs else {}),
+            },
         )
-        return _last(self.study)[_key(cell)]
+
+    def _begun(
+        self, there: Iterable[FrozenTrial], known: Iterable[FrozenTrial]
+    ) -> list[FrozenTrial]:
+        """Running trials that are none of the known ones, as they could be stored today."""
+        cells = {_cell_of(trial) for trial in known}
+        return [
+            trial
+            for trial in there
+            if trial.state == TrialState.RUNNING
+            and _is_own(trial)
+            and _cell_of(trial) not in cells
+            and all(self.axes.get(name) == d for name, d in trial.distributions.items())
+        ]
+
+    def _name_of(self, replicate: int) -> str:
+        """Of the Optuna study that has this replicate."""
+        return FRESH.format(self.name) if self.is_search and replicate else self.name
+
+    def _study(self, name: str) -> optuna.Study:
+        if name not in self.studies:
+            self.studies[name] = _opened(
+                self.engine, self.storage, name, _directions(self.objectives), self.labels
+            )
+        return self.studies[name]
+
+    @property
+    def labels(self) -> list[str]:
+        """What the dashboard calls the objectives."""
+        return [objective.label for objective in self.objectives]
 
     @cached_property
     def _trials(self) -> dict[tuple[str, int], FrozenTrial]:
-        """The last trial of each cell; a running one was cut off and is taken up again."""
-        return _last(self.study)
+        """The trial of each cell; a running one was cut off and is taken up again."""
+        return self._read()
+
+    def _read(self) -> dict[tuple[str, int], FrozenTrial]:
+        studies = self.studies.values()
+        trials = (trial for study in studies for trial in study.get_trials(deepcopy=False))
+        return {_cell_of(trial): trial for trial in trials if _is_own(trial)}
+
+    def _reload(self, name: str) -> None:
+        """Optuna keeps what it read of trials that had ended, as if nothing could change them."""
+        self.studies[name] = _load(self.storage, name)
+        self._trials = self._read()
 
 
 def _key(cell: Cell) -> tuple[str, int]:
     return cell.arm, cell.replicate
 
 
-def open_mirror(
-    engine: sa.Engine,
-    name: str,
-    tasks: tuple[Task, ...],
-    objectives: tuple[Objective, ...],
-    axes: Mapping[str, BaseDistribution] = AXES,
-    *,
-    end_costs: Mapping[str, OfTraining] | None = None,
-) -> Mirror:
-    """The Optuna study of this name in the same database, made where there is none."""
-    with creating(engine):
-        study = optuna.create_study(
-            storage=_storage(engine),
-            study_name=name,
-            directions=["maximize" if o.higher else "minimize" for o in objectives],
-            load_if_exists=True,
-        )
-    with warnings.catch_warnings():
-        warnings.simplefilter("ignore", optuna.exceptions.ExperimentalWarning)
-        study.set_metric_names([objective.label for objective in objectives])
-    return Mirror(study, tasks, objectives, _grown(engine, study, axes), end_costs or {})
+def _cell_of(trial: FrozenTrial) -> tuple[str, int]:
+    return trial.user_attrs["arm"], trial.user_attrs["replicate"]
 
 
-def task_objectives(tasks: tuple[Task, ...]) -> tuple[Objective, ...]:
-    """Of a study, whose arms are given: each task's figure alone."""
-    return tuple(of_target(target) for target in targets(tasks) if target.key != MEAN)
-
-
-def stored_study(engine: sa.Engine, name: str) -> optuna.Study:
-    """The Optuna study of a study that was run."""
-    return optuna.load_study(study_name=name, storage=_storage(engine))
-
-
-def stored_trials(engine: sa.Engine, name: str) -> tuple[StoredTrial, ...]:
-    """The last trial of each cell, in the order of the first ones; changes nothing."""
-    if not sa.inspect(engine).has_table("studies"):
-        return ()  # stopped before Optuna made its tables
-    storage = RDBStorage(_url(engine), skip_table_creation=True)
-    try:
-        # Nothing is asked of the sampler; the default would draw a seed.
-        sampler = optuna.samplers.RandomSampler(seed=0)
-        study = optuna.load_study(study_name=name, storage=storage, sampler=sampler)
-        return tuple(map(_read, _last(study).values()))
-    except (KeyError, sa.exc.OperationalError):  # stopped before its Optuna study was made
-        return ()
-    finally:
-        storage.remove_session()
-        storage.engine.dispose()
-
-
-def _last(study: optuna.Study) -> dict[tuple[str, int], FrozenTrial]:
-    """(arm, replicate) -> the last trial of this cell, in the order of the first ones."""
-    return {
-        (trial.user_attrs["arm"], trial.user_attrs["replicate"]): trial
-        for trial in study.get_trials(deepcopy=False)
-        if "arm" in trial.user_attrs
-    }
+def _is_own(trial: FrozenTrial) -> bool:
+    return {*_OWN} <= {*trial.user_attrs}
 
 
 def _read(trial: FrozenTrial) -> StoredTrial:
@@ -193,86 +246,254 @@ def _read(trial: FrozenTrial) -> StoredTrial:
         params=trial.params,
         state=trial.state.name,
         run_id=attrs["run"],
-        notes={name: value for name, value in attrs.items() if name not in _OWN},
         costs=attrs.get("costs", {}),
     )
 
 
-def _storage(engine: sa.Engine) -> RDBStorage:
+def _by_cell(trials: Iterable[FrozenTrial]) -> list[FrozenTrial]:
+    """In an order that does not depend on who was first; a whole replicate after the other."""
+    return sorted(trials, key=lambda t: (t.user_attrs.get("replicate", -1), str(t.user_attrs)))
+
+
+def _shown(trial: FrozenTrial) -> tuple[Any, ...]:
+    """All that is ours of a trial."""
+    own = [trial.user_attrs.get(name) for name in (*_OWN, "costs")]
+    return own, trial.state, trial.values, trial.params, trial.distributions
+
+
+@patient
+def open_mirror(
+    engine: sa.Engine,
+    name: str,
+    tasks: tuple[Task, ...],
+    objectives: tuple[Objective, ...],
+    axes: Mapping[str, BaseDistribution] = AXES,
+    *,
+    end_costs: Mapping[str, OfTraining] | None = None,
+    is_search: bool = False,
+) -> Mirror:
+    """The Optuna study of this name in the same database, made where there is none."""
+    mirror = Mirror(
+        engine=engine,
+        storage=_storage(engine),
+        name=name,
+        tasks=tasks,
+        objectives=objectives,
+        axes=axes,
+        end_costs=end_costs or {},
+        is_search=is_search,
+        studies={},
+    )
+    fresh = [FRESH.format(name)] if is_search else []
+    there = {study.study_name for study in mirror.storage.get_all_studies()}
+    for own in (name, *(other for other in fresh if other in there)):
+        mirror._study(own)
+    return mirror
+
+
+@patient
+def check_mirror(engine: sa.Engine, name: str, objectives: Sequence[Objective]) -> None:
+    """Refuse a name that an Optuna study has which is none of ours; changes nothing.
+
+    Ours are of these objectives, and each of its trials says which cell it is. Raises UserError.
+    """
+    tables = sa.inspect(engine).get_table_names()
+    if not {"studies", "alembic_version"} <= {*tables}:  # which Optuna makes first and last
+        return  # Optuna has no study here
+    storage, directions = _storage(engine, make_tables=False), _directions(objectives)
+    own = {name: _OWN, FRESH.format(name): _OWN, MEANS.format(name): _OWN[:1]}
+    try:
+        for study in storage.get_all_studies():
+            trials = storage.get_all_trials(study._study_id, deepcopy=False)
+            attributes = own.get(study.study_name, ())
+            foreign = [t for t in trials if not {*attributes} <= {*t.user_attrs}]
+            if study.study_name in own and (foreign or list(study.directions) != directions):
+                what = (
+                    f"with trials that are none of ours (trial {foreign[0].number})"
+                    if foreign
+                    else f"that seeks to {_listed(study.directions)}, not {_listed(directions)}"
+                )
+                raise UserError(
+                    f"the database has an Optuna study {study.study_name!r} {what}; keep this "
+                    "one apart with --name or another --storage, or delete that one: optuna "
+                    "delete-study"
+                )
+    finally:
+        storage.remove_session()
+        storage.engine.dispose()
+
+
+@patient
+def show_means(engine: sa.Engine, name: str, means: Means) -> None:
+    """A second Optuna study: a trial for each arm, told its mean over seeds.
+
+    So that what Optuna finds best is best by more than one seed's luck, as in the report. There
+    is no such study where there is nothing to show.
+    """
+    storage, own = _storage(engine), MEANS.format(name)
+    known = {study.study_name: study._study_id for study in storage.get_all_studies()}
+    if not means.of_arms:
+        if own in known:
+            storage.delete_study(known[own])
+        return
+    domains = _domains(pair for mean in means.of_arms for pair in mean.params.items())
+    directions = [_direction(higher) for higher in means.higher]
+    study = _opened(engine, storage, own, directions, list(means.labels))
+    wanted = [
+        create_trial(
+            values=list(mean.values),
+            params=dict(mean.params),
+            distributions={name: domains[name] for name in mean.params},
+            user_attrs={"arm": mean.arm, **mean.said},
+        )
+        for mean in means.of_arms
+    ]
+
+    def shown(trial: FrozenTrial) -> tuple[Any, ...]:
+        return trial.user_attrs, trial.values, trial.params, trial.distributions
+
+    if list(map(shown, study.get_trials(deepcopy=False))) != list(map(shown, wanted)):
+        _replace_trials(engine, study, wanted)
+
+
+def task_objectives(tasks: tuple[Task, ...]) -> tuple[Objective, ...]:
+    """Of a study, whose arms are given: each task's figure alone."""
+    return tuple(of_target(target) for target in targets(tasks) if target.key != MEAN)
+
+
+@patient
+def stored_studies(engine: sa.Engine, name: str) -> dict[str, optuna.Study]:
+    """The Optuna studies of a study that was run, by their names, its own first."""
+    storage = _storage(engine)
+    there = {study.study_name for study in storage.get_all_studies()}
+    own = (name, FRESH.format(name), MEANS.format(name))
+    return {each: _load(storage, each) for each in own if each in there}
+
+
+def _opened(
+    engine: sa.Engine,
+    storage: RDBStorage,
+    name: str,
+    directions: list[StudyDirection],
+    labels: list[str],
+) -> optuna.Study:
+    study = optuna.create_study(
+        storage=storage,
+        study_name=name,
+        directions=directions,
+        sampler=_no_sampler(),
+        load_if_exists=True,
+    )
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore", optuna.exceptions.ExperimentalWarning)
+        if study.metric_names != labels:
+            study.set_metric_names(labels)
+    return study
+
+
+def _load(storage: RDBStorage, name: str) -> optuna.Study:
+    return optuna.load_study(study_name=name, storage=storage, sampler=_no_sampler())
+
+
+def _no_sampler() -> optuna.samplers.BaseSampler:
+    """Nothing is asked of it; the default would draw a seed."""
+    return optuna.samplers.RandomSampler(seed=0)
+
+
+def _directions(objectives: Iterable[Objective]) -> list[StudyDirection]:
+    return [_direction(objective.higher) for objective in objectives]
+
+
+def _direction(higher: bool) -> StudyDirection:
+    return StudyDirection.MAXIMIZE if higher else StudyDirection.MINIMIZE
+
+
+def _listed(directions: Iterable[StudyDirection]) -> str:
+    return " and ".join(direction.name.lower() for direction in directions)
+
+
+_OF_TRIALS = (
+    *("trial_user_attributes", "trial_system_attributes", "trial_params", "trial_values"),
+    *("trial_intermediate_values", "trial_heartbeats"),
+)
+"""Optuna's tables that hold what a trial has."""
+
+
+@patient
+def _replace_trials(engine: sa.Engine, study: optuna.Study, trials: Iterable[FrozenTrial]) -> None:
+    """Optuna deletes only whole studies, with what a person noted there; so this deletes rows.
+
+    Trials are numbered by the rows before them, so these count from 0.
+    """
+    own = "SELECT trial_id FROM trials WHERE study_id = :study"
+    with engine.begin() as connection:
+        for table in _OF_TRIALS:
+            delete = sa.text(f"DELETE FROM {table} WHERE trial_id IN ({own})")
+            connection.execute(delete, {"study": study._study_id})
+        delete = sa.text("DELETE FROM trials WHERE study_id = :study")
+        connection.execute(delete, {"study": study._study_id})
+    study.add_trials(trials)
+
+
+@patient
+def _take_up(engine: sa.Engine, trial: FrozenTrial) -> None:
+    """Let a trial that has ended run again; Optuna would start another one, with a new number."""
+    own = {"trial": trial._trial_id}
+    with engine.begin() as connection:
+        connection.execute(sa.text("DELETE FROM trial_values WHERE trial_id = :trial"), own)
+        running = "UPDATE trials SET state = 'RUNNING', datetime_complete = NULL"
+        connection.execute(sa.text(f"{running} WHERE trial_id = :trial"), own)
+
+
+def _storage(engine: sa.Engine, make_tables: bool = True) -> RDBStorage:
     optuna.logging.set_verbosity(optuna.logging.WARNING)
-    connect = {"timeout": 60} if engine.dialect.name == "sqlite" else {}
-    return RDBStorage(_url(engine), engine_kwargs={"connect_args": connect})
-
-
-def _url(engine: sa.Engine) -> str:
-    return engine.url.render_as_string(hide_password=False)
+    driver, options = f"{engine.url.drivername}://", engine_options(engine.url)
+    try:
+        with creating(engine) if make_tables else nullcontext():
+            return RDBStorage(driver, options, skip_table_creation=not make_tables)
+    except RuntimeError as error:
+        raise UserError(
+            f"another version of Optuna made its tables of {shown(engine.url)!r}: {error}"
+        ) from error
 
 
 def study_axes(study: Study) -> dict[str, BaseDistribution]:
     """The domain of each parameter that sets a study's arms apart."""
-    values: dict[str, dict[Value, None]] = {}
-    for name, value in (pair for arm in study.arms for pair in arm.params):
-        values.setdefault(name, {})[value] = None
+    return _domains(pair for arm in study.arms for pair in arm.params)
+
+
+def _domains(pairs: Iterable[tuple[str, Value]]) -> dict[str, BaseDistribution]:
+    """What just holds the values of each parameter."""
+    values: dict[str, list[Value]] = {}
+    for name, value in pairs:
+        own = values.setdefault(name, [])
+        if not any(type(known) is type(value) and known == value for known in own):
+            own.append(value)  # True is not 1
     return {name: _domain(name, tuple(own)) for name, own in values.items()}
 
 
+def _choice(domain: BaseDistribution, value: Value) -> Value:
+    """The value as the domain has it."""
+    if not isinstance(domain, CategoricalDistribution):
+        return value
+    return _typed(value) if _typed(value) in domain.choices else value
+
+
+def _typed(value: Value) -> str:
+    return f"{value!r} ({type(value).__name__})"
+
+
 def _domain(name: str, values: tuple[Value, ...]) -> BaseDistribution:
-    """The axis of this name where it holds the values; else what just holds them."""
+    """As narrow as the values, of the kind of the axis of this name where it holds them all."""
     axis = AXES.get(name)
-    if axis is not None and all(contains(axis, value) for value in values):
-        return axis
+    if axis is not None and not all(contains(axis, value) for value in values):
+        axis = None
     numbers = [v for v in values if isinstance(v, int | float) and not isinstance(v, bool)]
-    if len(numbers) < len(values):
-        return CategoricalDistribution(values)
+    if len(numbers) < len(values) or isinstance(axis, CategoricalDistribution):
+        # Optuna takes True for 1, and 1 for 1.0: these are told apart as text.
+        alike = len(set(values)) < len(values)
+        return CategoricalDistribution(tuple(map(_typed, values)) if alike else values)
     low, high = min(numbers), max(numbers)
     if all(isinstance(value, int) for value in numbers):
         return IntDistribution(int(low), int(high))
-    log = isinstance(axis, FloatDistribution) and axis.log  # which no stored axis may change
-    return FloatDistribution(low, high, log=log)
-
-
-def _grown(
-    engine: sa.Engine, study: optuna.Study, axes: Mapping[str, BaseDistribution]
-) -> Mapping[str, BaseDistribution]:
-    """The axes, each with what is stored of it.
-
-    Optuna refuses a categorical axis that grew, and fractions where whole numbers were. It stores
-    a choice as its place in the list, and any number as a fraction, so that a longer list or
-    another kind of number leaves the stored values what they are.
-    """
-    grown, stored = dict(axes), dict[str, BaseDistribution]()
-    for trial in study.get_trials(deepcopy=False):
-        stored.update(trial.distributions)
-    for name, before in stored.items():
-        if name in axes:
-            grown[name] = wider = _wider(name, before, axes[name])
-            categorical = isinstance(wider, CategoricalDistribution) and wider != before
-            if categorical or type(wider) is not type(before):
-                _replace_domain(engine, study.study_name, name, distribution_to_json(wider))
-    return grown
-
-
-def _wider(name: str, before: BaseDistribution, domain: BaseDistribution) -> BaseDistribution:
-    """A domain with the stored and the new values, stored choices first."""
-    if isinstance(before, CategoricalDistribution) and isinstance(domain, CategoricalDistribution):
-        added = [choice for choice in domain.choices if choice not in before.choices]
-        return CategoricalDistribution((*before.choices, *added))
-    if type(before) is type(domain):
-        return domain
-    numbers = IntDistribution | FloatDistribution
-    if isinstance(before, numbers) and isinstance(domain, numbers):
-        return FloatDistribution(min(before.low, domain.low), max(before.high, domain.high))
-    raise UserError(
-        f"the values of {name!r} must stay all numbers or not all, as they are stored; keep this "
-        "study apart with --name"
-    )
-
-
-def _replace_domain(engine: sa.Engine, study: str, name: str, domain: str) -> None:
-    update = sa.text(
-        "UPDATE trial_params SET distribution_json = :domain WHERE param_name = :name AND "
-        "trial_id IN (SELECT trial_id FROM trials WHERE study_id = "
-        "(SELECT study_id FROM studies WHERE study_name = :study))"
-    )
-    with engine.begin() as connection:
-        connection.execute(update, {"domain": domain, "name": name, "study": study})
+    return FloatDistribution(low, high, log=isinstance(axis, FloatDistribution) and axis.log)

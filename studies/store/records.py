@@ -7,13 +7,15 @@ from collections.abc import Mapping
 from dataclasses import asdict, dataclass
 from typing import Any
 
-from fsmd.config import FSMDConfig
+from fsmd.config import FSMDConfig, check_fits
 from fsmd.data.schema import DataRef, Dataset
 from fsmd.data.settings import TrainingSettings
+from fsmd.metrics import METRICS
 from fsmd.runtime import Runtime
-from fsmd.tasks import Target, Task, targets
+from fsmd.tasks import Target, Task, check_tasks, names, targets
 from fsmd.training import Training
 from studies.definition import Definition, Search, Study, definition_of, kind_of
+from studies.reading import check_time, from_json, read_row, shown, stored_at
 
 
 @dataclass(frozen=True)
@@ -29,6 +31,21 @@ class DataFacts:
     """train, valid and test."""
     reachable: Mapping[str, float] | None
     """Task -> its metric of the true probabilities on test; None where nobody knows them."""
+
+    def __post_init__(self) -> None:
+        """Raise ValueError for what no data set is."""
+        check_tasks(self.tasks)
+        if set(self.rows) != {"train", "valid", "test"} or min(self.rows.values()) < 0:
+            raise ValueError(
+                f"rows must be those of train, valid and test, 0 at least; got {dict(self.rows)}"
+            )
+        if self.fields < 0 or not self.name or not self.content_hash:
+            raise ValueError("a data set must have a name, a content hash and a number of fields")
+        if self.reachable is not None:
+            if set(self.reachable) != set(names(self.tasks)):
+                raise ValueError(f"reachable must be of the tasks; got {shown(self.reachable)}")
+            for task in self.tasks:
+                METRICS[task.metric].check(self.reachable[task.name])
 
     @classmethod
     def of(cls, data: Dataset) -> "DataFacts":
@@ -72,6 +89,27 @@ class Plan:
     chain_dropped: bool = False
     """Whether some arm lost its chain, as no task of the data follows another."""
 
+    def __post_init__(self) -> None:
+        """Raise ValueError for a plan by which nothing could be trained."""
+        sets, arms = [facts.name for facts in self.sets], [arm.name for arm in self.arms]
+        for what, each in (("sets", sets), ("arms", arms)):
+            if len(set(each)) < len(each):
+                raise ValueError(f"{what} must have a name each; got {shown(each)}")
+        if len({facts.tasks for facts in self.sets}) != 1:
+            raise ValueError("sets must be at least one, and all of the same tasks")
+        if self.seed < 0:
+            raise ValueError(f"seed must be at least 0; got {self.seed}")
+        for arm in self.arms:
+            if arm.data not in sets or arm.stream < 0 or arm.config.left_open:
+                raise ValueError(
+                    f"arm {arm.name!r} must be complete, on one of the data sets "
+                    f"{', '.join(sets)}, and of a stream from 0"
+                )
+            check_fits(arm.config, self.tasks)
+        for left_out, arm_name in self.same:
+            if arm_name not in arms or left_out in arms:
+                raise ValueError(f"same must name an arm left out, and an arm; got {self.same}")
+
     @property
     def data(self) -> DataFacts:
         """The study's own data set."""
@@ -96,20 +134,6 @@ class Plan:
         settings = self.settings
         return Training(config, data, seed, settings.epochs, settings.patience, self.runtime)
 
-    @classmethod
-    def from_dict(cls, values: Mapping[str, Any]) -> "Plan":
-        """Inverse of `dataclasses.asdict`, also after a walk through JSON."""
-        sets = [{**s, "tasks": tuple(map(Task.from_dict, s["tasks"]))} for s in values["sets"]]
-        arms = [{**a, "config": FSMDConfig.from_dict(a["config"])} for a in values["arms"]]
-        own = {
-            "sets": tuple(DataFacts(**each) for each in sets),
-            "settings": TrainingSettings.from_dict(values["settings"]),
-            "runtime": Runtime.from_dict(values["runtime"]),
-            "arms": tuple(PlannedArm(**each) for each in arms),
-            "same": tuple(map(tuple, values["same"])),
-        }
-        return cls(**{**values, **own})
-
 
 @dataclass(frozen=True)
 class StudyRecord:
@@ -124,6 +148,12 @@ class StudyRecord:
     methods: tuple[Mapping[str, Any], ...] = ()
     """Of a search: each way it was run (`Search.METHOD`) once, the last one last."""
     planner: str | None = None
+
+    def __post_init__(self) -> None:
+        """Raise ValueError for a name that is no folder's, or a time that is none."""
+        if not self.name.isprintable() or {*"/\\"} & {*self.name} or not self.name.strip(". "):
+            raise ValueError(f"name must be one of a folder; got {shown(self.name)}")
+        check_time("created_at", self.created_at)
 
     @property
     def is_search(self) -> bool:
@@ -159,9 +189,9 @@ class StudyRecord:
 
     @classmethod
     def from_row(cls, row: Mapping[Any, Any]) -> "StudyRecord":
-        """Inverse of `to_row`."""
-        own = {name: value for name, value in row.items() if name != "kind"}
-        kind = row["kind"]
-        own |= {name: definition_of(kind, row[name]) for name in ("definition", "stated")}
-        own |= {"plan": Plan.from_dict(row["plan"]), "methods": tuple(row["methods"])}
-        return cls(**own)
+        """Inverse of `to_row`; StoredError names the column that holds what cannot be."""
+        definitions = {}
+        for name in ("definition", "stated"):
+            with stored_at(f"column {name}"):
+                definitions[name] = definition_of(row["kind"], from_json(row[name]))
+        return read_row(cls, {**row, **definitions})

@@ -1,7 +1,7 @@
 """Reads and writes trainings, what they measured, and the cells that point at them."""
 
 import json
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from contextlib import suppress
 from dataclasses import asdict, dataclass
 from typing import Any
@@ -12,10 +12,22 @@ import sqlalchemy as sa
 from fsmd.config import digest
 from fsmd.data.schema import Dataset
 from fsmd.packing import pack
-from fsmd.training import Measurement, Training, TrainingResult
+from fsmd.tasks import Task
+from fsmd.training import Training, TrainingResult
 from studies.failure import Failure
+from studies.reading import of_study, read, stored_at
 from studies.store.database import now
-from studies.store.tables import CELLS, COSTS, MEASUREMENTS, PREDICTIONS, RUNS, TEST_ROWS
+from studies.store.faults import patient
+from studies.store.tables import (
+    CELLS,
+    COSTS,
+    MEASUREMENTS,
+    PREDICTIONS,
+    RUNS,
+    TEST_ROWS,
+    as_stored,
+)
+from studies.store.trainings import Status, training_of
 
 
 @dataclass(frozen=True)
@@ -26,6 +38,7 @@ class Provenance:
     machine: str
 
 
+@patient
 def record_test_rows(engine: sa.Engine, data: Dataset) -> None:
     """Keep the test rows' labels, units and weights, which reports need beside the predictions.
 
@@ -49,6 +62,7 @@ def record_test_rows(engine: sa.Engine, data: Dataset) -> None:
         connection.execute(sa.insert(TEST_ROWS), rows)
 
 
+@patient
 def known_runs(engine: sa.Engine, ids: list[str]) -> dict[str, str]:
     """Identity -> status (done, paused, failed, lost) of those of `ids` that have ended."""
     known: dict[str, str] = {}
@@ -57,9 +71,13 @@ def known_runs(engine: sa.Engine, ids: list[str]) -> dict[str, str]:
             some = RUNS.c.id.in_(ids[start : start + 500])
             query = sa.select(RUNS.c.id, RUNS.c.status).where(some)
             known.update((row.id, row.status) for row in connection.execute(query))
+    for run_id, status in known.items():
+        with stored_at(f"training {run_id[:12]}, column status"):
+            read(Status, status)
     return known
 
 
+@patient
 def record_run(
     engine: sa.Engine,
     training: Training,
@@ -140,14 +158,22 @@ def _outcome_columns(outcome: TrainingResult | Failure) -> dict[str, Any]:
     return {**empty, **columns, "status": status, "chosen_epochs": dict(outcome.chosen_epochs)}
 
 
-def known_result(engine: sa.Engine, run_id: str) -> TrainingResult:
-    """What is stored of a training, without its predictions."""
-    measured = sa.select(MEASUREMENTS).filter_by(run_id=run_id).order_by(MEASUREMENTS.c.epoch)
+@patient
+def known_result(engine: sa.Engine, run_id: str, tasks: Sequence[Task] = ()) -> TrainingResult:
+    """What is stored of a training, without its predictions; StoredError for what is none.
+
+    tasks: what it predicts, where that is to be checked too.
+    """
     with engine.connect() as connection:
-        run = connection.execute(sa.select(RUNS).filter_by(id=run_id)).one()
-        rows = connection.execute(measured).all()
+        found = as_stored(RUNS).where(RUNS.c.id == run_id)
+        row = connection.execute(found).one()._mapping
+        measured = as_stored(MEASUREMENTS).where(MEASUREMENTS.c.run_id == run_id)
+        rows = connection.execute(measured.order_by(MEASUREMENTS.c.epoch)).all()
+        study = connection.scalar(sa.select(CELLS.c.study).filter_by(run_id=run_id).limit(1))
+    with of_study(study or ""), stored_at(f"training {run_id[:12]}"):
+        run, measurements = training_of(row, rows, tasks)
     return TrainingResult(
-        measurements=tuple(Measurement(m.epoch, m.split, m.task, m.metric, m.value) for m in rows),
+        measurements=measurements,
         chosen_epochs=run.chosen_epochs or {},
         epochs=run.epochs or 0,
         finished=run.status == "done",
@@ -156,6 +182,7 @@ def known_result(engine: sa.Engine, run_id: str) -> TrainingResult:
     )
 
 
+@patient
 def link_cell(engine: sa.Engine, study: str, arm: str, replicate: int, run_id: str) -> None:
     """Say which training a cell of a study is; saying it again changes nothing."""
     key = {"study": study, "arm": arm, "replicate": replicate}
@@ -164,13 +191,26 @@ def link_cell(engine: sa.Engine, study: str, arm: str, replicate: int, run_id: s
         connection.execute(sa.insert(CELLS).values(**key, run_id=run_id))
 
 
+@patient
+def known_cells(engine: sa.Engine, study: str) -> dict[tuple[str, int], tuple[str, str]]:
+    """(arm, replicate) -> the training's identity and status, of a study's or search's cells."""
+    query = sa.select(CELLS.c.arm, CELLS.c.replicate, RUNS.c.id, RUNS.c.status)
+    query = query.join(RUNS, CELLS.c.run_id == RUNS.c.id).where(CELLS.c.study == study)
+    with engine.connect() as connection:
+        rows = connection.execute(query.order_by(CELLS.c.replicate)).all()
+    return {(row.arm, row.replicate): (row.id, row.status) for row in rows}
+
+
+@patient
 def known_cost(engine: sa.Engine, cost_id: str) -> float | None:
     """What was measured of a model before training; None if it was not."""
     with engine.connect() as connection:
-        value: float | None = connection.scalar(sa.select(COSTS.c.value).filter_by(id=cost_id))
-    return value
+        value = connection.scalar(sa.select(COSTS.c.value).filter_by(id=cost_id))
+    with stored_at(f"cost {cost_id[:12]}, column value"):
+        return None if value is None else read(float, value)
 
 
+@patient
 def record_cost(engine: sa.Engine, cost_id: str, cost: str, value: float) -> None:
     """Keep what a model costs; the first measurement stays."""
     with suppress(sa.exc.IntegrityError), engine.begin() as connection:

@@ -1,30 +1,91 @@
 """Reads and writes what is stored of studies and searches."""
 
+from dataclasses import asdict, replace
+
 import sqlalchemy as sa
 
+from fsmd.config import fitted
+from search_spaces.spaces import space
+from studies.definition import Search, Study
+from studies.objectives import named
+from studies.planner.design import check
+from studies.reading import of_study, read, stored_at
+from studies.store.faults import patient
 from studies.store.records import StudyRecord
-from studies.store.tables import STUDIES
+from studies.store.tables import STUDIES, as_stored
 
 
+@patient
 def study_names(engine: sa.Engine) -> tuple[str, ...]:
     """Names of the stored studies and searches, sorted."""
     with engine.connect() as connection:
-        return tuple(connection.scalars(sa.select(STUDIES.c.name).order_by(STUDIES.c.name)))
+        return tuple(sorted(str(row.name) for row in connection.execute(as_stored(STUDIES))))
 
 
+@patient
 def find_study(engine: sa.Engine, name: str) -> StudyRecord | None:
-    """The stored study or search of this name, or None."""
+    """The stored study or search of this name, or None.
+
+    Raises StoredError where what is stored is none, or contradicts itself.
+    """
     with engine.connect() as connection:
-        row = connection.execute(sa.select(STUDIES).where(STUDIES.c.name == name)).one_or_none()
-    return StudyRecord.from_row(row._mapping) if row else None
+        query = as_stored(STUDIES).where(STUDIES.c.name == name)
+        row = connection.execute(query).one_or_none()
+    if row is None:
+        return None
+    with of_study(name), stored_at(f"its row of {STUDIES.name}"):
+        record = StudyRecord.from_row(row._mapping)
+        for column in ("definition", "stated"):
+            with stored_at(f"column {column}"):
+                _check(record, column)
+    return record
 
 
+def _check(record: StudyRecord, column: str) -> None:
+    """Raise ValueError for a definition that contradicts itself, the plan or the data."""
+    definition, plan = getattr(record, column), record.plan
+    check(definition)
+    if bool(record.methods) != record.is_search:
+        raise ValueError("column methods must have the ways that a search was run, and only those")
+    if isinstance(definition, Study):
+        if column == "definition":
+            _check_arms(definition, record)
+        return
+    named(definition.objectives, plan.tasks)
+    space(definition.space, plan.tasks, plan.settings)
+    for method in record.methods:
+        if set(method) != set(Search.METHOD):
+            raise ValueError(f"methods must each have {', '.join(Search.METHOD)}; got {method}")
+        read(Search, {**asdict(definition), **method})
+
+
+def _check_arms(study: Study, record: StudyRecord) -> None:
+    """What is planned is what is defined, on the data's tasks."""
+    plan, names = record.plan, [arm.name for arm in study.arms]
+    for arm in plan.arms:
+        if arm.name not in names:
+            raise ValueError(f"arm {arm.name!r} of the plan is none of {', '.join(names)}")
+        config = fitted(study.config(arm.name), plan.tasks)
+        open_as_planned = {name: getattr(arm.config, name) for name in config.left_open}
+        if replace(config, **open_as_planned) != arm.config:
+            raise ValueError(f"arm {arm.name!r} must be the model that is planned under its name")
+        if (study.arm(arm.name).data or plan.data.name, study.arm(arm.name).stream) != (
+            arm.data,
+            arm.stream,
+        ):
+            raise ValueError(f"arm {arm.name!r} must have the data set and stream of the plan")
+
+
+@patient
 def insert_study(engine: sa.Engine, record: StudyRecord) -> None:
     """Store a new study or search."""
+    own = {name: getattr(record, name) for name in ("name", "created_at", "planner")}
     with engine.begin() as connection:
+        connection.execute(sa.delete(STUDIES).filter_by(**own))  # of a try that was cut off
         connection.execute(sa.insert(STUDIES).values(record.to_row()))
 
 
+@patient
 def update_study(engine: sa.Engine, record: StudyRecord) -> None:
     """Replace what is stored under the record's name, when the study went on."""
     with engine.begin() as connection:

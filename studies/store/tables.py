@@ -1,8 +1,11 @@
 """Our tables. A training is a row of `runs` under its identity, whichever study asked for it."""
 
+from typing import Any
+
 import sqlalchemy as sa
 
 METADATA = sa.MetaData()
+_BYTES = sa.LargeBinary(2**32 - 1)  # else MySQL keeps 64 kB
 
 STUDIES = sa.Table(
     "fsmd_studies",
@@ -34,7 +37,7 @@ RUNS = sa.Table(
     sa.Column("machine", sa.String(400), nullable=False),
     sa.Column("chosen_epochs", sa.JSON),
     sa.Column("epochs", sa.Integer),
-    sa.Column("seconds", sa.Float),
+    sa.Column("seconds", sa.Double),
     sa.Column("parameters", sa.BigInteger),
     sa.Column("attempts", sa.Integer, nullable=False),
     sa.Column("error", sa.Text),
@@ -51,6 +54,20 @@ CELLS = sa.Table(
     sa.Column("run_id", sa.ForeignKey("fsmd_runs.id"), nullable=False, index=True),
 )
 
+ATTEMPTS = sa.Table(
+    "fsmd_attempts",
+    METADATA,
+    sa.Column("study", sa.ForeignKey("fsmd_studies.name"), primary_key=True),
+    # counts from 0, in the order of the proposals; the number of its trial in Optuna's study
+    sa.Column("number", sa.Integer, primary_key=True, autoincrement=False),
+    sa.Column("name", sa.String(200), nullable=False),
+    sa.Column("params", sa.JSON, nullable=False),
+    sa.Column("run_id", sa.String(64), nullable=False),  # Training.id; it may not have begun
+    sa.Column("costs", sa.JSON, nullable=False),  # those that are known before the training
+    sa.Column("notes", sa.JSON, nullable=False),  # what the sampler remembers with it
+    sa.Column("stopped", sa.Boolean, nullable=False),  # the pruner gave it up
+)
+
 MEASUREMENTS = sa.Table(
     "fsmd_measurements",
     METADATA,
@@ -59,7 +76,7 @@ MEASUREMENTS = sa.Table(
     sa.Column("split", sa.String(20), primary_key=True),
     sa.Column("task", sa.String(200), primary_key=True),
     sa.Column("metric", sa.String(40), primary_key=True),
-    sa.Column("value", sa.Float, nullable=False),
+    sa.Column("value", sa.Double, nullable=False),
 )
 
 PREDICTIONS = sa.Table(
@@ -67,7 +84,7 @@ PREDICTIONS = sa.Table(
     METADATA,
     sa.Column("run_id", sa.ForeignKey("fsmd_runs.id"), primary_key=True),
     sa.Column("task", sa.String(100), primary_key=True),
-    sa.Column("scores", sa.LargeBinary, nullable=False),  # of the test rows; see fsmd.packing
+    sa.Column("scores", _BYTES, nullable=False),  # of the test rows; see fsmd.packing
 )
 
 COSTS = sa.Table(
@@ -75,7 +92,7 @@ COSTS = sa.Table(
     METADATA,
     sa.Column("id", sa.String(64), primary_key=True),  # of cost, model, data, code and machine
     sa.Column("cost", sa.String(200), nullable=False),  # its name; see studies.objectives
-    sa.Column("value", sa.Float, nullable=False),
+    sa.Column("value", sa.Double, nullable=False),
 )
 
 TEST_ROWS = sa.Table(
@@ -84,5 +101,11 @@ TEST_ROWS = sa.Table(
     sa.Column("data_hash", sa.String(64), primary_key=True),
     # label:TASK (int8: 0, 1, -1 not observed), unit (uint32), weight (float32)
     sa.Column("column", sa.String(200), primary_key=True),
-    sa.Column("packed", sa.LargeBinary, nullable=False),  # see fsmd.packing
+    sa.Column("packed", _BYTES, nullable=False),  # see fsmd.packing
 )
+
+
+def as_stored(table: sa.Table) -> sa.Select[Any]:
+    """All columns as the driver brings them: SQLAlchemy's own decoding fails on what is none."""
+    columns: list[Any] = [sa.type_coerce(c, sa.types.NullType()).label(c.name) for c in table.c]
+    return sa.select(*columns)

@@ -1,15 +1,20 @@
 """Worker processes on this machine; see `studies.workers.protocol`."""
 
+import math
 import multiprocessing
 import os
+import pickle
 import signal
 import threading
+import traceback
 from collections.abc import Callable, Iterator
-from concurrent.futures import Future, ProcessPoolExecutor
-from concurrent.futures.process import BrokenProcessPool
+from concurrent.futures import Future, ThreadPoolExecutor
 from contextlib import contextmanager, suppress
+from multiprocessing import resource_tracker
 from multiprocessing.connection import Connection
-from typing import Any, ParamSpec, Self, TypeVar
+from pathlib import Path
+from queue import SimpleQueue
+from typing import Any, NoReturn, ParamSpec, Self, TypeVar
 
 from studies.workers import worker
 from studies.workers.protocol import Message
@@ -17,43 +22,60 @@ from studies.workers.protocol import Message
 P = ParamSpec("P")
 T = TypeVar("T")
 
+_ENVIRONMENT = {
+    **dict.fromkeys(("OMP_NUM_THREADS", "MKL_NUM_THREADS", "OPENBLAS_NUM_THREADS"), "1"),
+    "MPLBACKEND": "agg",  # nothing is drawn there, whatever the user draws with
+    "PYTHONSAFEPATH": "1",  # else a file where the user works takes the place of a module
+}
+
+
+class WorkerLostError(Exception):
+    """The process that was to do something ended before it had."""
+
 
 class LocalWorkers:
-    """Persistent spawned processes, each a pool of its own.
+    """Persistent spawned processes, each started when there is something to do for it.
 
-    A `ProcessPoolExecutor` breaks as a whole when one of its processes is killed. Here a death
-    costs what ran in that process: its future raises an error that `lost` knows, and the next
-    submit starts a new process. Workers end when the planner does, however it ends.
+    A death costs what ran in that process: its future raises an error that `lost` knows, and
+    another process takes its place. Workers end when the planner does, however it ends. They need
+    no semaphores and no shared memory, which some machines do not give, and few open files.
     """
 
     def __init__(self, workers: int) -> None:
-        self._workers = [_Worker() for _ in range(workers)]
+        """At most so many processes."""
+        self._most, self._workers = workers, list[_Worker]()
+        self._told = SimpleQueue[Message]()
 
     def submit(self, work: Callable[P, T], /, *args: P.args, **kwargs: P.kwargs) -> Future[T]:
-        """Run on the worker with the least to do."""
-        i = min(range(len(self._workers)), key=lambda i: self._workers[i].pending())
-        try:
-            return self._workers[i].submit(work, *args, **kwargs)
-        except BrokenProcessPool:  # its process died, at work or idle
-            self._workers[i].close()
-            self._workers[i] = _Worker()
-            return self._workers[i].submit(work, *args, **kwargs)
+        """Run on a worker that has nothing to do, or else on the one with the least.
+
+        Raises OSError where no more processes can be started.
+        """
+        for each in [w for w in self._workers if not w.alive()]:
+            self._workers.remove(each)
+            each.close()
+        least = min(self._workers, key=_Worker.pending, default=None)
+        if least is None or (least.pending() and len(self._workers) < self._most):
+            least = _Worker(self._told.put)
+            self._workers.append(least)
+        return least.submit(pickle.dumps((work, args, kwargs)))
 
     def messages(self) -> Iterator[Message]:
         """What the trainings under way have told since the last call."""
-        for each in self._workers:
-            with suppress(EOFError, OSError):  # the process is gone
-                while each.pipe.poll():
-                    yield each.pipe.recv()
+        while not self._told.empty():
+            yield self._told.get()
 
     def lost(self, error: BaseException) -> bool:
         """Whether the error says that a process died."""
-        return isinstance(error, BrokenProcessPool)
+        return isinstance(error, WorkerLostError)
 
     def close(self) -> None:
         """End the processes at once, also in the middle of a training."""
         for each in self._workers:
+            each.kill()
+        for each in self._workers:
             each.close()
+        self._workers = []
 
     def __enter__(self) -> Self:
         return self
@@ -63,60 +85,160 @@ class LocalWorkers:
 
 
 class _Worker:
-    """One process and the pipe to it. The process exits when the pipe is closed."""
+    """One process, the pipe to it, and a thread that waits for what comes through the pipe."""
 
-    def __init__(self) -> None:
+    def __init__(self, tell: Callable[[Message], None]) -> None:
         context = multiprocessing.get_context("spawn")
-        self.pipe, theirs = context.Pipe()
-        self.pool = ProcessPoolExecutor(1, context, _start_worker, (theirs,))
-        self.theirs: Connection | None = theirs
-        self.futures: list[Future[Any]] = []
+        self._tell, self._lost, self._futures = tell, False, list[Future[Any]]()
+        self._thread = ThreadPoolExecutor(1)
+        self._pipe, theirs = context.Pipe()
+        with theirs:
+            self._process = context.Process(target=_serve, args=(theirs,))
+            try:
+                with _starting():
+                    self._process.start()
+            except BaseException:  # Ctrl-C too
+                self._pipe.close()  # which ends the process
+                raise
 
-    def submit(self, work: Callable[P, T], /, *args: P.args, **kwargs: P.kwargs) -> Future[T]:
-        with _uninterrupted():
-            future = self.pool.submit(work, *args, **kwargs)
-        self.futures = [*(f for f in self.futures if not f.done()), future]
-        if self.theirs:  # the process has its own end by now
-            self.theirs.close()
-            self.theirs = None
+    def submit(self, call: bytes) -> Future[Any]:
+        future = self._thread.submit(self._call, call)
+        self._futures = [*(f for f in self._futures if not f.done()), future]
         return future
 
     def pending(self) -> int:
-        """How much it has to do; asked of the futures, whose callbacks may come too late."""
-        return sum(not future.done() for future in self.futures)
+        return sum(not future.done() for future in self._futures)
+
+    def alive(self) -> bool:
+        return self._process.is_alive() and not self._lost
+
+    def kill(self) -> None:
+        self._process.kill()
 
     def close(self) -> None:
-        self.pipe.close()
-        self.pool.shutdown(wait=True, cancel_futures=True)
+        """End the process, which ends the thread's wait."""
+        self._process.kill()
+        self._process.join()
+        self._thread.shutdown(cancel_futures=True)
+        self._pipe.close()
+
+    def _call(self, call: bytes) -> Any:
+        try:
+            self._pipe.send_bytes(call)
+            while True:
+                kind, value = pickle.loads(self._pipe.recv_bytes())
+                if kind != "told":
+                    break
+                self._tell(value)
+        except (EOFError, OSError) as error:
+            self._lost = True
+            raise WorkerLostError(str(error)) from None
+        if kind == "raised":
+            raise value
+        return value
+
+
+def processors(root: Path = Path("/")) -> int:
+    """How many processors this process may use, by its affinity and its container's quota.
+
+    root: where /proc and /sys lie.
+    """
+    try:
+        count = len(os.sched_getaffinity(0))
+    except AttributeError:  # not on this system
+        count = os.cpu_count() or 1
+    return max(1, min([count, *map(math.ceil, _quotas(root))]))
+
+
+def _quotas(root: Path) -> Iterator[float]:
+    """Processors that each control group above this process may use, of either version."""
+    with suppress(OSError, ValueError):
+        for line in (root / "proc/self/cgroup").read_text("utf-8").splitlines():
+            _, controllers, path = line.split(":", 2)
+            top, names = root / "sys/fs/cgroup", ["cpu.max"]
+            if controllers:
+                top, names = top / "cpu", ["cpu.cfs_quota_us", "cpu.cfs_period_us"]
+                if "cpu" not in controllers.split(","):
+                    continue
+            group = top / path.strip("/")
+            for folder in (group, *group.parents):
+                if folder.is_relative_to(top) and (folder / names[0]).is_file():
+                    texts = [(folder / name).read_text("utf-8") for name in names]
+                    quota, period = " ".join(texts).split()
+                    if quota not in ("max", "-1"):
+                        yield int(quota) / int(period)
+
+
+@contextmanager
+def _starting() -> Iterator[None]:
+    """What is started in here has the workers' environment, and hears no Ctrl-C.
+
+    Ctrl-C takes effect afterwards: a process cut off while it is started tells a traceback.
+    """
+    before = {name: os.environ.get(name) for name in _ENVIRONMENT}
+    os.environ.update(_ENVIRONMENT)
+    try:
+        with _uninterrupted():
+            yield
+    finally:
+        for name, value in before.items():
+            if value is None:
+                del os.environ[name]
+            else:
+                os.environ[name] = value
 
 
 @contextmanager
 def _uninterrupted() -> Iterator[None]:
-    """Ctrl-C takes effect afterwards: a process cut off while it is started tells a traceback."""
     if threading.current_thread() is not threading.main_thread():
         yield  # only the main thread handles signals
         return
+    resource_tracker.ensure_running()  # else it lets the signal through when it is started
     came: list[int] = []
     before = signal.signal(signal.SIGINT, lambda number, _: came.append(number))
+    mask = signal.pthread_sigmask(signal.SIG_BLOCK, [signal.SIGINT])  # the process inherits it
     try:
         yield
     finally:
+        signal.pthread_sigmask(signal.SIG_SETMASK, mask)
         signal.signal(signal.SIGINT, before)
         if came:
             signal.raise_signal(signal.SIGINT)
 
 
-def _start_worker(pipe: Connection) -> None:
-    """In the new process: one thread for arithmetic, no Ctrl-C, an end when the planner ends."""
-    worker.tell = pipe.send
+# In the new process
+
+
+def _serve(pipe: Connection) -> NoReturn:
+    """Do what comes through the pipe, one after the other, until the planner ends."""
     signal.signal(signal.SIGINT, signal.SIG_IGN)  # the planner decides
-    for name in ("OMP_NUM_THREADS", "MKL_NUM_THREADS", "OPENBLAS_NUM_THREADS"):
-        os.environ[name] = "1"
-    threading.Thread(target=_exit_with_planner, args=(pipe,), daemon=True).start()
+    worker.tell = lambda message: pipe.send_bytes(pickle.dumps(("told", message)))
+    calls = SimpleQueue[bytes]()
+    threading.Thread(target=_listen, args=(pipe, calls), daemon=True).start()
+    while True:
+        try:
+            work, args, kwargs = pickle.loads(calls.get())
+            answer = pickle.dumps(("returned", work(*args, **kwargs)))
+        except BaseException as error:  # SystemExit too, by which some libraries end on a signal
+            answer = _raised(error)
+        pipe.send_bytes(answer)
 
 
-def _exit_with_planner(pipe: Connection) -> None:
+def _listen(pipe: Connection, calls: "SimpleQueue[bytes]") -> None:
     try:
-        pipe.recv()  # the planner never sends, so this ends by an error only
+        while True:
+            calls.put(pipe.recv_bytes())
     except (EOFError, OSError):
-        os._exit(1)
+        os._exit(1)  # in the middle of a training too
+
+
+def _raised(error: BaseException) -> bytes:
+    """The error with its traceback, as it can be read in another process."""
+    trace = "".join(traceback.format_exception(error))
+    try:
+        error.add_note(f"In the worker process:\n{trace}")
+        answer = pickle.dumps(("raised", error))
+        pickle.loads(answer)
+    except Exception:
+        return pickle.dumps(("raised", RuntimeError(f"{type(error).__name__}: {error}\n{trace}")))
+    return answer

@@ -5,6 +5,7 @@ from collections.abc import Callable, Sequence
 from functools import partial
 from pathlib import Path
 
+from fsmd.errors import UserError
 from fsmd.training import Training, TrainingProgress, TrainingResult, train
 from studies.failure import Failure, failure_of
 from studies.workers.protocol import Message
@@ -19,7 +20,10 @@ def train_all(
     """Train each up to epoch `until`, going on from its checkpoint if there is one.
 
     An error of one training is its outcome. What ends the process ends all of them.
+
+    Raises UserError where nothing can be trained: that is no training's fault.
     """
+    _load()
     outcomes: list[TrainingResult | Failure] = []
     for training, checkpoint in zip(trainings, checkpoints, strict=True):
         try:
@@ -30,6 +34,17 @@ def train_all(
             # A Trainer and its module hold each other: else a training's tensors stay for a while.
             gc.collect()
     return outcomes
+
+
+def _load() -> None:
+    """Load the libraries now, so that what is wrong with them is not taken for a training's."""
+    try:
+        from fsmd import trainer  # noqa: F401
+    except Exception as error:
+        raise UserError(
+            f"the libraries that train cannot be loaded: {type(error).__name__}: {error}; mend "
+            "the environment: the same command goes on from here"
+        ) from error
 
 
 def _tell(training_id: str, progress: TrainingProgress) -> None:

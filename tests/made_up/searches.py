@@ -8,7 +8,6 @@ from pathlib import Path
 import numpy as np
 import optuna
 import sqlalchemy as sa
-from optuna.trial import TrialState, create_trial
 
 from fsmd.config import FSMDConfig
 from fsmd.data.schema import DataRef
@@ -22,9 +21,9 @@ from search_spaces.space import Params, Space
 from search_spaces.spaces import space as space_named
 from studies.definition import Search
 from studies.failure import Failure
-from studies.objectives import Objective, end_costs, named
-from studies.planner.design import Cell, replicate_seed
-from studies.store.mirror import Mirror, open_mirror
+from studies.objectives import Objective, named
+from studies.planner.design import replicate_seed
+from studies.store.attempts import StoredAttempt, insert_attempt
 from studies.store.records import Plan, StudyRecord
 from studies.store.runs import link_cell, record_run
 from studies.store.studies import insert_study
@@ -78,8 +77,6 @@ def store_search(
     insert_study(engine, record)
     facts, sought = record.plan.data, named(objectives, tasks)
     whole = space_named(space, tasks, SETTINGS)
-    domains = {choice.name: choice.domain for choice in whole.choices}
-    mirror = open_mirror(engine, name, tuple(tasks), sought, domains, end_costs=end_costs(sought))
     sampled = made_up_rows(tasks, rows, 7, users) if rows else None
     if sampled:
         sampled.store(engine, facts.content_hash)
@@ -92,58 +89,35 @@ def store_search(
         config = whole.config(params)
         seed = replicate_seed(record.plan.seed, replicate)
         training = record.plan.training(config, ref, seed)
-        cell = Cell(
-            arm=attempt,
-            params=tuple(params.items()),
-            replicate=replicate,
-            training=training,
-            costs=_costs(sought, config),
-        )
         is_search = replicate == 0
+        if is_search:
+            number = list(attempts).index(attempt)
+            insert_attempt(
+                engine,
+                name,
+                number,
+                StoredAttempt(
+                    attempt,
+                    params,
+                    training.id,
+                    _costs(sought, config),
+                    stopped=attempt in stopped,
+                ),
+            )
         if is_search and attempt in running:
-            _add_trial(mirror, cell, TrialState.RUNNING)
             continue
         outcome: TrainingResult | Failure
         if (is_search and attempt in failed) or (attempt, replicate) in broken:
-            outcome, state = FAILURE, TrialState.FAIL
+            outcome = FAILURE
         elif is_search and attempt in lost:
-            outcome, state = LOST, TrialState.FAIL
+            outcome = LOST
         else:
             cut = is_search and attempt in {*stopped, *paused}
             outcome = _result(config, seed, tasks, cut, sampled, list(attempts).index(attempt))
-            state = TrialState.RUNNING if cut else TrialState.COMPLETE
-            if is_search and attempt in stopped:
-                state = TrialState.PRUNED
         record_run(engine, training, outcome, 1, PROVENANCE)
         link_cell(engine, name, attempt, replicate, training.id)
-        _add_trial(mirror, cell, state, outcome)
     end_on_one_day(engine)
     return record
-
-
-def _add_trial(
-    mirror: Mirror, cell: Cell, state: TrialState, outcome: TrainingResult | Failure | None = None
-) -> None:
-    """The trial as the mirror leaves it, in one go: to open it and to tell it takes longer."""
-    values = None
-    if state == TrialState.COMPLETE:
-        assert isinstance(outcome, TrainingResult)
-        values = mirror.values(cell, outcome)
-    mirror.study.add_trial(
-        create_trial(
-            state=state,
-            values=values,
-            params=dict(cell.params),
-            distributions={axis: mirror.axes[axis] for axis, _ in cell.params},
-            user_attrs={
-                "arm": cell.arm,
-                "replicate": cell.replicate,
-                "seed": cell.training.seed,
-                "run": cell.training.id,
-                **({"costs": dict(cell.costs)} if cell.costs else {}),
-            },
-        )
-    )
 
 
 def _record(

@@ -16,7 +16,7 @@ import pandas as pd
 
 from fsmd.data.files import Origin, source_from, verified_content
 from fsmd.data.settings import TrainingSettings
-from fsmd.data.source import Categorical, Dense, Recipe, Source, Tables
+from fsmd.data.source import Categorical, Dense, FewerRows, Recipe, Source, Tables
 from fsmd.tasks import Task
 
 ORIGIN = Origin(
@@ -75,7 +75,7 @@ def sources() -> dict[str, Callable[..., Source]]:
     return {recipe.name: partial(_source, recipe) for recipe in (CENSUS, NO_LEAK)}
 
 
-def _source(recipe: Recipe, rows: float | None = None) -> Source:
+def _source(recipe: Recipe, rows: FewerRows | None = None) -> Source:
     return source_from(ORIGIN, recipe, read, rows)
 
 

@@ -6,15 +6,14 @@ Exact repeats of a row are removed first. Train to 5 May, validate on 6 May, tes
 there are read: the full release has two, so its train split begins on 8 April.
 """
 
-import io
 from collections.abc import Callable
 from pathlib import Path
 
 import pandas as pd
 
-from fsmd.data.files import Origin, source_from, verified_content
+from fsmd.data.files import Origin, source_from, table
 from fsmd.data.settings import TrainingSettings
-from fsmd.data.source import Categorical, Dense, Recipe, Source, Tables
+from fsmd.data.source import Categorical, Dense, FewerRows, Recipe, Source, Tables
 from fsmd.errors import UserError
 from fsmd.tasks import Task
 
@@ -37,6 +36,7 @@ AFTER_EXPOSURE = (
 )
 """Columns of the log that are known only once the video was shown: never an input."""
 
+OF_LOG = ("date", "time_ms", "tab", "user_id", "video_id", "is_click", "long_view")
 _RANGES = ("follow_user_num", "fans_user_num", "friend_user_num", "register_days")
 OF_USERS = (
     *("user_active_degree", "is_lowactive_period", "is_live_streamer", "is_video_author"),
@@ -70,7 +70,7 @@ def sources() -> dict[str, Callable[..., Source]]:
     return {"kuairand": _source}
 
 
-def _source(rows: float | None = None) -> Source:
+def _source(rows: FewerRows | None = None) -> Source:
     check_recipe(RECIPE)
     return source_from(ORIGIN, RECIPE, read, rows)
 
@@ -87,8 +87,9 @@ def check_recipe(recipe: Recipe) -> None:
 
 def read(paths: tuple[Path, ...]) -> Tables:
     """Join the logs with both feature tables and split by date."""
-    tables = (pd.read_csv(io.BytesIO(verified_content(path, ORIGIN))) for path in paths)
-    *logs, users, videos = tables
+    *logs, users, videos = (
+        table(path, ORIGIN, OF_LOG if path.name.startswith("log_") else ()) for path in paths
+    )
     return split(join(pd.concat(logs, ignore_index=True), users, videos))
 
 

@@ -7,9 +7,9 @@ are real ones; the further tasks are more frequent, so that a small log has some
 """
 
 from collections.abc import Callable, Mapping
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, fields
 from types import MappingProxyType
-from typing import NamedTuple
+from typing import Annotated, NamedTuple
 
 import numpy as np
 import pandas as pd
@@ -18,10 +18,10 @@ from scipy.optimize import brentq
 from scipy.special import expit
 
 from fsmd.data.encode import encoded
+from fsmd.data.options import Between, check_options
 from fsmd.data.schema import Dataset
 from fsmd.data.settings import TrainingSettings
-from fsmd.data.source import LEAST_ROWS, Categorical, Dense, Recipe, Source, Tables, whole
-from fsmd.errors import UserError
+from fsmd.data.source import LEAST_ROWS, Categorical, Dense, Recipe, Source, Tables
 from fsmd.tasks import Task
 
 CLICK_RATE = 0.44
@@ -49,6 +49,11 @@ _TASTE = {"user_id": ("age_range", "gender", "city_tier"), "video_id": ("rating"
 """The attributes that take part in interactions, of users and of videos."""
 
 Vector = NDArray[np.float64]
+Rows = Annotated[int, Between(LEAST_ROWS, 10_000_000)]
+Count = Annotated[int, Between(2, 1_000_000)]
+Conflict = Annotated[float, Between(0, 1)]
+Seed = Annotated[int, Between(0, 2**32 - 1)]
+TaskCount = Annotated[int, Between(1, len(TASKS))]
 
 
 @dataclass(frozen=True)
@@ -79,23 +84,17 @@ class PlantedConfig:
     A conflict of 0 makes them alike, 0.5 unrelated, 1 opposed.
     """
 
-    rows: int = 60_000
-    users: int = 1_500
-    videos: int = 800
-    conflict: float = 0.5
-    seed: int = 0
-    tasks: int = 2
+    rows: Rows = 60_000
+    users: Count = 1_500
+    videos: Count = 800
+    conflict: Conflict = 0.5
+    seed: Seed = 0
+    tasks: TaskCount = 2
     """How many of `TASKS`."""
 
     def __post_init__(self) -> None:
-        """Refuse sizes that leave a split empty."""
-        for name, least in (("rows", LEAST_ROWS), ("users", 2), ("videos", 2), ("seed", 0)):
-            if getattr(self, name) < least:
-                raise UserError(f"`{name}` must be at least {least}; got {getattr(self, name)}")
-        if not 0 <= self.conflict <= 1:
-            raise UserError(f"`conflict` must lie between 0 and 1; got {self.conflict}")
-        if not 1 <= self.tasks <= len(TASKS):
-            raise UserError(f"`tasks` must lie between 1 and {len(TASKS)}; got {self.tasks}")
+        """Refuse what lies out of range."""
+        check_options(asdict(self), {field.name: field.type for field in fields(self)})
 
 
 def recipe_of(tasks: int) -> Recipe:
@@ -123,14 +122,12 @@ def sources() -> dict[str, Callable[..., Source]]:
     """The data sets of this file by name."""
 
     def planted(
-        conflict: float = PlantedConfig.conflict,
-        rows: float = PlantedConfig.rows,
-        seed: float = PlantedConfig.seed,
-        tasks: float = PlantedConfig.tasks,
+        conflict: Conflict = PlantedConfig.conflict,
+        rows: Rows = PlantedConfig.rows,
+        seed: Seed = PlantedConfig.seed,
+        tasks: TaskCount = PlantedConfig.tasks,
     ) -> Source:
-        sizes = {"rows": rows, "seed": seed, "tasks": tasks}
-        whole_sizes = {name: whole(name, value) for name, value in sizes.items()}
-        return _source(PlantedConfig(conflict=conflict, **whole_sizes))
+        return _source(PlantedConfig(conflict=conflict, rows=rows, seed=seed, tasks=tasks))
 
     return {"planted": planted}
 

@@ -36,12 +36,13 @@ for (const table of all("table")) {
 
 for (const room of all(".scroll")) if (room.scrollWidth > room.clientWidth) room.tabIndex = 0;
 
-// Figures: a list of arms to hide, the same in all figures, and values by the arrow keys.
+// Figures: a list of arms to hide, the same in all figures and tables, and values by arrow keys.
 const hidden = new Set();
 function refresh() {
   for (const part of all("svg [data-part]")) {
     part.classList.toggle("off", hidden.has(part.dataset.part));
   }
+  for (const row of all("tbody tr")) row.classList.toggle("off", hidden.has(shown(row.cells[0])));
   for (const box of all("input[data-part]")) box.checked = !hidden.has(box.dataset.part);
 }
 function chooser(parts) {

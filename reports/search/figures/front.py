@@ -53,6 +53,8 @@ class FrontPlane(NamedTuple):
     """Two objectives of everything that was trained to its end."""
 
     objectives: tuple[Objective, Objective]
+    within: Frame
+    """What each can be, turned so that more is better."""
     searched: tuple[tuple[str, Point], ...]
     """As the search saw it."""
     fresh: tuple[FreshPoint, ...]
@@ -118,7 +120,14 @@ def _plane(analysis: SearchAnalysis, pair: tuple[int, int]) -> FrontPlane:
                 ),
             )
         )
-    return FrontPlane((across, up), tuple(gains_of.items()), tuple(fresh))
+    within = _range(analysis, across), _range(analysis, up)
+    return FrontPlane((across, up), within, tuple(gains_of.items()), tuple(fresh))
+
+
+def _range(analysis: SearchAnalysis, objective: Objective) -> Point:
+    """Of what it can be, turned so that more is better."""
+    low, high = analysis.search.range_of(objective)
+    return (low, high) if objective.higher else (-high, -low)
 
 
 def frame(plane: FrontPlane) -> Frame:
@@ -140,7 +149,7 @@ def frame(plane: FrontPlane) -> Frame:
             min([low, *(max(end, low - room) for end in ends)]),
             max([top, *(min(end, top + room) for end in ends)]),
         )
-        limits.append(style.limits(low, top, 0.06, least=least))
+        limits.append(style.limits(low, top, 0.06, least=least, within=plane.within[k]))
     return limits[0], limits[1]
 
 
@@ -240,8 +249,10 @@ def _draw_fresh(plane: Plane, shown: FrontPlane, summary: FrontSummary) -> None:
         for fresh in group:
             (x, y), (across, up) = fresh.at, fresh.means
             line = {"color": look.color, "linewidth": 1.1, "alpha": 0.7}
-            style.interval(axis, across, y, across=True, **line)
-            style.interval(axis, up, x, **line)
+            if not _fills(across, plane.frame[0]):
+                style.interval(axis, across, y, across=True, **line)
+            if not _fills(up, plane.frame[1]):
+                style.interval(axis, up, x, **line)
             if fresh.region and fresh.name in summary.fresh_front:
                 plane.draw_region(fresh.region, edgecolor=look.color, linewidth=0.9, alpha=0.8)
         for filled in (True, False):
@@ -251,6 +262,11 @@ def _draw_fresh(plane: Plane, shown: FrontPlane, summary: FrontSummary) -> None:
             tips = (f"{fresh.name}: {'; '.join(fresh.values)}" for fresh in alike)
             style.tag(_plot(plane, [f.at for f in alike], mark), "on fresh seeds", *tips)
     _ring(plane, [fresh.at for fresh in shown.fresh if fresh.name in summary.picked])
+
+
+def _fills(estimate: Estimate, ends: Point) -> bool:
+    """Whether an interval leaves the frame at both ends, so that its line would tell nothing."""
+    return bool(known := style.ends_of([estimate])) and known[0] < ends[0] and known[1] > ends[1]
 
 
 def _is_filled(fresh: FreshPoint, summary: FrontSummary) -> bool:
@@ -332,7 +348,12 @@ def caption(summary: FrontSummary) -> str:
     hidden = max(map(outside, summary.planes))
     on_front = "Filled" if summary.with_stairs else "Larger marks (filled: on their front)"
     several = style.ends_of(mean for point in fresh for mean in point.means)
-    crosses = ", with 95 % intervals of each objective, cut off at the frame" if several else ""
+    crosses = (
+        ", with 95 % intervals of each objective, cut off at the frame (one that is wider than "
+        "the frame is left out; the table has it)"
+        if several
+        else ""
+    )
     seeds = (
         f"{on_front}: means over the fresh seeds{crosses}; a dotted line leads to each from what "
         "the search saw."

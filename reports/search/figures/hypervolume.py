@@ -23,8 +23,6 @@ class HypervolumeSummary(NamedTuple):
     epochs: tuple[int, ...]
     shares: tuple[float, ...]
     """Of the final hypervolume."""
-    final: float
-    """The hypervolume in the end."""
     reference: tuple[str, ...]
     """The corner that it is measured from, an objective each, in words."""
 
@@ -41,7 +39,6 @@ def summarize(analysis: SearchAnalysis) -> HypervolumeSummary | None:
         ended=tuple(outcome_of(attempt) == "ended" for attempt in search.attempts),
         epochs=growth.epochs,
         shares=tuple(volume / final for volume in growth.volumes),
-        final=final,
         reference=tuple(f"{o.key} {objective_value(o.gain(gain), o)}" for o, gain in corner),
     )
 
@@ -89,7 +86,7 @@ def caption(summary: HypervolumeSummary) -> str:
     corner = words.listed(summary.reference)
     return (
         "Hypervolume of the front over configurations and over the epochs they cost, as a share "
-        f"of the final one, {summary.final:.3g}: what lies between {corner} and the points that "
+        f"of the final one: what lies between {corner} and the points that "
         "ended (a tenth of each objective's range beyond its worst value, so "
         "that the ends of the front count). In the order of proposal, each with all its epochs. "
         "It is what the search saw on one seed, so it carries the winner's curse."

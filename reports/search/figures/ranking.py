@@ -28,6 +28,8 @@ class RankingSummary(NamedTuple):
     """The objective's own values."""
 
     objective: Objective
+    within: tuple[float, float]
+    """What it can be."""
     searched: tuple[tuple[str, float], ...]
     """Everything that was trained to its end."""
     fresh: tuple[RankedPoint, ...]
@@ -50,7 +52,8 @@ def summarize(analysis: SearchAnalysis) -> RankingSummary | None:
         )
         for point in reversed(analysis.confirmed)
     )
-    return RankingSummary(objective, tuple(searched.items()), fresh)
+    within = search.range_of(objective)
+    return RankingSummary(objective, within, tuple(searched.items()), fresh)
 
 
 @style.styled()
@@ -71,12 +74,22 @@ def draw(summary: RankingSummary, narrow: bool = False) -> Figure:
         style.tag(mark, "on fresh seeds", tip)
         if point.picked:
             axis.plot([point.mean.mean], [y], **style.RING, markersize=12)
+    axis.set_xlim(x_range(summary))
     axis.locator_params(axis="x", nbins=4 if narrow else 8)
     names = ["all, search", *(point.name for point in reversed(summary.fresh))]
     axis.set_yticks(range(lines + 1), names)
     axis.set(ylim=(-0.6, lines + 0.6), xlabel=objective.label)
     style.legend(figure, _keys(summary), narrow)
     return figure
+
+
+def x_range(summary: RankingSummary) -> tuple[float, float]:
+    """Every value and every interval."""
+    means = [point.mean for point in summary.fresh]
+    ends = [value for _, value in summary.searched] + style.ends_of(means)
+    ends += [mean.mean for mean in means]
+    least = summary.objective.margin or 10.0**-summary.objective.digits
+    return style.limits(min(ends), max(ends), 0.05, least=least, within=summary.within)
 
 
 def _keys(summary: RankingSummary) -> list[Line2D]:

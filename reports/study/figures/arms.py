@@ -160,7 +160,6 @@ def _draw_panel(axis: Axes, summary: ArmsSummary, panel: ArmsPanel) -> None:
     axis.set_title(panel.scale.key, loc="left", pad=6 if panel.reachable is None else 18)
     axis.set_ylabel(f"test {metric.label}")
     axis.yaxis.set_major_locator(MaxNLocator(nbins=6, steps=[1, 2, 2.5, 5, 10]))
-    axis.yaxis.set_major_formatter(lambda value, _: words.figure(value, metric))
     if panel.reachable is not None:
         _draw_reachable(axis, panel.reachable, words.figure(panel.reachable, metric), (low, high))
 

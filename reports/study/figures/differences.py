@@ -114,7 +114,8 @@ def x_range(summary: DifferencesSummary, metric: Metric) -> tuple[float, float]:
         if scale.metric == metric:
             ends += [-scale.margin, scale.margin, *style.ends_of(row.estimate for row in rows)]
             ends += [value for row in rows for value in row.values]
-    return style.limits(min(ends), max(ends), 0.06, least=0.0)
+    reach = metric.high - metric.low
+    return style.limits(min(ends), max(ends), 0.06, least=0.0, within=(-reach, reach))
 
 
 def _row(scores: Scores, reference: str, arm: str, key: str, forward: bool) -> DifferenceRow:

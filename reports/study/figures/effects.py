@@ -8,7 +8,7 @@ from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
 from fsmd.metrics import Metric
-from fsmd.stats.estimates import Estimate, mean_interval
+from fsmd.stats.estimates import UNKNOWN, Estimate, mean_interval
 from reports import words
 from reports.page import style
 from reports.page.figure_kind import FigureKind
@@ -123,7 +123,8 @@ def y_range(summary: EffectsSummary, metric: Metric) -> tuple[float, float]:
     ]
     least = 0.5 * metric.margin
     ends = [-least, least, *(e.mean for e in known), *style.ends_of(known)]
-    return style.limits(min(ends), max(ends), 0.06, least=0.0)
+    reach = metric.high - metric.low
+    return style.limits(min(ends), max(ends), 0.06, least=0.0, within=(-reach, reach))
 
 
 def _effect(
@@ -132,7 +133,7 @@ def _effect(
     paired = [scores.replicates.index(replicate) for replicate in scores.paired]
     names = [name for name, values in params.items() if values[at[0]] == at[1]]
     if not names:
-        return mean_interval([])
+        return UNKNOWN
     here_R, all_R = (
         np.mean([scores.of(name, scale.key)[paired] for name in arms], axis=0)
         for arms in (names, params)

@@ -22,6 +22,8 @@ from reports.page.labels import Box, Point
 from reports.page.panels import Frame, Plane, left_out, pairs_drawn, planes
 from reports.results import Scores, StudyResults
 from reports.study import paper
+from reports.study.comparisons import pairs as compared_pairs
+from reports.study.joint import joint_verdicts
 from reports.study.reading import Reading
 from reports.study.scales import (
     Scale,
@@ -46,6 +48,8 @@ class Gain(NamedTuple):
     regions: tuple[Ellipse | None, ...]
     """By pair; None below three replicates."""
     n: int
+    verdict: str
+    """On all tasks at once, as the table says it."""
 
 
 class GainsSummary(NamedTuple):
@@ -77,12 +81,15 @@ def summarize(results: StudyResults) -> GainsSummary | None:
     """
     scores, study, scales = results.test, results.study, task_scales(results)
     pairs, reference = pairs_drawn(len(scales)), study.reference
+    if not pairs:
+        return None
+    verdicts = _verdicts(results)
     gains = tuple(
-        _gain(scores, (arm, reference), scales, pairs)
+        _gain(scores, (arm, reference), scales, pairs, verdicts[arm])
         for arm in scores.trained
         if arm != reference and scores.shared(arm, reference)
     )
-    if not gains or not pairs:
+    if not gains:
         return None
     arms = dict.fromkeys([*scores.trained, *results.arms])
     places = _paper_places(results, scales)
@@ -163,7 +170,8 @@ def frame(summary: GainsSummary, pair: int, with_paper: bool = False) -> Frame:
             region, middle = gain.regions[pair], gain.means[task]
             away = reach(region)[side] if region else 0.0
             ends += [min(middle + away, most), max(middle - away, -most)]
-        ranges.append(_around_zero(min(ends), max(ends)))
+        metric = summary.scales[task].metric
+        ranges.append(_around_zero(min(ends), max(ends), metric.high - metric.low))
     return ranges[0], ranges[1]
 
 
@@ -215,29 +223,49 @@ def caption(summary: GainsSummary) -> str:
         f"Each model's test {label(summary.scales)} minus that of {summary.reference} on "
         f"{words.listed(scale.key for scale in shown)}, mean over {over}."
         f"{left_out(len(summary.scales), summary.pairs)} {where}{region}{beside} Grey: the margin "
-        f"below which a difference matters to nobody ({within_margin(summary.scales)})."
+        f"below which a difference matters to nobody ({within_margin(summary.scales)}). Where a "
+        "mean lies is no verdict: the table of all tasks at once has those."
     )
 
 
 def alt(summary: GainsSummary) -> str:
-    """Each arm's differences on all tasks, and what they mean."""
+    """Each arm's differences on all tasks, and the verdict that the table has."""
     of_arms = []
     for gain in summary.gains:
-        by_task = list(zip(summary.scales, gain.means, strict=True))
+        by_task = zip(summary.scales, gain.means, strict=True)
         differences = words.listed(words.signed(mean, scale.digits) for scale, mean in by_task)
-        in_margins = {s.key: s.metric.sign * mean / s.margin for s, mean in by_task}
-        of_arms.append(f"{gain.arm} {differences}, {standing(in_margins)}")
+        of_arms.append(f"{gain.arm} {differences}: {gain.verdict}")
     tasks = words.listed(f"on {scale.key}" for scale in summary.scales)
     return f"Differences from {summary.reference} {tasks}. {'; '.join(of_arms)}."
 
 
+def _verdicts(results: StudyResults) -> Mapping[str, str]:
+    """Arm -> the joint verdict on it and the reference, the way that the table has it."""
+    study, scores = results.study, results.test
+    reading, reference = Reading(study, results.tasks), study.reference
+    verdicts = joint_verdicts(reading, scores, compared_pairs(study, scores))
+    return {
+        pair.other if pair.arm == reference else pair.arm: (
+            f"{reference} against it, {pair.of.verdict}"
+            if pair.arm == reference
+            else pair.of.verdict
+        )
+        for pair in verdicts
+    }
+
+
 def _gain(
-    scores: Scores, arms: tuple[str, str], scales: tuple[Scale, ...], pairs: tuple[Pair, ...]
+    scores: Scores,
+    arms: tuple[str, str],
+    scales: tuple[Scale, ...],
+    pairs: tuple[Pair, ...],
+    verdict: str,
 ) -> Gain:
     """Of the first arm over the second one."""
     values_KR = np.array([scores.differences(*arms, scale.key) for scale in scales])
     regions = (joint_region(scores, *arms, (scales[a].key, scales[b].key)) for a, b in pairs)
-    return Gain(arms[0], tuple(values_KR.mean(axis=1).tolist()), tuple(regions), len(values_KR.T))
+    means = tuple(values_KR.mean(axis=1).tolist())
+    return Gain(arms[0], means, tuple(regions), len(values_KR.T), verdict)
 
 
 def _paper_places(results: StudyResults, scales: tuple[Scale, ...]) -> tuple[int, ...]:
@@ -249,10 +277,11 @@ def _paper_places(results: StudyResults, scales: tuple[Scale, ...]) -> tuple[int
     return tuple(keys.index(target.key) for target in known) if len(known) == 2 else ()
 
 
-def _around_zero(low: float, high: float) -> Point:
-    """Some room, and at least three tenths of the axis on each side of zero."""
+def _around_zero(low: float, high: float, reach: float) -> Point:
+    """Some room, and at least three tenths of the axis on each side of zero; not beyond what a
+    difference can be."""
     low, high = min(low, -0.45 * high), max(high, -0.45 * low)
-    return style.limits(low, high, 0.08, least=0.0)
+    return style.limits(low, high, 0.08, least=0.0, within=(-reach, reach))
 
 
 def _draw_plane(plane: Plane, summary: GainsSummary, number: int, with_paper: bool) -> None:

@@ -111,7 +111,7 @@ def y_range(summary: GradientsSummary) -> tuple[float, float]:
     courses = [course for panel in summary.panels for course in panel.courses]
     low = min(0.0, *(min(course.lows) for course in courses))
     high = max(0.0, *(max(course.highs) for course in courses))
-    return style.limits(low, high, 0.05, least=0.02)
+    return style.limits(low, high, 0.05, least=0.02, within=(-1.0, 1.0))
 
 
 def _draw_panel(axis: Axes, summary: GradientsSummary, panel: GradientsPanel) -> None:

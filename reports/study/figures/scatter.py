@@ -106,7 +106,7 @@ def summarize(results: StudyResults) -> ScatterSummary | None:
         named=tuple(dict.fromkeys([*front, *singled])),
         reference=study.reference,
         role=role(study),
-        half_widths=_half_widths(values) if ranked else (),
+        half_widths=_half_widths(values, scales) if ranked else (),
     )
 
 
@@ -192,12 +192,13 @@ def _front(arms: Sequence[ScatterArm], scales: Sequence[Scale]) -> tuple[str, ..
     return tuple(arms[i].arm for i in sorted(best, key=lambda i: float(points_AK[i, 0])))
 
 
-def _half_widths(values: Sequence[Array]) -> tuple[float, ...]:
+def _half_widths(values: Sequence[Array], scales: Sequence[Scale]) -> tuple[float, ...]:
     """Of each task, in the median of the arms whose intervals are known."""
     widths = []
-    for of_task in zip(*values, strict=True):
-        estimates = [mean_interval(values_R) for values_R in of_task]
-        known = [e.high - e.mean for e in estimates if e.high is not None]
+    for scale, of_task in zip(scales, zip(*values, strict=True), strict=True):
+        within = scale.metric.low, scale.metric.high
+        ends = [style.ends_of([mean_interval(values_R, within=within)]) for values_R in of_task]
+        known = [(both[1] - both[0]) / 2 for both in ends if both]
         if not known:
             return ()
         widths.append(float(np.median(known)))

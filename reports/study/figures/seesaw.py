@@ -11,7 +11,7 @@ from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
 from fsmd.metrics import Metric
-from fsmd.stats.estimates import Estimate
+from fsmd.stats.estimates import UNKNOWN, Estimate
 from fsmd.tasks import MEAN
 from reports import words
 from reports.page import style
@@ -67,7 +67,7 @@ def summarize(results: StudyResults) -> SeesawSummary | None:
 
     def estimate(model: Value, setting: Value, key: str) -> Estimate:
         arm, other = arms.get((model, setting), ""), arms.get((base, setting), "")
-        return scores.difference(arm, other, key)
+        return scores.difference(arm, other, key) if scores.shared(arm, other) else UNKNOWN
 
     scales = scales_of(results)
     lines = tuple(
@@ -150,7 +150,9 @@ def y_range(summary: SeesawSummary, metric: Metric) -> tuple[float, float]:
     span = max(max(means) - min(means), MIN_SPAN * metric.margin)
     lows = [max(e.low, e.mean - span) for e in every if e.low is not None]
     highs = [min(e.high, e.mean + span) for e in every if e.high is not None]
-    return style.limits(min([*means, *lows]), max([*means, *highs]), 0.04, least=metric.margin)
+    within = metric.low - metric.high, metric.high - metric.low
+    low, high = min([*means, *lows]), max([*means, *highs])
+    return style.limits(low, high, 0.04, least=metric.margin, within=within)
 
 
 def _draw_panel(axis: Axes, summary: SeesawSummary, metric: Metric, model: int) -> None:

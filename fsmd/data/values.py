@@ -1,0 +1,196 @@
+"""One rule from the values of a table to categories and numbers, whatever type they come in.
+
+So 1, 1.0, True, Decimal(1) and the text "1" are one category, in every split and in any order.
+"""
+
+import sys
+from decimal import Decimal, InvalidOperation
+from typing import Any, NamedTuple
+
+import numpy as np
+import pandas as pd
+from numpy.typing import NDArray
+
+from fsmd.errors import UserError
+
+NUMBER_BOUND = 1e30
+"""What is beyond it measures nothing; and sums of squares of such numbers stay finite."""
+
+_LONGEST_INTEGER = sys.float_info.max_exp  # bits
+_LONGEST_SHOWN = 60
+
+Floats64 = NDArray[np.float64]
+
+
+class Words(NamedTuple):
+    """The categories of a column of N values."""
+
+    code_N: NDArray[np.intp]
+    """Position in `words`; -1 where a value is missing."""
+    words: tuple[str, ...]
+    """In order of appearance."""
+    ranks: tuple[tuple[int, float, str], ...]
+    """What to sort each word by: numbers by value, then text."""
+
+
+def column_of(where: str, frame: pd.DataFrame, name: str) -> pd.Series:
+    """The one column of that name; UserError where there is none or there are several."""
+    if name not in frame:
+        there = ", ".join(map(str, frame))
+        raise UserError(f"{where}: no column {name!r}; there are {_cut(there, 1000)}")
+    if frame.columns.nlevels > 1:
+        raise UserError(f"{where}: columns must have one level of names; got several")
+    column = frame[name]
+    if isinstance(column, pd.DataFrame):
+        raise UserError(f"{where}: column {name!r} is there {column.shape[1]} times; keep one")
+    return column
+
+
+def words_of(where: str, column: pd.Series, what: str = "categories") -> Words:
+    """Each value as text: a number as the shortest that stands for it, so 1.0 as "1".
+
+    Raises UserError with column and row for a value that is neither text nor a finite number.
+    """
+    values = column if _is_plain(column.dtype) else _python_values(column)
+    try:
+        code_N, unique_U = pd.factorize(values)
+    except (TypeError, InvalidOperation):  # a list has no hash, nor has Decimal("sNaN")
+        refused = next(i for i, value in enumerate(values) if not _is_hashable(value))
+        raise _no_word(where, column, refused, what) from None
+    ranks: dict[str, tuple[int, float, str]] = {}
+    word_U: list[str] = []
+    for u, value in enumerate(unique_U.to_numpy()):  # which keeps 32 bits 32 bits
+        rank = _rank(value)
+        if rank is None:
+            raise _no_word(where, column, int(np.argmax(code_N == u)), what)
+        word = rank[2]
+        word_U.append(word)
+        ranks[word] = min(rank, ranks.get(word, rank))
+    position = {word: i for i, word in enumerate(ranks)}
+    # The last one is for the code -1.
+    moved = np.array([*(position[word] for word in word_U), -1], np.intp)
+    return Words(moved[code_N], tuple(ranks), tuple(ranks.values()))
+
+
+def numbers_of(where: str, column: pd.Series) -> Floats64:
+    """Each value as a number, NaN where it is missing; UserError with column and row for text."""
+    dtype = column.dtype
+    types = pd.api.types
+    if types.is_bool_dtype(dtype) or types.is_integer_dtype(dtype) or types.is_float_dtype(dtype):
+        with np.errstate(over="ignore"):  # of a type that is longer than 64 bits
+            return column.to_numpy(np.float64, na_value=np.nan)
+    number_N = np.full(len(column), np.nan)
+    for i, value in enumerate(column.astype(object)):
+        number = _number(value)
+        if number is not None:
+            number_N[i] = float(number)
+        elif not _is_missing(value):
+            raise UserError(
+                f"{where}: column {column.name!r} must be numeric; row {i} (from 0) has "
+                f"{shown(value)}"
+            )
+    return number_N
+
+
+def bounded_numbers(where: str, column: pd.Series, low: float, high: float) -> Floats64:
+    """`numbers_of`; UserError with column and row for one that is missing or out of range."""
+    number_N = numbers_of(where, column)
+    refused_N = ~((number_N >= low) & (number_N <= high))  # NaN is refused too
+    if refused_N.any():
+        row = int(np.argmax(refused_N))
+        raise UserError(
+            f"{where}: numbers of column {column.name!r} must lie between {low:g} and {high:g}, "
+            f"none missing; row {row} (from 0) has {shown(column.iloc[row])}; mend or fill it"
+        )
+    return number_N
+
+
+def shown(value: object) -> str:
+    """A value in a message: in one line, and not too long a one."""
+    value = value.item() if isinstance(value, np.generic) else value  # nan, not np.float64(nan)
+    try:
+        text = repr(value)
+    except ValueError:  # a whole number of more digits than Python writes
+        text = f"a very long {type(value).__name__}"
+    return _cut(" ".join(text.split()), _LONGEST_SHOWN)
+
+
+def _cut(text: str, longest: int) -> str:
+    return text if len(text) <= longest else text[: longest - 3] + "..."
+
+
+def _no_word(where: str, column: pd.Series, row: int, what: str) -> UserError:
+    return UserError(
+        f"{where}: {what} of column {column.name!r} must be text or finite numbers; row "
+        f"{row} (from 0) has {shown(column.iloc[row])}; make it text"
+    )
+
+
+def _rank(value: Any) -> tuple[int, float, str] | None:
+    """What sorts a category, its word last; None for a value that can be none."""
+    if isinstance(value, str):
+        return (1, 0, str(value)) if _is_unicode(value) else None
+    number = _number(value)
+    if number is None or abs(number) == np.inf or number != number:
+        return None
+    whole = int(number)
+    return 0, number, str(whole) if whole == number else repr(number)
+
+
+def _number(value: Any) -> int | float | None:
+    """The number that a value is; None for what is none, or is longer than a float can be."""
+    if isinstance(value, np.timedelta64):  # which numpy counts among the whole numbers
+        return None
+    if isinstance(value, bool | np.bool_ | int | np.integer):
+        whole = int(value)
+        return whole if whole.bit_length() < _LONGEST_INTEGER else None
+    if isinstance(value, Decimal) and value.is_finite():
+        if value.adjusted() >= sys.float_info.max_10_exp:
+            return None
+        return int(value) if value == value.to_integral_value() else float(value)
+    if isinstance(value, np.floating):
+        # 0.1 of 32 bits is 0.1, but a whole number is what it is.
+        return float(value if value.is_integer() else str(value))
+    return value if isinstance(value, float) else None
+
+
+def _is_plain(dtype: Any) -> bool:
+    """Whether all values have one type, as numbers or as text."""
+    if isinstance(dtype, np.dtype):
+        return dtype.kind in "biuf"
+    return pd.api.types.is_string_dtype(dtype)
+
+
+def _python_values(column: pd.Series) -> pd.Series:
+    """As objects; numpy says that numbers are equal which are so only once they are rounded."""
+    values = [_python_value(v) if isinstance(v, np.generic) else v for v in column]
+    made: pd.Series = pd.Series(values, dtype=object)
+    return made
+
+
+def _python_value(value: Any) -> Any:
+    number = _number(value)
+    return value if number is None else number
+
+
+def _is_missing(value: Any) -> bool:
+    if isinstance(value, Decimal):
+        return value.is_qnan()  # pandas fails at a signaling one
+    return pd.api.types.is_scalar(value) and bool(pd.isna(value))
+
+
+def _is_hashable(value: Any) -> bool:
+    try:
+        hash(value)
+    except TypeError:
+        return False
+    return True
+
+
+def _is_unicode(text: str) -> bool:
+    """Whether it can be written: half of a surrogate pair cannot."""
+    try:
+        text.encode()
+    except UnicodeEncodeError:
+        return False
+    return True

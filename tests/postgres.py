@@ -1,0 +1,88 @@
+"""A PostgreSQL server of the tests' own, where the machine has its programs."""
+
+import itertools
+import os
+import shutil
+import subprocess
+import tempfile
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass, field
+from pathlib import Path
+
+import pytest
+
+NOBODY = 65534
+"""PostgreSQL refuses to run as root."""
+
+
+def _program(name: str) -> str | None:
+    packaged = sorted(Path("/usr/lib/postgresql").glob(f"*/bin/{name}"))
+    return shutil.which(name) or (str(packaged[-1]) if packaged else None)
+
+
+@dataclass(frozen=True)
+class Postgres:
+    """A running server that listens on a socket in its folder."""
+
+    folder: Path
+    _numbers: Iterator[int] = field(default_factory=itertools.count)
+
+    def new_database(self) -> str:
+        """The URL of an empty database; the password is nowhere asked for."""
+        name = f"db{next(self._numbers)}"
+        self._run("createdb", "-h", str(self.folder), "-U", "fsmd", name)
+        return f"postgresql+psycopg://fsmd:hunter2@/{name}?host={self.folder}"
+
+    def start(self) -> None:
+        settings = f"-k {self.folder} -c listen_addresses= -c fsync=off"
+        self._control("start", "-o", settings, "-l", str(self.folder / "log"))
+
+    def stop(self, how: str = "fast") -> None:
+        """As a restart does it: whoever is connected is cut off."""
+        self._control("stop", "-m", how)
+
+    def _control(self, *arguments: str) -> None:
+        self._run("pg_ctl", "-D", str(self.folder / "data"), "-w", *arguments)
+
+    def initialize(self) -> None:
+        flags = ("-U", "fsmd", "-A", "trust", "-E", "UTF8", "--no-sync")
+        self._run("initdb", "-D", str(self.folder / "data"), *flags)
+
+    def _run(self, program: str, *arguments: str) -> None:
+        path = _program(program)
+        assert path is not None
+        run = subprocess.run(
+            [path, *arguments],
+            cwd=self.folder,
+            stdout=subprocess.DEVNULL,  # a pipe would be held open by the server
+            stderr=subprocess.DEVNULL,
+            check=False,
+            user=NOBODY if _is_root() else None,
+            group=NOBODY if _is_root() else None,
+            extra_groups=[] if _is_root() else None,
+        )
+        assert run.returncode == 0, (program, arguments)
+
+
+def _is_root() -> bool:
+    return hasattr(os, "geteuid") and os.geteuid() == 0
+
+
+@contextmanager
+def running() -> Iterator[Postgres]:
+    """Skips the test where there is no server, or no driver for it."""
+    pytest.importorskip("psycopg", reason="no driver for PostgreSQL")
+    if not all(map(_program, ("initdb", "pg_ctl", "createdb"))):
+        pytest.skip("no PostgreSQL server on this machine")
+    # Not below pytest's folder, which only its owner may enter; and a socket's path is short.
+    with tempfile.TemporaryDirectory(prefix="pg") as folder:
+        if _is_root():
+            os.chown(folder, NOBODY, NOBODY)
+        server = Postgres(Path(folder))
+        server.initialize()
+        server.start()
+        try:
+            yield server
+        finally:
+            server.stop("immediate")

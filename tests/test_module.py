@@ -1,0 +1,299 @@
+"""The Lightning module stands alone: any `Trainer`, its defaults, and what a user does with it."""
+
+from collections.abc import Iterator
+from dataclasses import replace
+from itertools import product
+from pathlib import Path
+from typing import Any
+
+import lightning
+import numpy as np
+import pytest
+import torch
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from lightning.pytorch.callbacks import EarlyStopping
+from sklearn.metrics import roc_auc_score
+from torch import Tensor
+
+from fsmd import data as data_package
+from fsmd.balancing import project
+from fsmd.config import FSMDConfig
+from fsmd.data.schema import Dataset, Field, Schema, Split
+from fsmd.errors import UserError
+from fsmd.evaluation import scored
+from fsmd.metrics import METRICS
+from fsmd.model import task_losses
+from fsmd.module import Batch, Batches, FSMDModule
+from fsmd.tasks import Task, names
+from fsmd.training import Training, train
+
+pytestmark = pytest.mark.filterwarnings(
+    r"ignore:::lightning\..*", "ignore:.*LeafSpec.*:FutureWarning"
+)
+
+SMALL = FSMDConfig(
+    layers=(16, 8), expert_count=2, tower_width=8, dropout=0.0, batch_size=256, learning_rate=0.02
+)
+CPU = torch.device("cpu")
+
+
+@pytest.fixture(scope="module", autouse=True)
+def one_thread() -> Iterator[None]:
+    """As in a training: more threads than free cores are slower by far."""
+    before = torch.get_num_threads()
+    torch.set_num_threads(1)
+    yield
+    torch.set_num_threads(before)
+
+
+@pytest.fixture(scope="module")
+def data() -> Dataset:
+    return data_package.load("planted:rows=2500,tasks=3")
+
+
+def plain_trainer(folder: Path, **options: Any) -> lightning.Trainer:
+    """With Lightning's defaults but for what would write or print."""
+    quiet: dict[str, Any] = {
+        "accelerator": "cpu",
+        "max_epochs": 1,
+        "logger": False,
+        "enable_progress_bar": False,
+        "enable_model_summary": False,
+        "default_root_dir": folder,
+    }
+    return lightning.Trainer(**{**quiet, **options})
+
+
+def test_the_module_trains_with_a_plain_trainer_and_loads_from_its_checkpoint(
+    data: Dataset, tmp_path: Path
+) -> None:
+    module = FSMDModule.create(FSMDConfig(layers=(8,), tower_width=8), data.schema, seed=0)
+    assert module.config.left_open == ()
+    trainer = plain_trainer(tmp_path)
+    trainer.fit(module, Batches(data.train, 500, CPU), Batches(data.valid, 500, CPU))
+    assert set(trainer.logged_metrics) == {
+        *("valid_auc_click", "valid_auc_long_view", "valid_auc_like", "valid_auc_mean")
+    }
+    (tested,) = trainer.test(module, Batches(data.test, 500, CPU), verbose=False)
+    predicted: Any = trainer.predict(module, Batches(data.test, 500, CPU))
+    p_NK = torch.cat(predicted)
+    for k, task in enumerate(data.schema.tasks):
+        want = roc_auc_score(data.test.labels[:, k], p_NK[:, k])
+        assert tested[f"test_auc_{task.name}"] == pytest.approx(want, abs=1e-6)
+    path = tmp_path / "plain.ckpt"
+    trainer.save_checkpoint(path)
+    loaded = FSMDModule.load_from_checkpoint(path).eval()
+    assert torch.equal(probabilities(loaded, data.test), p_NK)
+
+
+def probabilities(module: FSMDModule, split: Split) -> Tensor:
+    with torch.no_grad():
+        p_NK: Tensor = module(torch.from_numpy(split.ids), torch.from_numpy(split.dense))
+    return p_NK
+
+
+@pytest.mark.parametrize("model", ["shared", "separate", "pcgrad"])
+def test_a_checkpoint_of_a_training_loads_as_the_epochs_that_validation_chose(
+    data: Dataset, tmp_path: Path, model: str
+) -> None:
+    config = {
+        "shared": SMALL,
+        "separate": replace(SMALL, sharing="none", fm="per_task", chain=False),
+        "pcgrad": replace(SMALL, balancing="pcgrad"),
+    }[model]
+    path = tmp_path / "training.ckpt"
+    config = replace(config, weight_decay=0.0, learning_rate=0.005)
+    result = train(Training(config, data.ref, seed=1, epochs=12, patience=2), None, path)
+    tasks = names(data.schema.tasks)
+    assert min(result.chosen_epochs.values()) < result.epochs
+    assert (model == "separate") == (len(set(result.chosen_epochs.values())) > 1)
+    loaded = FSMDModule.load_from_checkpoint(path).eval()
+    p_NK = probabilities(loaded, data.test)
+    for k, task in enumerate(tasks):
+        want = roc_auc_score(data.test.labels[:, k], p_NK[:, k].double())
+        assert result.value("test", task, "auc") == pytest.approx(want, abs=1e-6)
+    module = FSMDModule.create(loaded.config, data.schema, seed=9)
+    predicted: Any = plain_trainer(tmp_path).predict(
+        module, Batches(data.test, 500, CPU), ckpt_path=path, weights_only=True
+    )
+    torch.testing.assert_close(torch.cat(predicted), p_NK)
+
+
+def test_a_first_validation_batch_without_a_positive_is_no_error(
+    data: Dataset, tmp_path: Path
+) -> None:
+    """Lightning checks the first two batches before training; there a figure is not defined."""
+    order = np.argsort(data.valid.labels[:, 0], kind="stable")
+    valid = data.valid
+    sorted_rows = Split(valid.ids[order], valid.dense[order], valid.labels[order])
+    assert not sorted_rows.labels[:100].any()
+    trainer = plain_trainer(tmp_path)
+    module = FSMDModule.create(SMALL, data.schema, seed=0)
+    trainer.fit(module, Batches(data.train, 500, CPU), Batches(sorted_rows, 50, CPU))
+    assert trainer.logged_metrics["valid_auc_click"] > 0
+
+
+def test_a_validation_that_was_cut_off_leaves_nothing_to_the_next(data: Dataset) -> None:
+    module = FSMDModule.create(SMALL, data.schema, seed=0).eval()
+    module.log = lambda *_: None  # type: ignore[method-assign]
+    batches = list(Batches(data.valid, 100, CPU))
+    with torch.no_grad():
+        module.validation_step(batches[0], 0)
+        module.on_validation_epoch_start()
+        for batch in batches:
+            module.validation_step(batch, 0)
+    module.on_validation_epoch_end()
+    of = scored(module, "valid", data.valid)
+    want = roc_auc_score(data.valid.labels[:, 0], of.score_NK[:, 0])
+    assert module.valid_figures["click"] == pytest.approx(want)
+
+
+def test_weights_that_are_not_finite_are_logged_so_that_early_stopping_sees_them(
+    data: Dataset, tmp_path: Path
+) -> None:
+    module = FSMDModule.create(SMALL, data.schema, seed=0)
+    torch.nn.init.constant_(module.model.get_parameter("towers.0.logit.weight"), float("nan"))
+    stopping = EarlyStopping("valid_auc_mean", mode="max", check_finite=True, verbose=False)
+    trainer = plain_trainer(tmp_path, max_epochs=5, callbacks=[stopping])
+    trainer.fit(module, Batches(data.train, 500, CPU), Batches(data.valid, 500, CPU))
+    assert trainer.current_epoch == 1
+    assert trainer.logged_metrics["valid_auc_mean"].isnan()
+
+
+def first_step(
+    module: FSMDModule, batches: list[Batch], folder: Path, **options: Any
+) -> list[Tensor]:
+    """The gradient by which the first step of a `Trainer` goes."""
+    seen: list[Tensor] = []
+
+    def keep(optimizer: torch.optim.Optimizer) -> None:
+        if not seen:
+            seen.extend(
+                torch.zeros_like(p) if p.grad is None else p.grad.clone()
+                for p in module.model.parameters()
+            )
+
+    module.on_before_optimizer_step = keep  # type: ignore[method-assign]
+    plain_trainer(folder, **options).fit(module, (batch for batch in batches))
+    return seen
+
+
+def naive_projected(module: FSMDModule, batch: Batch) -> list[Tensor]:
+    """PCGrad's gradient of one batch, by one backward pass for each task."""
+    model, shared = module.model, {id(p) for p in module.model.shared_parameters()}
+    each_K = []
+    for k in range(len(module.schema.tasks)):
+        losses = task_losses(model(batch[0], batch[1]), batch[2], model.parents)
+        grads = torch.autograd.grad(losses[k], list(model.parameters()), materialize_grads=True)
+        each_K.append(grads)
+    flat_K = [
+        torch.cat(
+            [g.flatten() for g, p in zip(gs, model.parameters(), strict=True) if id(p) in shared]
+        )
+        for gs in each_K
+    ]
+    joined, at, out = project(flat_K), 0, []
+    for i, p in enumerate(model.parameters()):
+        if id(p) in shared:
+            out.append(joined[at : at + p.numel()].view_as(p))
+            at += p.numel()
+        else:
+            out.append(sum((gs[i] for gs in each_K), torch.zeros_like(p)))
+    return out
+
+
+@pytest.mark.parametrize("several", [1, 2, 3])
+def test_projected_gradients_of_several_batches_are_averaged_over_them(
+    data: Dataset, tmp_path: Path, several: int
+) -> None:
+    config = replace(SMALL, balancing="pcgrad", batch_norm=False)
+    batches = list(Batches(data.train, 200, CPU))[:several]
+    module = FSMDModule.create(config, data.schema, seed=0)
+    got = first_step(module, batches, tmp_path, accumulate_grad_batches=several)
+    fresh = FSMDModule.create(config, data.schema, seed=0)
+    parts = [naive_projected(fresh, batch) for batch in batches]
+    for gradient, *want in zip(got, *parts, strict=True):
+        torch.testing.assert_close(gradient, torch.stack(want).mean(0), rtol=1e-4, atol=1e-6)
+
+
+@pytest.mark.parametrize(
+    ("balancing", "precision", "several"),
+    [
+        *product(("fixed", "uncertainty", "gradnorm", "pcgrad"), ("bf16-mixed",), (1, 2)),
+        *product(("fixed", "pcgrad"), ("bf16-true", "64-true"), (2,)),
+    ],
+)
+def test_every_precision_and_accumulation_trains_to_finite_figures(
+    data: Dataset, tmp_path: Path, balancing: str, precision: Any, several: int
+) -> None:
+    config = replace(SMALL, balancing=balancing, fm="none")
+    module = FSMDModule.create(config, data.schema, seed=0)
+    trainer = plain_trainer(
+        tmp_path, precision=precision, accumulate_grad_batches=several, gradient_clip_val=1.0
+    )
+    trainer.fit(module, Batches(data.train, 250, CPU), Batches(data.valid, 500, CPU))
+    assert all(0 < value < 1 for value in trainer.logged_metrics.values())
+    (tested,) = trainer.test(module, Batches(data.test, 500, CPU), verbose=False)
+    predicted: Any = trainer.predict(module, Batches(data.test, 500, CPU))
+    p_NK = torch.cat(predicted).double()
+    assert ((p_NK > 0) & (p_NK < 1)).all()
+    for k, task in enumerate(data.schema.tasks):
+        want = roc_auc_score(data.test.labels[:, k], p_NK[:, k])
+        assert tested[f"test_auc_{task.name}"] == pytest.approx(want, abs=0.01)
+
+
+@pytest.mark.parametrize("metric", [name for name, metric in METRICS.items() if metric.influence])
+def test_labels_that_were_not_observed_and_weights_keep_their_figures(
+    tmp_path: Path, metric: str
+) -> None:
+    tasks = (Task("a", metric=metric), Task("b", metric=metric))
+    schema = Schema("odd", (Field("f", 5),), ("d",), tasks, masked=True, weighted=True)
+    draw = np.random.default_rng(0)
+    labels = draw.integers(0, 2, (60, 2)).astype(np.float32)
+    labels[:20, 1] = np.nan
+    rows = Split(
+        draw.integers(0, 5, (60, 1)).astype(np.int32),
+        draw.normal(size=(60, 1)).astype(np.float32),
+        labels,
+        draw.uniform(0, 2, 60).astype(np.float32),
+    )
+    module = FSMDModule.create(replace(SMALL, chain=False), schema, seed=0)
+    trainer = plain_trainer(tmp_path, max_epochs=2, accumulate_grad_batches=2)
+    trainer.fit(module, Batches(rows, 20, CPU), Batches(rows, 20, CPU))
+    assert {f"valid_{metric}_a", f"valid_{metric}_b", f"valid_{metric}_mean"} == set(
+        trainer.logged_metrics
+    )
+    assert np.isfinite(list(trainer.logged_metrics.values())).all()
+
+
+@given(st.data())
+@settings(max_examples=60, deadline=None)
+def test_rows_that_the_schema_does_not_describe_are_refused(draws: st.DataObject) -> None:
+    fields = draws.draw(st.lists(st.integers(1, 9), min_size=1, max_size=4))
+    schema = Schema(
+        "any", tuple(Field(f"field {i}", n) for i, n in enumerate(fields)), ("d",), (Task("a"),)
+    )
+    config = replace(SMALL, chain=False)
+    module = FSMDModule.create(config, schema, seed=0).train(draws.draw(st.booleans()))
+    ids = torch.tensor(
+        [[draws.draw(st.integers(0, n - 1)) for n in fields] for _ in range(3)], dtype=torch.int32
+    )
+    dense, labels = torch.zeros(3, 1), torch.tensor([[0.0], [1.0], [0.0]])
+    assert module(ids, dense).isfinite().all()
+    spoilt = draws.draw(st.integers(0, len(fields) - 1))
+    size = fields[spoilt]
+    ids[draws.draw(st.integers(0, 2)), spoilt] = draws.draw(
+        st.one_of(st.integers(-(2**31), -1), st.integers(size, 2**31 - 1))
+    )
+    for use in (
+        lambda: module(ids, dense),
+        lambda: module.predict_step((ids, dense), 0),
+        lambda: module.losses((ids, dense, labels)),
+        lambda: module.validation_step((ids, dense, labels), 0),
+    ):
+        with pytest.raises(UserError, match=f"field 'field {spoilt}' must lie between 0"):
+            use()
+    for wrong in ((ids[:, :0], dense), (ids, torch.zeros(3, 2)), (ids[0], dense)):
+        with pytest.raises(UserError, match="a batch must have ids of"):
+            module(*wrong)

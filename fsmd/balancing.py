@@ -52,7 +52,8 @@ class GradNorm(nn.Module):
             pace_K = (pace_K / pace_K.mean()) ** GRADNORM_ALPHA
             slope_K = torch.sign(gradient_K - gradient_K.mean() * pace_K) * norm_K[here]
             weight_K = self.weight_K.clone()
-            weight_K[here] = (weight_K[here] - GRADNORM_RATE * slope_K).clamp(min=1e-3)
+            moved_K = (weight_K[here] - GRADNORM_RATE * slope_K).clamp(min=1e-3)
+            weight_K[here] = moved_K.to(weight_K.dtype)  # half precision's sums are longer
             self.weight_K.copy_(weight_K * len(weight_K) / weight_K.sum())
         return joined
 

@@ -131,7 +131,7 @@ class ChosenWeights(Callback):
         It shares the tensors of `state_dict`, which are written once.
         """
         chosen = dict(self.weights[0])
-        for group, weights in list(zip(self.selection.groups, self.weights, strict=True))[1:]:
+        for group, weights in zip(self.selection.groups[1:], self.weights[1:], strict=True):
             for k in group:
                 chosen |= {name: weights[name] for name in pl_module.model.own_state(k)}
         checkpoint[CHOSEN_WEIGHTS] = chosen

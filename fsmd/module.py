@@ -1,12 +1,14 @@
 """The Lightning module: losses of Eqs. (7) and (11), figures of whole splits, optimiser.
 
-It stands alone: `Trainer.fit(module, batches, batches)` trains one on any iterables of a `Batch`,
-and `FSMDModule.load_from_checkpoint(path)` gives back a trained model; of a checkpoint of
+It stands alone: `Trainer.fit(module, batches, batches)` trains one on any iterables of a `Batch`
+(a list is none: Lightning takes each of its members for a loader), and
+`FSMDModule.load_from_checkpoint(path)` gives back a trained model; of a checkpoint of
 `fsmd.train`, with the weights of the epoch that validation chose.
 """
 
 import math
-from collections.abc import Iterator, Mapping
+from collections import defaultdict
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import asdict, dataclass
 from typing import Any
 
@@ -26,7 +28,7 @@ from fsmd.model import FSMD, log_probabilities, scores, task_losses
 from fsmd.tasks import MEAN
 
 Batch = tuple[Tensor, ...]
-"""ids B x F, dense B x D, labels B x K and, where rows carry any, weights B."""
+"""ids B x F, dense B x D, labels B x K and, where the schema is weighted, weights B."""
 
 
 CHOSEN_WEIGHTS = "chosen_weights"
@@ -52,8 +54,9 @@ class FSMDModule(lightning.LightningModule):
         balancing = {"uncertainty": Uncertainty, "gradnorm": GradNorm}.get(self.config.balancing)
         self.balancing = balancing(len(self.schema.tasks)) if balancing else None
         self.valid_figures: Mapping[str, float] = {}
-        """Task -> its own metric on the whole validation split; NaN if it is not defined."""
-        self._collected: list[Batch] = []
+        """Task -> its own metric on the whole split of the first loader; NaN if not defined."""
+        self._collected: dict[int, list[Batch]] = defaultdict(list)
+        """Number of a loader -> logits, labels and any weights of its batches."""
         self._joined: tuple[Tensor, Tensor] | None = None
         """Weighted losses, K, and their sum, of a step whose gradients are to be projected."""
         size_F = torch.tensor(self.schema.cardinalities, dtype=torch.int32)
@@ -78,6 +81,8 @@ class FSMDModule(lightning.LightningModule):
                 f"a batch must have ids of {fields} fields and {dense} dense values a row; got "
                 f"{tuple(ids_BF.shape)} and {tuple(dense_BD.shape)}"
             )
+        if ids_BF.is_floating_point():
+            raise UserError(f"ids of a batch must be whole numbers; got {ids_BF.dtype}")
         # Reading the answer makes a GPU wait, so there training trusts its rows.
         if not (self.training and ids_BF.is_cuda):
             outside_BF = (ids_BF < 0) | (ids_BF >= self.size_F)
@@ -87,12 +92,38 @@ class FSMDModule(lightning.LightningModule):
                     f"ids of the field {field.name!r} must lie between 0 (unseen) and "
                     f"{field.cardinality - 1}; encode rows as the training data was"
                 )
-        logit_BK: Tensor = self.model(ids_BF, dense_BD)
+        logit_BK: Tensor = self.model(ids_BF, dense_BD.to(self.dtype))
         return logit_BK
+
+    def _labelled(self, batch: Batch) -> Batch:
+        """The batch; refuses one that has not what the schema says."""
+        names = ("ids", "dense", "labels", *(["weights"] if self.schema.weighted else []))
+        if len(batch) != len(names) or not all(isinstance(part, Tensor) for part in batch):
+            kinds = ", ".join(type(part).__name__ for part in batch)
+            raise UserError(
+                f"a batch must be the tensors {', '.join(names)}; got {kinds} (Lightning takes "
+                "each member of a list for a loader: give another iterable)"
+            )
+        label_BK, *weights = batch[2:]
+        rows, masked = len(batch[0]), self.schema.masked
+        shapes = [(rows, len(self.schema.tasks)), (rows,)]
+        for name, part, shape in zip(names[2:], batch[2:], shapes, strict=False):
+            if part.shape != shape:
+                raise UserError(f"{name} of a batch must be {shape}; got {tuple(part.shape)}")
+        if not (self.training and label_BK.is_cuda):
+            known_BK = (label_BK == 0) | (label_BK == 1) | (label_BK.isnan() & masked)
+            if not known_BK.all():
+                raise UserError(
+                    f"labels of a batch must be 0 or 1, or NaN where the schema is masked "
+                    f"({masked}); got {label_BK[~known_BK][0].item()}"
+                )
+            if not all(((weight_B >= 0) & (weight_B < math.inf)).all() for weight_B in weights):
+                raise UserError("weights of a batch must be finite, and none below 0")
+        return batch
 
     def losses(self, batch: Batch) -> Tensor:
         """The loss of each task, K, before any weight of tasks."""
-        ids_BF, dense_BD, label_BK, *weights = batch
+        ids_BF, dense_BD, label_BK, *weights = self._labelled(batch)
         return task_losses(
             self.logits(ids_BF, dense_BD),
             label_BK,
@@ -101,8 +132,14 @@ class FSMDModule(lightning.LightningModule):
             masked=self.schema.masked,
         )
 
-    def training_step(self, batch: Batch, batch_idx: int) -> Tensor:
-        """The tasks' weighted losses, joined as `balancing` says."""
+    def training_step(self, batch: Batch, batch_idx: int) -> Tensor | None:
+        """The tasks' weighted losses, joined as `balancing` says; None has Lightning go on.
+
+        So it is with a batch of one row, in which batch norm has no variance, and with an empty
+        one: a `DataLoader` may end with it.
+        """
+        if len(batch[0]) < 1 + self.config.batch_norm:
+            return None
         weighted_K = self.weight_K * self.losses(batch)
         joined: Tensor
         if isinstance(self.balancing, Uncertainty):
@@ -126,17 +163,17 @@ class FSMDModule(lightning.LightningModule):
         shared = self.model.shared_parameters()
         add_projected_gradients(scale * weighted_K, list(self.model.parameters()), shared)
 
-    def validation_step(self, batch: Batch, batch_idx: int) -> None:
+    def validation_step(self, batch: Batch, batch_idx: int, dataloader_idx: int = 0) -> None:
         """Collect logits; a metric is a figure of the whole split, not of batches."""
-        ids_BF, dense_BD, *rest = batch
-        self._collected.append((self.logits(ids_BF, dense_BD), *rest))
+        ids_BF, dense_BD, *rest = self._labelled(batch)
+        self._collected[dataloader_idx].append((self.logits(ids_BF, dense_BD), *rest))
 
-    def test_step(self, batch: Batch, batch_idx: int) -> None:
+    def test_step(self, batch: Batch, batch_idx: int, dataloader_idx: int = 0) -> None:
         """As `validation_step`."""
-        self.validation_step(batch, batch_idx)
+        self.validation_step(batch, batch_idx, dataloader_idx)
 
-    def predict_step(self, batch: Batch, batch_idx: int) -> Tensor:
-        """Probability of each task, B x K."""
+    def predict_step(self, batch: Batch, batch_idx: int, dataloader_idx: int = 0) -> Tensor:
+        """Probability of each task, B x K; `batch` needs no more than ids and dense."""
         return self.forward(batch[0], batch[1])
 
     def on_validation_epoch_start(self) -> None:
@@ -148,7 +185,11 @@ class FSMDModule(lightning.LightningModule):
         self._collected.clear()
 
     def on_validation_epoch_end(self) -> None:
-        """Log `valid_<metric>_<task>` and, where all share one metric, `valid_<metric>_mean`."""
+        """Log `valid_<metric>_<task>` and, where all share one metric, `valid_<metric>_mean`.
+
+        Of several loaders each has its own, ending with `/dataloader_idx_0` and so on, as
+        Lightning names them.
+        """
         self.valid_figures = self._log_figures("valid")
 
     def on_test_epoch_end(self) -> None:
@@ -156,23 +197,33 @@ class FSMDModule(lightning.LightningModule):
         self._log_figures("test")
 
     def _log_figures(self, split: str) -> dict[str, float]:
-        logit_NK, label_NK, *weights = (
-            torch.cat(parts) for parts in zip(*self._collected, strict=True)
-        )
+        """Of the first loader."""
+        several = len(self._collected) > 1
+        figures = [
+            self._log_of_loader(split, f"/dataloader_idx_{i}" if several else "", batches)
+            for i, batches in sorted(self._collected.items())
+        ]
         self._collected.clear()
+        return figures[0] if figures else {}
+
+    def _log_of_loader(
+        self, split: str, ending: str, batches: Sequence[Batch]
+    ) -> dict[str, float]:
+        logit_NK, label_NK, *weights = (torch.cat(parts) for parts in zip(*batches, strict=True))
         score_NK = scores(logit_NK, self.model.parents).cpu().numpy()
         weight_N = weights[0].float().cpu().numpy() if weights else None
-        figures = {}
+        figures, logged = {}, {}
         for k, task in enumerate(self.schema.tasks):
             score_N, label_N, value = score_NK[:, k], label_NK[:, k].float().cpu().numpy(), None
             if np.isfinite(score_N).all():
                 value = measured(METRICS[task.metric], score_N, label_N, weight_N)
             figures[task.name] = math.nan if value is None else value
-            self.log(f"{split}_{task.metric}_{task.name}", figures[task.name])
+            logged[f"{split}_{task.metric}_{task.name}{ending}"] = figures[task.name]
         metrics = {task.metric for task in self.schema.tasks}
         if len(metrics) == 1:
             mean = sum(figures.values()) / len(figures)
-            self.log(f"{split}_{metrics.pop()}_{MEAN}", mean)
+            logged[f"{split}_{metrics.pop()}_{MEAN}{ending}"] = mean
+        self.log_dict(logged, add_dataloader_idx=False)
         return figures
 
     def on_load_checkpoint(self, checkpoint: dict[str, Any]) -> None:

@@ -72,8 +72,8 @@ def check_label(name: str, what: str) -> None:
     """Raise UserError for a name that no line can show; `what` it is the name of."""
     if not 0 < len(name) <= LONGEST_LABEL or not name.isprintable() or name != name.strip():
         raise UserError(
-            f"{what} must have 1 to {LONGEST_LABEL} letters, none of them a control character, and "
-            f"no blank at either end; got {name[: LONGEST_LABEL + 20]!r}"
+            f"{what} must have 1 to {LONGEST_LABEL} letters, no control character and no blank at "
+            f"either end; got {name[: LONGEST_LABEL + 20]!r}"
         )
 
 

@@ -5,6 +5,7 @@ import argparse
 import sys
 import traceback
 from collections.abc import Callable, Sequence
+from importlib import import_module
 from pathlib import Path
 from typing import TYPE_CHECKING, NamedTuple
 
@@ -90,7 +91,7 @@ def build_all(
     what is stored cannot be; raises UserError, when all else is written, that says so of each.
     tell: is given, in a line, what is begun.
     """
-    from reports.index import broken, index_of, unfinished
+    from reports.index import index_of, without_report
     from reports.page.files import files_of, save
     from reports.page.html import index_html
     from reports.page.pdf import pdf
@@ -107,13 +108,13 @@ def build_all(
             outline = outline_of(engine, record)
             files = files_of(outline)
         except NothingYet as error:
-            entries.append(unfinished(record, str(error)))
+            entries.append(without_report(name, str(error), record))
             continue
         except DatabaseBusy:
             raise
         except Exception as error:
             faults.append(_told(name, error))
-            entries.append(broken(name, faults[-1]))
+            entries.append(without_report(name, faults[-1]))
             continue
         save(files, out / name)
         reports.append(outline.report)
@@ -137,35 +138,27 @@ def _told(name: str, error: Exception) -> str:
 
 def outline_of(engine: sa.Engine, record: "StudyRecord", picks: Sequence[str] = ()) -> "Outline":
     """All that a report writes, as a value; UserError where no training has ended."""
+    from reports.page.model import Outline
     from studies.reading import of_study
 
-    with of_study(record.name):
-        return _outline(engine, record, picks)
-
-
-def _outline(engine: sa.Engine, record: "StudyRecord", picks: Sequence[str]) -> "Outline":
-    from reports.page.model import Outline
-
-    parts: ModuleType
-    analysis: SearchAnalysis | StudyAnalysis
-    if record.is_search:
-        from reports.search import outline as parts
-
-        analysis = parts.analyse(engine, record, picks)
-    elif picks:
+    if picks and not record.is_search:
         raise UserError(f"--pick goes with a search only; {record.name!r} is a study")
-    else:
-        from reports.study import outline as parts
+    parts = _parts(record)
+    with of_study(record.name):
+        analysis = parts.analyse(engine, record, *([picks] if picks else []))
+        return Outline(
+            report=parts.page(analysis),
+            measurements=analysis.results.measurements,
+            summary=parts.summary(analysis),
+            lines=parts.lines(analysis),
+            means=parts.means(analysis),
+            entry=parts.entry(analysis),
+        )
 
-        analysis = parts.analyse(engine, record)
-    return Outline(
-        report=parts.page(analysis),
-        measurements=analysis.results.measurements,
-        summary=parts.summary(analysis),
-        lines=parts.lines(analysis),
-        means=parts.means(analysis),
-        entry=parts.entry(analysis),
-    )
+
+def _parts(record: "StudyRecord") -> "ModuleType":
+    """What makes the report of a study, or of a search."""
+    return import_module(f"reports.{'search' if record.is_search else 'study'}.outline")
 
 
 def analyse(engine: sa.Engine, study_name: str) -> "StudyAnalysis | SearchAnalysis":
@@ -178,13 +171,8 @@ def analyse(engine: sa.Engine, study_name: str) -> "StudyAnalysis | SearchAnalys
 
     record = stored_record(engine, study_name)
     with of_study(record.name):
-        if record.is_search:
-            from reports.search.analysis import analyse as analyse_search
-
-            return analyse_search(engine, record)
-        from reports.study.analysis import analyse as analyse_study
-
-        return analyse_study(engine, record)
+        analysis: SearchAnalysis | StudyAnalysis = _parts(record).analyse(engine, record)
+    return analysis
 
 
 def check_picks(

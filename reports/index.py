@@ -1,6 +1,7 @@
 """The list of all studies and searches of a database: what each asked, and what was found."""
 
 from collections.abc import Sequence
+from dataclasses import replace
 from typing import Any
 
 from reports import words
@@ -29,11 +30,7 @@ def entry_of(record: StudyRecord, **found: Any) -> IndexEntry:
     return IndexEntry(record.name, asked.title, asked.question, record.plan.data.name, **found)
 
 
-def broken(name: str, reason: str) -> IndexEntry:
-    """A study or a search of which what is stored cannot be read, and why."""
-    return IndexEntry(name, name, "", "", unfinished=words.capital(reason.removesuffix(".")) + ".")
-
-
-def unfinished(record: StudyRecord, reason: str) -> IndexEntry:
-    """A study or a search that has no report yet, and why."""
-    return entry_of(record, unfinished=words.capital(reason.removesuffix(".")) + ".")
+def without_report(name: str, reason: str, record: StudyRecord | None = None) -> IndexEntry:
+    """A study or a search that has no report, and why; without a record it cannot be read."""
+    entry = entry_of(record) if record else IndexEntry(name, name, "", "")
+    return replace(entry, unfinished=words.capital(reason.removesuffix(".")) + ".")

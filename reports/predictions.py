@@ -8,11 +8,12 @@ import numpy as np
 import sqlalchemy as sa
 from numpy.typing import NDArray
 
+from fsmd.errors import shown
 from fsmd.metrics import METRICS, Array, influences
 from fsmd.packing import unpack
 from fsmd.stats.sampling import Sampling, by_unit, shared_covariance
 from fsmd.tasks import Task
-from studies.reading import StoredError, shown, stored_at
+from studies.reading import StoredError, stored_at
 from studies.store.tables import PREDICTIONS, TEST_ROWS, as_stored
 
 _KEPT = {
@@ -43,9 +44,8 @@ class TestRows:
 def read_test_rows(connection: sa.Connection, data_hash: str) -> TestRows:
     """Those of a data set's content; without labels where none were recorded."""
     columns = dict(_columns(connection, data_hash))
-    if len(lengths := {name: len(values_N) for name, values_N in columns.items()}) and (
-        len(set(lengths.values())) > 1
-    ):
+    lengths = {name: len(values_N) for name, values_N in columns.items()}
+    if len(set(lengths.values())) > 1:
         raise StoredError(
             f"{TEST_ROWS.name} of data {data_hash[:12]}",
             f"all columns must have one length; got {lengths}",

@@ -1,6 +1,6 @@
 """Reads a stored study or search: a tidy row for each measurement, a row for each training."""
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, fields, replace
 from functools import cached_property
 from itertools import combinations
@@ -13,12 +13,11 @@ from numpy.typing import NDArray
 
 from fsmd.errors import UserError
 from fsmd.metrics import METRICS, Array, Metric
-from fsmd.runtime import Runtime
 from fsmd.stats.estimates import Estimate, mean_interval
 from fsmd.stats.sampling import Sampling
 from fsmd.tasks import Target, Task
 from reports.predictions import read_sampling
-from reports.study.same_arms import read_as_trained
+from reports.same_arms import read_as_trained
 from studies.definition import Study
 from studies.reading import of_study
 from studies.store.faults import patient
@@ -296,8 +295,13 @@ def load_results(
     """What is stored of a study's or a search's trainings, in the order of its arms."""
     trainings = read_trainings(engine, record, planned)
     columns = [field.name for field in fields(TrainingRow)]
-    rows = [(t.arm, t.replicate, t.run.id, *_values(t.run, columns)) for t in trainings]
+    rows = [
+        (t.arm, t.replicate, t.run.id, *(getattr(t.run, name) for name in columns))
+        for t in trainings
+    ]
     runs = pd.DataFrame(rows, columns=["arm", "replicate", "run_id", *columns])
+    runtimes: Any = [t.run.runtime.identity for t in trainings]
+    runs = runs.assign(runtime=runtimes)
     known = [arm.name for arm in planned]
     order = {arm: i for i, arm in enumerate([*known, *sorted({*runs["arm"]} - {*known})])}
     of_study = record.name, record.plan.data.name
@@ -309,13 +313,6 @@ def load_results(
     tidy = pd.DataFrame(figures, columns=list(COLUMNS))
     tidy = _in_order(tidy, order, "epoch", "split", "task", "metric")
     return StudyResults(record, planned, tidy, _in_order(runs, order), engine)
-
-
-def _values(run: TrainingRow, columns: Sequence[str]) -> Iterator[Any]:
-    """As columns hold them."""
-    for name in columns:
-        value = getattr(run, name)
-        yield value.identity if isinstance(value, Runtime) else value
 
 
 def _in_order(frame: pd.DataFrame, arms: Mapping[str, int], *keys: str) -> pd.DataFrame:

@@ -4,17 +4,21 @@ A file of `studies/catalog/` holds one `STUDY` or one `SEARCH`. What it claims i
 before it runs, and stored with it.
 """
 
+import math
 from collections.abc import Iterable, Mapping
 from dataclasses import asdict, dataclass, replace
 from itertools import product
 from typing import Any
 
 from fsmd.config import MODELS, FSMDConfig
+from fsmd.errors import UserError, shown
 from search_spaces import Value
-from studies.reading import KIND, read, shown
+from studies.reading import KIND, read
 
 VIDEO = "the paper's private 15-day video log"
 CENSUS = "Census-Income (KDD), split as in the paper"
+MOST_ARMS = 1_000
+"""More is a mistake, or takes all memory; a search is for that."""
 
 
 @dataclass(frozen=True)
@@ -226,13 +230,23 @@ def kind_of(definition: Definition) -> str:
     return type(definition).__name__.lower()
 
 
+def check_count(arms: int) -> None:
+    """Raise UserError for more arms than a study can have."""
+    if arms > MOST_ARMS:
+        raise UserError(f"a study must have at most {MOST_ARMS:,} arms; got {arms:,}")
+
+
 def one_factor(factor: Factor) -> tuple[Arm, ...]:
     """An arm for each value of the factor."""
     return factorial((factor,))
 
 
 def factorial(factors: tuple[Factor, ...]) -> tuple[Arm, ...]:
-    """An arm for each combination of the factors' values, the last one changing fastest."""
+    """An arm for each combination of the factors' values, the last one changing fastest.
+
+    Raises UserError for more than `MOST_ARMS`.
+    """
+    check_count(math.prod(len(factor.values) for factor in factors))
     axes = [[(factor.name, value) for value in factor.values] for factor in factors]
     return tuple(
         Arm(" / ".join(str(value) for _, value in params), params, params)

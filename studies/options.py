@@ -16,7 +16,7 @@ from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import Any, NoReturn, TextIO
 
-from fsmd.errors import UserError, one_line
+from fsmd.errors import UserError, is_text, one_line
 
 DEFAULT_STORAGE = "sqlite:///studies.db"
 DEFAULT_OUT = Path("out")
@@ -43,20 +43,13 @@ class CommandLine(argparse.ArgumentParser):
             for each in value if isinstance(value, list) and value else [value]:
                 if each == []:
                     self.error(f"-- is no value of {name}")
-                if isinstance(each, str) and not each.isascii() and not _is_text(each):
+                if isinstance(each, str) and not each.isascii() and not is_text(each):
                     self.error(f"{name} must be text in UTF-8; got {each!r}")
         return read
 
     def error(self, message: str) -> NoReturn:
         """Raise UserError for what argparse cannot read."""
         raise UserError(f"{message}; {self.prog} --help tells what there is")
-
-
-def _is_text(value: str) -> bool:
-    with suppress(UnicodeEncodeError):  # of bytes that the locale could not read
-        value.encode()
-        return True
-    return False
 
 
 def folder(text: str) -> Path:

@@ -13,7 +13,7 @@ from datetime import datetime
 from functools import cache
 from typing import Any, Literal, TypeVar, Union, get_args, get_origin, get_type_hints
 
-from fsmd.errors import UserError
+from fsmd.errors import UserError, is_text, shown
 
 Read = TypeVar("Read")
 KIND = "rule"
@@ -29,7 +29,7 @@ _WORDS: Mapping[Any, str] = types.MappingProxyType(
 )
 _ADVICE = (
     "the database was changed by hand, is damaged, or another version wrote it: restore a copy, "
-    "or run the study again under another --name"
+    "or run the study again with another --storage"  # under another --name it shares trainings
 )
 
 
@@ -111,15 +111,6 @@ def check_time(name: str, text: str) -> None:
         raise ValueError(f"{name} must be a time with its zone (ISO 8601); got {shown(text)}")
 
 
-def shown(value: Any) -> str:
-    """A value for a message: its start is enough."""
-    try:
-        text = repr(value)
-    except (ValueError, RecursionError):  # of a number with thousands of digits, of deep lists
-        return f"a {type(value).__name__} too large to show"
-    return text if len(text) <= 60 else f"{text[:57]}..."
-
-
 def _read(kind: Any, value: Any, at: str) -> Any:
     origin, parts = get_origin(kind), get_args(kind)
     if kind is Any:
@@ -131,7 +122,7 @@ def _read(kind: Any, value: Any, at: str) -> Any:
             return value
         raise _wrong(at, f"one of {', '.join(parts)}", value)
     if is_dataclass(kind):
-        return value if type(value) is kind else _instance(kind, value, at)
+        return _instance(kind, value, at)
     if origin is tuple:
         return _tuple(parts, value, at)
     if isinstance(origin, type) and issubclass(origin, Mapping):
@@ -146,16 +137,17 @@ def _read(kind: Any, value: Any, at: str) -> Any:
 def _is(kind: Any, value: Any) -> bool:
     """Whether a value is of a type without parts; whole numbers are numbers, truths are not."""
     if kind is float:
-        return type(value) in (int, float) and abs(value) <= 1e300 and math.isfinite(value)
+        number = isinstance(value, float) or type(value) is int
+        return number and abs(value) <= 1e300 and math.isfinite(value)
     if kind is int:
         return type(value) is int and abs(value) < 2**63  # which no database column exceeds
-    return type(value) is kind
+    return type(value) is kind and (kind is not str or is_text(value))
 
 
 def _one_of(kinds: tuple[Any, ...], value: Any, at: str) -> Any:
     classes = {getattr(kind, "__name__", ""): kind for kind in kinds if is_dataclass(kind)}
     if type(value) in kinds and is_dataclass(value):
-        return value
+        return _instance(type(value), value, at)
     if len(classes) == len(kinds):
         named = value.get(KIND) if isinstance(value, Mapping) else None
         if not isinstance(named, str) or named not in classes:
@@ -170,6 +162,8 @@ def _one_of(kinds: tuple[Any, ...], value: Any, at: str) -> Any:
 
 
 def _instance(kind: Any, value: Any, at: str) -> Any:
+    if type(value) is kind:
+        value = {field.name: getattr(value, field.name) for field in fields(kind)}
     if not isinstance(value, Mapping):
         raise _wrong(at, f"the fields of {kind.__name__}", value)
     hints, needed = _hints(kind)

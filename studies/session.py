@@ -33,6 +33,7 @@ from studies.planner.design import (
     ARTIFACTS,
     Cell,
     cells,
+    cells_of,
     check,
     check_name,
     differences,
@@ -247,6 +248,10 @@ def open_record(engine: sa.Engine, asked: StudyRecord, device: str = "cpu") -> S
     if stored is None:
         insert_study(engine, asked)
         return asked
+    arms = arms_of(engine, stored)
+    if not arms:  # a search that tried nothing, as no model keeps its limits: ask otherwise
+        update_study(engine, asked)
+        return asked
     unlike = differences(stored, asked)
     if unlike:
         code_alone = all(each.startswith("code: ") for each in unlike)
@@ -256,7 +261,7 @@ def open_record(engine: sa.Engine, asked: StudyRecord, device: str = "cpu") -> S
             f"{'code' if code_alone else 'settings'} ({'; '.join(unlike)}); {way} to go on with "
             "it, or keep this one apart with --name or another --storage"
         )
-    read_trainings(engine, stored, arms_of(engine, stored))  # nothing goes on from what cannot be
+    read_trainings(engine, stored, arms)  # nothing goes on from what cannot be
     record = going_on(stored, asked)
     update_study(engine, record)
     return record
@@ -298,11 +303,10 @@ def stored_cells(
 ) -> list[tuple[Cell, str]]:
     """The cells of a study whose trainings are stored, and the status of each."""
     known = known_cells(engine, record.name)
-    replicates = max((replicate for _, replicate in known), default=-1) + 1
-    every = (
-        (cell, known.get((cell.arm, cell.replicate))) for cell in cells(record, refs, replicates)
-    )
-    return [(cell, run[1]) for cell, run in every if run and run[0] == cell.training.id]
+    replicates = sorted({replicate for _, replicate in known})
+    every = (cell for replicate in replicates for cell in cells_of(record, refs, replicate))
+    runs = ((cell, known.get((cell.arm, cell.replicate))) for cell in every)
+    return [(cell, run[1]) for cell, run in runs if run and run[0] == cell.training.id]
 
 
 def _sought(record: StudyRecord) -> tuple[Objective, ...]:

@@ -5,9 +5,14 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
+from hypothesis import settings
 
 from fsmd.data.schema import Field, Schema
 from fsmd.tasks import Task
+
+# The same examples in each run; `--hypothesis-profile=default` draws others.
+settings.register_profile("same", derandomize=True, print_blob=False)
+settings.load_profile("same")
 
 
 @pytest.hookimpl(tryfirst=True)  # before pytest selects by marker

@@ -81,6 +81,19 @@ def test_imports_point_from_reports_to_fsmd_and_never_back() -> None:
     assert upward <= UPWARD
 
 
+def test_what_all_reports_share_imports_no_report_of_one_kind() -> None:
+    kinds = ("reports/study/", "reports/search/")
+    shared = [n for n in SOURCES if n.startswith("reports/") and not n.startswith(kinds)]
+    shared.remove("reports/build.py")  # which builds both
+    wrong = [
+        (n, m)
+        for n in shared
+        for m in imported(SOURCES[n])
+        if f"{m}/".replace(".", "/").startswith(kinds)
+    ]
+    assert wrong == []
+
+
 def test_only_studies_and_axes_know_optuna_and_only_fsmd_knows_torch() -> None:
     forbidden = {
         "fsmd": {"optuna"},

@@ -20,10 +20,11 @@ from fsmd.data import load
 from fsmd.errors import UserError
 from fsmd.tasks import Task
 from reports import build, commands
-from studies import execute, get, record, run
+from studies import execute, get, open_engine, record, run
 from studies.objectives import named
 from studies.options import check_folders
 from studies.planner.design import check_name
+from studies.store.studies import find_study
 from tests.lab import Immediate
 
 DATA = "planted:rows=2000"
@@ -268,6 +269,20 @@ def test_a_pick_is_a_rule_or_refused(name: str) -> None:
     assert kind in ("knee", "best", "floor", "weights")
     if kind == "weights":
         assert 0 < sum(map(float, argument.split(","))) < math.inf
+
+
+def test_a_search_in_which_nothing_was_begun_may_be_asked_otherwise(
+    untrained: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """As one whose limits no model keeps."""
+    command = ["pareto", "--data", DATA, "--name", "mine", "--max-params"]
+    assert run.main([*command, "10"]) == run.main([*command, "20"]) == 0
+    engine = open_engine("sqlite:///studies.db")
+    stored = find_study(engine, "mine")
+    engine.dispose()
+    assert stored
+    assert stored.search.max_params == 20
+    assert stored.stated == stored.definition
 
 
 @pytest.mark.parametrize(

@@ -7,7 +7,7 @@ import torch
 from torch import Tensor, nn
 
 from fsmd import balancing
-from fsmd.balancing import GradNorm, Uncertainty, project, add_projected_gradients
+from fsmd.balancing import GradNorm, Uncertainty, add_projected_gradients, project
 
 
 def test_uncertainty_starts_as_the_sum_and_follows_its_formula() -> None:

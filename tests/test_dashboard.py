@@ -20,7 +20,8 @@ import pytest
 import sqlalchemy as sa
 from hypothesis import example, given
 from hypothesis import strategies as st
-from optuna_dashboard import get_note, save_note, wsgi
+from optuna_dashboard import get_note, save_note, save_plotly_graph_object, wsgi
+from plotly.graph_objects import Figure
 
 from fsmd.data.schema import DataRef
 from fsmd.tasks import MEAN
@@ -272,6 +273,33 @@ def test_the_dashboard_of_a_study_has_each_arms_mean_as_its_report(tmp_path: Pat
         assert attribute(trial, "replicates") == "[0, 1]"
     assert means["objective_names"] == ["test AUC, click", "test AUC, long_view"]
     assert "2 complete replicates, on test" in means["note"]["body"]
+    engine.dispose()
+
+
+def test_a_figure_that_the_report_has_no_more_is_no_plot_any_more(tmp_path: Path) -> None:
+    engine = open_engine(f"sqlite:///{tmp_path}/studies.db", create=True)
+    record = made_up.store_study(engine, replicates=1)
+    outline = outline_of(engine, record)
+    created = published(engine, record, tmp_path / "out")[f"{record.name} (means)"]
+    study = optuna.create_study(study_name=record.name, storage=f"sqlite:///{tmp_path}/studies.db")
+    save_plotly_graph_object(study, Figure(), graph_object_id="a-persons")
+    figures = [tmp_path / f"{name}.svg" for name in ("front", "seesaw", "gates")]
+    for figure in figures:
+        figure.write_text(SVG)
+    for some in (figures[:2], figures[1:]):
+        publish_report(
+            engine,
+            record,
+            outline.lines,
+            outline.means,
+            figures=some,
+            files=(),
+            artifacts=tmp_path / "out" / "artifacts",
+        )
+        plots = served(f"sqlite:///{tmp_path}/studies.db")[record.name]["plotly_graph_objects"]
+        shown = {"a-persons", *(f"fsmd-{figure.stem}" for figure in some)}
+        assert {plot["id"] for plot in plots} == shown
+    assert served(f"sqlite:///{tmp_path}/studies.db")[f"{record.name} (means)"] == created
     engine.dispose()
 
 

@@ -454,6 +454,8 @@ def test_a_new_file_is_a_data_set_with_its_own_settings(cache: Path, own_sets: P
     [
         ("1 / 0", "mine.py is faulty: ZeroDivisionError: division by zero"),
         ("def", "mine.py is faulty: SyntaxError"),
+        ("raise SystemExit('no')", "mine.py is faulty: SystemExit: no"),
+        (MINE.replace("return Tables(", "exit(3) or Tables("), "mine.py is faulty: SystemExit: 3"),
         ("a = 1", "mine.py is faulty: AttributeError"),
         ("def sources(): return 3", "mine.py is faulty: AttributeError"),
         ("def sources(): return {'mine': 3}", "mine.py is faulty: TypeError"),

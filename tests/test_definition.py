@@ -1,7 +1,8 @@
 """Studies and searches are values: they survive JSON, whatever they hold."""
 
 import json
-from dataclasses import asdict, replace
+from dataclasses import asdict, fields, replace
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -9,6 +10,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from fsmd.config import MODELS, FSMDConfig
+from fsmd.errors import UserError
 from studies import catalog
 from studies.definition import (
     Above,
@@ -31,6 +33,7 @@ from studies.definition import (
     named,
     one_factor,
 )
+from studies.planner.design import check
 from tests import made_up
 
 
@@ -166,3 +169,69 @@ def test_an_arm_that_a_study_does_not_have_is_a_key_error() -> None:
     assert study.config("diamond").tower_shape == "diamond"
     with pytest.raises(KeyError, match="no such"):
         study.arm("no such")
+
+
+# What a file of one's own may hold
+
+_STUDY = made_up.towers()
+_ARM: Any = _STUDY.arms[0]
+_CLAIM: Any = _STUDY.claims[0]
+_ABOVE = _CLAIM.rules[0]
+_WRONG: tuple[dict[str, Any], ...] = (
+    *({field: value} for field in ("name", "title", "data", "reference") for value in (None, 7)),
+    *({"title": value} for value in ("a\nb", "a\x00b", "\x1b[31m", "a\u202eb", "a\udc80", b"a")),
+    *({"arms": value} for value in (("a", "b"), "ab", iter(_STUDY.arms), None)),
+    *({"margin": value} for value in (-1.0, float("nan"), float("inf"), "0.1", True)),
+    *({"tasks": value} for value in ("click", (1,), None)),
+    *({"claims": value} for value in ("better", ("better",), _STUDY.claims[0])),
+    *({"claims": (replace(_CLAIM, rules=rules),)} for rules in ((), _ABOVE, ("x",))),
+    {"claims": (_STUDY.claims[0],) * 2},
+    {"claims": (Claim("c", "t", "s", (Flat("mean", -0.1),)),)},
+    {"base": "fsmd"},
+    {"arms": tuple(replace(_STUDY.arms[0], name=str(i)) for i in range(1001))},
+    *(
+        {"arms": (replace(_ARM, **{field: value}), *_STUDY.arms[1:])}
+        for field, value in (
+            *(("params", ((("a", wrong),))) for wrong in (object(), float("nan"), (1, 2))),
+            *(("changes", {"gate_depth": 1}), ("data", 3), ("stream", "x"), ("name", 1)),
+        )
+    ),
+)
+
+
+@pytest.mark.parametrize("changes", _WRONG, ids=lambda changes: str(changes)[:60])
+def test_a_study_with_a_value_that_none_can_have_is_refused(changes: dict[str, Any]) -> None:
+    with pytest.raises(UserError):
+        check(replace(_STUDY, **changes))
+
+
+@pytest.mark.parametrize("field", [each.name for each in fields(Search)])
+def test_a_search_with_a_value_of_another_type_is_refused(field: str) -> None:
+    search: Any = catalog.get("pareto")
+    for value in (object(), [object()], {"x": 1}, b"x", float("nan"), "a\udc80"):
+        with pytest.raises(UserError):
+            check(replace(search, **{field: value}))
+
+
+def test_a_factorial_that_takes_all_memory_is_refused() -> None:
+    with pytest.raises(UserError, match="at most 1,000 arms; got 1,000,000,000"):
+        factorial((Factor("tower_width", tuple(range(1000))),) * 3)
+
+
+@pytest.mark.parametrize(
+    "line", ["raise GeneratorExit", "class Skip(BaseException): 0\nraise Skip"]
+)
+def test_whatever_a_file_raises_it_is_faulty(tmp_path: Path, line: str) -> None:
+    (tmp_path / "own.py").write_text(line)
+    with pytest.raises(UserError, match=r"own\.py is faulty"):
+        catalog.get(str(tmp_path / "own.py"))
+
+
+def test_a_file_that_goes_to_another_folder_does_not_take_the_command_there(
+    tmp_path: Path,
+) -> None:
+    (tmp_path / "own.py").write_text("import os\nos.chdir('/')\n")
+    before = Path.cwd()
+    with pytest.raises(UserError):
+        catalog.get(str(tmp_path / "own.py"))
+    assert Path.cwd() == before

@@ -13,6 +13,7 @@ from typing import Annotated, Any, TypeVar
 
 import numpy as np
 import pandas as pd
+import pyarrow as pa
 import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
@@ -363,7 +364,7 @@ def test_a_value_that_is_no_category_is_refused_by_column_and_row_in_every_split
 
 def test_a_number_too_long_to_be_written_is_refused() -> None:
     said = refusal(tables(kind=pd.Series([10**5000] * 40, dtype=object)))
-    assert "row 0 (from 0) has a very long int; make it text" in said
+    assert "row 0 (from 0) has a value of type int, too long to show" in said
 
 
 def test_a_share_of_unseen_categories_is_said_by_column_and_split() -> None:
@@ -402,6 +403,64 @@ def test_a_column_nearly_constant_in_train_is_bounded_and_said(spread: float) ->
         assert not any(arrays[f"{split}_dense"].any() for split in SPLITS)
     else:
         assert "80 numbers of column 'size' lie 10 standard deviations of train or more" in said
+
+
+@given(st.lists(st.sampled_from([7, "x", None, 2.5, "7"]), min_size=40, max_size=40))
+@settings(max_examples=30, deadline=None)
+def test_a_category_that_is_constant_in_train_has_no_influence_and_is_said(later: Any) -> None:
+    values = pd.Series(later, dtype=object)
+    encoder, schema, arrays = through(tables(kind=values, train_kind=7))
+    check_arrays(schema, arrays)
+    assert {int(i) for split in SPLITS for i in arrays[f"{split}_ids"].ravel()} == {1}
+    (said,) = remarks(encoder, arrays)
+    assert said == "toy: constant or empty in train, so without influence: column 'kind'"
+
+
+@pytest.mark.parametrize("of", ["int64", "double", "dictionary", "view", "runs", "decimal"])
+def test_arrow_numbers_are_numbers_and_arrow_text_is_refused(of: str) -> None:
+    numbers = pa.array([1, 2, 3] * 10)
+    runs = pa.RunEndEncodedArray.from_arrays(pa.array(range(1, 31)), numbers)
+    parts: dict[str, Any] = {"dictionary": numbers.dictionary_encode(), "runs": runs}
+    parts |= {"int64": numbers, "double": numbers.cast(pa.float64())}
+    parts["decimal"] = pa.array([Decimal(1), Decimal(2), Decimal(3)] * 10)
+    parts["view"] = pa.array(["1", "2", "3"] * 10).cast(pa.string_view())
+    extension: Any = pd.arrays.ArrowExtensionArray
+    column = pd.Series(extension(pa.chunked_array([parts[of]])), name="size")
+    if of == "view":
+        with pytest.raises(UserError, match=r"column 'size' must be numeric; row 0 .* has '1'"):
+            numbers_of("toy", column)
+    else:
+        assert numbers_of("toy", column).tolist() == [1, 2, 3] * 10
+
+
+@pytest.mark.parametrize(
+    ("part", "value"),
+    [
+        ("categorical", ("kind",)),
+        ("categorical", Categorical("kind")),
+        ("dense", "size"),
+        ("dense", None),
+        ("tasks", ("click",)),
+        ("settings", None),
+        ("settings", {"epochs": 3}),
+        ("name", None),
+    ],
+)
+def test_a_recipe_with_a_part_of_another_kind_is_refused(part: str, value: Any) -> None:
+    with pytest.raises(UserError, match=f"`{part}` of a recipe must be "):
+        replace(RECIPE, **{part: value})
+
+
+@pytest.mark.parametrize("key", [None, 3, {"path": object()}, {"share": float("nan")}])
+def test_a_source_whose_key_cannot_be_written_is_refused(key: Any) -> None:
+    with pytest.raises(UserError, match="`key` of a source must be what JSON can hold"):
+        Source(RECIPE, key, tables)
+
+
+@pytest.mark.parametrize("least", ["2", None, -1, 1.5, float("nan"), True])
+def test_a_count_that_is_none_is_refused(least: Any) -> None:
+    with pytest.raises(UserError, match="`min_count` must be a whole number"):
+        Categorical("kind", least)
 
 
 @pytest.mark.parametrize("size", [1e-200, 1e-310, 1e29])

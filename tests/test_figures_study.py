@@ -15,7 +15,7 @@ import pytest
 import sqlalchemy as sa
 from matplotlib.axes import Axes
 from matplotlib.patches import Ellipse as EllipsePatch
-from matplotlib.text import Annotation
+from matplotlib.text import Annotation, Text
 
 import reports.study.figures
 from fsmd.config import FSMDConfig
@@ -39,6 +39,8 @@ from reports.study.figures import (
     scatter,
     seesaw,
 )
+from reports.study.figures.differences import DifferenceRow, DifferencesSummary
+from reports.study.figures.gradients import GradientCourse, GradientsPanel, GradientsSummary
 from reports.study.scales import Scale, within_margin
 from studies.definition import Factor, Study, one_factor
 from tests.drawn import ticks_are_true
@@ -786,3 +788,28 @@ def test_each_metric_has_panels_and_a_range_of_its_own_along_the_knob(made: Made
         assert [style.is_leftmost(axis) for axis in axes] == [True, False] * 2  # a metric a row
     gain, loss = (seesaw.y_range(summary, metric) for metric in (AUC, LOSS))
     assert gain != loss
+
+
+@pytest.mark.parametrize("narrow", [False, True])
+def test_long_names_of_arms_and_tasks_stay_within_their_panels(narrow: bool) -> None:
+    long = [f"{name}{'_of_forty_letters' * 3}"[:40] for name in ("a video", "base", "click")]
+    estimate = mean_interval([0.001, 0.003, 0.002])
+    rows = tuple(DifferenceRow(name, name, (0.001, 0.003), estimate) for name in long)
+    scales = tuple(Scale(target, 0.001) for target in targets(tuple(map(Task, long)))[:3])
+    compared = DifferencesSummary(long[1], "base", True, scales, (rows,) * 3, True)
+    course = GradientCourse("base", (1, 2), (0.1, 0.2), (0.0, 0.1), (0.2, 0.3))
+    pairs = tuple(GradientsPanel(pair, (course,)) for pair in combinations(long, 2))
+    pulling = GradientsSummary(("base",), pairs, 3)
+    for figure in (differences.draw(compared, narrow), gradients.draw(pulling, narrow)):
+        with style.styled():
+            style.keep_within_panels(figure)
+            figure.draw_without_rendering()
+        boxes = [
+            [text.get_window_extent() for text in (axis.xaxis.label, *titles) if text.get_text()]
+            for axis in figure.axes
+            for titles in [[child for child in axis.get_children() if isinstance(child, Text)]]
+        ]
+        wide = figure.bbox.width
+        assert all(box.x0 >= 0 and box.x1 <= wide for of_axis in boxes for box in of_axis)
+        for some, others in combinations(boxes, 2):
+            assert not any(box.overlaps(other) for box in some for other in others)

@@ -32,7 +32,16 @@ from studies.search.attempt import (
 from studies.search.confirmation import fresh_cells
 from studies.search.run import search_mirror
 from studies.store.database import open_engine
-from studies.store.mirror import FRESH, MEANS, Mirror, _choice, _domains, check_mirror, study_axes
+from studies.store.mirror import (
+    FRESH,
+    MEANS,
+    Mirror,
+    _choice,
+    _domains,
+    check_mirror,
+    stored_studies,
+    study_axes,
+)
 from studies.store.records import StudyRecord
 from studies.store.runs import known_result
 from studies.store.tables import METADATA
@@ -231,6 +240,20 @@ TAMPERINGS = {
     "replicates changed": (
         "UPDATE trial_user_attributes SET value_json = '0' WHERE key = 'replicate'",
     ),
+    "a state that is none": (f"UPDATE trials SET state = 'PAUSED' WHERE trial_id = {FIRST}",),
+    "an attribute that is no JSON": (
+        f"UPDATE trial_user_attributes SET value_json = 'x' WHERE trial_id = {LAST}",
+    ),
+    "an arm that is a list": (
+        "UPDATE trial_user_attributes SET value_json = '[1]' WHERE key = 'arm'",
+    ),
+    "a domain of another version": (
+        f"UPDATE trial_params SET distribution_json = '{{}}' WHERE trial_id = {FIRST}",
+    ),
+    "a replicate that is text": (
+        f"UPDATE trial_user_attributes SET value_json = '\"1\"' WHERE trial_id = {LAST} "
+        "AND key = 'replicate'",
+    ),
     "seeds deleted": ("DELETE FROM trial_user_attributes WHERE key = 'seed'",),
     "all trials deleted": (
         *(f"DELETE FROM {child}" for child in CHILDREN),
@@ -256,10 +279,54 @@ def test_whatever_befell_optunas_trials_they_become_again_what_our_tables_say(
     assert [content(trials_of(engine, name)) for name in names] == before
 
 
+def test_what_optuna_cannot_read_of_a_study_is_told_in_a_line_and_of_others_costs_nothing(
+    engine: sa.Engine,
+) -> None:
+    record = search_in(engine)
+    shown(engine, record)
+    trial_rows(
+        engine,
+        "INSERT INTO studies (study_name) VALUES ('theirs')",
+        "INSERT INTO study_system_attributes (study_id, key, value_json) "
+        "SELECT study_id, 'x', 'y' FROM studies WHERE study_name = 'theirs'",
+    )
+    check_mirror(engine, record.name, objectives_of(record))
+    assert [*stored_studies(engine, record.name)] == [record.name, FRESH.format(record.name)]
+    shown(engine, record)
+    trial_rows(engine, "UPDATE study_system_attributes SET value_json = 'x'")
+    with pytest.raises(UserError, match=f"cannot read its study '{record.name}'.*delete-study"):
+        shown(engine, record)
+
+
 def test_what_is_as_it_should_be_is_not_written_again(engine: sa.Engine) -> None:
     record = search_in(engine)
     before = shown(engine, record).study.trials
     assert shown(engine, record).study.trials == before
+
+
+def test_optunas_connections_are_few_and_end_with_the_engine(engine: sa.Engine) -> None:
+    there = set[int]()
+
+    def came(connection: Any, _: Any) -> None:
+        there.add(id(connection))
+
+    def went(connection: Any, _: Any) -> None:
+        there.discard(id(connection))
+
+    sa.event.listen(sa.pool.Pool, "connect", came)
+    sa.event.listen(sa.pool.Pool, "close", went)
+    try:
+        record = search_in(engine)
+        for _ in range(3):
+            shown(engine, record)
+            stored_studies(engine, record.name)
+            check_mirror(engine, record.name, objectives_of(record))
+        assert len(there) <= 2
+        engine.dispose()
+        assert not there
+    finally:
+        sa.event.remove(sa.pool.Pool, "connect", came)
+        sa.event.remove(sa.pool.Pool, "close", went)
 
 
 def test_a_search_whose_rows_of_ours_were_deleted_begins_anew(engine: sa.Engine) -> None:

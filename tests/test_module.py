@@ -15,6 +15,7 @@ from hypothesis import strategies as st
 from lightning.pytorch.callbacks import EarlyStopping
 from sklearn.metrics import roc_auc_score
 from torch import Tensor
+from torch.utils.data import DataLoader, TensorDataset
 
 from fsmd import data as data_package
 from fsmd.balancing import project
@@ -24,7 +25,7 @@ from fsmd.errors import UserError
 from fsmd.evaluation import scored
 from fsmd.metrics import METRICS
 from fsmd.model import task_losses
-from fsmd.module import Batch, Batches, FSMDModule
+from fsmd.module import Batch, Batches, FSMDModule, columns_of
 from fsmd.tasks import Task, names
 from fsmd.training import Training, train
 
@@ -136,7 +137,7 @@ def test_a_first_validation_batch_without_a_positive_is_no_error(
 
 def test_a_validation_that_was_cut_off_leaves_nothing_to_the_next(data: Dataset) -> None:
     module = FSMDModule.create(SMALL, data.schema, seed=0).eval()
-    module.log = lambda *_: None  # type: ignore[method-assign]
+    module.log = lambda *_, **__: None  # type: ignore[method-assign]
     batches = list(Batches(data.valid, 100, CPU))
     with torch.no_grad():
         module.validation_step(batches[0], 0)
@@ -221,7 +222,7 @@ def test_projected_gradients_of_several_batches_are_averaged_over_them(
     ("balancing", "precision", "several"),
     [
         *product(("fixed", "uncertainty", "gradnorm", "pcgrad"), ("bf16-mixed",), (1, 2)),
-        *product(("fixed", "pcgrad"), ("bf16-true", "64-true"), (2,)),
+        *product(("fixed", "gradnorm", "pcgrad"), ("bf16-true", "64-true"), (2,)),
     ],
 )
 def test_every_precision_and_accumulation_trains_to_finite_figures(
@@ -265,6 +266,69 @@ def test_labels_that_were_not_observed_and_weights_keep_their_figures(
         trainer.logged_metrics
     )
     assert np.isfinite(list(trainer.logged_metrics.values())).all()
+
+
+def test_each_of_several_loaders_has_its_own_figures(data: Dataset, tmp_path: Path) -> None:
+    module, trainer = FSMDModule.create(SMALL, data.schema, seed=0), plain_trainer(tmp_path)
+    valid, test = (Batches(split, 500, CPU) for split in (data.valid, data.test))
+    trainer.fit(module, Batches(data.train, 500, CPU), [valid, test])
+    together, of_first = dict(trainer.logged_metrics), module.valid_figures
+    for i, loader in enumerate((valid, test)):
+        (alone,) = trainer.validate(module, loader, verbose=False)
+        assert alone == {n: together[f"{n}/dataloader_idx_{i}"] for n in alone}
+        assert (module.valid_figures == of_first) == (i == 0)
+    assert len(trainer.test(module, [valid, test], verbose=False)) == 2
+    assert [len(part) for part in trainer.predict(module, [valid, test]) or []] == [1, 1]
+
+
+@pytest.mark.parametrize("balancing", ["fixed", "uncertainty", "gradnorm", "pcgrad"])
+def test_a_plain_loader_of_64_bits_that_ends_with_one_row_trains(
+    data: Dataset, tmp_path: Path, balancing: str
+) -> None:
+    def loader(split: Split, rows: int, size: int) -> DataLoader[Any]:
+        ids, dense, labels = columns_of(split, slice(rows), CPU)
+        return DataLoader(TensorDataset(ids.long(), dense.double(), labels.long()), size)
+
+    module = FSMDModule.create(replace(SMALL, balancing=balancing), data.schema, seed=0)
+    trainer = plain_trainer(tmp_path, accumulate_grad_batches=2)
+    trainer.fit(module, loader(data.train, 301, 100), loader(data.valid, 301, 300))
+    assert all(0 < value < 1 for value in module.valid_figures.values())
+    assert trainer.global_step == 2
+
+
+@given(st.data())
+@settings(max_examples=60, deadline=None)
+def test_a_batch_without_what_the_schema_says_is_refused(draws: st.DataObject) -> None:
+    tasks = tuple(Task(f"task {k}") for k in range(draws.draw(st.integers(1, 3))))
+    masked, weighted = draws.draw(st.booleans()), draws.draw(st.booleans())
+    schema = Schema("any", (Field("f", 3),), ("d",), tasks, masked, weighted)
+    config = replace(SMALL, chain=False)
+    module = FSMDModule.create(config, schema, seed=0).train(draws.draw(st.booleans()))
+    ids, dense, labels = torch.zeros(3, 1, dtype=torch.int32), torch.ones(3, 1), torch.eye(3)
+    labels, weights = labels[:, : len(tasks)].clone(), torch.tensor([0.0, 1.0, 2.0])
+    good: list[Any] = [ids, dense, labels, *([weights] if weighted else [])]
+    if masked:
+        labels[draws.draw(st.integers(0, 2)), 0] = torch.nan
+    assert module.losses(tuple(good)).isfinite().all()
+    outside = torch.where(ids == 0, draws.draw(st.sampled_from([-1.0, 0.5, 2.0, torch.inf])), 0.0)
+    bad: list[list[Any]] = [
+        good[:-1],
+        [*good, weights],
+        [tuple(good)] * len(good),
+        [ids.float(), *good[1:]],
+        [ids, dense, labels[:, 0], *good[3:]],
+        [ids, dense, labels[:2], *good[3:]],
+        [ids, dense, labels.repeat(1, 2), *good[3:]],
+        [ids, dense, labels + outside, *good[3:]],
+    ]
+    bad += [] if masked else [[ids, dense, labels * torch.nan, *good[3:]]]
+    if weighted:
+        impossible = draws.draw(st.sampled_from([-1.0, torch.inf, torch.nan]))
+        bad += [[*good[:3], weights[:, None]], [*good[:3], weights + impossible]]
+    for batch in bad:
+        for use in (module.losses, lambda batch: module.validation_step(batch, 0)):
+            with pytest.raises(UserError, match=r"of a batch must be|a batch must be the"):
+                use(tuple(batch))
 
 
 @given(st.data())

@@ -38,7 +38,7 @@ from studies.planner.design import (
 from studies.planner.locking import only_planner
 from studies.planner.planner import ATTEMPTS, Tally
 from studies.planner.provenance import machine, provenance
-from studies.session import device_for, open_record
+from studies.session import device_for, open_record, stored_cells
 from studies.store import runs
 from studies.store.database import open_engine
 from studies.store.mirror import (
@@ -216,6 +216,38 @@ def test_what_another_study_records_meanwhile_is_taken_over(lab: Lab) -> None:
         assert connection.scalar(sa.select(RUNS.c.attempts).filter_by(id=first.training.id)) == 7
 
 
+def test_what_failed_here_and_was_done_by_another_study_meanwhile_is_done(lab: Lab) -> None:
+    def work(training: Training) -> Failure:
+        record_run(lab.engine, training, result_of(training), 1, Provenance({}, "other"))
+        return Failure("diverged", "")
+
+    lab.work = work
+    assert lab.run(1, Immediate()) == Tally(known=0, trained=4, failed=0, lost=0)
+    assert [kind for kind, _ in lab.events if kind in ("done", "failed")] == ["done"] * 4
+    assert lab.states() == [TrialState.COMPLETE] * 4
+
+
+def test_a_run_that_finds_all_done_asks_no_more_of_the_database_the_more_it_finds(
+    lab: Lab,
+) -> None:
+    asked = list[str]()
+    sa.event.listen(lab.engine, "before_cursor_execute", lambda *given: asked.append(given[2]))
+    counts = []
+    for replicates in (1, 4):
+        lab.run(replicates, Immediate())
+        asked.clear()
+        assert lab.run(replicates, Immediate()).trained == 0
+        counts.append(len(asked))
+    assert counts[0] == counts[1]
+
+
+def test_a_stored_replicate_without_bounds_takes_no_memory(lab: Lab) -> None:
+    lab.run(1, Immediate())
+    with lab.engine.begin() as connection:
+        connection.execute(sa.update(CELLS).values(replicate=10**9))
+    assert stored_cells(lab.engine, lab.record(), {"planted": small_data().ref}) == []
+
+
 def test_neither_a_shorter_pause_nor_a_loss_replaces_a_longer_curve(lab: Lab) -> None:
     """Another study may have trained the same further; a training goes on from there."""
     training = lab.cells(1)[0].training
@@ -346,17 +378,20 @@ def test_every_setting_that_differs_is_named() -> None:
     )
 
 
+THEN = "2025-01-02T03:04:05+00:00"
+
+
 def test_claims_and_how_a_search_is_run_may_change_and_what_it_seeks_may_not() -> None:
     planned = record_of(one_factor_study()).plan
     search = catalog.get("pareto")
     assert isinstance(search, Search)
-    one = StudyRecord("pareto", search, search, planned, "then", methods=({"trials": 10},))
+    one = StudyRecord("pareto", search, search, planned, THEN, methods=({"trials": 10},))
     other = replace(search, trials=99, sampler="random")
     two = StudyRecord("pareto", other, other, planned, NOW, methods=({"trials": 99},))
     assert differences(one, two) == ()
     assert going_on(one, two).methods == ({"trials": 10}, {"trials": 99})
     assert going_on(going_on(one, two), one).methods == ({"trials": 99}, {"trials": 10})
-    assert going_on(one, two).created_at == "then"
+    assert going_on(one, two).created_at == THEN
     sought = replace(two, definition=replace(other, max_params=10))
     assert differences(one, sought) == ("max-params: None there, 10 now",)
 
@@ -444,7 +479,7 @@ def test_what_was_stated_at_planning_stays_and_a_study_with_other_claims_goes_on
 ) -> None:
     study = lab.definition
     late = Claim("late", "Constant is best.", "", (Best("mean", "constant"),))
-    first = replace(study, arms=study.arms[:3], claims=study.claims[:1], reference="constant")
+    first = replace(study, arms=study.arms[:3], claims=(late,), reference="constant")
     second = replace(study, claims=(*study.claims, late), margin=0.01)
     record = stored_after(lab.engine, first, second)
     assert [arm.name for arm in record.plan.arms] == [arm.name for arm in study.arms]  # it grew
@@ -711,10 +746,8 @@ def test_a_mirror_is_told_each_objective_in_its_own_direction(lab: Lab) -> None:
     (trial,) = mirror.study.trials
     click, loss = (result.value("valid", task.name, task.metric) for task in tasks)
     assert trial.values == [click, loss, 1234.0, result.seconds]
-    (stored,) = mirror.trials()
-    assert (stored.arm, stored.replicate, stored.state) == (cell.arm, 0, "COMPLETE")
-    assert stored.run_id == cell.training.id
-    assert stored.costs == {"params": 1234.0}
+    own = {"arm": cell.arm, "replicate": 0, "run": cell.training.id, "costs": {"params": 1234.0}}
+    assert trial.user_attrs == {**own, "seed": cell.training.seed}
 
 
 @pytest.mark.parametrize(

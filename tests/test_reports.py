@@ -24,6 +24,7 @@ from reports.study.analysis import analyse
 from reports.study.cautions import FIXED
 from studies import catalog
 from studies.definition import Claim, Flat, Study
+from studies.store.tables import CELLS
 from tests.made_up import CENSUS, FAILURE, MIXED, fresh_engine, store_study, tasks
 from tests.pages import Resources, text_of
 
@@ -510,3 +511,14 @@ def test_what_a_notebook_needs_is_at_the_top(name: str) -> None:
     found: Callable[..., Any] = getattr(reports, name)
     assert callable(found)
     assert name in dir(reports)
+
+
+def test_an_arm_that_the_plan_no_longer_has_is_told_of_too(tmp_path: Path) -> None:
+    engine = fresh_engine(tmp_path)
+    record = store_study(engine, replicates=2)
+    last = record.plan.arms[-1].name
+    with engine.begin() as connection:
+        connection.execute(sa.update(CELLS).filter_by(arm=last).values(arm="gone"))
+    means = {mean.arm: mean.params for mean in outline_of(engine, record).means.of_arms}
+    assert means["gone"] == {}
+    assert last not in means

@@ -67,18 +67,8 @@ def test_real_planners_killed_in_real_trainings_come_to_what_an_undisturbed_one_
     """Five times, wherever it is then; a grid without pruning, whose order no worker decides."""
     asked = (
         *("pareto", "--data", "planted:rows=4000", "--space", "paper", "--sampler", "grid"),
-        *(
-            "--pruner",
-            "none",
-            "--epochs",
-            "2",
-            "--trials",
-            "6",
-            "--confirm",
-            "1",
-            "--workers",
-            "2",
-        ),
+        *("--pruner", "none", "--epochs", "2", "--trials", "6", "--confirm", "1"),
+        *("--workers", "2"),
     )
     measured, states = [], []
     for name in ("undisturbed", "killed"):

@@ -84,7 +84,9 @@ def test_weight_decay_shrinks_the_weights_and_is_otherwise_adam(planted: Dataset
         before = weight.detach().clone()
         optimizer = module.configure_optimizers()
         batch = next(iter(Batches(planted.train, 256, torch.device("cpu"))))
-        torch.autograd.backward(module.training_step(batch, 0))
+        loss = module.training_step(batch, 0)
+        assert loss is not None
+        torch.autograd.backward(loss)
         optimizer.step()
         return before, weight.detach()
 
@@ -561,13 +563,16 @@ def test_a_row_of_weight_two_counts_as_two_rows_in_every_figure() -> None:
 
 def test_a_batch_of_weighted_rows_has_the_loss_of_the_rows_repeated(planted: Dataset) -> None:
     config = replace(SMALL, dropout=0.0, batch_norm=False)
-    module = FSMDModule.create(config, planted.schema, seed=1).double()
+    plain, weighing = (
+        FSMDModule.create(config, replace(planted.schema, weighted=weighted), seed=1).double()
+        for weighted in (False, True)
+    )
     ids, dense, labels = next(iter(Batches(planted.train, 64, torch.device("cpu"))))
     counts = torch.arange(64) % 3
     rows = torch.repeat_interleave(torch.arange(64), counts)
     dense, labels = dense.double(), labels.double()
-    weighted = module.training_step((ids, dense, labels, counts.double()), 0)
-    repeated = module.training_step((ids[rows], dense[rows], labels[rows]), 0)
+    weighted = weighing.training_step((ids, dense, labels, counts.double()), 0)
+    repeated = plain.training_step((ids[rows], dense[rows], labels[rows]), 0)
     torch.testing.assert_close(weighted, repeated)
 
 
@@ -642,7 +647,7 @@ def test_validation_figures_are_those_of_the_whole_split_by_each_tasks_own_metri
     for batch in Batches(planted.valid, 100, torch.device("cpu")):
         with torch.no_grad():
             module.validation_step(batch, 0)
-    module.log = lambda *_: None  # type: ignore[method-assign]
+    module.log = lambda *_, **__: None  # type: ignore[method-assign]
     module.on_validation_epoch_end()
     with torch.no_grad():
         logit_NK = module.model(

@@ -74,7 +74,7 @@ def _read() -> "tuple[dict[str, tuple[Callable[..., Source], str]], dict[str, st
             made = import_module(f"{sets.__name__}.{path.stem}").sources()
             for make in made.values():
                 signature(make, eval_str=True)
-        except Exception as error:
+        except (Exception, SystemExit) as error:
             faults[path.stem] = _fault(str(path), error)
             continue
         for name, make in made.items():
@@ -91,11 +91,11 @@ def _guarded(file: str) -> Iterator[None]:
         yield
     except UserError:
         raise
-    except Exception as error:
+    except (Exception, SystemExit) as error:
         raise UserError(_fault(file, error)) from error
 
 
-def _fault(file: str, error: Exception) -> str:
+def _fault(file: str, error: BaseException) -> str:
     what = " ".join(str(error).split())
     return f"the data set file {file} is faulty: {type(error).__name__}: {what}; mend or remove it"
 

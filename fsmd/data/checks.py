@@ -1,6 +1,6 @@
 """Data that cannot be learnt from honestly is an error, not a perfect score."""
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from typing import Any
 
 import numpy as np
@@ -10,7 +10,7 @@ from numpy.typing import NDArray
 from fsmd.data.encoded import SPLITS
 from fsmd.data.encoder import SCALED_BOUND, Encoder, dense_numbers, labels_of, weights_of
 from fsmd.data.schema import Schema
-from fsmd.data.source import Dense, Recipe, Tables
+from fsmd.data.source import Categorical, Dense, Recipe, Tables
 from fsmd.data.values import Floats64, bounded_numbers, column_of, words_of
 from fsmd.errors import UserError
 from fsmd.metrics import METRICS, influences, measured
@@ -25,16 +25,12 @@ UNSEEN_SHARE = 0.5
 def check_tables(recipe: Recipe, tables: Tables) -> None:
     """Raise UserError for missing columns, bad labels, broken funnels, leaking features."""
     _check_recipe(recipe)
-    for split in SPLITS:
-        _check_split(recipe, f"{recipe.name}, {split}", getattr(tables, split))
+    labels = {split: _check_split(recipe, split, getattr(tables, split)) for split in SPLITS}
     if recipe.unit is not None:
         column_of(f"{recipe.name}, test", tables.test, recipe.unit)
-    for task in recipe.tasks:
-        _check_certainty(recipe, task, tables.test)
     if tables.truth is not None:
         _check_truth(recipe, tables.truth, len(tables.test))
-    for task in recipe.tasks:
-        _check_leaks(recipe, task, tables.train)
+    _check_leaks(recipe, tables.train, labels["train"])
 
 
 def _check_recipe(recipe: Recipe) -> None:
@@ -53,7 +49,9 @@ def _check_recipe(recipe: Recipe) -> None:
         )
 
 
-def _check_split(recipe: Recipe, where: str, frame: pd.DataFrame) -> None:
+def _check_split(recipe: Recipe, split: str, frame: pd.DataFrame) -> dict[str, Floats64]:
+    """The labels by task."""
+    where = f"{recipe.name}, {split}"
     if not len(frame):
         raise UserError(f"{where}: there are no rows")
     for name in (*(column.name for column in recipe.features), *names(recipe.tasks)):
@@ -68,6 +66,9 @@ def _check_split(recipe: Recipe, where: str, frame: pd.DataFrame) -> None:
         labels[task.name] = labels_of(where, frame[task.name])
         _check_classes(where, task, labels[task.name], weight_N)
         _check_funnel(where, task, labels)
+        if split == "test":
+            _check_certainty(where, task, labels[task.name], weight_N)
+    return labels
 
 
 def _check_classes(where: str, task: Task, label_N: Floats64, weight_N: Floats64) -> None:
@@ -93,11 +94,9 @@ def _check_funnel(where: str, task: Task, labels: Mapping[str, Floats64]) -> Non
         )
 
 
-def _check_certainty(recipe: Recipe, task: Task, test: pd.DataFrame) -> None:
+def _check_certainty(where: str, task: Task, label_N: Floats64, weight_N: Floats64) -> None:
     """The test rows must tell how sure the task's figure is: an AUC needs two of each class."""
-    where, metric = f"{recipe.name}, test", METRICS[task.metric]
-    label_N = labels_of(where, test[task.name])
-    weight_N = None if recipe.weight is None else weights_of(where, test[recipe.weight])
+    metric = METRICS[task.metric]
     with np.errstate(all="ignore"):
         moved_N = influences(metric, np.linspace(-1, 1, len(label_N)), label_N, weight_N)
     if not np.isfinite(moved_N).all():
@@ -115,41 +114,41 @@ def _check_truth(recipe: Recipe, truth: pd.DataFrame, rows: int) -> None:
         bounded_numbers(where, column_of(where, truth, task.name), 0, 1)
 
 
-def _check_leaks(recipe: Recipe, task: Task, train: pd.DataFrame) -> None:
+def _check_leaks(recipe: Recipe, train: pd.DataFrame, labels: Mapping[str, Floats64]) -> None:
     """Score every feature alone on rows it was not fitted on."""
-    where = f"{recipe.name}, train"
-    label_N = labels_of(where, train[task.name])
-    observed_N = ~np.isnan(label_N)
-    observed, label_N = train[observed_N], label_N[observed_N]
-    half_N = np.arange(len(observed)) % 2 == 0
-    if len(set(label_N[half_N])) < 2:
-        return  # too few rows to tell
     auc = METRICS["auc"]
     for column in recipe.features:
-        if isinstance(column, Dense):
-            score_N = dense_numbers(where, observed[column.name], column.log)[~half_N]
-        else:
-            code_N = words_of(where, observed[column.name]).code_N
-            score_N = _category_means(code_N, label_N, half_N)
-        value = measured(auc, score_N, label_N[~half_N])
-        if value is not None and max(value, 1 - value) >= LEAK_AUC:
-            raise UserError(
-                f"{recipe.name}: feature {column.name!r} alone gives task {task.name!r} an "
-                f"{auc.label} of {max(value, 1 - value):.4f}, so it is the label or derived "
-                "from it; remove it"
-            )
+        score_of = _score_of(f"{recipe.name}, train", column, train[column.name])
+        for task, label_N in labels.items():
+            observed = np.flatnonzero(~np.isnan(label_N))
+            fitted, judged = observed[::2], observed[1::2]
+            if len(set(label_N[fitted])) < 2:
+                continue  # too few rows to tell
+            value = measured(auc, score_of(label_N, fitted)[judged], label_N[judged])
+            if value is not None and max(value, 1 - value) >= LEAK_AUC:
+                raise UserError(
+                    f"{recipe.name}: feature {column.name!r} alone gives task {task!r} an "
+                    f"{auc.label} of {max(value, 1 - value):.4f}, so it is the label or derived "
+                    "from it; remove it"
+                )
 
 
-def _category_means(
-    code_N: NDArray[np.intp], label_N: Floats64, half_N: NDArray[np.bool_]
-) -> Floats64:
-    """Each category's label mean on one half, looked up on the other half."""
-    code_N = code_N + 1  # missing values have the code -1
-    count = code_N.max() + 1
-    counts = np.bincount(code_N[half_N], minlength=count)
-    sums = np.bincount(code_N[half_N], label_N[half_N], minlength=count)
-    means = np.where(counts > 0, sums / np.maximum(counts, 1), label_N[half_N].mean())
-    return np.asarray(means[code_N[~half_N]])
+def _score_of(
+    where: str, column: Categorical | Dense, values: pd.Series
+) -> Callable[[Floats64, NDArray[np.intp]], Floats64]:
+    """What scores N rows by one feature, from N labels and the rows that it is fitted on."""
+    if isinstance(column, Dense):
+        number_N = dense_numbers(where, values, column.log)
+        return lambda label_N, fitted: number_N
+    code_N = words_of(where, values).code_N + 1  # missing values have the code -1
+
+    def mean_of_category(label_N: Floats64, fitted: NDArray[np.intp]) -> Floats64:
+        counts = np.bincount(code_N[fitted], minlength=code_N.max() + 1)
+        sums = np.bincount(code_N[fitted], label_N[fitted], minlength=len(counts))
+        means = np.where(counts > 0, sums / np.maximum(counts, 1), label_N[fitted].mean())
+        return np.asarray(means[code_N])
+
+    return mean_of_category
 
 
 def check_encoded(schema: Schema, arrays: Mapping[str, NDArray[Any]]) -> None:
@@ -163,7 +162,7 @@ def check_encoded(schema: Schema, arrays: Mapping[str, NDArray[Any]]) -> None:
 def remarks(encoder: Encoder, arrays: Mapping[str, NDArray[Any]]) -> Iterator[str]:
     """What a user must know of columns that were encoded otherwise than one would think."""
     constant = [repr(scaling.name) for scaling in encoder.scales if scaling.spread == 0]
-    constant += [repr(part.name) for part in encoder.vocabularies if not part.words]
+    constant += [repr(part.name) for part in encoder.vocabularies if part.other or not part.words]
     if constant:
         yield (
             f"{encoder.name}: constant or empty in train, so without influence: column "

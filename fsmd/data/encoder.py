@@ -29,10 +29,13 @@ _LEAST_WEIGHT, _MOST_WEIGHT = 1e-15, 1e15  # 32 bits hold sums of their squares
 
 @dataclass(frozen=True)
 class Vocabulary:
-    """A column's categories: position i has id i + 1; id 0 stands for every other value."""
+    """A column's categories: position i has id i + 1."""
 
     name: str
     words: tuple[str, ...]
+    other: int
+    """The id of every other value, missing ones too: 0, on which few rows or none were trained;
+    of a column with one category in all rows of train that one's, as it says nothing."""
 
     @classmethod
     def fit(cls, where: str, column: Categorical, values: pd.Series) -> "Vocabulary":
@@ -44,13 +47,15 @@ class Vocabulary:
             for rank, count in zip(found.ranks, counts, strict=True)
             if count >= column.min_count
         )
-        return cls(column.name, tuple(word for *_, word in kept))
+        is_constant = len(kept) == 1 and max(counts) == len(values)
+        return cls(column.name, tuple(word for *_, word in kept), int(is_constant))
 
     def ids(self, where: str, values: pd.Series) -> Ids:
-        """The id of each of N values; a missing one has id 0."""
+        """The id of each of N values."""
         found, known = words_of(where, values), {word: i + 1 for i, word in enumerate(self.words)}
         # The last one is for the code -1.
-        id_of = np.array([*(known.get(word, 0) for word in found.words), 0], np.int32)
+        ids = [*(known.get(word, self.other) for word in found.words), self.other]
+        id_of = np.array(ids, np.int32)
         return id_of[found.code_N]
 
 
@@ -93,7 +98,7 @@ def dense_numbers(where: str, column: pd.Series, log: bool) -> Floats64:
 
 def labels_of(where: str, column: pd.Series) -> Floats64:
     """0, 1, or NaN where a value is missing; UserError for others."""
-    found = words_of(where, column, "labels")
+    found = words_of(where, column, "labels of {} must be 0, 1 or missing")
     others = [word for word in found.words if word not in ("0", "1")]
     if others:
         row = int(np.argmax(found.code_N == found.words.index(others[0])))

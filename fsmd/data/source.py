@@ -7,9 +7,10 @@ from typing import Annotated
 import numpy as np
 import pandas as pd
 
+from fsmd.config import canonical_json
 from fsmd.data.options import Between, check_option
 from fsmd.data.settings import TrainingSettings
-from fsmd.errors import UserError
+from fsmd.errors import UserError, shown
 from fsmd.tasks import Task
 
 LEAST_ROWS = 500
@@ -24,6 +25,10 @@ class Categorical:
 
     name: str
     min_count: int = 1
+
+    def __post_init__(self) -> None:
+        """Raise UserError for what is no number."""
+        check_option("min_count", self.min_count, Annotated[int, Between(0)])
 
 
 @dataclass(frozen=True)
@@ -48,6 +53,24 @@ class Recipe:
     weight: str | None = None
     """The column of what a row counts; None: all alike."""
     settings: TrainingSettings = field(default_factory=TrainingSettings)
+
+    def __post_init__(self) -> None:
+        """Raise UserError for parts that are of another kind."""
+        parts = (
+            ("name", (self.name,), str),
+            ("categorical", self.categorical, Categorical),
+            ("dense", self.dense, Dense),
+            ("tasks", self.tasks, Task),
+            ("settings", (self.settings,), TrainingSettings),
+        )
+        for name, values, kind in parts:
+            if not isinstance(values, tuple | list) or not all(
+                isinstance(v, kind) for v in values
+            ):
+                raise UserError(
+                    f"`{name}` of a recipe must be {kind.__name__}, in a tuple where there may be "
+                    f"several; got {shown(values)}"
+                )
 
     @property
     def features(self) -> tuple[Categorical | Dense, ...]:
@@ -78,6 +101,15 @@ class Source:
     recipe: Recipe
     key: Mapping[str, object]
     read: Callable[[], Tables]
+
+    def __post_init__(self) -> None:
+        """Raise UserError for a key that cannot be written."""
+        try:
+            canonical_json(dict(self.key))
+        except (TypeError, ValueError) as error:
+            raise UserError(
+                f"`key` of a source must be what JSON can hold, by name; got {shown(self.key)}"
+            ) from error
 
 
 def on_fewer_rows(source: Source, rows: int | None) -> Source:

@@ -11,13 +11,14 @@ import numpy as np
 import pandas as pd
 from numpy.typing import NDArray
 
-from fsmd.errors import UserError
+from fsmd.errors import UserError, shown
 
 NUMBER_BOUND = 1e30
 """What is beyond it measures nothing; and sums of squares of such numbers stay finite."""
 
+CATEGORIES = "categories of column {} must be text or finite numbers"
+_NUMBERS = "column {} must be numeric"
 _LONGEST_INTEGER = sys.float_info.max_exp  # bits
-_LONGEST_SHOWN = 60
 
 Floats64 = NDArray[np.float64]
 
@@ -37,7 +38,8 @@ def column_of(where: str, frame: pd.DataFrame, name: str) -> pd.Series:
     """The one column of that name; UserError where there is none or there are several."""
     if name not in frame:
         there = ", ".join(map(str, frame))
-        raise UserError(f"{where}: no column {name!r}; there are {_cut(there, 1000)}")
+        there = there if len(there) <= 1000 else f"{there[:997]}..."
+        raise UserError(f"{where}: no column {name!r}; there are {there}")
     if frame.columns.nlevels > 1:
         raise UserError(f"{where}: columns must have one level of names; got several")
     column = frame[name]
@@ -46,23 +48,24 @@ def column_of(where: str, frame: pd.DataFrame, name: str) -> pd.Series:
     return column
 
 
-def words_of(where: str, column: pd.Series, what: str = "categories") -> Words:
+def words_of(where: str, column: pd.Series, rule: str = CATEGORIES) -> Words:
     """Each value as text: a number as the shortest that stands for it, so 1.0 as "1".
 
-    Raises UserError with column and row for a value that is neither text nor a finite number.
+    Raises UserError with `rule`, column and row for a value that is neither text nor a finite
+    number.
     """
     values = column if _is_plain(column.dtype) else _python_values(column)
     try:
         code_N, unique_U = pd.factorize(values)
     except (TypeError, InvalidOperation):  # a list has no hash, nor has Decimal("sNaN")
         refused = next(i for i, value in enumerate(values) if not _is_hashable(value))
-        raise _no_word(where, column, refused, what) from None
+        raise _refused(where, column, refused, rule) from None
     ranks: dict[str, tuple[int, float, str]] = {}
     word_U: list[str] = []
     for u, value in enumerate(unique_U.to_numpy()):  # which keeps 32 bits 32 bits
         rank = _rank(value)
         if rank is None:
-            raise _no_word(where, column, int(np.argmax(code_N == u)), what)
+            raise _refused(where, column, int(np.argmax(code_N == u)), rule)
         word = rank[2]
         word_U.append(word)
         ranks[word] = min(rank, ranks.get(word, rank))
@@ -74,22 +77,14 @@ def words_of(where: str, column: pd.Series, what: str = "categories") -> Words:
 
 def numbers_of(where: str, column: pd.Series) -> Floats64:
     """Each value as a number, NaN where it is missing; UserError with column and row for text."""
-    dtype = column.dtype
-    types = pd.api.types
-    if types.is_bool_dtype(dtype) or types.is_integer_dtype(dtype) or types.is_float_dtype(dtype):
+    if column.dtype.kind in "biuf":
         with np.errstate(over="ignore"):  # of a type that is longer than 64 bits
             return column.to_numpy(np.float64, na_value=np.nan)
-    number_N = np.full(len(column), np.nan)
-    for i, value in enumerate(column.astype(object)):
-        number = _number(value)
-        if number is not None:
-            number_N[i] = float(number)
-        elif not _is_missing(value):
-            raise UserError(
-                f"{where}: column {column.name!r} must be numeric; row {i} (from 0) has "
-                f"{shown(value)}"
-            )
-    return number_N
+    found = words_of(where, column, _NUMBERS)
+    is_text = np.array([*(kind == 1 for kind, *_ in found.ranks), False])[found.code_N]
+    if is_text.any():
+        raise _refused(where, column, int(np.argmax(is_text)), _NUMBERS)
+    return np.array([*(float(number) for _, number, _ in found.ranks), np.nan])[found.code_N]
 
 
 def bounded_numbers(where: str, column: pd.Series, low: float, high: float) -> Floats64:
@@ -97,32 +92,16 @@ def bounded_numbers(where: str, column: pd.Series, low: float, high: float) -> F
     number_N = numbers_of(where, column)
     refused_N = ~((number_N >= low) & (number_N <= high))  # NaN is refused too
     if refused_N.any():
-        row = int(np.argmax(refused_N))
-        raise UserError(
-            f"{where}: numbers of column {column.name!r} must lie between {low:g} and {high:g}, "
-            f"none missing; row {row} (from 0) has {shown(column.iloc[row])}; mend or fill it"
-        )
+        rule = f"numbers of column {{}} must lie between {low:g} and {high:g}, none missing"
+        raise _refused(where, column, int(np.argmax(refused_N)), rule)
     return number_N
 
 
-def shown(value: object) -> str:
-    """A value in a message: in one line, and not too long a one."""
-    value = value.item() if isinstance(value, np.generic) else value  # nan, not np.float64(nan)
-    try:
-        text = repr(value)
-    except ValueError:  # a whole number of more digits than Python writes
-        text = f"a very long {type(value).__name__}"
-    return _cut(" ".join(text.split()), _LONGEST_SHOWN)
-
-
-def _cut(text: str, longest: int) -> str:
-    return text if len(text) <= longest else text[: longest - 3] + "..."
-
-
-def _no_word(where: str, column: pd.Series, row: int, what: str) -> UserError:
+def _refused(where: str, column: pd.Series, row: int, rule: str) -> UserError:
+    """`rule` has {} where the column's name goes."""
+    value = column.iloc[row : row + 1].tolist()[0]  # nan, not np.float64(nan)
     return UserError(
-        f"{where}: {what} of column {column.name!r} must be text or finite numbers; row "
-        f"{row} (from 0) has {shown(column.iloc[row])}; make it text"
+        f"{where}: {rule.format(repr(column.name))}; row {row} (from 0) has {shown(value)}"
     )
 
 
@@ -171,12 +150,6 @@ def _python_values(column: pd.Series) -> pd.Series:
 def _python_value(value: Any) -> Any:
     number = _number(value)
     return value if number is None else number
-
-
-def _is_missing(value: Any) -> bool:
-    if isinstance(value, Decimal):
-        return value.is_qnan()  # pandas fails at a signaling one
-    return pd.api.types.is_scalar(value) and bool(pd.isna(value))
 
 
 def _is_hashable(value: Any) -> bool:

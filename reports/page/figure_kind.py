@@ -54,17 +54,17 @@ def views_of(
     kinds: Sequence[FigureKind[Any, Any]], section: str, subject: Any
 ) -> tuple[FigureView, ...]:
     """The figures of one section that suit the subject and have data; nothing is drawn yet."""
-    fitting = (kind for kind in kinds if kind.section == section and kind.fits(subject))
-    return tuple(view for kind in fitting if (view := view_of(kind, subject)) is not None)
+    views = (view_of(kind, subject) for kind in kinds if kind.section == section)
+    return tuple(view for view in views if view is not None)
 
 
 def view_of(kind: FigureKind[Any, Any], subject: Any) -> FigureView | None:
-    """The figure with its words; None where there is nothing to draw.
+    """The figure with its words; None where it does not fit or there is nothing to draw.
 
     A fault of one figure costs that figure alone: see `fault_of`.
     """
     try:
-        summary = kind.summarize(subject)
+        summary = kind.summarize(subject) if kind.fits(subject) else None
         if summary is None:
             return None
         drawing = partial(kind.draw, summary)

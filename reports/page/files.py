@@ -18,6 +18,8 @@ from reports.words import DASH, MINUS
 Files = tuple[tuple[str, bytes], ...]
 """Name (below a report's folder) and content of each."""
 
+_FORMULA = re.compile(r"(?![+-]\d+(\.\d+)?%?$)\s*[=+\-@\t\r]")
+"""How text begins that is no number."""
 _INTERVAL = re.compile(r"\[(\S+), (\S+)\]$")
 
 LONG_TABLE = 40
@@ -45,8 +47,10 @@ _ESCAPES = {
 
 def files_of(outline: Outline) -> Files:
     """All that is written; the page last, which so never describes numbers that are not there."""
-    measurements = outline.measurements.map(_harmless)
-    table = measurements.to_csv(index=False, lineterminator="\n")
+    texts = outline.measurements.select_dtypes(exclude="number").apply(
+        lambda column: column.map(_harmless)
+    )
+    table = outline.measurements.assign(**texts).to_csv(index=False, lineterminator="\n")
     return (
         ("results.csv", table.encode()),
         ("summary.json", (json.dumps(outline.summary, indent=2) + "\n").encode()),
@@ -127,12 +131,8 @@ def _number(text: str) -> str:
 
 def _harmless(value: Any) -> Any:
     """Text that a spreadsheet would run as a formula, with an apostrophe in front (OWASP)."""
-    is_formula = isinstance(value, str) and re.match(r"\s*[=+\-@\t\r]", value)
-    return f"'{value}" if is_formula and not _is_number(value) else value
-
-
-def _is_number(text: str) -> bool:
-    return re.fullmatch(r"[+-]?\d+(\.\d+)?%?", text) is not None
+    is_formula = isinstance(value, str) and _FORMULA.match(value)
+    return f"'{value}" if is_formula else value
 
 
 # Tables as LaTeX

@@ -1,6 +1,5 @@
 """What the page and the PDF show: frozen values, already in words; computed once, drawn twice."""
 
-import sys
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field, replace
 from functools import cached_property
@@ -9,7 +8,7 @@ from typing import TYPE_CHECKING, Any, TypeVar
 
 from matplotlib.figure import Figure
 
-from fsmd.errors import one_line
+from fsmd.notices import say
 from reports.page.style import width
 from reports.page.svg import to_pdf, to_svg
 from studies.store.means import Means
@@ -87,9 +86,8 @@ class FigureView:
 
 
 def fault_of(key: str, error: Exception) -> str:
-    """What stands in the place of a figure that cannot be drawn; stderr is told the cause."""
-    cause = one_line(f"{type(error).__name__}: {error}")
-    print(f"warning: the figure {key!r} cannot be drawn: {cause}", file=sys.stderr)
+    """What stands in the place of a figure that cannot be drawn; the user is told the cause."""
+    say(f"the figure {key!r} cannot be drawn: {type(error).__name__}: {error}")
     return f"The figure “{key}” could not be drawn, as of a fault in its code or its data."
 
 

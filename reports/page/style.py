@@ -1,6 +1,7 @@
 """One look for all figures, without touching matplotlib's global state."""
 
 import json
+import re
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from math import ceil, inf
@@ -12,7 +13,7 @@ from matplotlib.axes import Axes
 from matplotlib.axis import Axis
 from matplotlib.figure import Figure
 from matplotlib.lines import Line2D
-from matplotlib.text import Annotation
+from matplotlib.text import Annotation, Text
 from matplotlib.ticker import MaxNLocator
 
 from fsmd.stats.estimates import Estimate
@@ -262,23 +263,35 @@ def _entries_in_row(handles: Sequence[Any], narrow: bool) -> int:
     return max(1, min(len(handles), fitting, 2 if narrow else 7))
 
 
-def lines(name: str, room: int = 25) -> str:
-    """A name in lines of about `room` letters, broken where it lists something.
+def lines(text: str, room: int = 25) -> str:
+    """A text in lines of at most `room` letters: broken at a blank, after a sign, or anywhere.
 
     >>> lines("no FM / no own experts / no chain")
     'no FM / no own experts /\\nno chain'
-    >>> lines("diamond / 3 / 10")
-    'diamond / 3 / 10'
+    >>> lines("diamond / 3 / 10"), lines("adaptive_weight_sharing", 15)
+    ('diamond / 3 / 10', 'adaptive_\\nweight_sharing')
     """
-    first, *rest = name.split(" / ")
-    broken = [first]
-    for part in rest:
-        if len(broken[-1]) + len(part) + 3 <= room:
-            broken[-1] += f" / {part}"
+    most = rf"\S.{{0,{max(room, 1) - 1}}}"
+    pieces = re.findall(rf"{most}(?:(?=\s|$)|(?<=[_/:;=|&,-]))|{most}", text, re.MULTILINE)
+    return "\n".join(piece.strip() for piece in pieces)
+
+
+def keep_within_panels(figure: Figure) -> None:
+    """Break titles and labels of axes that would reach into the next panel."""
+    wide, high = figure.get_size_inches() * 72
+    ticks = (label.get_text() for axis in figure.axes for label in axis.get_yticklabels())
+    beside = 5.4 * max((len(line) for text in ticks for line in text.split("\n")), default=0)
+    for axis in figure.axes:
+        if place := axis.get_subplotspec():  # the layout is still to come
+            rows, in_row = place.get_gridspec().get_geometry()
+            across, up = 0.9 * (wide - beside) / in_row, 0.8 * high / rows
         else:
-            broken[-1] += " /"
-            broken.append(part)
-    return "\n".join(broken)
+            across, up = wide * axis.get_position().width, high * axis.get_position().height
+        titles = [a for a in axis.get_children() if isinstance(a, Text) and a not in axis.texts]
+        rooms = [(text, across) for text in (*titles, axis.xaxis.label)]
+        for text, room in (*rooms, (axis.yaxis.label, up)):
+            letter = 0.6 * float(text.get_fontsize())
+            text.set_text(lines(text.get_text(), int(room / letter)))
 
 
 def look(index: int) -> Look:

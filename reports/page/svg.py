@@ -15,7 +15,7 @@ from matplotlib.figure import Figure
 from matplotlib.text import Text
 
 from reports.page.fonts import fonts_for
-from reports.page.style import INK, PAPER, styled
+from reports.page.style import INK, PAPER, keep_within_panels, styled
 
 _SVG = "{http://www.w3.org/2000/svg}"
 ElementTree.register_namespace("", _SVG[1:-1])
@@ -38,10 +38,11 @@ def to_pdf(figure: Figure) -> bytes:
 
 
 def _save(figure: Figure, buffer: io.BytesIO, **how: Any) -> None:
-    """Save it, each text in a font that has its letters."""
+    """Save it, its texts in fonts that have their letters, and in their panels."""
     with styled(), warnings.catch_warnings():
         # The PDF says once which letters no font has; matplotlib would for each of them.
         warnings.filterwarnings("ignore", "Glyph .* missing from font", UserWarning)
+        keep_within_panels(figure)
         for text in figure.findobj(Text):
             assert isinstance(text, Text)
             text.set_fontfamily(list(fonts_for(text.get_text()).families))

@@ -203,12 +203,12 @@ def _pick_sentence(analysis: SearchAnalysis, pick: Pick) -> str:
 def _to_paste(analysis: SearchAnalysis) -> tuple[Fact, ...]:
     """The picks as Python."""
     search = analysis.search
-    return tuple(
-        Fact(f"{pick.name}, to paste", f"FSMDConfig({', '.join(fields)})")
-        for pick in reversed(analysis.picks)
-        for own in [own_fields(search.attempt(pick.name).config, search.space.axes)]
-        for fields in [[f"{name}={value!r}" for name, value in own.items()]]
-    )
+    facts = []
+    for pick in reversed(analysis.picks):
+        own = own_fields(search.attempt(pick.name).config, search.space.axes)
+        fields = ", ".join(f"{name}={value!r}" for name, value in own.items())
+        facts.append(Fact(f"{pick.name}, to paste", f"FSMDConfig({fields})"))
+    return tuple(facts)
 
 
 def _too_few_for_importance(importance: AxisImportance) -> str:
@@ -272,10 +272,7 @@ def _reading(analysis: SearchAnalysis) -> tuple[str, ...]:
 
 
 def _about_importance(importance: AxisImportance) -> tuple[str, ...]:
-    bars = len(importance.shares)
-    expected = (
-        f"of the {bars} bars about {max(bars / 20, 1):.0f} would pass it if no axis mattered"
-    )
+    expected = "if no axis mattered, about one bar in 20 would pass it"
     if importance.exact:
         return (
             "Importance is exact: every combination was trained, and an axis's share is that of "

@@ -227,6 +227,7 @@ def means(analysis: StudyAnalysis) -> Means:
     scores = analysis.scores
     targets = [target for target in scores.targets if target.key != MEAN]
     alike = len({scores.test_sets.get(arm) for arm in scores.trained}) == 1
+    params = {arm.name: dict(arm.params) for arm in analysis.study.arms}
     return Means(
         labels=tuple(f"test {scores.metric(t.key).label}, {t.key}" for t in targets),
         higher=tuple(scores.metric(t.key).higher for t in targets),
@@ -234,7 +235,7 @@ def means(analysis: StudyAnalysis) -> Means:
         of_arms=tuple(
             Mean(
                 arm=arm,
-                params=dict(analysis.study.arm(arm).params),
+                params=params.get(arm, {}),  # the plan may have it no longer
                 values=tuple(scores.mean(arm, t.key, scores.paired).mean for t in targets),
                 said={"replicates": list(scores.paired)},
             )

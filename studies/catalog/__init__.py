@@ -3,8 +3,10 @@
 A file holds one `STUDY` or one `SEARCH`. It may also lie anywhere else and be named by its path.
 """
 
+import os
 import runpy
 import sys
+from contextlib import suppress
 from dataclasses import replace
 from importlib import import_module
 from pathlib import Path
@@ -41,7 +43,9 @@ def get(name: str) -> Definition:
         if definition.name != name:
             raise UserError(f"it must have the file's name; got {definition.name!r}")
         return definition
-    except (Exception, SystemExit) as error:
+    except KeyboardInterrupt:
+        raise
+    except BaseException as error:  # a file may also end Python, or skip itself as a test
         kind = "" if isinstance(error, UserError) else f"{type(error).__name__}: "
         file, what = name if own else f"{name}.py", " ".join(str(error).split())
         raise UserError(f"the study file {file} is faulty: {kind}{what}") from error
@@ -50,10 +54,15 @@ def get(name: str) -> Definition:
 def _run(path: str) -> dict[str, object]:
     """The names of a file, which may import others that lie beside it."""
     folder = str(Path(path).absolute().parent)
+    here = None
+    with suppress(OSError):  # of a folder that was removed
+        here = os.getcwd()
     sys.path.append(folder)  # last: none of them takes another module's place
     try:
         return runpy.run_path(path)
     finally:
+        if here is not None:  # the file may have gone elsewhere; what a command names lies here
+            os.chdir(here)
         sys.path.remove(folder)
 
 

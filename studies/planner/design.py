@@ -3,17 +3,19 @@
 import re
 from collections.abc import Iterator, Mapping
 from dataclasses import asdict, dataclass, field, replace
+from itertools import chain
 from typing import Any
 
 from fsmd.config import FSMDConfig, check_fits, digest, fitted
 from fsmd.data.schema import DataRef, Dataset
 from fsmd.data.settings import TrainingSettings
-from fsmd.errors import UserError
+from fsmd.errors import UserError, shown
 from fsmd.runtime import Runtime
 from fsmd.tasks import MEAN, check_label
 from fsmd.training import Training, code_version
 from search_spaces import Value
-from studies.definition import Definition, Search, Study, kind_of
+from studies.definition import Definition, Search, Study, check_count, kind_of
+from studies.reading import read
 from studies.store.records import DataFacts, Plan, PlannedArm, StudyRecord
 
 
@@ -96,9 +98,23 @@ def replicate_seed(study_seed: int, replicate: int, stream: int = 0) -> int:
 
 def check(study: Definition) -> None:
     """Raise UserError for a definition that contradicts itself."""
+    try:
+        read(Search if isinstance(study, Search) else Study, study)
+    except ValueError as error:
+        raise UserError(f"in a definition {error}") from error
     check_name(study.name, "the name of a study")
-    if isinstance(study, Search):
-        return
+    if isinstance(study, Study):
+        _check_study(study)
+    for text in _texts({**asdict(study), "file": ""}):
+        if not text.isprintable():
+            raise UserError(
+                f"a text of {study.name!r} must be one line without control characters; got "
+                f"{shown(text)}"
+            )
+
+
+def _check_study(study: Study) -> None:
+    check_count(len(study.arms))
     arms = [arm.name for arm in study.arms]
     for arm in study.arms:
         check_label(arm.name, f"the name of an arm of {study.name!r}")
@@ -110,6 +126,17 @@ def check(study: Definition) -> None:
             f"the reference of {study.name!r} must be one of its arms ({', '.join(arms)}); got "
             f"{study.reference!r}"
         )
+    ids = [claim.id for claim in study.claims]
+    for claim in study.claims:
+        if not claim.rules or ids.count(claim.id) > 1:
+            raise UserError(
+                f"claim {claim.id!r} of {study.name!r} must have a rule at least, and an id of "
+                "its own"
+            )
+    rules = (asdict(rule) for claim in study.claims for rule in claim.rules)
+    for margin in (study.margin, *(values.get("margin") for values in rules)):
+        if margin is not None and margin < 0:
+            raise UserError(f"a margin of {study.name!r} must be at least 0; got {margin}")
     targets = (*study.tasks, MEAN)
     for claim, values in ((c, asdict(rule)) for c in study.claims for rule in c.rules):
         for name in (values.get("arm"), values.get("other"), *values.get("among", ())):
@@ -123,6 +150,15 @@ def check(study: Definition) -> None:
                 f"claim {claim.id!r} of {study.name!r} must be of one of {', '.join(targets)}; "
                 f"got {values['target']!r}"
             )
+
+
+def _texts(value: Any) -> Iterator[str]:
+    """Every text in a definition."""
+    if isinstance(value, str):
+        yield value
+    elif isinstance(value, Mapping | tuple | list):
+        for each in value.values() if isinstance(value, Mapping) else value:
+            yield from _texts(each)
 
 
 def plan(
@@ -184,6 +220,12 @@ def cells(record: StudyRecord, refs: Mapping[str, DataRef], replicates: int) -> 
 
     refs: where each of the plan's data sets lies, by name.
     """
+    every = (cells_of(record, refs, replicate) for replicate in range(replicates))
+    return tuple(chain.from_iterable(every))
+
+
+def cells_of(record: StudyRecord, refs: Mapping[str, DataRef], replicate: int) -> tuple[Cell, ...]:
+    """Those of one replicate."""
     planned = record.plan
     return tuple(
         Cell(
@@ -194,7 +236,6 @@ def cells(record: StudyRecord, refs: Mapping[str, DataRef], replicates: int) -> 
                 arm.config, refs[arm.data], replicate_seed(planned.seed, replicate, arm.stream)
             ),
         )
-        for replicate in range(replicates)
         for arm in planned.arms
     )
 

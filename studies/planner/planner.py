@@ -32,8 +32,6 @@ ATTEMPTS = 3
 """How often a training is given to a worker whose failures may pass."""
 POLL_SECONDS = 0.2
 CHECKPOINT = ".ckpt"
-_ENDS = {"done": "COMPLETE", "failed": "FAIL", "lost": "FAIL"}
-"""Status of a run that nobody goes on with -> how its trial ends; else it is pruned."""
 
 Outcome = TrainingResult | Failure
 Work = Callable[[Sequence[Training], Sequence[Path], int | None], Sequence[Outcome]]
@@ -91,15 +89,10 @@ class Planner:
         paused: others that a later run goes on with. What a kill left of the rest is ended.
         """
         before = len(self.attempts)
-        known = self._statuses(cells)
-        missing = []
-        for cell in cells:
-            if self.is_final(known.get(cell.training.id)):
-                self.close(cell)
-            else:
-                missing.append(cell)
-        self.follow(Queue(missing))
-        self._end_the_rest(paused)
+        ended = {id for id, status in self._statuses(cells).items() if self.is_final(status)}
+        self.take_over([cell for cell in cells if cell.training.id in ended])
+        self.follow(Queue(cell for cell in cells if cell.training.id not in ended))
+        self.mirror.prune_the_rest(paused)
         self._sweep(kept=[cell.training.id for cell in (*cells, *paused)])
         ends = list(self._statuses(cells).values())
         trained, failed = len(self.attempts) - before, ends.count("failed")
@@ -182,21 +175,30 @@ class Planner:
         training = cell.training
         attempts = self.attempts[training.id]
         runs.record_run(self.engine, training, outcome, attempts, self.provenance)
-        if isinstance(outcome, Failure):
-            self._tell(cell)
-            if not outcome.passing:  # else another run of the study goes on from there
-                _remove(self._checkpoint(cell))
-            self.listen(Event("failed", cell, outcome.error))
-            return None
-        if not outcome.finished:
+        if isinstance(outcome, TrainingResult) and not outcome.finished:
             self.attempts[training.id] = 0
             self.link(cell)
             self.listen(Event("paused", cell))
             return outcome
-        self._tell(cell)
-        _remove(self._checkpoint(cell))
-        self.listen(Event("done", cell))
-        return outcome
+        result = self._tell(cell)  # another study's planner may have been the first, or luckier
+        error, lost = "", False
+        if result is None and isinstance(outcome, Failure):
+            error, lost = outcome.error, outcome.passing
+        if not lost:  # else another run of the study goes on from there
+            _remove(self._checkpoint(cell))
+        self.listen(Event("failed" if result is None else "done", cell, error))
+        return result
+
+    def take_over(self, cells: Sequence[Cell]) -> None:
+        """Take over trainings that ended before; writes only what a kill cut off."""
+        known, linked = self._statuses(cells), runs.known_cells(self.engine, self.mirror.name)
+        for cell in cells:
+            run_id, _ = linked.get((cell.arm, cell.replicate), ("", ""))
+            done = known.get(cell.training.id) == "done"
+            if run_id == cell.training.id and self.mirror.tells(cell, done):
+                self.listen(Event("known", cell))
+            else:
+                self.close(cell)
 
     def close(self, cell: Cell) -> TrainingResult | None:
         """Take over a training that ended before; nothing is told twice."""
@@ -219,20 +221,6 @@ class Planner:
     def link(self, cell: Cell) -> None:
         """Say which training the cell is, in the database."""
         runs.link_cell(self.engine, self.mirror.name, cell.arm, cell.replicate, cell.training.id)
-
-    def _end_the_rest(self, paused: Collection[Cell]) -> None:
-        """Tell the trials that a kill left running, of what is not asked for any more."""
-        wait = {(cell.arm, cell.replicate) for cell in paused}
-        running = [trial for trial in self.mirror.trials() if trial.state == "RUNNING"]
-        left = [trial for trial in running if (trial.arm, trial.replicate) not in wait]
-        known = runs.known_runs(self.engine, [trial.run_id for trial in left])
-        for trial in left:
-            run_id, status = trial.run_id, known.get(trial.run_id, "")
-            if status:
-                name = self.mirror.name
-                runs.link_cell(self.engine, name, trial.arm, trial.replicate, run_id)
-            result = runs.known_result(self.engine, run_id) if status == "done" else None
-            self.mirror.end(trial, _ENDS.get(status, "PRUNED"), result)
 
     def _sweep(self, kept: Collection[str] | None = None) -> None:
         """Remove the checkpoints of what has ended, and what a kill left half written.

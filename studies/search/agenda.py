@@ -104,10 +104,10 @@ class SearchAgenda:
         fresh = fresh_cells(self.planner.engine, self.record, self.data, self.attempts)
         own = ((self._cell(attempt), attempt.state) for attempt in self.attempts)
         self.planner.mirror.show((*own, *fresh))
+        over = [a for a in self.attempts if a.failed or a.state == AttemptState.ENDED]
+        self.planner.take_over(list(map(self._cell, over)))
         for attempt in self.attempts:
-            if attempt.failed or attempt.state == AttemptState.ENDED:
-                self.planner.close(self._cell(attempt))
-            elif attempt.curve:
+            if attempt.curve and attempt.state != AttemptState.ENDED:
                 self.planner.link(self._cell(attempt))
 
     @property

@@ -25,7 +25,7 @@ from studies.reading import of_study, stored_at
 from studies.search.pruning import StandingCurve
 from studies.store.attempts import StoredAttempt, stored_attempts
 from studies.store.records import PlannedArm, StudyRecord
-from studies.store.runs import known_cells, known_result, known_runs
+from studies.store.runs import known_cells, known_results, known_runs
 
 SEARCH_REPLICATE = 0
 """The replicate that a search trains; 1, 2, ... are the confirmation's fresh seeds."""
@@ -169,6 +169,8 @@ def read_attempts(engine: sa.Engine, record: StudyRecord) -> tuple[Attempt, ...]
     """What a stored search has tried, in the order of its proposals."""
     stored = stored_attempts(engine, record.name)
     known = known_runs(engine, [each.run_id for each in stored])
+    measured = [run_id for run_id, status in known.items() if status in ("done", "paused")]
+    results = known_results(engine, measured, record.plan.tasks)
     cells = known_cells(engine, record.name)
     chosen_space, objectives = space_of(record), objectives_of(record)
     attempts = []
@@ -178,22 +180,19 @@ def read_attempts(engine: sa.Engine, record: StudyRecord) -> tuple[Attempt, ...]
             linked, _ = cells.get((each.name, SEARCH_REPLICATE), (each.run_id, ""))
             if linked != each.run_id:
                 raise ValueError("column run_id must be that of its row of fsmd_cells")
-        status = known.get(each.run_id)
         attempt = Attempt(
             name=each.name,
             params=each.params,
             config=config,
-            state=_state(each, status),
+            state=_state(each, known.get(each.run_id)),
             training_id=each.run_id,
             selection=selection_of(record, config),
             objectives=objectives,
             costs=each.costs,
             notes=each.notes,
         )
-        if status in ("done", "paused"):
-            result = known_result(engine, each.run_id, record.plan.tasks)
-            attempt = attempt.with_result(result, record)
-        attempts.append(attempt)
+        result = results.get(each.run_id)
+        attempts.append(attempt.with_result(result, record) if result else attempt)
     return tuple(attempts)
 
 

@@ -30,18 +30,19 @@ def stored_attempts(engine: sa.Engine, study: str) -> tuple[StoredAttempt, ...]:
     query = as_stored(ATTEMPTS).where(ATTEMPTS.c.study == study).order_by(ATTEMPTS.c.number)
     with engine.connect() as connection:
         rows = connection.execute(query).all()
-    attempts = list[StoredAttempt]()
+    attempts, names = list[StoredAttempt](), set[str]()
     with of_study(study):
         for number, row in enumerate(rows):
             with stored_at(f"attempt {row.number} of {ATTEMPTS.name}"):
                 if row.number != number or type(row.number) is not int:
                     raise ValueError(f"column number must count from 0; got no {number}")
                 attempt = read_row(StoredAttempt, row._mapping)
-                if not attempt.name or attempt.name in [each.name for each in attempts]:
+                if not attempt.name or attempt.name in names:
                     raise ValueError("column name must be another one for each attempt")
                 if min(attempt.costs.values(), default=0.0) < 0:
                     raise ValueError(f"column costs must be at least 0; got {attempt.costs}")
                 attempts.append(attempt)
+                names.add(attempt.name)
     return tuple(attempts)
 
 

@@ -19,7 +19,9 @@ import optuna
 import sqlalchemy as sa
 from optuna.artifacts import FileSystemArtifactStore, get_all_artifact_meta, upload_artifact
 from optuna_dashboard import get_note, save_note, save_plotly_graph_object
+from optuna_dashboard._custom_plot_data import SYSTEM_ATTR_PLOT_DATA
 
+from studies.store.faults import patient
 from studies.store.means import Means
 from studies.store.mirror import FRESH, MEANS, show_means, stored_studies
 from studies.store.records import StudyRecord
@@ -27,6 +29,8 @@ from studies.store.records import StudyRecord
 HEADING = "## What the report found"
 RULE = "\n\n---\n\n"
 """Between what the report says and what a person wrote."""
+_PLOT = "fsmd-"
+"""How the identities of a report's plots begin."""
 
 
 def publish_report(
@@ -47,6 +51,7 @@ def publish_report(
     for name, study in stored_studies(engine, record.name).items():
         told = (*_what_trials_are(record, name, means), *lines)
         if name == record.name:
+            _remove_plots(engine, study)
             publish(study, told, figures, files, artifacts)
         else:
             _note(study, told)
@@ -107,7 +112,7 @@ def publish(
     """
     _note(study, lines)
     for path in figures:
-        save_plotly_graph_object(study, _plot(path), graph_object_id=f"fsmd-{path.stem}")
+        save_plotly_graph_object(study, _plot(path), graph_object_id=f"{_PLOT}{path.stem}")
     artifacts.mkdir(parents=True, exist_ok=True)
     store = FileSystemArtifactStore(artifacts)
     known = {meta.filename: meta.artifact_id for meta in get_all_artifact_meta(study)}
@@ -117,6 +122,15 @@ def publish(
                 store.write(known[path.name], content)
         else:
             upload_artifact(study_or_trial=study, file_path=str(path), artifact_store=store)
+
+
+@patient
+def _remove_plots(engine: sa.Engine, study: optuna.Study) -> None:
+    """Else figures of an earlier report that this one lacks stay; Optuna removes no attribute."""
+    stored = sa.table("study_system_attributes", *map(sa.column, ("study_id", "key")))
+    own = stored.c.key.startswith(f"{SYSTEM_ATTR_PLOT_DATA}{_PLOT}", autoescape=True)
+    with engine.begin() as connection:
+        connection.execute(sa.delete(stored).where(own, stored.c.study_id == study._study_id))
 
 
 def _note(study: optuna.Study, lines: Sequence[str]) -> None:

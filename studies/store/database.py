@@ -2,7 +2,6 @@
 
 import os
 import re
-import time
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager, nullcontext
 from dataclasses import dataclass, field
@@ -15,7 +14,6 @@ from filelock import FileLock, Timeout
 
 from fsmd.errors import UserError
 from studies.store.faults import (
-    PATIENCE_SECONDS,
     DatabaseBusy,
     file_of,
     patient,
@@ -190,30 +188,30 @@ def _columns(inspector: sa.Inspector, table: str) -> Mapping[str, Any]:
 
 @contextmanager
 def creating(engine: sa.Engine) -> Iterator[None]:
-    """While tables are made: two processes at once would each find them missing."""
+    """While tables are made: two processes at once would each find them missing.
+
+    Raises DatabaseBusy while another makes them.
+    """
     folder = os.path.dirname(file_of(engine.url) or "/")
     if not os.path.isdir(folder):  # opening the database says so
         yield
         return
-    with held(engine, "", PATIENCE_SECONDS) as free:
+    with held(engine, "") as free:
         if not free:
             raise DatabaseBusy(f"another process is making the tables of {shown(engine.url)!r}")
         yield
 
 
 @contextmanager
-def held(engine: sa.Engine, name: str, seconds: float = 0.0) -> Iterator[bool]:
-    """Hold a lock of this name; False if it is held elsewhere, after so many seconds.
+def held(engine: sa.Engine, name: str) -> Iterator[bool]:
+    """Hold a lock of this name; False if it is held elsewhere.
 
     The operating system or the database frees it when the process dies. A lock that a server lost
     in a restart is taken again before the next transaction; UserError if another came first.
     """
     path = file_of(engine.url)
     lock = _ServerLock(engine, f"fsmd/{name}") if path is None else _FileLock(path, name)
-    free, deadline = lock.take(), time.monotonic() + seconds
-    while not free and time.monotonic() < deadline:
-        time.sleep(0.1)
-        free = lock.take()
+    free = lock.take()
     try:
         if free:
             lock.keep()

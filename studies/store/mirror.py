@@ -5,11 +5,11 @@ are made from our tables again where they are anything else. Only this file open
 """
 
 import warnings
-from collections.abc import Callable, Iterable, Mapping, Sequence
-from contextlib import nullcontext
+from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from functools import cached_property
 from typing import Any
+from weakref import WeakKeyDictionary
 
 import optuna
 import sqlalchemy as sa
@@ -35,7 +35,7 @@ from studies.planner.design import Cell
 from studies.store.database import creating, engine_options
 from studies.store.faults import patient, shown
 from studies.store.means import Means
-from studies.store.runs import known_result
+from studies.store.runs import known_results
 
 _OWN = ("arm", "replicate", "seed", "run")
 """User attributes of every training's trial."""
@@ -54,25 +54,11 @@ _STATES: Mapping[str, TrialState] = {
 """What became of a training, or of a search's attempt -> the state of its trial; else it runs."""
 
 
-@dataclass(frozen=True)
-class StoredTrial:
-    """The trial of a cell. Of a search, replicate 0 is the search's own seed."""
-
-    arm: str
-    replicate: int
-    params: Mapping[str, Value]
-    state: str
-    """RUNNING, COMPLETE, PRUNED or FAIL."""
-    run_id: str
-    costs: Mapping[str, float]
-
-
 @dataclass
 class Mirror:
     """The Optuna study of one of ours; see `open_mirror`."""
 
     engine: sa.Engine
-    storage: RDBStorage
     name: str
     """Ours and Optuna's study have one name."""
     tasks: tuple[Task, ...]
@@ -89,20 +75,19 @@ class Mirror:
         """Optuna's study; of a search, that of its own seed."""
         return self.studies[self.name]
 
-    def trials(self) -> tuple[StoredTrial, ...]:
-        """The trial of each cell, for what is begun and no table of ours knows."""
-        return tuple(map(_read, self._trials.values()))
-
     @patient
-    def show(self, known: Iterable[tuple[Cell, str]]) -> None:
+    def show(self, known: Sequence[tuple[Cell, str]]) -> None:
         """Make the trials what our tables know: these cells, and what became of each.
 
         Writes nothing where they are that, else all of a study anew, so that nothing is left over
         but what runs and no table of ours knows yet. A search's attempts are all known.
         """
         wanted: dict[str, list[FrozenTrial]] = {name: [] for name in self.studies}
-        for cell, status in known:
-            trial = self._trial(cell, _STATES.get(status, TrialState.RUNNING))
+        states = [(cell, _STATES.get(status, TrialState.RUNNING)) for cell, status in known]
+        done = [cell.training.id for cell, state in states if state == TrialState.COMPLETE]
+        results = known_results(self.engine, done)
+        for cell, state in states:
+            trial = self._trial(cell, state, results.get(cell.training.id))
             wanted.setdefault(self._name_of(cell.replicate), []).append(trial)
         for name, trials in wanted.items():
             there = self._study(name).get_trials(deepcopy=False)
@@ -121,8 +106,9 @@ class Mirror:
             self._trials = self._read()
             trial = self._trials.get(_key(cell))
         if trial is None:
-            self._study(name).add_trial(self._trial(cell, TrialState.RUNNING))
-            self._trials = self._read()
+            study, running = self._study(name), self._trial(cell, TrialState.RUNNING)
+            trial_id = study._storage.create_new_trial(study._study_id, running)
+            self._trials[_key(cell)] = study._storage.get_trial(trial_id)
         elif trial.state.is_finished():
             _take_up(self.engine, trial)
             self._reload(name)
@@ -131,22 +117,30 @@ class Mirror:
     @patient
     def tell(self, cell: Cell, result: TrainingResult | None) -> None:
         """Tell the trial each objective's value, or FAIL without a result; never twice."""
-        state = TrialState.FAIL if result is None else TrialState.COMPLETE
+        if not self.tells(cell, result is not None):
+            values = self.values(cell, result) if result else None
+            self._end(self.open(cell), TrialState.COMPLETE if result else TrialState.FAIL, values)
+
+    def tells(self, cell: Cell, done: bool) -> bool:
+        """Whether the trial says that the training is done, or else that it failed."""
         trial = self._trials.get(_key(cell))
-        if trial is None or trial.state != state:
-            self._end(self.open(cell), state, result)
+        state = TrialState.COMPLETE if done else TrialState.FAIL
+        return trial is not None and trial.state == state
 
     @patient
     def prune(self, cell: Cell) -> None:
         """Tell the trial that nothing goes on with it."""
-        self._end(self.open(cell), TrialState.PRUNED, None)
+        self._end(self.open(cell), TrialState.PRUNED)
 
     @patient
-    def end(self, trial: StoredTrial, state: str, result: TrainingResult | None) -> None:
-        """Tell a running trial whose cell nobody asks for any more how it ended."""
-        self._end(self._trials[trial.arm, trial.replicate], TrialState[state], result)
+    def prune_the_rest(self, paused: Collection[Cell]) -> None:
+        """Likewise whatever runs beside these cells: a kill left it, and nobody asks for it."""
+        kept = set(map(_key, paused))
+        for key, trial in list(self._trials.items()):
+            if key not in kept and not trial.state.is_finished():
+                self._end(trial, TrialState.PRUNED)
 
-    def values(self, cell: Cell | StoredTrial, result: TrainingResult) -> list[float]:
+    def values(self, cell: Cell, result: TrainingResult) -> list[float]:
         """Each objective's value: by validation at the chosen epochs, and what it costs."""
         figures_K = [result.value("valid", task.name, task.metric) for task in self.tasks]
         ended = {key: of_training(result) for key, of_training in self.end_costs.items()}
@@ -156,22 +150,21 @@ class Mirror:
             for objective in self.objectives
         ]
 
-    def _end(self, trial: FrozenTrial, state: TrialState, result: TrainingResult | None) -> None:
-        stored = _read(trial)
-        values = self.values(stored, result) if result else None
-        study = self._study(self._name_of(stored.replicate))
-        told = study.tell(trial.number, values, state, skip_if_finished=True)
-        self._trials[stored.arm, stored.replicate] = told
+    def _end(
+        self, trial: FrozenTrial, state: TrialState, values: list[float] | None = None
+    ) -> None:
+        key = _cell_of(trial)
+        study = self._study(self._name_of(key[1]))
+        self._trials[key] = study.tell(trial.number, values, state, skip_if_finished=True)
 
-    def _trial(self, cell: Cell, state: TrialState) -> FrozenTrial:
-        values = None
-        if state == TrialState.COMPLETE:
-            values = self.values(cell, known_result(self.engine, cell.training.id))
+    def _trial(
+        self, cell: Cell, state: TrialState, result: TrainingResult | None = None
+    ) -> FrozenTrial:
         params = {name: _choice(self.axes[name], value) for name, value in cell.params}
         own = (cell.arm, cell.replicate, cell.training.seed, cell.training.id)
         return create_trial(
             state=state,
-            values=values,
+            values=self.values(cell, result) if result else None,
             params=params,
             distributions={name: self.axes[name] for name in params},
             user_attrs={
@@ -201,7 +194,7 @@ class Mirror:
     def _study(self, name: str) -> optuna.Study:
         if name not in self.studies:
             self.studies[name] = _opened(
-                self.engine, self.storage, name, _directions(self.objectives), self.labels
+                self.engine, name, _directions(self.objectives), self.labels
             )
         return self.studies[name]
 
@@ -222,7 +215,7 @@ class Mirror:
 
     def _reload(self, name: str) -> None:
         """Optuna keeps what it read of trials that had ended, as if nothing could change them."""
-        self.studies[name] = _load(self.storage, name)
+        self.studies[name] = _load(self.engine, name)
         self._trials = self._read()
 
 
@@ -235,24 +228,14 @@ def _cell_of(trial: FrozenTrial) -> tuple[str, int]:
 
 
 def _is_own(trial: FrozenTrial) -> bool:
-    return {*_OWN} <= {*trial.user_attrs}
-
-
-def _read(trial: FrozenTrial) -> StoredTrial:
-    attrs = trial.user_attrs
-    return StoredTrial(
-        arm=attrs["arm"],
-        replicate=attrs["replicate"],
-        params=trial.params,
-        state=trial.state.name,
-        run_id=attrs["run"],
-        costs=attrs.get("costs", {}),
-    )
+    arm, replicate = (trial.user_attrs.get(name) for name in _OWN[:2])
+    own = isinstance(arm, str) and isinstance(replicate, int)
+    return own and {*_OWN} <= {*trial.user_attrs}
 
 
 def _by_cell(trials: Iterable[FrozenTrial]) -> list[FrozenTrial]:
-    """In an order that does not depend on who was first; a whole replicate after the other."""
-    return sorted(trials, key=lambda t: (t.user_attrs.get("replicate", -1), str(t.user_attrs)))
+    """In an order that does not depend on who was first."""
+    return sorted(trials, key=lambda t: str(t.user_attrs))
 
 
 def _shown(trial: FrozenTrial) -> tuple[Any, ...]:
@@ -275,7 +258,6 @@ def open_mirror(
     """The Optuna study of this name in the same database, made where there is none."""
     mirror = Mirror(
         engine=engine,
-        storage=_storage(engine),
         name=name,
         tasks=tasks,
         objectives=objectives,
@@ -285,7 +267,7 @@ def open_mirror(
         studies={},
     )
     fresh = [FRESH.format(name)] if is_search else []
-    there = {study.study_name for study in mirror.storage.get_all_studies()}
+    there = _known(engine)
     for own in (name, *(other for other in fresh if other in there)):
         mirror._study(own)
     return mirror
@@ -300,27 +282,22 @@ def check_mirror(engine: sa.Engine, name: str, objectives: Sequence[Objective]) 
     tables = sa.inspect(engine).get_table_names()
     if not {"studies", "alembic_version"} <= {*tables}:  # which Optuna makes first and last
         return  # Optuna has no study here
-    storage, directions = _storage(engine, make_tables=False), _directions(objectives)
+    storage, directions, known = _storage(engine), _directions(objectives), _known(engine)
     own = {name: _OWN, FRESH.format(name): _OWN, MEANS.format(name): _OWN[:1]}
-    try:
-        for study in storage.get_all_studies():
-            trials = storage.get_all_trials(study._study_id, deepcopy=False)
-            attributes = own.get(study.study_name, ())
-            foreign = [t for t in trials if not {*attributes} <= {*t.user_attrs}]
-            if study.study_name in own and (foreign or list(study.directions) != directions):
-                what = (
-                    f"with trials that are none of ours (trial {foreign[0].number})"
-                    if foreign
-                    else f"that seeks to {_listed(study.directions)}, not {_listed(directions)}"
-                )
-                raise UserError(
-                    f"the database has an Optuna study {study.study_name!r} {what}; keep this "
-                    "one apart with --name or another --storage, or delete that one: optuna "
-                    "delete-study"
-                )
-    finally:
-        storage.remove_session()
-        storage.engine.dispose()
+    for study in filter(known.__contains__, own):
+        foreign = _foreign(engine, known[study], own[study])
+        sought = storage.get_study_directions(known[study])
+        if foreign or list(sought) != directions:
+            what = (
+                f"with trials that are none of ours (trial {foreign[0]})"
+                if foreign
+                else f"that seeks to {_listed(sought)}, not {_listed(directions)}"
+            )
+            raise UserError(
+                f"the database has an Optuna study {study!r} {what}; keep this "
+                "one apart with --name or another --storage, or delete that one: optuna "
+                "delete-study"
+            )
 
 
 @patient
@@ -330,15 +307,14 @@ def show_means(engine: sa.Engine, name: str, means: Means) -> None:
     So that what Optuna finds best is best by more than one seed's luck, as in the report. There
     is no such study where there is nothing to show.
     """
-    storage, own = _storage(engine), MEANS.format(name)
-    known = {study.study_name: study._study_id for study in storage.get_all_studies()}
+    own, known = MEANS.format(name), _known(engine)
     if not means.of_arms:
         if own in known:
-            storage.delete_study(known[own])
+            _storage(engine).delete_study(known[own])
         return
     domains = _domains(pair for mean in means.of_arms for pair in mean.params.items())
     directions = [_direction(higher) for higher in means.higher]
-    study = _opened(engine, storage, own, directions, list(means.labels))
+    study = _opened(engine, own, directions, list(means.labels))
     wanted = [
         create_trial(
             values=list(mean.values),
@@ -364,21 +340,19 @@ def task_objectives(tasks: tuple[Task, ...]) -> tuple[Objective, ...]:
 @patient
 def stored_studies(engine: sa.Engine, name: str) -> dict[str, optuna.Study]:
     """The Optuna studies of a study that was run, by their names, its own first."""
-    storage = _storage(engine)
-    there = {study.study_name for study in storage.get_all_studies()}
+    there = _known(engine)
     own = (name, FRESH.format(name), MEANS.format(name))
-    return {each: _load(storage, each) for each in own if each in there}
+    return {each: _load(engine, each) for each in own if each in there}
 
 
 def _opened(
     engine: sa.Engine,
-    storage: RDBStorage,
     name: str,
     directions: list[StudyDirection],
     labels: list[str],
 ) -> optuna.Study:
     study = optuna.create_study(
-        storage=storage,
+        storage=_storage(engine),
         study_name=name,
         directions=directions,
         sampler=_no_sampler(),
@@ -386,13 +360,49 @@ def _opened(
     )
     with warnings.catch_warnings():
         warnings.simplefilter("ignore", optuna.exceptions.ExperimentalWarning)
-        if study.metric_names != labels:
-            study.set_metric_names(labels)
+        try:
+            if study.metric_names != labels:
+                study.set_metric_names(labels)
+        except UserError:
+            raise
+        except ValueError as error:
+            raise UserError(
+                f"Optuna cannot read its study {name!r} ({error}); delete it, then it is made "
+                "again: optuna delete-study"
+            ) from error
+    try:
+        study.get_trials(deepcopy=False)
+    except UserError:
+        raise
+    except Exception:  # Optuna raises anything for rows that it cannot read; they are made again
+        _replace_trials(engine, study, ())
     return study
 
 
-def _load(storage: RDBStorage, name: str) -> optuna.Study:
-    return optuna.load_study(study_name=name, storage=storage, sampler=_no_sampler())
+@patient
+def _known(engine: sa.Engine) -> dict[str, int]:
+    """Name and number of each Optuna study; Optuna would read all that is stored of each."""
+    _storage(engine)
+    with engine.connect() as connection:
+        rows = connection.execute(sa.text("SELECT study_name, study_id FROM studies"))
+        return {row.study_name: row.study_id for row in rows}
+
+
+@patient
+def _foreign(engine: sa.Engine, study_id: int, attributes: Sequence[str]) -> list[int]:
+    """Numbers of a study's trials that lack one of these, whatever else is stored of them."""
+    trials = sa.table("trials", *map(sa.column, ("trial_id", "study_id", "number")))
+    has = sa.table("trial_user_attributes", *map(sa.column, ("trial_id", "key")))
+    own = (has.c.trial_id == trials.c.trial_id) & has.c.key.in_(attributes)
+    count = sa.select(sa.func.count()).select_from(has).where(own).scalar_subquery()
+    foreign = (trials.c.study_id == study_id) & (count < len(attributes))
+    with engine.connect() as connection:
+        numbers = sa.select(trials.c.number).where(foreign).order_by(trials.c.number)
+        return list(connection.scalars(numbers))
+
+
+def _load(engine: sa.Engine, name: str) -> optuna.Study:
+    return optuna.load_study(study_name=name, storage=_storage(engine), sampler=_no_sampler())
 
 
 def _no_sampler() -> optuna.samplers.BaseSampler:
@@ -445,16 +455,31 @@ def _take_up(engine: sa.Engine, trial: FrozenTrial) -> None:
         connection.execute(sa.text(f"{running} WHERE trial_id = :trial"), own)
 
 
-def _storage(engine: sa.Engine, make_tables: bool = True) -> RDBStorage:
+_STORAGES = WeakKeyDictionary[sa.Engine, RDBStorage]()
+
+
+def _storage(engine: sa.Engine) -> RDBStorage:
+    """Optuna's, in the same database; makes its tables. Its connections end with the engine's."""
+    if engine in _STORAGES:
+        return _STORAGES[engine]
     optuna.logging.set_verbosity(optuna.logging.WARNING)
     driver, options = f"{engine.url.drivername}://", engine_options(engine.url)
     try:
-        with creating(engine) if make_tables else nullcontext():
-            return RDBStorage(driver, options, skip_table_creation=not make_tables)
+        with creating(engine):
+            storage = RDBStorage(driver, options)
+        sa.event.listen(engine, "engine_disposed", _close)
+        return _STORAGES.setdefault(engine, storage)
     except RuntimeError as error:
         raise UserError(
             f"another version of Optuna made its tables of {shown(engine.url)!r}: {error}"
         ) from error
+
+
+def _close(engine: sa.Engine) -> None:
+    storage = _STORAGES.pop(engine, None)
+    if storage is not None:
+        storage.remove_session()
+        storage.engine.dispose()
 
 
 def study_axes(study: Study) -> dict[str, BaseDistribution]:

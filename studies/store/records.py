@@ -10,12 +10,13 @@ from typing import Any
 from fsmd.config import FSMDConfig, check_fits
 from fsmd.data.schema import DataRef, Dataset
 from fsmd.data.settings import TrainingSettings
+from fsmd.errors import shown
 from fsmd.metrics import METRICS
 from fsmd.runtime import Runtime
 from fsmd.tasks import Target, Task, check_tasks, names, targets
 from fsmd.training import Training
 from studies.definition import Definition, Search, Study, definition_of, kind_of
-from studies.reading import check_time, from_json, read_row, shown, stored_at
+from studies.reading import check_time, from_json, read_row, stored_at
 
 
 @dataclass(frozen=True)

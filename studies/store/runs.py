@@ -1,7 +1,7 @@
 """Reads and writes trainings, what they measured, and the cells that point at them."""
 
 import json
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import suppress
 from dataclasses import asdict, dataclass
 from typing import Any
@@ -13,7 +13,7 @@ from fsmd.config import digest
 from fsmd.data.schema import Dataset
 from fsmd.packing import pack
 from fsmd.tasks import Task
-from fsmd.training import Training, TrainingResult
+from fsmd.training import Measurement, Training, TrainingResult
 from studies.failure import Failure
 from studies.reading import of_study, read, stored_at
 from studies.store.database import now
@@ -27,7 +27,7 @@ from studies.store.tables import (
     TEST_ROWS,
     as_stored,
 )
-from studies.store.trainings import Status, training_of
+from studies.store.trainings import Status, TrainingRow, training_of
 
 
 @dataclass(frozen=True)
@@ -53,13 +53,11 @@ def record_test_rows(engine: sa.Engine, data: Dataset) -> None:
         columns["unit"] = np.asarray(data.test_units, np.uint32)
     if data.test.weights is not None:
         columns["weight"] = np.asarray(data.test.weights, np.float32)
-    rows = [
-        {"data_hash": data.content_hash, "column": column, "packed": pack(values_N)}
-        for column, values_N in columns.items()
-    ]
-    # Known from before, or recorded by another study's planner meanwhile: the content is the same.
-    with suppress(sa.exc.IntegrityError), engine.begin() as connection:
-        connection.execute(sa.insert(TEST_ROWS), rows)
+    for column, values_N in columns.items():
+        row = {"data_hash": data.content_hash, "column": column, "packed": pack(values_N)}
+        # Known from before, or from another study's planner meanwhile: the content is the same.
+        with suppress(sa.exc.IntegrityError), engine.begin() as connection:
+            connection.execute(sa.insert(TEST_ROWS).values(row))
 
 
 @patient
@@ -67,9 +65,8 @@ def known_runs(engine: sa.Engine, ids: list[str]) -> dict[str, str]:
     """Identity -> status (done, paused, failed, lost) of those of `ids` that have ended."""
     known: dict[str, str] = {}
     with engine.connect() as connection:
-        for start in range(0, len(ids), 500):  # databases limit the number of parameters
-            some = RUNS.c.id.in_(ids[start : start + 500])
-            query = sa.select(RUNS.c.id, RUNS.c.status).where(some)
+        for some in _batches(ids):
+            query = sa.select(RUNS.c.id, RUNS.c.status).where(RUNS.c.id.in_(some))
             known.update((row.id, row.status) for row in connection.execute(query))
     for run_id, status in known.items():
         with stored_at(f"training {run_id[:12]}, column status"):
@@ -158,20 +155,42 @@ def _outcome_columns(outcome: TrainingResult | Failure) -> dict[str, Any]:
     return {**empty, **columns, "status": status, "chosen_epochs": dict(outcome.chosen_epochs)}
 
 
-@patient
-def known_result(engine: sa.Engine, run_id: str, tasks: Sequence[Task] = ()) -> TrainingResult:
-    """What is stored of a training, without its predictions; StoredError for what is none.
+def known_result(engine: sa.Engine, run_id: str) -> TrainingResult:
+    """What is stored of one training; see `known_results`."""
+    return known_results(engine, [run_id])[run_id]
 
-    tasks: what it predicts, where that is to be checked too.
+
+@patient
+def known_results(
+    engine: sa.Engine, ids: Sequence[str], tasks: Sequence[Task] = ()
+) -> dict[str, TrainingResult]:
+    """Identity -> what is stored of a training, without its predictions.
+
+    tasks: what they predict, where that is to be checked too. Raises StoredError for what
+    `record_run` never wrote.
     """
+    results = dict[str, TrainingResult]()
     with engine.connect() as connection:
-        found = as_stored(RUNS).where(RUNS.c.id == run_id)
-        row = connection.execute(found).one()._mapping
-        measured = as_stored(MEASUREMENTS).where(MEASUREMENTS.c.run_id == run_id)
-        rows = connection.execute(measured.order_by(MEASUREMENTS.c.epoch)).all()
-        study = connection.scalar(sa.select(CELLS.c.study).filter_by(run_id=run_id).limit(1))
-    with of_study(study or ""), stored_at(f"training {run_id[:12]}"):
-        run, measurements = training_of(row, rows, tasks)
+        for some in _batches(ids):
+            measured = as_stored(MEASUREMENTS).where(MEASUREMENTS.c.run_id.in_(some))
+            rows: dict[str, list[Any]] = {}
+            for row in connection.execute(measured.order_by(MEASUREMENTS.c.epoch)):
+                rows.setdefault(row.run_id, []).append(row)
+            cells = sa.select(CELLS.c.run_id, CELLS.c.study).where(CELLS.c.run_id.in_(some))
+            studies = {row.run_id: row.study for row in connection.execute(cells)}
+            for row in connection.execute(as_stored(RUNS).where(RUNS.c.id.in_(some))):
+                with of_study(studies.get(row.id, "")), stored_at(f"training {row.id[:12]}"):
+                    run = training_of(row._mapping, rows.get(row.id, []), tasks)
+                results[row.id] = _result(*run)
+    return results
+
+
+def _batches(ids: Sequence[str]) -> Iterator[Sequence[str]]:
+    """Databases limit the number of a query's parameters."""
+    return (ids[start : start + 500] for start in range(0, len(ids), 500))
+
+
+def _result(run: TrainingRow, measurements: tuple[Measurement, ...]) -> TrainingResult:
     return TrainingResult(
         measurements=measurements,
         chosen_epochs=run.chosen_epochs or {},
@@ -207,7 +226,9 @@ def known_cost(engine: sa.Engine, cost_id: str) -> float | None:
     with engine.connect() as connection:
         value = connection.scalar(sa.select(COSTS.c.value).filter_by(id=cost_id))
     with stored_at(f"cost {cost_id[:12]}, column value"):
-        return None if value is None else read(float, value)
+        if value is not None and read(float, value) < 0:
+            raise ValueError(f"must be at least 0; got {value}")
+    return value
 
 
 @patient

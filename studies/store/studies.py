@@ -5,7 +5,6 @@ from dataclasses import asdict, replace
 import sqlalchemy as sa
 
 from fsmd.config import fitted
-from search_spaces.spaces import space
 from studies.definition import Search, Study
 from studies.objectives import named
 from studies.planner.design import check
@@ -51,6 +50,8 @@ def _check(record: StudyRecord, column: str) -> None:
         if column == "definition":
             _check_arms(definition, record)
         return
+    from search_spaces.spaces import space  # loads Optuna, which no study's report needs
+
     named(definition.objectives, plan.tasks)
     space(definition.space, plan.tasks, plan.settings)
     for method in record.methods:

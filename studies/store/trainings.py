@@ -12,11 +12,12 @@ from typing import Any, Literal, NamedTuple
 import sqlalchemy as sa
 
 from fsmd.config import FSMDConfig, digest
+from fsmd.errors import shown
 from fsmd.metrics import METRICS
 from fsmd.runtime import Runtime
 from fsmd.tasks import ALL, Task, names
 from fsmd.training import Measurement, pair_key
-from studies.reading import StoredError, check_time, of_study, read, read_row, shown, stored_at
+from studies.reading import StoredError, check_time, of_study, read, read_row, stored_at
 from studies.store.faults import patient
 from studies.store.records import Plan, PlannedArm, StudyRecord
 from studies.store.tables import CELLS, MEASUREMENTS, RUNS, as_stored
@@ -32,6 +33,7 @@ _INNER = {
     "conditional_auc": (0.0, 1.0),
 }
 """What is measured besides the metrics, and the range that it cannot leave."""
+_LEAST = {"seed": 0, "attempts": 1, "epochs": 1, "seconds": 0, "parameters": 0}
 
 
 @dataclass(frozen=True)
@@ -65,19 +67,23 @@ class TrainingRow:
         if self.config_hash != digest(self.config):
             raise ValueError("column config_hash must be the digest of column config")
         check_time("column finished_at", self.finished_at)
-        if self.seed < 0 or self.attempts < 1:
-            raise ValueError(
-                f"columns seed and attempts must be at least 0 and 1; got {self.seed} and "
-                f"{self.attempts}"
-            )
-        told = {n: getattr(self, n) for n in ("chosen_epochs", "epochs", "seconds", "parameters")}
-        missing = [name for name, value in told.items() if value is None]
+        for name, least in _LEAST.items():
+            value = getattr(self, name)
+            if value is not None and value < least:
+                raise ValueError(f"column {name} must be at least {least}; got {value}")
+        told = ("chosen_epochs", "epochs", "seconds", "parameters")
+        missing = [name for name in told if getattr(self, name) is None]
         if self.ended_well:
             if missing:
                 raise ValueError(
                     f"column {missing[0]} must not be empty where status is {self.status}"
                 )
-            self._check_numbers()
+            chosen, epochs = self.chosen_epochs or {}, self.epochs or 0
+            if not chosen or not all(1 <= epoch <= epochs for epoch in chosen.values()):
+                raise ValueError(
+                    f"column chosen_epochs must have epochs from 1 to {epochs}; got "
+                    f"{shown(dict(chosen))}"
+                )
         elif len(missing) < len(told) or self.error is None:
             raise ValueError(f"a training that is {self.status} has an error, and no epochs")
         if self.status == "done" and self.error is not None:
@@ -87,22 +93,6 @@ class TrainingRow:
     def ended_well(self) -> bool:
         """Whether it measured anything."""
         return self.status in ("done", "paused")
-
-    def _check_numbers(self) -> None:
-        assert self.epochs is not None
-        assert self.seconds is not None
-        assert self.parameters is not None
-        if self.epochs < 1 or self.seconds < 0 or self.parameters < 0:
-            raise ValueError(
-                "columns epochs, seconds and parameters must be at least 1, 0 and 0; got "
-                f"{self.epochs}, {self.seconds:g} and {self.parameters}"
-            )
-        chosen = self.chosen_epochs or {}
-        if not chosen or not all(1 <= epoch <= self.epochs for epoch in chosen.values()):
-            raise ValueError(
-                f"column chosen_epochs must have epochs from 1 to {self.epochs}; got "
-                f"{shown(dict(chosen))}"
-            )
 
 
 class CellTraining(NamedTuple):
@@ -296,11 +286,10 @@ def _check_together(found: Sequence[CellTraining], arms: Mapping[str, PlannedArm
                 f"arm {cell.arm!r}, replicate {cell.replicate}",
                 f"column seed must be {seed}, as at the other arms; got {cell.run.seed}",
             )
+    first: dict[tuple[int, int], int] = {}
     for (stream, replicate), seed in seeds.items():
-        if (twin := next(k for k, s in seeds.items() if s == seed and k[0] == stream)) != (
-            stream,
-            replicate,
-        ):
+        twin = first.setdefault((stream, seed), replicate)
+        if twin != replicate:
             raise StoredError(
-                f"replicates {twin[1]} and {replicate}", f"must have a seed each; both have {seed}"
+                f"replicates {twin} and {replicate}", f"must have a seed each; both have {seed}"
             )

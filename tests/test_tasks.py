@@ -44,8 +44,9 @@ def test_tasks_that_form_no_tree_are_refused(tasks: tuple[Task, ...], message: s
 @pytest.mark.parametrize(
     ("values", "message"),
     [
-        ({"name": ""}, "must have a name"),
-        ({"name": "mean"}, "'mean' and 'all' stand for several tasks"),
+        ({"name": ""}, "must have 1 to 100 letters"),
+        ({"name": "mean"}, "'mean', 'all' and '|' stand for several tasks"),
+        ({"name": "a | b"}, "got 'a | b'"),
         ({"name": "all"}, "got 'all'"),
         ({"name": "a", "metric": "speed"}, "must be one of auc, log_loss, normalized_entropy"),
         ({"name": "a", "metric": "calibration_error"}, "got 'calibration_error'"),

@@ -181,6 +181,11 @@ def become_a_folder(path: Path) -> None:
     (path / "something").touch()
 
 
+def become_a_link_to_nowhere(path: Path) -> None:
+    path.unlink()
+    path.symlink_to("nowhere")
+
+
 SPOILT: dict[str, Callable[[Path], object]] = {
     "empty": lambda path: cut(path, 0),
     "cut": lambda path: cut(path, 1000),
@@ -193,7 +198,7 @@ SPOILT: dict[str, Callable[[Path], object]] = {
     "without optimiser": lambda path: lack(path, "optimizer_states"),
     "without curve": lambda path: lack(path, "callbacks"),
     "a folder": become_a_folder,
-    "a link to nowhere": lambda path: (path.unlink(), path.symlink_to("nowhere")),
+    "a link to nowhere": become_a_link_to_nowhere,
 }
 
 

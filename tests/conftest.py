@@ -34,9 +34,11 @@ def _takes_long(item: pytest.Item) -> bool:
 
 @pytest.fixture(scope="session", autouse=True)
 def own_cache(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Path]:
-    """Encoded data and checkpoints of the tests go to a temporary folder."""
+    """Encoded data and checkpoints go to a temporary folder, one for all processes of a run."""
     before = os.environ.get("FSMD_CACHE")
-    folder = tmp_path_factory.mktemp("cache")
+    base = tmp_path_factory.getbasetemp()
+    folder = (base.parent if "PYTEST_XDIST_WORKER" in os.environ else base) / "cache"
+    folder.mkdir(exist_ok=True)
     os.environ["FSMD_CACHE"] = str(folder)
     yield folder
     if before is None:

@@ -111,6 +111,14 @@ def checkpoints() -> list[Path]:
     return list((Path(os.environ["FSMD_CACHE"]) / "checkpoints").rglob("*.ckpt"))
 
 
+@pytest.fixture(scope="module", autouse=True)
+def cache_of_this_module(tmp_path_factory: pytest.TempPathFactory) -> Iterator[None]:
+    """Checkpoints are counted here, and other tests may have some at the same time."""
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setenv("FSMD_CACHE", str(tmp_path_factory.mktemp("cache")))
+        yield
+
+
 @pytest.fixture(scope="module")
 def desk(tmp_path_factory: pytest.TempPathFactory) -> Desk:
     """One study that goes through all of this module's mishaps in turn."""

@@ -54,13 +54,11 @@ from studies.search.meter import Meter, limits_of
 from studies.search.proposals import Tried, propose
 from studies.search.pruning import NoPruning, Pruner, SuccessiveHalving, TopK
 from studies.search.run import check_search, search_mirror, tell_exhausted
-from studies.store import runs
 from studies.store.database import open_engine
 from studies.store.mirror import stored_studies
 from studies.store.records import StudyRecord
 from studies.store.runs import Provenance, known_result
 from studies.store.studies import find_study, insert_study
-from studies.store.tables import CELLS
 from tests.lab import NOW, Immediate, Threads, WorkerDied, small_data
 
 TAKES_LONG = True
@@ -315,7 +313,10 @@ def uncut(
     ("sampler", "rule", "trials", "die_at"),
     [
         *(("tpe", BELIEVED, 14, n) for n in (0, 1, 5, 13, 22)),
-        ("gp", SuccessiveHalving(EPOCHS, slack=(0.001, 0.001)), 26, 70),
+        pytest.param(
+            *("gp", SuccessiveHalving(EPOCHS, slack=(0.001, 0.001)), 26, 70),
+            marks=pytest.mark.slow,
+        ),
     ],
 )
 def test_a_search_that_was_killed_goes_on_as_if_it_had_not_been(
@@ -334,32 +335,6 @@ def test_a_search_that_was_killed_goes_on_as_if_it_had_not_been(
     assert stopped(found)
     assert brief(found) == uncut(sampler, rule, trials)
     assert not [t for t in cut.study().trials if t.state == TrialState.RUNNING]
-
-
-@pytest.mark.parametrize("cut_at", ["record_run", "link_cell", "tell"])
-@pytest.mark.parametrize("nth", [1, 4, 9])
-def test_what_a_kill_cuts_off_between_two_writes_is_made_up_for(
-    lab: Lab, cut_at: str, nth: int, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    left, target = nth, optuna.Study if cut_at == "tell" else runs
-    original = getattr(target, cut_at)
-
-    def dying(*args: Any, **kwargs: Any) -> Any:
-        nonlocal left
-        left -= 1
-        if left == 0:
-            raise Killed
-        return original(*args, **kwargs)
-
-    with monkeypatch.context() as patch:
-        patch.setattr(target, cut_at, dying)
-        with pytest.raises(Killed):
-            lab.search(trials=12)
-    found = lab.search(trials=12)
-    assert not [t for t in lab.study().trials if t.state == TrialState.RUNNING]
-    with lab.engine.connect() as connection:
-        linked = set(connection.scalars(sa.select(CELLS.c.run_id)))
-    assert linked == set(ids(found))
 
 
 def test_what_failed_by_itself_in_another_search_is_not_trained_again(lab: Lab) -> None:

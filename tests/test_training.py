@@ -3,6 +3,7 @@
 import ast
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import replace
+from itertools import product
 from pathlib import Path
 from typing import Any
 
@@ -705,9 +706,14 @@ def excerpt(data: Dataset, rows: int) -> Dataset:
     )
 
 
-@pytest.mark.parametrize("data_name", data_package.names())
-@pytest.mark.parametrize("model", MODELS)
-def test_every_model_trains_on_every_data_set(
+@pytest.mark.parametrize(
+    ("model", "data_name"),
+    [
+        *((model, data_package.DEFAULT) for model in MODELS),
+        *product(("single_task", "esmm", "mmoe", "fsmd"), data_package.names()[1:]),
+    ],
+)
+def test_every_model_trains_and_every_data_set_trains_models_of_each_kind(
     model: str, data_name: str, excerpts: dict[str, Dataset], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     if data_name not in excerpts:

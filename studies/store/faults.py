@@ -198,7 +198,7 @@ def shown(url: str | sa.URL) -> str:
         if (path := file_of(url)) is not None and url.query:
             url = sa.URL.create(url.drivername, database=path)
         url = url.render_as_string(hide_password=False)
-    url = re.sub(rf"(?is)({_SECRET}=).*", r"\1***", url)
+    url = re.sub(rf"(?is)((?:{_SECRET}|[?&]\W*)=).*", r"\1***", url)
     if not re.match(r"sqlite(\+\w+)?:///", url):
         # What stands before the last @ holds the password, well formed or not.
         url = re.sub(r"(?s)^([\w+.-]*:/*(?:[^:@/]*:)?)?.*@", r"\1***@", url)
@@ -210,7 +210,9 @@ def _reason(url: sa.URL, error: BaseException) -> str:
     text = str(error.args[1] if _code(error) and len(error.args) == 2 else error)
     line = (text.strip().splitlines() or [type(error).__name__])[0]
     secrets = [str(url.password or "")]
-    secrets += [str(v) for name, v in url.query.items() if re.fullmatch(_SECRET, name, re.I)]
+    secrets += [
+        str(v) for name, v in url.query.items() if re.fullmatch(rf"{_SECRET}|\W*", name, re.I)
+    ]
     for secret in secrets:
         for spelt in (secret, quote(secret), quote_plus(secret), repr(secret)[1:-1]):
             parts = {spelt[i : i + 4] for i in range(max(1, len(spelt) - 3))} - {""}

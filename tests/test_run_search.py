@@ -29,7 +29,6 @@ def desk(tmp_path_factory: pytest.TempPathFactory) -> Desk:
 
 
 @needs_proc
-@pytest.mark.slow
 def test_a_search_that_is_killed_in_its_middle_goes_on_and_trains_nothing_twice(
     desk: Desk, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:

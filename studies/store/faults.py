@@ -185,6 +185,12 @@ def file_of(url: sa.URL) -> str | None:
 
 _SECRET = r"\w*(?:pass|pwd|secret|token|key)\w*"
 
+_PLAIN = (
+    r"([\w+.-]+://)(?:([^:@/?]*)(:[^/?]*)?@)?"
+    r"((?:[\w.-]*|\[[\da-f:]*\])(?::\d*)?(?:/[^@?]*)?)(?:\?([^@]*))?"
+)
+"""Scheme, user, password, place and query of a server's URL."""
+
 
 def shown(url: str | sa.URL) -> str:
     """A database's URL as it may be printed, whether or not it can be read: no password.
@@ -198,11 +204,23 @@ def shown(url: str | sa.URL) -> str:
         if (path := file_of(url)) is not None and url.query:
             url = sa.URL.create(url.drivername, database=path)
         url = url.render_as_string(hide_password=False)
-    url = re.sub(rf"(?is)((?:{_SECRET}|[?&]\W*)=).*", r"\1***", url)
-    if not re.match(r"sqlite(\+\w+)?:///", url):
-        # What stands before the last @ holds the password, well formed or not.
-        url = re.sub(r"(?s)^([\w+.-]*:/*(?:[^:@/]*:)?)?.*@", r"\1***@", url)
-    return url
+    if re.match(r"sqlite(\+\w+)?:///", url):
+        return re.sub(rf"(?is)({_SECRET}=).*", r"\1***", url)
+    plain = re.fullmatch(_PLAIN, url)
+    if plain is None and {*":@?"}.isdisjoint(url):
+        return url
+    if plain is None:  # whose parts nobody can tell from the password
+        return re.sub(r"(?s)^([\w+.-]*:/*)?.*", r"\1***", url, count=1)
+    scheme, user, password, place, query = plain.groups()
+    login = "" if user is None else f"{user}:***@" if password else "***@"
+    pairs = (pair.partition("=") for pair in query.split("&")) if query else ()
+    values = (
+        f"{name}={'***' if re.fullmatch(_SECRET, name, re.I) else value}"
+        if equals and name.isidentifier()
+        else "***"
+        for name, equals, value in pairs
+    )
+    return f"{scheme}{login}{place}" + (f"?{'&'.join(values)}" if query else "")
 
 
 def _reason(url: sa.URL, error: BaseException) -> str:

@@ -207,7 +207,7 @@ def shown(url: str | sa.URL) -> str:
     if re.match(r"sqlite(\+\w+)?:///", url):
         return re.sub(rf"(?is)({_SECRET}=).*", r"\1***", url)
     plain = re.fullmatch(_PLAIN, url)
-    if plain is None and {*":@?"}.isdisjoint(url):
+    if plain is None and {*":@?= "}.isdisjoint(url):
         return url
     if plain is None:  # whose parts nobody can tell from the password
         return re.sub(r"(?s)^([\w+.-]*:/*)?.*", r"\1***", url, count=1)

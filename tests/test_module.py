@@ -1,6 +1,5 @@
 """The Lightning module stands alone: any `Trainer`, its defaults, and what a user does with it."""
 
-from collections.abc import Iterator
 from dataclasses import replace
 from itertools import product
 from pathlib import Path
@@ -29,23 +28,15 @@ from fsmd.module import Batch, Batches, FSMDModule, columns_of
 from fsmd.tasks import Task, names
 from fsmd.training import Training, train
 
-pytestmark = pytest.mark.filterwarnings(
-    r"ignore:::lightning\..*", "ignore:.*LeafSpec.*:FutureWarning"
-)
+pytestmark = [
+    pytest.mark.usefixtures("one_thread"),
+    pytest.mark.filterwarnings(r"ignore:::lightning\..*", "ignore:.*LeafSpec.*:FutureWarning"),
+]
 
 SMALL = FSMDConfig(
     layers=(16, 8), expert_count=2, tower_width=8, dropout=0.0, batch_size=256, learning_rate=0.02
 )
 CPU = torch.device("cpu")
-
-
-@pytest.fixture(scope="module", autouse=True)
-def one_thread() -> Iterator[None]:
-    """As in a training: more threads than free cores are slower by far."""
-    before = torch.get_num_threads()
-    torch.set_num_threads(1)
-    yield
-    torch.set_num_threads(before)
 
 
 @pytest.fixture(scope="module")

@@ -16,7 +16,6 @@ from types import SimpleNamespace
 from typing import Any
 
 import pytest
-import torch
 
 from fsmd.config import MODELS, FSMDConfig
 from fsmd.data import load
@@ -36,6 +35,8 @@ from studies.workers.worker import train_all
 from tests.lab import Immediate
 
 TAKES_LONG = True
+
+pytestmark = pytest.mark.usefixtures("one_thread")
 ARMS = ("constant", "increasing", "decreasing", "diamond")
 
 needs_proc = pytest.mark.skipif(
@@ -132,15 +133,6 @@ SHORT = (
     *("--set", "layers=32,16", "--set", "tower_width=16", "--set", "expert_count=4"),
     *("--workers", "2", "--replicates"),
 )
-
-
-@pytest.fixture(autouse=True, scope="module")
-def one_thread() -> Iterator[None]:
-    """As workers train: more threads than free cores are many times slower."""
-    before = torch.get_num_threads()
-    torch.set_num_threads(1)
-    yield
-    torch.set_num_threads(before)
 
 
 @pytest.fixture

@@ -1,7 +1,7 @@
 """`train` is a pure function that never lets test data choose anything."""
 
 import ast
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import replace
 from itertools import product
 from pathlib import Path
@@ -43,6 +43,8 @@ from fsmd.training import _meaning as meaning
 
 TAKES_LONG = True
 
+pytestmark = pytest.mark.usefixtures("one_thread")
+
 SMALL = FSMDConfig(
     layers=(16, 8),
     expert_count=2,
@@ -52,15 +54,6 @@ SMALL = FSMDConfig(
     learning_rate=0.01,
     weight_decay=0.0,
 )
-
-
-@pytest.fixture(scope="module", autouse=True)
-def one_thread() -> Iterator[None]:
-    """As in a training: more threads than free cores are slower by far."""
-    before = torch.get_num_threads()
-    torch.set_num_threads(1)
-    yield
-    torch.set_num_threads(before)
 
 
 @pytest.fixture(scope="module")

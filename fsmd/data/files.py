@@ -11,6 +11,7 @@ import zlib
 from collections.abc import Callable, Collection, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass, field
+from fnmatch import fnmatchcase
 from pathlib import Path, PurePosixPath
 from tempfile import TemporaryFile
 from typing import Any
@@ -188,18 +189,29 @@ def _raw(origin: Origin) -> Path:
 def _matching(folder: Path, origin: Origin) -> tuple[Path, ...]:
     """All files of the origin's patterns below `folder`; none unless each pattern has one."""
     paths: list[Path] = []
+    found = _files(folder)
     for pattern in origin.files:
         here: dict[str, Path] = {}
-        for depth in ("", "*/", "*/*/", "*/*/*/"):  # the origin's archives nest folders
-            for suffix in ("", ".gz"):
-                for path in sorted(folder.glob(f"{depth}{pattern}{suffix}")):
-                    # Hidden: what another process downloads right now.
-                    if not any(p.startswith(".") for p in path.relative_to(folder).parts):
-                        here.setdefault(path.name.removesuffix(".gz"), path)
+        for path in found:
+            if fnmatchcase(name := path.name.removesuffix(".gz"), pattern):
+                here.setdefault(name, path)
         if not here:
             return ()
         paths += here.values()
     return tuple(paths)
+
+
+def _files(folder: Path) -> list[Path]:
+    """The files in a folder, the nearest first, plain before compressed.
+
+    Of hidden ones none: they are what another process downloads right now, or gone already.
+    """
+    found: list[Path] = []
+    for here, folders, files in os.walk(folder, followlinks=True):  # which may vanish meanwhile
+        depth = len(Path(here).relative_to(folder).parts)  # the origin's archives nest folders
+        folders[:] = [name for name in folders if depth < 3 and not name.startswith(".")]
+        found += [Path(here, name) for name in files if not name.startswith(".")]
+    return sorted(found, key=lambda path: (len(path.parts), path.suffix == ".gz", path))
 
 
 def _download(origin: Origin) -> None:

@@ -202,15 +202,15 @@ def _matching(folder: Path, origin: Origin) -> tuple[Path, ...]:
 
 
 def _files(folder: Path) -> list[Path]:
-    """The files in a folder, the nearest first, plain before compressed.
+    """What is in a folder, the nearest first, plain before compressed.
 
     Of hidden ones none: they are what another process downloads right now, or gone already.
     """
     found: list[Path] = []
     for here, folders, files in os.walk(folder, followlinks=True):  # which may vanish meanwhile
         depth = len(Path(here).relative_to(folder).parts)  # the origin's archives nest folders
+        found += [Path(here, n) for n in (*files, *folders) if not n.startswith(".")]
         folders[:] = [name for name in folders if depth < 3 and not name.startswith(".")]
-        found += [Path(here, name) for name in files if not name.startswith(".")]
     return sorted(found, key=lambda path: (len(path.parts), path.suffix == ".gz", path))
 
 

@@ -48,7 +48,6 @@ def small_data(tasks: Sequence[Task] = TASKS, name: str = "planted") -> Dataset:
         valid=split,
         test=split,
         test_unseen=np.ones(4, bool),
-        test_units=None,
         content_hash=f"hash of {name}",
         path=Path("here"),
         reachable=None,

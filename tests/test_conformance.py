@@ -198,8 +198,8 @@ def test_a_data_set_holds_what_models_and_studies_rely_on(name: str) -> None:
                 assert (split.labels[both_N, k] <= split.labels[both_N, parent]).all()
     assert np.abs(dataset.train.dense.mean(axis=0)).max(initial=0) < 0.01
     assert dataset.test_unseen.shape == (len(dataset.test),)
-    if dataset.test_units is not None:
-        assert dataset.test_units.shape == (len(dataset.test),)
+    if dataset.test.users is not None:
+        assert dataset.test.users.shape == (len(dataset.test),)
     assert dataset.settings.applied(FSMDConfig()).left_open == ()
     for task in tasks if dataset.reachable else ():
         assert dataset.reachable is not None
@@ -317,7 +317,6 @@ def planted(tasks: tuple[Task, ...], name: str = "planted") -> Dataset:
         valid=split,
         test=split,
         test_unseen=np.ones(12, bool),
-        test_units=None,
         content_hash=f"hash of {name}",
         path=Path("nowhere"),
         reachable=None,

@@ -17,7 +17,7 @@ from sklearn.metrics import log_loss, roc_auc_score
 from fsmd import data
 from fsmd.data import encode, sets
 from fsmd.data.checks import check_tables
-from fsmd.data.encode import encoded, units
+from fsmd.data.encode import encoded, groups
 from fsmd.data.encoded import open_encoded
 from fsmd.data.encoder import Encoder, Vocabulary
 from fsmd.data.sets.planted import TASKS, PlantedConfig, generate, load_planted
@@ -31,7 +31,7 @@ from fsmd.tasks import Task
 RECIPE = Recipe(
     "toy",
     categorical=(Categorical("colour"), Categorical("user", min_count=2)),
-    dense=(Dense("price", log=True), Dense("age")),
+    dense=(Dense("price", scale="log"), Dense("age")),
     tasks=(Task("click"), Task("buy", after="click")),
 )
 
@@ -158,7 +158,7 @@ def test_a_vocabulary_survives_json_whatever_its_values_are(values: list[Any]) -
 
 def test_rows_of_one_user_share_a_unit_and_a_row_without_one_has_its_own(cache: Path) -> None:
     users = pd.Series(["b", None, "a", "b", None, "rare"])
-    numbers = units(words_of("toy", users))
+    numbers = groups(words_of("toy", users))
     assert numbers.dtype == np.uint32
     assert sorted(set(numbers)) == [0, 1, 2, 3, 4]
     for i in range(6):
@@ -166,11 +166,11 @@ def test_rows_of_one_user_share_a_unit_and_a_row_without_one_has_its_own(cache: 
             same = i == j or (users[i] is not None and users[i] == users[j])
             assert (numbers[i] == numbers[j]) == same
     content = tables()
-    found = encoded(source(content, recipe=replace(RECIPE, unit="user")))
-    assert found.test_units is not None
+    found = encoded(source(content, recipe=replace(RECIPE, user="user")))
+    assert found.test.users is not None
     # Users that train does not know, or knows once, share id 0, and are different users still.
-    assert len(set(found.test_units)) == content.test["user"].nunique()
-    assert encoded(source(content)).test_units is None
+    assert len(set(found.test.users)) == content.test["user"].nunique()
+    assert encoded(source(content)).test.users is None
 
 
 def test_a_missing_label_is_not_observed_and_weights_are_kept(cache: Path) -> None:

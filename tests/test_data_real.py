@@ -232,9 +232,9 @@ def test_kuairand_rows_of_one_user_are_one_unit_known_to_train_or_not(
     kuairand_tables: Tables,
 ) -> None:
     found, users = data.load("kuairand"), kuairand_tables.test["user_id"]
-    assert found.test_units is not None
-    assert len(set(found.test_units)) == users.nunique()
-    assert pd.Series(found.test_units).groupby(users.to_numpy()).nunique().eq(1).all()
+    assert found.test.users is not None
+    assert len(set(found.test.users)) == users.nunique()
+    assert pd.Series(found.test.users).groupby(users.to_numpy()).nunique().eq(1).all()
 
 
 def small_kuairand() -> tuple[pd.DataFrame, pd.DataFrame, pd.DataFrame]:

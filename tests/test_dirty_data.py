@@ -21,7 +21,7 @@ from hypothesis import strategies as st
 from fsmd import data
 from fsmd.config import MODELS
 from fsmd.data.checks import check_encoded, check_tables, remarks
-from fsmd.data.encode import Arrays, encode, encoded, units, unseen_rows
+from fsmd.data.encode import Arrays, encode, encoded, groups, unseen_rows
 from fsmd.data.encoder import SCALED_BOUND, Encoder, labels_of
 from fsmd.data.options import Between, parsed
 from fsmd.data.schema import Schema
@@ -200,7 +200,7 @@ def test_equal_values_are_one_category_and_others_are_refused_by_column_and_row(
                 assert code == other_code
     again = words_of("toy, train", column.iloc[::-1])
     assert set(again.words) == set(found.words)
-    numbered = units(found)
+    numbered = groups(found)
     assert len(numbered) == len(column)
 
 

@@ -43,7 +43,7 @@ RECIPE = Recipe(
     categorical=(Categorical("colour"), Categorical("user")),
     dense=(Dense("price"),),
     tasks=(Task("click"),),
-    unit="user",
+    user="user",
 )
 
 
@@ -70,7 +70,7 @@ def cache(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
 
 def content(data: Dataset) -> tuple[Any, ...]:
     """All that can be another number."""
-    arrays: list[Any] = [data.test_unseen, data.test_units]
+    arrays: list[Any] = [data.test_unseen, data.test.users]
     for split in (data.train, data.valid, data.test):
         arrays += [split.ids, split.dense, split.labels]
     plain = [(a.shape, str(a.dtype), a.tobytes()) for a in arrays if a is not None]
@@ -145,7 +145,7 @@ def damaged(path: Path, damage: str) -> None:
 def test_any_damage_of_any_file_of_an_encoded_data_set_is_found(cache: Path) -> None:
     folder = encoded(SOURCE).path
     files = files_in(folder)
-    assert len(files) == 14
+    assert len(files) == 15
     for name, whole in files.items():
         for damage in DAMAGES:
             damaged(folder / name, damage)
@@ -198,13 +198,13 @@ def test_what_lies_in_an_encoded_data_sets_place_is_replaced(
 def test_further_files_in_an_encoded_data_set_change_nothing(
     cache: Path, caplog: pytest.LogCaptureFixture
 ) -> None:
-    source = replace(SOURCE, recipe=replace(RECIPE, unit=None))
+    source = replace(SOURCE, recipe=replace(RECIPE, user=None))
     data = encoded(source)
-    for name in ("test_units.npy", "train_weights.npy", "notes.txt"):
+    for name in ("test_users.npy", "train_weights.npy", "notes.txt"):
         shutil.copy(data.path / "test_unseen.npy", data.path / name)
     again = encoded(source)
     assert content(again) == content(data)
-    assert (again.test_units, again.train.weights, caplog.messages) == (None, None, [])
+    assert (again.test.users, again.train.weights, caplog.messages) == (None, None, [])
 
 
 def test_an_encoded_data_set_is_read_once_a_process(

@@ -34,7 +34,7 @@ RECIPE = Recipe(
     categorical=(Categorical("visitor"), Categorical("product")),
     dense=(Dense("price"),),
     tasks=(Task("cart", metric="brier"), Task("buy", metric="brier", after="cart")),
-    unit="visitor",
+    user="visitor",
     settings=TrainingSettings(batch_size=128, learning_rate=0.01),
 )
 

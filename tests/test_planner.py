@@ -644,7 +644,9 @@ def test_test_rows_are_kept_once_whoever_comes_first(lab: Lab) -> None:
     for _ in range(2):
         record_test_rows(lab.engine, data)
     assert lab.column(TEST_ROWS.c.column) == ["label:click", "label:long_view"]  # no users
-    units = replace(data, test_units=np.zeros(4, np.uint32), content_hash="with users")
+    units = replace(
+        data, test=replace(data.test, users=np.zeros(4, np.uint32)), content_hash="with users"
+    )
     for _ in range(2):
         record_test_rows(lab.engine, units)
     assert lab.column(TEST_ROWS.c.column).count("unit") == 1

@@ -234,6 +234,7 @@ def data_with(label_NK: NDArray[np.float32], **more: Any) -> Dataset:
         np.zeros((rows, 0), np.float32),
         label_NK,
         more.pop("weights", None),
+        more.pop("users", None),
     )
     return Dataset(
         name="planted",
@@ -242,7 +243,6 @@ def data_with(label_NK: NDArray[np.float32], **more: Any) -> Dataset:
         valid=split,
         test=split,
         test_unseen=np.ones(rows, bool),
-        test_units=more.pop("units", None),
         content_hash="hash",
         path=Path("nowhere"),
         reachable=None,
@@ -253,7 +253,7 @@ def data_with(label_NK: NDArray[np.float32], **more: Any) -> Dataset:
 def test_test_rows_are_read_as_they_are_in_the_data(engine: sa.Engine) -> None:
     label_NK = np.array([[1, 1, np.nan], [0, 0, 0], [1, np.nan, 1], [0, 0, 0]], np.float32)
     weight_N = np.array([1, 2, 0.5, 0], np.float32)
-    data = data_with(label_NK, units=np.array([7, 7, 3, 9], np.uint32), weights=weight_N)
+    data = data_with(label_NK, users=np.array([7, 7, 3, 9], np.uint32), weights=weight_N)
     for lost in ("label:like", "unit"):  # and what is lost by then is there again
         record_test_rows(engine, data)
         with engine.begin() as connection:

@@ -26,8 +26,8 @@ def check_tables(recipe: Recipe, tables: Tables) -> None:
     """Raise UserError for missing columns, bad labels, broken funnels, leaking features."""
     _check_recipe(recipe)
     labels = {split: _check_split(recipe, split, getattr(tables, split)) for split in SPLITS}
-    if recipe.unit is not None:
-        column_of(f"{recipe.name}, test", tables.test, recipe.unit)
+    if recipe.user is not None:
+        column_of(f"{recipe.name}, test", tables.test, recipe.user)
     if tables.truth is not None:
         _check_truth(recipe, tables.truth, len(tables.test))
     _check_leaks(recipe, tables.train, labels["train"])
@@ -57,7 +57,7 @@ def _check_split(recipe: Recipe, split: str, frame: pd.DataFrame) -> dict[str, F
     for name in (*(column.name for column in recipe.features), *names(recipe.tasks)):
         column_of(where, frame, name)
     for dense in recipe.dense:
-        dense_numbers(where, frame[dense.name], dense.log)
+        dense_numbers(where, frame[dense.name], dense.scale == "log")
     weight_N = np.ones(len(frame))
     if recipe.weight is not None:
         weight_N = weights_of(where, column_of(where, frame, recipe.weight))
@@ -138,7 +138,7 @@ def _score_of(
 ) -> Callable[[Floats64, NDArray[np.intp]], Floats64]:
     """What scores N rows by one feature, from N labels and the rows that it is fitted on."""
     if isinstance(column, Dense):
-        number_N = dense_numbers(where, values, column.log)
+        number_N = dense_numbers(where, values, column.scale == "log")
         return lambda label_N, fitted: number_N
     code_N = words_of(where, values).code_N + 1  # missing values have the code -1
 

@@ -69,13 +69,19 @@ def _write(source: Source, folder: Path) -> None:
     for line in remarks(encoder, arrays):
         say(line)
     arrays["test_unseen"] = unseen_rows(arrays)
-    if recipe.unit is not None:
-        where = f"{recipe.name}, test"
-        arrays["test_units"] = units(words_of(where, column_of(where, tables.test, recipe.unit)))
+    for split, table in (("valid", tables.valid), ("test", tables.test)):
+        where = f"{recipe.name}, {split}"
+        if recipe.user is not None:
+            found = words_of(where, column_of(where, table, recipe.user))
+            arrays[f"{split}_users"] = groups(found)
+        if recipe.request is not None:
+            found = words_of(where, column_of(where, table, recipe.request))
+            arrays[f"{split}_requests"] = groups(found)
     facts = {
         "schema": asdict(schema),
         "content_hash": _content_hash(schema, arrays),
-        "units": recipe.unit is not None,
+        "users": recipe.user is not None,
+        "requests": recipe.request is not None,
         "reachable": reachable(recipe, tables, arrays),
         "settings": asdict(recipe.settings),
     }
@@ -115,7 +121,7 @@ def unseen_rows(arrays: Arrays) -> NDArray[np.bool_]:
     return ~np.isin(keys("test"), keys("train"))
 
 
-def units(found: Words) -> NDArray[np.uint32]:
+def groups(found: Words) -> NDArray[np.uint32]:
     """A number for each of N rows, from 0; rows of one value share it, one without has its own.
 
     From the values themselves, not from ids: users that train does not know are still users.

@@ -7,9 +7,11 @@ import errno
 import hashlib
 import json
 import os
+from collections.abc import Mapping
 from functools import lru_cache
 from io import BufferedReader
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 
@@ -44,9 +46,8 @@ def open_encoded(path: Path, name: str | None = None) -> Dataset:
     return Dataset(
         name=name or schema.name,
         schema=schema,
-        **{split: _split(path, split, schema.weighted) for split in SPLITS},
+        **{split: _split(path, split, facts) for split in SPLITS},
         test_unseen=_mapped(path / "test_unseen.npy"),
-        test_units=_mapped(path / "test_units.npy") if facts["units"] else None,
         content_hash=facts["content_hash"],
         path=path,
         reachable=facts["reachable"],
@@ -103,9 +104,11 @@ def _opened(path: Path) -> BufferedReader:
     return path.open("rb")
 
 
-def _split(path: Path, split: str, weighted: bool) -> Split:
-    parts = ("ids", "dense", "labels", *(("weights",) if weighted else ()))
-    return Split(*(_mapped(path / f"{split}_{part}.npy") for part in parts))
+def _split(path: Path, split: str, facts: Mapping[str, Any]) -> Split:
+    parts = ["ids", "dense", "labels"]
+    parts += ["weights"] if facts["schema"]["weighted"] else []
+    parts += [name for name in ("users", "requests") if facts[name] and split != "train"]
+    return Split(**{part: _mapped(path / f"{split}_{part}.npy") for part in parts})
 
 
 def _mapped(path: Path) -> np.memmap:

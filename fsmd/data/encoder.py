@@ -73,11 +73,11 @@ class Scaling:
     @classmethod
     def fit(cls, where: str, column: Dense, values: pd.Series) -> "Scaling":
         """By mean and standard deviation."""
-        raw_N = dense_numbers(where, values, column.log)
+        raw_N = dense_numbers(where, values, column.scale == "log")
         spread = float(raw_N.std())
         is_constant = spread <= _CONSTANT * np.abs(raw_N).max()
         mean = float(raw_N.mean())
-        return cls(column.name, column.log, mean, 0.0 if is_constant else spread)
+        return cls(column.name, column.scale == "log", mean, 0.0 if is_constant else spread)
 
     def scaled(self, where: str, values: pd.Series) -> Floats:
         """Each of N numbers, cut at `SCALED_BOUND`."""

@@ -21,6 +21,11 @@ class Field:
 
     name: str
     cardinality: int
+    length: int = 1
+    """Ids that a row has at most. Of more than one, each row's are padded with -1 (nothing), and
+    the model takes the mean of their vectors (zeros without any)."""
+    share: str | None = None
+    """The field before it whose table, and so whose ids, it uses; None: it has its own."""
 
 
 @dataclass(frozen=True)
@@ -56,13 +61,20 @@ class Schema:
 
 @dataclass(frozen=True)
 class Split:
-    """Rows of one split: ids N x F, dense N x D, labels N x K (0, 1; NaN = not observed)."""
+    """Rows of one split: ids N x C, dense N x D, labels N x K (0, 1; NaN = not observed).
+
+    C is the sum of the fields' lengths, each field's columns side by side.
+    """
 
     ids: Ids
     dense: Floats
     labels: Floats
     weights: Floats | None = None
     """N; None where every row counts alike."""
+    users: NDArray[np.uint32] | None = None
+    """N: rows of one user share a number, from 0. Of validation and test, if there are users."""
+    requests: NDArray[np.uint32] | None = None
+    """N: rows that were shown together share a number; as `users`."""
 
     def __len__(self) -> int:
         return len(self.ids)
@@ -89,8 +101,6 @@ class Dataset:
     test: Split
     test_unseen: NDArray[np.bool_]
     """N_test: rows of test whose features occur in no row of train."""
-    test_units: NDArray[np.uint32] | None
-    """N_test: a number for each row; rows of one user share it. None without users."""
     content_hash: str
     """SHA-256 over schema and arrays."""
     path: Path

@@ -2,7 +2,7 @@
 
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field, replace
-from typing import Annotated
+from typing import Annotated, Literal
 
 import numpy as np
 import pandas as pd
@@ -15,6 +15,8 @@ from fsmd.tasks import Task
 
 LEAST_ROWS = 500
 """Fewer rows tell nothing apart."""
+MOST_BUCKETS = 2**30
+MOST_MEMBERS = 64
 FewerRows = Annotated[int, Between(LEAST_ROWS, 10**9)]
 """An option for `on_fewer_rows`."""
 
@@ -25,18 +27,43 @@ class Categorical:
 
     name: str
     min_count: int = 1
+    buckets: int | None = None
+    """That many ids, by a hash, instead of one for each category."""
+    share: str | None = None
+    """The categorical column before it whose ids it uses."""
 
     def __post_init__(self) -> None:
         """Raise UserError for what is no number."""
         check_option("min_count", self.min_count, Annotated[int, Between(0)])
+        if self.buckets is not None:
+            check_option("buckets", self.buckets, Annotated[int, Between(1, MOST_BUCKETS)])
+
+
+@dataclass(frozen=True)
+class Tags(Categorical):
+    """A column of lists of categories, as a video's tags or the last items of a user."""
+
+    max_length: int = 8
+    """Members used of a row."""
+    keep: Literal["start", "end"] = "start"
+    """Of a longer list; a sequence in order of time keeps its end, the newest."""
+
+    def __post_init__(self) -> None:
+        """Raise UserError for what is no number."""
+        super().__post_init__()
+        check_option("max_length", self.max_length, Annotated[int, Between(1, MOST_MEMBERS)])
 
 
 @dataclass(frozen=True)
 class Dense:
-    """A column of numbers, standardised on train; with `log`, its log(1 + x) is."""
+    """A column of numbers, scaled by what train has."""
 
     name: str
-    log: bool = False
+    scale: Literal["standard", "log", "quantile", "none"] = "standard"
+    """standard: mean 0, deviation 1. log: of log(1 + x). quantile: the share of train below it,
+    as a number of mean 0 and deviation 1. none: as it is."""
+    missing: Literal["own", "error"] | float = "own"
+    """own: the median of train and, where train misses some, a 0/1 column beside it."""
 
 
 @dataclass(frozen=True)
@@ -45,11 +72,14 @@ class Recipe:
 
     name: str
     categorical: tuple[Categorical, ...]
+    """`Tags` among them."""
     dense: tuple[Dense, ...]
     tasks: tuple[Task, ...]
     """A task's column has its name; a missing value there means not observed."""
-    unit: str | None = None
+    user: str | None = None
     """The column whose equal values mark rows that are not independent, such as a user's."""
+    request: str | None = None
+    """The column whose equal values mark rows that were shown together."""
     weight: str | None = None
     """The column of what a row counts; None: all alike."""
     settings: TrainingSettings = field(default_factory=TrainingSettings)

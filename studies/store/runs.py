@@ -49,8 +49,8 @@ def record_test_rows(engine: sa.Engine, data: Dataset) -> None:
         f"label:{task.name}": np.nan_to_num(labels_NK[:, k], nan=-1).astype(np.int8)
         for k, task in enumerate(data.schema.tasks)
     }
-    if data.test_units is not None:
-        columns["unit"] = np.asarray(data.test_units, np.uint32)
+    if data.test.users is not None:
+        columns["unit"] = np.asarray(data.test.users, np.uint32)
     if data.test.weights is not None:
         columns["weight"] = np.asarray(data.test.weights, np.float32)
     for column, values_N in columns.items():

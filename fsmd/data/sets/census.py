@@ -43,10 +43,10 @@ COLUMNS = tuple(
 
 DENSE = (
     Dense("age"),
-    Dense("wage_per_hour", log=True),
-    Dense("capital_gains", log=True),
-    Dense("capital_losses", log=True),
-    Dense("dividends", log=True),
+    Dense("wage_per_hour", scale="log"),
+    Dense("capital_gains", scale="log"),
+    Dense("capital_losses", scale="log"),
+    Dense("dividends", scale="log"),
     Dense("employer_persons"),
     Dense("weeks_worked"),
 )

@@ -55,12 +55,12 @@ RECIPE = Recipe(
         *map(Categorical, ("tab", "hour", *OF_USERS, *OF_VIDEOS)),
     ),
     dense=(
-        *(Dense(name, log=True) for name in _RANGES),
-        Dense("video_duration", log=True),
+        *(Dense(name, scale="log") for name in _RANGES),
+        Dense("video_duration", scale="log"),
         Dense("video_days"),
     ),
     tasks=(Task("click"), Task("long_view", after="click")),
-    unit="user_id",
+    user="user_id",
     settings=TrainingSettings(batch_size=2048, dropout=0.5),  # Table III
 )
 

@@ -102,9 +102,9 @@ def recipe_of(tasks: int) -> Recipe:
     return Recipe(
         name="planted",
         categorical=tuple(map(Categorical, CATEGORIES)),
-        dense=(Dense("duration", log=True), Dense("rating_score")),
+        dense=(Dense("duration", scale="log"), Dense("rating_score")),
         tasks=TASKS[:tasks],
-        unit="user_id",
+        user="user_id",
         settings=TrainingSettings(batch_size=512, learning_rate=0.002, patience=2),
     )
 

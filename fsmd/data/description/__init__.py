@@ -1,0 +1,1 @@
+"""What an own log is: `dataset.toml` as values. Nothing here reads a row."""

@@ -1,0 +1,1 @@
+"""The rows of a log, in parts that fit in memory, whatever they come from."""

@@ -167,7 +167,7 @@ def test_a_metric_is_named_by_its_file_and_by_the_default_of_a_task_alone() -> N
     and where its table is made; what a field alone says of the label; and the paper's numbers.
     """
     owners = (
-        *("fsmd/metrics/", "fsmd/tasks.py", "fsmd/evaluation.py", "fsmd/data/checks.py"),
+        *("fsmd/metrics/", "fsmd/tasks.py", "fsmd/evaluation.py", "fsmd/data/checks/"),
         *("reports/study/paper.py", "reports/study/tables.py"),
     )
     assert with_text("auc", "AUC", but=owners) == []

@@ -16,7 +16,7 @@ from sklearn.metrics import log_loss, roc_auc_score
 
 from fsmd import data
 from fsmd.data import encode, sets
-from fsmd.data.checks import check_tables
+from fsmd.data.checks.learnable import check_tables
 from fsmd.data.encode import encoded, groups
 from fsmd.data.encoded import open_encoded
 from fsmd.data.encoder import Encoder, Vocabulary
@@ -329,8 +329,8 @@ def test_bad_weights_are_refused(weights: Any, message: str) -> None:
         check_tables(replace(RECIPE, weight="counts"), content)
 
 
-@pytest.mark.parametrize("column", ["weight", "unit"])
-def test_a_weight_or_unit_that_is_no_column_is_refused(column: str) -> None:
+@pytest.mark.parametrize("column", ["weight", "user"])
+def test_a_weight_or_user_that_is_no_column_is_refused(column: str) -> None:
     with pytest.raises(UserError, match="no column 'person'; there are colour, user"):
         check_tables(replace(RECIPE, **{column: "person"}), tables())  # type: ignore[arg-type]
 

@@ -17,7 +17,7 @@ import pytest
 
 from fsmd import data
 from fsmd.data import files
-from fsmd.data.checks import check_tables
+from fsmd.data.checks.learnable import check_tables
 from fsmd.data.files import Origin, find, verified_content
 from fsmd.data.schema import Dataset
 from fsmd.data.sets import census, kuairand

@@ -20,7 +20,7 @@ from hypothesis import strategies as st
 
 from fsmd import data
 from fsmd.config import MODELS
-from fsmd.data.checks import check_encoded, check_tables, remarks
+from fsmd.data.checks.learnable import check_encoded, check_tables, remarks
 from fsmd.data.encode import Arrays, encode, encoded, groups, unseen_rows
 from fsmd.data.encoder import SCALED_BOUND, Encoder, labels_of
 from fsmd.data.options import Between, parsed

@@ -18,7 +18,7 @@ from numpy.typing import NDArray
 from scipy.special import logit
 
 from fsmd.config import digest
-from fsmd.data.checks import check_encoded, check_tables, remarks
+from fsmd.data.checks.learnable import check_encoded, check_tables, remarks
 from fsmd.data.encoded import ENCODER, FACTS, SPLITS, fault_of, open_encoded, seal
 from fsmd.data.encoder import Encoder
 from fsmd.data.files import cache_root, writing_cache
@@ -56,7 +56,7 @@ def encoded(source: Source, name: str | None = None, file: str | None = None) ->
 
 def _code(file: str | None) -> str:
     """The text of this folder and of the data set's own file, but of no other data set's."""
-    files = sorted(Path(__file__).parent.glob("*.py")) + ([Path(file)] if file else [])
+    files = sorted(Path(__file__).parent.rglob("*.py")) + ([Path(file)] if file else [])
     return hashlib.sha256(b"".join(path.read_bytes() for path in files)).hexdigest()
 
 

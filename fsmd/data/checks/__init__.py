@@ -1,0 +1,1 @@
+"""What may be wrong with a data set. `learnable` refuses what no honest figure comes from."""

@@ -57,6 +57,13 @@ def bench(session: nox.Session) -> None:
 
 
 @nox.session
+def bench_data(session: nox.Session) -> None:
+    """Speed and memory on data and tables of millions of rows."""
+    _groups(session, "test")
+    session.run("python", "-m", "tests.bench_data", *session.posargs)
+
+
+@nox.session
 def bench_search(session: nox.Session) -> None:
     """Search strategies, ours and others', replayed on recorded learning curves; ends in JSON."""
     _groups(session, "rivals")

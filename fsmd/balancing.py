@@ -4,9 +4,12 @@ State is kept in buffers and parameters, so that a checkpoint holds it. Suffix: 
 """
 
 from collections.abc import Sequence
+from functools import reduce
 
 import torch
 from torch import Tensor, nn
+
+from fsmd.adamw import flat, with_values
 
 # The authors' choices: how strongly the faster task is slowed down, and the weights' step size.
 GRADNORM_ALPHA, GRADNORM_RATE = 1.5, 0.025
@@ -60,7 +63,7 @@ class GradNorm(nn.Module):
 
 def _norm(loss: Tensor, layer: Sequence[Tensor]) -> Tensor:
     gradients = torch.autograd.grad(loss, layer, retain_graph=True)
-    return torch.sqrt(sum((g.square().sum() for g in gradients), torch.zeros(())))
+    return torch.sqrt(sum((flat(g).square().sum() for g in gradients), torch.zeros(())))
 
 
 def project(gradient_K: Sequence[Tensor]) -> Tensor:
@@ -81,17 +84,42 @@ def project(gradient_K: Sequence[Tensor]) -> Tensor:
 def add_projected_gradients(
     weighted_K: Tensor, parameters: Sequence[nn.Parameter], shared: Sequence[nn.Parameter]
 ) -> None:
-    """Add to `.grad`: projected on the `shared` parameters, the plain sum on all others."""
-    grad_K_P = [
-        torch.autograd.grad(loss, parameters, retain_graph=True, materialize_grads=True)
-        for loss in weighted_K
+    """Add to `.grad`: projected on the `shared` parameters, the plain sum on all others.
+
+    A shared parameter's gradients are of one kind: where one task's is sparse all tasks' are, and
+    name the same rows.
+    """
+    grad_P_K = [
+        _alike(grad_K, parameter)
+        for parameter, *grad_K in zip(
+            parameters,
+            *(
+                torch.autograd.grad(loss, parameters, retain_graph=True, allow_unused=True)
+                for loss in weighted_K
+            ),
+            strict=True,
+        )
     ]
-    joined_P = [torch.stack(grad_K).sum(0) for grad_K in zip(*grad_K_P, strict=True)]
+    joined_P = [_sum(grad_K) for grad_K in grad_P_K]
     is_shared = {id(parameter) for parameter in shared}
-    places = [i for i, parameter in enumerate(parameters) if id(parameter) in is_shared]
-    flat_K = [torch.cat([grads[i].flatten() for i in places]) for grads in grad_K_P]
-    joined = torch.split(project(flat_K), [parameters[i].numel() for i in places])
-    for i, gradient in zip(places, joined, strict=True):
-        joined_P[i] = gradient.view_as(parameters[i])
+    at = [i for i, parameter in enumerate(parameters) if id(parameter) in is_shared]
+    flat_K = [torch.cat([flat(grad_P_K[i][k]) for i in at]) for k in range(len(weighted_K))]
+    joined = torch.split(project(flat_K), [flat(grad_P_K[i][0]).numel() for i in at])
+    for i, values in zip(at, joined, strict=True):
+        joined_P[i] = with_values(grad_P_K[i][0], values)
     for parameter, gradient in zip(parameters, joined_P, strict=True):
         parameter.grad = gradient if parameter.grad is None else parameter.grad + gradient
+
+
+def _alike(grad_K: Sequence[Tensor | None], parameter: nn.Parameter) -> list[Tensor]:
+    """Of the tasks that move a parameter whose gradient is sparse; of any other, of all tasks."""
+    there = [gradient for gradient in grad_K if gradient is not None]
+    if there and there[0].is_sparse:
+        return [gradient.coalesce() for gradient in there]
+    return [torch.zeros_like(parameter) if g is None else g for g in grad_K]
+
+
+def _sum(gradients: Sequence[Tensor]) -> Tensor:
+    if gradients[0].is_sparse:
+        return reduce(torch.add, gradients)
+    return torch.stack(list(gradients)).sum(0)

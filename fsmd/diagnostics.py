@@ -8,6 +8,7 @@ from itertools import combinations
 import torch
 from torch import Tensor, nn
 
+from fsmd.adamw import flat
 from fsmd.model import FSMD, Experts, SharedBottom
 from fsmd.module import Batch, FSMDModule
 from fsmd.tasks import ALL, names
@@ -28,7 +29,7 @@ def gradient_cosines(module: FSMDModule, batch: Batch) -> Iterator[tuple[str, fl
 
     def gradient(loss: Tensor) -> Tensor:
         parts = torch.autograd.grad(loss, shared, retain_graph=True, materialize_grads=True)
-        return torch.cat([part.flatten() for part in parts])
+        return torch.cat([flat(part) for part in parts])
 
     with _evaluating(module):
         gradients = [

@@ -9,9 +9,11 @@ from numpy.typing import NDArray
 
 from fsmd.data.schema import Dataset, Floats, Split
 from fsmd.metrics import METRICS, Metric, measured
+from fsmd.metrics.steps import step_scores
 from fsmd.model import Parents, scores
 from fsmd.module import Batches, FSMDModule
-from fsmd.training import DivergedError, Measurement
+from fsmd.tasks import parents
+from fsmd.training import DivergedError, Measurement, step_key
 
 EVALUATION_BATCH = 8192
 
@@ -39,8 +41,8 @@ def scored(module: FSMDModule, name: str, split: Split) -> Scored:
             f"a logit is not finite on the {name} rows at the chosen epoch; "
             f"learning_rate is {module.config.learning_rate}"
         )
-    parents = module.model.parents
-    return Scored(name, split, parents, logit_NK.numpy(), scores(logit_NK, parents).numpy())
+    chain = module.model.parents
+    return Scored(name, split, chain, logit_NK.numpy(), scores(logit_NK, chain).numpy())
 
 
 def final_measurements(
@@ -49,31 +51,42 @@ def final_measurements(
     """All metrics of a group's tasks; those that the rows do not define are left out.
 
     A task's own metric on validation is in the curve already. `test_unseen`: its own metric on
-    rows whose features train has not. `conditional_auc`: of a chained task's own logit, among
-    rows where the task that it follows is 1.
+    rows whose features train has not. A task that follows another has all metrics of the step too
+    (`step_key`), on rows where the other is 1.
     """
-    weight_N = of.split.weights
+    tasks, split = data.schema.tasks, of.split
 
     def figure(
-        metric: Metric, k: int, score_NK: Floats, rows: NDArray[np.bool_] | slice = slice(None)
+        metric: Metric, k: int, score_N: Floats, rows: NDArray[np.bool_] | slice = slice(None)
     ) -> float | None:
-        weights = None if weight_N is None else weight_N[rows]
-        return measured(metric, score_NK[rows, k], of.split.labels[rows, k], weights)
+        weight_N = None if split.weights is None else split.weights[rows]
+        groups = {name: code_N[rows] for name, code_N in split.groups.items()}
+        return measured(metric, score_N[rows], split.labels[rows, k], weight_N, groups)
 
     for k in group:
-        task, own = data.schema.tasks[k], METRICS[data.schema.tasks[k].metric]
+        task, score_N, parent = tasks[k], of.score_NK[:, k], parents(tasks)[k]
+        own = METRICS[task.metric]
+        metrics = {metric.name: metric for metric in (*METRICS.values(), own)}
         figures = {
-            (of.name, metric.name): figure(metric, k, of.score_NK)
-            for metric in METRICS.values()
+            (of.name, task.name, name): figure(metric, k, score_N)
+            for name, metric in metrics.items()
             if of.name == "test" or metric is not own
         }
         if of.name == "test":
-            figures["test_unseen", own.name] = figure(own, k, of.score_NK, data.test_unseen)
-        parent = of.parents[k] if of.parents else None
+            unseen = figure(own, k, score_N, data.test_unseen)
+            figures["test_unseen", task.name, own.name] = unseen
         if parent is not None:
-            reached_N = of.split.labels[:, parent] > 0
-            conditional = figure(METRICS["auc"], k, of.logit_NK, reached_N)
-            figures[of.name, "conditional_auc"] = conditional
-        for (split, metric_name), value in figures.items():
+            step, reached_N = step_key(task.name, tasks[parent].name), split.labels[:, parent] == 1
+            step_N = _of_step(of, k, parent)
+            for name, metric in metrics.items():
+                figures[of.name, step, name] = figure(metric, k, step_N, reached_N)
+        for (name, key, metric_name), value in figures.items():
             if value is not None:
-                yield Measurement(epoch, split, task.name, metric_name, value)
+                yield Measurement(epoch, name, key, metric_name, value)
+
+
+def _of_step(of: Scored, k: int, parent: int) -> Floats:
+    """Log-odds of task k given its parent: what a chain gives, else by both tasks' scores."""
+    if of.parents is not None:
+        return of.logit_NK[:, k]
+    return step_scores(*of.score_NK[:, [k, parent]].T.astype(np.float64)).astype(np.float32)

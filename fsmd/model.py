@@ -1,27 +1,32 @@
 """The model of the paper, in the paper's order; every variant is a value of `FSMDConfig`.
 
-Shape suffixes: B rows, F categorical fields, D dense fields, G = F + D, E embedding size,
-I = F * E + D inputs of the deep part, N experts, H a hidden width, K tasks.
+Shape suffixes: B rows, F categorical fields, C columns of their ids (one a field, or several, L),
+D dense fields, G = F + D, E embedding size, I = F * E + D inputs of the deep part, N experts,
+H a hidden width, K tasks.
 A list indexed by task has the suffix _K before the shapes of its members: `x_K_BH`.
 """
 
 import hashlib
 import math
 from collections.abc import Sequence
+from dataclasses import replace
 from itertools import pairwise
-from typing import cast
+from typing import NamedTuple, cast
 
 import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
 from fsmd.config import FSMDConfig, check_fits
-from fsmd.data.schema import Schema
+from fsmd.data.schema import Field, Schema
 from fsmd.errors import UserError
 from fsmd.tasks import parents
 
 _EMBEDDING_STD = 0.01
 _BIAS_WIDTH = 16
+ROW_WISE = 2**19
+"""Tables of more rows are updated row by row (`fsmd.adamw`). Measured on a CPU: AdamW over all
+rows costs less below some 2**18 of them with batches of 256, below 2**20 with those of 2,048."""
 
 # --- Building blocks ----------------------------------------------------------------------
 
@@ -66,17 +71,96 @@ def _hidden(config: FSMDConfig, d_in: int, widths: Sequence[int]) -> nn.Sequenti
     return mlp(d_in, widths, config.batch_norm, config.dropout or 0.0)
 
 
+class Table(nn.Embedding):
+    """A vector for each id. With `blank` one more row is of no id: zeros, which nothing moves."""
+
+    def __init__(self, rows: int, size: int, blank: bool) -> None:
+        super().__init__(
+            num_embeddings=rows + blank,
+            embedding_dim=size,
+            padding_idx=rows if blank else None,
+            sparse=rows > ROW_WISE,
+            _weight=torch.zeros(rows + blank, size),  # `initialise` draws it
+        )
+
+
+class Lookup(NamedTuple):
+    """Where the rows of a batch stand in a table."""
+
+    row_BC: Tensor
+    lengths: list[int]
+    """Columns of each field."""
+    count_BF: Tensor | None
+    """Ids that a row has of each field, 1 at least; None where each field is one column."""
+
+    def of(self, table: nn.Module) -> Tensor:
+        """Each field's vector of a table, B x F x size: the mean over the row's ids, or zeros."""
+        vector_BCS: Tensor = table(self.row_BC)
+        if self.count_BF is None:
+            return vector_BCS
+        sums = [part_BLS.sum(1) for part_BLS in torch.split(vector_BCS, self.lengths, 1)]
+        return torch.stack(sums, 1) / self.count_BF.unsqueeze(2)
+
+
+def places(fields: Sequence[Field], i: int) -> slice:
+    """The columns of ids of one of the fields."""
+    first = sum(field.length for field in fields[:i])
+    return slice(first, first + fields[i].length)
+
+
+class Columns(nn.Module):
+    """Where the ids of some `chosen` of the fields (None: all) stand in one table for all fields.
+
+    Fields that share a table stand at the same rows. Raises UserError for one that shares that
+    of no field before it, or has another number of ids.
+    """
+
+    def __init__(self, fields: Sequence[Field], chosen: Sequence[int] | None = None) -> None:
+        super().__init__()
+        first: dict[str, int] = {}
+        sizes: dict[str, int] = {}
+        self.rows = 0
+        for field in fields:
+            if field.share is None:
+                first[field.name], self.rows = self.rows, self.rows + field.cardinality
+            elif sizes.get(field.share) != field.cardinality:
+                raise UserError(
+                    f"the field {field.name!r} must share the ids of a field before it and have "
+                    f"as many of them; got {field.cardinality} and share={field.share!r}"
+                )
+            else:
+                first[field.name] = first[field.share]
+            sizes[field.name] = field.cardinality
+        self.blank = any(field.length > 1 for field in fields)
+        """Whether the table has a row more, for no id."""
+        own = fields if chosen is None else [fields[i] for i in chosen]
+        self.lengths = [field.length for field in own]
+        offsets = [first[field.name] for field in own for _ in range(field.length)]
+        kind = torch.int32 if self.rows < 2**31 else torch.int64
+        self.register_buffer("offset_C", torch.tensor(offsets, dtype=kind), persistent=False)
+        self.offset_C: Tensor
+
+    def forward(self, ids_BC: Tensor) -> Lookup:
+        """Of ids of the fields; -1 stands for none."""
+        row_BC = ids_BC + self.offset_C
+        if not self.blank:
+            return Lookup(row_BC, self.lengths, None)
+        there_BC = ids_BC >= 0
+        counts = [part_BL.sum(1) for part_BL in torch.split(there_BC, self.lengths, 1)]
+        row_BC = torch.where(there_BC, row_BC, self.rows)
+        return Lookup(row_BC, self.lengths, torch.stack(counts, 1).clamp(min=1))
+
+
 class Embeddings(nn.Module):
     """One table for all categorical fields (V of Eq. 2)."""
 
-    def __init__(self, schema: Schema, size: int) -> None:
+    def __init__(self, columns: Columns, size: int) -> None:
         super().__init__()
-        self.table = nn.Embedding(sum(schema.cardinalities), size)
+        self.table = Table(columns.rows, size, columns.blank)
 
-    def forward(self, row_BF: Tensor) -> Tensor:
+    def forward(self, lookup: Lookup) -> Tensor:
         """Vectors of the categorical fields, B x F x E."""
-        vector_BFE: Tensor = self.table(row_BF)
-        return vector_BFE
+        return lookup.of(self.table)
 
 
 # --- III.A: factorization machine and shared bottom ---------------------------------------
@@ -92,19 +176,19 @@ class FactorizationMachine(nn.Module):
     x_i x_j, computed in linear time as 1/2 sum_f [(sum_i v_if x_i)^2 - sum_i v_if^2 x_i^2].
     """
 
-    def __init__(self, config: FSMDConfig, schema: Schema, outputs: int) -> None:
+    def __init__(self, config: FSMDConfig, columns: Columns, dense: int, outputs: int) -> None:
         super().__init__()
-        dense, size = len(schema.dense), config.embedding_size
+        size = config.embedding_size
         self.bias = nn.Parameter(torch.zeros(outputs))
-        self.weight = nn.Embedding(sum(schema.cardinalities), outputs)
+        self.weight = Table(columns.rows, outputs, columns.blank)
         self.dense_weight = nn.Parameter(torch.zeros(dense, outputs))
         first_only = config.fm == "linear"
         self.dense_vector = None if first_only else nn.Parameter(torch.zeros(dense, size))
         self.scale = nn.Parameter(torch.ones(outputs)) if outputs > 1 else None
 
-    def forward(self, row_BF: Tensor, dense_BD: Tensor, vector_BFE: Tensor) -> Tensor:
+    def forward(self, lookup: Lookup, dense_BD: Tensor, vector_BFE: Tensor) -> Tensor:
         """y_FM, B x outputs."""
-        first_BO: Tensor = self.weight(row_BF).sum(1) + dense_BD @ self.dense_weight
+        first_BO = lookup.of(self.weight).sum(1) + dense_BD @ self.dense_weight
         if self.dense_vector is None:
             return self.bias + first_BO
         dense_BDE = dense_BD.unsqueeze(2) * self.dense_vector
@@ -121,24 +205,30 @@ class BiasTower(nn.Module):
 
     NOTE[PAPER]: the paper gives no equation. Here it has a logit for each task that follows no
     other, as the exposure biases those. They are added while training and left out when
-    predicting, so that the main part need not explain the bias.
+    predicting, so that the main part need not explain the bias. Each field has a table of its
+    own here, even one that shares another's elsewhere.
     """
 
     def __init__(self, schema: Schema, fields: Sequence[int], size: int) -> None:
         super().__init__()
-        self.fields = fields
         roots = [k for k, task in enumerate(schema.tasks) if task.after is None]
         self.register_buffer("root_R", torch.tensor(roots), persistent=False)
         self.root_R: Tensor
+        self.places = [places(schema.categorical, i) for i in fields]
+        alone = [replace(schema.categorical[i], share=None) for i in fields]
+        self.columns = nn.ModuleList(Columns([field]) for field in alone)
         self.tables = nn.ModuleList(
-            nn.Embedding(schema.cardinalities[field], size) for field in fields
+            Table(field.cardinality, size, blank=field.length > 1) for field in alone
         )
         self.hidden = mlp(len(fields) * size, [_BIAS_WIDTH], batch_norm=False, dropout=0.0)
         self.logit = nn.Linear(_BIAS_WIDTH, len(roots))
 
-    def forward(self, ids_BF: Tensor) -> Tensor:
+    def forward(self, ids_BC: Tensor) -> Tensor:
         """The bias of each root, B x roots."""
-        vectors = [table(ids_BF[:, i]) for table, i in zip(self.tables, self.fields, strict=True)]
+        vectors = [
+            columns(ids_BC[:, place]).of(table).squeeze(1)
+            for place, columns, table in zip(self.places, self.columns, self.tables, strict=True)
+        ]
         bias_BR: Tensor = self.logit(self.hidden(torch.cat(vectors, 1)))
         return bias_BR
 
@@ -323,15 +413,13 @@ class FSMD(nn.Module):
         self.parents = parents(schema.tasks) if config.chain else None
         tasks = len(schema.tasks)
         sources = tasks if config.sharing == "none" else 1
-        offset_F = torch.tensor([0, *schema.cardinalities[:-1]]).cumsum(0, dtype=torch.int32)
-        self.register_buffer("offset_F", offset_F, persistent=False)
-        self.offset_F: Tensor
+        self.columns = Columns(schema.categorical)
         self.embeddings = nn.ModuleList(
-            Embeddings(schema, config.embedding_size) for _ in range(sources)
+            Embeddings(self.columns, config.embedding_size) for _ in range(sources)
         )
         outputs = tasks if config.fm == "per_task" and sources == 1 else 1
         self.fms = nn.ModuleList(
-            FactorizationMachine(config, schema, outputs)
+            FactorizationMachine(config, self.columns, len(schema.dense), outputs)
             for _ in range(0 if config.fm == "none" else sources)
         )
         biased = field_positions("bias_fields", config, schema)
@@ -341,19 +429,19 @@ class FSMD(nn.Module):
         self.towers = nn.ModuleList(Tower(config, config.layers[-1]) for _ in range(tasks))
         initialise(self, seed)
 
-    def forward(self, ids_BF: Tensor, dense_BD: Tensor) -> Tensor:
+    def forward(self, ids_BC: Tensor, dense_BD: Tensor) -> Tensor:
         """Logits B x K: of each task or, with the chain, of each given the one that it follows.
 
         In training mode they hold the bias tower's, if there is one. Of single precision at
         least, whatever the layers compute in: losses and scores need it.
         """
-        row_BF = ids_BF + self.offset_F
+        lookup = self.columns(ids_BC)
         deep, wide = [], []
         for source, embeddings in enumerate(self.embeddings):
-            vector_BFE = embeddings(row_BF)
+            vector_BFE = embeddings(lookup)
             deep.append(torch.cat([vector_BFE.flatten(1), dense_BD], 1))
             if self.fms:
-                wide.append(self.fms[source](row_BF, dense_BD, vector_BFE))
+                wide.append(self.fms[source](lookup, dense_BD, vector_BFE))
         x_K_BI = deep if len(deep) > 1 else deep * len(self.towers)
         task_K_BH = self.sharing(x_K_BI)
         logits = [tower(x_BH) for tower, x_BH in zip(self.towers, task_K_BH, strict=True)]
@@ -361,7 +449,7 @@ class FSMD(nn.Module):
         if wide:
             logit_BK = logit_BK + torch.cat(wide, 1)
         if self.bias_tower is not None and self.training:
-            bias_BR = self.bias_tower(ids_BF)
+            bias_BR = self.bias_tower(ids_BC)
             logit_BK = logit_BK.index_add(1, self.bias_tower.root_R, bias_BR)
         return logit_BK.to(torch.promote_types(logit_BK.dtype, torch.float32))
 
@@ -493,5 +581,7 @@ def initialise(model: nn.Module, seed: int) -> None:
             module.bias.uniform_(-bound, bound, generator=draw)
         elif isinstance(module, nn.Embedding):
             module.weight.normal_(0, _EMBEDDING_STD, generator=draw)
+            if module.padding_idx is not None:
+                module.weight[module.padding_idx] = 0
         elif isinstance(module, FactorizationMachine) and module.dense_vector is not None:
             module.dense_vector.normal_(0, _EMBEDDING_STD, generator=draw)

@@ -1,7 +1,8 @@
 """The Lightning module: losses of Eqs. (7) and (11), figures of whole splits, optimiser.
 
 It stands alone: `Trainer.fit(module, batches, batches)` trains one on any iterables of a `Batch`
-(a list is none: Lightning takes each of its members for a loader), and
+(a list is none: Lightning takes each of its members for a loader; batches of validation and test
+end with what the tasks' metrics need of groups, see `FSMDModule.groups`), and
 `FSMDModule.load_from_checkpoint(path)` gives back a trained model; of a checkpoint of
 `fsmd.train`, with the weights of the epoch that validation chose.
 """
@@ -10,14 +11,15 @@ import math
 from collections import defaultdict
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import asdict, dataclass
-from typing import Any
+from typing import Any, cast
 
 import lightning
 import numpy as np
 import torch
 from lightning.pytorch.trainer.states import TrainerFn
-from torch import Tensor
+from torch import Tensor, nn
 
+from fsmd.adamw import RowWiseAdamW
 from fsmd.balancing import GradNorm, Uncertainty, add_projected_gradients
 from fsmd.config import FSMDConfig
 from fsmd.data.schema import Schema, Split
@@ -28,7 +30,10 @@ from fsmd.model import FSMD, log_probabilities, scores, task_losses
 from fsmd.tasks import MEAN
 
 Batch = tuple[Tensor, ...]
-"""ids B x F, dense B x D, labels B x K and, where the schema is weighted, weights B."""
+"""ids B x C, dense B x D, labels B x K and, where the schema is weighted, weights B.
+
+Of validation and test, then users B and requests B (whole numbers, equal within a group), those of
+`FSMDModule.groups`."""
 
 
 CHOSEN_WEIGHTS = "chosen_weights"
@@ -56,57 +61,75 @@ class FSMDModule(lightning.LightningModule):
         self.valid_figures: Mapping[str, float] = {}
         """Task -> its own metric on the whole split of the first loader; NaN if not defined."""
         self._collected: dict[int, list[Batch]] = defaultdict(list)
-        """Number of a loader -> logits, labels and any weights of its batches."""
+        """Number of a loader -> logits, labels, any weights and groups of its batches."""
+        judged_by = {METRICS[task.metric].group for task in self.schema.tasks}
+        self.groups: tuple[str, ...] = tuple(
+            name for name in ("user", "request") if name in judged_by
+        )
+        """Whose numbers end a batch of validation or test, as the tasks' metrics need them."""
         self._joined: tuple[Tensor, Tensor] | None = None
         """Weighted losses, K, and their sum, of a step whose gradients are to be projected."""
-        size_F = torch.tensor(self.schema.cardinalities, dtype=torch.int32)
-        self.register_buffer("size_F", size_F, persistent=False)
-        self.size_F: Tensor
+        self.field_C = [field for field in self.schema.categorical for _ in range(field.length)]
+        """The field of each column of ids."""
+        least_C = torch.tensor([-(field.length > 1) for field in self.field_C], dtype=torch.int32)
+        size_C = torch.tensor([field.cardinality for field in self.field_C], dtype=torch.int32)
+        self.register_buffer("least_C", least_C, persistent=False)
+        self.register_buffer("size_C", size_C, persistent=False)
+        self.least_C: Tensor
+        self.size_C: Tensor
 
     @classmethod
     def create(cls, config: FSMDConfig, schema: Schema, seed: int) -> "FSMDModule":
         """The module of a configuration and a schema."""
         return cls(asdict(config), asdict(schema), seed)
 
-    def forward(self, ids_BF: Tensor, dense_BD: Tensor) -> Tensor:
+    def forward(self, ids_BC: Tensor, dense_BD: Tensor) -> Tensor:
         """Probability of each task over all rows, B x K (with the chain: pCTR, pCTCVR)."""
-        log_p_BK, _ = log_probabilities(self.logits(ids_BF, dense_BD), self.model.parents)
+        log_p_BK, _ = log_probabilities(self.logits(ids_BC, dense_BD), self.model.parents)
         return log_p_BK.exp()
 
-    def logits(self, ids_BF: Tensor, dense_BD: Tensor) -> Tensor:
+    def logits(self, ids_BC: Tensor, dense_BD: Tensor) -> Tensor:
         """What the model gives, B x K; refuses rows that the schema does not describe."""
-        fields, dense = len(self.schema.categorical), len(self.schema.dense)
-        if ids_BF.shape[1:] != (fields,) or dense_BD.shape[1:] != (dense,):
+        columns, dense = len(self.field_C), len(self.schema.dense)
+        if ids_BC.shape[1:] != (columns,) or dense_BD.shape[1:] != (dense,):
             raise UserError(
-                f"a batch must have ids of {fields} fields and {dense} dense values a row; got "
-                f"{tuple(ids_BF.shape)} and {tuple(dense_BD.shape)}"
+                f"a batch must have ids of {columns} columns and {dense} dense values a row; got "
+                f"{tuple(ids_BC.shape)} and {tuple(dense_BD.shape)}"
             )
-        if ids_BF.is_floating_point():
-            raise UserError(f"ids of a batch must be whole numbers; got {ids_BF.dtype}")
+        if ids_BC.is_floating_point():
+            raise UserError(f"ids of a batch must be whole numbers; got {ids_BC.dtype}")
         # Reading the answer makes a GPU wait, so there training trusts its rows.
-        if not (self.training and ids_BF.is_cuda):
-            outside_BF = (ids_BF < 0) | (ids_BF >= self.size_F)
-            if outside_BF.any():
-                field = self.schema.categorical[int(outside_BF.nonzero()[0, 1])]
+        if not (self.training and ids_BC.is_cuda):
+            outside_BC = (ids_BC < self.least_C) | (ids_BC >= self.size_C)
+            if outside_BC.any():
+                field = self.field_C[int(outside_BC.nonzero()[0, 1])]
+                least = "-1 (nothing)" if field.length > 1 else "0 (unseen)"
                 raise UserError(
-                    f"ids of the field {field.name!r} must lie between 0 (unseen) and "
+                    f"ids of the field {field.name!r} must lie between {least} and "
                     f"{field.cardinality - 1}; encode rows as the training data was"
                 )
-        logit_BK: Tensor = self.model(ids_BF, dense_BD.to(self.dtype))
+        logit_BK: Tensor = self.model(ids_BC, dense_BD.to(self.dtype))
         return logit_BK
 
-    def _labelled(self, batch: Batch) -> Batch:
-        """The batch; refuses one that has not what the schema says."""
-        names = ("ids", "dense", "labels", *(["weights"] if self.schema.weighted else []))
+    def _labelled(self, batch: Batch, groups: Sequence[str] = ()) -> Batch:
+        """The batch; refuses one that has not what the schema says, and numbers of `groups`."""
+        given = ("ids", "dense", "labels", *(["weights"] if self.schema.weighted else []))
+        names = (*given, *(f"{group}s" for group in groups))
         if len(batch) != len(names) or not all(isinstance(part, Tensor) for part in batch):
             kinds = ", ".join(type(part).__name__ for part in batch)
-            raise UserError(
-                f"a batch must be the tensors {', '.join(names)}; got {kinds} (Lightning takes "
-                "each member of a list for a loader: give another iterable)"
+            judged = ((task.name, METRICS[task.metric]) for task in self.schema.tasks)
+            why = "".join(
+                f"; {metric.label}, the metric of task {name!r}, needs each row's {metric.group}"
+                for name, metric in judged
+                if metric.group in groups
             )
-        label_BK, *weights = batch[2:]
+            raise UserError(
+                f"a batch must be the tensors {', '.join(names)}{why}; got {kinds} (Lightning "
+                "takes each member of a list for a loader: give another iterable)"
+            )
+        label_BK, *weights = batch[2 : len(given)]
         rows, masked = len(batch[0]), self.schema.masked
-        shapes = [(rows, len(self.schema.tasks)), (rows,)]
+        shapes = [(rows, len(self.schema.tasks)), *[(rows,)] * (len(names) - 3)]
         for name, part, shape in zip(names[2:], batch[2:], shapes, strict=False):
             if part.shape != shape:
                 raise UserError(f"{name} of a batch must be {shape}; got {tuple(part.shape)}")
@@ -123,9 +146,9 @@ class FSMDModule(lightning.LightningModule):
 
     def losses(self, batch: Batch) -> Tensor:
         """The loss of each task, K, before any weight of tasks."""
-        ids_BF, dense_BD, label_BK, *weights = self._labelled(batch)
+        ids_BC, dense_BD, label_BK, *weights = self._labelled(batch)
         return task_losses(
-            self.logits(ids_BF, dense_BD),
+            self.logits(ids_BC, dense_BD),
             label_BK,
             self.model.parents,
             weight_B=weights[0] if weights else None,
@@ -165,8 +188,8 @@ class FSMDModule(lightning.LightningModule):
 
     def validation_step(self, batch: Batch, batch_idx: int, dataloader_idx: int = 0) -> None:
         """Collect logits; a metric is a figure of the whole split, not of batches."""
-        ids_BF, dense_BD, *rest = self._labelled(batch)
-        self._collected[dataloader_idx].append((self.logits(ids_BF, dense_BD), *rest))
+        ids_BC, dense_BD, *rest = self._labelled(batch, self.groups)
+        self._collected[dataloader_idx].append((self.logits(ids_BC, dense_BD), *rest))
 
     def test_step(self, batch: Batch, batch_idx: int, dataloader_idx: int = 0) -> None:
         """As `validation_step`."""
@@ -209,14 +232,17 @@ class FSMDModule(lightning.LightningModule):
     def _log_of_loader(
         self, split: str, ending: str, batches: Sequence[Batch]
     ) -> dict[str, float]:
-        logit_NK, label_NK, *weights = (torch.cat(parts) for parts in zip(*batches, strict=True))
+        logit_NK, label_NK, *rest = (torch.cat(parts) for parts in zip(*batches, strict=True))
         score_NK = scores(logit_NK, self.model.parents).cpu().numpy()
-        weight_N = weights[0].float().cpu().numpy() if weights else None
+        weight_N = rest.pop(0).float().cpu().numpy() if self.schema.weighted else None
+        groups = {
+            name: code_N.cpu().numpy() for name, code_N in zip(self.groups, rest, strict=True)
+        }
         figures, logged = {}, {}
         for k, task in enumerate(self.schema.tasks):
             score_N, label_N, value = score_NK[:, k], label_NK[:, k].float().cpu().numpy(), None
             if np.isfinite(score_N).all():
-                value = measured(METRICS[task.metric], score_N, label_N, weight_N)
+                value = measured(METRICS[task.metric], score_N, label_N, weight_N, groups)
             figures[task.name] = math.nan if value is None else value
             logged[f"{split}_{task.metric}_{task.name}{ending}"] = figures[task.name]
         metrics = {task.metric for task in self.schema.tasks}
@@ -235,17 +261,42 @@ class FSMDModule(lightning.LightningModule):
             checkpoint["state_dict"][f"model.{name}"] = value
 
     def configure_optimizers(self) -> torch.optim.Optimizer:
-        """Adam, as in Tables I and III; AdamW where there is a weight decay."""
+        """Adam, as in Tables I and III; AdamW where there is a weight decay.
+
+        Tables of more than `fsmd.model.ROW_WISE` rows move row by row (`RowWiseAdamW`).
+        """
         assert self.config.learning_rate is not None
         assert self.config.weight_decay is not None
         # Lightning clips no gradients of a fused optimiser in mixed precision.
         clips = self._trainer is not None and self._trainer.gradient_clip_val is not None
-        return torch.optim.AdamW(
+        return RowWiseAdamW(
             self.parameters(),
-            lr=self.config.learning_rate,
-            weight_decay=self.config.weight_decay,
+            self.config.learning_rate,
+            self.config.weight_decay,
             fused=not clips,
         )
+
+    def configure_gradient_clipping(
+        self,
+        optimizer: torch.optim.Optimizer,
+        gradient_clip_val: float | None = None,
+        gradient_clip_algorithm: str | None = None,
+    ) -> None:
+        """As Lightning does; of a sparse gradient the rows that occur, as all others are 0."""
+        sparse = [p for p in self.parameters() if p.grad is not None and p.grad.is_sparse]
+        if gradient_clip_val is None or not sparse:
+            self.clip_gradients(optimizer, gradient_clip_val, gradient_clip_algorithm)
+            return
+        stand_ins = [p for p in self.parameters() if p.grad is not None and not p.grad.is_sparse]
+        for parameter in sparse:
+            parameter.grad = cast(Tensor, parameter.grad).coalesce()
+            values = parameter.grad.values()  # the same memory
+            stand_ins.append(nn.Parameter(torch.empty_like(values)))
+            stand_ins[-1].grad = values
+        if gradient_clip_algorithm == "value":
+            nn.utils.clip_grad_value_(stand_ins, gradient_clip_val)
+        else:
+            nn.utils.clip_grad_norm_(stand_ins, gradient_clip_val)
 
 
 # Batches are slices of tensors by an index. Collating row by row would cost more than the model.
@@ -283,8 +334,10 @@ class Batches:
         batch_size: int,
         device: torch.device,
         sampler: EpochOrder | None = None,
+        groups: Sequence[str] = (),
     ) -> None:
-        self.columns = columns_of(split, slice(None), device)
+        code_N = (torch.from_numpy(split.groups[name].astype(np.int64)) for name in groups)
+        self.columns = (*columns_of(split, slice(None), device), *code_N)
         self.rows = len(split)
         self.batch_size = batch_size
         self.sampler = sampler

@@ -1,16 +1,29 @@
 """Embeddings from a denoising auto-encoder over the user-behaviour fields.
 
 NOTE[PAPER]: Section II.C says only that noise-reducing auto-coding initialises the information on
-user behaviour. Here a field's id is swapped with that of another row with probability 0.15, and
-each field's true id is to be found among those of the batch.
+user behaviour. Here a field's ids are swapped with those of another row with probability 0.15, and
+each of a field's true ids is to be found among those of the batch.
 """
+
+from copy import deepcopy
+from typing import cast
 
 import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
+from fsmd.adamw import RowWiseAdamW
 from fsmd.data.schema import Dataset
-from fsmd.model import FSMD, field_positions, generator, initialise
+from fsmd.model import (
+    FSMD,
+    Columns,
+    Embeddings,
+    Table,
+    field_positions,
+    generator,
+    initialise,
+    places,
+)
 
 SWAP = 0.15
 HIDDEN = 64
@@ -20,22 +33,28 @@ BATCH = 512
 class DenoisingAutoEncoder(nn.Module):
     """Embeddings of F fields, a hidden layer, and a guess of each field's embedding."""
 
-    def __init__(self, table: Tensor, fields: int) -> None:
+    def __init__(self, table: Table, columns: Columns, seed: int) -> None:
         super().__init__()
-        size = table.shape[1]
-        self.table = nn.Embedding(table.shape[0], size, _weight=table.clone())
-        self.encode = nn.Sequential(nn.Linear(fields * size, HIDDEN), nn.ReLU())
-        self.decode = nn.Linear(HIDDEN, fields * size)
+        self.columns = columns
+        width = len(columns.lengths) * table.embedding_dim
+        self.encode = nn.Sequential(nn.Linear(width, HIDDEN), nn.ReLU())
+        self.decode = nn.Linear(HIDDEN, width)
+        initialise(self, seed)
+        self.table = deepcopy(table)  # which keeps the model's own start
 
-    def forward(self, noisy_BF: Tensor, true_BF: Tensor) -> Tensor:
+    def forward(self, noisy_BC: Tensor, true_BC: Tensor) -> Tensor:
         """Mean cross-entropy of finding each true id among the batch's ids of its field."""
-        code_BH = self.encode(self.table(noisy_BF).flatten(1))
-        guess_BFE = self.decode(code_BH).unflatten(1, (noisy_BF.shape[1], -1))
+        code_BH = self.encode(self.columns(noisy_BC).of(self.table).flatten(1))
+        guess_BFE = self.decode(code_BH).unflatten(1, (len(self.columns.lengths), -1))
+        row_F_BL = torch.split(self.columns(true_BC).row_BC, self.columns.lengths, 1)
         losses = []
-        for guess_BE, true_B in zip(guess_BFE.unbind(1), true_BF.unbind(1), strict=True):
-            id_U, place_B = torch.unique(true_B, return_inverse=True)
-            losses.append(F.cross_entropy(guess_BE @ self.table(id_U).T, place_B))
-        return torch.stack(losses).mean()
+        for guess_BE, row_BL in zip(guess_BFE.unbind(1), row_F_BL, strict=True):
+            there_BL = row_BL != self.columns.rows  # where the blank row stands, if there is one
+            guess_PE = guess_BE.repeat_interleave(there_BL.sum(1), 0)
+            row_U, place_P = torch.unique(row_BL[there_BL], return_inverse=True)
+            if len(row_U):
+                losses.append(F.cross_entropy(guess_PE @ self.table(row_U).T, place_P))
+        return torch.stack(losses).mean() if losses else 0 * code_BH.sum()
 
 
 def pretrain(model: FSMD, data: Dataset, seed: int) -> None:
@@ -44,25 +63,25 @@ def pretrain(model: FSMD, data: Dataset, seed: int) -> None:
     Raises UserError for a field that the data has not.
     """
     config = model.config
-    everything = list(range(len(data.schema.categorical)))
-    fields = field_positions("pretrain_fields", config, data.schema) or everything
-    row_NF = torch.from_numpy(data.train.ids)[:, fields] + model.offset_F.cpu()[fields]
-    table = next(model.embeddings.parameters())
-    coder = DenoisingAutoEncoder(table.detach().cpu(), len(fields))
-    start = {"table.weight": coder.table.weight.detach().clone()}
-    initialise(coder, seed)  # the layers; the table keeps the model's own start
-    coder.load_state_dict(start, strict=False)
+    every = data.schema.categorical
+    fields = field_positions("pretrain_fields", config, data.schema) or list(range(len(every)))
+    columns = Columns(every, fields)
+    ids_NC = torch.cat([torch.from_numpy(data.train.ids)[:, places(every, i)] for i in fields], 1)
+    field_C = torch.repeat_interleave(torch.tensor(columns.lengths))  # a field moves as one
+    first = cast(Embeddings, model.embeddings[0])
+    coder = DenoisingAutoEncoder(first.table, columns, seed)
     assert config.learning_rate is not None
-    optimiser = torch.optim.Adam(coder.parameters(), lr=config.learning_rate, fused=True)
+    optimiser = RowWiseAdamW(coder.parameters(), config.learning_rate, 0.0, fused=True)
     for epoch in range(config.pretrain_epochs):
         draw = generator(seed, "dae", epoch)
-        for index in torch.split(torch.randperm(len(row_NF), generator=draw), BATCH):
-            true_BF = row_NF[index]
-            other = torch.randint(len(row_NF), true_BF.shape, generator=draw)
-            swapped = torch.rand(true_BF.shape, generator=draw) < SWAP
-            noisy_BF = torch.where(swapped, row_NF.gather(0, other), true_BF)
+        for index in torch.split(torch.randperm(len(ids_NC), generator=draw), BATCH):
+            shape, true_BC = (len(index), len(fields)), ids_NC[index]
+            other_BF = torch.randint(len(ids_NC), shape, generator=draw)
+            swapped_BF = torch.rand(shape, generator=draw) < SWAP
+            other_BC = ids_NC.gather(0, other_BF[:, field_C])
+            noisy_BC = torch.where(swapped_BF[:, field_C], other_BC, true_BC)
             optimiser.zero_grad()
-            coder(noisy_BF, true_BF).backward()
+            coder(noisy_BC, true_BC).backward()
             optimiser.step()
     for embeddings in model.embeddings:
         embeddings.load_state_dict({"table.weight": coder.table.weight})

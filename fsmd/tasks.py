@@ -39,11 +39,11 @@ class Task:
                 f"a task must have a name of its own: {MEAN!r}, {ALL!r} and '|' stand for several "
                 f"tasks; got {self.name!r}"
             )
-        judging = [name for name, metric in METRICS.items() if metric.influence]
-        if self.metric not in judging:
+        if self.metric not in METRICS or not METRICS[self.metric].judges:
+            judging = [name for name, metric in METRICS.items() if metric.judges]
             raise UserError(
-                f"the metric of task {self.name!r} must be one of {', '.join(judging)}; "
-                f"got {self.metric!r}"
+                f"the metric of task {self.name!r} must be one of {', '.join(judging)} (of ndcg@K "
+                f"any K from 1 to 1000); got {self.metric!r}"
             )
         if not 0 < self.weight < math.inf:
             raise UserError(

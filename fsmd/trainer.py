@@ -60,7 +60,7 @@ def run(
             trainer.fit(
                 module,
                 Batches(data.train, config.batch_size, device, order),
-                Batches(data.valid, EVALUATION_BATCH, device),
+                Batches(data.valid, EVALUATION_BATCH, device, groups=module.groups),
                 ckpt_path=checkpoint if resumed else None,
                 weights_only=True if resumed else None,
             )

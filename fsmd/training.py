@@ -82,7 +82,7 @@ class Measurement:
     epoch: int
     split: str
     task: str
-    """A task's name, `ALL`, or a pair of tasks (`pair_key`)."""
+    """A task's name, `ALL`, a pair of tasks (`pair_key`), or a step (`step_key`)."""
     metric: str
     value: float
 
@@ -164,6 +164,15 @@ def train(
 def pair_key(task: str, other: str) -> str:
     """What stands for two tasks where a figure is of both."""
     return f"{task} | {other}"
+
+
+def step_key(task: str, parent: str) -> str:
+    """What stands for a task on the rows alone that reached the one that it follows.
+
+    The task's name itself stands for reaching it, among all rows. A name has no blank at its ends,
+    so that this is no `pair_key`.
+    """
+    return f"{task}|{parent}"
 
 
 @cache

@@ -10,6 +10,7 @@ from studies.options import exit_code
 COMMANDS: Mapping[str, tuple[str, str]] = {
     "run": ("studies.run", "run a study or a search, or go on with it, and write its report"),
     "report": ("reports.build", "write the report of what is stored again"),
+    "data": ("studies.data", "describe your own log, check it, name the known data sets"),
     "record": ("studies.record", "keep the learning curves of a grid as one file"),
 }
 """Command -> the module that `python -m` runs too, and what it does; imported when asked for, so

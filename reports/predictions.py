@@ -1,15 +1,17 @@
 """Reads the kept test predictions: what each test row does to each training's figures."""
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
-from typing import Any
+from itertools import groupby
+from typing import Any, NamedTuple
 
 import numpy as np
 import sqlalchemy as sa
 from numpy.typing import NDArray
 
 from fsmd.errors import shown
-from fsmd.metrics import METRICS, Array, influences
+from fsmd.metrics import METRICS, Array, Metric, influences, is_certain
+from fsmd.metrics.steps import step_scores
 from fsmd.packing import unpack
 from fsmd.stats.sampling import Sampling, by_unit, shared_covariance
 from fsmd.tasks import Task
@@ -18,10 +20,25 @@ from studies.store.tables import PREDICTIONS, TEST_ROWS, as_stored
 
 _KEPT = {
     "label": ("|i1", -1.0, 1.0),
-    "unit": ("<u4", 0.0, 2.0**32),
+    "user": ("<u4", 0.0, 2.0**32),
+    "request": ("<u4", 0.0, 2.0**32),
     "weight": ("<f4", 0.0, np.inf),
 }
 """Kind of column -> its type, and the range of its values."""
+
+
+class Figure(NamedTuple):
+    """A metric of a task's scores."""
+
+    task: str
+    metric: Metric
+    parent: str | None = None
+    """The task that it follows, where it is the figure of that step; None: of reaching it."""
+
+
+def own_figures(tasks: Iterable[Task]) -> list[Figure]:
+    """Each task's by the metric that judges it."""
+    return [Figure(task.name, METRICS[task.metric]) for task in tasks]
 
 
 @dataclass(frozen=True)
@@ -30,15 +47,41 @@ class TestRows:
 
     labels: Mapping[str, Array]
     """Task -> 0, 1, or NaN where it was not observed."""
-    unit_N: NDArray[np.int64] | None
-    """Rows of one user share a number; None: every row is on its own."""
+    groups: Mapping[str, NDArray[np.int64]]
+    """user, request -> numbers from 0, equal within one; those that are known."""
     weight_N: Array | None
     """None: all rows count alike."""
 
     @property
+    def unit(self) -> str | None:
+        """What is independent of each other: users, else requests; None: every row."""
+        return next((name for name in ("user", "request") if name in self.groups), None)
+
+    @property
+    def unit_N(self) -> NDArray[np.int64] | None:
+        """The number of each row's unit; None: every row is on its own."""
+        return None if self.unit is None else self.groups[self.unit]
+
+    @property
     def units(self) -> int | None:
-        """How many users; None where rows are not grouped."""
+        """How many; None where rows are not grouped."""
         return None if self.unit_N is None else int(self.unit_N.max()) + 1
+
+    def labels_of(self, figure: Figure) -> Array:
+        """NaN too where a step's rows are not reached."""
+        label_N = self.labels[figure.task]
+        if figure.parent is None:
+            return label_N
+        return np.where(self.labels[figure.parent] == 1, label_N, np.nan)
+
+    def tell(self, figure: Figure) -> bool:
+        """Whether they are enough to say how sure the figure is."""
+        if not {figure.task, figure.parent or figure.task} <= set(self.labels):
+            return False
+        label_N = self.labels_of(figure)
+        used_N = label_N if self.weight_N is None else label_N[self.weight_N > 0]
+        fewer = min((used_N == 1).sum(), (used_N == 0).sum())
+        return bool(fewer > 1) and is_certain(figure.metric, label_N, self.weight_N, self.groups)
 
 
 def read_test_rows(connection: sa.Connection, data_hash: str) -> TestRows:
@@ -55,12 +98,12 @@ def read_test_rows(connection: sa.Connection, data_hash: str) -> TestRows:
         for name, values_N in columns.items()
         if name.startswith("label:")
     }
-    unit_N, weight_N = columns.get("unit"), columns.get("weight")
-    return TestRows(
-        labels,
-        None if unit_N is None else np.unique(unit_N, return_inverse=True)[1].astype(np.int64),
-        weight_N,
-    )
+    groups: dict[str, NDArray[np.int64]] = {
+        name: np.unique(columns[name], return_inverse=True)[1].astype(np.int64)
+        for name in ("user", "request")
+        if name in columns
+    }
+    return TestRows(labels, groups, columns.get("weight"))
 
 
 def _columns(connection: sa.Connection, data_hash: str) -> Iterator[tuple[str, Array]]:
@@ -90,20 +133,20 @@ def _unpacked(packed: Any, kind: str) -> Array:
 def read_sampling(
     connection: sa.Connection,
     data_hash: str,
-    tasks: Sequence[Task],
+    figures: Sequence[Figure],
     runs: Mapping[str, tuple[str, ...]],
     over: tuple[int, ...],
 ) -> Sampling | None:
     """The test set's part for arms on one test set.
 
     runs: each arm's trainings, one for each replicate of `over`. Arms without all their
-    predictions are left out; None if none is left, or where a task has too few rows of a class
-    to judge by. One replicate's predictions are in memory at a time.
+    predictions are left out; None if none is left, or where the rows are too few to tell of a
+    figure. One replicate's predictions are in memory at a time.
     """
     rows = read_test_rows(connection, data_hash)
-    names = [task.name for task in tasks]
-    if not set(names) <= set(rows.labels) or min(_rarer_class(rows, n) for n in names) < 2:
+    if not all(map(rows.tell, figures)):
         return None
+    names = {name for figure in figures for name in (figure.task, figure.parent) if name}
     kept = _kept(connection, [run for ids in runs.values() for run in ids])
     whole = tuple(
         arm for arm, ids in runs.items() if {(run, n) for run in ids for n in names} <= kept
@@ -112,39 +155,42 @@ def read_sampling(
         return None
     trainings = zip(*(runs[arm] for arm in whole), strict=True)
     covariance_CC = shared_covariance(
-        read_influences(connection, ids, tasks, rows) for ids in trainings
+        read_influences(connection, ids, figures, rows) for ids in trainings
     )
-    shape = (len(whole), len(tasks))
-    return Sampling(whole, covariance_CC.reshape(shape * 2), over, rows.units)
+    shape = (len(whole), len(figures))
+    covariance = covariance_CC.reshape(shape * 2)
+    return Sampling(whole, covariance, over, rows.units, rows.unit or "row")
 
 
 def read_influences(
-    connection: sa.Connection, ids: tuple[str, ...], tasks: Sequence[Task], rows: TestRows
+    connection: sa.Connection, ids: tuple[str, ...], figures: Sequence[Figure], rows: TestRows
 ) -> Array:
-    """N x C, or units x C, of the trainings `ids`, the tasks of each side by side."""
-    keys = [(run, task.name) for run in ids for task in tasks]
-    metric = {task.name: METRICS[task.metric] for task in tasks}
+    """N x C, or units x C, of the trainings `ids`, the figures of each side by side."""
     count = len(next(iter(rows.labels.values())))
-    influence_NC = np.empty((count, len(keys)), order="F")
-    for row in _rows_of(connection, as_stored(PREDICTIONS), ids):
-        columns = [c for c, key in enumerate(keys) if key == (row.run_id, row.task)]
-        if columns:
-            task = row.task
-            with stored_at(f"training {row.run_id[:12]}, {PREDICTIONS.name} of task {task!r}"):
-                score_N = _unpacked(row.scores, "<f4")
-                if len(score_N) != count:
-                    raise ValueError(f"must be {count} scores, one a test row; got {len(score_N)}")
-            moved_N = influences(metric[task], score_N, rows.labels[task], rows.weight_N)
-            influence_NC[:, columns] = moved_N[:, None]
+    influence_NC = np.empty((count, len(ids) * len(figures)), order="F")
+    query = as_stored(PREDICTIONS).order_by(PREDICTIONS.c.run_id)
+    for run, of_run in groupby(_rows_of(connection, query, ids), key=lambda row: row.run_id):
+        scores = {row.task: _scores(row, count) for row in of_run}
+        moved_NF = [_moved(figure, scores, rows) for figure in figures]
+        for i in (i for i, each in enumerate(ids) if each == run):
+            influence_NC[:, i * len(figures) : (i + 1) * len(figures)] = np.transpose(moved_NF)
     return by_unit(influence_NC, rows.unit_N)
 
 
-def _rarer_class(rows: TestRows, task: str) -> int:
-    """Rows of the class that has fewer, among those that count."""
-    label_N = rows.labels[task]
-    if rows.weight_N is not None:
-        label_N = label_N[rows.weight_N > 0]
-    return int(min((label_N == 1).sum(), (label_N == 0).sum()))
+def _scores(row: sa.Row[Any], count: int) -> Array:
+    with stored_at(f"training {row.run_id[:12]}, {PREDICTIONS.name} of task {row.task!r}"):
+        score_N = _unpacked(row.scores, "<f4")
+        if len(score_N) != count:
+            raise ValueError(f"must be {count} scores, one a test row; got {len(score_N)}")
+    return score_N
+
+
+def _moved(figure: Figure, scores: Mapping[str, Array], rows: TestRows) -> Array:
+    score_N = scores[figure.task]
+    if figure.parent is not None:
+        score_N = step_scores(score_N, scores[figure.parent])
+    label_N = rows.labels_of(figure)
+    return influences(figure.metric, score_N, label_N, rows.weight_N, rows.groups)
 
 
 def _kept(connection: sa.Connection, ids: Sequence[str]) -> set[tuple[str, str]]:

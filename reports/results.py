@@ -16,7 +16,8 @@ from fsmd.metrics import METRICS, Array, Metric
 from fsmd.stats.estimates import Estimate, mean_interval
 from fsmd.stats.sampling import Sampling
 from fsmd.tasks import Target, Task
-from reports.predictions import read_sampling
+from fsmd.training import step_key
+from reports.predictions import own_figures, read_sampling
 from reports.same_arms import read_as_trained
 from studies.definition import Study
 from studies.reading import of_study
@@ -322,14 +323,21 @@ def _in_order(frame: pd.DataFrame, arms: Mapping[str, int], *keys: str) -> pd.Da
     return ranked.drop(columns="rank")
 
 
-def at_chosen(results: StudyResults, split: str, metric: str | None = None) -> Scores:
+def at_chosen(
+    results: StudyResults, split: str, metric: str | None = None, steps: bool = False
+) -> Scores:
     """A metric of `split` at each task's chosen epoch.
 
     metric: None means each task's own, with all targets; another one has each task alone.
+    steps: of a metric, each step of the funnel (`step_key`) instead of each task.
     """
     replicates = tuple(sorted(int(r) for r in set(results.runs["replicate"])))
-    arms, names = results.arms, results.task_names
-    own = {task.name: metric or task.metric for task in results.tasks}
+    arms = results.arms
+    told = {task.name: task for task in results.tasks}
+    if steps:
+        told = {step_key(t.name, t.after): t for t in results.tasks if t.after is not None}
+    names = tuple(told)
+    own = {name: metric or task.metric for name, task in told.items()}
     done: Any = results.done.itertuples()
     chosen = {(run.arm, run.replicate): run.chosen_epochs or {} for run in done}
     values_ARK = np.full((len(arms), len(replicates), len(names)), np.nan)
@@ -338,9 +346,10 @@ def at_chosen(results: StudyResults, split: str, metric: str | None = None) -> S
     rows = frame[(frame["split"] == split) & frame["metric"].isin(set(own.values()))]
     for row in rows.itertuples():
         epochs: Any = chosen.get((row.arm, row.replicate), {})
-        if own.get(str(row.task)) == row.metric and epochs.get(row.task) == row.epoch:
+        name = str(row.task)
+        if own.get(name) == row.metric and epochs.get(told[name].name) == row.epoch:
             index = place[str(row.arm)], replicates.index(int(str(row.replicate)))
-            values_ARK[(*index, names.index(str(row.task)))] = row.value
+            values_ARK[(*index, names.index(name))] = row.value
     targets = results.targets if metric is None else _alone(names, metric)
     return Scores(arms, replicates, targets, _summed(values_ARK, targets), results.test_sets)
 
@@ -364,11 +373,11 @@ def _summed(values_ARK: Array, targets: tuple[Target, ...]) -> Array:
 def _samplings(results: StudyResults, scores: Scores) -> tuple[Sampling, ...]:
     """One for each test set with predictions and each choice of replicates that pairs share."""
     cells = results.runs.set_index(["arm", "replicate"])["run_id"].to_dict()
-    samplings = []
+    samplings, figures = [], own_figures(results.tasks)
     with of_study(results.record.name), results.engine.connect() as connection:
         for (data_hash, replicates), arms in scores.pairings.items():
             runs = {
                 arm: tuple(str(cells[arm, replicate]) for replicate in replicates) for arm in arms
             }
-            samplings.append(read_sampling(connection, data_hash, results.tasks, runs, replicates))
+            samplings.append(read_sampling(connection, data_hash, figures, runs, replicates))
     return tuple(filter(None, samplings))

@@ -5,6 +5,7 @@ import codecs
 import errno
 import io
 import os
+import re
 import shutil
 import signal
 import sys
@@ -21,6 +22,7 @@ from fsmd.errors import UserError, is_text, one_line
 DEFAULT_STORAGE = "sqlite:///studies.db"
 DEFAULT_OUT = Path("out")
 STOPPED = "Stopped; nothing is lost. The same command goes on from here."
+LEAST_MEMORY = 64 * 2**20
 _LONGEST_LINE = 2000
 
 
@@ -60,6 +62,17 @@ def folder(text: str) -> Path:
         return Path(text).expanduser()
     except RuntimeError as error:
         raise argparse.ArgumentTypeError(f"{error} for {text!r}") from None
+
+
+def memory(text: str) -> int:
+    """An option's bytes: 500m, 2g, 1.5 GB. Raises ArgumentTypeError for what is no size."""
+    said = re.fullmatch(r"(\d{1,9}(?:\.\d*)?) ?([kmgt])(?:i?b)?", text.strip().lower())
+    size = int(float(said[1]) * 1024 ** (1 + "kmgt".index(said[2]))) if said else 0
+    if size < LEAST_MEMORY:
+        raise argparse.ArgumentTypeError(
+            f"a size of memory is a number and k, m, g or t, at least 64m; got {text!r}"
+        )
+    return size
 
 
 def add_places(parser: argparse.ArgumentParser) -> None:

@@ -163,13 +163,10 @@ def test_every_file_says_what_it_is_for() -> None:
 def test_a_metric_is_named_by_its_file_and_by_the_default_of_a_task_alone() -> None:
     """Everything else asks the task or `METRICS`.
 
-    The others are an AUC whatever metric judges a task: `conditional_auc`, where it is measured
-    and where its table is made; what a field alone says of the label; and the paper's numbers.
+    The others are an AUC whatever metric judges a task: what a field alone says of the label, and
+    the paper's numbers.
     """
-    owners = (
-        *("fsmd/metrics/", "fsmd/tasks.py", "fsmd/evaluation.py", "fsmd/data/checks/"),
-        *("reports/study/paper.py", "reports/study/tables.py"),
-    )
+    owners = ("fsmd/metrics/", "fsmd/tasks.py", "fsmd/data/checks/", "reports/study/paper.py")
     assert with_text("auc", "AUC", but=owners) == []
 
 
@@ -186,6 +183,16 @@ def test_a_search_is_named_by_its_definition_alone() -> None:
 
 def test_tasks_have_no_rank() -> None:
     assert with_text("first", "second") == []
+
+
+def test_libraries_that_draw_belong_to_reports() -> None:
+    """The page of `check`, whose bars its template draws, needs none."""
+    drawing = {
+        name
+        for name in SOURCES
+        if libraries(SOURCES[name]) & {"matplotlib", "typst"} and not name.startswith("reports/")
+    }
+    assert drawing == set()
 
 
 def test_broken_pools_are_known_to_the_workers_alone() -> None:

@@ -61,7 +61,9 @@ each_tasks = pytest.mark.parametrize("tasks", TASKS.values(), ids=TASKS.keys())
 # ------------------------------------------------------------------------------------------
 
 each_metric = pytest.mark.parametrize("metric", METRICS.values(), ids=METRICS.keys())
-JUDGING = {name: metric for name, metric in METRICS.items() if metric.influence}
+JUDGING = {name: metric for name, metric in METRICS.items() if metric.judges}
+GROUPS = {name: np.random.default_rng(9).integers(0, 40, 300) for name in ("user", "request")}
+"""Of `rows`."""
 each_judge = pytest.mark.parametrize("metric", JUDGING.values(), ids=JUDGING.keys())
 
 
@@ -74,15 +76,19 @@ def rows(count: int = 300, separation: float = 1.0, seed: int = 0) -> tuple[Arra
     return np.round(score_N, 2), label_N  # some are equal
 
 
-def value_of(metric: Metric, *arrays: Array) -> float:
-    value = measured(metric, *arrays)
+def value_of(
+    metric: Metric, score_N: Array, label_N: Array, weight_N: Array | None = None
+) -> float:
+    value = measured(metric, score_N, label_N, weight_N, GROUPS)
     assert value is not None
     return value
 
 
 def test_a_metric_has_the_name_of_its_file_and_what_figures_need() -> None:
     folder = Path(import_module("fsmd.metrics").__file__ or "").parent
-    assert set(METRICS) == {path.stem for path in folder.glob("*.py")} - {"__init__", "metric"}
+    helpers = {"__init__", "metric", "groups", "parts", "steps", "ties"}
+    files = {path.stem for path in folder.glob("*.py")} - helpers
+    assert {name.partition("@")[0] for name in METRICS} == files
     for name, metric in METRICS.items():
         assert metric.name == name
         assert metric.label
@@ -96,7 +102,8 @@ def test_more_separation_is_better_and_the_reverse_worse(metric: Metric) -> None
     weak, strong, wrong = (
         metric.sign * value_of(metric, *rows(separation=s)) for s in (0.3, 1.5, 0.0)
     )
-    assert strong > weak > wrong - metric.margin
+    if not metric.calibration:  # all three are calibrated
+        assert strong > weak > wrong - metric.margin
     score_N, label_N = rows()
     assert metric.sign * value_of(metric, -score_N, label_N) < weak
 
@@ -114,7 +121,8 @@ def test_the_order_of_rows_changes_nothing(metric: Metric) -> None:
     score_N, label_N = rows()
     weight_N = np.random.default_rng(1).integers(0, 3, len(label_N)).astype(float)
     order_N = np.random.default_rng(2).permutation(len(label_N))
-    moved = value_of(metric, score_N[order_N], label_N[order_N], weight_N[order_N])
+    groups = {name: group_N[order_N] for name, group_N in GROUPS.items()}
+    moved = measured(metric, score_N[order_N], label_N[order_N], weight_N[order_N], groups)
     assert moved == pytest.approx(value_of(metric, score_N, label_N, weight_N), abs=1e-12)
 
 
@@ -122,7 +130,7 @@ def test_the_order_of_rows_changes_nothing(metric: Metric) -> None:
 def test_of_one_class_a_figure_is_a_number_or_missing_and_never_a_warning(metric: Metric) -> None:
     score_N, _ = rows()
     for label in (0.0, 1.0):
-        value = measured(metric, score_N, np.full(len(score_N), label))
+        value = measured(metric, score_N, np.full(len(score_N), label), None, GROUPS)
         assert value is None or metric.low <= value <= metric.high
 
 
@@ -132,7 +140,7 @@ def test_influences_have_no_mean_and_are_of_the_rows_that_count(metric: Metric) 
     masked_N = np.where(np.arange(len(label_N)) % 5 == 0, np.nan, label_N)
     weight_N = np.random.default_rng(1).integers(0, 3, len(label_N)).astype(float)
     for labels, weights in ((label_N, None), (masked_N, None), (masked_N, weight_N)):
-        moved_N = influences(metric, score_N, labels, weights)
+        moved_N = influences(metric, score_N, labels, weights, GROUPS)
         assert moved_N.shape == label_N.shape
         assert moved_N.sum() == pytest.approx(0, abs=1e-9)
         gone_N = np.isnan(labels) if weights is None else np.isnan(labels) | (weights == 0)
@@ -180,13 +188,14 @@ def test_a_data_set_holds_what_models_and_studies_rely_on(name: str) -> None:
     assert dataset.content_hash == loaded(name).content_hash
     check_tasks(tasks)
     for split in (dataset.train, dataset.valid, dataset.test):
-        assert split.ids.shape == (len(split), len(schema.categorical))
+        field_C = [field for field in schema.categorical for _ in range(field.length)]
+        assert split.ids.shape == (len(split), len(field_C))
         assert split.dense.shape == (len(split), len(schema.dense))
         assert split.labels.shape == (len(split), len(tasks))
         assert np.isfinite(split.dense).all()
-        top_F = split.ids.max(axis=0, initial=0)
-        assert (split.ids >= 0).all()
-        assert (top_F < [field.cardinality for field in schema.categorical]).all()
+        top_C = split.ids.max(axis=0, initial=0)
+        assert (split.ids >= [-(field.length > 1) for field in field_C]).all()
+        assert (top_C < [field.cardinality for field in field_C]).all()
         assert (split.weights is not None) == schema.weighted
         known = ~np.isnan(split.labels)
         assert schema.masked or known.all()

@@ -16,14 +16,15 @@ from sklearn.metrics import log_loss, roc_auc_score
 
 from fsmd import data
 from fsmd.data import encode, sets
-from fsmd.data.checks.learnable import check_tables
+from fsmd.data.checks.learnable import check_recipe, refusing
 from fsmd.data.encode import encoded, groups
 from fsmd.data.encoded import open_encoded
-from fsmd.data.encoder import Encoder, Vocabulary
-from fsmd.data.sets.planted import TASKS, PlantedConfig, generate, load_planted
+from fsmd.data.encoder import Encoder
+from fsmd.data.fitting.fitting import fit
+from fsmd.data.rows.frames import Tables, fields_of, of_tables, parts_of
+from fsmd.data.sets.planted import TASKS, PlantedConfig, generate, load_planted, recipe_of
 from fsmd.data.settings import TrainingSettings
-from fsmd.data.source import Categorical, Dense, Recipe, Source, Tables, on_fewer_rows
-from fsmd.data.values import words_of
+from fsmd.data.source import Categorical, Dense, Recipe, Source, on_fewer_rows
 from fsmd.errors import UserError
 from fsmd.metrics import METRICS
 from fsmd.tasks import Task
@@ -56,7 +57,7 @@ def tables() -> Tables:
 
 
 def source(content: Tables, key: str = "a", recipe: Recipe = RECIPE) -> Source:
-    return Source(recipe, {"content": key}, lambda: content)
+    return of_tables(recipe, {"content": key}, lambda: content)
 
 
 @pytest.fixture
@@ -74,7 +75,7 @@ def test_a_category_not_seen_in_train_gets_id_0(cache: Path) -> None:
     found = encoded(source(content))
     assert found.valid.ids[0, 0] == 0
     assert (found.valid.ids[1:, 0] > 0).all()
-    assert found.schema.categorical[0].cardinality == 4
+    assert found.schema.categorical[0].cardinality == 5
 
 
 def test_a_category_rarer_than_the_minimum_shares_id_0(cache: Path) -> None:
@@ -84,14 +85,18 @@ def test_a_category_rarer_than_the_minimum_shares_id_0(cache: Path) -> None:
     np.testing.assert_array_equal(found.train.ids[:, 1] == 0, counts < 2)
     assert (
         found.schema.categorical[1].cardinality
-        == 1 + (content.train["user"].value_counts() >= 2).sum()
+        == 2 + (content.train["user"].value_counts() >= 2).sum()
     )
 
 
-def test_vocabulary_is_sorted_so_ids_depend_on_no_order() -> None:
-    column = pd.Series(["b", "a", "b", "c"])
-    words = [Vocabulary.fit("toy", Categorical("x"), c).words for c in (column, column[::-1])]
-    assert words == [("a", "b", "c")] * 2
+def fitted(recipe: Recipe, train: pd.DataFrame) -> Encoder:
+    return fit(recipe, parts_of(recipe, Tables(train, train, train)))
+
+
+def test_a_vocabulary_is_sorted_by_count_then_text_so_ids_depend_on_no_order() -> None:
+    frame = toy().assign(colour=["c", "b", "b", "a", "a", *["d"] * 55])
+    words = [fitted(RECIPE, f).vocabularies[0].words for f in (frame, frame[::-1])]
+    assert words == [("d", "a", "b", "c")] * 2
 
 
 def test_scaling_is_fitted_on_train(cache: Path) -> None:
@@ -114,8 +119,10 @@ def test_other_validation_and_test_rows_change_nothing_of_train(cache: Path) -> 
 
 
 def naive_ids(column: Categorical, train: pd.Series, values: pd.Series) -> list[int]:
-    kept = sorted(v for v in set(train) if (train == v).sum() >= column.min_count)
-    return [kept.index(v) + 1 if v in kept else 0 for v in values]
+    text = train.map(str)
+    kept = [v for v in sorted(set(text)) if (text == v).sum() >= column.min_count]
+    kept.sort(key=lambda v: -(text == v).sum())
+    return [kept.index(v) + 2 if v in kept else 0 for v in values.map(str)]
 
 
 def test_an_encoder_read_back_from_the_folder_encodes_any_table_as_the_data_was(
@@ -124,21 +131,22 @@ def test_an_encoder_read_back_from_the_folder_encodes_any_table_as_the_data_was(
     content = tables()
     found = encoded(source(content))
     kept = Encoder.from_json((found.path / "encoder.json").read_text("utf-8"))
-    assert kept == Encoder.fit(RECIPE, content.train)
+    assert kept == fitted(RECIPE, content.train)
     for split in ("train", "valid", "test"):
-        ids, dense = kept.transform(getattr(content, split))
+        ids, dense = kept.transform(fields_of(RECIPE, "toy", getattr(content, split)))
         np.testing.assert_array_equal(ids, getattr(found, split).ids)
         np.testing.assert_array_equal(dense, getattr(found, split).dense)
-    assert kept.schema(masked=False) == found.schema
+    assert kept.schema(masked=False, weighted=False) == found.schema
     fresh = toy(7, rows=9).drop(columns=["click", "buy"])
     fresh.loc[0, "colour"] = "ultraviolet"
-    ids, dense = kept.transform(fresh)
+    fields = fields_of(RECIPE, "toy", fresh)
+    ids, dense = kept.transform(fields)
     for i, column in enumerate(RECIPE.categorical):
         want = naive_ids(column, content.train[column.name], fresh[column.name])
         assert ids[:, i].tolist() == want
     assert (str(ids.dtype), str(dense.dtype)) == ("int32", "float32")
-    with pytest.raises(UserError, match="toy: no column 'age'; there are colour, user, price"):
-        kept.transform(fresh.drop(columns="age"))
+    with pytest.raises(UserError, match=r"toy: no column 'age'; there are colour, user, price$"):
+        kept.transform(fields.drop_columns(["age"]))
 
 
 @pytest.mark.parametrize(
@@ -147,18 +155,22 @@ def test_an_encoder_read_back_from_the_folder_encodes_any_table_as_the_data_was(
     ids=["int", "text", "float", "bool"],
 )
 def test_a_vocabulary_survives_json_whatever_its_values_are(values: list[Any]) -> None:
-    frame = pd.DataFrame({"x": values})
+    frame = pd.DataFrame({"x": values, "t": 0})
     recipe = Recipe("one", (Categorical("x"),), (), (Task("t"),))
-    encoder = Encoder.fit(recipe, frame)
+    encoder = fitted(recipe, frame)
+    fields = fields_of(recipe, "one", frame)
     again = Encoder.from_json(encoder.to_json())
     assert again == encoder
-    np.testing.assert_array_equal(again.transform(frame)[0], encoder.transform(frame)[0])
-    assert again.transform(frame)[0].min() > 0
+    np.testing.assert_array_equal(again.transform(fields)[0], encoder.transform(fields)[0])
+    assert again.transform(fields)[0].min() > 1
 
 
 def test_rows_of_one_user_share_a_unit_and_a_row_without_one_has_its_own(cache: Path) -> None:
     users = pd.Series(["b", None, "a", "b", None, "rare"])
-    numbers = groups(words_of("toy", users))
+    recipe = replace(RECIPE, user="user")
+    part = next(parts_of(recipe, Tables(*[toy(rows=6).assign(user=users)] * 3)))
+    assert part.user_N is not None
+    numbers = groups(part.user_N)
     assert numbers.dtype == np.uint32
     assert sorted(set(numbers)) == [0, 1, 2, 3, 4]
     for i in range(6):
@@ -216,7 +228,7 @@ def test_a_second_start_reads_no_source_and_maps_the_arrays(
     def unread() -> Tables:
         raise AssertionError("read again")
 
-    second = encoded(Source(RECIPE, {"content": "a"}, unread))
+    second = encoded(of_tables(RECIPE, {"content": "a"}, unread))
     assert second.path == first.path
     assert isinstance(second.train.ids, np.memmap)
     assert second.content_hash == open_encoded(first.path).content_hash
@@ -253,7 +265,9 @@ def test_encoding_at_once_from_several_threads_yields_one_folder(cache: Path) ->
         return tables()
 
     with ThreadPoolExecutor(4) as pool:
-        paths = {f.path for f in pool.map(lambda _: encoded(Source(RECIPE, {}, read)), range(4))}
+        paths = {
+            f.path for f in pool.map(lambda _: encoded(of_tables(RECIPE, {}, read)), range(4))
+        }
     assert len(paths) == len(reads) == 1
 
 
@@ -265,6 +279,19 @@ def test_a_failed_encoding_leaves_nothing_behind(cache: Path) -> None:
 
 
 # --- bad data is one clear line -----------------------------------------------------------
+
+
+def check_tables(recipe: Recipe, content: Tables) -> None:
+    """Refuse what is refused when it is encoded, without a disk."""
+    check_recipe(recipe)
+    checks = refusing(recipe)
+    for part in parts_of(recipe, content):
+        for check in checks:
+            check.see(part)
+    fit(recipe, parts_of(recipe, content))
+    for check in checks:
+        for finding in check.findings():
+            raise UserError(finding.text)
 
 
 def spoil(change: Callable[[pd.DataFrame], Any]) -> Tables:
@@ -295,8 +322,8 @@ def spoil(change: Callable[[pd.DataFrame], Any]) -> Tables:
         (spoil(lambda t: t.__setitem__("buy", 0)), "all labels of 'buy' are 0"),
         (spoil(lambda t: t.__setitem__("buy", 1 - t["click"])), "without 'click'"),
         (
-            spoil(lambda t: t.__setitem__("age", np.nan)),
-            "must lie between -1e+30 and 1e+30, none missing; row 0 (from 0) has ",
+            spoil(lambda t: t.__setitem__("age", np.inf)),
+            "must lie between -1e+30 and 1e+30; row 0 (from 0) has inf",
         ),
         (spoil(lambda t: t.__setitem__("age", "old")), "must be numeric"),
         (spoil(lambda t: t.__setitem__("price", -3.0)), "must lie between -0.999999 and 1e+30"),
@@ -313,10 +340,19 @@ def test_bad_data_is_refused_with_column_and_reason(content: Tables, message: st
 @pytest.mark.parametrize(
     ("weights", "message"),
     [
-        (-1.0, r"must lie between 0 and 1e\+15, none missing; row 0"),
+        (
+            -1.0,
+            r"row 0 .*: weights 'counts' must lie between 0 and 1e\+15, none",
+        ),
         (0.0, "must not all be 0"),
-        (np.nan, r"must lie between 0 and 1e\+15, none missing; row 0"),
-        (np.inf, r"must lie between 0 and 1e\+15, none missing; row 0"),
+        (
+            np.nan,
+            r"row 0 .*: weights 'counts' must lie between 0 and 1e\+15, none",
+        ),
+        (
+            np.inf,
+            r"row 0 .*: weights 'counts' must lie between 0 and 1e\+15, none",
+        ),
         ("much", "column 'counts' must be numeric; row 0 .* has 'much'"),
         (lambda t: t["click"], "all labels of 'click' are 1; both classes are needed"),
     ],
@@ -398,7 +434,8 @@ def test_an_unknown_name_lists_the_data_sets() -> None:
 MINE = """
 import numpy as np
 import pandas as pd
-from fsmd.data.source import Categorical, Dense, Recipe, Source, Tables
+from fsmd.data.rows.frames import Tables, of_tables
+from fsmd.data.source import Categorical, Dense, Recipe
 from fsmd.data.settings import TrainingSettings
 from fsmd.tasks import Task
 
@@ -415,7 +452,7 @@ def read(word):
     return Tables(frame[:100], frame[100:150], frame[150:])
 
 def _source(word: str = "a", rate: float = 0.5):
-    return Source(RECIPE, {"word": word}, lambda: read(word))
+    return of_tables(RECIPE, {"word": word}, lambda: read(word))
 
 def sources():
     return {"mine": _source}
@@ -461,7 +498,7 @@ def test_a_new_file_is_a_data_set_with_its_own_settings(cache: Path, own_sets: P
         ("def sources(): return {'mine': 3}", "mine.py is faulty: TypeError"),
         (MINE.replace("draw.normal(size=200)", "age"), "mine.py is faulty: NameError"),
         (MINE.replace("RECIPE, {", "RECIPES, {"), "mine.py is faulty: NameError"),
-        (MINE.replace("return Source(", "return ("), "faulty: TypeError: a Source is needed"),
+        (MINE.replace("return of_tables(", "return ("), "faulty: TypeError: a Source is needed"),
         (MINE.replace("return Tables(", "return ("), "faulty: TypeError: `read` must give Tables"),
         (MINE.replace("frame[150:])", "None)"), "`test` must be a pandas table; got NoneType"),
     ],
@@ -489,8 +526,8 @@ def test_one_name_in_two_files_is_refused_when_asked_for(cache: Path, own_sets: 
 
 @pytest.mark.parametrize("metric", METRICS)
 def test_any_data_set_may_be_judged_by_another_metric(metric: str) -> None:
-    name = f"planted:rows=500,metric={metric}"
-    if METRICS[metric].influence is None:
+    name = f"planted:rows=4000,metric={metric}"
+    if not METRICS[metric].judges:
         with pytest.raises(UserError, match=f"must be one of .*; got '{metric}'"):
             data.load(name)
         return
@@ -499,7 +536,7 @@ def test_any_data_set_may_be_judged_by_another_metric(metric: str) -> None:
     assert found.schema.tasks[1].after == "click"
     assert found.reachable is not None
     if metric != "auc":
-        assert found.content_hash != data.load("planted:rows=500").content_hash
+        assert found.content_hash != data.load("planted:rows=4000").content_hash
 
 
 # --- planted ------------------------------------------------------------------------------
@@ -601,24 +638,29 @@ def test_a_bad_option_is_refused(name: str, message: str) -> None:
 
 
 def test_on_fewer_rows_validation_and_test_stay_whole_and_order_is_kept() -> None:
-    tables = generate(SMALL)
-    source = Source(RECIPE, {"a": 1}, lambda: tables)
+    source = of_tables(recipe_of(2), {"a": 1}, lambda: generate(SMALL))
     fewer = on_fewer_rows(source, 1000)
-    drawn = fewer.read()
-    assert drawn.valid is tables.valid
-    assert drawn.test is tables.test
-    assert len(set(drawn.train.index)) == 1000
-    assert drawn.train.index.is_monotonic_increasing
-    pd.testing.assert_frame_equal(drawn.train, tables.train.loc[drawn.train.index])
-    assert fewer.read().train.index.equals(drawn.train.index)
+
+    def rows(source: Source, split: str) -> pd.DataFrame:
+        parts = [part for part in source.parts() if part.split == split]
+        frames = [part.fields.to_pandas().set_index(part.where.rows_N) for part in parts]
+        return pd.concat(frames)
+
+    for split in ("valid", "test"):
+        pd.testing.assert_frame_equal(rows(fewer, split), rows(source, split))
+    drawn = rows(fewer, "train")
+    assert len(set(drawn.index)) == 1000
+    assert drawn.index.is_monotonic_increasing
+    pd.testing.assert_frame_equal(drawn, rows(source, "train").loc[drawn.index])
+    pd.testing.assert_frame_equal(rows(fewer, "train"), drawn)
     assert fewer.key != on_fewer_rows(source, 1001).key != source.key
     assert on_fewer_rows(source, None) is source
 
 
 def test_fewer_rows_must_be_there_and_enough() -> None:
-    source = Source(RECIPE, {}, lambda: generate(SMALL))
+    source = of_tables(recipe_of(2), {}, lambda: generate(SMALL))
     with pytest.raises(UserError, match=r"`rows` must be at most the \d+ that there are"):
-        on_fewer_rows(source, 10**9).read()
+        list(on_fewer_rows(source, 10**9).parts())
     with pytest.raises(
         UserError, match=r"`rows` must be a whole number between 500 and .*; got '499'"
     ):

@@ -106,7 +106,7 @@ def test_gate_figures_are_means_over_rows(data: Dataset, batch: Batch) -> None:
     for k, task in enumerate(task.name for task in data.schema.tasks):
         x = module.eval().model
         level = x.sharing.levels[-1]
-        rows = batch[0] + x.offset_F
+        rows = x.columns(batch[0])
         inputs = torch.cat([x.embeddings[0](rows).flatten(1), batch[1]], 1)
         weights = level.gates[k](inputs).detach()
         for i in range(4):

@@ -30,8 +30,9 @@ from fsmd.data import open_encoded
 from fsmd.data.encode import encoded
 from fsmd.data.encoded import DamagedDataError, fault_of
 from fsmd.data.files import Origin, cache_root, check_cache, find, source_from, table
+from fsmd.data.rows.frames import Tables, of_tables
 from fsmd.data.schema import Dataset
-from fsmd.data.source import Categorical, Dense, Recipe, Source, Tables
+from fsmd.data.source import Categorical, Dense, Recipe
 from fsmd.errors import UserError, one_line
 from fsmd.notices import say
 from fsmd.tasks import Task
@@ -59,7 +60,7 @@ def toy(seed: int, rows: int = 40) -> pd.DataFrame:
     )
 
 
-SOURCE = Source(RECIPE, {"content": "a"}, lambda: Tables(toy(0), toy(1), toy(2)))
+SOURCE = of_tables(RECIPE, {"content": "a"}, lambda: Tables(toy(0), toy(1), toy(2)))
 
 
 @pytest.fixture
@@ -198,7 +199,8 @@ def test_what_lies_in_an_encoded_data_sets_place_is_replaced(
 def test_further_files_in_an_encoded_data_set_change_nothing(
     cache: Path, caplog: pytest.LogCaptureFixture
 ) -> None:
-    source = replace(SOURCE, recipe=replace(RECIPE, user=None))
+    tables = Tables(toy(0), toy(1), toy(2))
+    source = of_tables(replace(RECIPE, user=None), {}, lambda: tables)
     data = encoded(source)
     for name in ("test_users.npy", "train_weights.npy", "notes.txt"):
         shutil.copy(data.path / "test_unseen.npy", data.path / name)
@@ -215,7 +217,7 @@ def test_an_encoded_data_set_is_read_once_a_process(
     def never(*_: object) -> None:
         raise AssertionError("read again")
 
-    monkeypatch.setattr("fsmd.data.encoded._sha256", never)
+    monkeypatch.setattr("fsmd.data.encoded.sha256", never)
     assert content(open_encoded(data.path)) == content(data)
 
 
@@ -382,7 +384,7 @@ for dies in (True, False, False, True, False):
     children.append(os.fork())
     if not children[-1]:
         if dies:
-            encode.seal = lambda _: os.kill(os.getpid(), signal.SIGKILL)
+            encode.seal = lambda *_: os.kill(os.getpid(), signal.SIGKILL)
         os.write(1, f"{encoded(SOURCE).content_hash}\\n".encode())
         os._exit(0)
 for child in children:
@@ -521,7 +523,7 @@ def test_a_faulty_file_is_named_in_one_line(places: Path, fault: str) -> None:
     (places / "log_1.csv").unlink()
     write(places / f"log_1{suffix}", text)
     with pytest.raises(UserError, match=message) as refusal:
-        source_from(TINY, TINY_RECIPE, read_tiny, None).read()
+        list(source_from(TINY, TINY_RECIPE, read_tiny, None).parts())
     assert str(refusal.value).startswith(f"{places / f'log_1{suffix}'} ")
     assert str(refusal.value).endswith("; replace or remove it")
 
@@ -539,7 +541,7 @@ def test_files_whose_values_are_others_are_named_in_one_line(places: Path) -> No
     write(places / "log_1.csv", b"a,b\n1,x\n")
     source = source_from(TINY, TINY_RECIPE, read_tiny, None)
     with pytest.raises(UserError, match=r"log_1.csv, .*users.csv are not what tiny is made of"):
-        source.read()
+        list(source.parts())
 
 
 @settings(max_examples=60, deadline=None, suppress_health_check=[*HealthCheck])

@@ -69,12 +69,12 @@ def test_fm_equals_the_double_sum_of_eq_2(schema: Schema) -> None:
     assert isinstance(fm, FactorizationMachine)
     assert isinstance(table, nn.Embedding)
     assert fm.dense_vector is not None
-    rows = ids + model.offset_F
-    got = fm(rows, dense, table(rows))
+    rows = model.columns(ids)
+    got = fm(rows, dense, rows.of(table))
     for b in range(9):
         x = [1.0] * 3 + [float(v) for v in dense[b]]
-        w = [fm.weight.weight[r, 0] for r in rows[b]] + list(fm.dense_weight)
-        v = [table.weight[r] for r in rows[b]] + list(fm.dense_vector)
+        w = [fm.weight.weight[r, 0] for r in rows.row_BC[b]] + list(fm.dense_weight)
+        v = [table.weight[r] for r in rows.row_BC[b]] + list(fm.dense_vector)
         pairs = combinations(range(5), 2)
         want = fm.bias + sum(wi * xi for wi, xi in zip(w, x, strict=True))
         want = want + sum(v[i] @ v[j] * x[i] * x[j] for i, j in pairs)
@@ -103,7 +103,7 @@ def test_fm_per_task_has_own_first_orders_and_a_scale_on_the_shared_second(
     shared: Any = FSMD(SMALL, schema, seed=0)
     scramble(model)
     ids, dense = rows_of(schema, 6)
-    rows = ids + model.offset_F
+    rows = model.columns(ids)
     vectors = model.embeddings[0](rows)
     got = model.fms[0](rows, dense, vectors)
     assert got.shape == (6, 2)
@@ -115,9 +115,102 @@ def test_fm_per_task_has_own_first_orders_and_a_scale_on_the_shared_second(
             one.weight.weight.copy_(fm.weight.weight[:, k : k + 1])
             one.dense_weight.copy_(fm.dense_weight[:, k : k + 1])
             one.dense_vector.copy_(fm.dense_vector)
-        first = one.bias + one.weight(rows).sum(1) + dense @ one.dense_weight
+        first = one.bias + rows.of(one.weight).sum(1) + dense @ one.dense_weight
         second = one(rows, dense, vectors) - first
         torch.testing.assert_close(got[:, [k]], first + fm.scale[k] * second)
+
+
+# --- fields of several ids, and of another's table ------------------------------------------
+
+
+WITH_TAGS = Schema(
+    "tags",
+    (Field("video", 6), Field("tags", 5, length=3), Field("last", 6, length=2, share="video")),
+    ("age",),
+    (Task("click"), Task("long_view", after="click")),
+)
+
+
+def tags_of(rows: int, seed: int = 0) -> tuple[Tensor, Tensor]:
+    """Ids with any number of each field's members missing, at the end or not."""
+    draw = torch.Generator().manual_seed(seed)
+    columns = [f for f in WITH_TAGS.categorical for _ in range(f.length)]
+    ids = [torch.randint(-(f.length > 1), f.cardinality, (rows,), generator=draw) for f in columns]
+    ids_BC = torch.stack(ids, 1).to(torch.int32)
+    ids_BC[0, 1:4] = -1
+    return ids_BC, torch.randn(rows, 1, generator=draw)
+
+
+def naive_vectors(weight: Tensor, ids_C: Sequence[int]) -> list[Tensor]:
+    """Of one row, a vector for each field: the plain mean over its ids."""
+    first = {"video": 0, "tags": 6, "last": 0}
+    vectors, left = [], list(ids_C)
+    for field in WITH_TAGS.categorical:
+        members, left = left[: field.length], left[field.length :]
+        rows = [weight[first[field.name] + i] for i in members if i >= 0]
+        nothing = torch.zeros(weight.shape[1])
+        vectors.append(sum(rows, nothing) / len(rows) if rows else nothing)
+    return vectors
+
+
+def scrambled(config: FSMDConfig) -> Any:
+    model: Any = FSMD(config, WITH_TAGS, seed=0)
+    scramble(model)
+    for table in (m for m in model.modules() if isinstance(m, nn.Embedding)):
+        with torch.no_grad():
+            assert table.padding_idx in (None, len(table.weight) - 1)
+            table.weight[table.padding_idx or len(table.weight) :] = 0
+    return model
+
+
+def test_a_field_of_several_ids_is_the_mean_of_those_that_a_row_has() -> None:
+    model = scrambled(replace(SMALL, sharing="bottom", fm="shared"))
+    assert len(model.embeddings[0].table.weight) == 6 + 5 + 1
+    ids, dense = tags_of(12)
+    lookup, fm = model.columns(ids), model.fms[0]
+    vectors = model.embeddings[0](lookup)
+    got = fm(lookup, dense, vectors)
+    for b in range(12):
+        v = naive_vectors(model.embeddings[0].table.weight, ids[b].tolist())
+        torch.testing.assert_close(vectors[b], torch.stack(v))
+        first = sum(naive_vectors(fm.weight.weight, ids[b].tolist()), torch.zeros(1))
+        every = [*v, dense[b, 0] * fm.dense_vector[0]]
+        second = sum((every[i] @ every[j] for i, j in combinations(range(4), 2)), torch.zeros(1))
+        want = fm.bias + first + dense[b] @ fm.dense_weight + second
+        torch.testing.assert_close(got[b], want)
+
+
+def test_the_order_of_a_rows_ids_and_the_places_without_any_change_nothing() -> None:
+    model = scrambled(SMALL).eval()
+    ids, dense = tags_of(12)
+    turned = torch.cat([ids[:, :1], ids[:, 1:4].roll(1, 1), ids[:, 4:].flip(1)], 1)
+    torch.testing.assert_close(model(turned, dense), model(ids, dense))
+
+
+def test_a_shared_table_learns_from_both_fields_and_no_id_from_a_place_without_any() -> None:
+    model = scrambled(SMALL)
+    ids = torch.tensor([[1, 2, -1, -1, 3, -1], [1, -1, -1, -1, -1, -1]], dtype=torch.int32)
+    model(ids, torch.zeros(2, 1)).square().sum().backward()
+    moved = model.embeddings[0].table.weight.grad.abs().sum(1) > 0
+    assert moved.nonzero().flatten().tolist() == [1, 3, 6 + 2]
+
+
+def test_the_bias_tower_reads_all_columns_of_its_fields() -> None:
+    model = scrambled(replace(SMALL, bias_fields=("last", "video")))
+    tower, (ids, _) = model.bias_tower, tags_of(12)
+    got = tower(ids)
+    for b in range(12):
+        there = [i for i in ids[b, 4:].tolist() if i >= 0]
+        last = sum((tower.tables[0].weight[i] for i in there), torch.zeros(4))
+        inputs = torch.cat([last / max(1, len(there)), tower.tables[1].weight[ids[b, 0]]])
+        torch.testing.assert_close(got[b], tower.logit(tower.hidden[0](inputs).relu()))
+
+
+@pytest.mark.parametrize("fields", [(Field("a", 3, share="b"), Field("b", 3)), (Field("b", 3),)])
+def test_a_field_that_cannot_share_is_refused(fields: tuple[Field, ...]) -> None:
+    fields = (*fields, Field("c", 4, share="b"))
+    with pytest.raises(UserError, match="must share the ids of a field before it"):
+        FSMD(replace(SMALL, chain=False), Schema("x", fields, (), (Task("t"),)), seed=0)
 
 
 # --- the bias tower ----------------------------------------------------------------------

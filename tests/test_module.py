@@ -326,20 +326,30 @@ def test_a_batch_without_what_the_schema_says_is_refused(draws: st.DataObject) -
 @settings(max_examples=60, deadline=None)
 def test_rows_that_the_schema_does_not_describe_are_refused(draws: st.DataObject) -> None:
     fields = draws.draw(st.lists(st.integers(1, 9), min_size=1, max_size=4))
+    lengths = [draws.draw(st.integers(1, 3)) for _ in fields]
+    field_C = [i for i, length in enumerate(lengths) for _ in range(length)]
     schema = Schema(
-        "any", tuple(Field(f"field {i}", n) for i, n in enumerate(fields)), ("d",), (Task("a"),)
+        "any",
+        tuple(Field(f"field {i}", n, lengths[i]) for i, n in enumerate(fields)),
+        ("d",),
+        (Task("a"),),
     )
     config = replace(SMALL, chain=False)
     module = FSMDModule.create(config, schema, seed=0).train(draws.draw(st.booleans()))
     ids = torch.tensor(
-        [[draws.draw(st.integers(0, n - 1)) for n in fields] for _ in range(3)], dtype=torch.int32
+        [
+            [draws.draw(st.integers(-(lengths[i] > 1), fields[i] - 1)) for i in field_C]
+            for _ in range(3)
+        ],
+        dtype=torch.int32,
     )
     dense, labels = torch.zeros(3, 1), torch.tensor([[0.0], [1.0], [0.0]])
     assert module(ids, dense).isfinite().all()
-    spoilt = draws.draw(st.integers(0, len(fields) - 1))
-    size = fields[spoilt]
-    ids[draws.draw(st.integers(0, 2)), spoilt] = draws.draw(
-        st.one_of(st.integers(-(2**31), -1), st.integers(size, 2**31 - 1))
+    column = draws.draw(st.integers(0, len(field_C) - 1))
+    spoilt = field_C[column]
+    size, least = fields[spoilt], -(lengths[spoilt] > 1)
+    ids[draws.draw(st.integers(0, 2)), column] = draws.draw(
+        st.one_of(st.integers(-(2**31), least - 1), st.integers(size, 2**31 - 1))
     )
     for use in (
         lambda: module(ids, dense),
@@ -347,7 +357,7 @@ def test_rows_that_the_schema_does_not_describe_are_refused(draws: st.DataObject
         lambda: module.losses((ids, dense, labels)),
         lambda: module.validation_step((ids, dense, labels), 0),
     ):
-        with pytest.raises(UserError, match=f"field 'field {spoilt}' must lie between 0"):
+        with pytest.raises(UserError, match=f"field 'field {spoilt}' must lie between {least}"):
             use()
     for wrong in ((ids[:, :0], dense), (ids, torch.zeros(3, 2)), (ids[0], dense)):
         with pytest.raises(UserError, match="a batch must have ids of"):

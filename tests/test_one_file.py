@@ -25,8 +25,9 @@ FILES = {
 import numpy as np
 import pandas as pd
 
+from fsmd.data.rows.frames import Tables, of_tables
 from fsmd.data.settings import TrainingSettings
-from fsmd.data.source import Categorical, Dense, Recipe, Source, Tables
+from fsmd.data.source import Categorical, Dense, Recipe
 from fsmd.tasks import Task
 
 RECIPE = Recipe(
@@ -40,7 +41,7 @@ RECIPE = Recipe(
 
 
 def sources():
-    return {"shop": lambda: Source(RECIPE, {"version": 1}, read)}
+    return {"shop": lambda: of_tables(RECIPE, {"version": 1}, read)}
 
 
 def read():
@@ -66,19 +67,19 @@ import numpy as np
 from fsmd.metrics.metric import Metric
 
 
-def _errors(score_N, label_N):
-    return (1 / (1 + np.exp(-score_N)) - label_N) ** 2
+def _errors(rows):
+    return (1 / (1 + np.exp(-rows.score_N)) - rows.label_N) ** 2
 
 
-def _brier(score_N, label_N, weight_N):
-    total = weight_N.sum()
-    return float(_errors(score_N, label_N) @ weight_N / total) if total > 0 else float("nan")
+def _brier(parts):
+    total = sum(rows.weight_N.sum() for rows in parts)
+    return float(sum(_errors(rows) @ rows.weight_N for rows in parts) / total)
 
 
-def _influence(score_N, label_N, weight_N):
-    error_N = _errors(score_N, label_N)
-    share_N = len(score_N) * weight_N / weight_N.sum()
-    return share_N * (error_N - np.average(error_N, weights=weight_N))
+def _influence(rows):
+    error_N = _errors(rows)
+    share_N = len(error_N) * rows.weight_N / rows.weight_N.sum()
+    return share_N * (error_N - np.average(error_N, weights=rows.weight_N))
 
 
 METRIC = Metric(

@@ -649,7 +649,7 @@ def test_test_rows_are_kept_once_whoever_comes_first(lab: Lab) -> None:
     )
     for _ in range(2):
         record_test_rows(lab.engine, units)
-    assert lab.column(TEST_ROWS.c.column).count("unit") == 1
+    assert lab.column(TEST_ROWS.c.column).count("user") == 1
     assert lab.count(TEST_ROWS) == 2 * len(TASKS) + 1
 
 

@@ -125,8 +125,7 @@ def stored_study(engine: sa.Engine, form: str) -> StudyResults:
         return results
     frame = results.measurements  # what is inside is as in the towers, and reading it takes long
     kept = (frame["task"] != "all") & (frame["split"].ne("valid") | frame["epoch"].isin([5, 6]))
-    metrics = {*METRICS, "conditional_auc"}
-    return replace(results, measurements=frame[kept & frame["metric"].isin(metrics)])
+    return replace(results, measurements=frame[kept & frame["metric"].isin(set(METRICS))])
 
 
 def drawn_results(draw: Draw, engine: sa.Engine, form: str) -> StudyResults:
@@ -156,8 +155,8 @@ def drawn_results(draw: Draw, engine: sa.Engine, form: str) -> StudyResults:
         own = (measured["task"] == task.name) & (measured["metric"] == task.metric)
         drawn = figures(draw, METRICS[task.metric], int(own.sum()))
         measured.loc[own, "value"] = drawn
-    error = measured["metric"] == "calibration_error"
-    measured.loc[error, "value"] = figures(draw, METRICS["calibration_error"], int(error.sum()))
+    error = measured["metric"] == "ece"
+    measured.loc[error, "value"] = figures(draw, METRICS["ece"], int(error.sum()))
     renamed: dict[str, str] = {}
     if form == "towers" and draw(st.booleans()):
         renamed = dict(zip(kept, ODD, strict=False))

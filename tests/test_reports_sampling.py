@@ -44,7 +44,8 @@ def stored_influences(engine: sa.Engine, arm: str, replicate: int, task: Task) -
         }
     label_N = np.where(columns[f"label:{task.name}"] < 0, np.nan, columns[f"label:{task.name}"])
     score_N = unpack(row.scores).astype(float)
-    return influences(METRICS[task.metric], score_N, label_N, columns.get("weight"))
+    groups = {name: columns[name] for name in ("user", "request") if name in columns}
+    return influences(METRICS[task.metric], score_N, label_N, columns.get("weight"), groups)
 
 
 def notices(engine: sa.Engine) -> str:
@@ -85,7 +86,7 @@ def test_users_are_what_is_independent_where_they_are_known(tmp_path: Path) -> N
     results = read(of_users, NAME)
     (sampling,) = results.test.samplings
     with of_users.connect() as connection:
-        packed = connection.scalars(sa.select(TEST_ROWS.c.packed).filter_by(column="unit")).one()
+        packed = connection.scalars(sa.select(TEST_ROWS.c.packed).filter_by(column="user")).one()
     user_N = np.unique(unpack(packed), return_inverse=True)[1].astype(np.int64)
     assert sampling.units == user_N.max() + 1 <= 60
     task = results.tasks[0]

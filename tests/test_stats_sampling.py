@@ -14,7 +14,7 @@ from fsmd.stats.sampling import Sampling, by_unit, shared_covariance
 
 Labels = NDArray[np.bool_]
 AUC = METRICS["auc"]
-JUDGING = [name for name, metric in METRICS.items() if metric.influence]
+JUDGING = [name for name, metric in METRICS.items() if metric.judges and not metric.group]
 
 
 def sample(rows: int, seed: int, columns: int = 2) -> tuple[Array, Labels]:

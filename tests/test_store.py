@@ -235,6 +235,7 @@ def data_with(label_NK: NDArray[np.float32], **more: Any) -> Dataset:
         label_NK,
         more.pop("weights", None),
         more.pop("users", None),
+        more.pop("requests", None),
     )
     return Dataset(
         name="planted",
@@ -253,8 +254,9 @@ def data_with(label_NK: NDArray[np.float32], **more: Any) -> Dataset:
 def test_test_rows_are_read_as_they_are_in_the_data(engine: sa.Engine) -> None:
     label_NK = np.array([[1, 1, np.nan], [0, 0, 0], [1, np.nan, 1], [0, 0, 0]], np.float32)
     weight_N = np.array([1, 2, 0.5, 0], np.float32)
-    data = data_with(label_NK, users=np.array([7, 7, 3, 9], np.uint32), weights=weight_N)
-    for lost in ("label:like", "unit"):  # and what is lost by then is there again
+    users, requests = np.array([7, 7, 3, 9], np.uint32), np.array([5, 6, 6, 8], np.uint32)
+    data = data_with(label_NK, users=users, requests=requests, weights=weight_N)
+    for lost in ("label:like", "user", "request"):  # and what is lost by then is there again
         record_test_rows(engine, data)
         with engine.begin() as connection:
             connection.execute(sa.delete(TEST_ROWS).filter_by(column=lost))
@@ -267,7 +269,8 @@ def test_test_rows_are_read_as_they_are_in_the_data(engine: sa.Engine) -> None:
         np.testing.assert_array_equal(rows.labels[name], label_NK[:, k])
     assert rows.unit_N is not None
     assert rows.unit_N.tolist() == [1, 1, 0, 2]
-    assert rows.units == 3
+    assert (rows.units, rows.unit) == (3, "user")
+    assert rows.groups["request"].tolist() == [0, 1, 1, 2]
     np.testing.assert_array_equal(rows.weight_N, weight_N)
     assert (nothing.labels, nothing.unit_N, nothing.weight_N) == ({}, None, None)
 
@@ -314,6 +317,7 @@ def test_a_made_up_test_figure_is_the_metric_of_the_stored_scores(
                 kept[str(run.run_id), task.name],
                 rows.labels[task.name],
                 rows.weight_N,
+                rows.groups,
             )
             stored = results.test.of(str(run.arm), task.name)[int(str(run.replicate))]
             assert figure == stored

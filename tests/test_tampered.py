@@ -470,7 +470,7 @@ def rowid_of(database: Database) -> int:
     ("column", "change", "said"),
     [
         ("label:click", lambda values_N: values_N[:-8], "all columns must have one length"),
-        ("unit", lambda values_N: values_N[:-1], "all columns must have one length"),
+        ("user", lambda values_N: values_N[:-1], "all columns must have one length"),
         ("label:click", lambda values_N: values_N + np.int8(5), "must lie between -1 and 1"),
         ("label:click", lambda values_N: values_N.astype(np.float32), "numbers of type"),
         ("weight", lambda values_N: -values_N, "must lie between 0"),

@@ -14,6 +14,7 @@ from fsmd.data.schema import Dataset
 from fsmd.errors import UserError
 
 if TYPE_CHECKING:
+    from fsmd.data.rows.part import Part
     from fsmd.data.source import Source
 
 __all__ = ["load", "names", "open_encoded"]
@@ -27,17 +28,18 @@ def names() -> tuple[str, ...]:
     return tuple(sorted(makers, key=lambda name: (name != DEFAULT, name)))
 
 
-def load(name: str) -> Dataset:
+def load(name: str, memory: int | None = None) -> Dataset:
     """The encoded data set; found, downloaded or drawn, and encoded, if it never was.
 
     A name may carry options: `planted:conflict=0.25,tasks=3`. Every data set has the option
-    `metric`, by which all its tasks are then judged.
+    `metric`, by which all its tasks are then judged. memory: bytes that the encoding may take;
+    None: a quarter of the machine's.
 
     Raises UserError for an unknown name or option, files that cannot be had, data that leaks, or
     a file in `sets` that is faulty.
     """
     from fsmd.data.encode import encoded
-    from fsmd.data.source import Source, Tables
+    from fsmd.data.source import Source
 
     base, _, text = name.partition(":")
     make, file = _maker(base)
@@ -51,14 +53,11 @@ def load(name: str) -> Dataset:
         tasks = tuple(replace(task, metric=metric) for task in source.recipe.tasks)
         source = replace(source, recipe=replace(source.recipe, tasks=tasks))
 
-    def read() -> Tables:
+    def parts() -> "Iterator[Part]":
         with _guarded(file):
-            tables = source.read()
-            if not isinstance(tables, Tables):
-                raise TypeError(f"`read` must give Tables; got {tables!r:.60}")
-            return tables
+            yield from source.parts()
 
-    return encoded(replace(source, read=read), name, file)
+    return encoded(replace(source, parts=parts), name, file, memory)
 
 
 def _read() -> "tuple[dict[str, tuple[Callable[..., Source], str]], dict[str, str]]":

@@ -1,44 +1,55 @@
-"""From tables to arrays on disk. All that is fitted is fitted on train (`encoder`).
+"""From parts of a log to arrays on disk. All that is fitted is fitted on train (`fitting`).
 
-They lie in a folder named by a digest of the source's content, the recipe and this code.
+They lie in a folder named by a digest of the source's content, the recipe and this code. The
+source is read once: rows are kept as codes until all categories are known, then they become ids.
+Suffixes: N rows, C columns of ids, D of numbers, K tasks.
 """
 
 import hashlib
-import io
 import json
 import os
 import re
 from dataclasses import asdict
 from pathlib import Path
-from typing import Any
+from typing import NamedTuple
 
 import numpy as np
+import pyarrow as pa
 from filelock import FileLock
 from numpy.typing import NDArray
 from scipy.special import logit
 
 from fsmd.config import digest
-from fsmd.data.checks.learnable import check_encoded, check_tables, remarks
-from fsmd.data.encoded import ENCODER, FACTS, SPLITS, fault_of, open_encoded, seal
+from fsmd.data.checks.learnable import Encodings, check_recipe, encodings_of, refusing, remarks
+from fsmd.data.encoded import ENCODER, FACTS, SPLITS, fault_of, open_encoded, seal, sha256
 from fsmd.data.encoder import Encoder
 from fsmd.data.files import cache_root, writing_cache
-from fsmd.data.schema import Dataset, Schema
-from fsmd.data.source import Recipe, Source, Tables
-from fsmd.data.values import Words, column_of, words_of
+from fsmd.data.fitting.fitting import Fitting, ToIds
+from fsmd.data.fitting.hashing import Hashes64, row_hashes
+from fsmd.data.progress import told
+from fsmd.data.rows.part import Part
+from fsmd.data.schema import Dataset
+from fsmd.data.source import Recipe, Source
+from fsmd.data.storing import Growing, pieces, rewritten, store, whole
+from fsmd.errors import UserError
 from fsmd.metrics import METRICS, measured
 from fsmd.notices import say
 from fsmd.writing import replacing
 
-Arrays = dict[str, NDArray[Any]]
+_USUAL_MEMORY = 2**32  # bytes, where the machine does not tell how many it has
 
 
-def encoded(source: Source, name: str | None = None, file: str | None = None) -> Dataset:
+def encoded(
+    source: Source, name: str | None = None, file: str | None = None, memory: int | None = None
+) -> Dataset:
     """The source's data set, encoded now if it never was.
 
     name: as it was asked for. file: where the source is written, another text is another encoding.
+    memory: bytes that fitting may take; None: a quarter of the machine's.
 
     Raises UserError for data that cannot be learnt from honestly (see `checks`).
     """
+    check_recipe(source.recipe)
     key = {"source": dict(source.key), "recipe": asdict(source.recipe), "code": _code(file)}
     shown = re.sub(r"[^\w.-]", "-", source.recipe.name)[:40]  # no name leads out of the cache
     folder = cache_root() / "encoded" / f"{shown}-{digest(key)[:16]}"
@@ -50,7 +61,9 @@ def encoded(source: Source, name: str | None = None, file: str | None = None) ->
                 if fault is not None:
                     if os.path.lexists(folder):
                         say(f"{folder} is not as it was written ({fault}): encoded anew")
-                    _write(source, folder)
+                    with replacing(folder) as fresh:
+                        fresh.mkdir()
+                        write_encoded(source, fresh, memory or _quarter_of_machine())
     return open_encoded(folder, name)
 
 
@@ -60,98 +73,170 @@ def _code(file: str | None) -> str:
     return hashlib.sha256(b"".join(path.read_bytes() for path in files)).hexdigest()
 
 
-def _write(source: Source, folder: Path) -> None:
-    recipe, tables = source.recipe, source.read()
-    check_tables(recipe, tables)
-    encoder = Encoder.fit(recipe, tables.train)
-    schema, arrays = encode(encoder, tables)
-    check_encoded(schema, arrays)
-    for line in remarks(encoder, arrays):
+def _quarter_of_machine() -> int:
+    try:
+        return os.sysconf("SC_PHYS_PAGES") * os.sysconf("SC_PAGE_SIZE") // 4
+    except (AttributeError, ValueError, OSError):
+        return _USUAL_MEMORY
+
+
+def write_encoded(source: Source, folder: Path, memory: int) -> None:
+    """Write a whole encoded data set into an empty folder, and what waits meanwhile beside it."""
+    recipe, scratch = source.recipe, folder.with_name("scratch")
+    scratch.mkdir()
+    fitting = Fitting(recipe, memory // 2, scratch / "words")
+    kept = _store(source, fitting, folder, scratch)
+    encoder, to_ids = fitting.settled()
+    found, unseen_N = _settle(encoder, to_ids, folder, scratch)
+    for line in remarks(encoder, found):
         say(line)
-    arrays["test_unseen"] = unseen_rows(arrays)
-    for split, table in (("valid", tables.valid), ("test", tables.test)):
-        where = f"{recipe.name}, {split}"
-        if recipe.user is not None:
-            found = words_of(where, column_of(where, table, recipe.user))
-            arrays[f"{split}_users"] = groups(found)
-        if recipe.request is not None:
-            found = words_of(where, column_of(where, table, recipe.request))
-            arrays[f"{split}_requests"] = groups(found)
+    store(folder / "test_unseen.npy", unseen_N)
+    for name in kept.roles:
+        store(folder / f"{name}.npy", groups(whole(scratch / f"{name}.npy")))
+    digests = {path.name: sha256(path) for path in sorted(folder.iterdir())}
+    schema = encoder.schema(kept.masked, kept.weighted)
     facts = {
         "schema": asdict(schema),
-        "content_hash": _content_hash(schema, arrays),
-        "users": recipe.user is not None,
-        "requests": recipe.request is not None,
-        "reachable": reachable(recipe, tables, arrays),
+        "content_hash": digest({"schema": asdict(schema), "arrays": digests}),
+        "users": "test_users" in kept.roles,
+        "requests": "test_requests" in kept.roles,
+        "reachable": _reachable(recipe, folder, scratch) if kept.truth else None,
         "settings": asdict(recipe.settings),
     }
-    with replacing(folder) as fresh:
-        fresh.mkdir()
-        for name, array in arrays.items():
-            content = io.BytesIO()  # numpy tells a full disk by an error without its reason
-            np.save(content, array)
-            (fresh / f"{name}.npy").write_bytes(content.getbuffer())
-        (fresh / FACTS).write_text(json.dumps(facts, indent=1), "utf-8")
-        (fresh / ENCODER).write_text(encoder.to_json(), "utf-8")
-        seal(fresh)
+    (folder / FACTS).write_text(json.dumps(facts, indent=1), "utf-8")
+    (folder / ENCODER).write_text(encoder.to_json(), "utf-8")
+    seal(folder, digests)
 
 
-def encode(encoder: Encoder, tables: Tables) -> tuple[Schema, Arrays]:
-    """Schema and arrays `<split>_ids`, `_dense`, `_labels`, and `_weights` if rows carry any."""
-    arrays: Arrays = {}
-    for split in SPLITS:
-        frame = getattr(tables, split)
-        arrays[f"{split}_ids"], arrays[f"{split}_dense"] = encoder.transform(frame, split)
-        arrays[f"{split}_labels"] = encoder.labels(frame, split)
-        weights = encoder.weights(frame, split)
-        if weights is not None:
-            arrays[f"{split}_weights"] = weights
-    masked = any(bool(np.isnan(arrays[f"{split}_labels"]).any()) for split in SPLITS)
-    return encoder.schema(masked), arrays
+class _Kept(NamedTuple):
+    """What was there to store."""
+
+    masked: bool
+    weighted: bool
+    truth: bool
+    roles: tuple[str, ...]
+    """Names of the arrays of users and requests."""
 
 
-def unseen_rows(arrays: Arrays) -> NDArray[np.bool_]:
-    """Which test rows' features occur in no train row."""
+def _store(source: Source, fitting: Fitting, folder: Path, scratch: Path) -> _Kept:
+    """Write all rows, their categories as codes.
 
-    def keys(split: str) -> NDArray[np.void]:
-        ids, dense = arrays[f"{split}_ids"], arrays[f"{split}_dense"].view(np.int32)
-        rows = np.ascontiguousarray(np.hstack([ids, dense]))
-        return rows.view(np.dtype((np.void, rows.dtype.itemsize * rows.shape[1]))).ravel()
-
-    return ~np.isin(keys("test"), keys("train"))
-
-
-def groups(found: Words) -> NDArray[np.uint32]:
-    """A number for each of N rows, from 0; rows of one value share it, one without has its own.
-
-    From the values themselves, not from ids: users that train does not know are still users.
+    Raises UserError for the first error of the checks that refuse.
     """
-    alone_N = len(found.words) + np.arange(len(found.code_N))
-    of_row_N = np.where(found.code_N < 0, alone_N, found.code_N)
-    return np.unique(of_row_N, return_inverse=True)[1].astype(np.uint32)
+    recipe, masked = source.recipe, False
+    checks = refusing(recipe)
+    with (
+        Growing(folder) as arrays,
+        Growing(scratch) as waiting,
+        told(f"reading {recipe.name}") as advance,
+    ):
+        for part in map(coded, source.parts()):
+            for check in checks:
+                check.see(part)
+            code_NC, number_ND = fitting.see(part)
+            arrays.append(f"{part.split}_ids", code_NC)
+            waiting.append(f"{part.split}_numbers", number_ND)
+            arrays.append(f"{part.split}_labels", part.label_NK.astype(np.float32))
+            masked = masked or bool(np.isnan(part.label_NK).any())
+            if part.weight_N is not None:
+                arrays.append(f"{part.split}_weights", part.weight_N.astype(np.float32))
+            if part.split != "train":
+                for role, code_N in (("users", part.user_N), ("requests", part.request_N)):
+                    if code_N is not None:
+                        waiting.append(f"{part.split}_{role}", code_N)
+            if part.truth_NK is not None:
+                waiting.append("truth", part.truth_NK)
+            advance(len(code_NC))
+        for finding in (each for check in checks for each in check.findings()):
+            if finding.level == "error":
+                raise UserError(finding.text)
+        roles = tuple(n for n in sorted(waiting.names) if n.endswith(("_users", "_requests")))
+        weighted = "train_weights" in arrays.names
+        return _Kept(masked, weighted, "truth" in waiting.names, roles)
 
 
-def reachable(recipe: Recipe, tables: Tables, arrays: Arrays) -> dict[str, float] | None:
+def _settle(
+    encoder: Encoder, to_ids: tuple[ToIds, ...], folder: Path, scratch: Path
+) -> tuple[dict[str, Encodings], NDArray[np.bool_]]:
+    """Turn codes into ids and numbers into scaled ones: counts by split, and `test_unseen`."""
+    found: dict[str, Encodings] = {}
+    edges = np.cumsum([0, *(v.length for v in encoder.vocabularies)])
+    hashes: list[Hashes64] = []
+    seen: _Seen | None = None
+    with Growing(folder) as arrays, told(f"encoding {encoder.name}") as advance:
+        for split in reversed(SPLITS):
+            if split == "train":
+                seen = _Seen(np.concatenate(hashes))
+            numbers = pieces(scratch / f"{split}_numbers.npy")
+            ids = rewritten(folder / f"{split}_ids.npy")
+            for id_NC, number_ND in zip(ids, numbers, strict=True):
+                for c, of_codes in enumerate(to_ids):
+                    these = slice(edges[c], edges[c + 1])
+                    id_NC[:, these] = of_codes(id_NC[:, these])
+                by_name = {s.name: n for s, n in zip(encoder.scales, number_ND.T, strict=True)}
+                dense_ND = encoder.scaled(by_name, len(id_NC))
+                arrays.append(f"{split}_dense", dense_ND)
+                counts = encodings_of(encoder, id_NC, dense_ND)
+                found[split] = found[split] + counts if split in found else counts
+                if split == "test":
+                    hashes.append(row_hashes(id_NC, dense_ND))
+                elif seen is not None:
+                    seen.see(row_hashes(id_NC, dense_ND))
+                advance(len(id_NC))
+    assert seen is not None
+    return found, seen.unseen()
+
+
+class _Seen:
+    """Which of some hashes come by among others, in memory of the former's size."""
+
+    def __init__(self, hash_N: Hashes64) -> None:
+        self._hash_U, self._of_row_N = np.unique(hash_N, return_inverse=True)
+        self._seen_U = np.zeros(len(self._hash_U), bool)
+        # Most of the others are told apart by their last bits, without a search.
+        self._bits = np.uint64(2 ** (16 * len(self._hash_U)).bit_length() - 1)
+        self._mark = np.zeros(int(self._bits) + 1, bool)
+        self._mark[self._hash_U & self._bits] = True
+
+    def see(self, hash_N: Hashes64) -> None:
+        hash_N = hash_N[self._mark[hash_N & self._bits]]
+        at_N = np.searchsorted(self._hash_U, hash_N).clip(max=len(self._hash_U) - 1)
+        self._seen_U[at_N[self._hash_U[at_N] == hash_N]] = True
+
+    def unseen(self) -> NDArray[np.bool_]:
+        return ~self._seen_U[self._of_row_N]
+
+
+def coded(part: Part) -> Part:
+    """The part with each text as its place in a list of distinct ones, for all that counts."""
+    columns = [
+        column.dictionary_encode() if pa.types.is_string(column.type) else column
+        for column in part.fields.columns
+    ]
+    return part._replace(
+        fields=pa.RecordBatch.from_arrays(columns, names=part.fields.schema.names)
+    )
+
+
+def groups(code_N: NDArray[np.uint64]) -> NDArray[np.uint32]:
+    """Numbers from 0 that are equal where the codes are."""
+    return np.unique(code_N, return_inverse=True)[1].astype(np.uint32)
+
+
+def _reachable(recipe: Recipe, folder: Path, scratch: Path) -> dict[str, float]:
     """Each task's metric of the true probabilities on test."""
-    if tables.truth is None:
-        return None
+    truth_NK = whole(scratch / "truth.npy")
+    label_NK = whole(folder / "test_labels.npy")
+    weights = folder / "test_weights.npy"
+    weight_N = whole(weights) if weights.exists() else None
+    files = {name: folder / f"test_{name}s.npy" for name in ("user", "request")}
+    groups = {name: whole(file) for name, file in files.items() if file.exists()}
     best = {
         task.name: measured(
-            METRICS[task.metric],
-            logit(tables.truth[task.name].to_numpy(np.float64)),
-            label_N,
-            arrays.get("test_weights"),
+            METRICS[task.metric], logit(truth_NK[:, k]), label_NK[:, k], weight_N, groups
         )
-        for task, label_N in zip(recipe.tasks, arrays["test_labels"].T, strict=True)
+        for k, task in enumerate(recipe.tasks)
     }
     return {
         name: value for name, value in best.items() if value is not None and np.isfinite(value)
     }
-
-
-def _content_hash(schema: Schema, arrays: Arrays) -> str:
-    content = hashlib.sha256(digest(asdict(schema)).encode())
-    for name, array in sorted(arrays.items()):
-        content.update(f"{name}{array.shape}{array.dtype}".encode())
-        content.update(np.ascontiguousarray(array).tobytes())
-    return content.hexdigest()

@@ -55,9 +55,10 @@ def open_encoded(path: Path, name: str | None = None) -> Dataset:
     )
 
 
-def seal(path: Path) -> None:
-    """Write the list of digests into a folder that has all other files."""
-    digests = {file.name: _sha256(file) for file in sorted(path.iterdir())}
+def seal(path: Path, known: Mapping[str, str]) -> None:
+    """Write the list of digests into a folder that has all other files; some may be known."""
+    files = sorted(path.iterdir())
+    digests = {file.name: known.get(file.name) or sha256(file) for file in files}
     sealed = {"files": digests, "digest": digest(digests)}
     (path / DIGESTS).write_text(canonical_json(sealed), "utf-8")
 
@@ -84,7 +85,7 @@ def _fault(path: Path, state: tuple[tuple[str, int, int, int], ...]) -> str | No
         if sealed["digest"] != digest(sealed["files"]):
             return f"{name} is damaged"
         for name, expected in sealed["files"].items():
-            if _sha256(path / name) != expected:
+            if sha256(path / name) != expected:
                 return f"{name} is damaged"
     except OSError as error:
         return f"{name} cannot be read ({error.strerror})"
@@ -93,7 +94,8 @@ def _fault(path: Path, state: tuple[tuple[str, int, int, int], ...]) -> str | No
     return None
 
 
-def _sha256(path: Path) -> str:
+def sha256(path: Path) -> str:
+    """The digest of a file's content."""
     with _opened(path) as file:
         return hashlib.file_digest(file, "sha256").hexdigest()
 

@@ -1,197 +1,265 @@
-"""From a table to ids and scaled numbers: fitted on train, kept beside the arrays, applied to any.
+"""From typed columns to ids and scaled numbers: fitted on train, kept beside the arrays.
 
-So a row gets the same ids wherever it comes from.
+So a row gets the same ids wherever it comes from. Suffixes: N rows, C columns of ids, D of
+numbers, W distinct words.
 """
 
 import json
-from collections.abc import Iterable
+from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass
-from typing import Any
+from functools import cached_property
+from typing import Any, Literal, NamedTuple
 
 import numpy as np
-import pandas as pd
+import pyarrow as pa
+import pyarrow.compute as pc
 from numpy.typing import NDArray
 
 from fsmd.config import canonical_json
+from fsmd.data.fitting.hashing import text_hashes
+from fsmd.data.fitting.words import FIRST_ID, NOTHING
+from fsmd.data.rows.part import Where
 from fsmd.data.schema import Field, Floats, Ids, Schema
-from fsmd.data.source import Categorical, Dense, Recipe
-from fsmd.data.values import NUMBER_BOUND, Floats64, bounded_numbers, column_of, words_of
-from fsmd.errors import UserError
+from fsmd.errors import UserError, shown
 from fsmd.tasks import Task
 
 SCALED_BOUND = 10.0
 """Standard deviations of train beyond which a number is cut: no row outweighs all others."""
+NUMBER_BOUND = 1e30
+"""What is beyond it measures nothing; and sums of squares of such numbers stay finite."""
+UNSEEN, MISSING = 0, 1
 
 _LEAST_LOGGED = -0.999999  # log(1 + x) of less is no number, or far from all others
-_CONSTANT = 1e-12  # of the largest number: a smaller deviation is rounding
-_LEAST_WEIGHT, _MOST_WEIGHT = 1e-15, 1e15  # 32 bits hold sums of their squares
+_MISSING_NAME = "{} missing"
+
+Floats64 = NDArray[np.float64]
+
+
+class ColumnWords(NamedTuple):
+    """The words of a column of N rows, M in all, one or several to a row."""
+
+    word_W: pa.Array
+    """Distinct, no null among them."""
+    code_M: NDArray[np.int32]
+    """Position in `word_W`; W where the value is missing."""
+    row_M: NDArray[np.int64] | None
+    """Which row each member is of; None: member i is row i."""
+    column_M: NDArray[np.int64] | None
+    """Which of the columns of ids it goes to."""
+
+    def placed(self, id_W: Ids, missing: int, rows: int, length: int) -> Ids:
+        """Ids N x length of W words and of missing values."""
+        id_M = np.append(id_W, np.int32(missing)).astype(np.int32)[self.code_M]
+        if self.row_M is None:
+            return id_M[:, None]
+        id_NL = np.full((rows, length), NOTHING, np.int32)
+        id_NL[self.row_M, self.column_M] = id_M
+        return id_NL
+
+
+def members_of(column: pa.Array, length: int = 1, keep: str = "start") -> ColumnWords:
+    """The words of a column of text, or of lists of text; of longer lists `length` are kept."""
+    if not _is_list(column.type):
+        coded = column if pa.types.is_dictionary(column.type) else column.dictionary_encode()
+        return ColumnWords(coded.dictionary, _codes(coded), None, None)
+    rows = len(column)
+    coded = column.flatten().dictionary_encode()
+    row_M = pc.list_parent_indices(column).to_numpy().astype(np.int64)
+    there = coded.is_valid().to_numpy(zero_copy_only=False)
+    code_M, row_M = _codes(coded)[there], row_M[there]
+    count_N = np.bincount(row_M, minlength=rows)
+    column_M = np.arange(len(row_M)) - (np.cumsum(count_N) - count_N)[row_M]
+    if keep == "end":
+        column_M -= np.maximum(count_N - length, 0)[row_M]
+    kept = (column_M >= 0) & (column_M < length)
+    missing = np.flatnonzero(column.is_null().to_numpy(zero_copy_only=False))
+    return ColumnWords(
+        coded.dictionary,
+        np.concatenate([code_M[kept], np.full(len(missing), len(coded.dictionary), np.int32)]),
+        np.concatenate([row_M[kept], missing]),
+        np.concatenate([column_M[kept], np.zeros(len(missing), np.int64)]),
+    )
+
+
+def _codes(coded: pa.DictionaryArray) -> NDArray[np.int32]:
+    indices = coded.indices
+    if indices.null_count:
+        indices = indices.cast(pa.int32()).fill_null(len(coded.dictionary))
+    return np.asarray(indices.to_numpy(zero_copy_only=False)).astype(np.int32, copy=False)
+
+
+def _is_list(type_: pa.DataType) -> bool:
+    return bool(pa.types.is_list(type_) or pa.types.is_large_list(type_))
 
 
 @dataclass(frozen=True)
 class Vocabulary:
-    """A column's categories: position i has id i + 1."""
+    """A column's categories: position i of `words` has id i + 2."""
 
     name: str
     words: tuple[str, ...]
-    other: int
-    """The id of every other value, missing ones too: 0, on which few rows or none were trained;
-    of a column with one category in all rows of train that one's, as it says nothing."""
+    """Of a column with `buckets` or `share` none."""
+    missing: int = MISSING
+    """The id of a missing value: 0 where train misses none, as nothing was trained on 1."""
+    other: int = UNSEEN
+    """The id of every other value: 0; of a column with one category in all rows of train that
+    one's, as it says nothing."""
+    buckets: int | None = None
+    """How many ids from 2 on the hashes of words share."""
+    share: str | None = None
+    """The column whose words it uses."""
+    length: int = 1
+    keep: Literal["start", "end"] = "start"
+    """ColumnWords of a longer list of tags that are used."""
 
-    @classmethod
-    def fit(cls, where: str, column: Categorical, values: pd.Series) -> "Vocabulary":
-        """The categories seen at least `min_count` times, numbers by value, then text."""
-        found = words_of(where, values)
-        counts = np.bincount(found.code_N[found.code_N >= 0], minlength=len(found.words))
-        kept = sorted(
-            rank
-            for rank, count in zip(found.ranks, counts, strict=True)
-            if count >= column.min_count
-        )
-        is_constant = len(kept) == 1 and max(counts) == len(values)
-        return cls(column.name, tuple(word for *_, word in kept), int(is_constant))
+    @property
+    def cardinality(self) -> int:
+        """How many ids there are, 0 and 1 among them; of a column that shares none it has 2."""
+        return FIRST_ID + (len(self.words) if self.buckets is None else self.buckets)
 
-    def ids(self, where: str, values: pd.Series) -> Ids:
-        """The id of each of N values."""
-        found, known = words_of(where, values), {word: i + 1 for i, word in enumerate(self.words)}
-        # The last one is for the code -1.
-        ids = [*(known.get(word, self.other) for word in found.words), self.other]
-        id_of = np.array(ids, np.int32)
-        return id_of[found.code_N]
+    @cached_property
+    def _known(self) -> Mapping[str, int]:
+        return {word: i for i, word in enumerate(self.words, FIRST_ID)}
+
+    def ids(self, word_W: pa.Array) -> Ids:
+        """The id of each of W words."""
+        if self.buckets is not None:
+            return bucket_ids(word_W, self.buckets)
+        known, other = self._known, self.other
+        return np.array([known.get(word, other) for word in word_W.to_pylist()], np.int32)
+
+
+def bucket_ids(word_W: pa.Array, buckets: int) -> Ids:
+    """The id of each of W words that a hash chooses of so many from 2 on."""
+    return (text_hashes(word_W) % np.uint32(buckets)).astype(np.int32) + np.int32(FIRST_ID)
 
 
 @dataclass(frozen=True)
 class Scaling:
-    """How a column of numbers is standardised."""
+    """How a column of numbers is standardised: filled, moved, then (x - mean) / spread."""
 
     name: str
-    log: bool
-    """Whether log(1 + x) stands for x."""
+    scale: Literal["standard", "log", "quantile", "none"]
     mean: float
     spread: float
     """0 for a column that is constant in train: it says nothing, so each number becomes 0."""
+    fill: float | None
+    """What stands for a missing number; None: it must not be missing."""
+    flagged: bool = False
+    """Whether a column of 0 and 1 follows that says where it was missing."""
+    knots: tuple[tuple[float, ...], tuple[float, ...]] = ((), ())
+    """Of quantiles: numbers that ascend, and the share of train below each."""
 
-    @classmethod
-    def fit(cls, where: str, column: Dense, values: pd.Series) -> "Scaling":
-        """By mean and standard deviation."""
-        raw_N = dense_numbers(where, values, column.scale == "log")
-        spread = float(raw_N.std())
-        is_constant = spread <= _CONSTANT * np.abs(raw_N).max()
-        mean = float(raw_N.mean())
-        return cls(column.name, column.scale == "log", mean, 0.0 if is_constant else spread)
+    @property
+    def names(self) -> tuple[str, ...]:
+        """Of its columns."""
+        flag = (_MISSING_NAME.format(self.name),)
+        return (self.name, *flag) if self.flagged else (self.name,)
 
-    def scaled(self, where: str, values: pd.Series) -> Floats:
-        """Each of N numbers, cut at `SCALED_BOUND`."""
-        raw_N = dense_numbers(where, values, self.log)
+    def columns(self, number_N: Floats64) -> Floats:
+        """N x 1, or N x 2 with the flag, of numbers that are NaN where they are missing."""
+        missing_N = np.isnan(number_N)
+        filled_N = number_N if self.fill is None else np.where(missing_N, self.fill, number_N)
+        scaled_N = self._scaled(filled_N).astype(np.float32) + np.float32(0)  # no -0: equal bits
+        if not self.flagged:
+            return scaled_N[:, None]
+        return np.stack([scaled_N, missing_N.astype(np.float32)], 1)
+
+    def _scaled(self, number_N: Floats64) -> Floats64:
         if self.spread == 0:
-            return np.zeros(len(raw_N), np.float32)
+            return np.zeros(len(number_N))
+        if self.scale == "none":
+            return number_N
         with np.errstate(over="ignore"):
-            scaled_N = ((raw_N - self.mean) / self.spread).clip(-SCALED_BOUND, SCALED_BOUND)
-        return scaled_N.astype(np.float32) + np.float32(0)  # equal rows have equal bits: no -0
+            scaled_N = (moved(number_N, self.scale, self.knots) - self.mean) / self.spread
+        return scaled_N.clip(-SCALED_BOUND, SCALED_BOUND)
 
 
-def dense_numbers(where: str, column: pd.Series, log: bool) -> Floats64:
-    """A column to be standardised, or its log; UserError with column and row."""
-    low = _LEAST_LOGGED if log else -NUMBER_BOUND
-    raw_N = bounded_numbers(where, column, low, NUMBER_BOUND)
-    return np.log1p(raw_N) if log else raw_N
+def moved(
+    number_N: Floats64, scale: str, knots: tuple[Sequence[float], Sequence[float]] = ((), ())
+) -> Floats64:
+    """The logs or shares that are standardised in the place of numbers."""
+    if scale == "log":
+        return np.log1p(number_N)
+    return np.interp(number_N, *knots) if scale == "quantile" else number_N
 
 
-def labels_of(where: str, column: pd.Series) -> Floats64:
-    """0, 1, or NaN where a value is missing; UserError for others."""
-    found = words_of(where, column, "labels of {} must be 0, 1 or missing")
-    others = [word for word in found.words if word not in ("0", "1")]
-    if others:
-        row = int(np.argmax(found.code_N == found.words.index(others[0])))
+def checked_numbers(
+    where: Where, name: str, column: pa.Array, scale: str, missing: bool
+) -> Floats64:
+    """A column as numbers, NaN where they are missing; UserError with the row of a bad one.
+
+    missing: whether some may be.
+    """
+    number_N = np.asarray(column.to_numpy(zero_copy_only=False), np.float64)
+    low = _LEAST_LOGGED if scale == "log" else -NUMBER_BOUND
+    refused_N = (number_N < low) | (number_N > NUMBER_BOUND)
+    if not missing:
+        refused_N |= np.isnan(number_N)
+    if refused_N.any():
+        row = int(np.argmax(refused_N))
+        value = None if np.isnan(number_N[row]) else float(number_N[row])
         raise UserError(
-            f"{where}: labels of {column.name!r} must be 0, 1 or missing; got "
-            f"{', '.join(others[:5])[:60]} (row {row}, from 0)"
+            f"{where.row(row)}: numbers of column {name!r} must lie between {low:g} and "
+            f"{NUMBER_BOUND:g}{'' if missing else ', none missing'}; got {shown(value)}"
         )
-    return np.array([*map(float, found.words), np.nan])[found.code_N]
-
-
-def weights_of(where: str, column: pd.Series) -> Floats64:
-    """What rows count; UserError for numbers that are none, or too large or small to sum."""
-    weight_N = bounded_numbers(where, column, 0, _MOST_WEIGHT)
-    positive_N = weight_N[weight_N > 0]
-    if not len(positive_N) or positive_N.min() < _LEAST_WEIGHT:
-        raise UserError(
-            f"{where}: weights {column.name!r} must not all be 0, nor positive and below "
-            f"{_LEAST_WEIGHT:g}; they range from {weight_N.min():g} to {weight_N.max():g}"
-        )
-    return weight_N
+    return number_N
 
 
 @dataclass(frozen=True)
 class Encoder:
-    """Vocabularies and scales of a data set, and which columns are labels and weights."""
+    """Vocabularies and scales of a data set; all that is needed to encode its rows."""
 
     name: str
     vocabularies: tuple[Vocabulary, ...]
     scales: tuple[Scaling, ...]
     tasks: tuple[Task, ...]
-    weight: str | None
 
-    @classmethod
-    def fit(cls, recipe: Recipe, train: pd.DataFrame) -> "Encoder":
-        """Learn categories and scales from the train rows alone; UserError with the column."""
-        where = f"{recipe.name}, train"
-        if not len(train):
-            raise UserError(f"{where}: there are no rows")
-        return cls(
-            name=recipe.name,
-            vocabularies=tuple(
-                Vocabulary.fit(where, column, column_of(where, train, column.name))
-                for column in recipe.categorical
-            ),
-            scales=tuple(
-                Scaling.fit(where, column, column_of(where, train, column.name))
-                for column in recipe.dense
-            ),
-            tasks=recipe.tasks,
-            weight=recipe.weight,
+    def transform(self, fields: pa.RecordBatch, where: Where | None = None) -> tuple[Ids, Floats]:
+        """Ids N x C and scaled numbers N x D of each row alone; `fields` is a `Part`'s.
+
+        where: named in the UserError for a column that is not there or has an impossible value.
+        """
+        rows = len(fields)
+        where = where or Where(self.name, np.arange(rows))
+        ids = [self._ids(v, column_of(where, fields, v.name), rows) for v in self.vocabularies]
+        return _beside(ids, rows, np.int32), self.scaled(
+            {
+                s.name: checked_numbers(
+                    where,
+                    s.name,
+                    column_of(where, fields, s.name),
+                    s.scale,
+                    missing=s.fill is not None,
+                )
+                for s in self.scales
+            },
+            rows,
         )
 
-    def transform(self, frame: pd.DataFrame, split: str | None = None) -> tuple[Ids, Floats]:
-        """Ids N x F and scaled numbers N x D, of each row alone.
+    def scaled(self, numbers: Mapping[str, Floats64], rows: int) -> Floats:
+        """N x D of checked numbers by the column's name."""
+        columns = [scaling.columns(numbers[scaling.name]) for scaling in self.scales]
+        return _beside(columns, rows, np.float32)
 
-        split: named in the UserError for a column that is not there or has an impossible value.
-        """
-        where = self._where(split)
+    def root(self, vocabulary: Vocabulary) -> Vocabulary:
+        """The one that has the words."""
+        if vocabulary.share is None:
+            return vocabulary
+        return self.root(next(v for v in self.vocabularies if v.name == vocabulary.share))
 
-        def encoded(part: Vocabulary) -> Ids:
-            return part.ids(where, column_of(where, frame, part.name))
-
-        def scaled(part: Scaling) -> Floats:
-            return part.scaled(where, column_of(where, frame, part.name))
-
-        ids = _beside(map(encoded, self.vocabularies), len(frame), np.int32)
-        return ids, _beside(map(scaled, self.scales), len(frame), np.float32)
-
-    def labels(self, frame: pd.DataFrame, split: str | None = None) -> Floats:
-        """N x K: 0, 1, or NaN where a task was not observed."""
-        where = self._where(split)
-        columns = (labels_of(where, column_of(where, frame, task.name)) for task in self.tasks)
-        return _beside(columns, len(frame), np.float32)
-
-    def weights(self, frame: pd.DataFrame, split: str | None = None) -> Floats | None:
-        """N, or None where all rows count alike."""
-        if self.weight is None:
-            return None
-        where = self._where(split)
-        return weights_of(where, column_of(where, frame, self.weight)).astype(np.float32)
-
-    def _where(self, split: str | None) -> str:
-        return self.name if split is None else f"{self.name}, {split}"
-
-    def schema(self, masked: bool) -> Schema:
+    def schema(self, masked: bool, weighted: bool) -> Schema:
         """What a model needs to know; `masked`: whether some labels are NaN."""
         return Schema(
             name=self.name,
-            categorical=tuple(Field(v.name, len(v.words) + 1) for v in self.vocabularies),
-            dense=tuple(scale.name for scale in self.scales),
+            categorical=tuple(
+                Field(v.name, self.root(v).cardinality, v.length, v.share)
+                for v in self.vocabularies
+            ),
+            dense=tuple(name for scaling in self.scales for name in scaling.names),
             tasks=self.tasks,
             masked=masked,
-            weighted=self.weight is not None,
+            weighted=weighted,
         )
 
     def to_json(self) -> str:
@@ -207,12 +275,25 @@ class Encoder:
             vocabularies=tuple(
                 Vocabulary(**{**v, "words": tuple(v["words"])}) for v in values["vocabularies"]
             ),
-            scales=tuple(Scaling(**scale) for scale in values["scales"]),
+            scales=tuple(
+                Scaling(**{**s, "knots": tuple(map(tuple, s["knots"]))}) for s in values["scales"]
+            ),
             tasks=tuple(Task.from_dict(task) for task in values["tasks"]),
-            weight=values["weight"],
         )
 
+    def _ids(self, vocabulary: Vocabulary, column: pa.Array, rows: int) -> Ids:
+        members = members_of(column, vocabulary.length, vocabulary.keep)
+        id_W = self.root(vocabulary).ids(members.word_W)
+        return members.placed(id_W, vocabulary.missing, rows, vocabulary.length)
 
-def _beside(columns: Iterable[NDArray[Any]], rows: int, dtype: type[np.generic]) -> NDArray[Any]:
-    parts = [column.astype(dtype, copy=False) for column in columns]
-    return np.stack(parts, 1) if parts else np.zeros((rows, 0), dtype)
+
+def column_of(where: Where, fields: pa.RecordBatch, name: str) -> pa.Array:
+    """The column of that name; UserError where there is none."""
+    if name not in fields.schema.names:
+        there = ", ".join(fields.schema.names)
+        raise UserError(f"{where.source}: no column {name!r}; there are {there:.1000}")
+    return fields.column(name)
+
+
+def _beside(columns: Sequence[NDArray[Any]], rows: int, dtype: type[np.generic]) -> NDArray[Any]:
+    return np.concatenate(columns, 1, dtype=dtype) if columns else np.zeros((rows, 0), dtype)

@@ -24,7 +24,8 @@ from filelock import FileLock
 from rich.console import Console
 from rich.progress import track
 
-from fsmd.data.source import Recipe, Source, Tables, on_fewer_rows
+from fsmd.data.rows.frames import Tables, of_tables
+from fsmd.data.source import Recipe, Source, on_fewer_rows
 from fsmd.errors import UserError
 from fsmd.notices import say
 from fsmd.writing import replacing
@@ -74,8 +75,7 @@ def writing_cache() -> Iterator[None]:
 
 def find(origin: Origin) -> tuple[Path, ...]:
     """The origin's files, local or downloaded; UserError that says what to put where."""
-    given = _named_folder("FSMD_DATA")
-    for folder in (*((given / origin.name, given) if given else ()), _raw(origin)):
+    for folder in folders(origin.name):
         if paths := _matching(folder, origin):
             return paths
     with writing_cache():
@@ -84,6 +84,12 @@ def find(origin: Origin) -> tuple[Path, ...]:
             if not _matching(_raw(origin), origin):  # another process may have while we waited
                 _download(origin)
     return _matching(_raw(origin), origin)
+
+
+def folders(name: str) -> tuple[Path, ...]:
+    """Where the files of a public data set may lie: FSMD_DATA and below, or the cache."""
+    given = _named_folder("FSMD_DATA")
+    return (*((given / name, given) if given else ()), cache_root() / "raw" / name)
 
 
 def source_from(
@@ -109,7 +115,7 @@ def source_from(
                 f"({_reason(error)}); replace or remove them"
             ) from error
 
-    return on_fewer_rows(Source(recipe, key, tables), rows)
+    return on_fewer_rows(of_tables(recipe, key, tables), rows)
 
 
 def verified_content(path: Path, origin: Origin) -> bytes:

@@ -76,6 +76,12 @@ class Split:
     requests: NDArray[np.uint32] | None = None
     """N: rows that were shown together share a number; as `users`."""
 
+    @property
+    def groups(self) -> Mapping[str, NDArray[np.uint32]]:
+        """user, request -> their numbers, of those that are known."""
+        known = {"user": self.users, "request": self.requests}
+        return {name: code_N for name, code_N in known.items() if code_N is not None}
+
     def __len__(self) -> int:
         return len(self.ids)
 

@@ -1,14 +1,14 @@
-"""A data set before it is encoded: three tables, and the recipe that says what each column is."""
+"""A data set before it is encoded: its rows, and the recipe that says what each column is."""
 
-from collections.abc import Callable, Mapping
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field, replace
 from typing import Annotated, Literal
 
 import numpy as np
-import pandas as pd
 
 from fsmd.config import canonical_json
 from fsmd.data.options import Between, check_option
+from fsmd.data.rows.part import Part, Parts, taken
 from fsmd.data.settings import TrainingSettings
 from fsmd.errors import UserError, shown
 from fsmd.tasks import Task
@@ -109,28 +109,14 @@ class Recipe:
 
 
 @dataclass(frozen=True)
-class Tables:
-    """The rows of each split in order; `truth` holds the test rows' true probabilities."""
-
-    train: pd.DataFrame
-    valid: pd.DataFrame
-    test: pd.DataFrame
-    truth: pd.DataFrame | None = None
-
-    def __post_init__(self) -> None:
-        """Refuse what is no table."""
-        for name, table in vars(self).items():
-            if not isinstance(table, pd.DataFrame) and (name, table) != ("truth", None):
-                raise UserError(f"`{name}` must be a pandas table; got {type(table).__name__}")
-
-
-@dataclass(frozen=True)
 class Source:
-    """A recipe, a key that changes with the content, and how to read the tables."""
+    """A recipe, a key that changes with the content, and the rows in parts."""
 
     recipe: Recipe
     key: Mapping[str, object]
-    read: Callable[[], Tables]
+    parts: Parts
+    left_out: Mapping[str, int] = field(default_factory=dict)
+    """Why -> rows that are in no split; filled by a whole pass over the parts."""
 
     def __post_init__(self) -> None:
         """Raise UserError for a key that cannot be written."""
@@ -151,15 +137,22 @@ def on_fewer_rows(source: Source, rows: int | None) -> Source:
         return source
     check_option("rows", rows, FewerRows)
 
-    def read() -> Tables:
-        tables = source.read()
-        there = len(tables.train)
+    def parts() -> Iterator[Part]:
+        there = sum(len(part.label_NK) for part in source.parts() if part.split == "train")
         if rows > there:
             raise UserError(
                 f"{source.recipe.name}: `rows` must be at most the {there} that there are to "
                 f"train on; got {rows}"
             )
         drawn = np.sort(np.random.default_rng(0).choice(there, rows, replace=False))
-        return replace(tables, train=tables.train.iloc[drawn])
+        first = 0
+        for part in source.parts():
+            if part.split != "train":
+                yield part
+                continue
+            count = len(part.label_NK)
+            low, high = np.searchsorted(drawn, (first, first + count))
+            yield taken(part, drawn[low:high] - first)
+            first += count
 
-    return replace(source, key={**source.key, "rows": rows}, read=read)
+    return replace(source, key={**source.key, "rows": rows}, parts=parts)

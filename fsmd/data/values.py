@@ -13,9 +13,6 @@ from numpy.typing import NDArray
 
 from fsmd.errors import UserError, shown
 
-NUMBER_BOUND = 1e30
-"""What is beyond it measures nothing; and sums of squares of such numbers stay finite."""
-
 CATEGORIES = "categories of column {} must be text or finite numbers"
 _NUMBERS = "column {} must be numeric"
 _LONGEST_INTEGER = sys.float_info.max_exp  # bits
@@ -87,14 +84,42 @@ def numbers_of(where: str, column: pd.Series) -> Floats64:
     return np.array([*(float(number) for _, number, _ in found.ranks), np.nan])[found.code_N]
 
 
-def bounded_numbers(where: str, column: pd.Series, low: float, high: float) -> Floats64:
-    """`numbers_of`; UserError with column and row for one that is missing or out of range."""
+def bounded_numbers(
+    where: str, column: pd.Series, low: float, high: float, missing: bool = False
+) -> Floats64:
+    """`numbers_of`; UserError with column and row for one that is out of range, or is missing
+    unless some may be.
+    """
     number_N = numbers_of(where, column)
-    refused_N = ~((number_N >= low) & (number_N <= high))  # NaN is refused too
+    refused_N = (number_N < low) | (number_N > high)
+    if not missing:
+        refused_N |= np.isnan(number_N)
     if refused_N.any():
-        rule = f"numbers of column {{}} must lie between {low:g} and {high:g}, none missing"
+        rule = f"numbers of column {{}} must lie between {low:g} and {high:g}"
+        rule += "" if missing else ", none missing"
         raise _refused(where, column, int(np.argmax(refused_N)), rule)
     return number_N
+
+
+def labels_of(where: str, column: pd.Series) -> Floats64:
+    """0, 1, or NaN where a value is missing; UserError for others."""
+    found = words_of(where, column, "labels of {} must be 0, 1 or missing")
+    others = [word for word in found.words if word not in ("0", "1")]
+    if others:
+        row = int(np.argmax(found.code_N == found.words.index(others[0])))
+        raise UserError(
+            f"{where}: labels of {column.name!r} must be 0, 1 or missing; got "
+            f"{', '.join(others[:5])[:60]} (row {row}, from 0)"
+        )
+    return np.array([*map(float, found.words), np.nan])[found.code_N]
+
+
+def groups(code_N: NDArray[np.intp], count: int) -> NDArray[np.intp]:
+    """A number for each of N rows; rows of one code below `count` share it, one of -1 is alone.
+
+    From the values themselves, not from ids: users that train does not know are still users.
+    """
+    return np.where(code_N < 0, count + np.arange(len(code_N)), code_N)
 
 
 def _refused(where: str, column: pd.Series, row: int, rule: str) -> UserError:

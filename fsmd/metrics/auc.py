@@ -1,49 +1,54 @@
-"""Area under the ROC curve, exact in O(N log N)."""
+"""Area under the ROC curve, exact in O(N log N); equal scores count half."""
+
+from collections.abc import Sequence
 
 import numpy as np
 
-from fsmd.metrics.metric import Array, Metric
+from fsmd.metrics.metric import Array, Metric, Rows
+from fsmd.metrics.ties import Runs
 
 
 def placements(score_N: Array, label_N: Array, weight_N: Array) -> Array:
     """Share of the other class's weight that each row is on the right side of; ties count half."""
-    levels_S, rank_N = np.unique(score_N, return_inverse=True)
-    positive_N = label_N > 0
-    positives_S = np.bincount(rank_N, weight_N * positive_N, minlength=len(levels_S))
-    negatives_S = np.bincount(rank_N, weight_N * ~positive_N, minlength=len(levels_S))
-    below_S = (np.cumsum(negatives_S) - negatives_S / 2) / negatives_S.sum()
-    above_S = 1 - (np.cumsum(positives_S) - positives_S / 2) / positives_S.sum()
-    return np.asarray(np.where(positive_N, below_S[rank_N], above_S[rank_N]))
+    runs, positive_N = Runs(score_N), label_N > 0
+    positives_R = runs.of_runs(weight_N * positive_N)
+    negatives_R = runs.of_runs(weight_N * ~positive_N)
+    below_R = (np.cumsum(negatives_R) - negatives_R / 2) / negatives_R.sum()
+    above_R = 1 - (np.cumsum(positives_R) - positives_R / 2) / positives_R.sum()
+    return np.asarray(np.where(positive_N, below_R[runs.run_N], above_R[runs.run_N]))
 
 
-def _auc(score_N: Array, label_N: Array, weight_N: Array) -> float:
-    positive_N = label_N > 0
-    weight = weight_N[positive_N].sum()
-    if not (weight > 0 and weight_N[~positive_N].sum() > 0):
+def _auc(parts: Sequence[Rows]) -> float:
+    won = positives = negatives = 0.0
+    for rows in parts:
+        runs, positive_N = Runs(rows.score_N), rows.label_N > 0
+        positives_R = runs.of_runs(rows.weight_N * positive_N)
+        negatives_R = runs.of_runs(rows.weight_N * ~positive_N)
+        won += float(positives_R @ (negatives + np.cumsum(negatives_R) - negatives_R / 2))
+        positives, negatives = positives + positives_R.sum(), negatives + negatives_R.sum()
+    if not (positives > 0 and negatives > 0):
         return float("nan")
-    placed_N = placements(score_N, label_N, weight_N)[positive_N]
-    return float(placed_N @ weight_N[positive_N] / weight)
+    return min(won / positives / negatives, 1.0)
 
 
-def _auc_influence(score_N: Array, label_N: Array, weight_N: Array) -> Array:
+def _auc_influence(rows: Rows) -> Array:
     """A row's placement about the AUC, over its class's share of the weight.
 
     Scaled by sqrt(m / (m - 1)) in a class of m rows (m the effective number, where weights
     differ): the sum of squares over N squared is then DeLong's variance exactly, not only up to a
     factor near 1. Needs two rows of each class.
     """
-    influence_N, used_N = np.zeros(len(score_N)), weight_N > 0
-    score_N, label_N, weight_N = score_N[used_N], label_N[used_N], weight_N[used_N]
-    placed_N, positive_N = placements(score_N, label_N, weight_N), label_N > 0
-    value = np.average(placed_N[positive_N], weights=weight_N[positive_N])
-    moved_N = np.empty(len(score_N))
+    placed_N, positive_N = placements(rows.score_N, rows.label_N, rows.weight_N), rows.label_N > 0
+    value = np.average(placed_N[positive_N], weights=rows.weight_N[positive_N])
+    moved_N = np.empty(len(placed_N))
     for class_N in (positive_N, ~positive_N):
-        weight = weight_N[class_N]
+        weight = rows.weight_N[class_N]
         m = weight.sum() ** 2 / (weight @ weight)
-        scale = len(used_N) / (weight.sum() * np.sqrt(1 - 1 / m))
+        scale = len(placed_N) / (weight.sum() * np.sqrt(1 - 1 / m))
         moved_N[class_N] = weight * (placed_N[class_N] - value) * scale
-    influence_N[used_N] = moved_N
-    return influence_N
+    return moved_N
 
 
-METRIC = Metric("auc", "AUC", higher=True, high=1.0, of=_auc, influence=_auc_influence)
+METRIC = Metric(
+    "auc", "AUC", higher=True, high=1.0, of=_auc, influence=_auc_influence, by_score=True
+)

@@ -1,8 +1,10 @@
 """Mean cross-entropy in nats."""
 
+from collections.abc import Sequence
+
 import numpy as np
 
-from fsmd.metrics.metric import Array, Metric
+from fsmd.metrics.metric import Array, Metric, Rows, share, summed
 
 
 def row_losses(score_N: Array, label_N: Array) -> Array:
@@ -10,20 +12,20 @@ def row_losses(score_N: Array, label_N: Array) -> Array:
     return np.asarray(np.logaddexp(0.0, np.where(label_N > 0, -score_N, score_N)))
 
 
-def share(weight_N: Array) -> Array:
-    """What a row counts over what it would if all counted alike."""
-    return np.asarray(len(weight_N) * weight_N / weight_N.sum())
+def loss_and_weight(rows: Rows) -> tuple[float, float]:
+    """The weighted sum of `row_losses`, and that of the weights."""
+    loss = row_losses(rows.score_N, rows.label_N) @ rows.weight_N
+    return float(loss), float(rows.weight_N.sum())
 
 
-def log_loss(score_N: Array, label_N: Array, weight_N: Array) -> float:
-    """The weighted mean of `row_losses`; NaN without any weight."""
-    total = weight_N.sum()
-    return float(row_losses(score_N, label_N) @ weight_N / total) if total > 0 else float("nan")
+def _log_loss(parts: Sequence[Rows]) -> float:
+    loss, weight = summed(parts, loss_and_weight)
+    return loss / weight
 
 
-def _log_loss_influence(score_N: Array, label_N: Array, weight_N: Array) -> Array:
-    loss_N = row_losses(score_N, label_N)
-    return share(weight_N) * (loss_N - np.average(loss_N, weights=weight_N))
+def _log_loss_influence(rows: Rows) -> Array:
+    loss_N = row_losses(rows.score_N, rows.label_N)
+    return share(rows.weight_N) * (loss_N - np.average(loss_N, weights=rows.weight_N))
 
 
-METRIC = Metric("log_loss", "log loss", of=log_loss, influence=_log_loss_influence)
+METRIC = Metric("log_loss", "log loss", of=_log_loss, influence=_log_loss_influence)

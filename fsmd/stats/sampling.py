@@ -54,6 +54,8 @@ class Sampling:
     """None: whichever a pair of the arms shares, where every arm has the same ones."""
     units: int | None = None
     """Users among the test rows; None where each row is taken as independent of the others."""
+    unit: str = "user"
+    """What a unit is: a user, or a request where no users are known."""
 
     def of(self, arm: str, other: str) -> Array:
         """K x K: of `arm` minus `other`, for all tasks at once."""

@@ -2,17 +2,19 @@
 
 from collections.abc import Iterator, Sequence
 
-from fsmd.metrics import METRICS
+from fsmd.metrics import METRICS, coverage
 from fsmd.stats.estimates import ALPHA
 from fsmd.stats.power import POWER
 from fsmd.tasks import Task
 from reports import words
+from reports.predictions import read_test_rows
 from reports.ran import at_level
-from reports.results import Scores
+from reports.results import Scores, StudyResults
 from reports.study.analysis import StudyAnalysis
 from reports.study.cautions import FIXED, statement
 from reports.study.comparisons import Comparison
 from reports.study.scales import scales_of, within_margin
+from studies.store.faults import patient
 
 
 def how_to_read(analysis: StudyAnalysis) -> Iterator[str]:
@@ -31,6 +33,7 @@ def how_to_read(analysis: StudyAnalysis) -> Iterator[str]:
         "size, the same for every replicate, and another one would move the difference too; only "
         f"more test rows make this part smaller. {_units(scores)} {_covered(scores)}"
     )
+    yield from _of_groups(results)
     yield (
         "The interval of an arm's own figure covers the seeds alone: another test set would move "
         "all arms together, which is no difference between them."
@@ -121,11 +124,32 @@ def _units(scores: Scores) -> str:
             "Test rows are taken as independent of each other; where one user has several, as in "
             "a video log, this part comes out too small."
         )
-    users = words.listed((f"{n:,}" for n in sorted(counts)), last="or")
+    number = words.listed((f"{n:,}" for n in sorted(counts)), last="or")
+    units = words.listed(sorted({f"{s.unit}s" for s in scores.samplings if s.units}))
     return (
-        f"The {users} users of the test rows are taken as independent of each other, not their "
-        "rows; also users that train does not know."
+        f"The {number} {units} of the test rows are taken as independent of each other, not their "
+        f"rows; also {units} that train does not know."
     )
+
+
+@patient
+def _of_groups(results: StudyResults) -> Iterator[str]:
+    """How many groups a task's metric is a mean of, and what the others hold."""
+    judged = [(task.name, METRICS[task.metric]) for task in results.tasks]
+    with results.engine.connect() as connection:
+        for data_hash in dict.fromkeys(results.test_sets.values()):
+            rows = read_test_rows(connection, data_hash)
+            for task, metric in judged:
+                if task not in rows.labels:
+                    continue
+                of = coverage(metric, rows.labels[task], rows.weight_N, rows.groups)
+                if of is not None:
+                    yield (
+                        f"Test {metric.label} {words.on_target(task)} is a mean over "
+                        f"{words.count(of.used, metric.group or '')}, which hold "
+                        f"{words.percent(of.rows)} of the rows; {of.skipped:,} others do not "
+                        "define it by their labels and are skipped."
+                    )
 
 
 def _covered(scores: Scores) -> str:

@@ -7,7 +7,7 @@ import numpy as np
 from fsmd.metrics import Array
 from fsmd.stats.null import null_rate
 from reports import ran, words
-from reports.predictions import read_influences, read_test_rows
+from reports.predictions import own_figures, read_influences, read_test_rows
 from reports.results import StudyResults
 from studies.store.faults import patient
 
@@ -66,4 +66,4 @@ def complete_influences(results: StudyResults) -> Iterator[Array]:
         rows = read_test_rows(connection, data_hash)
         for replicate in scores.paired:
             ids = tuple(str(runs[arm, replicate]) for arm in scores.arms)
-            yield read_influences(connection, ids, results.tasks, rows)
+            yield read_influences(connection, ids, own_figures(results.tasks), rows)

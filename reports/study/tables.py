@@ -286,10 +286,6 @@ def _effect_cell(effect: FactorEffect, metric: Metric) -> TableCell:
 # Other figures
 
 
-CONDITIONAL = "conditional_auc"
-"""Of a chained task's own logit, among rows where the task that it follows is 1."""
-
-
 class OtherFigure(NamedTuple):
     """A column of what else was measured."""
 
@@ -334,18 +330,15 @@ def _other_table(results: StudyResults, key: str, wanted: Sequence[OtherFigure])
 
 
 def _other_figures(results: StudyResults) -> Iterator[Iterator[OtherFigure]]:
-    """Metrics that are not a task's own, each for the tasks that have it; then a chained task's
-    given that it is reached, and each task's own on rows that are new."""
+    """Metrics that are not a task's own, each for the tasks that have it, calibration and means
+    over groups that are not known left out; then each task's own on rows that are new."""
+    found = set(results.measurements["metric"])
     for metric in METRICS.values():
+        if metric.calibration or (metric.group and metric.name not in found):
+            continue
         others = [task.name for task in results.tasks if task.metric != metric.name]
         heads = ((name, f"{metric.label}, {name}", metric) for name in others)
         yield _measured(at_chosen(results, "test", metric.name), heads)
-    among = METRICS[CONDITIONAL.removeprefix("conditional_")]
-    chained = (task for task in results.tasks if task.after)
-    heads = (
-        (t.name, f"{among.label}, {t.name} among rows with {t.after}", among) for t in chained
-    )
-    yield _measured(at_chosen(results, "test", CONDITIONAL), heads)
     owned = ((task.name, METRICS[task.metric]) for task in results.tasks)
     heads = ((n, f"{own.label} on test rows not seen in train, {n}", own) for n, own in owned)
     yield _measured(at_chosen(results, "test_unseen"), heads)

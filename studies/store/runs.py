@@ -8,6 +8,7 @@ from typing import Any
 
 import numpy as np
 import sqlalchemy as sa
+from numpy.typing import NDArray
 
 from fsmd.config import digest
 from fsmd.data.schema import Dataset
@@ -40,17 +41,16 @@ class Provenance:
 
 @patient
 def record_test_rows(engine: sa.Engine, data: Dataset) -> None:
-    """Keep the test rows' labels, units and weights, which reports need beside the predictions.
+    """Keep the test rows' labels, groups and weights, which reports need beside the predictions.
 
     Once for each content.
     """
     labels_NK = np.asarray(data.test.labels)
-    columns = {
+    columns: dict[str, NDArray[Any]] = {
         f"label:{task.name}": np.nan_to_num(labels_NK[:, k], nan=-1).astype(np.int8)
         for k, task in enumerate(data.schema.tasks)
     }
-    if data.test.users is not None:
-        columns["unit"] = np.asarray(data.test.users, np.uint32)
+    columns |= {name: np.asarray(code_N, np.uint32) for name, code_N in data.test.groups.items()}
     if data.test.weights is not None:
         columns["weight"] = np.asarray(data.test.weights, np.float32)
     for column, values_N in columns.items():

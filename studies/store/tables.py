@@ -74,7 +74,7 @@ MEASUREMENTS = sa.Table(
     sa.Column("run_id", sa.ForeignKey("fsmd_runs.id"), primary_key=True),
     sa.Column("epoch", sa.Integer, primary_key=True),
     sa.Column("split", sa.String(20), primary_key=True),
-    sa.Column("task", sa.String(200), primary_key=True),
+    sa.Column("task", sa.String(210), primary_key=True),  # two names at most, and what is between
     sa.Column("metric", sa.String(40), primary_key=True),
     sa.Column("value", sa.Double, nullable=False),
 )
@@ -99,7 +99,7 @@ TEST_ROWS = sa.Table(
     "fsmd_test_rows",
     METADATA,
     sa.Column("data_hash", sa.String(64), primary_key=True),
-    # label:TASK (int8: 0, 1, -1 not observed), unit (uint32), weight (float32)
+    # label:TASK (int8: 0, 1, -1 not observed), user and request (uint32), weight (float32)
     sa.Column("column", sa.String(200), primary_key=True),
     sa.Column("packed", _BYTES, nullable=False),  # see fsmd.packing
 )

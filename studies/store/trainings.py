@@ -16,7 +16,7 @@ from fsmd.errors import shown
 from fsmd.metrics import METRICS
 from fsmd.runtime import Runtime
 from fsmd.tasks import ALL, Task, names
-from fsmd.training import Measurement, pair_key
+from fsmd.training import Measurement, pair_key, step_key
 from studies.reading import StoredError, check_time, of_study, read, read_row, stored_at
 from studies.store.faults import patient
 from studies.store.records import Plan, PlannedArm, StudyRecord
@@ -30,7 +30,6 @@ _INNER = {
     "dead_units": (0.0, 1.0),
     "gate_entropy": (0.0, 1.0),
     "gate_weight": (0.0, 1.0),
-    "conditional_auc": (0.0, 1.0),
 }
 """What is measured besides the metrics, and the range that it cannot leave."""
 _LEAST = {"seed": 0, "attempts": 1, "epochs": 1, "seconds": 0, "parameters": 0}
@@ -204,11 +203,13 @@ def _check_kept(run: TrainingRow, m: Measurement) -> None:
     """A row must be of a task and an epoch of its training."""
     chosen, epochs = run.chosen_epochs or {}, run.epochs or 0
     a, bar, b = m.task.partition(pair_key("", ""))
-    if m.task not in (ALL, *chosen) and not (bar and {a, b} <= set(chosen)):
+    task, step, parent = m.task.partition(step_key("", ""))
+    is_step = step and {task, parent} <= set(chosen) and m.metric in METRICS
+    if m.task not in (ALL, *chosen) and not is_step and not (bar and {a, b} <= set(chosen)):
         raise ValueError(f"a row of {MEASUREMENTS.name} is of an unknown task, {shown(m.task)}")
     if m.epoch > epochs:
         raise ValueError(f"epoch {m.epoch} is measured, but column epochs is {epochs}")
-    if m.split.startswith("test") and not (run.status == "done" and m.epoch == chosen.get(m.task)):
+    if m.split.startswith("test") and not (run.status == "done" and m.epoch == chosen.get(task)):
         raise ValueError(
             "test must be measured at the chosen epoch of a training that is done; got epoch "
             f"{m.epoch} of {shown(m.task)}, status {run.status}, chosen {shown(dict(chosen))}"
@@ -222,7 +223,8 @@ def _check_whole(
     keys = {(m.epoch, m.split, m.task, m.metric) for m in measurements}
     if len(keys) < len(measurements):
         raise ValueError(f"a row of {MEASUREMENTS.name} is there twice")
-    judging = [name for name, metric in METRICS.items() if metric.influence]
+    there = {m.metric for m in measurements if m.metric in METRICS}
+    judging = [name for name in sorted({*METRICS, *there}) if METRICS[name].judges]
     for task, chosen in (run.chosen_epochs or {}).items():
         lacking = [
             _lacking(run, keys, task, chosen, metric)

@@ -60,8 +60,20 @@ class MadeUpRows:
         where_N = np.ones(len(score_N), bool) if where_N is None else where_N
         weight_N = None if self.weight_N is None else self.weight_N[where_N].astype(float)
         return measured(
-            metric, score_N[where_N].astype(float), self.label_NK[where_N, k], weight_N
+            metric,
+            score_N[where_N].astype(float),
+            self.label_NK[where_N, k],
+            weight_N,
+            {name: code_N[where_N] for name, code_N in self.groups.items()},
         )
+
+    @property
+    def groups(self) -> Mapping[str, NDArray[np.uint32]]:
+        """user, request -> numbers, where there are users: every third row of one is a request."""
+        if self.unit_N is None:
+            return {}
+        request_N = 3 * self.unit_N + np.arange(len(self.unit_N), dtype=np.uint32) % 3
+        return {"user": self.unit_N, "request": request_N}
 
     def reached(self, k: int) -> NDArray[np.bool_] | None:
         """Rows on which the task that task k follows is 1; None where it follows none."""
@@ -74,8 +86,7 @@ class MadeUpRows:
         columns: dict[str, NDArray[np.generic]] = {
             f"label:{task.name}": label_NK[:, k] for k, task in enumerate(self.tasks)
         }
-        if self.unit_N is not None:
-            columns["unit"] = self.unit_N
+        columns |= self.groups
         if self.weight_N is not None:
             columns["weight"] = self.weight_N
         rows = [

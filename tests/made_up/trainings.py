@@ -8,9 +8,10 @@ import numpy as np
 
 from fsmd.config import GATED, FSMDConfig
 from fsmd.metrics import METRICS
-from fsmd.packing import pack
+from fsmd.metrics.steps import step_scores
+from fsmd.packing import pack, unpack
 from fsmd.tasks import ALL, Task
-from fsmd.training import Measurement, TrainingResult, pair_key
+from fsmd.training import Measurement, TrainingResult, pair_key, step_key
 from studies.failure import Failure
 from tests.made_up.rows import MadeUpRows, Scores
 from tests.made_up.tasks import positive_rate
@@ -67,7 +68,7 @@ class MadeUpTraining:
                 value = top - sign * (0.03 * 0.4**epoch + 0.0006 * abs(epoch - best))
                 measurements.append(Measurement(epoch, "valid", task.name, task.metric, value))
             if self.rows is None:
-                figures = self._stated(k, top, noise, own)
+                figures = self._stated(k, top, own)
             else:
                 score_N = self.rows.scores(k, top, self.index, self.seed)
                 predictions[task.name] = pack(score_N)
@@ -76,6 +77,7 @@ class MadeUpTraining:
             for (split, metric), value in figures.items():
                 if (split, metric) != ("valid", task.metric):  # is in the curve
                     measurements.append(Measurement(best, split, task.name, metric, value))
+            measurements += self._steps(k, best, noise, predictions)
         for epoch in range(1, epochs + 1):
             measurements.append(Measurement(epoch, "train", ALL, "loss", 1.0 / epoch))
             measurements += self._inner(epoch, own)
@@ -90,19 +92,36 @@ class MadeUpTraining:
         )
 
     def _stated(
-        self, k: int, top: float, noise: float, own: np.random.Generator
+        self, k: int, top: float, own: np.random.Generator
     ) -> dict[tuple[str, str], float]:
         """Test figures of no rows at all: the task's own is exactly `top`."""
         task = self.tasks[k]
-        figures = {
+        return {
             ("test", "log_loss"): 0.61,
-            ("test", "calibration_error"): 0.01 + 0.001 * own.random(),
+            ("test", "ece"): 0.01 + 0.001 * own.random(),
+            ("test", "pcoc"): 1.0 + 0.01 * own.normal(),
             ("test", task.metric): top,
             ("test_unseen", task.metric): top - METRICS[task.metric].sign * 0.002,
         }
-        if task.after is not None and self.config.chain:
-            figures["test", "conditional_auc"] = 0.68 + noise
-        return figures
+
+    def _steps(
+        self, k: int, epoch: int, noise: float, predictions: Mapping[str, bytes]
+    ) -> Iterator[Measurement]:
+        """Test figures of the step from the task that task k follows, by the scores if any."""
+        task, rows = self.tasks[k], self.rows
+        if task.after is None:
+            return
+        figures: dict[str, float | None] = {"auc": 0.68 + noise, "pcoc": 1.02 + noise}
+        if rows is not None:
+            scores = (unpack(predictions[name]).astype(float) for name in (task.name, task.after))
+            step_N, reached_N = step_scores(*scores).astype(np.float32), rows.reached(k)
+            figures = {
+                name: rows.figure(metric, k, step_N, reached_N) for name, metric in METRICS.items()
+            }
+        for name, value in figures.items():
+            if value is not None:
+                step = step_key(task.name, task.after)
+                yield Measurement(epoch, "test", step, name, value)
 
     def _measured(self, k: int, score_N: Scores) -> dict[tuple[str, str], float]:
         """Test figures of the scores, as a training measures them."""
@@ -111,10 +130,6 @@ class MadeUpTraining:
         figures = {("test", name): rows.figure(each, k, score_N) for name, each in METRICS.items()}
         own = METRICS[task.metric]
         figures["test_unseen", own.name] = rows.figure(own, k, score_N, rows.unseen_N)
-        reached_N = rows.reached(k)
-        if reached_N is not None and self.config.chain:
-            among = rows.figure(METRICS["auc"], k, score_N, reached_N)
-            figures["test", "conditional_auc"] = among
         return {key: value for key, value in figures.items() if value is not None}
 
     def _inner(self, epoch: int, own: np.random.Generator) -> Iterator[Measurement]:

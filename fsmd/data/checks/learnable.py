@@ -1,19 +1,20 @@
 """Data that cannot be learnt from honestly is an error, not a perfect score."""
 
-from collections.abc import Callable, Iterator, Mapping
-from typing import Any
+from collections.abc import Iterator
+from dataclasses import dataclass
 
 import numpy as np
-import pandas as pd
 from numpy.typing import NDArray
 
+from fsmd.data.checks.check import Check, Finding
 from fsmd.data.encoded import SPLITS
-from fsmd.data.encoder import SCALED_BOUND, Encoder, dense_numbers, labels_of, weights_of
-from fsmd.data.schema import Schema
-from fsmd.data.source import Categorical, Dense, Recipe, Tables
-from fsmd.data.values import Floats64, bounded_numbers, column_of, words_of
-from fsmd.errors import UserError
-from fsmd.metrics import METRICS, influences, measured
+from fsmd.data.encoder import SCALED_BOUND, Encoder, members_of
+from fsmd.data.fitting.numbers import RowSample
+from fsmd.data.rows.part import Part
+from fsmd.data.schema import Floats, Ids
+from fsmd.data.source import Recipe
+from fsmd.errors import UserError, shown
+from fsmd.metrics import METRICS, GroupCodes, is_certain, measured
 from fsmd.tasks import Task, check_tasks, names
 
 LEAK_AUC = 0.999
@@ -21,20 +22,18 @@ LEAK_AUC = 0.999
 UNSEEN_SHARE = 0.5
 """Of a split's rows, beyond that of train, from which on unseen categories are told."""
 
+_LEAST_WEIGHT, _MOST_WEIGHT = 1e-15, 1e15  # 32 bits hold sums of their squares
+_MOST_WORDS = 2**17  # of a column that are judged one by one for a leak; more give away none
+_LEAST_OF_CLASS = 3  # rows, as fewer are told apart by chance
 
-def check_tables(recipe: Recipe, tables: Tables) -> None:
-    """Raise UserError for missing columns, bad labels, broken funnels, leaking features."""
-    _check_recipe(recipe)
-    labels = {split: _check_split(recipe, split, getattr(tables, split)) for split in SPLITS}
-    if recipe.user is not None:
-        column_of(f"{recipe.name}, test", tables.test, recipe.user)
-    if tables.truth is not None:
-        _check_truth(recipe, tables.truth, len(tables.test))
-    _check_leaks(recipe, tables.train, labels["train"])
+Floats64 = NDArray[np.float64]
+Counts = NDArray[np.int64]
 
 
-def _check_recipe(recipe: Recipe) -> None:
+def check_recipe(recipe: Recipe) -> None:
+    """Raise UserError for tasks or features that contradict each other."""
     check_tasks(recipe.tasks)
+    _check_groups(recipe)
     features = [column.name for column in recipe.features]
     if not features:
         raise UserError(f"{recipe.name}: there must be a feature, categorical or dense; got none")
@@ -47,136 +46,314 @@ def _check_recipe(recipe: Recipe) -> None:
         raise UserError(
             f"{recipe.name}: the weight of a row must be no task; got {recipe.weight!r}"
         )
+    for i, column in enumerate(recipe.categorical):
+        before = [c.name for c in recipe.categorical[:i]]
+        if column.share is not None and column.share not in before:
+            raise UserError(
+                f"{recipe.name}: {column.name!r} must share the ids of a categorical column "
+                f"before it, of {', '.join(before) or 'which there is none'}; got {column.share!r}"
+            )
 
 
-def _check_split(recipe: Recipe, split: str, frame: pd.DataFrame) -> dict[str, Floats64]:
-    """The labels by task."""
-    where = f"{recipe.name}, {split}"
-    if not len(frame):
-        raise UserError(f"{where}: there are no rows")
-    for name in (*(column.name for column in recipe.features), *names(recipe.tasks)):
-        column_of(where, frame, name)
-    for dense in recipe.dense:
-        dense_numbers(where, frame[dense.name], dense.scale == "log")
-    weight_N = np.ones(len(frame))
-    if recipe.weight is not None:
-        weight_N = weights_of(where, column_of(where, frame, recipe.weight))
-    labels: dict[str, Floats64] = {}
+def _check_groups(recipe: Recipe) -> None:
+    """A task's metric may need users or requests."""
+    named = {"user": recipe.user, "request": recipe.request}
     for task in recipe.tasks:
-        labels[task.name] = labels_of(where, frame[task.name])
-        _check_classes(where, task, labels[task.name], weight_N)
-        _check_funnel(where, task, labels)
-        if split == "test":
-            _check_certainty(where, task, labels[task.name], weight_N)
-    return labels
+        metric = METRICS[task.metric]
+        if metric.group and named[metric.group] is None:
+            raise UserError(
+                f"{recipe.name}: task {task.name!r} is judged by {metric.label}, which needs each "
+                f"row's {metric.group}; say which column that is (role `{metric.group}`), or "
+                "judge it by another metric"
+            )
 
 
-def _check_classes(where: str, task: Task, label_N: Floats64, weight_N: Floats64) -> None:
-    """Both must be among the rows that count."""
-    seen = set(label_N[(weight_N > 0) & ~np.isnan(label_N)])
-    if not seen:
-        raise UserError(f"{where}: task {task.name!r} was observed on no row that counts")
-    if len(seen) < 2:
-        raise UserError(
-            f"{where}: all labels of {task.name!r} are {seen.pop():.0f}; both classes are needed"
+def refusing(recipe: Recipe) -> tuple[Check, ...]:
+    """All checks that refuse a data set."""
+    return Labels(recipe), Leaks(recipe)
+
+
+class Labels:
+    """Rows, weights, classes and funnel of each split, and whether test tells how sure it is."""
+
+    def __init__(self, recipe: Recipe) -> None:
+        self._recipe = recipe
+        self._after = [
+            names(recipe.tasks).index(t.after) if t.after else None for t in recipe.tasks
+        ]
+        self._rows = dict.fromkeys(SPLITS, 0)
+        tasks = len(recipe.tasks)
+        self._classes = {split: np.zeros((tasks, 2), np.int64) for split in SPLITS}
+        self._broken = {split: np.zeros(tasks, np.int64) for split in SPLITS}
+        self._weights = dict.fromkeys(SPLITS, (np.inf, np.inf, 0.0))
+        self._test: list[tuple[Floats, Floats64, GroupCodes]] = []
+
+    def see(self, part: Part) -> None:
+        """Count; UserError with the row for a label or weight that is none."""
+        label_NK, weight_N = part.label_NK, part.weight_N
+        self._rows[part.split] += len(label_NK)
+        is_1, is_0 = label_NK == 1, label_NK == 0
+        refused_NK = ~(is_1 | is_0 | np.isnan(label_NK))
+        if refused_NK.any():
+            row, k = np.argwhere(refused_NK)[0]
+            raise UserError(
+                f"{part.where.row(row)}: labels of {self._recipe.tasks[k].name!r} must be 0, 1 or "
+                f"missing; got {shown(float(label_NK[row, k]))}"
+            )
+        counts_N = np.ones(len(label_NK), bool)
+        if weight_N is not None:
+            self._see_weights(part, weight_N)
+            counts_N = weight_N > 0
+        self._classes[part.split] += np.stack([counts_N @ is_0, counts_N @ is_1], 1)
+        for k, parent in enumerate(self._after):
+            if parent is not None:
+                self._broken[part.split][k] += (is_1[:, k] & is_0[:, parent]).sum()
+        if part.split == "test":
+            weights = np.ones(len(label_NK)) if weight_N is None else weight_N
+            codes = {"user": part.user_N, "request": part.request_N}
+            groups = {name: code_N for name, code_N in codes.items() if code_N is not None}
+            self._test.append((label_NK.astype(np.float32), weights, groups))
+
+    def findings(self) -> Iterator[Finding]:
+        """Errors alone."""
+        for split in SPLITS:
+            where = f"{self._recipe.name}, {split}"
+            if not self._rows[split]:
+                yield Finding("error", f"{where}: there are no rows")
+                continue
+            yield from self._of_weights(where, split)
+            for k, task in enumerate(self._recipe.tasks):
+                yield from self._of_task(where, split, k, task)
+
+    def _see_weights(self, part: Part, weight_N: Floats64) -> None:
+        refused_N = ~((weight_N >= 0) & (weight_N <= _MOST_WEIGHT))
+        if refused_N.any():
+            row = int(np.argmax(refused_N))
+            raise UserError(
+                f"{part.where.row(row)}: weights {self._recipe.weight!r} must lie between 0 and "
+                f"{_MOST_WEIGHT:g}, none missing; got {shown(float(weight_N[row]))}"
+            )
+        least, positive, most = self._weights[part.split]
+        self._weights[part.split] = (
+            min(least, weight_N.min(initial=np.inf)),
+            min(positive, weight_N[weight_N > 0].min(initial=np.inf)),
+            max(most, weight_N.max(initial=0.0)),
         )
 
+    def _of_weights(self, where: str, split: str) -> Iterator[Finding]:
+        least, positive, most = self._weights[split]
+        if least < np.inf and not _LEAST_WEIGHT <= positive < np.inf:
+            yield Finding(
+                "error",
+                f"{where}: weights {self._recipe.weight!r} must not all be 0, nor positive and "
+                f"below {_LEAST_WEIGHT:g}; they range from {least:g} to {most:g}",
+            )
 
-def _check_funnel(where: str, task: Task, labels: Mapping[str, Floats64]) -> None:
-    """Where a task is 1 the one it follows must be, unless that was not observed."""
-    if task.after is None:
-        return
-    broken = int(((labels[task.name] == 1) & (labels[task.after] == 0)).sum())
-    if broken:
-        raise UserError(
-            f"{where}: {broken} rows have {task.name!r} without {task.after!r}, which it follows; "
-            f"label it on rows of {task.after!r} only, or let it follow no task"
-        )
+    def _of_task(self, where: str, split: str, k: int, task: Task) -> Iterator[Finding]:
+        seen = np.flatnonzero(self._classes[split][k])
+        if not len(seen):
+            yield Finding(
+                "error", f"{where}: task {task.name!r} was observed on no row that counts"
+            )
+        elif len(seen) < 2:
+            yield Finding(
+                "error",
+                f"{where}: all labels of {task.name!r} are {seen[0]}; both classes are needed",
+            )
+        broken = self._broken[split][k]
+        if broken:
+            yield Finding(
+                "error",
+                f"{where}: {broken} rows have {task.name!r} without {task.after!r}, which it "
+                f"follows; label it on rows of {task.after!r} only, or let it follow no task",
+            )
+        if len(seen) == 2 and split == "test":
+            yield from self._of_certainty(where, k, task)
+
+    def _of_certainty(self, where: str, k: int, task: Task) -> Iterator[Finding]:
+        """The test rows must tell how sure the figure is: an AUC needs two of each class."""
+        metric = METRICS[task.metric]
+        labels, weights, groups = zip(*self._test, strict=True)
+        code_N = {name: np.concatenate([g[name] for g in groups]) for name in groups[0]}
+        label_N = np.concatenate([label_NK[:, k] for label_NK in labels])
+        if not is_certain(metric, label_N, np.concatenate(weights), code_N):
+            needed = f"{metric.group}s with both labels" if metric.group else "of each class"
+            yield Finding(
+                "error",
+                f"{where}: too few rows that count to tell how sure the {metric.label} of task "
+                f"{task.name!r} is; two {needed} are needed",
+            )
 
 
-def _check_certainty(where: str, task: Task, label_N: Floats64, weight_N: Floats64) -> None:
-    """The test rows must tell how sure the task's figure is: an AUC needs two of each class."""
-    metric = METRICS[task.metric]
-    with np.errstate(all="ignore"):
-        moved_N = influences(metric, np.linspace(-1, 1, len(label_N)), label_N, weight_N)
-    if not np.isfinite(moved_N).all():
-        raise UserError(
-            f"{where}: too few rows that count to tell how sure the {metric.label} of task "
-            f"{task.name!r} is; two of each class are needed"
-        )
+class Leaks:
+    """Scores every feature alone on train rows it was not fitted on.
 
+    A category's score is its mean label on every other row; a number's is itself, or whether it
+    is missing, on a sample of rows.
+    """
 
-def _check_truth(recipe: Recipe, truth: pd.DataFrame, rows: int) -> None:
-    where = f"{recipe.name}, true probabilities"
-    if len(truth) != rows:
-        raise UserError(f"{where}: there must be one for each of {rows} rows; got {len(truth)}")
-    for task in recipe.tasks:
-        bounded_numbers(where, column_of(where, truth, task.name), 0, 1)
+    def __init__(self, recipe: Recipe) -> None:
+        self._recipe = recipe
+        self._observed_K = np.zeros(len(recipe.tasks), np.int64)
+        self._entry_of: dict[str, dict[str, int]] = {c.name: {} for c in recipe.categorical}
+        # By task and entry (0: missing, 1: of words beyond the most): rows that were fitted on
+        # and judged, each with label 0 and with label 1.
+        self._counts = {
+            c.name: np.zeros((len(recipe.tasks), 16, 4), np.int64) for c in recipe.categorical
+        }
+        self._sample = RowSample()
 
+    def see(self, part: Part) -> None:
+        """Count labels by category."""
+        if part.split != "train":
+            return
+        kind_NK = self._kinds(part.label_NK)
+        for column in self._recipe.categorical:
+            members = members_of(part.fields.column(column.name))
+            kind_MK = kind_NK if members.row_M is None else kind_NK[members.row_M]
+            self._count(column.name, members.word_W.to_pylist(), members.code_M, kind_MK)
+        numbers = [
+            np.asarray(part.fields.column(dense.name).to_numpy(zero_copy_only=False), float)
+            for dense in self._recipe.dense
+        ]
+        self._sample.see(np.column_stack([*numbers, part.label_NK]))
 
-def _check_leaks(recipe: Recipe, train: pd.DataFrame, labels: Mapping[str, Floats64]) -> None:
-    """Score every feature alone on rows it was not fitted on."""
-    auc = METRICS["auc"]
-    for column in recipe.features:
-        score_of = _score_of(f"{recipe.name}, train", column, train[column.name])
-        for task, label_N in labels.items():
-            observed = np.flatnonzero(~np.isnan(label_N))
-            fitted, judged = observed[::2], observed[1::2]
-            if len(set(label_N[fitted])) < 2:
-                continue  # too few rows to tell
-            value = measured(auc, score_of(label_N, fitted)[judged], label_N[judged])
-            if value is not None and max(value, 1 - value) >= LEAK_AUC:
-                raise UserError(
-                    f"{recipe.name}: feature {column.name!r} alone gives task {task!r} an "
-                    f"{auc.label} of {max(value, 1 - value):.4f}, so it is the label or derived "
-                    "from it; remove it"
+    def findings(self) -> Iterator[Finding]:
+        """Errors alone."""
+        if not self._observed_K.any():
+            return
+        found: dict[tuple[str, str], float] = {}
+        for name, counts_KEH in self._counts.items():
+            for task, counts_EH in zip(self._recipe.tasks, counts_KEH, strict=True):
+                found[name, task.name] = _auc_of_categories(counts_EH)
+        rows = self._sample.rows()
+        tasks = len(self._recipe.tasks)
+        number_ND, label_NK = rows[:, :-tasks], rows[:, -tasks:]
+        for dense, number_N in zip(self._recipe.dense, number_ND.T, strict=True):
+            for task, label_N in zip(self._recipe.tasks, label_NK.T, strict=True):
+                there_N = ~np.isnan(number_N)
+                found[dense.name, task.name] = max(
+                    _auc(number_N[there_N], label_N[there_N]),
+                    _auc(there_N.astype(float), label_N),
                 )
+        for column in self._recipe.features:
+            for task in self._recipe.tasks:
+                value = found[column.name, task.name]
+                if value >= LEAK_AUC:
+                    yield Finding(
+                        "error",
+                        f"{self._recipe.name}: feature {column.name!r} alone gives task "
+                        f"{task.name!r} an {METRICS['auc'].label} of {value:.4f}, so it is the "
+                        "label or derived from it; remove it",
+                    )
+
+    def _kinds(self, label_NK: Floats64) -> Counts:
+        """0 and 1: fitted on, with that label; 2 and 3: judged; 4: not observed. N x K."""
+        there_NK = ~np.isnan(label_NK)
+        number_NK = self._observed_K + np.cumsum(there_NK, 0) - 1
+        self._observed_K += there_NK.sum(0)
+        kind_NK = 2 * (number_NK % 2) + (label_NK == 1)
+        return np.where(there_NK, kind_NK, 4)
+
+    def _count(
+        self, name: str, words: list[str], code_M: NDArray[np.int32], kind_MK: Counts
+    ) -> None:
+        table, counts_KEH = self._entry_of[name], self._counts[name]
+        if len(table) < _MOST_WORDS:
+            entries = [table.setdefault(word, 2 + len(table)) for word in words]
+        else:
+            entries = [table.get(word, 1) for word in words]
+        entry_W = np.array([*entries, 0], np.int64)
+        while counts_KEH.shape[1] < 2 + len(table):
+            counts_KEH = np.concatenate([counts_KEH, np.zeros_like(counts_KEH)], 1)
+        self._counts[name] = counts_KEH
+        for counts_EH, kind_M in zip(counts_KEH, kind_MK.T, strict=True):
+            count = np.bincount(code_M * np.int64(5) + kind_M, minlength=5 * len(entry_W))
+            np.add.at(counts_EH, entry_W, count.reshape(-1, 5)[:, :4])
 
 
-def _score_of(
-    where: str, column: Categorical | Dense, values: pd.Series
-) -> Callable[[Floats64, NDArray[np.intp]], Floats64]:
-    """What scores N rows by one feature, from N labels and the rows that it is fitted on."""
-    if isinstance(column, Dense):
-        number_N = dense_numbers(where, values, column.scale == "log")
-        return lambda label_N, fitted: number_N
-    code_N = words_of(where, values).code_N + 1  # missing values have the code -1
-
-    def mean_of_category(label_N: Floats64, fitted: NDArray[np.intp]) -> Floats64:
-        counts = np.bincount(code_N[fitted], minlength=code_N.max() + 1)
-        sums = np.bincount(code_N[fitted], label_N[fitted], minlength=len(counts))
-        means = np.where(counts > 0, sums / np.maximum(counts, 1), label_N[fitted].mean())
-        return np.asarray(means[code_N])
-
-    return mean_of_category
+def _auc_of_categories(counts_EH: Counts) -> float:
+    """Of each category's mean label on the rows fitted on, over the rows judged."""
+    fitted_E2, judged_E2 = counts_EH[:, :2], counts_EH[:, 2:]
+    if not fitted_E2.sum(0).all():
+        return 0.5  # too few rows to tell
+    rows_E = fitted_E2.sum(1)
+    mean_E = np.where(
+        rows_E > 0, fitted_E2[:, 1] / np.maximum(rows_E, 1), fitted_E2[:, 1].sum() / rows_E.sum()
+    )
+    label_R = np.repeat([0.0, 1.0], len(mean_E))
+    return _auc(np.tile(mean_E, 2), label_R, judged_E2.T.ravel().astype(float))
 
 
-def check_encoded(schema: Schema, arrays: Mapping[str, NDArray[Any]]) -> None:
-    """Raise UserError where an id lies outside its field (a GPU would read beyond the table)."""
-    for split in SPLITS:
-        id_NF = arrays[f"{split}_ids"]
-        if ((id_NF < 0) | (id_NF >= np.array(schema.cardinalities))).any():
-            raise UserError(f"{schema.name}, {split}: an id lies outside its field")
+def _auc(score_N: Floats64, label_N: Floats64, weight_N: Floats64 | None = None) -> float:
+    """Of the scores or of their negatives, whichever is larger; 0.5 where too few rows tell."""
+    weight_N = np.ones(len(label_N)) if weight_N is None else weight_N
+    if min(weight_N[label_N == each].sum() for each in (0, 1)) < _LEAST_OF_CLASS:
+        return 0.5
+    value = measured(METRICS["auc"], score_N, label_N, weight_N)
+    return 0.5 if value is None else max(value, 1 - value)
 
 
-def remarks(encoder: Encoder, arrays: Mapping[str, NDArray[Any]]) -> Iterator[str]:
+@dataclass(frozen=True)
+class Encodings:
+    """What was counted of a split's encoded rows."""
+
+    rows: int
+    unseen: Counts
+    """By column of categories: values with id 0."""
+    values: Counts
+    """By column of categories."""
+    cut: Counts
+    """By column of `Encoder.scales`: numbers that lie at the bound."""
+
+    def __add__(self, other: "Encodings") -> "Encodings":
+        """Both together."""
+        return Encodings(
+            self.rows + other.rows,
+            self.unseen + other.unseen,
+            self.values + other.values,
+            self.cut + other.cut,
+        )
+
+
+def encodings_of(encoder: Encoder, id_NC: Ids, dense_ND: Floats) -> Encodings:
+    """The counts of some encoded rows."""
+    unseen, values, cut, first = [], [], [], 0
+    for vocabulary in encoder.vocabularies:
+        ids = id_NC[:, first : first + vocabulary.length]
+        unseen.append((ids == 0).sum())
+        values.append((ids >= 0).sum())
+        first += vocabulary.length
+    first = 0
+    for scaling in encoder.scales:
+        cut.append((np.abs(dense_ND[:, first]) == SCALED_BOUND).sum())
+        first += len(scaling.names)
+    counts = (np.array(each, np.int64) for each in (unseen, values, cut))
+    return Encodings(len(id_NC), *counts)
+
+
+def remarks(encoder: Encoder, found: dict[str, Encodings]) -> Iterator[str]:
     """What a user must know of columns that were encoded otherwise than one would think."""
     constant = [repr(scaling.name) for scaling in encoder.scales if scaling.spread == 0]
-    constant += [repr(part.name) for part in encoder.vocabularies if part.other or not part.words]
+    constant += [
+        repr(part.name)
+        for part in encoder.vocabularies
+        if part.other or not (part.words or part.buckets or part.share)
+    ]
     if constant:
         yield (
             f"{encoder.name}: constant or empty in train, so without influence: column "
             f"{', '.join(constant)}"
         )
-    for k, scaling in enumerate(encoder.scales):
-        cut = sum(int((abs(arrays[f"{s}_dense"][:, k]) == SCALED_BOUND).sum()) for s in SPLITS)
-        if cut:
+    for d, scaling in enumerate(encoder.scales):
+        cut = sum(int(of_split.cut[d]) for of_split in found.values())
+        if cut and scaling.scale != "none":
             yield (
                 f"{encoder.name}: {cut} numbers of column {scaling.name!r} lie {SCALED_BOUND:g} "
                 "standard deviations of train or more from its mean and are cut there"
             )
-    for k, vocabulary in enumerate(encoder.vocabularies):
-        unseen = {split: float((arrays[f"{split}_ids"][:, k] == 0).mean()) for split in SPLITS}
+    for c, vocabulary in enumerate(encoder.vocabularies):
+        unseen = {s: found[s].unseen[c] / max(found[s].values[c], 1) for s in SPLITS}
         for split in SPLITS[1:]:
             if unseen[split] - unseen["train"] >= UNSEEN_SHARE:
                 yield (

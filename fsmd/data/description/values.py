@@ -32,6 +32,8 @@ class FileSet:
     """Whether blanks around each text are taken off (before `missing` is looked for)."""
     multiline: bool = False
     """Whether quoted texts may hold line ends."""
+    comment: str = ""
+    """Lines that begin with it are no rows; "": all lines are."""
     encoding: str = "utf-8"
 
 

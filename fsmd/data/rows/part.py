@@ -27,8 +27,9 @@ class Part(NamedTuple):
     split: str
     """train, valid or test."""
     fields: pa.RecordBatch
-    """A column for each feature, by its name: `pa.string()` for categories, `pa.float64()` for
-    numbers, `pa.list_(pa.string())` for tags. A null is a missing value; no number is NaN."""
+    """A column for each feature, by its name: `pa.string()` or a dictionary of it for categories,
+    `pa.float64()` for numbers, `pa.list_(pa.string())` for tags. A null is a missing value; no
+    number is NaN."""
     label_NK: NDArray[np.float64]
     """0, 1 or NaN (not observed)."""
     where: Where
@@ -40,6 +41,19 @@ class Part(NamedTuple):
     """int64 or float64, in the description's unit."""
     truth_NK: NDArray[np.float64] | None = None
     """True probabilities of test rows, of made-up data alone."""
+    item_N: NDArray[np.uint64] | None = None
+    """As `user_N`; only checks use it."""
+
+
+def taken(part: Part, rows: NDArray[np.intp]) -> Part:
+    """The part with some of its rows alone, by their position."""
+    arrays: dict[str, Any] = {
+        name: value[rows]
+        for name, value in part._asdict().items()
+        if isinstance(value, np.ndarray)
+    }
+    where = Where(part.where.source, part.where.rows_N[rows])
+    return part._replace(fields=part.fields.take(pa.array(rows)), where=where, **arrays)
 
 
 Parts: TypeAlias = Callable[[], Iterator[Part]]

@@ -12,8 +12,9 @@ from pathlib import Path
 import pandas as pd
 
 from fsmd.data.files import Origin, source_from, table
+from fsmd.data.rows.frames import Tables
 from fsmd.data.settings import TrainingSettings
-from fsmd.data.source import Categorical, Dense, FewerRows, Recipe, Source, Tables
+from fsmd.data.source import Categorical, Dense, FewerRows, Recipe, Source
 from fsmd.errors import UserError
 from fsmd.tasks import Task
 

@@ -19,9 +19,10 @@ from scipy.special import expit
 
 from fsmd.data.encode import encoded
 from fsmd.data.options import Between, check_options
+from fsmd.data.rows.frames import Tables, of_tables
 from fsmd.data.schema import Dataset
 from fsmd.data.settings import TrainingSettings
-from fsmd.data.source import LEAST_ROWS, Categorical, Dense, Recipe, Source, Tables
+from fsmd.data.source import LEAST_ROWS, Categorical, Dense, Recipe, Source
 from fsmd.tasks import Task
 
 CLICK_RATE = 0.44
@@ -105,6 +106,7 @@ def recipe_of(tasks: int) -> Recipe:
         dense=(Dense("duration", scale="log"), Dense("rating_score")),
         tasks=TASKS[:tasks],
         user="user_id",
+        request="visit",
         settings=TrainingSettings(batch_size=512, learning_rate=0.002, patience=2),
     )
 
@@ -115,7 +117,7 @@ def load_planted(config: PlantedConfig) -> Dataset:
 
 
 def _source(config: PlantedConfig) -> Source:
-    return Source(recipe_of(config.tasks), asdict(config), lambda: generate(config))
+    return of_tables(recipe_of(config.tasks), asdict(config), lambda: generate(config))
 
 
 def sources() -> dict[str, Callable[..., Source]]:
@@ -154,6 +156,7 @@ def generate(config: PlantedConfig) -> Tables:
     log = pd.concat([table.reset_index(drop=True) for table in of_rows], axis=1)
     log["hour"] = draw.integers(0, 24, config.rows)
     day = draw.integers(1, DAYS + 1, config.rows)
+    log["visit"] = user_N * (DAYS + 1) + day
     probability, label = _outcomes(draw, config, Exposures(users, videos, log, user_N, video_N))
     log = pd.concat([log, label.astype(np.int8)], axis=1)
     train, test = day <= LAST_TRAIN_DAY, day > LAST_VALID_DAY

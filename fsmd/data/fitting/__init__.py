@@ -1,0 +1,1 @@
+"""What is learnt of train rows as they stream by, in bounded memory."""

@@ -1,0 +1,322 @@
+"""Files of text: the names of their columns, and their rows in batches, all values as text.
+
+No type is guessed: a guess eats leading zeros, and changes with the rows that come first.
+"""
+
+import csv
+import gzip
+import io
+import re
+from collections import Counter
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from contextlib import closing
+from pathlib import Path
+from typing import Any, BinaryIO, NoReturn
+
+import numpy as np
+import pyarrow as pa
+import pyarrow.compute as pc
+from pyarrow.csv import ConvertOptions, InvalidRow, ParseOptions, ReadOptions, open_csv
+
+from fsmd.data.description.values import FileSet
+from fsmd.errors import UserError, shown
+
+BLOCK = 2**22
+"""Bytes read at once; no row may be longer."""
+
+_UNIT = "\x1f"  # stands for a separator of several letters: Arrow wants one
+_LOST = "\N{REPLACEMENT CHARACTER}"
+
+
+def names(path: Path, files: FileSet) -> tuple[str, ...]:
+    """Of the columns, as the header has them, or the description; UserError for one that is twice.
+
+    Without either, column_0, column_1, ...
+    """
+    return _start(path, files)[0]
+
+
+def batches(
+    path: Path, files: FileSet, names: Sequence[str], columns: Sequence[str]
+) -> Iterator[pa.RecordBatch]:
+    """The rows in order, these columns of those named `names`; a missing value is a null.
+
+    Raises UserError with row, column and value for what is no row of such a file.
+    """
+    _, skipped = _start(path, files)
+    invalid: list[InvalidRow] = []
+    comments = done = 0
+
+    def judge(row: InvalidRow) -> str:
+        nonlocal comments
+        if files.comment and row.text.startswith(files.comment):
+            comments += 1
+            return "skip"
+        invalid.append(row)
+        return "error"
+
+    try:
+        with closing(_bytes(path, files)) as source:
+            for batch in _opened(path, files, source, names, skipped, judge):
+                if files.comment:
+                    starts = pc.fill_null(pc.starts_with(batch.column(0), files.comment), False)
+                    comments += pc.sum(starts, min_count=0).as_py()
+                    batch = batch.filter(pc.invert(starts))
+                if not files.multiline:
+                    _check_lines(path, batch, done)
+                done += batch.num_rows
+                yield _with_nulls(batch.select(list(columns or names[:1])), files)
+    except (pa.ArrowInvalid, UnicodeError) as error:
+        number = _number(error, invalid)
+        row = done if number is None else number - 1 - skipped - comments
+        _raise(path, files, names, row, error, invalid)
+
+
+def _opened(
+    path: Path,
+    files: FileSet,
+    source: Any,
+    names: Sequence[str],
+    skipped: int,
+    judge: Callable[[InvalidRow], str],
+) -> Iterable[pa.RecordBatch]:
+    nulls = () if files.strip else files.missing
+    try:
+        reader: Iterable[pa.RecordBatch] = open_csv(
+            source,
+            ReadOptions(
+                use_threads=False,
+                block_size=BLOCK,
+                column_names=list(names),
+                skip_rows=skipped,
+                encoding="utf8" if _is_utf8(files) else files.encoding,
+            ),
+            ParseOptions(
+                delimiter=_letter(path, files),
+                newlines_in_values=files.multiline,
+                invalid_row_handler=judge,
+            ),
+            ConvertOptions(
+                column_types=dict.fromkeys(names, pa.string()),
+                null_values=list(nulls),
+                strings_can_be_null=bool(nulls),
+                quoted_strings_can_be_null=True,
+            ),
+        )
+    except pa.ArrowInvalid as error:
+        if "Empty CSV file" in str(error) or "Could not skip initial" in str(error):
+            return ()  # no rows behind the header
+        raise
+    return reader
+
+
+def _with_nulls(batch: pa.RecordBatch, files: FileSet) -> pa.RecordBatch:
+    """Blanks off, then nulls for texts that mean nothing; the reader does it where none go off."""
+    if not files.strip:
+        return batch
+    nothing = pa.array(files.missing, pa.string())
+    arrays = []
+    for column in batch.columns:
+        text = pc.utf8_trim_whitespace(column)
+        missing = pc.is_in(text, nothing)
+        arrays.append(pc.if_else(missing, pa.scalar(None, pa.string()), text))
+    return pa.RecordBatch.from_arrays(arrays, names=batch.schema.names)
+
+
+def _check_lines(path: Path, batch: pa.RecordBatch, done: int) -> None:
+    """Raise UserError for a text with a line end: at the end of a block it would tear a row."""
+    for name, column in zip(batch.schema.names, batch.columns, strict=True):
+        content = column.buffers()[2]
+        byte = np.frombuffer(content, np.uint8) if content is not None else np.zeros(0, np.uint8)
+        if not ((byte == 10) | (byte == 13)).any():
+            continue
+        found = pc.match_substring_regex(column, "[\r\n]").to_numpy(zero_copy_only=False) == True  # noqa: E712
+        if found.any():
+            i = int(found.argmax())
+            raise _with_line_end(path, done + i, name, column[i].as_py())
+
+
+def _with_line_end(path: Path, row: int, name: str, value: str) -> UserError:
+    return UserError(
+        f"{path}, row {row} (from 0): column {name!r}: a quoted text must not hold a line end "
+        f"unless `multiline = true` is set, or its quote is never closed; got {shown(value)}"
+    )
+
+
+def _number(error: Exception, invalid: Sequence[InvalidRow]) -> int | None:
+    """Of the line among the file's, blank ones left out, from 1."""
+    if invalid:
+        return int(invalid[-1].number)
+    found = re.search(r"Row #(\d+)", str(error))
+    return int(found[1]) if found else None
+
+
+def _raise(
+    path: Path,
+    files: FileSet,
+    names: Sequence[str],
+    row: int,
+    error: Exception,
+    invalid: Sequence[InvalidRow],
+) -> NoReturn:
+    """The reader's error in our words."""
+    where, text = f"{path}, row {row} (from 0)", str(error)
+    if invalid:
+        bad = invalid[-1]
+        line = bad.text.replace(_UNIT, _separator(path, files))
+        rule = f"a row must have {bad.expected_columns} values, as many as there are columns"
+        raise UserError(f"{where}: {rule}; got {bad.actual_columns}: {shown(line)}") from error
+    if "straddling" in text:
+        raise UserError(
+            f"{where}: a row must be shorter than {BLOCK} bytes; this one is longer, or a quote "
+            "in it is never closed"
+        ) from error
+    if "out of sync" in text:
+        raise UserError(
+            f"{path}, in or after row {row} (from 0): a quoted text must not hold a line end "
+            "unless `multiline = true` is set, or its quote is never closed"
+        ) from error
+    if isinstance(error, UnicodeError) or "UTF8" in text:
+        row, name, value = _undecodable(path, files, names)
+        raise UserError(
+            f"{path}, row {row} (from 0): column {name!r} must be text in {files.encoding}; got "
+            f"{shown(value)}, where {_LOST} stands for what is none; set `encoding`"
+        ) from error
+    raise error
+
+
+def _undecodable(path: Path, files: FileSet, names: Sequence[str]) -> tuple[int, str, str]:
+    """The first value that is no text in the encoding: slow, and read only to tell of it."""
+    with closing(_text(path, files)) as text:
+        rows = (
+            row
+            for row in csv.reader(_lines(path, text, files), delimiter=_letter(path, files))
+            if row
+        )
+        if files.header:
+            next(rows, None)
+        for i, row in enumerate(rows):
+            for name, value in zip(names, row, strict=False):
+                if _LOST in value:
+                    return i, name, value
+    return 0, names[0], ""
+
+
+def _start(path: Path, files: FileSet) -> tuple[tuple[str, ...], int]:
+    """The columns' names, and the lines of the file before the first row."""
+    lines = 0
+
+    def counted() -> Iterator[str]:
+        nonlocal lines
+        for line in _lines(path, text, files):
+            lines += 1
+            if not (files.comment and line.startswith(files.comment)):
+                yield line
+
+    with closing(_text(path, files)) as text:
+        reader = csv.reader(counted(), delimiter=_letter(path, files))
+        try:
+            first = next((row for row in reader if row), None)
+        except csv.Error as error:
+            raise UserError(f"{path}: the first line cannot be read ({error})") from error
+    if first is None:
+        raise UserError(f"{path} is empty; a file of a log has rows, or a header at least")
+    if not files.header:
+        return files.columns or tuple(f"column_{i}" for i in range(len(first))), 0
+    _check_names(path, first, files)
+    found = [name.strip() for name in first] if files.strip else first
+    return tuple(found), lines
+
+
+def _check_names(path: Path, found: Sequence[str], files: FileSet) -> None:
+    for name, times in Counter(found).items():
+        if times > 1:
+            raise UserError(
+                f"{path}: the header has column {name!r} {times} times; each name must be there "
+                "once, or set `header = false` and `columns`"
+            )
+        if _LOST in name or "\0" in name:
+            raise UserError(
+                f"{path}: the header must be text in {files.encoding}; got {shown(name)}; set "
+                "`encoding`"
+            )
+        if ("\n" in name or "\r" in name) and not files.multiline:
+            raise UserError(
+                f"{path}: the header's column {shown(name)} must not hold a line end unless "
+                "`multiline = true` is set, or its quote is never closed"
+            )
+
+
+def _lines(path: Path, text: io.TextIOWrapper, files: FileSet) -> Iterator[str]:
+    """Lines that end somewhere, with separators of one letter."""
+    several = len(_separator(path, files)) > 1
+    while line := text.readline(BLOCK):
+        if len(line) == BLOCK:
+            raise UserError(f"{path}: a line must be shorter than {BLOCK} letters; one is longer")
+        yield line.replace(_separator(path, files), _UNIT) if several else line
+
+
+def _text(path: Path, files: FileSet) -> io.TextIOWrapper:
+    encoding = "utf-8-sig" if _is_utf8(files) else files.encoding
+    try:
+        return io.TextIOWrapper(_unpacked(path), encoding, errors="replace", newline="")
+    except LookupError:
+        raise UserError(
+            f"`encoding` must be one that Python knows, such as utf-8 or latin-1; got {encoding!r}"
+        ) from None
+
+
+def _bytes(path: Path, files: FileSet) -> "pa.NativeFile | _Separated":
+    if len(_separator(path, files)) > 1:
+        return _Separated(_unpacked(path), _separator(path, files).encode(files.encoding))
+    packed = _is_packed(path)
+    return pa.input_stream(str(path), compression="gzip" if packed else None)
+
+
+class _Separated(io.RawIOBase):
+    """A file in which a byte takes the place of each separator of several."""
+
+    def __init__(self, file: BinaryIO, separator: bytes) -> None:
+        self.file, self.separator, self.rest = file, separator, b""
+
+    def readable(self) -> bool:
+        return True
+
+    def read(self, size: int = -1) -> bytes:
+        """At most `size` bytes, and none only at the end."""
+        content = self.file.read(max(size - len(self.rest), 1) if size >= 0 else -1)
+        whole = self.rest + content
+        # What may begin a separator waits for what follows.
+        kept = len(self.separator) - 1 if content else 0
+        for length in range(kept, -1, -1):
+            if length == 0 or whole.endswith(self.separator[:length]):
+                break
+        ready, self.rest = whole[: len(whole) - length], whole[len(whole) - length :]
+        if content and not ready:
+            return self.read(size)
+        return ready.replace(self.separator, _UNIT.encode())
+
+    def close(self) -> None:
+        self.file.close()
+        super().close()
+
+
+def _unpacked(path: Path) -> BinaryIO:
+    return gzip.open(path) if _is_packed(path) else path.open("rb")  # type: ignore[return-value]
+
+
+def _is_packed(path: Path) -> bool:
+    with path.open("rb") as file:
+        return file.read(2) == b"\x1f\x8b"
+
+
+def _is_utf8(files: FileSet) -> bool:
+    return files.encoding.lower().replace("_", "-") in ("utf-8", "utf8", "utf-8-sig")
+
+
+def _separator(path: Path, files: FileSet) -> str:
+    return files.separator or ("\t" if ".tsv" in path.suffixes else ",")
+
+
+def _letter(path: Path, files: FileSet) -> str:
+    return _UNIT if len(_separator(path, files)) > 1 else _separator(path, files)

@@ -1,0 +1,104 @@
+"""Side tables: rows of a log take the columns of the row that has their key."""
+
+from collections.abc import Collection, Mapping, Sequence
+from dataclasses import dataclass
+
+import numpy as np
+import pandas as pd
+import pyarrow as pa
+
+from fsmd.data.description.values import FileSet
+from fsmd.data.rows.files import LogFile, batches
+from fsmd.data.rows.hashes import coded, hashes, joined
+from fsmd.data.rows.part import Where
+from fsmd.errors import UserError, shown
+
+
+@dataclass(frozen=True, eq=False)
+class SideTable:
+    """A table of R rows in memory."""
+
+    on: tuple[str, ...]
+    columns: Mapping[str, pa.Array]
+    """R values each; without those of the key."""
+    _index: pd.Index
+
+    @classmethod
+    def read(
+        cls,
+        files: Sequence[LogFile],
+        shape: FileSet,
+        on: tuple[str, ...],
+        wanted: Collection[str],
+        memory: int,
+    ) -> "SideTable":
+        """Read the wanted columns.
+
+        A row without a key is left out. Raises UserError for a key that is there twice, and for
+        a table of more than `memory` bytes.
+        """
+        names = [name for name in wanted if name not in on]
+        found: list[pa.RecordBatch] = []
+        keys: list[pa.Array] = []
+        size = 0
+        for file in files:
+            for batch, where in batches(file, shape, [*on, *names]):
+                key = joined([words_of(batch, name, where) for name in on]).dictionary_decode()
+                is_there = key.is_valid()
+                found.append(batch.select(names).filter(is_there))
+                keys.append(key.filter(is_there))
+                size += found[-1].nbytes + 3 * keys[-1].nbytes
+                if size > memory:
+                    raise UserError(
+                        f"{file.path}: a side table must fit into {memory >> 20} MiB, half of the "
+                        "memory; it is larger: use fewer of its columns, or more memory"
+                    )
+        key_R = pa.chunked_array(keys, pa.string()).combine_chunks()
+        hash_R = hashes(key_R)
+        index = pd.Index(hash_R)
+        if not index.is_unique:
+            i = int(np.argmax(index.duplicated()))
+            raise UserError(
+                f"{', '.join(str(file.path) for file in files)}: each key must be there once in a "
+                f"side table; {', '.join(on)} = {shown(_words(key_R[i]))} is there again"
+            )
+        types = files[0].columns
+        columns = {
+            name: _different(
+                pa.chunked_array([b.column(name) for b in found], types[name]).combine_chunks()
+            )
+            for name in names
+        }
+        return cls(on, columns, index)
+
+    def joined(
+        self, batch: pa.RecordBatch, key: pa.DictionaryArray, wanted: Collection[str]
+    ) -> pa.RecordBatch:
+        """The batch with those columns of this table that are wanted; null where no key fits."""
+        at_D = self._index.get_indexer(pd.Index(hashes(key.dictionary)))
+        place = pa.array(at_D, pa.int64(), mask=at_D < 0).take(key.indices)
+        arrays = {name: self.columns[name].take(place) for name in self.columns if name in wanted}
+        return pa.RecordBatch.from_arrays(
+            [*batch.columns, *arrays.values()], names=[*batch.schema.names, *arrays]
+        )
+
+
+def words_of(batch: pa.RecordBatch, name: str, where: Where) -> pa.DictionaryArray:
+    """A column as text; UserError with row and value for what can be no category."""
+    words, refused_N = coded(batch.column(name))
+    if refused_N is not None and refused_N.any():
+        row = int(np.argmax(refused_N))
+        raise UserError(
+            f"{where.row(row)}: column {name!r}: categories must be texts or finite numbers; got "
+            f"{shown(batch.column(name)[row].as_py())}"
+        )
+    return words
+
+
+def _different(column: pa.Array) -> pa.Array:
+    """With each different value once, so that rows take its number alone."""
+    return column if pa.types.is_nested(column.type) else column.dictionary_encode()
+
+
+def _words(key: pa.Scalar) -> str:
+    return ", ".join(str(key.as_py()).split("\x1f"))

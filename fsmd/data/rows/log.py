@@ -1,0 +1,733 @@
+"""A log as its description says it: the files found, joined, split, and given in typed parts."""
+
+import gzip
+import hashlib
+import json
+import time
+from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
+from contextlib import nullcontext
+from dataclasses import dataclass, field
+from functools import cached_property
+from itertools import chain
+from pathlib import Path, PurePosixPath
+from typing import Any, NamedTuple
+
+import numpy as np
+import pyarrow as pa
+import pyarrow.compute as pc
+from filelock import FileLock
+from numpy.typing import NDArray
+
+from fsmd.data.description.columns import is_moment, parsed, texts
+from fsmd.data.description.expression import Expression, Kind, parse
+from fsmd.data.description.values import (
+    ByFiles,
+    ByRules,
+    ByShare,
+    ByTime,
+    ByUserTime,
+    Description,
+    FileSet,
+    PublicSource,
+)
+from fsmd.data.files import Origin, cache_root, folders, writing_cache
+from fsmd.data.files import find as find_origin
+from fsmd.data.fitting.hashing import mixed
+from fsmd.data.rows import splits
+from fsmd.data.rows.files import LogFile, batches, check_unchanged, find, open_all, readable
+from fsmd.data.rows.hashes import Buckets, Hashes, code_hashes, coded, compact, joined, row_hashes
+from fsmd.data.rows.joins import SideTable, words_of
+from fsmd.data.rows.part import Part, Where
+from fsmd.data.rows.splits import NAMES, NONE, Codes, TimedUsers, Times
+from fsmd.data.source import Categorical, Dense, Tags
+from fsmd.errors import UserError, shown
+from fsmd.writing import write
+
+_ALONE = np.uint64(0xD1B54A32D192ED03)
+_DAY = 86_400
+_MOST_REMEMBERED = 10_000
+
+
+class Value(NamedTuple):
+    """An expression and the kind in which its values are wanted."""
+
+    expression: Expression
+    want: Kind
+    is_raw: bool = False
+    """Whether it is a column whose values become texts as they are."""
+
+
+class _Values(NamedTuple):
+    """All that is computed of a row."""
+
+    fields: Mapping[str, Value | None]
+    """None: all missing, of an optional field whose columns are not there."""
+    labels: tuple[tuple[Value, Value | None], ...]
+    """Of each task, and the rows on which it is defined."""
+    user: tuple[Value, ...]
+    item: tuple[Value, ...]
+    request: tuple[Value, ...]
+    time: Value | None
+    weight: Value | None
+    split: tuple[Value, ...]
+    """The rules, or the time of the split's own."""
+
+    def columns(self) -> set[str]:
+        """All that are used."""
+        one = (self.time, self.weight, *self.fields.values(), *chain(*self.labels))
+        many = (*self.user, *self.item, *self.request, *self.split)
+        return {c for v in (*one, *many) if v is not None for c in v.expression.columns}
+
+
+class _Rows(NamedTuple):
+    """Some rows of the log, not yet typed; asks each expression once."""
+
+    batch: pa.RecordBatch
+    where: Where
+    number_N: NDArray[np.int64]
+    """Of each row in the whole log, repeats counted."""
+    known: dict[tuple[str, str], pa.Array]
+
+    def of(self, value: Value) -> pa.Array:
+        """The value of each row."""
+        key = (value.expression.text, value.want)
+        if key not in self.known:
+            columns = {name: self.batch.column(name) for name in value.expression.columns}
+            self.known[key] = value.expression.evaluate(
+                columns, self.where, self.batch.num_rows, value.want
+            )
+        return self.known[key]
+
+    def words(self, value: Value) -> pa.DictionaryArray:
+        """The value of each row as a text."""
+        if value.is_raw:
+            return self.column_words(value.expression.columns[0])
+        key = (value.expression.text, "words")
+        if key not in self.known:
+            # Numbers of expressions are finite: none is refused.
+            self.known[key] = coded(self.of(value))[0]
+        return self.known[key]
+
+    def column_words(self, name: str) -> pa.DictionaryArray:
+        """A column as text."""
+        key = (name, "column")
+        if key not in self.known:
+            self.known[key] = words_of(self.batch, name, self.where)
+        return self.known[key]
+
+    def only(self, kept_N: NDArray[np.bool_]) -> "_Rows":
+        """The rows that are kept."""
+        if kept_N.all():
+            return self
+        mask = pa.array(kept_N)
+        return _Rows(
+            self.batch.filter(mask),
+            Where(self.where.source, self.where.rows_N[kept_N]),
+            self.number_N[kept_N],
+            {key: _filtered(array, mask) for key, array in self.known.items()},
+        )
+
+    def codes(self, key: Sequence[Value]) -> Hashes:
+        """A hash for each row's key; a row without one is alone."""
+        words = joined([self.words(value) for value in key])
+        code_N = code_hashes(words)
+        if words.null_count:
+            lost_N = words.is_null().to_numpy(zero_copy_only=False)
+            code_N[lost_N] = mixed(self.number_N[lost_N].astype(np.uint64) ^ _ALONE)
+        return code_N
+
+    def times(self, value: Value) -> Times:
+        """int64, or float64 with NaN."""
+        found: Times = self.of(value).to_numpy(zero_copy_only=False)
+        return found
+
+
+@dataclass(frozen=True, eq=False)
+class Log:
+    """The files of a description, opened; see `Log.of`."""
+
+    description: Description
+    folder: Path
+    """That the patterns are relative to."""
+    files: tuple[LogFile, ...]
+    side_files: tuple[tuple[LogFile, ...], ...]
+    """Of each join."""
+    sides: tuple[SideTable, ...]
+    memory: int
+    values: _Values
+    time_unit: str
+    left_out: dict[str, int] = field(default_factory=dict)
+    """Why -> rows that the last whole pass of `parts` left out: "repeats" and "in no split"."""
+
+    @classmethod
+    def of(cls, description: Description, memory: int) -> "Log":
+        """Find and open all files, check every expression against their columns, load side tables.
+
+        memory: bytes that side tables and sorting may take; more of the latter waits on disk.
+        Raises UserError for files that are not there, disagree or cannot be read, and for columns
+        that are not there or that two sides have.
+        """
+        sets = (description.data, *(join.files for join in description.joins))
+        folder, paths = _place_of(description, sets)
+        opened = tuple(open_all(found, each) for found, each in zip(paths, sets, strict=True))
+        if description.origin is not None:
+            _verify(description.origin, [file for files in opened for file in files])
+        types, untyped = _columns(description, opened)
+        reader = _Reader(description, types, untyped)
+        values, unit = reader.values(opened[0])
+        used = values.columns()
+        reader.check_clashes(used, opened)
+        sides = tuple(
+            SideTable.read(
+                files,
+                join.files,
+                join.on,
+                [name for name in files[0].columns if name in used],
+                memory // (2 * len(description.joins)),
+            )
+            for join, files in zip(description.joins, opened[1:], strict=True)
+        )
+        return cls(description, folder, opened[0], opened[1:], sides, memory, values, unit)
+
+    @cached_property
+    def key(self) -> Mapping[str, object]:
+        """Name and digest of the content of each file, in order."""
+        return {
+            "files": [_named_digest(file) for file in self.files],
+            "joins": [[_named_digest(file) for file in files] for files in self.side_files],
+        }
+
+    @property
+    def columns(self) -> Mapping[str, pa.DataType]:
+        """Those that `table` can give: of the log, and of side tables those that are used."""
+        sides = {n: a.type for side in self.sides for n, a in side.columns.items()}
+        return {**self.files[0].columns, **sides}
+
+    def table(self, columns: Collection[str]) -> Iterator[tuple[pa.RecordBatch, Where]]:
+        """The joined rows as they are read, before the split and without repeats."""
+        for rows in self._rows(columns, count_from={}):
+            yield rows.batch, rows.where
+
+    def parts(self) -> Iterator[Part]:
+        """All rows that are in a split, in the order of the files, each part of one split."""
+        split = self._split
+        left: dict[str, int] = {"repeats": 0, "in no split": 0}
+        for rows in self._rows(self.values.columns(), left):
+            code_N = split(rows)
+            left["in no split"] += int((code_N == NONE).sum())
+            for code, name in enumerate(NAMES):
+                kept_N = code_N == code
+                if kept_N.any():
+                    yield self._part(name, rows.only(kept_N))
+        self.left_out.clear()
+        self.left_out.update(left)
+
+    def _rows(self, columns: Collection[str], count_from: dict[str, int]) -> Iterator[_Rows]:
+        wanted, sides = set(columns), []
+        for side in reversed(self.sides):
+            if wanted & side.columns.keys():
+                sides.append(side)
+                wanted |= set(side.on)
+        of_log = [name for name in self.files[0].columns if name in wanted]
+        done = 0
+        for file in self.files:
+            for batch, where in batches(file, self.description.data, of_log, coded=True):
+                number_N = np.arange(done, done + batch.num_rows, dtype=np.int64)
+                done += batch.num_rows
+                rows = _Rows(batch, where, number_N, {})
+                if self._kept is not None:
+                    rows = rows.only(self._kept[number_N])
+                    count_from["repeats"] = (
+                        count_from.get("repeats", 0) + batch.num_rows - rows.batch.num_rows
+                    )
+                for side in reversed(sides):
+                    key = joined([rows.column_words(name) for name in side.on])
+                    rows = rows._replace(batch=side.joined(rows.batch, key, wanted))
+                yield rows
+        if not done:
+            raise UserError(f"{', '.join(str(f.path) for f in self.files)}: there are no rows")
+
+    def _part(self, split: str, rows: _Rows) -> Part:
+        recipe, values = self.description.recipe, self.values
+        arrays = [self._field(rows, column) for column in recipe.features]
+        label_NK = np.stack([self._label(rows, k) for k in range(len(recipe.tasks))], axis=1)
+        return Part(
+            split=split,
+            fields=pa.RecordBatch.from_arrays(arrays, names=[c.name for c in recipe.features]),
+            label_NK=label_NK,
+            where=rows.where,
+            weight_N=None if values.weight is None else _floats(rows.of(values.weight)),
+            user_N=rows.codes(values.user) if values.user else None,
+            request_N=self._requests(rows),
+            time_N=None if values.time is None else rows.times(values.time),
+            item_N=rows.codes(values.item) if values.item else None,
+        )
+
+    def _field(self, rows: _Rows, column: Categorical | Dense) -> pa.Array:
+        value = self.values.fields[column.name]
+        is_tags = isinstance(column, Tags)
+        if value is None:
+            text = pa.list_(pa.string()) if is_tags else pa.string()
+            kind = pa.float64() if isinstance(column, Dense) else text
+            return pa.nulls(rows.batch.num_rows, kind)
+        if is_tags:
+            return self._tags(rows, column.name, value)
+        if isinstance(column, Categorical):
+            return rows.words(value)
+        return rows.of(value).cast(pa.float64(), safe=False)
+
+    def _tags(self, rows: _Rows, name: str, value: Value) -> pa.Array:
+        source = self.description.fields[name]
+        plain = value.expression.column
+        kind = rows.batch.schema.field(plain).type if plain else None
+        if kind is not None and pa.types.is_list(kind):
+            lists = rows.batch.column(plain)
+            text, refused_N = texts(lists.flatten())
+            if refused_N is not None and refused_N.any():
+                member = int(np.argmax(refused_N))
+                row = pc.list_parent_indices(lists)[member].as_py()
+                raise UserError(
+                    f"{rows.where.row(row)}: column {plain!r}: members must be texts or finite "
+                    f"numbers; got {shown(lists[row].as_py())}"
+                )
+            length_N = _ints(pc.list_value_length(lists))
+            missing_N = lists.is_null()
+        else:
+            text = rows.of(value)
+            missing_N = text.is_null()
+            if source.strip:
+                text = pc.utf8_trim(text, source.strip)
+            lists = pc.split_pattern(text, source.separator)
+            text, length_N = lists.flatten(), _ints(pc.list_value_length(lists))
+        # A member without letters is none, as between two separators.
+        is_there = pc.fill_null(pc.not_equal(text, ""), False).to_numpy(zero_copy_only=False)
+        before = np.concatenate([[0], np.cumsum(is_there)])
+        offset_E = before[np.concatenate([[0], np.cumsum(length_N)])].astype(np.int32)
+        made = pa.ListArray.from_arrays(pa.array(offset_E), text.filter(pa.array(is_there)))
+        return pc.if_else(missing_N, pa.scalar(None, made.type), made)
+
+    def _label(self, rows: _Rows, k: int) -> NDArray[np.float64]:
+        task = self.description.recipe.tasks[k]
+        value, where = self.values.labels[k]
+        label_N = _floats(rows.of(value))
+        wrong_N = ~((label_N == 0) | (label_N == 1) | np.isnan(label_N))
+        if wrong_N.any():
+            row = int(np.argmax(wrong_N))
+            raise UserError(
+                f"{rows.where.row(row)}: label {task.name!r} must be 0 or 1, or missing; got "
+                f"{label_N[row]:g} for {shown(value.expression.text)}"
+            )
+        if self.description.labels[task.name].missing == "zero":
+            label_N = np.nan_to_num(label_N)
+        if where is not None:
+            label_N = np.where(_truths(rows.of(where)), label_N, np.nan)
+        return label_N
+
+    def _requests(self, rows: _Rows) -> Hashes | None:
+        values = self.values
+        if values.request:
+            return rows.codes(values.request)
+        if not values.user or values.time is None:
+            return None
+        day_N = np.floor_divide(rows.times(values.time), _DAY * splits.PER_SECOND[self.time_unit])
+        lost_N = day_N != day_N
+        of_day_N = mixed(np.where(lost_N, 0, day_N).astype(np.int64).view(np.uint64))
+        alone_N = mixed(rows.number_N.astype(np.uint64) ^ _ALONE)
+        return mixed(rows.codes(values.user) ^ np.where(lost_N, alone_N, of_day_N))
+
+    @cached_property
+    def _kept(self) -> NDArray[np.bool_] | None:
+        """Of each row of the log whether none before it in the files is equal; None: all are."""
+        if not self.description.distinct:
+            return None
+        return self._without_repeats()
+
+    @writing_cache()
+    def _without_repeats(self) -> NDArray[np.bool_]:
+        kind = np.dtype([("hash", "u8"), ("number", "i8")])
+        buckets, done = Buckets(kind, self.memory // 4), 0
+        names = sorted(self.files[0].columns)  # the files may have them in another order
+        for file in self.files:
+            for batch, _ in batches(file, self.description.data, names):
+                records = np.empty(batch.num_rows, kind)
+                records["hash"] = row_hashes(batch.columns)
+                records["number"] = np.arange(done, done + batch.num_rows)
+                done += batch.num_rows
+                buckets.add(records)
+        kept_N = splits.scratch(done, np.bool_, False)
+        for records in buckets:
+            first = np.unique(records["hash"], return_index=True)[1]
+            kept_N[records["number"][first]] = True
+        return kept_N
+
+    @cached_property
+    def _split(self) -> Callable[[_Rows], Codes]:
+        """What says the split of each row; some rules read the log first."""
+        rule, values = self.description.split, self.values
+        if isinstance(rule, ByTime):
+            by = values.split[0]
+            codes = splits.of_times(
+                rule,
+                self.time_unit,
+                lambda: (rows.times(by) for rows in self._rows(by.expression.columns, {})),
+            )
+            return lambda rows: codes(rows.times(by))
+        if isinstance(rule, ByUserTime):
+            return self._by_users_time(rule)
+        if isinstance(rule, ByShare):
+            if rule.of == "user":
+                return lambda rows: splits.of_shares(rule, rows.codes(values.user))
+            return lambda rows: splits.of_shares(rule, rows.number_N.astype(np.uint64))
+        if isinstance(rule, ByFiles):
+            return self._by_files(rule)
+        return self._by_rules
+
+    def _by_users_time(self, rule: ByUserTime) -> Callable[[_Rows], Codes]:
+        by, user = self.values.split[0], self.values.user
+        columns = {c for value in (by, *user) for c in value.expression.columns}
+        timed = (
+            TimedUsers(rows.number_N, rows.times(by), rows.codes(user))
+            for rows in self._rows(columns, {})
+        )
+        codes = splits.of_users_times(rule, timed, self.memory // 4)
+        return lambda rows: codes(rows.number_N)
+
+    def _by_files(self, rule: ByFiles) -> Callable[[_Rows], Codes]:
+        paths = [file.path for file in self.files]
+        of_path: dict[str, int] = {}
+        for code, name in enumerate(NAMES):
+            for path in splits.files_of(getattr(rule, name), paths, self.folder, name):
+                other = of_path.setdefault(str(path), code)
+                if other != code:
+                    raise UserError(
+                        f"[split] {name}: each file is in one split; {path} is in {NAMES[other]} "
+                        "too"
+                    )
+        middle = 0 if rule.valid else self._middle(of_path)
+
+        def codes(rows: _Rows) -> Codes:
+            code = of_path.get(rows.where.source, NONE)
+            code_N = np.full(len(rows.number_N), code, np.int8)
+            if code == 2:
+                code_N[rows.number_N < middle] = 1
+            return code_N
+
+        return codes
+
+    def _middle(self, of_path: Mapping[str, int]) -> int:
+        """The number of the first row of the second half of the test files' rows."""
+        ends: list[tuple[int, int]] = []
+        count = 0
+        for rows in self._rows((), {}):
+            if of_path.get(rows.where.source, NONE) == 2:
+                count += len(rows.number_N)
+                ends.append((count, int(rows.number_N[-1]) if len(rows.number_N) else 0))
+        left = count // 2
+        for total, last in ends:
+            if total > left:
+                numbers = np.arange(last + 1)
+                kept = numbers if self._kept is None else numbers[self._kept[: last + 1]]
+                return int(kept[left - total])
+        return 0
+
+    def _by_rules(self, rows: _Rows) -> Codes:
+        true_3N = [_truths(rows.of(value)) for value in self.values.split]
+
+        def refused(row: int) -> UserError:
+            both = [n for n, true_N in zip(NAMES, true_3N, strict=True) if true_N[row]]
+            return UserError(
+                f"{rows.where.row(row)}: [split]: a row must be in one split; it is in "
+                f"{' and '.join(both)}"
+            )
+
+        return splits.of_rules(true_3N, refused)
+
+
+class _Reader:
+    """Reads the expressions of a description against the columns that are there."""
+
+    def __init__(
+        self,
+        description: Description,
+        types: Mapping[str, pa.DataType],
+        untyped: Collection[str],
+    ) -> None:
+        self._description, self._types, self._untyped = description, types, untyped
+
+    def values(self, files: Sequence[LogFile]) -> tuple[_Values, str]:
+        """All values, and the unit of the times."""
+        description, roles = self._description, self._description.roles
+        self._files = files
+        unit: str = roles.time_unit
+        time_ = None
+        if roles.time is not None:
+            time_, unit = self._time(roles.time, "[roles] time")
+        rule = description.split
+        split: tuple[Value, ...] = ()
+        if isinstance(rule, ByTime) and rule.time is not None:
+            own, unit_of_split = self._time(rule.time, "[split] column")
+            split = (own,)
+            unit = unit if time_ is not None else unit_of_split
+        elif isinstance(rule, ByTime | ByUserTime):
+            if time_ is None:
+                raise UserError(
+                    f"{description.path}: a split by time needs a time; name its column in "
+                    "[roles] time"
+                )
+            split = (time_,)
+        elif isinstance(rule, ByRules):
+            split = tuple(
+                self._value(getattr(rule, name), f"[split] {name}", "truth") for name in NAMES
+            )
+        needs_user = isinstance(rule, ByUserTime) or (
+            isinstance(rule, ByShare) and rule.of == "user"
+        )
+        if needs_user and not roles.user:
+            raise UserError(
+                f"{description.path}: a split by users needs them; name their column in "
+                "[roles] user"
+            )
+        found = _Values(
+            fields={column.name: self._field(column) for column in description.recipe.features},
+            labels=tuple(self._label(task.name) for task in description.recipe.tasks),
+            user=self._key(roles.user, "user"),
+            item=self._key(roles.item, "item"),
+            request=self._key(roles.request, "request"),
+            time=time_,
+            weight=None
+            if roles.weight is None
+            else self._value(roles.weight, "[roles] weight", "number"),
+            split=split,
+        )
+        return found, unit
+
+    def check_clashes(self, used: Collection[str], opened: Sequence[Sequence[LogFile]]) -> None:
+        """Raise UserError for a used column that two sides have, or a key that none before has."""
+        ons = [(), *(join.on for join in self._description.joins)]
+        before: dict[str, Path] = {}
+        for files, on in zip(opened, ons, strict=True):
+            for name in on:
+                if name not in before:
+                    raise UserError(
+                        f"[[join]] on: the log has no column {name!r}; it has {', '.join(before)}"
+                    )
+                if name not in files[0].columns:
+                    raise UserError(
+                        f"[[join]] on: {files[0].path} has no column {name!r}; it has "
+                        f"{', '.join(files[0].columns)}"
+                    )
+            for name in files[0].columns:
+                if name in before and name not in on and name in used:
+                    raise UserError(
+                        f"column {name!r} is in {before[name]} and in {files[0].path}; rename "
+                        "one, or use it in no expression"
+                    )
+                before.setdefault(name, files[0].path)
+
+    def _field(self, column: Categorical | Dense) -> Value | None:
+        source = self._description.fields[column.name]
+        what = f"[fields] {column.name}.from"
+        expression = self._parsed(source.expression, what)
+        if source.optional and any(name not in self._types for name in expression.columns):
+            return None
+        if isinstance(column, Tags):
+            plain = expression.column
+            kind = self._types.get(plain) if plain is not None else None
+            if kind is not None and pa.types.is_list(kind):
+                if pa.types.is_nested(kind.value_type):
+                    raise UserError(f"{what}: a list must be of texts or numbers; got {kind}")
+                return Value(expression, "text")
+            if source.separator is None:
+                raise UserError(
+                    f"{what}: tags must be a list column, or a text with `separator`; column "
+                    f"{expression.text!r} is no list, and no separator is set"
+                )
+        return self._value(
+            source.expression, what, "number" if isinstance(column, Dense) else "text"
+        )
+
+    def _label(self, name: str) -> tuple[Value, Value | None]:
+        source = self._description.labels[name]
+        what = f"[tasks] {name}.label"
+        kind = self._parsed(source.expression, what).kind(self._types, self._untyped)
+        value = self._value(source.expression, what, "truth" if kind == "truth" else "number")
+        if source.where is None:
+            return value, None
+        return value, self._value(source.where, f"[tasks] {name}.where", "truth")
+
+    def _key(self, texts_: Sequence[str], role: str) -> tuple[Value, ...]:
+        return tuple(self._words(text, f"[roles] {role}") for text in texts_)
+
+    def _parsed(self, text: str, what: str) -> Expression:
+        return parse(text, f"{self._description.path}: {what}")
+
+    def _words(self, text: str, what: str) -> Value:
+        """A category: what the expression gives, as text."""
+        expression = self._parsed(text, what)
+        kind = expression.kind(self._types, self._untyped)
+        is_raw = expression.column is not None and not is_moment(self._types[expression.column])
+        return Value(expression, kind, is_raw)
+
+    def _value(self, text: str, what: str, want: Kind) -> Value:
+        expression = self._parsed(text, what)
+        expression.kind(self._types, self._untyped, want)
+        return Value(expression, want)
+
+    def _time(self, text: str, what: str) -> tuple[Value, str]:
+        """Texts are ISO 8601 where the first that is there is no number."""
+        expression = self._parsed(text, what)
+        unit: str = self._description.roles.time_unit
+        if expression.column is not None and expression.column in self._types:
+            kind = self._types[expression.column]
+            unit = "s" if is_moment(kind) else unit
+        if expression.kind(self._types, self._untyped) == "text":
+            first = self._first(expression)
+            refused_N = parsed(pa.array([first], pa.string())).refused_N
+            is_number = refused_N is None or not refused_N.any()
+            text, unit = (f"number({text})", unit) if is_number else (f"seconds({text})", "s")
+        return self._value(text, what, "number"), unit
+
+    def _first(self, expression: Expression) -> str | None:
+        """The first text of a column of the log that is there."""
+        names = [name for name in expression.columns if name in self._files[0].columns]
+        if len(names) < len(expression.columns):
+            return None
+        for file in self._files:
+            for batch, where in batches(file, self._description.data, names):
+                columns = {name: batch.column(name) for name in names}
+                found = expression.evaluate(columns, where, batch.num_rows, "text").drop_null()
+                if len(found):
+                    return str(found[0].as_py())
+        return None
+
+
+def _columns(
+    description: Description, opened: Sequence[Sequence[LogFile]]
+) -> tuple[dict[str, pa.DataType], set[str]]:
+    """Types of all columns by name, and which of them come from text files."""
+    types: dict[str, pa.DataType] = {}
+    untyped: set[str] = set()
+    for files in opened:
+        for name, kind in files[0].columns.items():
+            if name not in types:
+                types[name] = kind
+                untyped |= {name} if files[0].untyped else set()
+    return types, untyped
+
+
+def _place_of(
+    description: Description, sets: Sequence[FileSet]
+) -> tuple[Path, list[tuple[Path, ...]]]:
+    """The log's folder, and each set's files: beside the description, or where its origin says."""
+    beside, origin = description.path.parent, description.origin
+    try:
+        return beside, [find(each, beside) for each in sets]
+    except UserError:
+        if origin is None:
+            raise
+    if found := _below(origin, sets):
+        return found
+    names = [PurePosixPath(pattern).name for each in sets for pattern in each.patterns]
+    if origin.archive is not None:
+        find_origin(Origin(origin.folder, origin.archive, tuple(names), origin.sha256))
+        if found := _below(origin, sets):
+            return found
+    places = " or ".join(str(folder) for folder in (beside, *folders(origin.folder)))
+    raise UserError(
+        f"{description.recipe.name}: the files {', '.join(names)} are not here; get them from "
+        f"{origin.source} (licence: {origin.licence}) and put them into {places}"
+    )
+
+
+def _below(
+    origin: PublicSource, sets: Sequence[FileSet]
+) -> tuple[Path, list[tuple[Path, ...]]] | None:
+    """The first place of a public data set that has all files, each set in one folder of it."""
+    for place in folders(origin.folder):
+        if not place.is_dir():
+            continue
+        inside = [place, *sorted(path for path in place.rglob("*") if path.is_dir())]
+        here = [_first_found(each, inside) for each in sets]
+        if all(here):
+            return place, [paths for paths in here if paths]
+    return None
+
+
+def _first_found(files: FileSet, places: Sequence[Path]) -> tuple[Path, ...] | None:
+    for place in places:
+        try:
+            return find(files, place)
+        except UserError:
+            continue
+    return None
+
+
+def _verify(origin: PublicSource, files: Sequence[LogFile]) -> None:
+    for file in files:
+        expected = origin.sha256.get(file.path.name.removesuffix(".gz"))
+        if expected is not None and _named_digest(file)[1] != expected:
+            raise UserError(
+                f"{file.path} is not the original: the SHA-256 of its content must be {expected}; "
+                "replace or remove it"
+            )
+
+
+def _named_digest(file: LogFile) -> tuple[str, str]:
+    """Name and SHA-256 of a file's content, unpacked; remembered until the file changes."""
+    check_unchanged(file)
+    name = file.path.name.removesuffix(".gz")
+    place, mark = str(file.path.absolute()), list(file.stamp)
+    remembered = _remembered()
+    if remembered.get(place, [None])[0] == mark:
+        return name, str(remembered[place][1])
+    with readable(file.path), file.path.open("rb") as raw:
+        packed = raw.read(2) == b"\x1f\x8b"
+        raw.seek(0)
+        with gzip.open(raw) if packed else nullcontext(raw) as unpacked:
+            found = hashlib.file_digest(unpacked, "sha256").hexdigest()
+    check_unchanged(file)
+    # A file that was written a moment ago may be written again without another time.
+    if time.time_ns() - file.stamp.mtime_ns > 2 * 10**9:
+        with writing_cache():
+            cache_root().mkdir(parents=True, exist_ok=True)
+            with FileLock(cache_root() / "digests.lock"):
+                kept = list(_remembered().items())[-_MOST_REMEMBERED:]
+                content = json.dumps(dict([*kept, (place, (mark, found))]))
+                write(cache_root() / "digests.json", content.encode())
+    return name, found
+
+
+def _remembered() -> dict[str, Any]:
+    """Path of a file -> its stamp and digest; nothing where the list is not there or damaged."""
+    try:
+        found = json.loads((cache_root() / "digests.json").read_bytes())
+        return {k: v for k, v in found.items() if isinstance(v, list) and len(v) == 2}
+    except (OSError, ValueError, AttributeError):
+        return {}
+
+
+def _filtered(array: pa.Array, mask: pa.Array) -> pa.Array:
+    kept = array.filter(mask)
+    return compact(kept) if pa.types.is_dictionary(kept.type) else kept
+
+
+def _truths(truth: pa.Array) -> NDArray[np.bool_]:
+    """Missing is not true."""
+    found: NDArray[np.bool_] = pc.fill_null(truth, False).to_numpy(zero_copy_only=False)
+    return found
+
+
+def _floats(number: pa.Array) -> NDArray[np.float64]:
+    """NaN where it is missing."""
+    if pa.types.is_boolean(number.type):
+        number = number.cast(pa.int8())
+    found: NDArray[np.float64] = number.cast(pa.float64(), safe=False).to_numpy(
+        zero_copy_only=False
+    )
+    return found
+
+
+def _ints(number: pa.Array) -> NDArray[np.int64]:
+    """0 where it is missing."""
+    found: NDArray[np.int64] = pc.fill_null(number, 0).to_numpy(zero_copy_only=False)
+    return found

@@ -1,0 +1,129 @@
+"""Parquet files: their columns, and their rows in batches."""
+
+from collections.abc import Iterator, Mapping
+from pathlib import Path
+
+import numpy as np
+import pyarrow as pa
+import pyarrow.parquet as pq
+
+from fsmd.errors import UserError
+
+_MOST_ROWS, _MOST_BYTES = 2**16, 2**26  # of a batch, uncompressed
+
+
+def columns(path: Path) -> dict[str, pa.DataType]:
+    """Name -> type without what is only a way to store it; UserError for a name there twice."""
+    with pq.ParquetFile(path, pre_buffer=False) as file:
+        schema = file.schema_arrow
+    names = schema.names
+    for name in names:
+        if names.count(name) > 1:
+            raise UserError(
+                f"{path}: column {name!r} is there {names.count(name)} times; keep one"
+            )
+    if not names:
+        raise UserError(f"{path} has no columns")
+    return {field.name: _plain(field.type) for field in schema}
+
+
+def batches(path: Path, types: Mapping[str, pa.DataType], coded: bool) -> Iterator[pa.RecordBatch]:
+    """The rows in order with these columns in these types (see `columns`).
+
+    coded: texts come as dictionaries of them.
+    """
+    texts = [name for name, kind in types.items() if coded and kind == pa.string()]
+    done = 0
+    # pre_buffer would hold whole row groups in memory.
+    with pq.ParquetFile(path, pre_buffer=False, read_dictionary=texts) as file:
+        read = file.iter_batches(
+            _batch_size(file, len(types)), columns=list(types), use_threads=False
+        )
+        while (batch := _next(read, path, file, done)) is not None:
+            if types:
+                arrays = [_as(path, done, n, batch.column(n), t, coded) for n, t in types.items()]
+                yield pa.RecordBatch.from_arrays(arrays, names=list(types))
+            else:
+                yield batch
+            done += batch.num_rows
+
+
+def _next(
+    read: Iterator[pa.RecordBatch], path: Path, file: pq.ParquetFile, done: int
+) -> pa.RecordBatch | None:
+    try:
+        return next(read, None)
+    except (OSError, pa.ArrowException) as error:
+        sizes = [file.metadata.row_group(i).num_rows for i in range(file.num_row_groups)]
+        group = int(np.searchsorted(np.cumsum(sizes), done, side="right"))
+        raise UserError(
+            f"{path}, in or after row {done} (from 0), row group {group} of {len(sizes)} (from "
+            f"0): cannot be read ({error}); write the file again"
+        ) from error
+
+
+def _batch_size(file: pq.ParquetFile, used: int) -> int:
+    groups = [file.metadata.row_group(i) for i in range(file.metadata.num_row_groups)]
+    widest = max((g.total_byte_size / max(g.num_rows, 1) for g in groups), default=1.0)
+    width = widest * max(used, 1) / file.metadata.num_columns
+    return max(1, min(_MOST_ROWS, int(_MOST_BYTES / max(width, 1.0))))
+
+
+def _plain(kind: pa.DataType) -> pa.DataType:
+    """The type of the values, whatever they are stored as."""
+    types = pa.types
+    if isinstance(kind, pa.BaseExtensionType):
+        return _plain(kind.storage_type)
+    if types.is_dictionary(kind) or types.is_run_end_encoded(kind):
+        return _plain(kind.value_type)
+    texts = (
+        *(types.is_string, types.is_large_string, types.is_string_view),
+        *(
+            types.is_binary,
+            types.is_large_binary,
+            types.is_binary_view,
+            types.is_fixed_size_binary,
+        ),
+    )
+    if any(test(kind) for test in texts):
+        return pa.string()
+    lists = (types.is_list, types.is_large_list, types.is_fixed_size_list, types.is_list_view)
+    if any(test(kind) for test in (*lists, types.is_large_list_view)):
+        return pa.list_(_plain(kind.value_type))
+    return kind
+
+
+def _as(
+    path: Path, done: int, name: str, array: pa.Array, kind: pa.DataType, coded: bool
+) -> pa.Array:
+    """The array in a plain type; UserError for text that is not UTF-8."""
+    if isinstance(array, pa.ExtensionArray):
+        array = array.storage
+    if coded and kind == pa.string() and pa.types.is_dictionary(array.type):
+        try:
+            words = _checked(array.dictionary, kind)
+            return pa.DictionaryArray.from_arrays(array.indices.cast(pa.int32()), words)
+        except pa.ArrowInvalid:
+            array = array.dictionary_decode()  # perhaps no row has that word
+    try:
+        return _checked(array, kind)
+    except pa.ArrowInvalid as error:
+        for i in range(len(array)):
+            part = array.slice(i, 1)
+            try:
+                _checked(part, kind)
+            except pa.ArrowInvalid:
+                value = error if pa.types.is_nested(kind) else part.cast(pa.binary())[0]
+                raise UserError(
+                    f"{path}, row {done + i} (from 0): column {name!r} must be text in UTF-8; "
+                    f"got {value}"
+                ) from error
+        raise
+
+
+def _checked(array: pa.Array, kind: pa.DataType) -> pa.Array:
+    if array.type != kind:
+        array = array.cast(kind)
+    if pa.types.is_string(kind) or pa.types.is_list(kind):
+        array.validate(full=True)  # whoever wrote the file may not have
+    return array

@@ -1,0 +1,107 @@
+"""describe LOG...: a draft of a description, each guess with its reason, to be edited."""
+
+import os
+import re
+import shlex
+import sys
+import textwrap
+from argparse import Namespace
+from pathlib import Path
+
+import numpy as np
+from rich.console import Console
+from rich.table import Table
+from rich.text import Text
+
+from fsmd.data.description.values import FileSet
+from fsmd.data.progress import told
+from fsmd.errors import UserError, one_line
+from fsmd.tasks import check_label
+from fsmd.writing import write
+from studies.data.draft.column import Column
+from studies.data.draft.guesses import draft_of
+from studies.data.draft.labels import numbers_of
+from studies.data.draft.look import Seen, look
+from studies.data.draft.text import text_of
+from studies.data.draft.values import Draft
+
+MEMORY = 2**30
+"""Bytes for the sample and the side tables, where nothing is said."""
+
+
+def run(options: Namespace) -> int:
+    """Look at the files, write the draft, tell what comes next; the exit code."""
+    out: Path | None = options.out
+    if out is not None:
+        _check_out(out, options.force)
+    folder = (Path.cwd() if out is None else out.absolute().parent).resolve()
+    name = re.sub(r"[:,/\\]", "_", options.name or one_line(folder.name)[:80].strip() or "log")
+    check_label(name, "--name")
+    console = Console(stderr=True, width=None if sys.stderr.isatty() else 200)
+    files = FileSet(
+        (),
+        header=not options.no_header,
+        separator=options.separator,
+        encoding=options.encoding,
+    )
+    log, joins = map(str, options.log), map(str, options.join)
+    with told("reading the log") as tick:
+        seen = look(list(log), list(joins), files, options.memory or MEMORY, tick)
+    with told("guessing"):
+        seen, draft = draft_of(seen, name, folder)
+    console.print(_table(seen, draft))
+    text = text_of(draft)
+    if out is None:
+        sys.stdout.write(text)
+        console.print("This is a draft: --out dataset.toml keeps it.", highlight=False)
+        return 0
+    _check_out(out, options.force)
+    write(out, text.encode())
+    where = shlex.quote(str(out))
+    tasks = ", ".join(draft.labels) or "none found, write one under [tasks]"
+    for line in (
+        f"The draft is {where} (tasks: {one_line(tasks)}). Edit it, then:",
+        f"  python -m studies.data check {where}",
+        f"  python -m studies.run gate_depth --data {where}",
+    ):
+        console.print(line, soft_wrap=True, markup=False, highlight=False)
+    return 0
+
+
+def _check_out(out: Path, force: bool) -> None:
+    if out.is_dir():
+        raise UserError(f"--out must be a file; {out} is a folder")
+    if os.path.lexists(out) and not force:
+        raise UserError(f"--out must be a new file; {out} is there: say --force to replace it")
+
+
+def _table(seen: Seen, draft: Draft) -> Table:
+    """All columns: what they hold, and what they are taken for."""
+    table = Table(box=None, header_style="bold", pad_edge=False)
+    for title in ("column", "taken for", "missing", "distinct", *_QUANTILES, "mean"):
+        text = title in ("column", "taken for")
+        table.add_column(title, justify="left" if text else "right", overflow="fold", no_wrap=text)
+    table.add_column("most frequent", no_wrap=True, overflow="ellipsis")
+    before = ""
+    for column in seen.columns:
+        if column.table != before:
+            before = column.table
+            table.add_row(Text(one_line(before), style="dim"))
+        cells = (column.name, draft.uses.get(column.name, ""), *_cells(column, seen))
+        table.add_row(*(Text(textwrap.shorten(one_line(cell), 40)) for cell in cells))
+    return table
+
+
+_QUANTILES = {"min": 0.0, "25 %": 0.25, "median": 0.5, "75 %": 0.75, "max": 1.0}
+
+
+def _cells(column: Column, seen: Seen) -> tuple[str, ...]:
+    """The quantiles are those of a sample, the least and the greatest of all rows."""
+    about = "" if column.is_exact else "about "
+    missing = f"{column.missing / max(1, column.rows):.1%}" if column.missing else ""
+    numbers = ("",) * (len(_QUANTILES) + 1)
+    if column.is_number and column.there:
+        sampled = numbers_of(column, seen.sample)
+        middle = np.nanquantile(sampled, [0.25, 0.5, 0.75])
+        numbers = tuple(f"{x:.6g}" for x in (column.low, *middle, column.high, column.mean))
+    return missing, f"{about}{column.distinct:,}", *numbers, column.shown_values(2)

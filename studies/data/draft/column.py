@@ -1,0 +1,344 @@
+"""What is kept of a column while a log streams by: counts, bounds, a sketch of its values."""
+
+from collections import Counter
+from dataclasses import dataclass, field
+from functools import cached_property
+from typing import Any
+
+import numpy as np
+import pandas as pd
+import pyarrow as pa
+import pyarrow.compute as pc
+from numpy.typing import NDArray
+
+from fsmd.errors import shown
+
+SKETCH = 2**16
+"""Distinct values that are counted exactly; more are estimated, within about 0.4 %."""
+COUNTED = 10_000
+"""Distinct values whose rows are counted; of columns with more a sample tells."""
+FEW_TEXTS = 50
+"""Texts that are no number, kept to tell a word for missing from a category."""
+
+NO_VALUE = ("?", "\\N", "NULL", "null", "NaN", "nan", "N/A", "n/a")
+"""Words that mean missing wherever they stand."""
+NO_NUMBER = (*NO_VALUE, "NA", "None", "none", "-", "UNKNOWN", "unknown")
+"""Words that mean missing among numbers; in other columns they may be a category."""
+YES, NO = ("true", "yes", "y", "t"), ("false", "no", "n", "f")
+SEPARATORS = (",", "|", ";", " ", "\t", "^", "#", "\x01")
+
+NUMBER = r"^[+-]?(\d+(\.\d*)?|\.\d+)([eE][+-]?\d{1,3})?$"
+PADDED = r"^-?0\d+$"
+ISO = r"^\d{4}-\d\d-\d\d([T ]\d\d:\d\d(:\d\d([.,]\d+)?)?( ?(Z|UTC|[+-]\d\d:?\d\d))?)?$"
+YEAR_MONTH_DAY = r"^(19|20)\d\d(0[1-9]|1[0-2])(0[1-9]|[12]\d|3[01])$"
+
+Floats: Any = NDArray[np.float64]
+Hashes: Any = NDArray[np.uint64]
+
+
+@dataclass
+class Sketch:
+    """The smallest hashes of what was seen: how many distinct ones there are."""
+
+    size: int = SKETCH
+    hash_S: NDArray[np.uint64] = field(default_factory=lambda: np.empty(0, np.uint64))
+    rows_S: NDArray[np.int64] = field(default_factory=lambda: np.empty(0, np.int64))
+    full: bool = False
+
+    def see(self, hash_N: NDArray[np.uint64], rows_N: NDArray[np.int64] | None = None) -> None:
+        """Take note of N values, each on `rows_N` rows (one)."""
+        if self.full:
+            near_N = hash_N <= self.hash_S[-1]
+            hash_N, rows_N = hash_N[near_N], None if rows_N is None else rows_N[near_N]
+        rows_N = np.ones(len(hash_N), np.int64) if rows_N is None else rows_N
+        self.hash_S, where = np.unique(np.append(self.hash_S, hash_N), return_inverse=True)
+        rows = np.bincount(where, np.append(self.rows_S, rows_N), minlength=len(self.hash_S))
+        self.rows_S = rows.astype(np.int64)
+        if len(self.hash_S) > self.size:
+            self.full = True
+            self.hash_S, self.rows_S = self.hash_S[: self.size], self.rows_S[: self.size]
+
+    @property
+    def distinct(self) -> int:
+        """Exact until `full`, else an estimate."""
+        if not self.full:
+            return len(self.hash_S)
+        return round((self.size - 1) / (float(self.hash_S[-1]) / 2**64))
+
+    @property
+    def repeats(self) -> float:
+        """The share of rows that repeat one before."""
+        return 1 - len(self.rows_S) / max(1, int(self.rows_S.sum()))
+
+
+def hashes(values: pa.Array) -> NDArray[np.uint64]:
+    """64 bits of each value."""
+    array = values.to_numpy(zero_copy_only=False)
+    return pd.util.hash_array(array.astype(object) if array.dtype.kind in "OU" else array)
+
+
+def plain(values: pa.Array) -> pa.Array:
+    """The same values as texts, integers or 64-bit floats; lists as texts, others as nulls."""
+    kind = values.type
+    if pa.types.is_dictionary(kind):
+        return plain(values.cast(kind.value_type))
+    if is_text(kind) or pa.types.is_int64(kind) or pa.types.is_float64(kind):
+        return values
+    if pa.types.is_boolean(kind) or pa.types.is_integer(kind):
+        return values.cast(pa.int64(), safe=False)
+    if pa.types.is_floating(kind) or pa.types.is_decimal(kind):
+        return values.cast(pa.float64())
+    if pa.types.is_date(kind):
+        return plain(values.cast(pa.timestamp("s")))
+    if pa.types.is_timestamp(kind):
+        steps = {"s": 1, "ms": 10**3, "us": 10**6, "ns": 10**9}[kind.unit]
+        number = values.cast(pa.int64())
+        return number if steps == 1 else pc.divide(number.cast(pa.float64(), safe=False), steps)
+    if is_list(kind):
+        texts = values.cast(pa.list_(pa.string()))
+        return pc.binary_join(texts, pa.scalar("\x1f"))
+    return pa.nulls(len(values), pa.string())
+
+
+def is_text(kind: pa.DataType) -> bool:
+    """Whether the type holds texts."""
+    return bool(pa.types.is_string(kind) or pa.types.is_large_string(kind))
+
+
+def is_list(kind: pa.DataType) -> bool:
+    """Whether the type holds lists of plain values."""
+    return (pa.types.is_list(kind) or pa.types.is_large_list(kind)) and not pa.types.is_nested(
+        kind.value_type
+    )
+
+
+class Column:
+    """A column of the files, seen part by part."""
+
+    def __init__(self, name: str, kind: pa.DataType, table: str = "") -> None:
+        self.name, self.kind = name, kind.value_type if pa.types.is_dictionary(kind) else kind
+        self.table = table
+        """The side table that it is of; "" for the log."""
+        self.rows = self.nulls = self.infinite = 0
+        self.sketch = Sketch()
+        self.counts: Counter[Any] | None = Counter()
+        """Rows of each value, stripped; None beyond `COUNTED` values."""
+        self.words: Counter[str] = Counter()
+        """Rows of each word that may mean missing."""
+        self.blanks = self.numbers = self.integers = self.padded = self.iso = self.ymd = 0
+        """Rows with blanks around the text; that are a number, a whole one, 007, a date ..."""
+        self.other_texts: Counter[str] | None = Counter()
+        """Rows of texts that are no number; None for many of them."""
+        self.split_rows = dict.fromkeys(SEPARATORS, 0)
+        self.bracketed = self.brackets = self.longest = 0
+        self.low, self.high = np.inf, -np.inf
+        self.first = self.last = ""
+        """The least and the greatest text."""
+        self.total = 0.0
+        self.falls = 0
+        """Rows whose number is below that of the row before."""
+        self._before = -np.inf
+        self.number_of_row: NDArray[np.float64] | None = None
+        """Of the last part, NaN where there is none; None where a value is no number."""
+        self.hash_of_row: NDArray[np.uint64] = np.empty(0, np.uint64)
+
+    @property
+    def is_readable(self) -> bool:
+        """Whether its type is one that a field can have."""
+        t = pa.types
+        return bool(
+            is_text(self.kind)
+            or is_list(self.kind)
+            or t.is_integer(self.kind)
+            or t.is_floating(self.kind)
+            or any(f(self.kind) for f in (t.is_boolean, t.is_decimal, t.is_null))
+            or self.is_moment
+        )
+
+    @property
+    def is_moment(self) -> bool:
+        """Whether its type is a date, or a date and a time."""
+        return bool(pa.types.is_timestamp(self.kind) or pa.types.is_date(self.kind))
+
+    def see(self, values: pa.Array) -> None:
+        """Take note of the values of some rows."""
+        if isinstance(values, pa.ChunkedArray):
+            values = values.combine_chunks()
+        values = plain(values)
+        self.rows += len(values)
+        self.nulls += values.null_count
+        coded = values.dictionary_encode()
+        unique = coded.dictionary
+        code_N = coded.indices.fill_null(-1).to_numpy(zero_copy_only=False)
+        rows_U = np.bincount(code_N[code_N >= 0], minlength=len(unique)).astype(np.int64)
+        if not len(unique):
+            self.number_of_row = np.full(len(values), np.nan)
+            self.hash_of_row = np.zeros(len(values), np.uint64)
+            return
+        hash_U = hashes(unique)
+        self.hash_of_row = np.append(hash_U, np.uint64(0))[code_N]
+        self.sketch.see(hash_U, rows_U)
+        if is_text(unique.type):
+            unique = pc.utf8_trim_whitespace(unique)
+            number_U = self._texts(unique, rows_U, coded.dictionary)
+        else:
+            number_U = unique.cast(pa.float64(), safe=False).to_numpy(zero_copy_only=False)
+            self._numbers(unique, number_U, rows_U)
+        if self.counts is not None:
+            for value, rows in zip(unique.to_pylist(), rows_U.tolist(), strict=True):
+                self.counts[value] += rows
+            if len(self.counts) > COUNTED:
+                self.counts = None
+        self._moments(number_U, rows_U, code_N)
+
+    def _texts(
+        self, unique: pa.Array, rows_U: NDArray[np.int64], raw: pa.Array
+    ) -> NDArray[np.float64] | None:
+        """The numbers that the texts are, NaN for words that mean missing; None for no numbers."""
+
+        def rows(truth: pa.Array) -> int:
+            return int(rows_U[truth.to_numpy(zero_copy_only=False)].sum())
+
+        self.blanks += rows(pc.not_equal(unique, raw))
+        word_U = pc.is_in(unique, pa.array(NO_NUMBER))
+        if rows(word_U):
+            for i in np.flatnonzero(word_U.to_numpy(zero_copy_only=False)):
+                self.words[unique[i].as_py()] += int(rows_U[i])
+        self.longest = max(self.longest, pc.max(pc.utf8_length(unique)).as_py())
+        lowest, highest = pc.min_max(unique).values()
+        self.first = min(self.first, lowest.as_py()) if self.first else lowest.as_py()
+        self.last = max(self.last, highest.as_py())
+        if self.iso + self.words.total() == self.rows - self.nulls - int(rows_U.sum()):
+            self.iso += rows(pc.match_substring_regex(unique, ISO))
+        for separator in SEPARATORS:
+            self.split_rows[separator] += rows(pc.match_substring(unique, separator))
+        self.bracketed += rows(pc.match_substring_regex(unique, r"^\[.*\]$"))
+        self.brackets += rows(pc.match_substring_regex(unique, r"[\[\](){}]"))
+        if self.other_texts is None:
+            return self._truths(unique)
+        is_number = pc.match_substring_regex(unique, NUMBER)
+        other_U = pc.and_(pc.invert(is_number), pc.invert(word_U)).to_numpy(zero_copy_only=False)
+        for i in np.flatnonzero(other_U)[: FEW_TEXTS + 1]:
+            self.other_texts[unique[int(i)].as_py()] += int(rows_U[i])
+        if len(self.other_texts) > FEW_TEXTS:
+            self.other_texts = None
+        self.numbers += rows(is_number)
+        self.padded += rows(pc.match_substring_regex(unique, PADDED))
+        self.ymd += rows(pc.match_substring_regex(unique, YEAR_MONTH_DAY))
+        if other_U.any():
+            return self._truths(unique)
+        there = pc.if_else(is_number, unique, pa.scalar(None, unique.type))
+        number_U = np.asarray(there.cast(pa.float64()).to_numpy(zero_copy_only=False), np.float64)
+        self.integers += int(rows_U[number_U == np.floor(number_U)].sum())
+        return number_U
+
+    def _truths(self, unique: pa.Array) -> NDArray[np.float64] | None:
+        """1 for yes, 0 for no, NaN for missing; None where a text is none of them."""
+        if len(unique) > len(NO_NUMBER) + 4:
+            return None
+        number = {**dict.fromkeys(YES, 1.0), **dict.fromkeys(NO, 0.0)}
+        number.update(dict.fromkeys(map(str.lower, NO_NUMBER), np.nan))
+        found = [number.get(text.lower()) for text in unique.to_pylist()]
+        return None if None in found else np.array(found, np.float64)
+
+    def _numbers(
+        self, unique: pa.Array, number_U: NDArray[np.float64], rows_U: NDArray[np.int64]
+    ) -> None:
+        """Counts of a column whose type is a number."""
+        missing = int(rows_U[np.isnan(number_U)].sum())
+        self.nulls += missing
+        self.numbers += int(rows_U.sum()) - missing
+        if pa.types.is_integer(unique.type):
+            self.integers += int(rows_U.sum())
+            if not self.is_moment:
+                texts = pc.match_substring_regex(unique.cast(pa.string()), YEAR_MONTH_DAY)
+                self.ymd += int(rows_U[texts.to_numpy(zero_copy_only=False)].sum())
+        else:
+            self.integers += int(rows_U[number_U == np.floor(number_U)].sum())
+
+    def _moments(
+        self,
+        number_U: NDArray[np.float64] | None,
+        rows_U: NDArray[np.int64],
+        code_N: NDArray[np.int64],
+    ) -> None:
+        """Bounds, sum and order of the numbers."""
+        if number_U is None:
+            self.number_of_row = None
+            return
+        infinite_U = np.isinf(number_U)
+        self.infinite += int(rows_U[infinite_U].sum())
+        there_U = ~np.isnan(number_U) & ~infinite_U
+        if there_U.any():
+            self.low = min(self.low, float(number_U[there_U].min()))
+            self.high = max(self.high, float(number_U[there_U].max()))
+            self.total += float(number_U[there_U] @ rows_U[there_U])
+        self.number_of_row = np.append(number_U, np.nan)[code_N]
+        in_order = self.number_of_row[~np.isnan(self.number_of_row)]
+        if len(in_order):
+            in_order = np.append(self._before, in_order)
+            self.falls += int((in_order[1:] < in_order[:-1]).sum())
+            self._before = float(in_order[-1])
+
+    # What it all says
+
+    @cached_property
+    def no_values(self) -> tuple[str, ...]:
+        """The words of it that mean missing."""
+        if not is_text(self.kind):
+            return ()
+        numbers = bool(self.numbers) and self.numbers + self.words.total() == self.texts
+        return tuple(w for w in sorted(self.words) if numbers or w in NO_VALUE)
+
+    @property
+    def texts(self) -> int:
+        """Rows with something in the file."""
+        return self.rows - self.nulls
+
+    @property
+    def missing(self) -> int:
+        """Rows with nothing, or with a word that means it."""
+        return self.nulls + sum(self.words[word] for word in self.no_values)
+
+    @property
+    def there(self) -> int:
+        """Rows with a value."""
+        return self.rows - self.missing
+
+    @property
+    def distinct(self) -> int:
+        """Values, without words for missing; an estimate where the sketch is full."""
+        return self.sketch.distinct - len(self.no_values)
+
+    @property
+    def is_exact(self) -> bool:
+        """Whether `distinct` is exact."""
+        return not self.sketch.full
+
+    @property
+    def is_number(self) -> bool:
+        """Whether each value is a number."""
+        return not is_list(self.kind) and self.there > 0 and self.numbers == self.there
+
+    @property
+    def is_whole(self) -> bool:
+        """Whether each value is a whole number, 1.0 too."""
+        return self.is_number and self.integers == self.there
+
+    @property
+    def values(self) -> list[tuple[Any, int]]:
+        """Values and their rows, most frequent first; empty for a column with many."""
+        if self.counts is None:
+            return []
+        known = {v: n for v, n in self.counts.items() if v not in self.no_values and v == v}
+        return sorted(known.items(), key=lambda pair: (-pair[1], str(pair[0])))
+
+    @property
+    def mean(self) -> float:
+        """Of the numbers."""
+        return self.total / max(1, self.there - self.infinite)
+
+    def shown_values(self, most: int = 3) -> str:
+        """The most frequent values with their shares, in words."""
+        found = ((str(v).replace("\x1f", ", "), n) for v, n in self.values[:most])
+        return ", ".join(f"{shown(v)} {n / max(1, self.rows):.1%}" for v, n in found)

@@ -1,0 +1,155 @@
+"""check.html: one self-contained page without a script.
+
+Its pictures are a few bars, drawn by the template: libraries that draw belong to `reports`.
+"""
+
+from collections import Counter
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import NamedTuple
+
+import jinja2
+
+from fsmd.data.checks.categories import Categories
+from fsmd.data.checks.check import Finding
+from fsmd.data.checks.drift import LARGE_PSI, bins_of
+from fsmd.data.checks.groups import Groups
+from fsmd.data.checks.numbers import Numbers
+from fsmd.data.checks.presence import Presence
+from fsmd.data.checks.rates import Rate, Rates
+from fsmd.data.checks.repeats import Repeats
+from fsmd.data.checks.sampled import Sampled
+from fsmd.data.checks.tally import SampledRows, count, percent
+from fsmd.data.encoded import SPLITS
+from fsmd.data.source import Categorical, Dense, Recipe, Tags
+from studies.data.pictures import Bin, Course, Histogram, course, histogram, words
+
+LEVELS = ("error", "warning", "note")
+_TEMPLATE = "check.html"
+
+
+class Checks(NamedTuple):
+    """All checks, in the order in which their findings of one level are told."""
+
+    rates: Rates
+    presence: Presence
+    sampled: Sampled
+    repeats: Repeats
+    groups: Groups
+    categories: Categories
+    numbers: Numbers
+
+    @classmethod
+    def of(cls, recipe: Recipe) -> "Checks":
+        """Of a recipe's rows, none of which was seen."""
+        return cls(*(check(recipe) for check in cls.__annotations__.values()))
+
+
+class LabelView(NamedTuple):
+    """What the page shows of a task."""
+
+    name: str
+    after: str | None
+    rates: Sequence[Rate]
+    """By split."""
+    course: Course | None
+
+
+class FieldView(NamedTuple):
+    """What the page shows of a field."""
+
+    name: str
+    about: str
+    missing: Mapping[str, float]
+    """By split; empty where none is."""
+    psi: float | None
+    """None where it is not large."""
+    histogram: Histogram | None
+    words: Sequence[Bin]
+
+
+def summary(findings: Sequence[Finding]) -> str:
+    """How many there are of each level.
+
+    >>> summary([Finding("error", ""), Finding("note", ""), Finding("note", "")])
+    '1 error, 0 warnings, 2 notes'
+    """
+    counts = Counter[str](finding.level for finding in findings)
+    return ", ".join(f"{counts[level]} {level}{'s'[counts[level] == 1 :]}" for level in LEVELS)
+
+
+def page(recipe: Recipe, checks: Checks, findings: Sequence[Finding]) -> str:
+    """The page of what was seen."""
+    samples = {split: rows for split in SPLITS if (rows := checks.sampled.sample.of(split))}
+    by_split = ", ".join(f"{count(n)} {split}" for split, n in checks.rates.rows.items())
+    drawn = max((len(rows.label_NK) for rows in samples.values()), default=0)
+    is_drawn = any(rows.rows > len(rows.label_NK) for rows in samples.values())
+    environment = jinja2.Environment(
+        loader=jinja2.FileSystemLoader(Path(__file__).parent),
+        autoescape=True,
+        trim_blocks=True,
+        lstrip_blocks=True,
+        undefined=jinja2.StrictUndefined,
+    )
+    rendered = environment.get_template(_TEMPLATE).render(
+        name=recipe.name,
+        headline=f"{by_split} rows. {summary(findings)}.",
+        findings=findings,
+        splits=SPLITS,
+        labels=_labels(recipe, checks, samples),
+        fields=_fields(recipe, checks, samples) if {"train", "test"} <= samples.keys() else [],
+        sampled=f"From {count(drawn)} rows of each split, drawn by a hash." if is_drawn else "",
+        percent=percent,
+    )
+    return f"{rendered.strip()}\n"
+
+
+def _labels(recipe: Recipe, checks: Checks, samples: Mapping[str, SampledRows]) -> list[LabelView]:
+    return [
+        LabelView(
+            task.name,
+            task.after,
+            [checks.rates.rate(k, split) for split in SPLITS],
+            course(k, samples),
+        )
+        for k, task in enumerate(recipe.tasks)
+    ]
+
+
+def _fields(recipe: Recipe, checks: Checks, samples: Mapping[str, SampledRows]) -> list[FieldView]:
+    train, test = samples["train"], samples["test"]
+    seen = checks.categories.seen()
+    views = []
+    for column in recipe.features:
+        picture: Histogram | None = None
+        bars: Sequence[Bin] = ()
+        if isinstance(column, Dense):
+            missing = checks.numbers.spreads[column.name].missing_shares
+            about = f"number, scale {column.scale}"
+            picture = histogram(column, train, test)
+        else:
+            missing = seen[column.name].missing
+            about = _about(column, seen[column.name].words, seen[column.name].unseen["test"])
+            bars = words(column, train, test)
+        psi = bins_of(column, train, test).psi
+        views.append(
+            FieldView(
+                column.name,
+                about,
+                missing if any(missing.values()) else {},
+                psi if psi >= LARGE_PSI else None,
+                picture,
+                bars,
+            )
+        )
+    return views
+
+
+def _about(column: Categorical, different: int, unseen: float) -> str:
+    kind = "tags" if isinstance(column, Tags) else "category"
+    told = [kind, f"{count(different)} in train"]
+    if column.buckets is not None:
+        told.append(f"hashed into {count(column.buckets)}")
+    if unseen:
+        told.append(f"{percent(unseen)} of test unseen")
+    return ", ".join(told)

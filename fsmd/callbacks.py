@@ -1,14 +1,14 @@
 """What happens before and after each epoch of a training, one job a class."""
 
-import io
 import math
 import os
 import time
 import zipfile
 from collections.abc import Callable
 from dataclasses import astuple
+from io import BufferedWriter
 from pathlib import Path
-from typing import Any
+from typing import Any, cast
 
 import lightning
 import torch
@@ -16,9 +16,10 @@ from lightning.pytorch.callbacks import Callback
 from lightning.pytorch.plugins.io import TorchCheckpointIO
 from torch import Tensor
 
+from fsmd.batches import Batch
 from fsmd.diagnostics import gradient_cosines, inner_figures
 from fsmd.model import generator
-from fsmd.module import CHOSEN_WEIGHTS, Batch, FSMDModule
+from fsmd.module import CHOSEN_WEIGHTS, FSMDModule
 from fsmd.notices import say
 from fsmd.selection import Point, Selection, Standing
 from fsmd.tasks import ALL, names
@@ -227,10 +228,31 @@ class _Direct(TorchCheckpointIO):
     def save_checkpoint(
         self, checkpoint: dict[str, Any], path: Any, storage_options: Any = None
     ) -> None:
-        """Through memory, as torch tells a full disk by an error that says something else."""
-        content = io.BytesIO()
-        torch.save(checkpoint, content)
-        Path(path).write_bytes(content.getbuffer())
+        """Straight to the file, as a long table would not fit in memory again."""
+        with Path(path).open("wb") as file:
+            writer = _Writer(file)
+            torch.save(checkpoint, cast(Any, writer))
+        if writer.error:
+            raise writer.error
+
+
+class _Writer:
+    """Keeps the first error of a file, which torch would tell as one that says something else."""
+
+    def __init__(self, file: BufferedWriter) -> None:
+        self.file = file
+        self.error: OSError | None = None
+
+    def write(self, content: bytes) -> int:
+        """Nothing more after an error."""
+        try:
+            return len(content) if self.error else self.file.write(content)
+        except OSError as error:
+            self.error = error
+            return len(content)
+
+    def flush(self) -> None:
+        """Left to the file's end."""
 
 
 class Reporting(Callback):

@@ -9,8 +9,9 @@ import torch
 from torch import Tensor, nn
 
 from fsmd.adamw import flat
+from fsmd.batches import Batch
 from fsmd.model import FSMD, Experts, SharedBottom
-from fsmd.module import Batch, FSMDModule
+from fsmd.module import FSMDModule
 from fsmd.tasks import ALL, names
 from fsmd.training import pair_key
 

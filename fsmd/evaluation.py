@@ -7,11 +7,12 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 
+from fsmd.batches import Batches, Pile
 from fsmd.data.schema import Dataset, Floats, Split
 from fsmd.metrics import METRICS, Metric, measured
 from fsmd.metrics.steps import step_scores
 from fsmd.model import Parents, scores
-from fsmd.module import Batches, FSMDModule
+from fsmd.module import FSMDModule
 from fsmd.tasks import parents
 from fsmd.training import DivergedError, Measurement, step_key
 
@@ -35,14 +36,19 @@ def scored(module: FSMDModule, name: str, split: Split) -> Scored:
     """By the module as it is; DivergedError for a logit that is not finite."""
     module.eval()
     batches = Batches(split, EVALUATION_BATCH, module.device)
-    logit_NK = torch.cat([module.model(batch[0], batch[1]).cpu() for batch in batches])
-    if not bool(logit_NK.isfinite().all()):
-        raise DivergedError(
-            f"a logit is not finite on the {name} rows at the chosen epoch; "
-            f"learning_rate is {module.config.learning_rate}"
-        )
-    chain = module.model.parents
-    return Scored(name, split, chain, logit_NK.numpy(), scores(logit_NK, chain).numpy())
+    chain, logits, chained = module.model.parents, Pile(), Pile()
+    for ids_BC, dense_BD, *_ in batches:
+        logit_BK = module.model(ids_BC, dense_BD)
+        if not bool(logit_BK.isfinite().all()):
+            raise DivergedError(
+                f"a logit is not finite on the {name} rows at the chosen epoch; "
+                f"learning_rate is {module.config.learning_rate}"
+            )
+        logits.add(logit_BK)
+        if chain is not None:
+            chained.add(scores(logit_BK, chain))
+    logit_NK = logits.joined()
+    return Scored(name, split, chain, logit_NK, chained.joined() if chain else logit_NK)
 
 
 def final_measurements(

@@ -9,8 +9,8 @@ end with what the tasks' metrics need of groups, see `FSMDModule.groups`), and
 
 import math
 from collections import defaultdict
-from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import asdict, dataclass
+from collections.abc import Mapping, Sequence
+from dataclasses import asdict
 from typing import Any, cast
 
 import lightning
@@ -21,20 +21,14 @@ from torch import Tensor, nn
 
 from fsmd.adamw import RowWiseAdamW
 from fsmd.balancing import GradNorm, Uncertainty, add_projected_gradients
+from fsmd.batches import Batch, Pile
 from fsmd.config import FSMDConfig
-from fsmd.data.schema import Schema, Split
+from fsmd.data.schema import Schema
 from fsmd.data.settings import TrainingSettings
 from fsmd.errors import UserError
 from fsmd.metrics import METRICS, measured
 from fsmd.model import FSMD, log_probabilities, scores, task_losses
 from fsmd.tasks import MEAN
-
-Batch = tuple[Tensor, ...]
-"""ids B x C, dense B x D, labels B x K and, where the schema is weighted, weights B.
-
-Of validation and test, then users B and requests B (whole numbers, equal within a group), those of
-`FSMDModule.groups`."""
-
 
 CHOSEN_WEIGHTS = "chosen_weights"
 """Where a checkpoint keeps the state of the model at the epoch that validation chose."""
@@ -60,8 +54,8 @@ class FSMDModule(lightning.LightningModule):
         self.balancing = balancing(len(self.schema.tasks)) if balancing else None
         self.valid_figures: Mapping[str, float] = {}
         """Task -> its own metric on the whole split of the first loader; NaN if not defined."""
-        self._collected: dict[int, list[Batch]] = defaultdict(list)
-        """Number of a loader -> logits, labels, any weights and groups of its batches."""
+        self._collected: dict[int, list[Pile]] = defaultdict(list)
+        """Number of a loader -> scores, labels, any weights and groups of its batches."""
         judged_by = {METRICS[task.metric].group for task in self.schema.tasks}
         self.groups: tuple[str, ...] = tuple(
             name for name in ("user", "request") if name in judged_by
@@ -117,15 +111,16 @@ class FSMDModule(lightning.LightningModule):
         names = (*given, *(f"{group}s" for group in groups))
         if len(batch) != len(names) or not all(isinstance(part, Tensor) for part in batch):
             kinds = ", ".join(type(part).__name__ for part in batch)
-            judged = ((task.name, METRICS[task.metric]) for task in self.schema.tasks)
-            why = "".join(
-                f"; {metric.label}, the metric of task {name!r}, needs each row's {metric.group}"
+            judged = [(task.name, METRICS[task.metric]) for task in self.schema.tasks]
+            needs = [
+                f" ({metric.label}, the metric of task {name!r}, needs each row's {metric.group})"
                 for name, metric in judged
                 if metric.group in groups
-            )
+            ]
+            tensors = f"{', '.join(names)}{''.join(needs[:1])}"
             raise UserError(
-                f"a batch must be the tensors {', '.join(names)}{why}; got {kinds} (Lightning "
-                "takes each member of a list for a loader: give another iterable)"
+                f"a batch must be the tensors {tensors}; got {kinds} (Lightning takes each member "
+                "of a list for a loader: give another iterable)"
             )
         label_BK, *weights = batch[2 : len(given)]
         rows, masked = len(batch[0]), self.schema.masked
@@ -189,7 +184,11 @@ class FSMDModule(lightning.LightningModule):
     def validation_step(self, batch: Batch, batch_idx: int, dataloader_idx: int = 0) -> None:
         """Collect logits; a metric is a figure of the whole split, not of batches."""
         ids_BC, dense_BD, *rest = self._labelled(batch, self.groups)
-        self._collected[dataloader_idx].append((self.logits(ids_BC, dense_BD), *rest))
+        parts = (scores(self.logits(ids_BC, dense_BD), self.model.parents), *rest)
+        piles = self._collected[dataloader_idx]
+        piles += [Pile() for _ in parts[len(piles) :]]
+        for pile, part in zip(piles, parts, strict=True):
+            pile.add(part.float() if part.dtype in (torch.bfloat16, torch.float16) else part)
 
     def test_step(self, batch: Batch, batch_idx: int, dataloader_idx: int = 0) -> None:
         """As `validation_step`."""
@@ -223,24 +222,19 @@ class FSMDModule(lightning.LightningModule):
         """Of the first loader."""
         several = len(self._collected) > 1
         figures = [
-            self._log_of_loader(split, f"/dataloader_idx_{i}" if several else "", batches)
-            for i, batches in sorted(self._collected.items())
+            self._log_of_loader(split, f"/dataloader_idx_{i}" if several else "", piles)
+            for i, piles in sorted(self._collected.items())
         ]
         self._collected.clear()
         return figures[0] if figures else {}
 
-    def _log_of_loader(
-        self, split: str, ending: str, batches: Sequence[Batch]
-    ) -> dict[str, float]:
-        logit_NK, label_NK, *rest = (torch.cat(parts) for parts in zip(*batches, strict=True))
-        score_NK = scores(logit_NK, self.model.parents).cpu().numpy()
-        weight_N = rest.pop(0).float().cpu().numpy() if self.schema.weighted else None
-        groups = {
-            name: code_N.cpu().numpy() for name, code_N in zip(self.groups, rest, strict=True)
-        }
+    def _log_of_loader(self, split: str, ending: str, piles: Sequence[Pile]) -> dict[str, float]:
+        score_NK, label_NK, *rest = (pile.joined() for pile in piles)
+        weight_N = rest.pop(0).astype(np.float32) if self.schema.weighted else None
+        groups = dict(zip(self.groups, rest, strict=True))
         figures, logged = {}, {}
         for k, task in enumerate(self.schema.tasks):
-            score_N, label_N, value = score_NK[:, k], label_NK[:, k].float().cpu().numpy(), None
+            score_N, label_N, value = score_NK[:, k], label_NK[:, k].astype(np.float32), None
             if np.isfinite(score_N).all():
                 value = measured(METRICS[task.metric], score_N, label_N, weight_N, groups)
             figures[task.name] = math.nan if value is None else value
@@ -297,69 +291,3 @@ class FSMDModule(lightning.LightningModule):
             nn.utils.clip_grad_value_(stand_ins, gradient_clip_val)
         else:
             nn.utils.clip_grad_norm_(stand_ins, gradient_clip_val)
-
-
-# Batches are slices of tensors by an index. Collating row by row would cost more than the model.
-
-
-@dataclass
-class EpochOrder:
-    """The order of rows in an epoch, from (seed, epoch) alone.
-
-    Lightning calls `set_epoch` on a loader's `sampler` before each epoch, resumed ones too.
-    """
-
-    rows: int
-    seed: int
-    epoch: int = 0
-
-    def set_epoch(self, epoch: int) -> None:
-        """Take the order of this epoch, counted from 0."""
-        self.epoch = epoch
-
-    def permutation(self) -> Tensor:
-        """Row numbers, each once."""
-        draw = np.random.default_rng([self.seed, self.epoch])
-        return torch.from_numpy(draw.permutation(self.rows))
-
-
-class Batches:
-    """Batches of a split (see `Batch`), in the order of `sampler` if given."""
-
-    batch_sampler = None  # Lightning looks for one wherever there is a sampler
-
-    def __init__(
-        self,
-        split: Split,
-        batch_size: int,
-        device: torch.device,
-        sampler: EpochOrder | None = None,
-        groups: Sequence[str] = (),
-    ) -> None:
-        code_N = (torch.from_numpy(split.groups[name].astype(np.int64)) for name in groups)
-        self.columns = (*columns_of(split, slice(None), device), *code_N)
-        self.rows = len(split)
-        self.batch_size = batch_size
-        self.sampler = sampler
-
-    def __len__(self) -> int:
-        # Training leaves out a last batch of one row: batch norm has no variance there.
-        spare = self.rows - 1 if self.sampler and self.rows > 1 else self.rows
-        return -(-spare // self.batch_size)
-
-    def __iter__(self) -> Iterator[Batch]:
-        order = self.sampler.permutation().to(self.columns[0].device) if self.sampler else None
-        for i in range(len(self)):
-            rows = slice(i * self.batch_size, (i + 1) * self.batch_size)
-            index = rows if order is None else order[rows]
-            yield tuple(column[index] for column in self.columns)
-
-
-def columns_of(split: Split, rows: slice, device: torch.device) -> Batch:
-    """Some rows of a split as one batch."""
-    arrays = (split.ids, split.dense, split.labels, split.weights)
-    return tuple(
-        torch.from_numpy(np.asarray(array[rows])).to(device)
-        for array in arrays
-        if array is not None
-    )

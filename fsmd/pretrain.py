@@ -5,6 +5,7 @@ user behaviour. Here a field's ids are swapped with those of another row with pr
 each of a field's true ids is to be found among those of the batch.
 """
 
+from collections.abc import Iterator
 from copy import deepcopy
 from typing import cast
 
@@ -13,6 +14,7 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from fsmd.adamw import RowWiseAdamW
+from fsmd.batches import Batches, EpochOrder
 from fsmd.data.schema import Dataset
 from fsmd.model import (
     FSMD,
@@ -57,25 +59,39 @@ class DenoisingAutoEncoder(nn.Module):
         return torch.stack(losses).mean() if losses else 0 * code_BH.sum()
 
 
-def pretrain(model: FSMD, data: Dataset, seed: int) -> None:
+def pretrain(model: FSMD, data: Dataset, seed: int, shuffle: str = "rows") -> None:
     """Start all embedding tables from `pretrain_epochs` epochs; rows of other fields stay.
 
-    Raises UserError for a field that the data has not.
+    Ids are swapped with those of any row; with shuffle="blocks", of any row of the batch. Raises
+    UserError for a field that the data has not.
     """
-    config = model.config
-    every = data.schema.categorical
+    config, every = model.config, data.schema.categorical
     fields = field_positions("pretrain_fields", config, data.schema) or list(range(len(every)))
     columns = Columns(every, fields)
-    ids_NC = torch.cat([torch.from_numpy(data.train.ids)[:, places(every, i)] for i in fields], 1)
     field_C = torch.repeat_interleave(torch.tensor(columns.lengths))  # a field moves as one
-    first = cast(Embeddings, model.embeddings[0])
-    coder = DenoisingAutoEncoder(first.table, columns, seed)
+    coder = DenoisingAutoEncoder(cast(Embeddings, model.embeddings[0]).table, columns, seed)
     assert config.learning_rate is not None
     optimiser = RowWiseAdamW(coder.parameters(), config.learning_rate, 0.0, fused=True)
+    order = EpochOrder.of(data.train, seed, shuffle)
+
+    def chosen(ids_NC: Tensor) -> Tensor:
+        return torch.cat([ids_NC[:, places(every, i)] for i in fields], 1)
+
+    def batches(draw: torch.Generator) -> Iterator[tuple[Tensor, Tensor]]:
+        """Rows, and those that their ids may be swapped with."""
+        if shuffle == "blocks":
+            for ids_BC, *_ in Batches(data.train, BATCH, torch.device("cpu"), order):
+                yield (of := chosen(ids_BC)), of
+        else:
+            ids_NC = chosen(torch.from_numpy(data.train.ids))
+            for index in torch.split(torch.randperm(len(ids_NC), generator=draw), BATCH):
+                yield ids_NC[index], ids_NC
+
     for epoch in range(config.pretrain_epochs):
+        order.set_epoch(epoch)
         draw = generator(seed, "dae", epoch)
-        for index in torch.split(torch.randperm(len(ids_NC), generator=draw), BATCH):
-            shape, true_BC = (len(index), len(fields)), ids_NC[index]
+        for true_BC, ids_NC in batches(draw):
+            shape = len(true_BC), len(fields)
             other_BF = torch.randint(len(ids_NC), shape, generator=draw)
             swapped_BF = torch.rand(shape, generator=draw) < SWAP
             other_BC = ids_NC.gather(0, other_BF[:, field_C])

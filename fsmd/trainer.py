@@ -13,13 +13,14 @@ import lightning
 import torch
 from lightning.pytorch.callbacks import Callback
 
+from fsmd.batches import Batches, EpochOrder, columns_of
 from fsmd.callbacks import CheckpointFile, ChosenWeights, Curve, Diagnostics, EpochSeed, Reporting
 from fsmd.data.encoded import open_encoded
 from fsmd.data.schema import Dataset
 from fsmd.diagnostics import GATE_ROWS, GRADIENT_ROWS
 from fsmd.errors import UserError
 from fsmd.evaluation import EVALUATION_BATCH, final_measurements, scored
-from fsmd.module import Batches, EpochOrder, FSMDModule, columns_of
+from fsmd.module import FSMDModule
 from fsmd.packing import pack
 from fsmd.pretrain import pretrain
 from fsmd.selection import Selection
@@ -46,17 +47,17 @@ def run(
         last = training.epochs if until is None else min(training.epochs, until)
         if curve.epochs < last and not chosen.standing.exhausted:
             if config.pretrain == "dae" and not resumed:
-                pretrain(module.model, data, training.seed)
+                pretrain(module.model, data, training.seed, training.data.shuffle)
             rows = (
-                columns_of(data.train, slice(GRADIENT_ROWS), device),
-                columns_of(data.valid, slice(GATE_ROWS), device),
+                columns_of(data.train, [slice(GRADIENT_ROWS)], device),
+                columns_of(data.valid, [slice(GATE_ROWS)], device),
             )
             callbacks = [EpochSeed(training.seed), curve, Diagnostics(curve, *rows), chosen, file]
             if on_progress:
                 callbacks.append(Reporting(curve, on_progress))
             trainer = _trainer(device, last, callbacks)
             assert config.batch_size is not None
-            order = EpochOrder(len(data.train), training.seed)
+            order = EpochOrder.of(data.train, training.seed, training.data.shuffle)
             trainer.fit(
                 module,
                 Batches(data.train, config.batch_size, device, order),

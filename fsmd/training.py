@@ -62,6 +62,7 @@ class Training:
         return {
             "config": asdict(self.config),
             "data_hash": self.data.content_hash,
+            "shuffle": self.data.shuffle,
             "seed": self.seed,
             "epochs": self.epochs,
             "patience": self.patience,

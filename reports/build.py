@@ -243,12 +243,12 @@ def _stored_name(engine: sa.Engine, name: str, data: str | None) -> str:
 
     if data is None:
         return name
-    if data.partition(":")[0] not in names():
-        raise UserError(f"no data set {data!r}; there are {', '.join(names())}")
     for known in study_names(engine):
         record = find_study(engine, known)
         if record is not None and known == name_on(name, data, record.definition.data):
             return known
+    if data.partition(":")[0] not in names():
+        raise UserError(f"no data set {data!r}; there are {', '.join(names())}")
     return name_on(name, data, default="")  # which nothing is stored under
 
 

@@ -2,7 +2,6 @@
 
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
-from itertools import groupby
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -168,12 +167,11 @@ def read_influences(
     """N x C, or units x C, of the trainings `ids`, the figures of each side by side."""
     count = len(next(iter(rows.labels.values())))
     influence_NC = np.empty((count, len(ids) * len(figures)), order="F")
-    query = as_stored(PREDICTIONS).order_by(PREDICTIONS.c.run_id)
-    for run, of_run in groupby(_rows_of(connection, query, ids), key=lambda row: row.run_id):
-        scores = {row.task: _scores(row, count) for row in of_run}
-        moved_NF = [_moved(figure, scores, rows) for figure in figures]
-        for i in (i for i, each in enumerate(ids) if each == run):
-            influence_NC[:, i * len(figures) : (i + 1) * len(figures)] = np.transpose(moved_NF)
+    for i, run in enumerate(ids):  # one at a time, so that no other's scores are in memory
+        kept = connection.execute(as_stored(PREDICTIONS).where(PREDICTIONS.c.run_id == run)).all()
+        scores = {row.task: _scores(row, count) for row in kept}
+        for k, figure in enumerate(figures, i * len(figures)):
+            influence_NC[:, k] = _moved(figure, scores, rows)
     return by_unit(influence_NC, rows.unit_N)
 
 
@@ -193,17 +191,10 @@ def _moved(figure: Figure, scores: Mapping[str, Array], rows: TestRows) -> Array
     return influences(figure.metric, score_N, label_N, rows.weight_N, rows.groups)
 
 
-def _kept(connection: sa.Connection, ids: Sequence[str]) -> set[tuple[str, str]]:
-    """(training, task) of all predictions that are there."""
-    query = sa.select(PREDICTIONS.c.run_id, PREDICTIONS.c.task)
-    return {(row.run_id, row.task) for row in _rows_of(connection, query, ids)}
-
-
-def _rows_of(
-    connection: sa.Connection, query: sa.Select[Any], ids: Sequence[str], size: int = 50
-) -> Iterator[sa.Row[Any]]:
-    """Of these trainings, in pieces: databases limit the number of parameters, and so does
-    memory."""
+def _kept(connection: sa.Connection, ids: Sequence[str], size: int = 500) -> set[tuple[str, str]]:
+    """(training, task) of all predictions that are there; databases limit the parameters."""
+    query, kept = sa.select(PREDICTIONS.c.run_id, PREDICTIONS.c.task), set()
     for start in range(0, len(ids), size):
-        some = ids[start : start + size]
-        yield from connection.execute(query.where(PREDICTIONS.c.run_id.in_(some)))
+        some = PREDICTIONS.c.run_id.in_(ids[start : start + size])
+        kept |= {(row.run_id, row.task) for row in connection.execute(query.where(some))}
+    return kept

@@ -188,7 +188,7 @@ def _unlike(values: Iterable[object], between: str = ", ") -> str:
 def run_command(results: StudyResults) -> str:
     """The command that runs the study or the search, or goes on with it."""
     record, plan = results.record, results.record.plan
-    asked: dict[str, object] = {"data": plan.data.name}
+    asked: dict[str, object] = {"data": plan.data.asked or plan.data.name}
     if record.is_search:
         search = record.search
         asked |= {name: getattr(search, name) for name in (*Search.SOUGHT, *Search.METHOD)}

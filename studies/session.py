@@ -216,7 +216,7 @@ def _asked(request: Request, sets: Sets) -> StudyRecord:
         planned = search_plan(data, settings, request.seed, Runtime())
         check_search(definition, planned)
         methods = ({name: getattr(definition, name) for name in Search.METHOD},)
-    name = request.name or study_name(definition, _data(request), request.default)
+    name = request.name or study_name(definition, data.name, request.default)
     check_name(name, "the name to store it under, which --name sets,")
     folder = request.out / name
     parts = (folder / "figures", folder / "tables", request.out / ARTIFACTS)
@@ -347,7 +347,7 @@ def _train(
                 outcome.lost,
                 f"Trained {outcome.trained}, {confirmed} points on fresh seeds too",
             )
-        refs = {name: data.ref for name, data in sets.items()}
+        refs = {data.name: data.ref for data in sets.values()}  # a path is no name
         mirror.show(stored_cells(engine, record, refs))
         planned = cells(record, refs, request.replicates)
         with LiveProgress(console, len(planned), count, tasks) as planner.listen:

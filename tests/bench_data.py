@@ -9,13 +9,17 @@ import time
 import warnings
 from collections.abc import Callable, Iterator
 from concurrent.futures import ProcessPoolExecutor
+from contextlib import contextmanager
 from dataclasses import replace
 from multiprocessing import get_context
 from pathlib import Path
 from statistics import median
 from tempfile import TemporaryDirectory
+from threading import Event, Thread
+from typing import Any
 
 import numpy as np
+from numpy.typing import NDArray
 
 from fsmd.config import MODELS
 from fsmd.data.schema import Field, Schema, Split
@@ -46,14 +50,15 @@ def embedding_steps(ids: int) -> Figures:
     import torch
     from lightning.pytorch.callbacks import Callback
 
+    from fsmd.batches import Batches
     from fsmd.callbacks import CheckpointFile, ChosenWeights, Curve
     from fsmd.data.schema import DataRef
-    from fsmd.module import Batches, FSMDModule
+    from fsmd.module import FSMDModule
     from fsmd.selection import Selection
     from fsmd.training import Training
 
     class Clock(Callback):
-        """Seconds of each step."""
+        """Processor seconds of each step: what other work takes is not its own."""
 
         seconds: list[float]
 
@@ -61,10 +66,10 @@ def embedding_steps(ids: int) -> Figures:
             self.seconds = []
 
         def on_train_batch_start(self, *_: object) -> None:
-            self.started = time.perf_counter()
+            self.started = time.process_time()
 
         def on_train_batch_end(self, *_: object) -> None:
-            self.seconds.append(time.perf_counter() - self.started)
+            self.seconds.append(time.process_time() - self.started)
 
     torch.set_num_threads(1)
     logging.getLogger("lightning.pytorch").setLevel(logging.ERROR)
@@ -99,7 +104,7 @@ def embedding_steps(ids: int) -> Figures:
     copies = {name: value.clone() for name, value in module.model.state_dict().items()}
     copied = time.perf_counter() - started
     return {
-        "steps/s": f"{1 / median(clock.seconds[2:]):.1f}",
+        "steps per CPU-second": f"{1 / median(clock.seconds[2:]):.1f}",
         "initialise s": f"{start:.2f}",
         "copy of the weights s": f"{copied if copies else 0:.2f}",
         "an epoch of 40 steps, evaluated and saved, s": f"{fitted:.1f}",
@@ -107,8 +112,58 @@ def embedding_steps(ids: int) -> Figures:
     }
 
 
+def metrics(rows: int) -> Figures:
+    """Processor seconds of every figure of rows that lie in mapped files, and memory beside those."""
+    from fsmd.metrics import METRICS, measured
+
+    draw = np.random.default_rng(0)
+    with TemporaryDirectory() as folder:
+
+        def mapped(name: str, kind: type, of: Callable[[int], NDArray[Any]]) -> NDArray[Any]:
+            path, step = Path(folder, name), 10**6
+            column_N = np.lib.format.open_memmap(path, "w+", kind, (rows,))
+            for start in range(0, rows, step):
+                column_N[start : start + step] = of(min(step, rows - start))
+            column_N.flush()
+            del column_N
+            return np.load(path, mmap_mode="c")
+
+        score_N = mapped("scores", np.float32, lambda n: draw.normal(-3, 1, n))
+        label_N = mapped("labels", np.float32, lambda n: draw.random(n) < 0.07)
+        user_N = mapped("users", np.uint32, lambda n: rows // 50 * draw.random(n) ** 2)
+        request_N = mapped("requests", np.uint32, lambda n: draw.integers(rows // 10, size=n))
+        groups = {"user": user_N, "request": request_N}
+        figures = {}
+        with own_memory() as most:
+            for name, metric in METRICS.items():
+                started = time.process_time()
+                measured(metric, score_N, label_N, None, groups)
+                figures[f"{name} CPU-s"] = f"{time.process_time() - started:.1f}"
+        return {**figures, "own memory GB": f"{max(most) / 1e6:.2f}"}
+
+
+@contextmanager
+def own_memory() -> Iterator[list[int]]:
+    """Kilobytes of this process that are no pages of files, every tenth of a second."""
+    ended, seen = Event(), [0]
+
+    def look() -> None:
+        while not ended.wait(0.1):
+            status = Path("/proc/self/status").read_text("ascii")
+            seen.append(int(status.partition("RssAnon:")[2].split()[0]))
+
+    watcher = Thread(target=look)
+    watcher.start()
+    try:
+        yield seen
+    finally:
+        ended.set()
+        watcher.join()
+
+
 PARTS: tuple[tuple[str, Part, tuple[int, ...]], ...] = (
     ("ids of a table", embedding_steps, (10**4, 10**6, 10**7)),
+    ("scored rows", metrics, (10**5, 10**6, 10**7, 10**8)),
 )
 """What its size counts, the part, and its sizes."""
 

@@ -18,11 +18,12 @@ import torch
 from lightning.pytorch.callbacks import Callback
 from torch import Tensor, nn
 
+from fsmd.batches import Batches, EpochOrder
 from fsmd.config import MODELS, FSMDConfig
 from fsmd.data import load
 from fsmd.data.schema import Dataset
 from fsmd.errors import UserError
-from fsmd.module import Batches, EpochOrder, FSMDModule
+from fsmd.module import FSMDModule
 
 EXAMPLES = 40_960
 LEARNING_RATE = 0.001

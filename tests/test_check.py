@@ -286,6 +286,55 @@ def test_a_sample_is_the_same_rows_whatever_the_order(size: int, random: Any) ->
     assert one.said() == " (of 20 rows drawn from 60)"
 
 
+WORDS = st.none() | st.sampled_from(["", "a", "b<", "\U0001f600", "1.0"])
+NUMBERS = st.none() | st.sampled_from([0.0, -0.0, 1.0, -0.5, 1e30, 1e-300])
+LABELS = st.sampled_from([0.0, 1.0, np.nan])
+
+
+@settings(max_examples=40, deadline=None, suppress_health_check=[HealthCheck.too_slow])
+@given(st.data())
+def test_any_rows_make_findings_and_a_page(data: st.DataObject) -> None:
+    columns: dict[Any, Any] = {
+        Categorical("word", min_count=2): (pa.string(), WORDS),
+        Categorical("hashed", buckets=5): (pa.string(), WORDS),
+        Categorical("shared", share="word"): (pa.string(), WORDS),
+        Tags("tags"): (pa.list_(pa.string()), st.none() | st.lists(WORDS, max_size=3)),
+        Dense("number"): (pa.float64(), NUMBERS),
+        Dense("log", scale="log"): (pa.float64(), NUMBERS),
+        Dense("rank", scale="quantile", missing=0.0): (pa.float64(), NUMBERS),
+    }
+    used = [column for column in columns if data.draw(st.booleans()) or column.name == "word"]
+    recipe = Recipe(
+        "any",
+        tuple(c for c in used if isinstance(c, Categorical)),
+        tuple(c for c in used if isinstance(c, Dense)),
+        TASKS[: data.draw(st.integers(1, 2))],
+    )
+    roles = data.draw(st.sets(st.sampled_from(["user_N", "request_N", "item_N", "time_N"])))
+    parts: list[Part] = []
+    for split in data.draw(st.lists(st.sampled_from(SPLITS), max_size=5)):
+        rows = data.draw(st.integers(0, 12))
+        some: Any = {"min_size": rows, "max_size": rows}
+        fields = {
+            c.name: pa.array(data.draw(st.lists(columns[c][1], **some)), columns[c][0])
+            for c in recipe.features
+        }
+        labels = data.draw(st.lists(LABELS, min_size=2 * rows, max_size=2 * rows))
+        codes: dict[str, Any] = {
+            role: np.array(data.draw(st.lists(st.integers(0, 3), **some)), np.uint64)
+            for role in roles
+        }
+        if "time_N" in codes:
+            codes["time_N"] = codes["time_N"].astype(float)
+            codes["time_N"][codes["time_N"] == 3] = np.nan
+        label_NK = np.array(labels).reshape(rows, 2)[:, : len(recipe.tasks)]
+        where = Where("any.csv", np.arange(rows) + 100 * len(parts))
+        parts.append(Part(split, pa.record_batch(fields), label_NK, where, **codes))
+    checks, findings = look(Source(recipe, {}, lambda: iter(parts)))
+    assert all("nan" not in finding.text for finding in findings)
+    assert page(recipe, checks, findings).endswith("</html>\n")
+
+
 # --- figures --------------------------------------------------------------------------------
 
 

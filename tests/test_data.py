@@ -425,7 +425,7 @@ def test_an_identifier_seen_once_is_no_leak() -> None:
 
 
 def test_an_unknown_name_lists_the_data_sets() -> None:
-    with pytest.raises(UserError, match="no data set 'mars'; there are planted, census"):
+    with pytest.raises(UserError, match=r"no data set 'mars'; there are planted, .*census, "):
         data.load("mars")
 
 
@@ -475,7 +475,8 @@ def own_sets(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Path]:
 
 def test_a_new_file_is_a_data_set_with_its_own_settings(cache: Path, own_sets: Path) -> None:
     (own_sets / "mine.py").write_text(MINE)
-    assert data.names() == ("planted", "census", "census_no_leak", "kuairand", "mine")
+    assert data.names()[0] == "planted"
+    assert {"census", "kuairand", "mine"} <= set(data.names())
     found = data.load("mine:word=much")
     assert found.name == "mine:word=much"
     assert found.schema.name == "mine"
@@ -510,7 +511,7 @@ def test_a_faulty_file_is_one_line_when_asked_for_and_hurts_no_other(
     with pytest.raises(UserError, match=message) as refusal:
         data.load("mine")
     assert "\n" not in str(refusal.value)
-    assert set(data.names()) - {"mine"} == {"planted", "census", "census_no_leak", "kuairand"}
+    assert {"planted", "census", "census_no_leak", "kuairand"} <= set(data.names())
     assert len(data.load("planted:rows=500").train) > 0
     with pytest.raises(UserError, match="no data set 'mars'; there are planted"):
         data.load("mars")

@@ -13,6 +13,7 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
+from fsmd.data import load
 from fsmd.data.description.toml import read
 from fsmd.data.description.values import ByShare, ByTime, Description
 from studies.data import main
@@ -100,6 +101,19 @@ def test_a_log_of_impressions_is_understood(there: Path) -> None:
         "buy": "0 of 2",  # rows without a click
     }.items():
         assert words in reason(text, name), name
+
+
+def test_a_draft_runs_as_it_is(there: Path) -> None:
+    log = impressions()
+    users = np.unique(log["user_id"])
+    write(there / "log.csv", log)
+    write(there / "users.csv", {"user_id": users, "plan": users % 3})
+    described("log.csv", "users.csv", "--name", "mine")
+    data = load("dataset.toml")
+    assert data.name == "mine"
+    assert [task.name for task in data.schema.tasks] == ["click", "buy"]
+    assert {field.name for field in data.schema.categorical} >= {"user_id", "plan", "hour"}
+    assert sum(len(split.labels) for split in (data.train, data.valid, data.test)) == ROWS
 
 
 def test_rows_that_break_a_funnel_count_as_0_and_are_told(there: Path) -> None:
@@ -323,6 +337,17 @@ def test_hostile_names_of_columns_make_a_draft_that_can_be_read(there: Path) -> 
     assert [t.name for t in found.recipe.tasks] == ["click\\n#"]
 
 
+def test_a_header_of_text_may_be_as_hostile(there: Path) -> None:
+    rows = "".join(f'{i % 7},"a, ""b""\n{i % 3}",{i % 2}\n' for i in range(ROWS))
+    (there / "log.csv").write_text(f'"x ""q"".y","new\nline",click\n{rows}')
+    found = described("log.csv", "--multiline")[1]
+    assert found.data.multiline
+    assert {name: source.expression for name, source in found.fields.items()} == {
+        'x "q".y': "column('x \"q\".y')",
+        "new\\nline": "column('new\\nline')",
+    }
+
+
 NAMES = st.text(st.characters(codec="utf-8"), max_size=12)
 VALUES = st.one_of(
     st.none(),
@@ -365,12 +390,12 @@ def test_a_sketch_counts_what_fits_exactly_however_it_comes(values: list[int], p
     assert (sketch.distinct, sketch.full) == (len(set(values)), False)
 
 
-def test_a_full_sketch_estimates_within_two_per_cent() -> None:
+def test_a_full_sketch_estimates_within_three_per_cent() -> None:
     sketch = Sketch()
-    hash_N = pd.util.hash_array(np.arange(5 * SKETCH))
+    hash_N = pd.util.hash_array(np.arange(20 * SKETCH))
     for part in np.array_split(np.tile(hash_N, 2), 7):
         sketch.see(part)
-    assert sketch.distinct == pytest.approx(5 * SKETCH, rel=0.02)
+    assert sketch.distinct == pytest.approx(20 * SKETCH, rel=0.03)
     assert sketch.repeats == pytest.approx(0.5, abs=0.01)
 
 

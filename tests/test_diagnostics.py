@@ -8,13 +8,14 @@ import numpy as np
 import pytest
 import torch
 
+from fsmd.batches import Batch
 from fsmd.callbacks import Diagnostics
 from fsmd.config import FSMDConfig
 from fsmd.data.schema import Dataset
 from fsmd.data.sets.planted import PlantedConfig, load_planted
 from fsmd.diagnostics import gradient_cosines, inner_figures
 from fsmd.model import task_losses
-from fsmd.module import Batch, FSMDModule
+from fsmd.module import FSMDModule
 from fsmd.training import Training, pair_key, train
 
 SMALL = FSMDConfig(

@@ -34,6 +34,7 @@ from fsmd.data.settings import TrainingSettings
 from fsmd.data.source import Categorical, Dense, Recipe, Source
 from fsmd.data.values import groups, labels_of, numbers_of, words_of
 from fsmd.errors import UserError
+from fsmd.metrics import METRICS
 from fsmd.tasks import Task
 from fsmd.training import Measurement, Training, TrainingResult, train
 from reports.results import read
@@ -565,6 +566,24 @@ def test_a_class_with_one_test_row_that_counts_is_refused_as_its_auc_has_no_inte
     through(tables(test_click=click), replace(RECIPE, tasks=(Task("click", metric="log_loss"),)))
 
 
+@pytest.mark.parametrize(("metric", "role"), [("user_auc", "user"), ("ndcg@3", "request")])
+def test_a_metric_over_groups_needs_their_column_and_two_groups_that_define_it(
+    metric: str, role: str
+) -> None:
+    recipe = replace(RECIPE, tasks=(Task("click", metric=metric),))
+    who = np.arange(40) % 7
+    said = refusal(tables(who=who), recipe)
+    assert f"toy: task 'click' is judged by {METRICS[metric].label}, which needs each" in said
+    assert f"(role `{role}`)" in said
+    named: dict[str, Any] = {role: "who"}
+    known = replace(recipe, **named)
+    assert f"test_{role}s" in through(tables(who=who), known).arrays
+    for split in ("valid", "test"):
+        said = refusal(tables(who=who, **{f"{split}_who": 0}), known)
+        assert said.startswith(f"toy, {split}: too few rows that count to tell how sure the")
+        assert f"two {role}s with both labels are needed" in said
+
+
 def test_a_column_without_any_value_is_one_category_or_refused_as_numbers() -> None:
     for column in ("kind", "size"):
         later = tables().test[column]
@@ -612,7 +631,7 @@ def test_what_was_encoded_otherwise_than_one_would_think_is_said_when_it_is_enco
 
 
 def all_options() -> Iterator[tuple[str, str, Any]]:
-    makers, _ = data._read()
+    makers, _ = data._read(None)
     for name, (make, _) in makers.items():
         for parameter in signature(make).parameters.values():
             yield name, parameter.name, parameter.annotation
@@ -771,5 +790,4 @@ def test_a_report_says_why_a_figure_is_missing(tmp_path: Path) -> None:
     engine.dispose()
     assert table.columns == ("knob", "log loss, click")
     assert "the test rows do not define it: none is of that kind, or all of them" in table.caption
-    assert "AUC, long_view among rows with click" in table.caption
     assert "AUC on test rows not seen in train, click" in table.caption

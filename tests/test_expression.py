@@ -274,6 +274,8 @@ def tables(draw: st.DrawFn) -> tuple[list[Row], dict[str, pa.Array]]:
         {name: draw(st.none() | some) for name, (_, some, _) in COLUMNS.items()}
         for _ in range(count)
     ]
+    if all(row["m"] is None for row in rows):
+        rows[0]["m"] = 0.5  # without a fraction the texts would be whole numbers
     columns = {}
     for name, (_, _, type_) in COLUMNS.items():
         given_ = [row[name] for row in rows]
@@ -284,7 +286,7 @@ def tables(draw: st.DrawFn) -> tuple[list[Row], dict[str, pa.Array]]:
     return rows, columns
 
 
-@settings(max_examples=250, deadline=None)
+@settings(max_examples=200, deadline=None)
 @given(st.integers(0, 2**40), tables())
 def test_an_expression_gives_what_an_interpreter_of_rows_gives(
     seed: int, table: tuple[list[Row], dict[str, pa.Array]]
@@ -302,7 +304,11 @@ def test_an_expression_gives_what_an_interpreter_of_rows_gives(
         assume(f"at most {MOST_PARTS} parts" not in str(error))
         raise
     types = {name: column.type for name, column in columns.items()}
-    expression.kind(types, untyped={"n", "m", "c"})
+    try:
+        expression.kind(types, untyped={"n", "m", "c"})
+    except UserError as error:
+        assume("two columns of a CSV" not in str(error))
+        raise
     try:
         wanted = [tree.of(row) for row in rows]
     except Overflow:

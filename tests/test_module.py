@@ -18,13 +18,14 @@ from torch.utils.data import DataLoader, TensorDataset
 
 from fsmd import data as data_package
 from fsmd.balancing import project
+from fsmd.batches import Batch, Batches, columns_of
 from fsmd.config import FSMDConfig
 from fsmd.data.schema import Dataset, Field, Schema, Split
 from fsmd.errors import UserError
 from fsmd.evaluation import scored
-from fsmd.metrics import METRICS
+from fsmd.metrics import METRICS, measured
 from fsmd.model import task_losses
-from fsmd.module import Batch, Batches, FSMDModule, columns_of
+from fsmd.module import FSMDModule
 from fsmd.tasks import Task, names
 from fsmd.training import Training, train
 
@@ -235,7 +236,9 @@ def test_every_precision_and_accumulation_trains_to_finite_figures(
         assert tested[f"test_auc_{task.name}"] == pytest.approx(want, abs=0.01)
 
 
-@pytest.mark.parametrize("metric", [name for name, metric in METRICS.items() if metric.influence])
+@pytest.mark.parametrize(
+    "metric", ["ndcg@3", *(name for name, metric in METRICS.items() if metric.judges)]
+)
 def test_labels_that_were_not_observed_and_weights_keep_their_figures(
     tmp_path: Path, metric: str
 ) -> None:
@@ -249,14 +252,42 @@ def test_labels_that_were_not_observed_and_weights_keep_their_figures(
         draw.normal(size=(60, 1)).astype(np.float32),
         labels,
         draw.uniform(0, 2, 60).astype(np.float32),
+        draw.integers(0, 9, 60).astype(np.uint32),
+        draw.integers(0, 20, 60).astype(np.uint32),
     )
     module = FSMDModule.create(replace(SMALL, chain=False), schema, seed=0)
     trainer = plain_trainer(tmp_path, max_epochs=2, accumulate_grad_batches=2)
-    trainer.fit(module, Batches(rows, 20, CPU), Batches(rows, 20, CPU))
+    trainer.fit(module, Batches(rows, 20, CPU), Batches(rows, 20, CPU, groups=module.groups))
     assert {f"valid_{metric}_a", f"valid_{metric}_b", f"valid_{metric}_mean"} == set(
         trainer.logged_metrics
     )
     assert np.isfinite(list(trainer.logged_metrics.values())).all()
+    with torch.no_grad():
+        score_NK = module.eval().model(torch.from_numpy(rows.ids), torch.from_numpy(rows.dense))
+    for k, task in enumerate(tasks):
+        want = measured(
+            METRICS[metric], score_NK[:, k].numpy(), labels[:, k], rows.weights, rows.groups
+        )
+        assert module.valid_figures[task.name] == pytest.approx(want)
+
+
+def test_a_validation_batch_without_the_groups_that_a_metric_needs_is_told_in_one_line(
+    tmp_path: Path,
+) -> None:
+    tasks = (Task("click"), Task("like", metric="user_auc"), Task("buy", metric="ndcg@5"))
+    schema = Schema("odd", (Field("f", 5),), (), tasks)
+    module = FSMDModule.create(replace(SMALL, chain=False), schema, seed=0)
+    assert module.groups == ("user", "request")
+    ids, dense = np.zeros((6, 1), np.int32), np.zeros((6, 0), np.float32)
+    loader = Batches(Split(ids, dense, np.zeros((6, 3), np.float32)), 3, CPU)
+    with pytest.raises(UserError) as told:
+        plain_trainer(tmp_path).validate(module, loader, verbose=False)
+    assert str(told.value).startswith(
+        "a batch must be the tensors ids, dense, labels, users, requests (user AUC, the metric of "
+        "task 'like', needs each row's user); got Tensor, Tensor, Tensor"
+    )
+    assert "\n" not in str(told.value)
+    plain_trainer(tmp_path).fit(module, loader)  # without validation nothing is missing
 
 
 def test_each_of_several_loaders_has_its_own_figures(data: Dataset, tmp_path: Path) -> None:
@@ -277,7 +308,7 @@ def test_a_plain_loader_of_64_bits_that_ends_with_one_row_trains(
     data: Dataset, tmp_path: Path, balancing: str
 ) -> None:
     def loader(split: Split, rows: int, size: int) -> DataLoader[Any]:
-        ids, dense, labels = columns_of(split, slice(rows), CPU)
+        ids, dense, labels = columns_of(split, [slice(rows)], CPU)
         return DataLoader(TensorDataset(ids.long(), dense.double(), labels.long()), size)
 
     module = FSMDModule.create(replace(SMALL, balancing=balancing), data.schema, seed=0)

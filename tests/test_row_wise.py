@@ -13,9 +13,10 @@ from torch import Tensor, nn
 
 from fsmd import data as data_package
 from fsmd.adamw import RowWiseAdamW
+from fsmd.batches import Batches
 from fsmd.config import FSMDConfig
 from fsmd.data.schema import Dataset
-from fsmd.module import Batches, FSMDModule
+from fsmd.module import FSMDModule
 from fsmd.training import Training, train
 
 pytestmark = [

@@ -414,6 +414,14 @@ OF_STUDY = "(SELECT run_id FROM fsmd_cells WHERE study = 'towers' AND arm = 'dia
         ("UPDATE fsmd_measurements SET value = NULL WHERE split = 'test'", "finite value in its"),
         ("UPDATE fsmd_measurements SET metric = 'acc' WHERE metric = 'auc'", "a known metric"),
         ("UPDATE fsmd_measurements SET task = 'buy' WHERE task = 'click'", "unknown task"),
+        (
+            "UPDATE fsmd_measurements SET task = 'long_view|buy' WHERE task = 'long_view|click'",
+            "unknown task",
+        ),
+        (
+            "UPDATE fsmd_measurements SET epoch = 2 WHERE task = 'long_view|click'",
+            "test must be measured at the chosen epoch",
+        ),
         ("UPDATE fsmd_measurements SET epoch = -epoch WHERE epoch = 1", "an epoch from 1"),
         ("UPDATE fsmd_measurements SET epoch = 70 WHERE epoch = 5", "column epochs is"),
         ("DELETE FROM fsmd_measurements WHERE split = 'valid' AND epoch = 2", "epoch 2 of task"),

@@ -1,6 +1,7 @@
 """`train` is a pure function that never lets test data choose anything."""
 
 import ast
+import resource
 from collections.abc import Callable, Sequence
 from dataclasses import replace
 from itertools import product
@@ -15,6 +16,7 @@ from sklearn.metrics import log_loss as sklearn_log_loss
 from sklearn.metrics import roc_auc_score
 
 from fsmd import data as data_package
+from fsmd.batches import Batches, EpochOrder
 from fsmd.config import MODELS, FSMDConfig, fitted
 from fsmd.data.encode import encoded
 from fsmd.data.rows.frames import Tables, of_tables
@@ -24,7 +26,7 @@ from fsmd.data.source import Source
 from fsmd.errors import UserError
 from fsmd.metrics import METRICS, measured
 from fsmd.model import FSMD, scores
-from fsmd.module import Batches, EpochOrder, FSMDModule
+from fsmd.module import FSMDModule
 from fsmd.packing import unpack
 from fsmd.pretrain import pretrain
 from fsmd.runtime import Runtime
@@ -225,28 +227,23 @@ def test_of_another_training_no_checkpoint_is_gone_on_from(
     assert "it is of another training" in caplog.text
 
 
+@pytest.mark.skipif(not hasattr(resource, "RLIMIT_FSIZE"), reason="no limit of a file's size here")
 def test_a_checkpoint_that_cannot_be_written_costs_no_training_and_leaves_nothing(
-    training: Training,
-    tmp_path: Path,
-    monkeypatch: pytest.MonkeyPatch,
-    caplog: pytest.LogCaptureFixture,
+    training: Training, tmp_path: Path, caplog: pytest.LogCaptureFixture
 ) -> None:
     """A disk that is full after half of the file."""
-
-    def full(path: Path, content: Any) -> int:
-        with path.open("wb") as file:
-            file.write(content[: len(content) // 2])
-        raise OSError(28, "No space left on device")
-
     training = replace(training, epochs=3)
     checkpoint = tmp_path / "full.ckpt"
     train(training, until=1, checkpoint=checkpoint)
     before = checkpoint.read_bytes()
-    with monkeypatch.context() as patch:
-        patch.setattr(Path, "write_bytes", full)
+    hard = resource.getrlimit(resource.RLIMIT_FSIZE)[1]
+    resource.setrlimit(resource.RLIMIT_FSIZE, (len(before) // 2, hard))
+    try:
         whole = train(training, checkpoint=checkpoint)
+    finally:
+        resource.setrlimit(resource.RLIMIT_FSIZE, (hard, hard))
     assert whole.measurements == train(training).measurements
-    assert caplog.text.count("No space left on device") == 1
+    assert caplog.text.count("File too large") == 1
     assert [path.name for path in tmp_path.iterdir()] == ["full.ckpt"]
     assert checkpoint.read_bytes() == before
 
@@ -807,8 +804,9 @@ def test_identity_names_what_determines_the_numbers_and_nothing_else(training: T
         replace(training, runtime=Runtime("cuda")),
         at(training, tower_shape="increasing"),
         replace(training, data=replace(training.data, content_hash="f" * 64)),
+        replace(training, data=replace(training.data, shuffle="blocks")),
     ]
-    assert len({training.id, *(other.id for other in others)}) == 7
+    assert len({training.id, *(other.id for other in others)}) == 8
 
 
 def test_the_code_of_a_training_is_whatever_its_trainer_imports_but_not_the_datas() -> None:

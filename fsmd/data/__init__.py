@@ -1,4 +1,7 @@
-"""Data sets by name. A new one is a file in `sets`; imports no torch, and pandas only to load."""
+"""Data sets by name: descriptions in `catalog`, files of code in `sets`, or anybody's description.
+
+Imports no torch, and pandas only to load.
+"""
 
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
@@ -17,33 +20,50 @@ if TYPE_CHECKING:
     from fsmd.data.rows.part import Part
     from fsmd.data.source import Source
 
-__all__ = ["load", "names", "open_encoded"]
+__all__ = ["load", "names", "open_encoded", "source_of"]
 
 DEFAULT = "planted"
+DESCRIPTION = ".toml"
 
 
 def names() -> tuple[str, ...]:
-    """All data sets that can be loaded, the default first."""
-    makers, _ = _read()
+    """All data sets that have a name, the default first."""
+    makers, _ = _read(None)
     return tuple(sorted(makers, key=lambda name: (name != DEFAULT, name)))
 
 
 def load(name: str, memory: int | None = None) -> Dataset:
     """The encoded data set; found, downloaded or drawn, and encoded, if it never was.
 
-    A name may carry options: `planted:conflict=0.25,tasks=3`. Every data set has the option
-    `metric`, by which all its tasks are then judged. memory: bytes that the encoding may take;
-    None: a quarter of the machine's.
+    A name is one of `names()`, or the path of a description (a file that ends in .toml). It may
+    carry options: `planted:conflict=0.25,tasks=3`. Every data set has the option `metric`, by
+    which all its tasks are then judged. memory: bytes that the encoding may take; None: a quarter
+    of the machine's.
 
     Raises UserError for an unknown name or option, files that cannot be had, data that leaks, or
     a file in `sets` that is faulty.
     """
     from fsmd.data.encode import encoded
+
+    data = encoded(*_found(name, memory), memory)
+    return data if data.name == name else replace(data, asked=name)
+
+
+def source_of(name: str, memory: int | None = None) -> "Source":
+    """The data set before it is encoded; see `load`."""
+    return _found(name, memory)[0]
+
+
+def _found(name: str, memory: int | None) -> "tuple[Source, str, str]":
+    """The source, the name on reports, and in which file it is written."""
     from fsmd.data.source import Source
 
-    base, _, text = name.partition(":")
-    make, file = _maker(base)
-    options = _options(name, text, make)
+    end = name.rfind(DESCRIPTION) + len(DESCRIPTION)
+    is_path = end >= len(DESCRIPTION) and name[end : end + 1] in ("", ":")
+    base = name[:end] if is_path else name.partition(":")[0]
+    make, file = (_described(Path(base), memory), base) if is_path else _maker(base, memory)
+    asked = name[len(base) :]
+    options = _options(name, asked[1:], make)
     metric = options.pop("metric", None)
     with _guarded(file):
         source = make(**options)
@@ -52,19 +72,44 @@ def load(name: str, memory: int | None = None) -> Dataset:
     if metric is not None:
         tasks = tuple(replace(task, metric=metric) for task in source.recipe.tasks)
         source = replace(source, recipe=replace(source.recipe, tasks=tasks))
+    given = source
 
     def parts() -> "Iterator[Part]":
         with _guarded(file):
-            yield from source.parts()
+            yield from given.parts()
 
-    return encoded(replace(source, parts=parts), name, file, memory)
+    shown = f"{source.recipe.name}{asked}" if is_path else name
+    return replace(source, parts=parts), shown, file
 
 
-def _read() -> "tuple[dict[str, tuple[Callable[..., Source], str]], dict[str, str]]":
+def _described(path: Path, memory: int | None) -> "Callable[..., Source]":
+    """What makes the source of a description."""
+    from fsmd.data.source import FewerRows, Source, on_fewer_rows
+
+    def make(rows: FewerRows | None = None) -> Source:
+        from fsmd.data.description.toml import read
+        from fsmd.data.encode import quarter_of_machine
+        from fsmd.data.rows.log import Log
+
+        description = read(path)
+        log = Log.of(description, (memory or quarter_of_machine()) // 2)
+        source = Source(description.recipe, log.key, log.parts, log.left_out)
+        return on_fewer_rows(source, rows)
+
+    return make
+
+
+def _read(
+    memory: int | None,
+) -> "tuple[dict[str, tuple[Callable[..., Source], str]], dict[str, str]]":
     """Name of a data set -> what makes it and in which file; of one, or of a file -> its fault."""
     from fsmd.data import sets
+    from fsmd.data.description.catalog import names as described
+    from fsmd.data.description.catalog import path_of
 
-    makers: dict[str, tuple[Callable[..., Source], str]] = {}
+    makers: dict[str, tuple[Callable[..., Source], str]] = {
+        name: (_described(path_of(name), memory), str(path_of(name))) for name in described()
+    }
     faults: dict[str, str] = {}
     for path in (path for folder in sets.__path__ for path in sorted(Path(folder).glob("*.py"))):
         if path.stem == "__init__":
@@ -85,12 +130,14 @@ def _read() -> "tuple[dict[str, tuple[Callable[..., Source], str]], dict[str, st
 
 @contextmanager
 def _guarded(file: str) -> Iterator[None]:
-    """Whatever fails in a data set's file is one line."""
+    """Whatever fails in a data set's own code is one line; a description has none."""
     try:
         yield
     except UserError:
         raise
     except (Exception, SystemExit) as error:
+        if file.endswith(DESCRIPTION):
+            raise
         raise UserError(_fault(file, error)) from error
 
 
@@ -99,8 +146,8 @@ def _fault(file: str, error: BaseException) -> str:
     return f"the data set file {file} is faulty: {type(error).__name__}: {what}; mend or remove it"
 
 
-def _maker(name: str) -> "tuple[Callable[..., Source], str]":
-    makers, faults = _read()
+def _maker(name: str, memory: int | None) -> "tuple[Callable[..., Source], str]":
+    makers, faults = _read(memory)
     if name in faults:
         raise UserError(faults[name])
     if name not in makers:

@@ -63,7 +63,7 @@ def encoded(
                         say(f"{folder} is not as it was written ({fault}): encoded anew")
                     with replacing(folder) as fresh:
                         fresh.mkdir()
-                        write_encoded(source, fresh, memory or _quarter_of_machine())
+                        write_encoded(source, fresh, memory or quarter_of_machine())
     return open_encoded(folder, name)
 
 
@@ -73,7 +73,8 @@ def _code(file: str | None) -> str:
     return hashlib.sha256(b"".join(path.read_bytes() for path in files)).hexdigest()
 
 
-def _quarter_of_machine() -> int:
+def quarter_of_machine() -> int:
+    """Bytes of memory."""
     try:
         return os.sysconf("SC_PHYS_PAGES") * os.sysconf("SC_PAGE_SIZE") // 4
     except (AttributeError, ValueError, OSError):

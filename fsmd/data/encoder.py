@@ -6,7 +6,7 @@ numbers, W distinct words.
 
 import json
 from collections.abc import Mapping, Sequence
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, fields, replace
 from functools import cached_property
 from typing import Any, Literal, NamedTuple
 
@@ -264,7 +264,13 @@ class Encoder:
 
     def to_json(self) -> str:
         """Inverse of `from_json`."""
-        return canonical_json(asdict(self))
+        vocabularies = [  # `asdict` would copy each word
+            {field.name: getattr(each, field.name) for field in fields(each)}
+            for each in self.vocabularies
+        ]
+        return canonical_json(
+            {**asdict(replace(self, vocabularies=())), "vocabularies": vocabularies}
+        )
 
     @classmethod
     def from_json(cls, text: str) -> "Encoder":

@@ -13,6 +13,8 @@ from fsmd.tasks import Task
 
 Ids: TypeAlias = NDArray[np.int32]
 Floats: TypeAlias = NDArray[np.float32]
+LARGE = 2**31
+"""Bytes of a split above which its rows are read piece by piece, whatever the machine has."""
 
 
 @dataclass(frozen=True)
@@ -82,6 +84,12 @@ class Split:
         known = {"user": self.users, "request": self.requests}
         return {name: code_N for name, code_N in known.items() if code_N is not None}
 
+    @property
+    def nbytes(self) -> int:
+        """Of what is trained on."""
+        weights = 0 if self.weights is None else self.weights.nbytes
+        return self.ids.nbytes + self.dense.nbytes + self.labels.nbytes + weights
+
     def __len__(self) -> int:
         return len(self.ids)
 
@@ -93,6 +101,8 @@ class DataRef:
     name: str
     content_hash: str
     path: Path
+    shuffle: str = "rows"
+    """See `TrainingSettings.shuffle`."""
 
 
 @dataclass(frozen=True)
@@ -100,7 +110,7 @@ class Dataset:
     """An encoded data set; its arrays are memory-mapped, so processes share the pages."""
 
     name: str
-    """As it was asked for, options included."""
+    """As it was asked for, options included; of a description's path, the name that it has."""
     schema: Schema
     train: Split
     valid: Split
@@ -113,6 +123,8 @@ class Dataset:
     reachable: Mapping[str, float] | None
     """Task -> its metric of the true probabilities on test; None where nobody knows them."""
     settings: TrainingSettings
+    asked: str | None = None
+    """What loads it again, where that is not its name."""
 
     def __repr__(self) -> str:
         rows = (f"{len(getattr(self, name)):,} {name}" for name in ("train", "valid", "test"))
@@ -122,4 +134,6 @@ class Dataset:
     @property
     def ref(self) -> DataRef:
         """What a training needs to know of it."""
-        return DataRef(self.name, self.content_hash, self.path)
+        by_size = "blocks" if self.train.nbytes > LARGE else "rows"
+        shuffle = self.settings.shuffle or by_size
+        return DataRef(self.name, self.content_hash, self.path, shuffle)

@@ -7,6 +7,8 @@ from typing import Any
 from fsmd.config import FSMDConfig
 from fsmd.errors import UserError
 
+SHUFFLES = ("rows", "blocks")
+
 
 @dataclass(frozen=True)
 class TrainingSettings:
@@ -20,6 +22,10 @@ class TrainingSettings:
     """Epochs at most."""
     patience: int = 3
     """Epochs without better validation figures after which training ends."""
+    shuffle: str | None = None
+    """What an epoch shuffles: rows (all of them), or blocks (blocks of neighbours, then the rows
+    of a thousand blocks at a time, which need not fit in memory). None: blocks where the train
+    rows take more than `fsmd.data.schema.LARGE` bytes."""
 
     def __post_init__(self) -> None:
         """Raise `UserError` for settings with which nothing can be trained."""
@@ -28,6 +34,11 @@ class TrainingSettings:
                 raise UserError(
                     f"`{name}` must be a whole number of at least 1; got {getattr(self, name)!r}"
                 )
+        if self.shuffle not in (None, *SHUFFLES):
+            raise UserError(
+                f"`shuffle` must be {' or '.join(SHUFFLES)}, or None for what the size asks for; "
+                f"got {self.shuffle!r}"
+            )
         self.applied(FSMDConfig())  # refuses the others
 
     def applied(self, config: FSMDConfig) -> FSMDConfig:

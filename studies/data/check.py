@@ -1,5 +1,6 @@
 """`check`: everything that can be wrong with a data set, at once, and a page to look at."""
 
+import re
 from argparse import Namespace
 from collections.abc import Sequence
 
@@ -21,7 +22,8 @@ PAGE = "check.html"
 def run(options: Namespace) -> int:
     """Check, print, write the page; 2 where a study would be refused."""
     source = source_of(options.data, options.memory)
-    folder = options.out or DEFAULT_OUT / source.recipe.name
+    name = re.sub(r"[^\w-]", "-", source.recipe.name)  # no name leads out of the folder
+    folder = options.out or DEFAULT_OUT / name
     check_folders("--out", folder)
     checks, findings = look(source)
     for finding in findings:

@@ -40,6 +40,7 @@ def _describe(p: CommandLine) -> None:
     p.add_argument("--out", type=Path, metavar="FILE", help="the draft (default: print it)")
     p.add_argument("--force", action="store_true", help="replace a file that is there")
     p.add_argument("--no-header", action="store_true", help="the first line is a row too")
+    p.add_argument("--multiline", action="store_true", help="quoted texts may hold line ends")
     p.add_argument("--name", metavar="NAME", help="on reports (default: the draft's folder)")
     p.add_argument("--separator", metavar="TEXT", help="between columns (default: by the name)")
     p.add_argument(

@@ -42,6 +42,7 @@ def run(options: Namespace) -> int:
         (),
         header=not options.no_header,
         separator=options.separator,
+        multiline=options.multiline,
         encoding=options.encoding,
     )
     log, joins = map(str, options.log), map(str, options.join)

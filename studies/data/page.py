@@ -5,6 +5,7 @@ Its pictures are a few bars, drawn by the template: libraries that draw belong t
 
 from collections import Counter
 from collections.abc import Mapping, Sequence
+from functools import cache
 from pathlib import Path
 from typing import NamedTuple
 
@@ -25,7 +26,6 @@ from fsmd.data.source import Categorical, Dense, Recipe, Tags
 from studies.data.pictures import Bin, Course, Histogram, course, histogram, words
 
 LEVELS = ("error", "warning", "note")
-_TEMPLATE = "check.html"
 
 
 class Checks(NamedTuple):
@@ -84,6 +84,23 @@ def page(recipe: Recipe, checks: Checks, findings: Sequence[Finding]) -> str:
     by_split = ", ".join(f"{count(n)} {split}" for split, n in checks.rates.rows.items())
     drawn = max((len(rows.label_NK) for rows in samples.values()), default=0)
     is_drawn = any(rows.rows > len(rows.label_NK) for rows in samples.values())
+    rendered = _template().render(
+        name=recipe.name,
+        headline=f"{by_split} rows. {summary(findings)}.",
+        findings=findings,
+        splits=SPLITS,
+        labels=_labels(recipe, checks, samples),
+        fields=_fields(recipe, checks, samples) if {"train", "test"} <= samples.keys() else [],
+        sampled=f"From at most {count(drawn)} rows of each split, drawn by a hash."
+        if is_drawn
+        else "",
+        percent=percent,
+    )
+    return f"{rendered.strip()}\n"
+
+
+@cache
+def _template() -> jinja2.Template:
     environment = jinja2.Environment(
         loader=jinja2.FileSystemLoader(Path(__file__).parent),
         autoescape=True,
@@ -91,17 +108,7 @@ def page(recipe: Recipe, checks: Checks, findings: Sequence[Finding]) -> str:
         lstrip_blocks=True,
         undefined=jinja2.StrictUndefined,
     )
-    rendered = environment.get_template(_TEMPLATE).render(
-        name=recipe.name,
-        headline=f"{by_split} rows. {summary(findings)}.",
-        findings=findings,
-        splits=SPLITS,
-        labels=_labels(recipe, checks, samples),
-        fields=_fields(recipe, checks, samples) if {"train", "test"} <= samples.keys() else [],
-        sampled=f"From {count(drawn)} rows of each split, drawn by a hash." if is_drawn else "",
-        percent=percent,
-    )
-    return f"{rendered.strip()}\n"
+    return environment.get_template("check.html")
 
 
 def _labels(recipe: Recipe, checks: Checks, samples: Mapping[str, SampledRows]) -> list[LabelView]:

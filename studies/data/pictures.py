@@ -153,5 +153,5 @@ def _moment(time: float) -> str:
     """A number since 1970 as a date, whatever its unit; another number as it is."""
     for least, unit in ((1e17, 1e9), (1e14, 1e6), (1e11, 1e3), (1e8, 1)):
         if time >= least:
-            return f"{datetime.fromtimestamp(time / unit, UTC):%Y-%m-%d %H:%M}"
+            return f"{datetime.fromtimestamp(time / unit, UTC):%Y-%m-%d %H:%M} UTC"
     return f"{time:.6g}"

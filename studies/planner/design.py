@@ -58,7 +58,7 @@ def slug(data: str) -> str:
     >>> slug("planted:conflict=0.5,rows=1000")
     'planted-conflict-0.5-rows-1000'
     """
-    return data.translate(str.maketrans(":=,", "---"))
+    return re.sub(r"[^A-Za-z0-9._]+", "-", data).strip("-.")
 
 
 ARTIFACTS = "artifacts"

@@ -32,6 +32,8 @@ class DataFacts:
     """train, valid and test."""
     reachable: Mapping[str, float] | None
     """Task -> its metric of the true probabilities on test; None where nobody knows them."""
+    asked: str | None = None
+    """What `--data` was, where that is not the name."""
 
     def __post_init__(self) -> None:
         """Raise ValueError for what no data set is."""
@@ -58,6 +60,7 @@ class DataFacts:
             fields=len(data.schema.categorical) + len(data.schema.dense),
             rows={"train": len(data.train), "valid": len(data.valid), "test": len(data.test)},
             reachable=dict(data.reachable) if data.reachable else None,
+            asked=data.asked,
         )
 
 

@@ -44,7 +44,10 @@ class Bins(NamedTuple):
     @property
     def psi(self) -> float:
         """Less what chance gives: about (B - 1) (1 / rows of train + 1 / rows of test)."""
-        noise = (len(self.labels) - 1) * (1 / self.train_B.sum() + 1 / self.test_B.sum())
+        rows = int(self.train_B.sum()), int(self.test_B.sum())
+        if not all(rows):
+            return 0.0
+        noise = (len(self.labels) - 1) * (1 / rows[0] + 1 / rows[1])
         return max(float(self.parts.sum() - noise), 0.0)
 
 
@@ -57,7 +60,7 @@ def drifts(recipe: Recipe, train: SampledRows, test: SampledRows) -> Iterator[Fi
             p_B, q_B = bins.shares
             text = (
                 f"Column {column.name!r} is not the same in train and test: its PSI is "
-                f"{bins.psi:.2f} ({LARGE_PSI} is large){train.said()}. Most of it is "
+                f"{bins.psi:.2f}, and {LARGE_PSI} is large{train.said()}. Most of it is "
                 f"{bins.labels[worst]}: {percent(float(p_B[worst]))} of train, "
                 f"{percent(float(q_B[worst]))} of test. If it counts up with time or means "
                 "another thing by now, take it out of [fields]."

@@ -40,7 +40,7 @@ class Groups:
             for label in (0, 1):
                 found = np.bincount(place_N, label_N == label, len(code_U))
                 of_split[:, 1 + 2 * k + label] = found
-        tally.add_counts(code_U, counts.reshape(len(code_U), -1))
+        tally.add_counts(code_U, counts.reshape(len(code_U), len(SPLITS) * self._width))
 
     def findings(self) -> Iterator[Finding]:
         """Who is new; then, of test, by task, who is left out of a figure."""

@@ -4,12 +4,14 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 
 import numpy as np
+import pyarrow as pa
 from numpy.typing import NDArray
 
 from fsmd.data.checks.check import Check, Finding
 from fsmd.data.encoded import SPLITS
 from fsmd.data.encoder import SCALED_BOUND, Encoder, members_of
 from fsmd.data.fitting.numbers import RowSample
+from fsmd.data.fitting.words import Counts, WordSums
 from fsmd.data.rows.part import Part
 from fsmd.data.schema import Floats, Ids
 from fsmd.data.source import Recipe
@@ -24,10 +26,11 @@ UNSEEN_SHARE = 0.5
 
 _LEAST_WEIGHT, _MOST_WEIGHT = 1e-15, 1e15  # 32 bits hold sums of their squares
 _MOST_WORDS = 2**17  # of a column that are judged one by one for a leak; more give away none
+_MOST_SAMPLED = 2**15
+_ENOUGH_ROWS = 2**20  # after which each eighth part is judged
 _LEAST_OF_CLASS = 3  # rows, as fewer are told apart by chance
 
 Floats64 = NDArray[np.float64]
-Counts = NDArray[np.int64]
 
 
 def check_recipe(recipe: Recipe) -> None:
@@ -86,7 +89,11 @@ class Labels:
         self._classes = {split: np.zeros((tasks, 2), np.int64) for split in SPLITS}
         self._broken = {split: np.zeros(tasks, np.int64) for split in SPLITS}
         self._weights = dict.fromkeys(SPLITS, (np.inf, np.inf, 0.0))
-        self._test: list[tuple[Floats, Floats64, GroupCodes]] = []
+        # Of test and, where a mean over groups chooses the epoch, of validation.
+        grouped = any(METRICS[task.metric].group for task in recipe.tasks)
+        self._judged: dict[str, list[tuple[Floats, Floats64, GroupCodes]]] = {
+            split: [] for split in (("valid", "test") if grouped else ("test",))
+        }
 
     def see(self, part: Part) -> None:
         """Count; UserError with the row for a label or weight that is none."""
@@ -108,11 +115,11 @@ class Labels:
         for k, parent in enumerate(self._after):
             if parent is not None:
                 self._broken[part.split][k] += (is_1[:, k] & is_0[:, parent]).sum()
-        if part.split == "test":
+        if part.split in self._judged:
             weights = np.ones(len(label_NK)) if weight_N is None else weight_N
             codes = {"user": part.user_N, "request": part.request_N}
             groups = {name: code_N for name, code_N in codes.items() if code_N is not None}
-            self._test.append((label_NK.astype(np.float32), weights, groups))
+            self._judged[part.split].append((label_NK.astype(np.float32), weights, groups))
 
     def findings(self) -> Iterator[Finding]:
         """Errors alone."""
@@ -167,13 +174,13 @@ class Labels:
                 f"{where}: {broken} rows have {task.name!r} without {task.after!r}, which it "
                 f"follows; label it on rows of {task.after!r} only, or let it follow no task",
             )
-        if len(seen) == 2 and split == "test":
-            yield from self._of_certainty(where, k, task)
+        if len(seen) == 2 and split in self._judged:
+            yield from self._of_certainty(where, split, k, task)
 
-    def _of_certainty(self, where: str, k: int, task: Task) -> Iterator[Finding]:
-        """The test rows must tell how sure the figure is: an AUC needs two of each class."""
+    def _of_certainty(self, where: str, split: str, k: int, task: Task) -> Iterator[Finding]:
+        """The rows must tell how sure the figure is: an AUC needs two of each class."""
         metric = METRICS[task.metric]
-        labels, weights, groups = zip(*self._test, strict=True)
+        labels, weights, groups = zip(*self._judged[split], strict=True)
         code_N = {name: np.concatenate([g[name] for g in groups]) for name in groups[0]}
         label_N = np.concatenate([label_NK[:, k] for label_NK in labels])
         if not is_certain(metric, label_N, np.concatenate(weights), code_N):
@@ -188,30 +195,34 @@ class Labels:
 class Leaks:
     """Scores every feature alone on train rows it was not fitted on.
 
-    A category's score is its mean label on every other row; a number's is itself, or whether it
+    A category's score is its mean label on every other row (of a column with more than
+    `_MOST_WORDS` those that come first are judged); a number's is itself, or whether it
     is missing, on a sample of rows.
     """
 
     def __init__(self, recipe: Recipe) -> None:
         self._recipe = recipe
+        self._parts = 0
         self._observed_K = np.zeros(len(recipe.tasks), np.int64)
-        self._entry_of: dict[str, dict[str, int]] = {c.name: {} for c in recipe.categorical}
-        # By task and entry (0: missing, 1: of words beyond the most): rows that were fitted on
-        # and judged, each with label 0 and with label 1.
-        self._counts = {
-            c.name: np.zeros((len(recipe.tasks), 16, 4), np.int64) for c in recipe.categorical
+        # By word: rows that were fitted on and judged, each with label 0 and 1, of each task.
+        self._counts = {c.name: WordSums(4 * len(recipe.tasks)) for c in recipe.categorical}
+        self._missing = {
+            c.name: np.zeros(4 * len(recipe.tasks), np.int64) for c in recipe.categorical
         }
-        self._sample = RowSample()
+        self._sample = RowSample(_MOST_SAMPLED)
 
     def see(self, part: Part) -> None:
         """Count labels by category."""
         if part.split != "train":
             return
+        self._parts += 1
+        if self._observed_K.max() > _ENOUGH_ROWS and self._parts % 8:
+            return
         kind_NK = self._kinds(part.label_NK)
         for column in self._recipe.categorical:
             members = members_of(part.fields.column(column.name))
             kind_MK = kind_NK if members.row_M is None else kind_NK[members.row_M]
-            self._count(column.name, members.word_W.to_pylist(), members.code_M, kind_MK)
+            self._count(column.name, members.word_W, members.code_M, kind_MK)
         numbers = [
             np.asarray(part.fields.column(dense.name).to_numpy(zero_copy_only=False), float)
             for dense in self._recipe.dense
@@ -223,9 +234,11 @@ class Leaks:
         if not self._observed_K.any():
             return
         found: dict[tuple[str, str], float] = {}
-        for name, counts_KEH in self._counts.items():
-            for task, counts_EH in zip(self._recipe.tasks, counts_KEH, strict=True):
-                found[name, task.name] = _auc_of_categories(counts_EH)
+        for name, counts in self._counts.items():
+            counts.merged()
+            count_EJ = np.concatenate([self._missing[name][None], counts.sum_VJ])
+            for k, task in enumerate(self._recipe.tasks):
+                found[name, task.name] = _auc_of_categories(count_EJ[:, 4 * k : 4 * k + 4])
         rows = self._sample.rows()
         tasks = len(self._recipe.tasks)
         number_ND, label_NK = rows[:, :-tasks], rows[:, -tasks:]
@@ -256,20 +269,20 @@ class Leaks:
         return np.where(there_NK, kind_NK, 4)
 
     def _count(
-        self, name: str, words: list[str], code_M: NDArray[np.int32], kind_MK: Counts
+        self, name: str, word_W: pa.Array, code_M: NDArray[np.int32], kind_MK: Counts
     ) -> None:
-        table, counts_KEH = self._entry_of[name], self._counts[name]
-        if len(table) < _MOST_WORDS:
-            entries = [table.setdefault(word, 2 + len(table)) for word in words]
-        else:
-            entries = [table.get(word, 1) for word in words]
-        entry_W = np.array([*entries, 0], np.int64)
-        while counts_KEH.shape[1] < 2 + len(table):
-            counts_KEH = np.concatenate([counts_KEH, np.zeros_like(counts_KEH)], 1)
-        self._counts[name] = counts_KEH
-        for counts_EH, kind_M in zip(counts_KEH, kind_MK.T, strict=True):
-            count = np.bincount(code_M * np.int64(5) + kind_M, minlength=5 * len(entry_W))
-            np.add.at(counts_EH, entry_W, count.reshape(-1, 5)[:, :4])
+        entries = len(word_W) + 1
+        count_EJ = np.concatenate(
+            [
+                np.bincount(code_M * np.int64(5) + kind_M, minlength=5 * entries).reshape(-1, 5)
+                for kind_M in kind_MK.T
+            ],
+            1,
+        )[:, np.arange(5 * kind_MK.shape[1]) % 5 < 4]
+        self._missing[name] += count_EJ[-1]
+        if self._counts[name].add(word_W, count_EJ[:-1]):
+            self._counts[name].merged()
+            self._counts[name].keep(_MOST_WORDS)
 
 
 def _auc_of_categories(counts_EH: Counts) -> float:
@@ -288,6 +301,8 @@ def _auc_of_categories(counts_EH: Counts) -> float:
 def _auc(score_N: Floats64, label_N: Floats64, weight_N: Floats64 | None = None) -> float:
     """Of the scores or of their negatives, whichever is larger; 0.5 where too few rows tell."""
     weight_N = np.ones(len(label_N)) if weight_N is None else weight_N
+    if score_N.min(initial=np.inf) == score_N.max(initial=-np.inf):
+        return 0.5
     if min(weight_N[label_N == each].sum() for each in (0, 1)) < _LEAST_OF_CLASS:
         return 0.5
     value = measured(METRICS["auc"], score_N, label_N, weight_N)

@@ -329,18 +329,19 @@ class _Reader:
     ) -> _Node:
         made = []
         for left, kind, right in zip(sides, kinds, sides[1:], strict=False):
+            ends = (left, right) if len(kinds) > 1 else (tree, tree)
             if isinstance(kind, ast.In | ast.NotIn):
                 if not isinstance(right, ast.List | ast.Tuple) or not right.elts:
                     self._refuse(
                         right, "`in` must have a list of constants at its right, as [1, 2]"
                     )
-                node = self._node_of("in", left, right, (self._node(left),), self._listed(right))
+                node = self._node_of("in", *ends, (self._node(left),), self._listed(right))
                 if isinstance(kind, ast.NotIn):
-                    node = self._node_of("not", left, right, (node,))
+                    node = self._node_of("not", *ends, (node,))
                 made.append(node)
             elif type(kind) in _COMPARED:
                 args = (self._node(left), self._node(right))
-                made.append(self._node_of(_COMPARED[type(kind)], left, right, args))
+                made.append(self._node_of(_COMPARED[type(kind)], *ends, args))
             else:
                 self._refuse(tree, "`is` compares nothing; write == or is_missing(x)")
         return made[0] if len(made) == 1 else self._node_of("and", tree, tree, tuple(made))
@@ -477,6 +478,8 @@ def _order(name: str) -> Callable[[Any, Any], Any]:
         a, b = _as_whole(a, b.type), _as_whole(b, a.type)
         if a.type == b.type:
             return of_arrow(a, b)
+        if _has_floats(a if a.type == pa.int64() else b):
+            return of_arrow(_float(a), _float(b))
         sign_N = _sign(a, b) if a.type == pa.int64() else -_sign(b, a)
         valid = pc.and_(pc.is_valid(a), pc.is_valid(b))
         return pc.if_else(valid, pa.array(of_numpy(sign_N, 0)), pa.scalar(None, pa.bool_()))
@@ -490,6 +493,14 @@ def _as_whole(data: Any, other: pa.DataType) -> Any:
         return data
     value = data.as_py()
     return pa.scalar(int(value)) if value.is_integer() and abs(value) < BOUND else data
+
+
+def _has_floats(whole: Any) -> bool:
+    """Whether floats stand for all the whole numbers exactly."""
+    if isinstance(whole, pa.Scalar):
+        return bool(abs(whole.as_py()) <= 2**53)
+    ends = pc.min_max(whole).as_py().values()
+    return all(end is None or abs(end) <= 2**53 for end in ends)
 
 
 def _sign(whole: Any, fraction: Any) -> NDArray[np.int8]:

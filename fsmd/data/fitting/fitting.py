@@ -22,7 +22,7 @@ from fsmd.data.encoder import (
     moved,
 )
 from fsmd.data.fitting.numbers import Floats64, Moments, RowSample
-from fsmd.data.fitting.words import FIRST_ID, NOTHING, WordTally
+from fsmd.data.fitting.words import FIRST_ID, WordTally
 from fsmd.data.rows.part import Part
 from fsmd.data.schema import Ids
 from fsmd.data.source import Categorical, Dense, Recipe, Tags
@@ -81,7 +81,7 @@ class Fitting:
         if not self._rows:
             raise UserError(f"{self._recipe.name}, train: there are no rows")
         kept: dict[str, pa.Table] = {}
-        id_of: dict[str, Ids] = {}
+        id_of: dict[str, Path] = {}
         for column in self._recipe.categorical:
             if column.name in self._tally:
                 found = self._tally[column.name].settled(column.min_count)
@@ -205,14 +205,20 @@ def _knots(number_N: Floats64) -> tuple[tuple[float, ...], tuple[float, ...]]:
     return tuple(knots.tolist()), tuple((below / (2 * len(number_N))).tolist())
 
 
-def _to_ids(vocabulary: Vocabulary, id_of: Ids | None) -> ToIds:
-    if id_of is None:  # buckets: codes are ids but for missing ones
+def _to_ids(vocabulary: Vocabulary, path: Path | None) -> ToIds:
+    """path: of the ids of all codes; None: codes are ids already."""
 
-        def of_buckets(code: Ids) -> Ids:
-            return np.where(code == 0, np.int32(vocabulary.missing), code)
+    def ids_of(code: Ids) -> Ids:
+        there = code > 0
+        ids = code.copy()
+        ids[code == 0] = vocabulary.missing
+        if path is not None and there.any():
+            # Those of some rows lie side by side, as they are in order of the rows.
+            first, last = int(code[there].min()), int(code[there].max())
+            table = np.fromfile(path, np.int32, last - first + 1, offset=4 * first)
+            if vocabulary.other != UNSEEN:
+                table[table == UNSEEN] = vocabulary.other
+            ids[there] = table[code[there] - first]
+        return ids
 
-        return of_buckets
-    table = np.where(id_of == UNSEEN, np.int32(vocabulary.other), id_of)
-    table[0] = vocabulary.missing
-    table = np.append(table, np.int32(NOTHING))  # the last one is for the code -1
-    return lambda code: table[code]
+    return ids_of

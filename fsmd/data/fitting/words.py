@@ -1,6 +1,6 @@
 """Categories counted exactly; those that are too many for the memory wait on the disk.
 
-Suffixes: N rows, W distinct words of one part.
+Suffixes: N rows, W distinct words of one part, V of all, J sums of each.
 """
 
 from collections.abc import Iterator
@@ -20,98 +20,140 @@ FIRST_ID = 2
 NOTHING = -1
 """What fills up a row of tags."""
 
-_BYTES_OF_WORD = 150  # of a text in a dict with its count, beside its letters
+_LEAST_WAITING = 2**18
 _SHARES = 64  # of the words on the disk; one of them is in memory at a time
 _MOST_CODES = 2**31 - 2
+_PIECE = 2**20
+
+Counts = NDArray[np.int64]
+
+
+class WordSums:
+    """Sums of J whole numbers for each word; lists of words are brought together now and then."""
+
+    def __init__(self, columns: int) -> None:
+        self.word_V: pa.Array = pa.array([], pa.large_string())
+        self.sum_VJ: Counts = np.zeros((0, columns), np.int64)
+        self._words: list[pa.Array] = []
+        self._sums: list[Counts] = []
+        self._waiting = 0
+
+    def add(self, word_W: pa.Array, sum_WJ: Counts) -> bool:
+        """Add to the sums of W different words, no null; whether it is time for `merged`."""
+        self._words.append(word_W.cast(pa.large_string()))
+        self._sums.append(sum_WJ)
+        self._waiting += len(word_W)
+        return self._waiting > max(_LEAST_WAITING, len(self.word_V))
+
+    def merged(self) -> Ids:
+        """Bring all together: the place in `word_V` of each word added since the last time."""
+        before = len(self.word_V)
+        words = pa.concat_arrays([self.word_V, *self._words]).dictionary_encode()
+        place = words.indices.to_numpy()
+        sums = np.concatenate([self.sum_VJ, *self._sums])
+        self.word_V = words.dictionary
+        self.sum_VJ = np.zeros((len(self.word_V), sums.shape[1]), np.int64)
+        for j, column in enumerate(sums.T):
+            self.sum_VJ[:, j] = np.bincount(place, column, len(self.word_V))  # exact below 2^53
+        self._words, self._sums, self._waiting = [], [], 0
+        added: Ids = place[before:].astype(np.int32, copy=False)
+        return added
+
+    def keep(self, most: int) -> None:
+        """Forget the words that came after the first `most`; nothing waits."""
+        self.word_V, self.sum_VJ = self.word_V.slice(0, most), self.sum_VJ[:most]
 
 
 class WordTally:
-    """Gives each category a code as it first comes, from 1, and counts those of train.
+    """Gives each word of each part a code from 1 on, and counts those of train rows.
 
-    Code 0 is for missing values, -1 for nothing. A table that outgrows its memory is written to
-    a folder and begun anew: a category then has several codes, which `settled` brings together.
+    Code 0 is for missing values, -1 for nothing. A word of many parts has many codes: `settled`
+    says which are the same. What they stand for lies in a folder, so in memory are the different
+    words alone; where these outgrow it, they are written too and begun anew.
     """
 
     def __init__(self, most_bytes: int, folder: Path) -> None:
         self._most_bytes, self._folder = most_bytes, folder
-        self._code_of: dict[str, int] = {}
-        self._first = 1  # the code of the table's first word
-        self._bytes = 0
-        self._count_C: NDArray[np.int64] = np.zeros(1024, np.int64)
+        folder.mkdir(parents=True)
+        self._words = WordSums(1)
+        self._codes = 1  # given so far; code 0 has a place too
+        self._first = 1  # what stands for the first of the words in memory
         self._spills = 0
+        self._write_places(np.zeros(1, np.int32), "xb")
 
-    def codes(self, word_W: pa.Array, count_W: NDArray[np.int64] | None) -> Ids:
-        """Of W words, no null among them; `count_W`: rows of train that have each."""
-        words = word_W.to_pylist()
-        known, first = self._code_of, self._first
-        before = len(known)
-        set_default = known.setdefault
-        code_W = np.array([set_default(word, first + len(known)) for word in words], np.int64)
-        if first + len(known) > _MOST_CODES:
+    def codes(self, word_W: pa.Array, count_W: Counts | None) -> Ids:
+        """Of W different words, no null; `count_W`: rows of train that have each."""
+        if self._codes + len(word_W) > _MOST_CODES:
             raise UserError(
-                "a column of categories has more than 2,147,483,646 different ones; set `hash` or "
-                "leave it out"
+                f"the parts of a column have more than {_MOST_CODES:,} categories; set `hash`"
             )
-        while len(self._count_C) < len(known):
-            self._count_C = np.concatenate([self._count_C, np.zeros_like(self._count_C)])
-        if count_W is not None:
-            np.add.at(self._count_C, code_W - first, count_W)
-        self._bytes += (len(known) - before) * _BYTES_OF_WORD
-        if len(known) > before:
-            self._bytes += word_W.nbytes
-        if self._bytes > self._most_bytes:
-            self._spill()
-        return code_W.astype(np.int32)
+        code_W = np.arange(self._codes, self._codes + len(word_W), dtype=np.int32)
+        self._codes += len(word_W)
+        count_W = np.zeros(len(word_W), np.int64) if count_W is None else count_W
+        if self._words.add(word_W, count_W[:, None]):
+            self._merge()
+        return code_W
 
-    def settled(self, least: int) -> tuple[pa.Table, Ids]:
+    def settled(self, least: int) -> tuple[pa.Table, Path]:
         """Word and count of those in at least so many rows of train, by count descending, then by
-        text; and the id of each code: position + 2 of such a word, else 0.
+        text; and a file of the id of each code: position + 2 of such a word, else 0.
         """
+        self._merge()
         if self._spills:
             self._spill()
-        share = [
+        shares = [
             part.group_by("word")
             .aggregate([("count", "sum")])
             .filter(pc.field("count_sum") >= max(least, 1))
             for part in self._parts()
         ]
-        kept = pa.concat_tables(share)
+        kept = pa.concat_tables(shares)
         order = pc.sort_indices(kept, [("count_sum", "descending"), ("word", "ascending")])
         rank = np.empty(len(kept), np.int32)
         rank[order.to_numpy()] = np.arange(len(kept), dtype=np.int32)
-        id_C = np.zeros(self._first + len(self._code_of), np.int32)
+        id_C = np.zeros(self._first + len(self._words.word_V), np.int32)
         offset = 0
-        for part, own in zip(self._parts(), share, strict=True):
-            word = own["word"].combine_chunks()
-            at = pc.index_in(part["word"].combine_chunks(), value_set=word)
+        for part, own in zip(self._parts(), shares, strict=True):
+            at = pc.index_in(part["word"].combine_chunks(), own["word"].combine_chunks())
             found = at.is_valid().to_numpy(zero_copy_only=False)
             at_C = at.drop_null().to_numpy()
-            id_C[part["code"].to_numpy()[found]] = rank[offset + at_C] + FIRST_ID
+            id_C[part["place"].to_numpy()[found]] = rank[offset + at_C] + FIRST_ID
             offset += len(own)
-        return kept.take(order), id_C
+        path = self._folder / "ids"
+        with path.open("wb") as file:
+            for start in range(0, self._codes, _PIECE):
+                places = np.fromfile(self._folder / "places", np.int32, _PIECE, offset=4 * start)
+                file.write(id_C[places].data)
+        return kept.take(order), path
+
+    def _merge(self) -> None:
+        self._write_places(self._words.merged() + np.int32(self._first), "ab")
+        if 2 * self._words.word_V.nbytes + 16 * len(self._words.word_V) > self._most_bytes:
+            self._spill()
+
+    def _write_places(self, places: Ids, mode: str) -> None:
+        with (self._folder / "places").open(mode) as file:
+            file.write(places.tobytes())
 
     def _table(self) -> pa.Table:
-        words = pa.array(list(self._code_of), pa.large_string())
-        counts = self._count_C[: len(words)]
-        codes = np.arange(self._first, self._first + len(words))
-        return pa.table({"word": words, "count": counts, "code": codes})
+        words = self._words.word_V
+        places = np.arange(self._first, self._first + len(words))
+        return pa.table({"word": words, "count": self._words.sum_VJ[:, 0], "place": places})
 
     def _spill(self) -> None:
         table = self._table()
-        share_W = text_hashes(table["word"].combine_chunks()) % _SHARES
-        self._folder.mkdir(parents=True, exist_ok=True)
+        share_V = text_hashes(self._words.word_V) % _SHARES
         for share in range(_SHARES):
             with pa.OSFile(str(self._folder / f"{share}-{self._spills}"), "wb") as file:
-                part = table.filter(pa.array(share_W == share))
+                part = table.filter(pa.array(share_V == share))
                 with pa.ipc.new_stream(file, table.schema) as writer:
                     writer.write_table(part)
         self._spills += 1
-        self._first += len(self._code_of)
-        self._code_of, self._bytes = {}, 0
-        self._count_C = np.zeros(1024, np.int64)
+        self._first += len(table)
+        self._words = WordSums(1)
 
     def _parts(self) -> Iterator[pa.Table]:
-        """Tables of word, count and code that share no word."""
+        """Tables of word, count and place that share no word."""
         if not self._spills:
             yield self._table()
             return

@@ -257,12 +257,14 @@ def _lines(path: Path, text: io.TextIOWrapper, files: FileSet) -> Iterator[str]:
 
 
 def _text(path: Path, files: FileSet) -> io.TextIOWrapper:
-    encoding = "utf-8-sig" if _is_utf8(files) else files.encoding
+    encoding, file = "utf-8-sig" if _is_utf8(files) else files.encoding, _unpacked(path)
     try:
-        return io.TextIOWrapper(_unpacked(path), encoding, errors="replace", newline="")
+        return io.TextIOWrapper(file, encoding, errors="replace", newline="")
     except LookupError:
+        file.close()
         raise UserError(
-            f"`encoding` must be one that Python knows, such as utf-8 or latin-1; got {encoding!r}"
+            f"{path}: `encoding` must be one that Python knows, such as utf-8 or latin-1; got "
+            f"{encoding!r}"
         ) from None
 
 
@@ -285,16 +287,12 @@ class _Separated(io.RawIOBase):
     def read(self, size: int = -1) -> bytes:
         """At most `size` bytes, and none only at the end."""
         content = self.file.read(max(size - len(self.rest), 1) if size >= 0 else -1)
-        whole = self.rest + content
+        whole = (self.rest + content).replace(self.separator, _UNIT.encode())
         # What may begin a separator waits for what follows.
-        kept = len(self.separator) - 1 if content else 0
-        for length in range(kept, -1, -1):
-            if length == 0 or whole.endswith(self.separator[:length]):
-                break
-        ready, self.rest = whole[: len(whole) - length], whole[len(whole) - length :]
-        if content and not ready:
-            return self.read(size)
-        return ready.replace(self.separator, _UNIT.encode())
+        longest = len(self.separator) - 1 if content else 0
+        kept = next(n for n in range(longest, -1, -1) if whole.endswith(self.separator[:n]))
+        ready, self.rest = whole[: len(whole) - kept], whole[len(whole) - kept :]
+        return self.read(size) if content and not ready else ready
 
     def close(self) -> None:
         self.file.close()

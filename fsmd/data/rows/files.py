@@ -178,6 +178,7 @@ def batches(
             types = {name: file.columns[name] for name in columns}
             read = parquet.batches(file.path, types, coded)
         for whole in read:
+            check_unchanged(file)
             for start in range(0, whole.num_rows, MOST_ROWS):
                 batch = whole.slice(start, MOST_ROWS)
                 rows_N = np.arange(done, done + batch.num_rows, dtype=np.int64)

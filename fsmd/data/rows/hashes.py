@@ -1,6 +1,7 @@
 """64-bit hashes of values, the same on every machine, and groups of rows by them on disk."""
 
 from collections.abc import Iterator, Sequence
+from contextlib import ExitStack
 from tempfile import SpooledTemporaryFile
 from typing import Any
 
@@ -137,6 +138,14 @@ def _of_values(column: pa.Array) -> Hashes:
         sum_N = np.zeros(len(column), np.uint64)
         np.add.at(sum_N, row_M, hash_M)
         return mixed(sum_N + length_N.astype(np.uint64))
+    if pa.types.is_integer(kind) or pa.types.is_floating(kind) or pa.types.is_boolean(kind):
+        is_float = pa.types.is_floating(kind)
+        wide = column.cast(pa.float64() if is_float else pa.int64(), safe=False)
+        number_N = wide.fill_null(0).to_numpy(zero_copy_only=False)
+        hash_N = mixed((number_N + 0 if is_float else number_N).view(np.uint64))
+        if column.null_count:
+            hash_N[column.is_null().to_numpy(zero_copy_only=False)] = 0
+        return hash_N
     return hashes(column if kind == pa.string() else column.cast(pa.string()))
 
 
@@ -147,11 +156,20 @@ class Buckets:
         """kind: of a record, with a field `hash`. memory: bytes that all may take before that."""
         self._kind, folder = kind, cache_root()
         folder.mkdir(parents=True, exist_ok=True)
+        self._stack = ExitStack()
         # Files without names: nothing is left of them, however this process ends.
         self._files = [
-            SpooledTemporaryFile(max(memory // _BUCKETS, 1), "w+b", dir=str(folder))  # noqa: SIM115
+            self._stack.enter_context(
+                SpooledTemporaryFile(max(memory // _BUCKETS, 1), dir=str(folder))  # noqa: SIM115
+            )
             for _ in range(_BUCKETS)
         ]
+
+    def __enter__(self) -> "Buckets":
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self._stack.close()
 
     def add(self, records: NDArray[Any]) -> None:
         """Put each into its bucket."""
@@ -159,7 +177,7 @@ class Buckets:
         order_N = np.argsort(bucket_N, kind="stable")
         edges = np.searchsorted(bucket_N[order_N], np.arange(_BUCKETS + 1))
         ordered = records[order_N]
-        for file, start, end in zip(self._files, edges, edges[1:], strict=True):
+        for file, start, end in zip(self._files, edges[:-1], edges[1:], strict=True):
             if end > start:
                 file.write(ordered[start:end].tobytes())
 
@@ -168,4 +186,3 @@ class Buckets:
         for file in self._files:
             file.seek(0)
             yield np.frombuffer(file.read(), self._kind)
-            file.close()

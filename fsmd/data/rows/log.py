@@ -345,19 +345,20 @@ class Log:
     @writing_cache()
     def _without_repeats(self) -> NDArray[np.bool_]:
         kind = np.dtype([("hash", "u8"), ("number", "i8")])
-        buckets, done = Buckets(kind, self.memory // 4), 0
         names = sorted(self.files[0].columns)  # the files may have them in another order
-        for file in self.files:
-            for batch, _ in batches(file, self.description.data, names):
-                records = np.empty(batch.num_rows, kind)
-                records["hash"] = row_hashes(batch.columns)
-                records["number"] = np.arange(done, done + batch.num_rows)
-                done += batch.num_rows
-                buckets.add(records)
-        kept_N = splits.scratch(done, np.bool_, False)
-        for records in buckets:
-            first = np.unique(records["hash"], return_index=True)[1]
-            kept_N[records["number"][first]] = True
+        done = 0
+        with Buckets(kind, self.memory // 4) as buckets:
+            for file in self.files:
+                for batch, _ in batches(file, self.description.data, names):
+                    records = np.empty(batch.num_rows, kind)
+                    records["hash"] = row_hashes(batch.columns)
+                    records["number"] = np.arange(done, done + batch.num_rows)
+                    done += batch.num_rows
+                    buckets.add(records)
+            kept_N = splits.scratch(done, np.bool_, False)
+            for records in buckets:
+                first = np.unique(records["hash"], return_index=True)[1]
+                kept_N[records["number"][first]] = True
         return kept_N
 
     @cached_property

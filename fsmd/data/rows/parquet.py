@@ -3,7 +3,6 @@
 from collections.abc import Iterator, Mapping
 from pathlib import Path
 
-import numpy as np
 import pyarrow as pa
 import pyarrow.parquet as pq
 
@@ -39,7 +38,7 @@ def batches(path: Path, types: Mapping[str, pa.DataType], coded: bool) -> Iterat
         read = file.iter_batches(
             _batch_size(file, len(types)), columns=list(types), use_threads=False
         )
-        while (batch := _next(read, path, file, done)) is not None:
+        while (batch := _next(read, path, file, list(types))) is not None:
             if types:
                 arrays = [_as(path, done, n, batch.column(n), t, coded) for n, t in types.items()]
                 yield pa.RecordBatch.from_arrays(arrays, names=list(types))
@@ -49,17 +48,28 @@ def batches(path: Path, types: Mapping[str, pa.DataType], coded: bool) -> Iterat
 
 
 def _next(
-    read: Iterator[pa.RecordBatch], path: Path, file: pq.ParquetFile, done: int
+    read: Iterator[pa.RecordBatch], path: Path, file: pq.ParquetFile, columns: list[str]
 ) -> pa.RecordBatch | None:
     try:
         return next(read, None)
     except (OSError, pa.ArrowException) as error:
-        sizes = [file.metadata.row_group(i).num_rows for i in range(file.num_row_groups)]
-        group = int(np.searchsorted(np.cumsum(sizes), done, side="right"))
-        raise UserError(
-            f"{path}, in or after row {done} (from 0), row group {group} of {len(sizes)} (from "
-            f"0): cannot be read ({error}); write the file again"
-        ) from error
+        raise _damaged(path, file, columns, error) from error
+
+
+def _damaged(path: Path, file: pq.ParquetFile, columns: list[str], error: Exception) -> UserError:
+    """Names the first row group that cannot be read."""
+    count, row = file.num_row_groups, 0
+    for group in range(count):
+        try:
+            for _ in file.iter_batches(row_groups=[group], columns=columns, use_threads=False):
+                pass
+        except (OSError, pa.ArrowException):
+            break
+        row += file.metadata.row_group(group).num_rows
+    return UserError(
+        f"{path}, in or after row {row} (from 0), row group {group} of {count} (from 0): cannot "
+        f"be read ({error}); write the file again"
+    )
 
 
 def _batch_size(file: pq.ParquetFile, used: int) -> int:

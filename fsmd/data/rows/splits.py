@@ -105,23 +105,24 @@ def of_users_times(
     validation. Rows of one moment are in the order of the files. Rows without a time are in none.
     """
     kind = np.dtype([("hash", "u8"), ("time", "f8"), ("number", "i8")])
-    buckets, count = Buckets(kind, memory), 0
-    for number_N, time_N, user_N in rows:
-        count = max(count, int(number_N[-1]) + 1) if len(number_N) else count
-        records = np.empty(len(number_N), kind)
-        records["hash"], records["time"], records["number"] = user_N, time_N, number_N
-        buckets.add(records[time_N == time_N])
-    code_N = scratch(count, np.int8, NONE)
-    first, second = np.cumsum(rule.shares[:2])
-    for records in buckets:
-        records = records[np.lexsort((records["number"], records["time"], records["hash"]))]
-        _, start_U, of_row, count_U = np.unique(
-            records["hash"], return_index=True, return_inverse=True, return_counts=True
-        )
-        rank = np.arange(len(records)) - start_U[of_row]
-        of_all = count_U[of_row]
-        valid, test = (np.floor(np.round(of_all * s, 6) + 0.5) for s in (first, second))
-        code_N[records["number"]] = (rank >= valid).astype(np.int8) + (rank >= test)
+    count, (valid, test) = 0, np.cumsum(rule.shares[:2])
+    with Buckets(kind, memory) as buckets:
+        for number_N, time_N, user_N in rows:
+            count = max(count, int(number_N[-1]) + 1) if len(number_N) else count
+            records = np.empty(len(number_N), kind)
+            records["hash"], records["time"], records["number"] = user_N, time_N, number_N
+            buckets.add(records[time_N == time_N])
+        code_N = scratch(count, np.int8, NONE)
+        for records in buckets:
+            records = records[np.lexsort((records["number"], records["time"], records["hash"]))]
+            _, start_U, of_row, count_U = np.unique(
+                records["hash"], return_index=True, return_inverse=True, return_counts=True
+            )
+            rank, total = np.arange(len(records)) - start_U[of_row], count_U[of_row]
+            code_N[records["number"]] = sum(
+                (rank >= np.floor(np.round(total * share, 6) + 0.5)).astype(np.int8)
+                for share in (valid, test)
+            )
     return lambda number_N: np.asarray(code_N[number_N])
 
 

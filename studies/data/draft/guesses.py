@@ -21,7 +21,7 @@ from studies.data.draft.look import Seen
 from studies.data.draft.names import LONGEST_COLUMN, named
 from studies.data.draft.names import column as written
 from studies.data.draft.times import UNITS, Time, main_time, seconds_of, split_days, time_of
-from studies.data.draft.values import Draft, Line, Section, Toml
+from studies.data.draft.values import Draft, DraftSection, Line, Toml
 from studies.data.draft.words import (
     AFTER,
     BEFORE,
@@ -92,7 +92,7 @@ class _Guesser:
         on = tuple(line.key for line in tasks.lines if line.on)
         return Draft(tuple(self._notes(fields, tasks)), sections, self.uses, on)
 
-    def _notes(self, fields: Section, tasks: Section) -> Iterator[str]:
+    def _notes(self, fields: DraftSection, tasks: DraftSection) -> Iterator[str]:
         yield f"A draft of {self.seen.rows:,} rows; each line is a guess with its reason: edit it."
         yield "Lines behind a # do not bind. Only what is written here is used, nothing is guessed"
         yield "later. Columns are read by the names in the files."
@@ -105,7 +105,7 @@ class _Guesser:
 
     # Files
 
-    def _data(self) -> Section:
+    def _data(self) -> DraftSection:
         files, own = self.seen.files, [c for c in self.seen.columns if not c.table]
         lines = [
             Line("name", self.name, "on reports"),
@@ -116,7 +116,7 @@ class _Guesser:
             finest = self.time is not None and self.time.form != "yyyymmdd"
             why = f"about {self.seen.repeats:.1%} of the rows repeat another one exactly"
             lines.append(Line("distinct", True, why, on=finest))
-        return Section("[data]", tuple(lines))
+        return DraftSection("[data]", tuple(lines))
 
     def _reading(self, columns: Sequence[Column]) -> Iterator[Line]:
         files = self.seen.files
@@ -126,6 +126,8 @@ class _Guesser:
             yield Line("columns", names, "give them names, here and below")
         if files.separator is not None:
             yield Line("separator", files.separator, "as it was said")
+        if files.multiline:
+            yield Line("multiline", True, "as it was said")
         if files.encoding != "utf-8":
             yield Line("encoding", files.encoding, "as it was said")
         if any(c.blanks for c in columns):
@@ -136,7 +138,7 @@ class _Guesser:
             told = ", ".join(f"{w} {n:,} times" for w, n in rows.items())
             yield Line("missing", ["", *words], f"words for no value: {told}")
 
-    def _joins(self) -> Iterator[Section]:
+    def _joins(self) -> Iterator[DraftSection]:
         for side in self.seen.sides:
             files: Toml = [self._place(p) for p in side.patterns]
             on: Toml = side.on[0] if len(side.on) == 1 else list(side.on)
@@ -147,7 +149,7 @@ class _Guesser:
                 *self._reading(side.columns),
             )
             notes = () if side.given else ("Among the files, but with other columns.",)
-            yield Section("[[join]]", lines, notes)
+            yield DraftSection("[[join]]", lines, notes)
 
     def _place(self, pattern: str) -> str:
         path = Path(pattern).absolute()
@@ -184,7 +186,7 @@ class _Guesser:
         own = [c for c in self._features() if c.name in keys and not c.table]
         return next((c for c in own if c is not self.user), None)
 
-    def _roles(self) -> Section:
+    def _roles(self) -> DraftSection:
         lines = []
         for key, column, what in (
             ("user", self.user, "users"),
@@ -194,19 +196,19 @@ class _Guesser:
             if column is not None:
                 each = column.there / column.distinct
                 why = f"by its name; {_count(column)} {what}, {each:.1f} rows each"
-                lines.append(Line(key, self._ref(column), why))
+                lines.append(Line(key, written(column.name), why))
                 self.uses[column.name] = key
         if self.time is not None:
             lines += self._time_lines(self.time)
         if self.weight is not None:
-            lines.append(Line("weight", self._ref(self.weight), "by its name; never below 0"))
+            lines.append(Line("weight", written(self.weight.name), "by its name; never below 0"))
             self.uses[self.weight.name] = "weight"
         notes = [
             "Of whom, of what and when a row is: for figures by user, intervals and the split."
         ]
         if self.user is None:
             notes.append("No user was found by name: without one rows count as independent.")
-        return Section("[roles]", tuple(lines), tuple(notes))
+        return DraftSection("[roles]", tuple(lines), tuple(notes))
 
     def _time_lines(self, time: Time) -> Iterator[Line]:
         column = time.column
@@ -214,19 +216,18 @@ class _Guesser:
         order = "; rows are in its order" if not column.falls else ""
         why = f"{time.told}, {_count(column)} moments{order}"
         if time.form == "yyyymmdd":
-            yield Line("time", self._ref(column), f"{why}: splits use it, as a number", on=False)
+            yield Line(
+                "time", written(column.name), f"{why}: splits use it, as a number", on=False
+            )
             return
-        yield Line("time", self._ref(column), why)
+        yield Line("time", written(column.name), why)
         if time.form in UNITS:
             since = _iso(column.low / UNITS[time.form])
             yield Line("time_unit", time.form, f"{column.low:.0f} is {since}")
 
-    def _ref(self, column: Column) -> str:
-        return written(column.name)
-
     # Tasks
 
-    def _tasks(self) -> Section:
+    def _tasks(self) -> DraftSection:
         names: dict[int, str] = {}
         lines = []
         for label in self.labels:
@@ -241,11 +242,11 @@ class _Guesser:
         notes = ["What is predicted, each after the one without which it cannot be."]
         if not any(line.on for line in lines):
             lines.append(Line("yes", "COLUMN == 1", "write the label", on=False))
-        return Section("[tasks]", tuple(lines), tuple(notes))
+        return DraftSection("[tasks]", tuple(lines), tuple(notes))
 
     # Fields
 
-    def _fields(self, taken: set[str]) -> Section:
+    def _fields(self, taken: set[str]) -> DraftSection:
         lines: list[Line] = []
         left = self._left_out()
         used = set(taken)
@@ -264,7 +265,7 @@ class _Guesser:
                 kind = str(value["kind"])
                 self.uses[column.name] = f"{use}, {kind}" if use else kind
             if name != column.name:
-                value = {"kind": value["kind"], "from": self._ref(column), **value}
+                value = {"kind": value["kind"], "from": written(column.name), **value}
             shorthand: Toml = value["kind"] if len(value) == 1 else value
             lines.append(Line(name, shorthand, why, on=reason is None))
         lines += self._hour(used)
@@ -274,7 +275,7 @@ class _Guesser:
             notes.append(
                 f"In two files, of which the log's is meant: {', '.join(map(repr, clashes))}."
             )
-        return Section("[fields]", tuple(lines), tuple(notes))
+        return DraftSection("[fields]", tuple(lines), tuple(notes))
 
     def _hour(self, used: set[str]) -> Iterator[Line]:
         if self.time is None or self.time.form == "yyyymmdd" or any("hour" in u for u in used):
@@ -282,7 +283,7 @@ class _Guesser:
         second_N = seconds_of(self.time, self.seen.sample.column(self.time.column.name))
         if len(np.unique(second_N % 86_400 // 3600)) > 2:
             value: Toml = {"kind": "category", "from": f"hour({self.time.seconds})"}
-            yield Line("hour", value, "of the day in UTC; + 8 * 3600 seconds for that of Beijing")
+            yield Line("hour", value, "of the day in UTC; + 8 * 3600 seconds for Beijing")
 
     def _left_out(self) -> dict[str, str]:
         """Column -> why it is no field."""
@@ -401,7 +402,7 @@ class _Guesser:
         why = f"{_short(column.low)} to {_short(column.high)}, mean {_short(column.mean)}{missing}"
         value: dict[str, Toml] = {"kind": "number"}
         skew = _skew(number_N)
-        if column.low >= 0 and skew > 2 and _skew(np.log1p(number_N)) < skew / 2:
+        if column.low >= 0 and skew > 2 and _skew(np.log1p(number_N)) < skew:
             return {**value, "scale": "log"}, f"{why}, a long tail"
         if skew > 20 or _skew(-number_N) > 20:
             return {**value, "scale": "quantile"}, f"{why}, long tails"
@@ -434,9 +435,9 @@ class _Guesser:
     def _by_user(self) -> bool:
         return self.time is None and self.user is not None and self.user.distinct >= LEAST_USERS
 
-    def _split(self) -> Section:
+    def _split(self) -> DraftSection:
         if self.time is not None:
-            return Section("[split]", tuple(self._by_time(self.time)))
+            return DraftSection("[split]", tuple(self._by_time(self.time)))
         if self._by_user:
             why = "no time was found; all rows of one user are in one split"
             of = Line("of", "user", why)
@@ -448,14 +449,14 @@ class _Guesser:
             Line("seed", 0),
             of,
         )
-        return Section("[split]", lines)
+        return DraftSection("[split]", lines)
 
     def _by_time(self, time: Time) -> Iterator[Line]:
         column = time.column
         second_N = seconds_of(time, self.seen.sample.column(column.name))
         yield Line("by", "time", "what comes later is judged, as in use")
         if time.form == "yyyymmdd":
-            yield Line("column", self._ref(column), "days as numbers")
+            yield Line("column", written(column.name), "days as numbers")
         days = split_days(second_N)
         if days is None:
             why = "train, valid, test of the rows in time; too few days to split between days"

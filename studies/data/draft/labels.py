@@ -62,9 +62,9 @@ def labels(seen: Seen) -> list[Label]:
     found = found or _by_steps(seen)
     if not found and two:
         own = [c for c in seen.columns if not c.table]
-        ends = {own[0].name: "first", own[-1].name: "last"}
-        chosen = max(two, key=lambda c: (c.name in ends, own.index(c)))
-        why = f"two values, in the {ends.get(chosen.name, 'last such')} column"
+        chosen = max(two, key=lambda c: (c in (own[0], own[-1]), own.index(c)))
+        at_end = chosen in (own[0], own[-1])
+        why = f"two values, in the {'first or last' if at_end else 'last such'} column"
         found = [_plain(chosen, seen, why)]
         found += [
             replace(

@@ -100,7 +100,7 @@ class Pairs:
 
 
 @dataclass(frozen=True)
-class SideTable:
+class SideFiles:
     """A further file, and the columns by which the log's rows find theirs."""
 
     patterns: tuple[str, ...]
@@ -122,16 +122,14 @@ class Seen:
     rows: int
     columns: tuple[Column, ...]
     """Of the log, then of the side tables without their keys."""
-    sides: tuple[SideTable, ...]
+    sides: tuple[SideFiles, ...]
     sample: pa.Table
     """Rows drawn at random in the order of the log, with the columns of the side tables; plain."""
     pairs: Pairs
     repeats: float
     """The share of rows that repeat another one exactly, of a sample."""
-    clashes: tuple[str, ...]
+    clashes: tuple[str, ...] = ()
     """Columns that are there twice, of which the first stays."""
-    order: int
-    """Log files that were read."""
 
     def cleaned(self, words: Sequence[str]) -> "Seen":
         """As the sample is read where the words mean missing and blanks are taken off."""
@@ -213,10 +211,8 @@ def _stream(opened: Sequence[LogFile], files: FileSet, memory: int, tick: Tick) 
             tick(len(batch))
     if not sample.seen:
         raise UserError(f"there must be rows in the log; {first.path.name} has a header alone")
-    return Seen(
-        files, sample.seen, tuple(columns), (), sample.table(), pairs, rows_seen.repeats, (),
-        len(opened),
-    )  # fmt: skip
+    sampled, repeats = sample.table(), rows_seen.repeats
+    return Seen(files, sample.seen, tuple(columns), (), sampled, pairs, repeats)
 
 
 def _joined(
@@ -251,7 +247,7 @@ def _joined(
     there = {c.name for c in seen.columns}
     fresh = [c for c in columns if c.name not in there]
     sample, matched = _lookup(seen.sample, table, on, [c.name for c in fresh if c.is_readable])
-    side = SideTable(tuple(group), on, tuple(columns), len(table), matched, given)
+    side = SideFiles(tuple(group), on, tuple(columns), len(table), matched, given)
     return replace(
         seen,
         columns=(*seen.columns, *fresh),

@@ -5,7 +5,7 @@ import re
 from collections.abc import Mapping, Sequence
 
 from fsmd.errors import one_line
-from studies.data.draft.values import Draft, Line, Section, Toml
+from studies.data.draft.values import Draft, DraftSection, Line, Toml
 
 COMMENTS_AT = 60
 """Column at which comments begin, beyond lines that are longer."""
@@ -17,7 +17,7 @@ def text_of(draft: Draft) -> str:
     return "\n".join((head, *map(_section, draft.sections)))
 
 
-def _section(section: Section) -> str:
+def _section(section: DraftSection) -> str:
     lines = (section.header, *map(_comment, section.notes), *map(_line, section.lines))
     return "".join(f"{line}\n" for line in lines)
 

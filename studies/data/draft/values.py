@@ -17,7 +17,7 @@ class Line(NamedTuple):
     """Whether it binds; else it is a comment, to be taken in or not."""
 
 
-class Section(NamedTuple):
+class DraftSection(NamedTuple):
     """A part of the description."""
 
     header: str
@@ -32,12 +32,8 @@ class Draft:
     """A description to be edited."""
 
     notes: tuple[str, ...]
-    sections: tuple[Section, ...]
+    sections: tuple[DraftSection, ...]
     uses: Mapping[str, str]
     """Column -> what it is taken for, in a few words."""
     labels: tuple[str, ...]
     """Tasks that bind."""
-
-    def section(self, header: str) -> Section:
-        """The section of that header."""
-        return next(section for section in self.sections if section.header == header)

@@ -1,0 +1,190 @@
+"""Batches of a split, in order or in an epoch's; of a split too large for memory, piece by piece.
+
+Batches are slices of tensors by an index. Collating row by row would cost more than the model.
+"""
+
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from tempfile import TemporaryFile
+from typing import IO, Any, NamedTuple
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from torch import Tensor
+
+from fsmd.data.schema import LARGE, Split
+
+Batch = tuple[Tensor, ...]
+"""ids B x C, dense B x D, labels B x K and, where the schema is weighted, weights B.
+
+Of validation and test, then users B and requests B (whole numbers, equal within a group), those of
+`FSMDModule.groups`."""
+POOL_BYTES = 2**28
+BLOCKS_OF_POOL = 1024
+"""So a pool is of a thousand places of the data, and a block (256 KiB) is quick to read."""
+IN_MEMORY = 10**7
+
+
+class Pool(NamedTuple):
+    """Some of an epoch's rows: which to read, in the disk's order, and how to shuffle them."""
+
+    slices: list[slice]
+    order: NDArray[np.int64]
+
+
+@dataclass
+class EpochOrder:
+    """The order of rows in an epoch, from (seed, epoch) alone.
+
+    Lightning calls `set_epoch` on a loader's `sampler` before each epoch, resumed ones too.
+    """
+
+    rows: int
+    seed: int
+    pool: int | None = None
+    """Rows that are shuffled together, of blocks from anywhere; None: all rows."""
+    epoch: int = 0
+
+    @classmethod
+    def of(cls, split: Split, seed: int, shuffle: str) -> "EpochOrder":
+        """shuffle: rows or blocks, see `TrainingSettings.shuffle`."""
+        rows = len(split)
+        pool = max(1, POOL_BYTES * rows // split.nbytes) if shuffle == "blocks" else None
+        return cls(rows, seed, pool)
+
+    def set_epoch(self, epoch: int) -> None:
+        """Take the order of this epoch, counted from 0."""
+        self.epoch = epoch
+
+    def permutation(self) -> Tensor:
+        """Row numbers, each once."""
+        draw = np.random.default_rng([self.seed, self.epoch])
+        return torch.from_numpy(draw.permutation(self.rows))
+
+    def pools(self) -> Iterator[Pool]:
+        """Each row once: blocks of neighbours in random order, so many at once as make a pool."""
+        pool = self.pool or self.rows
+        draw = np.random.default_rng([self.seed, self.epoch])
+        block = max(1, pool // BLOCKS_OF_POOL)
+        first_P = block * draw.permutation(-(-self.rows // block))
+        for some in np.split(first_P, range(pool // block, len(first_P), pool // block)):
+            slices = [slice(first, min(first + block, self.rows)) for first in np.sort(some)]
+            yield Pool(slices, draw.permutation(sum(s.stop - s.start for s in slices)))
+
+
+class Batches:
+    """Batches of a split (see `Batch`), in the order of `sampler` if given.
+
+    Where the sampler has pools, or without one the split is large, no more than a pool of rows is
+    held at once; else the whole split is, on the device.
+    """
+
+    batch_sampler = None  # Lightning looks for one wherever there is a sampler
+
+    def __init__(
+        self,
+        split: Split,
+        batch_size: int,
+        device: torch.device,
+        sampler: EpochOrder | None = None,
+        groups: Sequence[str] = (),
+    ) -> None:
+        self.split = split
+        self.batch_size = batch_size
+        self.device = device
+        self.sampler = sampler
+        self.groups = groups
+        held = sampler.pool is None if sampler else split.nbytes <= LARGE
+        self.whole = self._read([slice(None)]) if held else None
+
+    def __len__(self) -> int:
+        # Training leaves out a last batch of one row: batch norm has no variance there.
+        rows = len(self.split)
+        spare = rows - 1 if self.sampler and rows > 1 else rows
+        return -(-spare // self.batch_size)
+
+    def __iter__(self) -> Iterator[Batch]:
+        size = self.batch_size
+        places = (slice(i * size, (i + 1) * size) for i in range(len(self)))
+        if self.sampler is None:
+            for rows in places:
+                yield self._read([rows]) if self.whole is None else _at(self.whole, rows)
+        elif self.whole is not None:
+            order = self.sampler.permutation().to(self.device)
+            for rows in places:
+                yield _at(self.whole, order[rows])
+        else:
+            yield from self._pooled(self.sampler)
+
+    def _pooled(self, sampler: EpochOrder) -> Iterator[Batch]:
+        """What a pool leaves over goes in front of the next one's rows."""
+        size, rest = self.batch_size, self._read([slice(0)])
+        for slices, order in sampler.pools():
+            columns = self._read(slices, order)
+            columns = tuple(torch.cat(parts) for parts in zip(rest, columns, strict=True))
+            whole = len(columns[0]) // size * size
+            for first in range(0, whole, size):
+                yield _at(columns, slice(first, first + size))
+            rest = tuple(column[whole:].clone() for column in columns)
+            del columns  # before the next pool is read
+        if len(rest[0]) > 1 or len(self.split) == 1:
+            yield rest
+
+    def _read(self, slices: list[slice], order: NDArray[np.int64] | None = None) -> Batch:
+        return columns_of(self.split, slices, self.device, self.groups, order)
+
+
+def _at(columns: Batch, rows: slice | Tensor) -> Batch:
+    return tuple(column[rows] for column in columns)
+
+
+def columns_of(
+    split: Split,
+    slices: Sequence[slice],
+    device: torch.device,
+    groups: Sequence[str] = (),
+    order: NDArray[np.int64] | None = None,
+) -> Batch:
+    """Some rows of a split as one batch."""
+    arrays: list[NDArray[Any] | None] = [split.ids, split.dense, split.labels, split.weights]
+    arrays += [split.groups[name] for name in groups]
+    columns = []
+    for array in arrays:
+        if array is None:
+            continue
+        parts = [np.asarray(array[rows]) for rows in slices]
+        part = parts[0] if len(parts) == 1 else np.concatenate(parts)
+        part = part if order is None else part[order]
+        part = part.astype(np.int64) if part.dtype == np.uint32 else part
+        columns.append(torch.from_numpy(part).to(device))
+    return tuple(columns)
+
+
+class Pile:
+    """Rows that come part by part; more than `IN_MEMORY` lie in a temporary file."""
+
+    def __init__(self) -> None:
+        self._parts: list[NDArray[Any]] = []
+        self._rows = 0
+        self._file: IO[bytes] | None = None
+
+    def add(self, part: Tensor) -> None:
+        """Rows of one shape and type, from any device."""
+        self._parts.append(part.detach().cpu().numpy())
+        self._rows += len(part)
+        if self._rows > IN_MEMORY:
+            self._file = self._file or TemporaryFile()  # noqa: SIM115 (`joined` closes it)
+            for rows in self._parts:
+                self._file.write(np.ascontiguousarray(rows).data)
+            self._parts = [rows[:0]]
+
+    def joined(self) -> NDArray[Any]:
+        """All rows, once; there must be a part."""
+        if self._file is None:
+            return np.concatenate(self._parts)
+        last = self._parts[-1]
+        with self._file:  # the memory map keeps what lies in it
+            self._file.flush()
+            shape = (self._rows, *last.shape[1:])
+            return np.memmap(self._file, last.dtype, mode="r+", shape=shape)

@@ -118,18 +118,24 @@ class Batches:
             yield from self._pooled(self.sampler)
 
     def _pooled(self, sampler: EpochOrder) -> Iterator[Batch]:
-        """What a pool leaves over goes in front of the next one's rows."""
-        size, rest = self.batch_size, self._read([slice(0)])
+        """A batch that a pool leaves short is filled up from the next one."""
+        size, short = self.batch_size, self._read([slice(0)])
         for slices, order in sampler.pools():
             columns = self._read(slices, order)
-            columns = tuple(torch.cat(parts) for parts in zip(rest, columns, strict=True))
-            whole = len(columns[0]) // size * size
-            for first in range(0, whole, size):
-                yield _at(columns, slice(first, first + size))
-            rest = tuple(column[whole:].clone() for column in columns)
-            del columns  # before the next pool is read
-        if len(rest[0]) > 1 or len(self.split) == 1:
-            yield rest
+            rows = len(columns[0])
+            first = min(rows, -len(short[0]) % size)
+            head = _at(columns, slice(first))
+            short = tuple(torch.cat(parts) for parts in zip(short, head, strict=True))
+            if first < rows:
+                if len(short[0]):
+                    yield short
+                last = first + (rows - first) // size * size
+                for start in range(first, last, size):
+                    yield _at(columns, slice(start, start + size))
+                short = tuple(column[last:].clone() for column in columns)
+            del columns, head  # before the next pool is read
+        if len(short[0]) > 1 or len(self.split) == 1:
+            yield short
 
     def _read(self, slices: list[slice], order: NDArray[np.int64] | None = None) -> Batch:
         return columns_of(self.split, slices, self.device, self.groups, order)

@@ -71,7 +71,7 @@ def _hidden(config: FSMDConfig, d_in: int, widths: Sequence[int]) -> nn.Sequenti
     return mlp(d_in, widths, config.batch_norm, config.dropout or 0.0)
 
 
-class Table(nn.Embedding):
+class EmbeddingTable(nn.Embedding):
     """A vector for each id. With `blank` one more row is of no id: zeros, which nothing moves."""
 
     def __init__(self, rows: int, size: int, blank: bool) -> None:
@@ -156,7 +156,7 @@ class Embeddings(nn.Module):
 
     def __init__(self, columns: Columns, size: int) -> None:
         super().__init__()
-        self.table = Table(columns.rows, size, columns.blank)
+        self.table = EmbeddingTable(columns.rows, size, columns.blank)
 
     def forward(self, lookup: Lookup) -> Tensor:
         """Vectors of the categorical fields, B x F x E."""
@@ -180,7 +180,7 @@ class FactorizationMachine(nn.Module):
         super().__init__()
         size = config.embedding_size
         self.bias = nn.Parameter(torch.zeros(outputs))
-        self.weight = Table(columns.rows, outputs, columns.blank)
+        self.weight = EmbeddingTable(columns.rows, outputs, columns.blank)
         self.dense_weight = nn.Parameter(torch.zeros(dense, outputs))
         first_only = config.fm == "linear"
         self.dense_vector = None if first_only else nn.Parameter(torch.zeros(dense, size))
@@ -218,7 +218,7 @@ class BiasTower(nn.Module):
         alone = [replace(schema.categorical[i], share=None) for i in fields]
         self.columns = nn.ModuleList(Columns([field]) for field in alone)
         self.tables = nn.ModuleList(
-            Table(field.cardinality, size, blank=field.length > 1) for field in alone
+            EmbeddingTable(field.cardinality, size, blank=field.length > 1) for field in alone
         )
         self.hidden = mlp(len(fields) * size, [_BIAS_WIDTH], batch_norm=False, dropout=0.0)
         self.logit = nn.Linear(_BIAS_WIDTH, len(roots))

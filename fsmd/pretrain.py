@@ -20,7 +20,7 @@ from fsmd.model import (
     FSMD,
     Columns,
     Embeddings,
-    Table,
+    EmbeddingTable,
     field_positions,
     generator,
     initialise,
@@ -35,7 +35,7 @@ BATCH = 512
 class DenoisingAutoEncoder(nn.Module):
     """Embeddings of F fields, a hidden layer, and a guess of each field's embedding."""
 
-    def __init__(self, table: Table, columns: Columns, seed: int) -> None:
+    def __init__(self, table: EmbeddingTable, columns: Columns, seed: int) -> None:
         super().__init__()
         self.columns = columns
         width = len(columns.lengths) * table.embedding_dim

@@ -44,6 +44,64 @@ def made_up(rows: int, ids: int, seed: int = 0) -> tuple[Schema, Split]:
     return schema, Split(id_NF, dense_N1, label_NK)
 
 
+def on_disk(rows: int, folder: Path) -> tuple[Schema, Split]:
+    """Made-up rows as a data set has them: mapped from files, and written a piece at a time."""
+    schema, piece = made_up(min(rows, 10**5), ids=1000)
+    arrays = {}
+    for name in ("ids", "dense", "labels"):
+        part = getattr(piece, name)
+        with (folder / name).open("wb") as file:
+            for _ in range(rows // len(part)):
+                part.tofile(file)
+        arrays[name] = np.memmap(
+            folder / name, part.dtype, mode="c", shape=(rows, *part.shape[1:])
+        )
+    return schema, Split(**arrays)
+
+
+def epochs(rows: int) -> Figures:
+    """An epoch by rows and one by blocks, of at most a minute each, and scoring all rows."""
+    import torch
+
+    from fsmd.batches import Batches, EpochOrder
+    from fsmd.evaluation import scored
+    from fsmd.module import FSMDModule
+
+    torch.set_num_threads(1)
+    base = replace(MODELS["mmoe"], layers=(64, 32), tower_width=32, expert_count=4)
+    config = replace(base, batch_size=BATCH, learning_rate=0.001, weight_decay=0.0, dropout=0.0)
+    figures = {}
+    with TemporaryDirectory() as folder, own_memory() as most:
+        schema, split = on_disk(rows, Path(folder))
+        module = FSMDModule.create(config, schema, seed=0)
+        optimiser = module.configure_optimizers()
+        for shuffle in ("rows", "blocks"):
+            most[:] = [0]
+            started, done = time.process_time(), 0
+            order = EpochOrder.of(split, 0, shuffle)
+            for batch in Batches(split, BATCH, torch.device("cpu"), order):
+                optimiser.zero_grad()
+                module.losses(batch).sum().backward()  # type: ignore[no-untyped-call]
+                optimiser.step()
+                done += len(batch[0])
+                if time.process_time() - started > 60:
+                    break
+            rate = done / (time.process_time() - started)
+            figures[f"by {shuffle}: rows per CPU-second"] = f"{rate:,.0f}"
+            figures[f"by {shuffle}: own memory GB"] = f"{max(most) / 1e6:.2f}"
+            started, reading = time.process_time(), 0
+            for batch in Batches(split, BATCH, torch.device("cpu"), order):
+                reading += len(batch[0])
+            spent = time.process_time() - started
+            figures[f"by {shuffle}: reading alone"] = f"{reading / spent:,.0f}"
+        most[:] = [0]
+        started = time.process_time()
+        scored(module, "test", split)
+        figures["scored per CPU-second"] = f"{rows / (time.process_time() - started):,.0f}"
+        figures["scoring: own memory GB"] = f"{max(most) / 1e6:.2f}"
+    return figures
+
+
 def embedding_steps(ids: int) -> Figures:
     """Steps of a training whose table has so many ids, of 16 numbers each."""
     import lightning
@@ -113,7 +171,7 @@ def embedding_steps(ids: int) -> Figures:
 
 
 def metrics(rows: int) -> Figures:
-    """Processor seconds of every figure of rows that lie in mapped files, and memory beside those."""
+    """Processor seconds of every figure of rows in mapped files, and memory beside these."""
     from fsmd.metrics import METRICS, measured
 
     draw = np.random.default_rng(0)
@@ -121,12 +179,12 @@ def metrics(rows: int) -> Figures:
 
         def mapped(name: str, kind: type, of: Callable[[int], NDArray[Any]]) -> NDArray[Any]:
             path, step = Path(folder, name), 10**6
-            column_N = np.lib.format.open_memmap(path, "w+", kind, (rows,))
+            column_N: NDArray[Any] = np.lib.format.open_memmap(path, "w+", kind, (rows,))
             for start in range(0, rows, step):
                 column_N[start : start + step] = of(min(step, rows - start))
-            column_N.flush()
             del column_N
-            return np.load(path, mmap_mode="c")
+            column_N = np.load(path, mmap_mode="c")
+            return column_N
 
         score_N = mapped("scores", np.float32, lambda n: draw.normal(-3, 1, n))
         label_N = mapped("labels", np.float32, lambda n: draw.random(n) < 0.07)
@@ -163,6 +221,7 @@ def own_memory() -> Iterator[list[int]]:
 
 PARTS: tuple[tuple[str, Part, tuple[int, ...]], ...] = (
     ("ids of a table", embedding_steps, (10**4, 10**6, 10**7)),
+    ("rows", epochs, (10**5, 10**6, 10**7)),
     ("scored rows", metrics, (10**5, 10**6, 10**7, 10**8)),
 )
 """What its size counts, the part, and its sizes."""

@@ -645,7 +645,8 @@ def test_on_fewer_rows_validation_and_test_stay_whole_and_order_is_kept() -> Non
     def rows(source: Source, split: str) -> pd.DataFrame:
         parts = [part for part in source.parts() if part.split == split]
         frames = [part.fields.to_pandas().set_index(part.where.rows_N) for part in parts]
-        return pd.concat(frames)
+        joined: pd.DataFrame = pd.concat(frames)
+        return joined
 
     for split in ("valid", "test"):
         pd.testing.assert_frame_equal(rows(fewer, split), rows(source, split))

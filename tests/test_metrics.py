@@ -12,6 +12,7 @@ from numpy.typing import NDArray
 from sklearn.metrics import log_loss, roc_auc_score
 
 from fsmd.metrics import METRICS, Array, Metric, coverage, influences, is_certain, measured, parts
+from fsmd.metrics.steps import step_scores
 from fsmd.stats.sampling import by_unit
 
 OF_ROWS = [name for name, metric in METRICS.items() if not metric.group]
@@ -317,6 +318,23 @@ def test_every_ndcg_from_1_to_1000_is_known_and_no_other() -> None:
         "ndcg@+5",
     ):
         assert name not in METRICS
+
+
+# --- steps of a funnel ---------------------------------------------------------------------
+
+
+def test_the_score_of_a_step_is_the_log_odds_of_the_ratio_of_both_probabilities() -> None:
+    draw = np.random.default_rng(0)
+    parent_N, step_N = draw.normal(size=(2, 100)) * 6
+    p_N = 1 / (1 + np.exp(-parent_N)) / (1 + np.exp(-step_N))
+    score_N = np.log(p_N / (1 - p_N))
+    assert step_scores(score_N, parent_N) == pytest.approx(step_N, rel=1e-6, abs=1e-6)
+
+
+def test_a_step_that_a_model_gives_more_than_its_parent_is_all_but_certain() -> None:
+    score_N = step_scores(np.array([2.0, 0.0, 800.0, -800.0]), np.array([1.0, 0.0, -800.0, 800.0]))
+    assert score_N[:3] == pytest.approx(np.log(1e7), rel=1e-6)
+    assert score_N[3] == pytest.approx(-800)
 
 
 # --- many rows -----------------------------------------------------------------------------

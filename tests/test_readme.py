@@ -39,7 +39,7 @@ def test_the_walk_from_a_log_to_a_report_runs_as_it_is_written(
         for module, given in commands(content):
             more = QUICKLY if module == "studies.run" else []
             assert COMMANDS[module]([*given, *more]) == 0, given
-    assert (tmp_path / "out" / "gate_depth" / "report.html").exists()
+    assert len(glob("out/gate_depth-*/report.html")) == 1
 
 
 def commands(block: str) -> Iterator[tuple[str, list[str]]]:
@@ -65,7 +65,7 @@ def edit(path: Path, sections: str) -> None:
 def write_log(folder: Path) -> None:
     """As KuaiRand-Pure: two logs of 14 days, and what is known of 60 users and 80 videos."""
     random = np.random.default_rng(0)
-    rows, users, videos = 2800, 60, 80
+    rows, users, videos = 1400, 60, 80
     first = pd.Timestamp("2022-04-25", tz="Asia/Shanghai")
     moments = first + pd.to_timedelta(np.sort(random.uniform(0, 14 * 86_400, rows)), unit="s")
     user, video = random.integers(users, size=rows), random.integers(videos, size=rows)

@@ -248,6 +248,30 @@ def test_rows_of_files_are_split_by_name_and_test_is_halved_without_valid(tmp_pa
     assert log.left_out == {"repeats": 0, "in no split": 1}
 
 
+def test_a_joined_column_is_the_key_of_the_next_join_and_each_time_has_its_unit(
+    tmp_path: Path,
+) -> None:
+    at = ["1970-01-01", "1970-01-02", "1970-01-03"]
+    log = pd.DataFrame({"video": [1.0, 2.0, 1.0], "ms": [0, 86_400_000, 172_799_999], "day": at})
+    log.assign(user="u", y=1).to_parquet(tmp_path / "log.parquet")
+    (tmp_path / "videos.csv").write_text("video,author,y\n1,a,\n2,b,\n", "utf-8")
+    (tmp_path / "authors.csv").write_text("author,age\na,30\nc,50\n", "utf-8")
+    text = """
+    data = { name = "made", files = ["log.parquet"] }
+    join = [{ files = ["videos.csv"], on = "video" }, { files = ["authors.csv"], on = "author" }]
+    roles = { user = "user", time = "ms", time_unit = "ms" }
+    fields = { age = "number", video = "category" }
+    tasks = { liked = "ms > 0" }
+    split = { by = "time", column = "day", valid_from = "1970-01-02", test_from = 172800 }
+    """
+    parts = list(Log.of(toml.parse(text, tmp_path / "dataset.toml"), MEMORY).parts())
+    ages = {part.split: part.fields.column("age").to_pylist() for part in parts}
+    assert ages == {"train": [30], "valid": [None], "test": [30]}
+    assert [part.fields.column("video").to_pylist() for part in parts] == [["1"], ["2"], ["1"]]
+    requests = [int(part.request_N[0]) for part in parts if part.request_N is not None]
+    assert requests[0] != requests[1] == requests[2], "of one user, those of one day"
+
+
 # Bad input
 
 HEAD = b"a,b,c\n"
@@ -339,7 +363,11 @@ def test_a_file_that_holds_no_rows_is_told_with_row_column_and_value(
             [("é", "b", "c")],
         ),
         ("a,b\n1,é\n".encode("utf-16"), {"encoding": "utf-16"}, [("1", "é")]),
-        (gzip.compress(b"a,b\n1,2\n", mtime=0) + gzip.compress(b"3,4\n", mtime=0), {}, [("1", "2"), ("3", "4")]),
+        (
+            gzip.compress(b"a,b\n1,2\n", mtime=0) + gzip.compress(b"3,4\n", mtime=0),
+            {},
+            [("1", "2"), ("3", "4")],
+        ),
     ],
 )
 def test_a_text_file_is_read_as_it_is_meant(
@@ -381,7 +409,11 @@ def test_types_of_parquet_are_read_by_what_they_mean(tmp_path: Path) -> None:
     assert {str(kind) for kind in opened[0].columns.values()} == {
         *("string", "int64", "list<item: string>")
     }
-    read = [b for file in opened for b, _ in batches(file, files, tuple(file.columns), coded=True)]
+    read = [
+        b
+        for file in opened
+        for b, _ in batches(file, files, tuple(file.columns), coded=file.columns)
+    ]
     assert [texts(b.column("i")).values.to_pylist() for b in read] == [
         [str(big), str(big + 1)]
     ] * 2

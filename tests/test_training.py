@@ -336,6 +336,7 @@ def test_test_is_measured_at_the_chosen_epoch_only(training: Training) -> None:
                 m.value
                 for m in result.measurements
                 if (m.split, m.metric, m.epoch) == ("valid", "auc", e)
+                and m.task in result.chosen_epochs  # and is no step from one to the next
             ]
         )
         for e in range(1, result.epochs + 1)
@@ -597,7 +598,7 @@ def test_tasks_weigh_as_the_data_says_unless_the_configuration_says_otherwise(
     torch.testing.assert_close(module.training_step(batch, 0), want)
 
 
-@pytest.mark.parametrize("name", [n for n, m in METRICS.items() if m.judges])
+@pytest.mark.parametrize("name", ["auc", "log_loss", "ece", "pcoc_error", "user_auc", "ndcg@3"])
 def test_the_epoch_is_the_one_whose_metric_is_best_whichever_it_is(
     name: str, training: Training
 ) -> None:
@@ -625,7 +626,29 @@ def test_the_epoch_is_the_one_whose_metric_is_best_whichever_it_is(
                 for m in result.measurements
                 if (m.epoch, m.split, m.task) == (best, split, task.name) and m.metric in METRICS
             ]
-            assert sorted(there) == sorted(METRICS)  # each once
+            assert sorted(there) == sorted({*METRICS, name})  # each once
+
+
+@pytest.mark.parametrize("chain", [False, True])
+def test_figures_of_a_step_are_of_the_rows_that_reached_it(chain: bool, planted: Dataset) -> None:
+    """By the ratio of what is predicted of both tasks, which of a chain is its own logit."""
+    result = train(Training(replace(SMALL, chain=chain), planted.ref, seed=3, epochs=1))
+    click_N, view_N = planted.test.labels.T
+    p_click, p_view = (
+        1 / (1 + np.exp(-unpack(result.predictions[name]).astype(float)))
+        for name in ("click", "long_view")
+    )
+    reached, p_N = click_N == 1, np.minimum(p_view / p_click, 1 - 1e-7)
+    values = {
+        metric: figures_of_step(result, "long_view|click", metric)[0]
+        for metric in ("auc", "pcoc", "log_loss", "user_auc")
+    }
+    assert values["auc"] == pytest.approx(roc_auc_score(view_N[reached], p_N[reached]), abs=1e-5)
+    assert values["pcoc"] == pytest.approx(p_N[reached].sum() / view_N[reached].sum(), rel=1e-4)
+    want = sklearn_log_loss(view_N[reached], p_N[reached])
+    assert values["log_loss"] == pytest.approx(want, rel=1e-4)
+    for metric in ("auc", "pcoc"):
+        assert values[metric] != result.value("test", "long_view", metric)  # of reaching it
 
 
 def test_a_figure_that_its_rows_do_not_define_is_left_out(

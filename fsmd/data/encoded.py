@@ -46,7 +46,9 @@ def open_encoded(path: Path, name: str | None = None) -> Dataset:
     return Dataset(
         name=name or schema.name,
         schema=schema,
-        **{split: _split(path, split, facts) for split in SPLITS},
+        train=_split(path, "train", facts),
+        valid=_split(path, "valid", facts),
+        test=_split(path, "test", facts),
         test_unseen=_mapped(path / "test_unseen.npy"),
         content_hash=facts["content_hash"],
         path=path,

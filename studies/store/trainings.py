@@ -12,6 +12,7 @@ from typing import Any, Literal, NamedTuple
 import sqlalchemy as sa
 
 from fsmd.config import FSMDConfig, digest
+from fsmd.data.settings import SHUFFLES
 from fsmd.errors import shown
 from fsmd.metrics import METRICS
 from fsmd.runtime import Runtime
@@ -256,10 +257,10 @@ def _check_place(run: TrainingRow, plan: Plan, arm: PlannedArm | None) -> None:
         "runtime": run.runtime.identity,
         "code": run.code,
     }
-    if digest(identity) != run.id:
+    if run.id not in [digest({**identity, "shuffle": shuffle}) for shuffle in SHUFFLES]:
         raise ValueError(
-            "column id must be the digest of config, data_hash, seed, runtime, code, and of the "
-            "epochs and the patience that are planned"
+            "column id must be the digest of config, data_hash, seed, runtime, code, of a way to "
+            "shuffle, and of the epochs and the patience that are planned"
         )
     if arm is None:
         return  # the plan no longer has it

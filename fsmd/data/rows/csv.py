@@ -8,7 +8,7 @@ import gzip
 import io
 import re
 from collections import Counter
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence
 from contextlib import closing
 from pathlib import Path
 from typing import Any, BinaryIO, NoReturn
@@ -24,6 +24,7 @@ from fsmd.errors import UserError, shown
 BLOCK = 2**22
 """Bytes read at once; no row may be longer."""
 
+_CODED = pa.dictionary(pa.int32(), pa.string())
 _UNIT = "\x1f"  # stands for a separator of several letters: Arrow wants one
 _LOST = "\N{REPLACEMENT CHARACTER}"
 
@@ -37,13 +38,22 @@ def names(path: Path, files: FileSet) -> tuple[str, ...]:
 
 
 def batches(
-    path: Path, files: FileSet, names: Sequence[str], columns: Sequence[str]
+    path: Path,
+    files: FileSet,
+    names: Sequence[str],
+    columns: Sequence[str],
+    coded: Collection[str],
 ) -> Iterator[pa.RecordBatch]:
     """The rows in order, these columns of those named `names`; a missing value is a null.
+
+    coded: columns that come as dictionaries of their texts, where one may be twice or null.
 
     Raises UserError with row, column and value for what is no row of such a file.
     """
     _, skipped = _start(path, files)
+    types = {name: _CODED if name in coded else pa.string() for name in names}
+    if files.comment:
+        types[names[0]] = pa.string()  # to be looked at
     invalid: list[InvalidRow] = []
     comments = done = 0
 
@@ -57,7 +67,7 @@ def batches(
 
     try:
         with closing(_bytes(path, files)) as source:
-            for batch in _opened(path, files, source, names, skipped, judge):
+            for batch in _opened(path, files, source, types, skipped, judge):
                 if files.comment:
                     starts = pc.fill_null(pc.starts_with(batch.column(0), files.comment), False)
                     comments += pc.sum(starts, min_count=0).as_py()
@@ -76,7 +86,7 @@ def _opened(
     path: Path,
     files: FileSet,
     source: Any,
-    names: Sequence[str],
+    types: Mapping[str, pa.DataType],
     skipped: int,
     judge: Callable[[InvalidRow], str],
 ) -> Iterable[pa.RecordBatch]:
@@ -87,7 +97,7 @@ def _opened(
             ReadOptions(
                 use_threads=False,
                 block_size=BLOCK,
-                column_names=list(names),
+                column_names=list(types),
                 skip_rows=skipped,
                 encoding="utf8" if _is_utf8(files) else files.encoding,
             ),
@@ -97,7 +107,7 @@ def _opened(
                 invalid_row_handler=judge,
             ),
             ConvertOptions(
-                column_types=dict.fromkeys(names, pa.string()),
+                column_types=types,
                 null_values=list(nulls),
                 strings_can_be_null=bool(nulls),
                 quoted_strings_can_be_null=True,
@@ -115,21 +125,25 @@ def _with_nulls(batch: pa.RecordBatch, files: FileSet) -> pa.RecordBatch:
     if not files.strip:
         return batch
     nothing = pa.array(files.missing, pa.string())
-    arrays = []
-    for column in batch.columns:
+
+    def bare(column: pa.Array) -> pa.Array:
+        if pa.types.is_dictionary(column.type):
+            return pa.DictionaryArray.from_arrays(column.indices, bare(column.dictionary))
         text = pc.utf8_trim_whitespace(column)
-        missing = pc.is_in(text, nothing)
-        arrays.append(pc.if_else(missing, pa.scalar(None, pa.string()), text))
-    return pa.RecordBatch.from_arrays(arrays, names=batch.schema.names)
+        return pc.if_else(pc.is_in(text, nothing), pa.scalar(None, pa.string()), text)
+
+    return pa.RecordBatch.from_arrays(list(map(bare, batch.columns)), names=batch.schema.names)
 
 
 def _check_lines(path: Path, batch: pa.RecordBatch, done: int) -> None:
     """Raise UserError for a text with a line end: at the end of a block it would tear a row."""
     for name, column in zip(batch.schema.names, batch.columns, strict=True):
-        content = column.buffers()[2]
+        texts = column.dictionary if pa.types.is_dictionary(column.type) else column
+        content = texts.buffers()[2]
         byte = np.frombuffer(content, np.uint8) if content is not None else np.zeros(0, np.uint8)
         if not ((byte == 10) | (byte == 13)).any():
             continue
+        column = column.cast(pa.string())
         found = pc.match_substring_regex(column, "[\r\n]").to_numpy(zero_copy_only=False) == True  # noqa: E712
         if found.any():
             i = int(found.argmax())

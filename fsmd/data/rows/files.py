@@ -2,7 +2,7 @@
 
 import os
 import zlib
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -156,13 +156,13 @@ def open_all(paths: Iterable[Path], files: FileSet) -> tuple[LogFile, ...]:
 
 
 def batches(
-    file: LogFile, files: FileSet, columns: Sequence[str], coded: bool = False
+    file: LogFile, files: FileSet, columns: Sequence[str], coded: Collection[str] = ()
 ) -> Iterator[tuple[pa.RecordBatch, Where]]:
     """The file's rows in order, at most `MOST_ROWS` at once, with these of its columns.
 
-    A missing value is a null. coded: texts may come as a dictionary of `pa.string()`, which is
-    quicker. Raises UserError with file, row, column and value for what cannot be read, and for a
-    file that is not as it was when it was opened.
+    A missing value is a null. coded: columns whose texts may come as a dictionary of `pa.string()`
+    (a word of which may be twice or null), which is quicker. Raises UserError with file, row,
+    column and value for what cannot be read, and for a file that is not as it was when opened.
     """
     for name in columns:
         if name not in file.columns:
@@ -173,7 +173,7 @@ def batches(
     done = 0
     with readable(file.path):
         if file.untyped:
-            read = csv.batches(file.path, files, tuple(file.columns), columns)
+            read = csv.batches(file.path, files, tuple(file.columns), columns, coded)
         else:
             types = {name: file.columns[name] for name in columns}
             read = parquet.batches(file.path, types, coded)

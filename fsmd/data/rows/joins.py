@@ -50,8 +50,8 @@ class SideTable:
                 size += found[-1].nbytes + 3 * keys[-1].nbytes
                 if size > memory:
                     raise UserError(
-                        f"{file.path}: a side table must fit into {memory >> 20} MiB, half of the "
-                        "memory; it is larger: use fewer of its columns, or more memory"
+                        f"{file.path}: a side table must fit into {memory >> 20} MiB, its share "
+                        "of the memory; it is larger: use fewer of its columns, or more memory"
                     )
         key_R = pa.chunked_array(keys, pa.string()).combine_chunks()
         hash_R = hashes(key_R)

@@ -1,82 +1,39 @@
 """A log as its description says it: the files found, joined, split, and given in typed parts."""
 
-import gzip
-import hashlib
-import json
-import time
 from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
-from contextlib import nullcontext
 from dataclasses import dataclass, field
 from functools import cached_property
-from itertools import chain
-from pathlib import Path, PurePosixPath
-from typing import Any, NamedTuple
+from pathlib import Path
+from typing import NamedTuple
 
 import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
-from filelock import FileLock
 from numpy.typing import NDArray
 
-from fsmd.data.description.columns import is_moment, parsed, texts
-from fsmd.data.description.expression import Expression, Kind, parse
+from fsmd.data.description.columns import texts
 from fsmd.data.description.values import (
     ByFiles,
-    ByRules,
     ByShare,
     ByTime,
     ByUserTime,
     Description,
-    FileSet,
-    PublicSource,
 )
-from fsmd.data.files import Origin, cache_root, folders, writing_cache
-from fsmd.data.files import find as find_origin
+from fsmd.data.files import writing_cache
 from fsmd.data.fitting.hashing import mixed
 from fsmd.data.rows import splits
-from fsmd.data.rows.files import LogFile, batches, check_unchanged, find, open_all, readable
+from fsmd.data.rows.files import LogFile, batches, open_all
 from fsmd.data.rows.hashes import Buckets, Hashes, code_hashes, coded, compact, joined, row_hashes
 from fsmd.data.rows.joins import SideTable, words_of
 from fsmd.data.rows.part import Part, Where
+from fsmd.data.rows.place import named_digest, place_of, verify
+from fsmd.data.rows.plan import Reader, Value, Values, columns_of
 from fsmd.data.rows.splits import NAMES, NONE, Codes, TimedUsers, Times
 from fsmd.data.source import Categorical, Dense, Tags
 from fsmd.errors import UserError, shown
-from fsmd.writing import write
 
 _ALONE = np.uint64(0xD1B54A32D192ED03)
 _DAY = 86_400
-_MOST_REMEMBERED = 10_000
-
-
-class Value(NamedTuple):
-    """An expression and the kind in which its values are wanted."""
-
-    expression: Expression
-    want: Kind
-    is_raw: bool = False
-    """Whether it is a column whose values become texts as they are."""
-
-
-class _Values(NamedTuple):
-    """All that is computed of a row."""
-
-    fields: Mapping[str, Value | None]
-    """None: all missing, of an optional field whose columns are not there."""
-    labels: tuple[tuple[Value, Value | None], ...]
-    """Of each task, and the rows on which it is defined."""
-    user: tuple[Value, ...]
-    item: tuple[Value, ...]
-    request: tuple[Value, ...]
-    time: Value | None
-    weight: Value | None
-    split: tuple[Value, ...]
-    """The rules, or the time of the split's own."""
-
-    def columns(self) -> set[str]:
-        """All that are used."""
-        one = (self.time, self.weight, *self.fields.values(), *chain(*self.labels))
-        many = (*self.user, *self.item, *self.request, *self.split)
-        return {c for v in (*one, *many) if v is not None for c in v.expression.columns}
 
 
 class _Rows(NamedTuple):
@@ -154,8 +111,7 @@ class Log:
     """Of each join."""
     sides: tuple[SideTable, ...]
     memory: int
-    values: _Values
-    time_unit: str
+    values: Values
     left_out: dict[str, int] = field(default_factory=dict)
     """Why -> rows that the last whole pass of `parts` left out: "repeats" and "in no split"."""
 
@@ -168,14 +124,14 @@ class Log:
         that are not there or that two sides have.
         """
         sets = (description.data, *(join.files for join in description.joins))
-        folder, paths = _place_of(description, sets)
+        folder, paths = place_of(description, sets)
         opened = tuple(open_all(found, each) for found, each in zip(paths, sets, strict=True))
         if description.origin is not None:
-            _verify(description.origin, [file for files in opened for file in files])
-        types, untyped = _columns(description, opened)
-        reader = _Reader(description, types, untyped)
-        values, unit = reader.values(opened[0])
-        used = values.columns()
+            verify(description.origin, [file for files in opened for file in files])
+        types, untyped = columns_of(description, opened)
+        reader = Reader(description, types, untyped)
+        values = reader.values(opened[0])
+        used = values.columns() | {name for join in description.joins for name in join.on}
         reader.check_clashes(used, opened)
         sides = tuple(
             SideTable.read(
@@ -187,26 +143,15 @@ class Log:
             )
             for join, files in zip(description.joins, opened[1:], strict=True)
         )
-        return cls(description, folder, opened[0], opened[1:], sides, memory, values, unit)
+        return cls(description, folder, opened[0], opened[1:], sides, memory, values)
 
     @cached_property
     def key(self) -> Mapping[str, object]:
         """Name and digest of the content of each file, in order."""
         return {
-            "files": [_named_digest(file) for file in self.files],
-            "joins": [[_named_digest(file) for file in files] for files in self.side_files],
+            "files": [named_digest(file) for file in self.files],
+            "joins": [[named_digest(file) for file in files] for files in self.side_files],
         }
-
-    @property
-    def columns(self) -> Mapping[str, pa.DataType]:
-        """Those that `table` can give: of the log, and of side tables those that are used."""
-        sides = {n: a.type for side in self.sides for n, a in side.columns.items()}
-        return {**self.files[0].columns, **sides}
-
-    def table(self, columns: Collection[str]) -> Iterator[tuple[pa.RecordBatch, Where]]:
-        """The joined rows as they are read, before the split and without repeats."""
-        for rows in self._rows(columns, count_from={}):
-            yield rows.batch, rows.where
 
     def parts(self) -> Iterator[Part]:
         """All rows that are in a split, in the order of the files, each part of one split."""
@@ -222,24 +167,25 @@ class Log:
         self.left_out.clear()
         self.left_out.update(left)
 
-    def _rows(self, columns: Collection[str], count_from: dict[str, int]) -> Iterator[_Rows]:
+    def _rows(self, columns: Collection[str], left_out: dict[str, int]) -> Iterator[_Rows]:
+        """All rows but repeats, with these columns, joined; counts the repeats."""
         wanted, sides = set(columns), []
         for side in reversed(self.sides):
             if wanted & side.columns.keys():
                 sides.append(side)
                 wanted |= set(side.on)
         of_log = [name for name in self.files[0].columns if name in wanted]
+        coded = self.values.words() | {name for side in sides for name in side.on}
         done = 0
         for file in self.files:
-            for batch, where in batches(file, self.description.data, of_log, coded=True):
+            for batch, where in batches(file, self.description.data, of_log, coded):
                 number_N = np.arange(done, done + batch.num_rows, dtype=np.int64)
                 done += batch.num_rows
                 rows = _Rows(batch, where, number_N, {})
                 if self._kept is not None:
                     rows = rows.only(self._kept[number_N])
-                    count_from["repeats"] = (
-                        count_from.get("repeats", 0) + batch.num_rows - rows.batch.num_rows
-                    )
+                    repeats = batch.num_rows - rows.batch.num_rows
+                    left_out["repeats"] = left_out.get("repeats", 0) + repeats
                 for side in reversed(sides):
                     key = joined([rows.column_words(name) for name in side.on])
                     rows = rows._replace(batch=side.joined(rows.batch, key, wanted))
@@ -250,6 +196,7 @@ class Log:
     def _part(self, split: str, rows: _Rows) -> Part:
         recipe, values = self.description.recipe, self.values
         arrays = [self._field(rows, column) for column in recipe.features]
+        user_N = rows.codes(values.user) if values.user else None
         label_NK = np.stack([self._label(rows, k) for k in range(len(recipe.tasks))], axis=1)
         return Part(
             split=split,
@@ -257,8 +204,8 @@ class Log:
             label_NK=label_NK,
             where=rows.where,
             weight_N=None if values.weight is None else _floats(rows.of(values.weight)),
-            user_N=rows.codes(values.user) if values.user else None,
-            request_N=self._requests(rows),
+            user_N=user_N,
+            request_N=self._requests(rows, user_N),
             time_N=None if values.time is None else rows.times(values.time),
             item_N=rows.codes(values.item) if values.item else None,
         )
@@ -323,17 +270,19 @@ class Log:
             label_N = np.where(_truths(rows.of(where)), label_N, np.nan)
         return label_N
 
-    def _requests(self, rows: _Rows) -> Hashes | None:
+    def _requests(self, rows: _Rows, user_N: Hashes | None) -> Hashes | None:
         values = self.values
         if values.request:
             return rows.codes(values.request)
-        if not values.user or values.time is None:
+        if user_N is None or values.time is None:
             return None
-        day_N = np.floor_divide(rows.times(values.time), _DAY * splits.PER_SECOND[self.time_unit])
+        day_N = np.floor_divide(
+            rows.times(values.time), _DAY * splits.PER_SECOND[values.time_unit]
+        )
         lost_N = day_N != day_N
         of_day_N = mixed(np.where(lost_N, 0, day_N).astype(np.int64).view(np.uint64))
         alone_N = mixed(rows.number_N.astype(np.uint64) ^ _ALONE)
-        return mixed(rows.codes(values.user) ^ np.where(lost_N, alone_N, of_day_N))
+        return mixed(user_N ^ np.where(lost_N, alone_N, of_day_N))
 
     @cached_property
     def _kept(self) -> NDArray[np.bool_] | None:
@@ -369,7 +318,7 @@ class Log:
             by = values.split[0]
             codes = splits.of_times(
                 rule,
-                self.time_unit,
+                values.split_unit,
                 lambda: (rows.times(by) for rows in self._rows(by.expression.columns, {})),
             )
             return lambda rows: codes(rows.times(by))
@@ -442,269 +391,6 @@ class Log:
             )
 
         return splits.of_rules(true_3N, refused)
-
-
-class _Reader:
-    """Reads the expressions of a description against the columns that are there."""
-
-    def __init__(
-        self,
-        description: Description,
-        types: Mapping[str, pa.DataType],
-        untyped: Collection[str],
-    ) -> None:
-        self._description, self._types, self._untyped = description, types, untyped
-
-    def values(self, files: Sequence[LogFile]) -> tuple[_Values, str]:
-        """All values, and the unit of the times."""
-        description, roles = self._description, self._description.roles
-        self._files = files
-        unit: str = roles.time_unit
-        time_ = None
-        if roles.time is not None:
-            time_, unit = self._time(roles.time, "[roles] time")
-        rule = description.split
-        split: tuple[Value, ...] = ()
-        if isinstance(rule, ByTime) and rule.time is not None:
-            own, unit_of_split = self._time(rule.time, "[split] column")
-            split = (own,)
-            unit = unit if time_ is not None else unit_of_split
-        elif isinstance(rule, ByTime | ByUserTime):
-            if time_ is None:
-                raise UserError(
-                    f"{description.path}: a split by time needs a time; name its column in "
-                    "[roles] time"
-                )
-            split = (time_,)
-        elif isinstance(rule, ByRules):
-            split = tuple(
-                self._value(getattr(rule, name), f"[split] {name}", "truth") for name in NAMES
-            )
-        needs_user = isinstance(rule, ByUserTime) or (
-            isinstance(rule, ByShare) and rule.of == "user"
-        )
-        if needs_user and not roles.user:
-            raise UserError(
-                f"{description.path}: a split by users needs them; name their column in "
-                "[roles] user"
-            )
-        found = _Values(
-            fields={column.name: self._field(column) for column in description.recipe.features},
-            labels=tuple(self._label(task.name) for task in description.recipe.tasks),
-            user=self._key(roles.user, "user"),
-            item=self._key(roles.item, "item"),
-            request=self._key(roles.request, "request"),
-            time=time_,
-            weight=None
-            if roles.weight is None
-            else self._value(roles.weight, "[roles] weight", "number"),
-            split=split,
-        )
-        return found, unit
-
-    def check_clashes(self, used: Collection[str], opened: Sequence[Sequence[LogFile]]) -> None:
-        """Raise UserError for a used column that two sides have, or a key that none before has."""
-        ons = [(), *(join.on for join in self._description.joins)]
-        before: dict[str, Path] = {}
-        for files, on in zip(opened, ons, strict=True):
-            for name in on:
-                if name not in before:
-                    raise UserError(
-                        f"[[join]] on: the log has no column {name!r}; it has {', '.join(before)}"
-                    )
-                if name not in files[0].columns:
-                    raise UserError(
-                        f"[[join]] on: {files[0].path} has no column {name!r}; it has "
-                        f"{', '.join(files[0].columns)}"
-                    )
-            for name in files[0].columns:
-                if name in before and name not in on and name in used:
-                    raise UserError(
-                        f"column {name!r} is in {before[name]} and in {files[0].path}; rename "
-                        "one, or use it in no expression"
-                    )
-                before.setdefault(name, files[0].path)
-
-    def _field(self, column: Categorical | Dense) -> Value | None:
-        source = self._description.fields[column.name]
-        what = f"[fields] {column.name}.from"
-        expression = self._parsed(source.expression, what)
-        if source.optional and any(name not in self._types for name in expression.columns):
-            return None
-        if isinstance(column, Tags):
-            plain = expression.column
-            kind = self._types.get(plain) if plain is not None else None
-            if kind is not None and pa.types.is_list(kind):
-                if pa.types.is_nested(kind.value_type):
-                    raise UserError(f"{what}: a list must be of texts or numbers; got {kind}")
-                return Value(expression, "text")
-            if source.separator is None:
-                raise UserError(
-                    f"{what}: tags must be a list column, or a text with `separator`; column "
-                    f"{expression.text!r} is no list, and no separator is set"
-                )
-        return self._value(
-            source.expression, what, "number" if isinstance(column, Dense) else "text"
-        )
-
-    def _label(self, name: str) -> tuple[Value, Value | None]:
-        source = self._description.labels[name]
-        what = f"[tasks] {name}.label"
-        kind = self._parsed(source.expression, what).kind(self._types, self._untyped)
-        value = self._value(source.expression, what, "truth" if kind == "truth" else "number")
-        if source.where is None:
-            return value, None
-        return value, self._value(source.where, f"[tasks] {name}.where", "truth")
-
-    def _key(self, texts_: Sequence[str], role: str) -> tuple[Value, ...]:
-        return tuple(self._words(text, f"[roles] {role}") for text in texts_)
-
-    def _parsed(self, text: str, what: str) -> Expression:
-        return parse(text, f"{self._description.path}: {what}")
-
-    def _words(self, text: str, what: str) -> Value:
-        """A category: what the expression gives, as text."""
-        expression = self._parsed(text, what)
-        kind = expression.kind(self._types, self._untyped)
-        is_raw = expression.column is not None and not is_moment(self._types[expression.column])
-        return Value(expression, kind, is_raw)
-
-    def _value(self, text: str, what: str, want: Kind) -> Value:
-        expression = self._parsed(text, what)
-        expression.kind(self._types, self._untyped, want)
-        return Value(expression, want)
-
-    def _time(self, text: str, what: str) -> tuple[Value, str]:
-        """Texts are ISO 8601 where the first that is there is no number."""
-        expression = self._parsed(text, what)
-        unit: str = self._description.roles.time_unit
-        if expression.column is not None and expression.column in self._types:
-            kind = self._types[expression.column]
-            unit = "s" if is_moment(kind) else unit
-        if expression.kind(self._types, self._untyped) == "text":
-            first = self._first(expression)
-            refused_N = parsed(pa.array([first], pa.string())).refused_N
-            is_number = refused_N is None or not refused_N.any()
-            text, unit = (f"number({text})", unit) if is_number else (f"seconds({text})", "s")
-        return self._value(text, what, "number"), unit
-
-    def _first(self, expression: Expression) -> str | None:
-        """The first text of a column of the log that is there."""
-        names = [name for name in expression.columns if name in self._files[0].columns]
-        if len(names) < len(expression.columns):
-            return None
-        for file in self._files:
-            for batch, where in batches(file, self._description.data, names):
-                columns = {name: batch.column(name) for name in names}
-                found = expression.evaluate(columns, where, batch.num_rows, "text").drop_null()
-                if len(found):
-                    return str(found[0].as_py())
-        return None
-
-
-def _columns(
-    description: Description, opened: Sequence[Sequence[LogFile]]
-) -> tuple[dict[str, pa.DataType], set[str]]:
-    """Types of all columns by name, and which of them come from text files."""
-    types: dict[str, pa.DataType] = {}
-    untyped: set[str] = set()
-    for files in opened:
-        for name, kind in files[0].columns.items():
-            if name not in types:
-                types[name] = kind
-                untyped |= {name} if files[0].untyped else set()
-    return types, untyped
-
-
-def _place_of(
-    description: Description, sets: Sequence[FileSet]
-) -> tuple[Path, list[tuple[Path, ...]]]:
-    """The log's folder, and each set's files: beside the description, or where its origin says."""
-    beside, origin = description.path.parent, description.origin
-    try:
-        return beside, [find(each, beside) for each in sets]
-    except UserError:
-        if origin is None:
-            raise
-    if found := _below(origin, sets):
-        return found
-    names = [PurePosixPath(pattern).name for each in sets for pattern in each.patterns]
-    if origin.archive is not None:
-        find_origin(Origin(origin.folder, origin.archive, tuple(names), origin.sha256))
-        if found := _below(origin, sets):
-            return found
-    places = " or ".join(str(folder) for folder in (beside, *folders(origin.folder)))
-    raise UserError(
-        f"{description.recipe.name}: the files {', '.join(names)} are not here; get them from "
-        f"{origin.source} (licence: {origin.licence}) and put them into {places}"
-    )
-
-
-def _below(
-    origin: PublicSource, sets: Sequence[FileSet]
-) -> tuple[Path, list[tuple[Path, ...]]] | None:
-    """The first place of a public data set that has all files, each set in one folder of it."""
-    for place in folders(origin.folder):
-        if not place.is_dir():
-            continue
-        inside = [place, *sorted(path for path in place.rglob("*") if path.is_dir())]
-        here = [_first_found(each, inside) for each in sets]
-        if all(here):
-            return place, [paths for paths in here if paths]
-    return None
-
-
-def _first_found(files: FileSet, places: Sequence[Path]) -> tuple[Path, ...] | None:
-    for place in places:
-        try:
-            return find(files, place)
-        except UserError:
-            continue
-    return None
-
-
-def _verify(origin: PublicSource, files: Sequence[LogFile]) -> None:
-    for file in files:
-        expected = origin.sha256.get(file.path.name.removesuffix(".gz"))
-        if expected is not None and _named_digest(file)[1] != expected:
-            raise UserError(
-                f"{file.path} is not the original: the SHA-256 of its content must be {expected}; "
-                "replace or remove it"
-            )
-
-
-def _named_digest(file: LogFile) -> tuple[str, str]:
-    """Name and SHA-256 of a file's content, unpacked; remembered until the file changes."""
-    check_unchanged(file)
-    name = file.path.name.removesuffix(".gz")
-    place, mark = str(file.path.absolute()), list(file.stamp)
-    remembered = _remembered()
-    if remembered.get(place, [None])[0] == mark:
-        return name, str(remembered[place][1])
-    with readable(file.path), file.path.open("rb") as raw:
-        packed = raw.read(2) == b"\x1f\x8b"
-        raw.seek(0)
-        with gzip.open(raw) if packed else nullcontext(raw) as unpacked:
-            found = hashlib.file_digest(unpacked, "sha256").hexdigest()
-    check_unchanged(file)
-    # A file that was written a moment ago may be written again without another time.
-    if time.time_ns() - file.stamp.mtime_ns > 2 * 10**9:
-        with writing_cache():
-            cache_root().mkdir(parents=True, exist_ok=True)
-            with FileLock(cache_root() / "digests.lock"):
-                kept = list(_remembered().items())[-_MOST_REMEMBERED:]
-                content = json.dumps(dict([*kept, (place, (mark, found))]))
-                write(cache_root() / "digests.json", content.encode())
-    return name, found
-
-
-def _remembered() -> dict[str, Any]:
-    """Path of a file -> its stamp and digest; nothing where the list is not there or damaged."""
-    try:
-        found = json.loads((cache_root() / "digests.json").read_bytes())
-        return {k: v for k, v in found.items() if isinstance(v, list) and len(v) == 2}
-    except (OSError, ValueError, AttributeError):
-        return {}
 
 
 def _filtered(array: pa.Array, mask: pa.Array) -> pa.Array:

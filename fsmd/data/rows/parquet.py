@@ -1,6 +1,6 @@
 """Parquet files: their columns, and their rows in batches."""
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Collection, Iterator, Mapping
 from pathlib import Path
 
 import pyarrow as pa
@@ -26,12 +26,14 @@ def columns(path: Path) -> dict[str, pa.DataType]:
     return {field.name: _plain(field.type) for field in schema}
 
 
-def batches(path: Path, types: Mapping[str, pa.DataType], coded: bool) -> Iterator[pa.RecordBatch]:
+def batches(
+    path: Path, types: Mapping[str, pa.DataType], coded: Collection[str]
+) -> Iterator[pa.RecordBatch]:
     """The rows in order with these columns in these types (see `columns`).
 
-    coded: texts come as dictionaries of them.
+    coded: columns whose texts come as dictionaries of them.
     """
-    texts = [name for name, kind in types.items() if coded and kind == pa.string()]
+    texts = [name for name, kind in types.items() if name in coded and kind == pa.string()]
     done = 0
     # pre_buffer would hold whole row groups in memory.
     with pq.ParquetFile(path, pre_buffer=False, read_dictionary=texts) as file:
@@ -40,7 +42,9 @@ def batches(path: Path, types: Mapping[str, pa.DataType], coded: bool) -> Iterat
         )
         while (batch := _next(read, path, file, list(types))) is not None:
             if types:
-                arrays = [_as(path, done, n, batch.column(n), t, coded) for n, t in types.items()]
+                arrays = [
+                    _as(path, done, n, batch.column(n), t, n in coded) for n, t in types.items()
+                ]
                 yield pa.RecordBatch.from_arrays(arrays, names=list(types))
             else:
                 yield batch

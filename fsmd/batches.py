@@ -20,9 +20,9 @@ Batch = tuple[Tensor, ...]
 
 Of validation and test, then users B and requests B (whole numbers, equal within a group), those of
 `FSMDModule.groups`."""
-POOL_BYTES = 2**28
+POOL_BYTES = 2**27
 BLOCKS_OF_POOL = 1024
-"""So a pool is of a thousand places of the data, and a block (256 KiB) is quick to read."""
+"""So a pool is of a thousand places of the data, and a block (128 KiB) is quick to read."""
 IN_MEMORY = 10**7
 
 

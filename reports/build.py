@@ -194,7 +194,7 @@ def parser(prog: str = COMMAND) -> argparse.ArgumentParser:
     p = CommandLine(prog, about, _EPILOG)
     p.add_argument("study", nargs="?", help="its name, or its stored name")
     p.add_argument("--all", action="store_true", help="all that is stored, and a list of it")
-    p.add_argument("--data", help="data set it ran on (default: its own)")
+    p.add_argument("--data", help="data set it ran on, as it was given (default: its own)")
     p.add_argument(
         "--pick",
         action="append",
@@ -237,7 +237,7 @@ def _run(options: argparse.Namespace) -> int:
 
 def _stored_name(engine: sa.Engine, name: str, data: str | None) -> str:
     """The stored name: on other data than the definition's, the data set's name is added."""
-    from fsmd.data import names
+    from fsmd.data import DESCRIPTION, names
     from studies.planner.design import name_on
     from studies.store.studies import find_study, study_names
 
@@ -245,9 +245,13 @@ def _stored_name(engine: sa.Engine, name: str, data: str | None) -> str:
         return name
     for known in study_names(engine):
         record = find_study(engine, known)
-        if record is not None and known == name_on(name, data, record.definition.data):
+        if record is None:
+            continue
+        facts = record.plan.data
+        meant = facts.name if data == facts.asked else data
+        if known == name_on(name, meant, record.definition.data):
             return known
-    if data.partition(":")[0] not in names():
+    if data.partition(":")[0] not in names() and DESCRIPTION not in data:
         raise UserError(f"no data set {data!r}; there are {', '.join(names())}")
     return name_on(name, data, default="")  # which nothing is stored under
 

@@ -168,11 +168,25 @@ def read_influences(
     count = len(next(iter(rows.labels.values())))
     influence_NC = np.empty((count, len(ids) * len(figures)), order="F")
     for i, run in enumerate(ids):  # one at a time, so that no other's scores are in memory
-        kept = connection.execute(as_stored(PREDICTIONS).where(PREDICTIONS.c.run_id == run)).all()
-        scores = {row.task: _scores(row, count) for row in kept}
+        scores = read_scores(connection, run, count)
         for k, figure in enumerate(figures, i * len(figures)):
-            influence_NC[:, k] = _moved(figure, scores, rows)
+            score_N, label_N = scores_of(figure, scores), rows.labels_of(figure)
+            influence_NC[:, k] = influences(
+                figure.metric, score_N, label_N, rows.weight_N, rows.groups
+            )
     return by_unit(influence_NC, rows.unit_N)
+
+
+def read_scores(connection: sa.Connection, run: str, count: int) -> Mapping[str, Array]:
+    """Task -> log-odds of `count` test rows, of the tasks whose predictions were kept."""
+    kept = connection.execute(as_stored(PREDICTIONS).where(PREDICTIONS.c.run_id == run)).all()
+    return {row.task: _scores(row, count) for row in kept}
+
+
+def scores_of(figure: Figure, scores: Mapping[str, Array]) -> Array:
+    """N log-odds of what the figure is of: of a step, by the ratio of both probabilities."""
+    score_N = scores[figure.task]
+    return score_N if figure.parent is None else step_scores(score_N, scores[figure.parent])
 
 
 def _scores(row: sa.Row[Any], count: int) -> Array:
@@ -181,14 +195,6 @@ def _scores(row: sa.Row[Any], count: int) -> Array:
         if len(score_N) != count:
             raise ValueError(f"must be {count} scores, one a test row; got {len(score_N)}")
     return score_N
-
-
-def _moved(figure: Figure, scores: Mapping[str, Array], rows: TestRows) -> Array:
-    score_N = scores[figure.task]
-    if figure.parent is not None:
-        score_N = step_scores(score_N, scores[figure.parent])
-    label_N = rows.labels_of(figure)
-    return influences(figure.metric, score_N, label_N, rows.weight_N, rows.groups)
 
 
 def _kept(connection: sa.Connection, ids: Sequence[str], size: int = 500) -> set[tuple[str, str]]:

@@ -54,10 +54,10 @@ class CommandLine(argparse.ArgumentParser):
         raise UserError(f"{message}; {self.prog} --help tells what there is")
 
 
-def folder(text: str) -> Path:
-    """An option's folder; `~` stands for the user's own. Raises ArgumentTypeError for none."""
+def place(text: str) -> Path:
+    """An option's file or folder; `~` is the user's own. Raises ArgumentTypeError for none."""
     if not text.strip():
-        raise argparse.ArgumentTypeError(f"a folder must have a name, as '.' has; got {text!r}")
+        raise argparse.ArgumentTypeError(f"a path must have a name, as '.' has; got {text!r}")
     try:
         return Path(text).expanduser()
     except RuntimeError as error:
@@ -84,7 +84,7 @@ def add_places(parser: argparse.ArgumentParser) -> None:
         help="database of the results (default: %(default)s)",
     )
     parser.add_argument(
-        "--out", type=folder, default=DEFAULT_OUT, help="folder of reports (default: %(default)s)"
+        "--out", type=place, default=DEFAULT_OUT, help="folder of reports (default: %(default)s)"
     )
 
 

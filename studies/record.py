@@ -16,7 +16,7 @@ import sqlalchemy as sa
 from fsmd.errors import UserError
 from fsmd.writing import replacing
 from studies import catalog
-from studies.options import STOPPED, CommandLine, add_places, check_folders, exit_code, folder
+from studies.options import STOPPED, CommandLine, add_places, check_folders, exit_code, place
 from studies.planner.design import slug
 from studies.store.database import open_engine
 from studies.store.faults import patient
@@ -48,7 +48,7 @@ def parser(prog: str = COMMAND) -> argparse.ArgumentParser:
         ("replicates", int, 3, "seeds of each cell"),
         ("epochs", int, 9, "epochs of each curve"),
         ("workers", int, None, "worker processes; None is one a core"),
-        ("curves", folder, Path("curves"), "folder of the file"),
+        ("curves", place, Path("curves"), "folder of the file"),
         ("device", str, "auto", "auto, cpu, cuda or cuda:N"),
     ):
         p.add_argument(

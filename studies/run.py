@@ -10,7 +10,7 @@ from fsmd.errors import UserError
 from studies import catalog
 from studies.changes import changed
 from studies.definition import Definition, Search, Study
-from studies.options import STOPPED, CommandLine, add_places, exit_code
+from studies.options import STOPPED, CommandLine, add_places, exit_code, memory
 
 COMMAND = "python -m studies.run"
 _EPILOG = """
@@ -18,6 +18,7 @@ examples:
   %(prog)s tower_shape                     five paired replicates on planted data
   %(prog)s tower_shape --replicates 10     adds the five that are missing
   %(prog)s gate_depth --data kuairand --workers 8
+  %(prog)s gate_depth --data logs/dataset.toml:metric=user_auc
   %(prog)s tower_shape --base mmoe --set dropout=0.1 --name shapes_of_mmoe
                                                         the same question of another model
   %(prog)s mine/my_study.py                a study or a search of your own
@@ -35,7 +36,8 @@ what was asked, 130 after Ctrl-C.
 
 
 _OPTIONS = (
-    ("data", str, "NAME", "data set (default: its own, mostly planted)"),
+    ("data", str, "NAME", "or PATH of a dataset.toml: data set (default: its own, mostly planted)"),
+    ("memory", memory, "SIZE", "to encode it in, such as 2g (default: a quarter of the machine's)"),
     ("epochs", int, "N", "epochs at most (default: the data set's, 30)"),
     ("patience", int, "N", "epochs without better validation figures that end a training"),
     ("workers", int, "N", "worker processes (default: one a processor that may be used)"),

@@ -85,6 +85,8 @@ class Request:
     default: Definition | None = None
     """The definition as the catalog has it, where options changed it."""
     data: str | None = None
+    memory: int | None = None
+    """Bytes that encoding the data may take."""
     replicates: int = 5
     epochs: int | None = None
     patience: int | None = None
@@ -195,7 +197,7 @@ def _sets(request: Request, console: Console) -> Sets:
     sets: dict[str, Dataset] = {}
     for wanted in dict.fromkeys([name, *brought]):
         with console.status(f"reading the data set {wanted}"):
-            sets[wanted] = load(wanted)
+            sets[wanted] = load(wanted, request.memory)
     return sets
 
 

@@ -1,17 +1,27 @@
 """Speed and memory at sizes that a test has no time for; `nox -s bench_data` prints a table.
 
-Each part runs in a process of its own, on one thread, so that its peak of memory is its own.
+Each part runs in a process of its own, on one thread, so that its peak of memory is its own. What
+is done with a log is measured against pyarrow's reading of its Parquet file in the same process:
+"of reading" is the share of that speed, in CPU-seconds, which other work moves little, and by the
+clock. `-- --most 100000000` does all that 24 GB of disk have room for.
+
+With `-- --rechub VENV/bin/python` there is torch-rechub's preparation of the same file, as its
+examples do it; `pip install torch-rechub pyarrow` into an environment of its own has what it needs.
 """
 
+import json
 import logging
 import resource
+import subprocess
 import time
 import warnings
-from collections.abc import Callable, Iterator
+from argparse import ArgumentParser
+from collections.abc import Callable, Collection, Iterator
 from concurrent.futures import ProcessPoolExecutor
-from contextlib import contextmanager
+from contextlib import contextmanager, redirect_stderr, redirect_stdout
 from dataclasses import replace
 from multiprocessing import get_context
+from os import devnull
 from pathlib import Path
 from statistics import median
 from tempfile import TemporaryDirectory
@@ -19,6 +29,8 @@ from threading import Event, Thread
 from typing import Any
 
 import numpy as np
+import pyarrow as pa
+import pyarrow.parquet as pq
 from numpy.typing import NDArray
 
 from fsmd.config import MODELS
@@ -219,6 +231,130 @@ def own_memory() -> Iterator[list[int]]:
         watcher.join()
 
 
+def write_log(folder: Path, rows: int, text: bool) -> None:
+    """A log and its description. text: ids are texts, not whole numbers."""
+    draw, writer = np.random.default_rng(0), None
+    for start in range(0, rows, 2**17):
+        count = min(2**17, rows - start)
+        user_N = draw.integers(max(rows // 20, 100), size=count)
+        item_N = draw.zipf(1.3, count) % 20_000
+        click_N = draw.random(count) < 0.3
+        columns = {"user": pa.array(user_N), "item": pa.array(item_N)}
+        if text:
+            columns = {name: ids.cast(pa.string()) for name, ids in columns.items()}
+        for name, most in (("tab", 12), ("city", 400), ("device", 3000)):
+            columns[name] = pa.array(draw.integers(most, size=count)).cast(pa.string())
+        for i in range(5):
+            columns[f"number {i}"] = pa.array(draw.normal(size=count) * 10**i)
+        labels = {"click": click_N, "buy": click_N & (draw.random(count) < 0.2)}
+        columns |= {name: pa.array(label_N.astype(np.int8)) for name, label_N in labels.items()}
+        table = pa.table({**columns, "time": np.arange(start, start + count)})
+        writer = writer or pq.ParquetWriter(folder / "log.parquet", table.schema)
+        writer.write_table(table)
+    assert writer is not None
+    writer.close()
+    categories = "".join(f'{name} = "category"\n' for name in list(columns)[:5])
+    numbers = "".join(f'"number {i}" = "number"\n' for i in range(5))
+    text_of = f"""
+[data]
+name = "bench"
+files = ["log.parquet"]
+[roles]
+user = "user"
+item = "item"
+time = "time"
+[fields]
+{categories}{numbers}
+[tasks]
+click = "click == 1"
+buy = {{label = "buy == 1", after = "click"}}
+[split]
+by = "time"
+valid_from = {rows * 8 // 10}
+test_from = {rows * 9 // 10}
+"""
+    (folder / "dataset.toml").write_text(text_of, "utf-8")
+
+
+def read(folder: Path) -> None:
+    """Read the Parquet file by pyarrow alone, as plain columns."""
+    file = pq.ParquetFile(folder / "log.parquet", pre_buffer=False)
+    for _ in file.iter_batches(2**16, use_threads=False):
+        pass
+
+
+def encode(folder: Path) -> None:
+    """Open the log and write its encoded folder; the digest of the log itself is among it."""
+    from fsmd.data import source_of
+    from fsmd.data.encode import quarter_of_machine, write_encoded
+
+    with TemporaryDirectory(dir=folder) as out:
+        source = source_of(str(folder / "dataset.toml"))
+        assert source.key
+        (Path(out) / "encoded").mkdir()
+        write_encoded(source, Path(out) / "encoded", quarter_of_machine())
+
+
+def describe(folder: Path) -> None:
+    """The command, on the log."""
+    from studies.data.commands import main
+
+    assert not main(["describe", str(folder / "log.parquet")])
+
+
+def check(folder: Path) -> None:
+    """The command, on the description."""
+    from studies.data.commands import main
+
+    assert not main(["check", str(folder / "dataset.toml"), "--out", str(folder / "page")])
+
+
+_RECHUB = """
+import json, resource, sys, time
+import numpy as np, pandas as pd
+from sklearn.preprocessing import LabelEncoder, StandardScaler
+from torch_rechub.utils.data import df_to_dict
+started, clock = time.process_time(), time.perf_counter()
+data = pd.read_parquet(sys.argv[1])
+for name in ("user", "item", "tab", "city", "device"):
+    data[name] = LabelEncoder().fit_transform(data[name])
+numbers = [f"number {i}" for i in range(5)]
+data[numbers] = StandardScaler().fit_transform(data[numbers])
+made = df_to_dict(data)
+spent = time.process_time() - started, time.perf_counter() - clock
+print(json.dumps([*spent, resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1e6]))
+"""
+
+
+def rechub(folder: Path, python: str) -> Figures:
+    """Torch-rechub's preparation; categories and scales are fitted on all rows there."""
+    command = (python, "-c", _RECHUB, str(folder / "log.parquet"))
+    spent, clock, peak = json.loads(subprocess.check_output(command).splitlines()[-1])
+    rows = pq.read_metadata(folder / "log.parquet").num_rows
+    return _rates(rows, spent, clock) | {"peak GB": f"{peak:.2f}"}
+
+
+def _rates(rows: int, spent: float, clock: float) -> Figures:
+    return {"rows per CPU-second": f"{rows / spent:,.0f}", "by the clock": f"{rows / clock:,.0f}"}
+
+
+def against_reading(step: Callable[[Path], None], folder: Path) -> Figures:
+    """Speed of a step, and its share of the speed of reading alone."""
+    rows = pq.read_metadata(folder / "log.parquet").num_rows
+    spent = {}
+    with Path(devnull).open("w") as nowhere, redirect_stdout(nowhere), redirect_stderr(nowhere):
+        for each in (read, read, step):  # the first brings the file into memory
+            started = time.process_time(), time.perf_counter()
+            each(folder)
+            spent[each] = time.process_time() - started[0], time.perf_counter() - started[1]
+    shares = [reading / own for reading, own in zip(spent[read], spent[step], strict=True)]
+    figures = _rates(rows, *spent[step])
+    if step is read:
+        return figures
+    return figures | {"of reading": f"{shares[0]:.0%}, by the clock {shares[1]:.0%}"}
+
+
+LOG_STEPS = (read, encode, describe, check)
 PARTS: tuple[tuple[str, Part, tuple[int, ...]], ...] = (
     ("ids of a table", embedding_steps, (10**4, 10**6, 10**7)),
     ("rows", epochs, (10**5, 10**6, 10**7)),
@@ -227,22 +363,47 @@ PARTS: tuple[tuple[str, Part, tuple[int, ...]], ...] = (
 """What its size counts, the part, and its sizes."""
 
 
-def _measured(part: Part, size: int) -> Figures:
-    figures = part(size)
+def _alone(part: Callable[..., Figures], *given: object) -> str:
+    """The figures of a process of its own, with its peak of memory."""
+    with ProcessPoolExecutor(1, get_context("spawn")) as alone:
+        figures = alone.submit(_measured, part, *given).result()
+    return ", ".join(f"{name} {value}" for name, value in figures.items())
+
+
+def _measured(part: Callable[..., Figures], *given: object) -> Figures:
+    figures = part(*given)
     peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1e6
-    return {**figures, "peak GB": f"{peak:.2f}"}
+    return {"peak GB": f"{peak:.2f}"} | figures
 
 
-def lines() -> Iterator[str]:
-    """A line for each part at each size."""
+def lines(most: int, wanted: Collection[str], python: str | None) -> Iterator[str]:
+    """A line for each part at each size of at most so much; wanted: parts (none: all)."""
+    steps = [step for step in LOG_STEPS if not wanted or step.__name__ in wanted]
+    for rows in (10**5, 10**6, 10**7, 10**8) if steps else ():
+        for text in (True, False):
+            if rows > most:
+                continue
+            with TemporaryDirectory() as folder:
+                write_log(Path(folder), rows, text)
+                what = f"{rows:,} rows, ids are {'texts' if text else 'whole numbers'}"
+                for step in steps:
+                    told = _alone(against_reading, step, Path(folder))
+                    yield f"{step.__name__}, {what}: {told}"
+                if python:
+                    told = ", ".join(f"{k} {v}" for k, v in rechub(Path(folder), python).items())
+                    yield f"rechub, {what}: {told}"
     for what, part, sizes in PARTS:
         for size in sizes:
-            with ProcessPoolExecutor(1, get_context("spawn")) as alone:
-                figures = alone.submit(_measured, part, size).result()
-            told = ", ".join(f"{name} {value}" for name, value in figures.items())
-            yield f"{part.__name__}, {size:,} {what}: {told}"
+            if size <= most and (not wanted or part.__name__ in wanted):
+                yield f"{part.__name__}, {size:,} {what}: {_alone(part, size)}"
 
 
 if __name__ == "__main__":
-    for line in lines():
+    line_of = ArgumentParser(prog="tests.bench_data", description=__doc__)
+    known = [step.__name__ for step in LOG_STEPS] + [part.__name__ for _, part, _ in PARTS]
+    line_of.add_argument("parts", nargs="*", choices=[*known, []], help="only these")
+    line_of.add_argument("--most", type=int, default=10**7, help="rows (default: %(default)s)")
+    line_of.add_argument("--rechub", metavar="PYTHON", help="one that has torch-rechub")
+    asked = line_of.parse_args()
+    for line in lines(asked.most, asked.parts, asked.rechub):
         print(line, flush=True)

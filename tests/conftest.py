@@ -10,8 +10,9 @@ from hypothesis import settings
 from fsmd.data.schema import Field, Schema
 from fsmd.tasks import Task
 
-# The same examples in each run; `--hypothesis-profile=default` draws others.
-settings.register_profile("same", derandomize=True, print_blob=False)
+# The same examples in each run, however busy the machine is; `--hypothesis-profile=default` draws
+# others.
+settings.register_profile("same", derandomize=True, print_blob=False, deadline=None)
 settings.load_profile("same")
 
 

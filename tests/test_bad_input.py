@@ -192,7 +192,7 @@ def test_options_that_do_not_go_together_are_told_in_one_line(
         (("null", "--set", "layers=64,x"), "--set layers must be whole numbers with commas betw"),
         (("null", "--epochs", "1" * 12), "--epochs must be at most 1,000,000; got 111"),
         (("null", "--data="), "no data set ''"),
-        (("null", "--out="), "a folder must have a name"),
+        (("null", "--out="), "a path must have a name"),
     ):
         code, told = outcome(run, arguments, untrained, capsys)
         assert code == 2

@@ -571,7 +571,7 @@ def test_aliccp_is_converted_and_read(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
     monkeypatch.setenv("FSMD_DATA", str(tmp_path))
-    monkeypatch.setattr("studies.data.convert.ROWS", 1)  # several row groups
+    monkeypatch.setattr("studies.data.convert.VALUES", 1)  # several row groups
     write(tmp_path / "raw", ALICCP)
     assert main(["convert", "aliccp", str(tmp_path / "raw"), str(tmp_path / "aliccp")]) == 0
     assert "samples_train.parquet: 2 rows; 1 with a buy and no click left out" in (

@@ -17,6 +17,7 @@ from statsmodels.stats.proportion import proportion_confint
 from fsmd.data.checks.check import Finding
 from fsmd.data.checks.rates import Rate
 from fsmd.data.checks.tally import KeyTally, SplitSample
+from fsmd.data.rows.frames import Tables, of_tables
 from fsmd.data.rows.part import Part, Where
 from fsmd.data.source import Categorical, Dense, Recipe, Source, Tags
 from fsmd.errors import UserError
@@ -419,3 +420,25 @@ def test_the_command_checks_a_made_up_set_too(
 ) -> None:
     assert main(["check", "planted:rows=5000", "--out", f"{tmp_path}"]) == 0
     assert capsys.readouterr().out.splitlines()[-1].endswith(f"{tmp_path / 'check.html'}")
+
+
+def test_what_no_study_refuses_is_told_however_well_it_knows_the_label() -> None:
+    draw = np.random.default_rng(0)
+
+    def table(rows: int) -> pd.DataFrame:
+        click_N = draw.integers(0, 2, rows)
+        far_N = draw.choice([-1, 1], rows) * draw.uniform(2, 3, rows)
+        return pd.DataFrame(
+            {
+                "click": click_N,
+                "middle": np.where(click_N == 1, draw.uniform(-1, 1, rows), far_N),
+                "tags": [[draw.choice(["a", "b"]), *["clicked"] * click] for click in click_N],
+            }
+        )
+
+    recipe = Recipe("toy", (Tags("tags"),), (Dense("middle"),), (Task("click"),))
+    tables = Tables(table(4000), table(500), table(500))
+    findings = look(of_tables(recipe, {}, lambda: tables))[1]
+    told = [text for level, text in findings if level == "warning"]
+    for name in ("middle", "tags"):
+        assert any(t.startswith(f"Column {name!r} alone gives task 'click' an AUC") for t in told)

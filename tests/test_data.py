@@ -168,8 +168,11 @@ def test_a_vocabulary_survives_json_whatever_its_values_are(values: list[Any]) -
 def test_rows_of_one_user_share_a_unit_and_a_row_without_one_has_its_own(cache: Path) -> None:
     users = pd.Series(["b", None, "a", "b", None, "rare"])
     recipe = replace(RECIPE, user="user")
-    part = next(parts_of(recipe, Tables(*[toy(rows=6).assign(user=users)] * 3)))
+    part, *others = parts_of(recipe, Tables(*[toy(rows=6).assign(user=users)] * 3))
     assert part.user_N is not None
+    for other in others:  # whose users without a name are others
+        same_N = (part.user_N == other.user_N).tolist()
+        assert same_N == users.notna().tolist()
     numbers = groups(part.user_N)
     assert numbers.dtype == np.uint32
     assert sorted(set(numbers)) == [0, 1, 2, 3, 4]

@@ -280,6 +280,66 @@ def test_files_without_a_header_get_names_to_be_changed(there: Path) -> None:
     assert found.labels["column_2"].expression == "column_2 == '50000+.'"
 
 
+def test_names_said_for_files_without_a_header_are_guessed_from(there: Path) -> None:
+    log = pd.DataFrame(impressions()).assign(dwell=np.arange(ROWS) % 40)
+    names = ["user_id", "item_id", "time_ms", "dwell", "click"]
+    log[names].to_csv("log.tsv", sep="\t", index=False, header=False)
+    items = {"item_id": range(60), "maker": np.arange(60) % 7}
+    write(there / "items.csv", items)
+    text, found = described("log.tsv", "--columns", ",".join(names), "--join", "items.csv")
+    assert (found.data.header, found.data.columns) == (False, tuple(names))
+    assert [(join.on, join.files.header) for join in found.joins] == [(("item_id",), True)]
+    assert (found.roles.user, list(found.labels)) == (("user_id",), ["click"])
+    assert "after the row was shown" in reason(text, "dwell")
+
+
+def test_files_that_may_be_read_as_they_are_not_meant_are_told_of(
+    there: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    log = pd.DataFrame(impressions())[["user_id", "price", "click"]]
+    log.to_csv("bare.csv", index=False, header=False)
+    log.to_csv("german.csv", index=False, sep=";")
+    log.set_axis(["0", "1", "2"], axis=1).to_csv("counted.csv")
+    for name, told in (("bare", "--columns"), ("german", "--separator"), ("counted", "")):
+        assert main(["describe", f"{name}.csv", "--out", f"{name}.toml"]) == 0
+        lines = Path(f"{name}.toml").read_text("utf-8").splitlines()
+        notes = [line.removeprefix("# ") for line in lines if " say " in line]
+        assert len(notes) == bool(told)
+        assert told in "".join(notes)
+        said = capsys.readouterr().err
+        assert all(note in said for note in notes)
+
+
+def test_a_draft_is_named_after_its_file_or_the_folder_of_a_dataset(there: Path) -> None:
+    write(there / "log.csv", impressions())
+    for out, name in (("news.toml", "news"), ("shop/dataset.toml", "shop")):
+        assert main(["describe", "log.csv", "--out", out]) == 0
+        assert read(Path(out)).recipe.name == name
+        Path(out).write_text(Path(out).read_text().replace(f'name = "{name}"', ""))
+        assert read(Path(out)).recipe.name == name
+
+
+def test_paths_of_the_home_and_of_folders_beside_are_understood(
+    there: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    home = there / "a: b" / "~ home"
+    monkeypatch.setenv("HOME", f"{home}")
+    monkeypatch.setenv("FSMD_CACHE", f"{there}/cache")
+    home.mkdir(parents=True)
+    write(home / "log.csv", impressions())
+    assert main(["describe", "~/log.csv", "--out", "~/in/dataset.toml"]) == 0
+    found = read(home / "in" / "dataset.toml")
+    assert found.data.patterns == (f"{home}/log.csv",)
+    work = there / "work"
+    work.mkdir()
+    monkeypatch.chdir(work)
+    _, found = described("../a: b/~ home/log.csv")
+    assert found.data.patterns == (f"{home}/log.csv",)
+    for path in ("~/in/dataset.toml", f"{home}/in/dataset.toml"):
+        assert load(path).name == "in"
+        assert load(f"{path}:metric=log_loss").schema.tasks[0].metric == "log_loss"
+
+
 def test_a_file_that_is_there_is_kept_unless_forced(
     there: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:

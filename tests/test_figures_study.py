@@ -79,6 +79,7 @@ FORMS: dict[str, tuple[Callable[..., Study], tuple[str, ...]]] = {
     "grid": (grid, ("scatter", "effects", *INSIDE)),
     "knob": (knob, ("seesaw", *INSIDE)),
     "many": (many, ("scatter", *INSIDE)),
+    "predicted": (towers, ("arms", "calibration", *INSIDE)),
 }
 """A study's form -> how to make it up, and the figures that it has."""
 CASES = {
@@ -126,6 +127,7 @@ def made(engine: sa.Engine) -> Made:
             name=f"{form} {case}",
             replicates=2 if "grid" in form else 3,
             effect=along_the_knob if form == "knob" else None,
+            rows=300 if form == "predicted" else 0,
             reachable={task.name: 0.9 for task in of} if form == "towers" else None,
         )
         return read(engine, f"{form} {case}")
@@ -155,7 +157,9 @@ def scale(task: Task) -> Scale:
 
 def test_each_figure_has_a_name_and_a_place_of_its_own() -> None:
     assert sorted(KINDS) == sorted({key for _, keys in FORMS.values() for key in keys})
-    assert {kind.section for kind in KINDS.values()} == {"arms", "differences", "curves", "inside"}
+    assert {kind.section for kind in KINDS.values()} == {
+        *("arms", "differences", "curves", "inside", "probabilities")
+    }
     assert all(kind.draw.__module__.endswith(f".{key}") for key, kind in KINDS.items())
 
 
@@ -213,6 +217,7 @@ def test_each_figure_has_its_panels_for_any_number_of_tasks(
         "arms": shown,
         "differences": shown,
         "curves": count,
+        "calibration": count + sum(task.after is not None for task in CASES[case]),
         "gates": count,
         "gradients": min(count * (count - 1) // 2, gradients.MOST_PAIRS),
         "gains": planes,

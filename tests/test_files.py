@@ -29,7 +29,7 @@ from hypothesis import strategies as st
 from fsmd.data import open_encoded
 from fsmd.data.encode import encoded
 from fsmd.data.encoded import DamagedDataError, fault_of
-from fsmd.data.files import Origin, cache_root, check_cache, find, source_from, table
+from fsmd.data.files import Origin, cache_root, check_cache, find
 from fsmd.data.rows.frames import Tables, of_tables
 from fsmd.data.schema import Dataset
 from fsmd.data.source import Categorical, Dense, Recipe
@@ -480,7 +480,6 @@ def test_what_is_said_is_one_line(caplog: pytest.LogCaptureFixture) -> None:
 
 TINY = Origin("tiny", "http://127.0.0.1:9/tiny.zip", ("log_*.csv", "users.csv"))
 WHOLE = {"log_1.csv": b"a,b\n1,2\n", "users.csv": b"a,c\n1,3\n"}
-TINY_RECIPE = replace(RECIPE, name="tiny")
 
 
 @pytest.fixture
@@ -490,74 +489,6 @@ def places(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, cache: Path) -> Path
     for name, text in WHOLE.items():
         write(tmp_path / "data" / name, text)
     return tmp_path / "data"
-
-
-def read_tiny(paths: tuple[Path, ...]) -> Tables:
-    log, users = (table(path, TINY, ("a",)) for path in paths)
-    frame = log.merge(users, on="a").astype({"b": "int64"})
-    return Tables(frame, frame, frame)
-
-
-def gz(text: bytes) -> bytes:
-    return gzip.compress(text, mtime=0)
-
-
-FAULTY_FILES = {
-    "an empty file": (".csv", b"", "EmptyDataError"),
-    "a header alone": (".csv", b"a,b\n", "has no rows"),
-    "other columns": (".csv", b"x,y\n1,2\n", "lacks the columns a"),
-    "no table": (".csv", b'a,b\n1,2\n1,2,3,4\n"', "ParserError"),
-    "another encoding": (".csv", "a,b\né,1\n".encode("latin-1"), "UnicodeDecodeError"),
-    "UTF-16": (".csv", "a,b\n1,2\n".encode("utf-16"), "UnicodeDecodeError"),
-    "a cut .gz": (".csv.gz", gz(WHOLE["log_1.csv"] * 50)[:-12], "EOFError"),
-    "no .gz": (".csv.gz", b"a,b\n1,2\n", "BadGzipFile"),
-    "an empty .gz": (".csv.gz", b"", "EmptyDataError"),
-    "a .gz of noise": (".csv.gz", gz(b"")[:10] + b"\xff" * 30, "error: Error -3"),
-    "a .gz of another sum": (".csv.gz", gz(b"a,b\n1,2\n")[:-8] + b"\0" * 8, "CRC check failed"),
-}
-
-
-@pytest.mark.parametrize("fault", FAULTY_FILES)
-def test_a_faulty_file_is_named_in_one_line(places: Path, fault: str) -> None:
-    suffix, text, message = FAULTY_FILES[fault]
-    (places / "log_1.csv").unlink()
-    write(places / f"log_1{suffix}", text)
-    with pytest.raises(UserError, match=message) as refusal:
-        list(source_from(TINY, TINY_RECIPE, read_tiny, None).parts())
-    assert str(refusal.value).startswith(f"{places / f'log_1{suffix}'} ")
-    assert str(refusal.value).endswith("; replace or remove it")
-
-
-def test_a_folder_in_place_of_a_file_is_named_in_one_line(places: Path) -> None:
-    path = places / "users.csv"
-    to_folder(path)
-    with pytest.raises(
-        UserError, match=rf"^{path} cannot be read \(Is a dir.*; replace or remove"
-    ):
-        source_from(TINY, TINY_RECIPE, read_tiny, None)
-
-
-def test_files_whose_values_are_others_are_named_in_one_line(places: Path) -> None:
-    write(places / "log_1.csv", b"a,b\n1,x\n")
-    source = source_from(TINY, TINY_RECIPE, read_tiny, None)
-    with pytest.raises(UserError, match=r"log_1.csv, .*users.csv are not what tiny is made of"):
-        list(source.parts())
-
-
-@settings(max_examples=60, deadline=None, suppress_health_check=[*HealthCheck])
-@given(st.binary(max_size=60), st.sampled_from([".csv", ".csv.gz"]))
-def test_any_bytes_are_a_table_or_one_line(
-    tmp_path_factory: pytest.TempPathFactory, text: bytes, suffix: str
-) -> None:
-    path = tmp_path_factory.mktemp("any") / f"log_1{suffix}"
-    path.write_bytes(text)
-    message = str(path)
-    try:
-        assert len(table(path, TINY, ())) > 0
-    except UserError as error:
-        message = str(error)
-    assert message.startswith(str(path))
-    assert len(message.splitlines()) == 1
 
 
 def test_a_place_of_data_that_is_none_is_told(

@@ -22,7 +22,7 @@ from fsmd.data.description.values import FileSet
 from fsmd.data.files import cache_root
 from fsmd.data.rows import csv as text_files
 from fsmd.data.rows.files import batches, find, open_all
-from fsmd.data.rows.hashes import code_hashes, coded, hashes
+from fsmd.data.rows.hashes import coded, hashes, owner_codes
 from fsmd.data.rows.log import Log
 from fsmd.data.rows.part import Part
 from fsmd.errors import UserError
@@ -482,7 +482,9 @@ def test_a_hash_is_of_the_text_alone(words: list[str | None]) -> None:
     alone = [hashes(pa.array([word], pa.string()))[0] for word in words]
     assert hashes(array).tolist() == alone
     assert hashes(array[len(words) // 2 :]).tolist() == alone[len(words) // 2 :]
-    assert code_hashes(coded(array)[0]).tolist() == alone
+    owners = owner_codes(coded(array)[0], np.arange(len(words)))
+    assert [o == a for o, a in zip(owners, alone, strict=True)] == [w is not None for w in words]
+    assert len(set(owners)) == len(set(words) - {None}) + words.count(None)
     assert len(set(alone)) == len(set(words))
 
 

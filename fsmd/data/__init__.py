@@ -3,6 +3,7 @@
 Imports no torch, and pandas only to load.
 """
 
+import os
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import replace
@@ -61,9 +62,10 @@ def _found(name: str, memory: int | None) -> "tuple[Source, str, str]":
     end = name.rfind(DESCRIPTION) + len(DESCRIPTION)
     is_path = end >= len(DESCRIPTION) and name[end : end + 1] in ("", ":")
     base = name[:end] if is_path else name.partition(":")[0]
-    make, file = (_described(Path(base), memory), base) if is_path else _maker(base, memory)
+    path = Path(os.path.expanduser(base))
+    make, file = (_described(path, memory), str(path)) if is_path else _maker(base, memory)
     asked = name[len(base) :]
-    options = _options(name, asked[1:], make)
+    options = _options(name, asked, make)
     metric = options.pop("metric", None)
     with _guarded(file):
         source = make(**options)
@@ -152,16 +154,19 @@ def _maker(name: str, memory: int | None) -> "tuple[Callable[..., Source], str]"
         raise UserError(faults[name])
     if name not in makers:
         faulty = "".join(f"; {fault}" for fault in faults.values())
-        raise UserError(f"no data set {name!r}; there are {', '.join(names())}{faulty}")
+        raise UserError(
+            f"no data set {name!r}; there are {', '.join(names())}, and any description by its "
+            f"path, which ends in {DESCRIPTION}{faulty}"
+        )
     return makers[name]
 
 
 def _options(name: str, text: str, make: "Callable[..., Source]") -> dict[str, Any]:
-    """`a=1,b=x` by name, each as the annotation of the data set's parameter has it."""
+    """`:a=1,b=x` by name, each as the annotation of the data set's parameter has it."""
     parameters = signature(make, eval_str=True).parameters.values()
     annotations = {**{p.name: p.annotation for p in parameters}, "metric": str}
     options: dict[str, Any] = {}
-    for pair in text.split(",") if ":" in name else ():
+    for pair in text[1:].split(",") if text else ():
         key, _, value = pair.partition("=")
         if key not in annotations:
             raise UserError(

@@ -20,6 +20,7 @@ from numpy.typing import NDArray
 from scipy.special import logit
 
 from fsmd.config import digest
+from fsmd.data.checks import learnable
 from fsmd.data.checks.learnable import Encodings, check_recipe, encodings_of, refusing, remarks
 from fsmd.data.encoded import ENCODER, FACTS, SPLITS, fault_of, open_encoded, seal, sha256
 from fsmd.data.encoder import Encoder
@@ -68,8 +69,11 @@ def encoded(
 
 
 def _code(file: str | None) -> str:
-    """The text of this folder and of the data set's own file, but of no other data set's."""
-    files = sorted(Path(__file__).parent.rglob("*.py")) + ([Path(file)] if file else [])
+    """The text of all that arrays come from: this folder without other data sets and without
+    checks that refuse none, and the data set's own file."""
+    here = Path(__file__).parent
+    of_rows = {p for p in here.rglob("*.py") if p.parent.name not in ("checks", "sets")}
+    files = [*sorted({*of_rows, Path(learnable.__file__)}), *([Path(file)] if file else [])]
     return hashlib.sha256(b"".join(path.read_bytes() for path in files)).hexdigest()
 
 
@@ -174,7 +178,8 @@ def _settle(
                 for c, of_codes in enumerate(to_ids):
                     these = slice(edges[c], edges[c + 1])
                     id_NC[:, these] = of_codes(id_NC[:, these])
-                by_name = {s.name: n for s, n in zip(encoder.scales, number_ND.T, strict=True)}
+                number_DN = np.ascontiguousarray(number_ND.T)
+                by_name = {s.name: n for s, n in zip(encoder.scales, number_DN, strict=True)}
                 dense_ND = encoder.scaled(by_name, len(id_NC))
                 arrays.append(f"{split}_dense", dense_ND)
                 counts = encodings_of(encoder, id_NC, dense_ND)

@@ -159,7 +159,9 @@ class Scaling:
     def columns(self, number_N: Floats64) -> Floats:
         """N x 1, or N x 2 with the flag, of numbers that are NaN where they are missing."""
         missing_N = np.isnan(number_N)
-        filled_N = number_N if self.fill is None else np.where(missing_N, self.fill, number_N)
+        filled_N = number_N
+        if self.fill is not None and missing_N.any():
+            filled_N = np.where(missing_N, self.fill, number_N)
         scaled_N = self._scaled(filled_N).astype(np.float32) + np.float32(0)  # no -0: equal bits
         if not self.flagged:
             return scaled_N[:, None]

@@ -2,14 +2,13 @@
 
 import gzip
 import hashlib
-import io
 import os
 import shutil
 import sys
 import tarfile
 import zlib
-from collections.abc import Callable, Collection, Iterator, Mapping
-from contextlib import contextmanager
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager, nullcontext
 from dataclasses import dataclass, field
 from fnmatch import fnmatchcase
 from pathlib import Path, PurePosixPath
@@ -17,21 +16,20 @@ from tempfile import TemporaryFile
 from typing import Any
 from urllib.parse import urlsplit
 
-import pandas as pd
 import platformdirs
 import requests
 from filelock import FileLock
 from rich.console import Console
 from rich.progress import track
 
-from fsmd.data.rows.frames import Tables, of_tables
-from fsmd.data.source import Recipe, Source, on_fewer_rows
 from fsmd.errors import UserError
 from fsmd.notices import say
 from fsmd.writing import replacing
 
 PIECE = 2**20
 """Bytes of a download that are written at once."""
+GZIP = b"\x1f\x8b"
+"""What a gzip begins with."""
 
 
 @dataclass(frozen=True)
@@ -92,78 +90,17 @@ def folders(name: str) -> tuple[Path, ...]:
     return (*((given / name, given) if given else ()), cache_root() / "raw" / name)
 
 
-def source_from(
-    origin: Origin, recipe: Recipe, read: Callable[[tuple[Path, ...]], Tables], rows: int | None
-) -> Source:
-    """A source that `read` makes of the origin's files; other files are another content.
-
-    Raises UserError that names a file which cannot be read, or the files that `read` fails on.
-    """
-    paths, key = find(origin), {}
-    for path in paths:
-        with _readable(path), path.open("rb") as file:
-            key[path.name] = hashlib.file_digest(file, "sha256").hexdigest()
-
-    def tables() -> Tables:
-        try:
-            return read(paths)
-        except (LookupError, TypeError, ValueError) as error:
-            if isinstance(error, UserError):
-                raise
-            raise UserError(
-                f"{', '.join(map(str, paths))} are not what {recipe.name} is made of "
-                f"({_reason(error)}); replace or remove them"
-            ) from error
-
-    return on_fewer_rows(of_tables(recipe, key, tables), rows)
-
-
-def verified_content(path: Path, origin: Origin) -> bytes:
-    """The file's content, uncompressed; UserError if it cannot be read or is not the known one."""
-    with _readable(path):
-        return _content(path, origin)
-
-
-def table(path: Path, origin: Origin, columns: Collection[str], **options: Any) -> pd.DataFrame:
-    """The table in a CSV file; `options` are those of `pandas.read_csv`.
-
-    Raises UserError that names the file if it is no such table, or lacks rows or one of `columns`.
-    """
-    with _readable(path):
-        frame: pd.DataFrame = pd.read_csv(io.BytesIO(_content(path, origin)), **options)
-        missing = [name for name in columns if name not in frame]
-        if missing:
-            raise _Faulty(f"lacks the columns {', '.join(missing)}")
-        if frame.empty:
-            raise _Faulty("has no rows")
-    return frame
+def content_digest(path: Path) -> str:
+    """SHA-256 of a file's content, unpacked where it is a gzip, whatever its name."""
+    with path.open("rb") as raw:
+        packed = raw.read(2) == GZIP
+        raw.seek(0)
+        with gzip.open(raw) if packed else nullcontext(raw) as unpacked:
+            return hashlib.file_digest(unpacked, "sha256").hexdigest()
 
 
 class _Faulty(ValueError):
     """A file or an archive that is not what it must be."""
-
-
-@contextmanager
-def _readable(path: Path) -> Iterator[None]:
-    """Whatever fails in the block is a UserError about the file."""
-    try:
-        yield
-    except (OSError, EOFError, ValueError, zlib.error) as error:
-        raise UserError(f"{path} {_fault(error)}; replace or remove it") from error
-
-
-def _content(path: Path, origin: Origin) -> bytes:
-    content = path.read_bytes()
-    text = gzip.decompress(content) if path.suffix == ".gz" else content
-    expected = origin.text_hashes.get(path.name.removesuffix(".gz"))
-    if expected and hashlib.sha256(text).hexdigest() != expected:
-        raise _Faulty(f"is not the original: the SHA-256 of its content must be {expected}")
-    return text
-
-
-def _fault(error: Exception) -> str:
-    """What is wrong with a file, to follow its name."""
-    return str(error) if isinstance(error, _Faulty) else f"cannot be read ({_reason(error)})"
 
 
 def _reason(error: Exception) -> str:
@@ -287,10 +224,15 @@ def _unpack(archive: Path) -> None:
 
 
 def _verify(path: Path, origin: Origin) -> None:
+    expected = origin.text_hashes.get(path.name.removesuffix(".gz"))
     try:
-        _content(path, origin)
+        found = content_digest(path)
     except (EOFError, ValueError, zlib.error, gzip.BadGzipFile) as error:
-        raise _Faulty(f"{path.name} {_fault(error)}") from error
+        raise _Faulty(f"{path.name} cannot be read ({_reason(error)})") from error
+    if expected not in (None, found):
+        raise _Faulty(
+            f"{path.name} is not the original: the SHA-256 of its content must be {expected}"
+        )
 
 
 def _wanted(origin: Origin) -> str:

@@ -114,14 +114,6 @@ def labels_of(where: str, column: pd.Series) -> Floats64:
     return np.array([*map(float, found.words), np.nan])[found.code_N]
 
 
-def groups(code_N: NDArray[np.intp], count: int) -> NDArray[np.intp]:
-    """A number for each of N rows; rows of one code below `count` share it, one of -1 is alone.
-
-    From the values themselves, not from ids: users that train does not know are still users.
-    """
-    return np.where(code_N < 0, count + np.arange(len(code_N)), code_N)
-
-
 def _refused(where: str, column: pd.Series, row: int, rule: str) -> UserError:
     """`rule` has {} where the column's name goes."""
     value = column.iloc[row : row + 1].tolist()[0]  # nan, not np.float64(nan)

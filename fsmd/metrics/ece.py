@@ -14,8 +14,8 @@ from fsmd.metrics.ties import Integers, Runs
 BINS = 15
 
 
-def _binned(rows: Rows, before: float, total: float) -> Integers:
-    """The bin of each row; `before`: the weight of rows with lower scores, of `total` in all.
+def binned(rows: Rows, before: float, total: float) -> Integers:
+    """The bin of each row, N; `before`: the weight of rows with lower scores, of `total` in all.
 
     Rows of one score are in the bin in which the middle of their weight falls.
     """
@@ -37,7 +37,7 @@ def _by_bin(bin_N: Integers, gap_N: Array) -> Array:
 def _gap_of_bins(parts: Sequence[Rows], total: float) -> Iterator[Array]:
     before = 0.0
     for rows in parts:
-        yield _by_bin(_binned(rows, before, total), _gaps(rows))
+        yield _by_bin(binned(rows, before, total), _gaps(rows))
         before += rows.weight_N.sum()
 
 
@@ -49,7 +49,7 @@ def _ece(parts: Sequence[Rows]) -> float:
 
 def _ece_influence(rows: Rows) -> Array:
     """With bins, and whether each predicts too much or too little, taken as they are."""
-    bin_N, gap_N = _binned(rows, 0.0, rows.weight_N.sum()), _gaps(rows)
+    bin_N, gap_N = binned(rows, 0.0, rows.weight_N.sum()), _gaps(rows)
     sign_B = np.sign(_by_bin(bin_N, gap_N))
     moved_N = sign_B[bin_N] * gap_N / rows.weight_N
     return share(rows.weight_N) * (moved_N - np.average(moved_N, weights=rows.weight_N))

@@ -29,7 +29,7 @@ from reports.study.figures import seesaw
 from reports.study.how_to_read import how_to_read
 from reports.study.joint import JointVerdict
 from reports.study.nothing_differs import is_null, null_sentences
-from reports.study.probabilities import probability_tables
+from reports.study.probabilities import NOT_DRAWN, probability_tables
 from reports.study.shape import has_many_arms, reference_first, role, scores_compared, shape
 from studies.store.means import Mean, Means
 
@@ -92,8 +92,13 @@ def _sections(analysis: StudyAnalysis) -> Iterator[Section]:
     if inside or table:
         within = (table,) if table else ()
         yield Section("Inside the models", figures=inside, tables=within, folded=many)
+    drawn, told = _figures(analysis, "probabilities"), probability_tables(results)
     yield Section(
-        "How good the probabilities are", tables=probability_tables(results), folded=many
+        "How good the probabilities are",
+        sentences=() if drawn or not told else (NOT_DRAWN,),
+        figures=drawn,
+        tables=told,
+        folded=many,
     )
     yield Section(
         "Other figures on test",

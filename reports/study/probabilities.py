@@ -17,6 +17,10 @@ from reports.results import Scores, StudyResults, at_chosen
 from studies.store.faults import patient
 
 CALIBRATION = ("pcoc", "ece")
+NOT_DRAWN = (
+    "No arm has all its test predictions, so there is no picture of predicted against observed "
+    "rates."
+)
 
 
 class Shown(NamedTuple):

@@ -100,7 +100,7 @@ def arms_drawn(results: StudyResults) -> tuple[str, ...]:
         home = {arm.name: arm.data for arm in study.arms}
         chosen = {name for name, data in home.items() if data == home[study.reference]}
     else:
-        chosen = {*compared_by_design(study), *_best_on_validation(results.valid)}
+        chosen = {*compared_by_design(study), *best_on_validation(results.valid)}
     return tuple(arm for arm in trained if arm in chosen)
 
 
@@ -114,10 +114,11 @@ def scores_compared(results: StudyResults) -> Scores:
     return replace(scores, arms=arms, values_ART=scores.values_ART[kept])
 
 
-def _best_on_validation(scores: Scores) -> list[str]:
+def best_on_validation(scores: Scores) -> list[str]:
     """By the tasks' mean over complete replicates: means over different seeds do not compare.
 
-    Tasks count in units of the difference that matters, so that their metrics may differ.
+    The best is first. Tasks count in units of the difference that matters, as their metrics may
+    differ.
     """
     tasks = [target.key for target in scores.targets if target.key != MEAN]
     if not scores.paired:

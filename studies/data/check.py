@@ -1,6 +1,5 @@
 """`check`: everything that can be wrong with a data set, at once, and a page to look at."""
 
-import re
 from argparse import Namespace
 from collections.abc import Sequence
 
@@ -15,6 +14,7 @@ from fsmd.errors import UserError
 from fsmd.writing import write
 from studies.data.page import LEVELS, Checks, page, summary
 from studies.options import DEFAULT_OUT, check_folders, print_lines
+from studies.planner.design import slug
 
 PAGE = "check.html"
 
@@ -22,8 +22,7 @@ PAGE = "check.html"
 def run(options: Namespace) -> int:
     """Check, print, write the page; 2 where a study would be refused."""
     source = source_of(options.data, options.memory)
-    name = re.sub(r"[^\w-]", "-", source.recipe.name)  # no name leads out of the folder
-    folder = options.out or DEFAULT_OUT / name
+    folder = options.out or DEFAULT_OUT / slug(source.recipe.name)
     check_folders("--out", folder)
     checks, findings = look(source)
     for finding in findings:

@@ -4,11 +4,10 @@ import sys
 from argparse import Namespace
 from collections.abc import Callable, Mapping, Sequence
 from importlib import import_module
-from pathlib import Path
 from typing import NamedTuple
 
 from fsmd.errors import UserError
-from studies.options import CommandLine, exit_code, folder, memory
+from studies.options import CommandLine, exit_code, memory, place
 
 COMMAND = "python -m studies.data"
 
@@ -25,46 +24,58 @@ def _describe(p: CommandLine) -> None:
     p.add_argument(
         "log",
         nargs="+",
-        type=Path,
+        type=place,
         help="files, folders or globs of files: .csv, "
         ".csv.gz, .tsv, .tsv.gz, .parquet; side tables may be among them",
     )
     p.add_argument(
         "--join",
         nargs="+",
-        type=Path,
+        type=place,
         default=(),
         metavar="FILE",
         help="side tables: a row for each user, item ...",
     )
-    p.add_argument("--out", type=Path, metavar="FILE", help="the draft (default: print it)")
+    p.add_argument("--out", type=place, metavar="FILE", help="the draft (default: print it)")
     p.add_argument("--force", action="store_true", help="replace a file that is there")
     p.add_argument("--no-header", action="store_true", help="the first line is a row too")
+    p.add_argument(
+        "--columns",
+        type=lambda text: tuple(text.split(",")),
+        default=(),
+        metavar="LIST",
+        help="names of the log's columns where it has no header, such as user,item,time,click",
+    )
     p.add_argument("--multiline", action="store_true", help="quoted texts may hold line ends")
-    p.add_argument("--name", metavar="NAME", help="on reports (default: the draft's folder)")
+    p.add_argument(
+        "--name", metavar="NAME", help="on reports (default: the file's, or of its folder)"
+    )
     p.add_argument("--separator", metavar="TEXT", help="between columns (default: by the name)")
     p.add_argument(
-        "--encoding", default="utf-8", metavar="NAME", help="of text files (default: %(default)s)"
+        "--encoding",
+        default="utf-8",
+        metavar="NAME",
+        help="such as latin-1 (default: %(default)s)",
     )
     _memory(p, "1g")
 
 
 def _check(p: CommandLine) -> None:
     p.add_argument("data", help="a dataset.toml, or the name of a known data set")
-    p.add_argument("--out", type=folder, help="folder of the page check.html (default: out/NAME)")
+    p.add_argument("--out", type=place, help="folder of the page check.html (default: out/NAME)")
     _memory(p)
 
 
 def _convert(p: CommandLine) -> None:
     p.add_argument("set", metavar="SET", help="aliccp")
-    p.add_argument("source", type=folder, metavar="IN", help="folder of the original files")
-    p.add_argument("target", type=folder, metavar="OUT", help="folder of what is written")
+    p.add_argument("source", type=place, metavar="IN", help="folder of the original files")
+    p.add_argument("target", type=place, metavar="OUT", help="folder of what is written")
 
 
 def _catalog(p: CommandLine) -> None:
     p.add_argument("name", nargs="?", help="tell of that set (default: list all)")
     p.add_argument(
-        "--copy", type=Path, metavar="PATH", help="write its description there, to be edited"
+        "--copy", type=place, metavar="PATH", help="write its description there, to be edited"
     )
 
 

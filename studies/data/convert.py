@@ -15,8 +15,9 @@ from rich.progress import Progress
 from fsmd.errors import UserError, shown
 from fsmd.writing import replacing
 
-ROWS = 2**16
-"""Rows that are held in memory, and written as one row group."""
+VALUES = 2**21
+"""About so many are held in memory, and written as one row group."""
+_TOLD = 2**16  # lines between two steps of the bar
 
 LABELS = ("click", "buy")
 OF_USERS = ("101", "121", "122", "124", "125", "126", "127", "128", "129")
@@ -134,7 +135,7 @@ def _progress() -> Progress:
 def _convert(
     path: Path, to: Path, shape: Shape, split: str, advance: Callable[[int], object]
 ) -> Done:
-    kept = left_out = 0
+    kept = left_out = held = 0
     columns: dict[str, list[Any]] = {name: [] for name in shape.schema.names}
     with pq.ParquetWriter(to, shape.schema) as writer:
 
@@ -150,8 +151,10 @@ def _convert(
             kept += 1
             for name, values in columns.items():
                 values.append(row.get(name))
-            if kept % ROWS == 0:
+            held += sum(len(v) if isinstance(v, list) else 1 for v in row.values())
+            if held >= VALUES:
                 flush()
+                held = 0
         flush()
     return Done(kept, left_out)
 
@@ -168,7 +171,7 @@ def _rows(
                 except ValueError as error:
                     raise UserError(f"{path}, line {number}: {error}") from error
                 read += len(line)
-                if number % ROWS == 0:
+                if number % _TOLD == 0:
                     advance(read)
                     read = 0
     except OSError as error:

@@ -13,6 +13,7 @@ from rich.console import Console
 from rich.table import Table
 from rich.text import Text
 
+from fsmd.data.description.toml import name_of
 from fsmd.data.description.values import FileSet
 from fsmd.data.progress import told
 from fsmd.errors import UserError, one_line
@@ -35,12 +36,14 @@ def run(options: Namespace) -> int:
     if out is not None:
         _check_out(out, options.force)
     folder = (Path.cwd() if out is None else out.absolute().parent).resolve()
-    name = re.sub(r"[:,/\\]", "_", options.name or one_line(folder.name)[:80].strip() or "log")
+    default = one_line(name_of(out or folder / "dataset.toml"))[:80].strip() or "log"
+    name = re.sub(r"[:,/\\]", "_", options.name or default)
     check_label(name, "--name")
     console = Console(stderr=True, width=None if sys.stderr.isatty() else 200)
     files = FileSet(
         (),
-        header=not options.no_header,
+        header=not (options.no_header or options.columns),
+        columns=options.columns,
         separator=options.separator,
         multiline=options.multiline,
         encoding=options.encoding,
@@ -61,6 +64,7 @@ def run(options: Namespace) -> int:
     where = shlex.quote(str(out))
     tasks = ", ".join(draft.labels) or "none found, write one under [tasks]"
     for line in (
+        *(note for note in draft.notes if note.startswith("NOTE")),
         f"The draft is {where} (tasks: {one_line(tasks)}). Edit it, then:",
         f"  python -m studies.data check {where}",
         f"  python -m studies.run gate_depth --data {where}",

@@ -1,6 +1,7 @@
 """From a definition to the cells of a study: pure functions, no database."""
 
 import re
+import unicodedata
 from collections.abc import Iterator, Mapping
 from dataclasses import asdict, dataclass, field, replace
 from itertools import chain
@@ -52,13 +53,21 @@ def name_on(name: str, data: str, default: str) -> str:
     return name if data == default else f"{name}-{slug(data)}"
 
 
-def slug(data: str) -> str:
-    """A data set's name as a part of a file's.
+_LONGEST_SLUG = 60
 
-    >>> slug("planted:conflict=0.5,rows=1000")
-    'planted-conflict-0.5-rows-1000'
+
+def slug(data: str) -> str:
+    """A data set's name as a part of a file's, another one for each where letters are lost.
+
+    >>> slug("planted:conflict=0.5,rows=1000"), slug("Käufe im März"), slug("\u5e7f\u544a")
+    ('planted-conflict-0.5-rows-1000', 'Kaufe-im-Marz', '0c45ff')
     """
-    return re.sub(r"[^A-Za-z0-9._]+", "-", data).strip("-.")
+    letters = [c for c in unicodedata.normalize("NFKD", data) if not unicodedata.combining(c)]
+    plain = re.sub(r"[^A-Za-z0-9._]+", "-", "".join(letters)).strip("-.")
+    is_whole = not any(c > "\x7f" and c.isalnum() for c in letters)
+    if is_whole and 0 < len(plain) <= _LONGEST_SLUG:
+        return plain
+    return f"{plain[:_LONGEST_SLUG]}-{digest([data])[:6]}".strip("-")
 
 
 ARTIFACTS = "artifacts"

@@ -21,6 +21,7 @@ class Groups:
 
     def __init__(self, recipe: Recipe) -> None:
         self._tasks = recipe.tasks
+        self._request = recipe.request
         self._width = 1 + 2 * len(recipe.tasks)
         cells = len(SPLITS) * self._width
         self._tallies = {name: KeyTally(cells, _MOST) for name in ("user", "request")}
@@ -52,6 +53,8 @@ class Groups:
             rows = by_split[..., 0]
             if name == "user":
                 yield _known(counted, rows)
+            else:
+                yield Finding("note", f"A request is the rows of the same {self._request}.")
             test = by_split[:, SPLITS.index("test")]
             test = test[test[:, 0] > 0]
             for k, task in enumerate(self._tasks):

@@ -1,4 +1,4 @@
-"""Features that alone know a label nearly too well; `learnable` refuses those that are the label.
+"""Features that alone know a label too well; `learnable` refuses what it knows to be the label.
 
 A feature is fitted on half of the sampled train rows and judged on the others.
 """
@@ -10,7 +10,7 @@ import pyarrow as pa
 from numpy.typing import NDArray
 
 from fsmd.data.checks.check import Finding
-from fsmd.data.checks.learnable import LEAK_AUC
+from fsmd.data.checks.learnable import auc_alone
 from fsmd.data.checks.tally import (
     SampledRows,
     members,
@@ -19,9 +19,9 @@ from fsmd.data.checks.tally import (
     of_all,
 )
 from fsmd.data.source import Categorical, Dense, Recipe
-from fsmd.metrics import METRICS, measured
 
 TELLING_AUC = 0.95
+"""From which on a feature is told; few columns that are known before know so much."""
 _LEAST = 10
 """Judged rows of the rarer class, below which an AUC is chance."""
 _BINS = 64
@@ -42,9 +42,9 @@ def leaks(recipe: Recipe, train: SampledRows) -> Iterator[Finding]:
             if min(ones, len(judged) - ones) < _LEAST or len(set(label_N[fitted_N])) < 2:
                 continue
             scores = _scores(column, values, label_N, fitted_N)
-            found = [(_auc(score_N[judged], label_N[judged]), score_N) for score_N in scores]
+            found = [(auc_alone(score_N[judged], label_N[judged]), score_N) for score_N in scores]
             value, score_N = max(found, key=lambda pair: pair[0])
-            if TELLING_AUC <= value < LEAK_AUC:
+            if value >= TELLING_AUC:
                 right, of = _on_their_side(score_N[judged], label_N[judged])
                 text = (
                     f"Column {column.name!r} alone gives task {task.name!r} an AUC of "
@@ -53,11 +53,6 @@ def leaks(recipe: Recipe, train: SampledRows) -> Iterator[Finding]:
                     "afterwards, take it out of [fields]."
                 )
                 yield Finding("warning", text)
-
-
-def _auc(score_N: Numbers64, label_N: Numbers64) -> float:
-    value = measured(METRICS["auc"], score_N, label_N)
-    return 0.5 if value is None else max(value, 1 - value)
 
 
 def _scores(

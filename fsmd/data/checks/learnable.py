@@ -27,7 +27,7 @@ UNSEEN_SHARE = 0.5
 _LEAST_WEIGHT, _MOST_WEIGHT = 1e-15, 1e15  # 32 bits hold sums of their squares
 _MOST_WORDS = 2**17  # of a column that are judged one by one for a leak; more give away none
 _MOST_SAMPLED = 2**15
-_ENOUGH_ROWS = 2**20  # after which each eighth part is judged
+_ENOUGH_ROWS = 2**19  # after which each eighth part is judged
 _LEAST_OF_CLASS = 3  # rows, as fewer are told apart by chance
 
 Floats64 = NDArray[np.float64]
@@ -236,7 +236,7 @@ class Leaks:
         found: dict[tuple[str, str], float] = {}
         for name, counts in self._counts.items():
             counts.merged()
-            count_EJ = np.concatenate([self._missing[name][None], counts.sum_VJ])
+            count_EJ = np.concatenate([self._missing[name][None], counts.sum_JV.T])
             for k, task in enumerate(self._recipe.tasks):
                 found[name, task.name] = _auc_of_categories(count_EJ[:, 4 * k : 4 * k + 4])
         rows = self._sample.rows()
@@ -246,8 +246,8 @@ class Leaks:
             for task, label_N in zip(self._recipe.tasks, label_NK.T, strict=True):
                 there_N = ~np.isnan(number_N)
                 found[dense.name, task.name] = max(
-                    _auc(number_N[there_N], label_N[there_N]),
-                    _auc(there_N.astype(float), label_N),
+                    auc_alone(number_N[there_N], label_N[there_N]),
+                    auc_alone(there_N.astype(float), label_N),
                 )
         for column in self._recipe.features:
             for task in self._recipe.tasks:
@@ -272,15 +272,15 @@ class Leaks:
         self, name: str, word_W: pa.Array, code_M: NDArray[np.int32], kind_MK: Counts
     ) -> None:
         entries = len(word_W) + 1
-        count_EJ = np.concatenate(
+        code_M = code_M * np.int64(5)
+        count_JE = np.concatenate(
             [
-                np.bincount(code_M * np.int64(5) + kind_M, minlength=5 * entries).reshape(-1, 5)
+                np.bincount(code_M + kind_M, minlength=5 * entries).reshape(-1, 5).T[:4]
                 for kind_M in kind_MK.T
-            ],
-            1,
-        )[:, np.arange(5 * kind_MK.shape[1]) % 5 < 4]
-        self._missing[name] += count_EJ[-1]
-        if self._counts[name].add(word_W, count_EJ[:-1]):
+            ]
+        )
+        self._missing[name] += count_JE[:, -1]
+        if self._counts[name].add(word_W, count_JE[:, :-1]):
             self._counts[name].merged()
             self._counts[name].keep(_MOST_WORDS)
 
@@ -295,10 +295,10 @@ def _auc_of_categories(counts_EH: Counts) -> float:
         rows_E > 0, fitted_E2[:, 1] / np.maximum(rows_E, 1), fitted_E2[:, 1].sum() / rows_E.sum()
     )
     label_R = np.repeat([0.0, 1.0], len(mean_E))
-    return _auc(np.tile(mean_E, 2), label_R, judged_E2.T.ravel().astype(float))
+    return auc_alone(np.tile(mean_E, 2), label_R, judged_E2.T.ravel().astype(float))
 
 
-def _auc(score_N: Floats64, label_N: Floats64, weight_N: Floats64 | None = None) -> float:
+def auc_alone(score_N: Floats64, label_N: Floats64, weight_N: Floats64 | None = None) -> float:
     """Of the scores or of their negatives, whichever is larger; 0.5 where too few rows tell."""
     weight_N = np.ones(len(label_N)) if weight_N is None else weight_N
     if score_N.min(initial=np.inf) == score_N.max(initial=-np.inf):
@@ -336,12 +336,12 @@ def encodings_of(encoder: Encoder, id_NC: Ids, dense_ND: Floats) -> Encodings:
     unseen, values, cut, first = [], [], [], 0
     for vocabulary in encoder.vocabularies:
         ids = id_NC[:, first : first + vocabulary.length]
-        unseen.append((ids == 0).sum())
-        values.append((ids >= 0).sum())
+        unseen.append(np.count_nonzero(ids == 0))
+        values.append(np.count_nonzero(ids >= 0))
         first += vocabulary.length
     first = 0
     for scaling in encoder.scales:
-        cut.append((np.abs(dense_ND[:, first]) == SCALED_BOUND).sum())
+        cut.append(np.count_nonzero(np.abs(dense_ND[:, first]) == SCALED_BOUND))
         first += len(scaling.names)
     counts = (np.array(each, np.int64) for each in (unseen, values, cut))
     return Encodings(len(id_NC), *counts)

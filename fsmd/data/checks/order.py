@@ -10,7 +10,7 @@ from fsmd.data.checks.tally import SampledRows, percent
 
 def later_rows(train: SampledRows, test: SampledRows) -> Iterator[Finding]:
     """A warning where train rows are later than the earliest of test."""
-    if train.time_N is None or test.time_N is None or not len(test.time_N):
+    if train.time_N is None or test.time_N is None or not (test.time_N == test.time_N).any():
         return
     began = np.nanmin(test.time_N)
     late = float((train.time_N > began).mean())

@@ -9,13 +9,13 @@ import numpy as np
 from numpy.typing import NDArray
 
 from fsmd.data.checks.check import Finding
+from fsmd.data.checks.leaks import TELLING_AUC
 from fsmd.data.checks.tally import count, missing_of
 from fsmd.data.rows.part import Part
 from fsmd.data.source import Recipe
 
 LEAST_EXPECTED = 20
 """Rows expected of chance, of which none is there, that are no chance."""
-TELLING_AUC = 0.95
 
 
 class Presence:

@@ -69,6 +69,13 @@ def is_number(type_: pa.DataType) -> bool:
     return any(f(type_) for f in (types.is_integer, types.is_floating, types.is_decimal))
 
 
+def is_plain(type_: pa.DataType) -> bool:
+    """Whether `texts` takes values of the type."""
+    types = pa.types
+    others = (is_text, is_bytes, is_number, types.is_boolean, types.is_null)
+    return any(f(type_) for f in others)
+
+
 def is_moment(type_: pa.DataType) -> bool:
     """Whether values of the type are moments or days."""
     return bool(pa.types.is_timestamp(type_) or pa.types.is_date(type_))

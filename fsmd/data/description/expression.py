@@ -94,7 +94,7 @@ _WORDS = {
     "truth": "true or false",
     "untyped": "a text of a CSV",
     "moment": "a moment",
-    "other": "of a type without numbers or texts",
+    "other": "a value of another type (a list, a struct, a time of day ...)",
 }
 
 

@@ -1,6 +1,6 @@
 """Reads a `dataset.toml`: every mistake in it is one line that names section and key.
 
-[data]: files (name, glob or folder, or a list of them), name (default: of the folder), and of the
+[data]: files (name, glob or folder, or a list of them), name (default: see `name_of`), and of the
     files header, columns, separator, missing, strip, multiline, comment, encoding; distinct.
 [[join]]: on (a column or a list), and the same keys of files.
 [roles]: user, item, request (an expression or a list), time, time_unit, weight.
@@ -124,6 +124,11 @@ def parse(text: str, path: Path) -> Description:
     return _Reader(path).description(found)
 
 
+def name_of(path: Path) -> str:
+    """The name of a description that says none: the file's, of a dataset.toml the folder's."""
+    return path.absolute().parent.name if path.stem == "dataset" else path.stem
+
+
 class _Reader:
     """Takes the sections of one file."""
 
@@ -132,7 +137,7 @@ class _Reader:
 
     def description(self, found: _Table) -> Description:
         data = _values(f"{self.path}: [data] ", found["data"], _DATA, "files")
-        name = data.get("name", self.path.absolute().parent.name)
+        name = data.get("name", name_of(self.path))
         with _told(f"{self.path}: [data] name: "):
             check_label(name, "the name of a data set")
             if unwanted := set(name) & set(":,/\\"):
@@ -551,15 +556,14 @@ def _missing_number(value: Any) -> str | float:
 
 
 def _separator(value: Any) -> str:
-    if not isinstance(value, str) or not 0 < len(value) <= 10 or set(value) & set('"\r\n'):
+    if not isinstance(value, str) or not 0 < len(value) <= 10 or set(value) & set('"\r\n\0'):
         raise _Wrong("1 to 10 letters, without quotes and line ends")
     return value
 
 
 def _encoding(value: Any) -> str:
     try:
-        "a,b\n".encode(value)
-        codecs.lookup(value)
+        text = codecs.getincrementaldecoder(value)("replace").decode("a,b\n".encode(value))
     except (LookupError, TypeError, ValueError):
         raise _Wrong("an encoding of text, such as utf-8, latin-1 or gb18030") from None
     return str(value)

@@ -59,7 +59,7 @@ class Fitting:
         is_train = part.split == "train"
         rows = len(part.fields)
         codes = [self._codes(part, column, is_train) for column in self._recipe.categorical]
-        number_ND = np.empty((rows, len(self._recipe.dense)))
+        number_ND = np.empty((len(self._recipe.dense), rows)).T  # each column in one piece
         for d, dense in enumerate(self._recipe.dense):
             column = column_of(part.where, part.fields, dense.name)
             number_ND[:, d] = checked_numbers(
@@ -191,9 +191,12 @@ def _shape(column: Categorical) -> tuple[int, Literal["start", "end"]]:
 
 def _filled(dense: Dense, number_N: Floats64) -> Floats64:
     """Numbers without the missing ones, or with what the recipe says in their place."""
+    missing_N = np.isnan(number_N)
+    if not missing_N.any():
+        return number_N
     if isinstance(dense.missing, str):
-        return number_N[~np.isnan(number_N)]
-    return np.where(np.isnan(number_N), dense.missing, number_N)
+        return number_N[~missing_N]
+    return np.where(missing_N, dense.missing, number_N)
 
 
 def _knots(number_N: Floats64) -> tuple[tuple[float, ...], tuple[float, ...]]:
@@ -209,16 +212,19 @@ def _to_ids(vocabulary: Vocabulary, path: Path | None) -> ToIds:
     """path: of the ids of all codes; None: codes are ids already."""
 
     def ids_of(code: Ids) -> Ids:
+        if path is None:
+            return np.where(code == 0, np.int32(vocabulary.missing), code)
+        # Those of some rows lie side by side, as they are in order of the rows.
         there = code > 0
-        ids = code.copy()
-        ids[code == 0] = vocabulary.missing
-        if path is not None and there.any():
-            # Those of some rows lie side by side, as they are in order of the rows.
-            first, last = int(code[there].min()), int(code[there].max())
-            table = np.fromfile(path, np.int32, last - first + 1, offset=4 * first)
-            if vocabulary.other != UNSEEN:
-                table[table == UNSEEN] = vocabulary.other
-            ids[there] = table[code[there] - first]
+        last = int(code.max(initial=0))
+        first = int(code.min(initial=last, where=there))
+        table = np.fromfile(path, np.int32, last - first + 1, offset=4 * first)
+        if vocabulary.other != UNSEEN:
+            table[table == UNSEEN] = vocabulary.other
+        if first > 0 and there.all():
+            return np.take(table, code - first)
+        ids = np.where(code == 0, np.int32(vocabulary.missing), code)
+        ids[there] = table[code[there] - first]
         return ids
 
     return ids_of

@@ -48,21 +48,23 @@ class RowSample:
         """Take note of N rows of D values."""
         hash_N = mixed(np.arange(self._seen, self._seen + len(value_ND), dtype=np.uint64))
         self._seen += len(value_ND)
-        chosen = hash_N <= self._limit
+        chosen = np.flatnonzero(hash_N <= self._limit)
         self._hashes.append(hash_N[chosen])
         self._rows.append(value_ND[chosen])
-        self._kept += len(self._hashes[-1])
+        self._kept += len(chosen)
         if self._kept > 2 * self._most:
             self._cut()
 
     def rows(self) -> Floats64:
         """At most as many rows as were asked for, in their order; at least one part was seen."""
-        self._cut()
+        if len(self._rows) > 1 or self._kept > self._most:
+            self._cut()
         return self._rows[0]
 
     def _cut(self) -> None:
         hash_N, rows = np.concatenate(self._hashes), np.concatenate(self._rows)
         if len(hash_N) > self._most:
             self._limit = np.partition(hash_N, self._most - 1)[self._most - 1]
-            rows, hash_N = rows[hash_N <= self._limit], hash_N[hash_N <= self._limit]
+            kept = np.flatnonzero(hash_N <= self._limit)
+            rows, hash_N = rows[kept], hash_N[kept]
         self._hashes, self._rows, self._kept = [hash_N], [rows], len(hash_N)

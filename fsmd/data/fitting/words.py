@@ -7,11 +7,13 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import numpy as np
+import pandas as pd
 import pyarrow as pa
 import pyarrow.compute as pc
 from numpy.typing import NDArray
 
 from fsmd.data.fitting.hashing import text_hashes
+from fsmd.data.rows.hashes import hashes
 from fsmd.data.schema import Ids
 from fsmd.errors import UserError
 
@@ -29,39 +31,52 @@ Counts = NDArray[np.int64]
 
 
 class WordSums:
-    """Sums of J whole numbers for each word; lists of words are brought together now and then."""
+    """Sums of J whole numbers for each word; lists of words are brought together now and then.
+
+    Words are told apart by hashes of 64 bits: two of a million are alike once in 10^7 logs.
+    """
 
     def __init__(self, columns: int) -> None:
         self.word_V: pa.Array = pa.array([], pa.large_string())
-        self.sum_VJ: Counts = np.zeros((0, columns), np.int64)
+        self.sum_JV: Counts = np.zeros((columns, 0), np.int64)
+        self._known = pd.Index(np.zeros(0, np.uint64))  # the hashes, in order
         self._words: list[pa.Array] = []
         self._sums: list[Counts] = []
         self._waiting = 0
 
-    def add(self, word_W: pa.Array, sum_WJ: Counts) -> bool:
+    def add(self, word_W: pa.Array, sum_JW: Counts) -> bool:
         """Add to the sums of W different words, no null; whether it is time for `merged`."""
         self._words.append(word_W.cast(pa.large_string()))
-        self._sums.append(sum_WJ)
+        self._sums.append(sum_JW)
         self._waiting += len(word_W)
         return self._waiting > max(_LEAST_WAITING, len(self.word_V))
 
     def merged(self) -> Ids:
         """Bring all together: the place in `word_V` of each word added since the last time."""
-        before = len(self.word_V)
-        words = pa.concat_arrays([self.word_V, *self._words]).dictionary_encode()
-        place = words.indices.to_numpy()
-        sums = np.concatenate([self.sum_VJ, *self._sums])
-        self.word_V = words.dictionary
-        self.sum_VJ = np.zeros((len(self.word_V), sums.shape[1]), np.int64)
-        for j, column in enumerate(sums.T):
-            self.sum_VJ[:, j] = np.bincount(place, column, len(self.word_V))  # exact below 2^53
+        if not self._words:
+            return np.zeros(0, np.int32)
+        before, words = len(self.word_V), pa.concat_arrays(self._words)
+        hash_W = hashes(words)
+        place_W = self._known.get_indexer(hash_W)
+        new = np.flatnonzero(place_W < 0)
+        if len(new):
+            code, hash_U = pd.factorize(hash_W[new])  # in order of appearance
+            place_W[new] = before + code
+            first = new[np.flatnonzero(np.diff(np.maximum.accumulate(code), prepend=-1))]
+            self.word_V = pa.concat_arrays([self.word_V, words.take(pa.array(first))])
+            self._known = pd.Index(np.concatenate([self._known.to_numpy(), hash_U]))
+            more = np.zeros((len(self.sum_JV), len(hash_U)), np.int64)
+            self.sum_JV = np.concatenate([self.sum_JV, more], 1)
+        for j, sum_V in enumerate(self.sum_JV):
+            sum_W = np.concatenate([sum_JW[j] for sum_JW in self._sums])
+            sum_V += np.bincount(place_W, sum_W, len(sum_V)).astype(np.int64)  # exact below 2^53
         self._words, self._sums, self._waiting = [], [], 0
-        added: Ids = place[before:].astype(np.int32, copy=False)
-        return added
+        return place_W.astype(np.int32)
 
     def keep(self, most: int) -> None:
         """Forget the words that came after the first `most`; nothing waits."""
-        self.word_V, self.sum_VJ = self.word_V.slice(0, most), self.sum_VJ[:most]
+        self.word_V, self.sum_JV = self.word_V.slice(0, most), self.sum_JV[:, :most]
+        self._known = self._known[:most]
 
 
 class WordTally:
@@ -90,7 +105,7 @@ class WordTally:
         code_W = np.arange(self._codes, self._codes + len(word_W), dtype=np.int32)
         self._codes += len(word_W)
         count_W = np.zeros(len(word_W), np.int64) if count_W is None else count_W
-        if self._words.add(word_W, count_W[:, None]):
+        if self._words.add(word_W, count_W[None]):
             self._merge()
         return code_W
 
@@ -101,23 +116,17 @@ class WordTally:
         self._merge()
         if self._spills:
             self._spill()
-        shares = [
-            part.group_by("word")
-            .aggregate([("count", "sum")])
-            .filter(pc.field("count_sum") >= max(least, 1))
-            for part in self._parts()
-        ]
+        shares = [self._kept(part, least)[0] for part in self._parts()]
         kept = pa.concat_tables(shares)
         order = pc.sort_indices(kept, [("count_sum", "descending"), ("word", "ascending")])
         rank = np.empty(len(kept), np.int32)
         rank[order.to_numpy()] = np.arange(len(kept), dtype=np.int32)
         id_C = np.zeros(self._first + len(self._words.word_V), np.int32)
         offset = 0
-        for part, own in zip(self._parts(), shares, strict=True):
-            at = pc.index_in(part["word"].combine_chunks(), own["word"].combine_chunks())
-            found = at.is_valid().to_numpy(zero_copy_only=False)
-            at_C = at.drop_null().to_numpy()
-            id_C[part["place"].to_numpy()[found]] = rank[offset + at_C] + FIRST_ID
+        for part in self._parts():
+            own, at = self._kept(part, least)
+            found = at >= 0
+            id_C[part["place"].to_numpy()[found]] = rank[offset + at[found]] + FIRST_ID
             offset += len(own)
         path = self._folder / "ids"
         with path.open("wb") as file:
@@ -126,9 +135,23 @@ class WordTally:
                 file.write(id_C[places].data)
         return kept.take(order), path
 
+    def _kept(self, part: pa.Table, least: int) -> tuple[pa.Table, NDArray[np.int64]]:
+        """Word and sum of the counts of those that are kept; and where each row's word is there,
+        -1 of the others."""
+        words, at = part["word"], np.arange(len(part))
+        if self._spills:  # else each is there once
+            coded = words.combine_chunks().dictionary_encode()
+            words, at = coded.dictionary, coded.indices.to_numpy()
+        count_U = np.bincount(at, part["count"].to_numpy(), len(words)).astype(np.int64)
+        is_kept = count_U >= max(least, 1)
+        place_U = np.where(is_kept, np.cumsum(is_kept) - 1, -1)
+        found = pa.table({"word": words, "count_sum": count_U}).filter(pa.array(is_kept))
+        return found, place_U[at]
+
     def _merge(self) -> None:
         self._write_places(self._words.merged() + np.int32(self._first), "ab")
-        if 2 * self._words.word_V.nbytes + 16 * len(self._words.word_V) > self._most_bytes:
+        # Beside the words are their counts, hashes and a table of these.
+        if 2 * self._words.word_V.nbytes + 64 * len(self._words.word_V) > self._most_bytes:
             self._spill()
 
     def _write_places(self, places: Ids, mode: str) -> None:
@@ -138,7 +161,7 @@ class WordTally:
     def _table(self) -> pa.Table:
         words = self._words.word_V
         places = np.arange(self._first, self._first + len(words))
-        return pa.table({"word": words, "count": self._words.sum_VJ[:, 0], "place": places})
+        return pa.table({"word": words, "count": self._words.sum_JV[0], "place": places})
 
     def _spill(self) -> None:
         table = self._table()

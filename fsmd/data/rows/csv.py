@@ -27,6 +27,7 @@ BLOCK = 2**22
 _CODED = pa.dictionary(pa.int32(), pa.string())
 _UNIT = "\x1f"  # stands for a separator of several letters: Arrow wants one
 _LOST = "\N{REPLACEMENT CHARACTER}"
+_ENCODING = "set `encoding` (of describe: --encoding), such as latin-1"
 
 
 def names(path: Path, files: FileSet) -> tuple[str, ...]:
@@ -194,7 +195,7 @@ def _raise(
         row, name, value = _undecodable(path, files, names)
         raise UserError(
             f"{path}, row {row} (from 0): column {name!r} must be text in {files.encoding}; got "
-            f"{shown(value)}, where {_LOST} stands for what is none; set `encoding`"
+            f"{shown(value)}, where {_LOST} stands for what is none; {_ENCODING}"
         ) from error
     raise error
 
@@ -247,12 +248,12 @@ def _check_names(path: Path, found: Sequence[str], files: FileSet) -> None:
         if times > 1:
             raise UserError(
                 f"{path}: the header has column {name!r} {times} times; each name must be there "
-                "once, or set `header = false` and `columns`"
+                "once, or set `header = false` and `columns` (of describe: --columns)"
             )
         if _LOST in name or "\0" in name:
             raise UserError(
-                f"{path}: the header must be text in {files.encoding}; got {shown(name)}; set "
-                "`encoding`"
+                f"{path}: the header must be text in {files.encoding}; got {shown(name)}; "
+                f"{_ENCODING}"
             )
         if ("\n" in name or "\r" in name) and not files.multiline:
             raise UserError(
@@ -263,7 +264,7 @@ def _check_names(path: Path, found: Sequence[str], files: FileSet) -> None:
 
 def _lines(path: Path, text: io.TextIOWrapper, files: FileSet) -> Iterator[str]:
     """Lines that end somewhere, with separators of one letter."""
-    several = len(_separator(path, files)) > 1
+    several = _letter(path, files) == _UNIT
     while line := text.readline(BLOCK):
         if len(line) == BLOCK:
             raise UserError(f"{path}: a line must be shorter than {BLOCK} letters; one is longer")
@@ -331,4 +332,5 @@ def _separator(path: Path, files: FileSet) -> str:
 
 
 def _letter(path: Path, files: FileSet) -> str:
-    return _UNIT if len(_separator(path, files)) > 1 else _separator(path, files)
+    separator = _separator(path, files)
+    return separator if len(separator) == 1 and separator.isascii() else _UNIT

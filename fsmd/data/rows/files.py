@@ -28,6 +28,8 @@ class Stamp(NamedTuple):
 
     size: int
     mtime_ns: int
+    ctime_ns: int
+    """Which nobody can set back."""
     inode: int
 
     @classmethod
@@ -35,7 +37,7 @@ class Stamp(NamedTuple):
         """The file's stamp now; UserError where it is gone."""
         with readable(path):
             stat = path.stat()
-        return cls(stat.st_size, stat.st_mtime_ns, stat.st_ino)
+        return cls(stat.st_size, stat.st_mtime_ns, stat.st_ctime_ns, stat.st_ino)
 
 
 @dataclass(frozen=True)
@@ -62,23 +64,37 @@ def find(files: FileSet, folder: Path) -> tuple[Path, ...]:
     for pattern in files.patterns:
         here = _matching(pattern, folder)
         if not here:
-            raise UserError(f"no file {pattern!r} in {folder}; there are {_there(folder)}")
+            raise UserError(_lost(pattern, folder))
         found |= dict.fromkeys(here)
     return tuple(found)
 
 
+def _lost(pattern: str, folder: Path) -> str:
+    """Why a pattern has no files."""
+    place = folder / os.path.expanduser(pattern)
+    try:
+        if place.is_dir():
+            return f"no {', '.join(_IN_FOLDERS)} in the folder {place}"
+        if os.path.lexists(place):
+            return f"{place} must be a file or a folder; it is a pipe, a device or a broken link"
+    except (OSError, ValueError):  # a name that no file can have
+        pass
+    return f"no file {shown(pattern)} in {folder}; there are {_there(folder)}"
+
+
 def _matching(pattern: str, folder: Path) -> list[Path]:
+    pattern = os.path.expanduser(pattern)
     place = folder / pattern  # an absolute pattern stands for itself
-    if place.is_dir():
-        return [path for path in sorted(place.rglob("*")) if _is_data(path, place)]
-    if place.is_file():
-        return [place]
     base = Path(place.anchor) if Path(pattern).is_absolute() else folder
     wanted = str(place.relative_to(base))
     try:
+        if place.is_dir():
+            return [path for path in sorted(place.rglob("*")) if _is_data(path, place)]
+        if place.is_file():
+            return [place]
         plain = [path for path in base.glob(wanted) if path.is_file()]
         packed = [path for path in base.glob(f"{wanted}.gz") if path.is_file()]
-    except (ValueError, NotImplementedError):  # such as "a**b"
+    except (ValueError, NotImplementedError, OSError):  # such as "a**b", or a name too long
         return []
     names = {str(path) for path in plain}
     return sorted({*plain, *(p for p in packed if str(p).removesuffix(".gz") not in names)})

@@ -9,13 +9,13 @@ import pandas as pd
 import pyarrow as pa
 
 from fsmd.data.encoder import NUMBER_BOUND
+from fsmd.data.rows.hashes import owner_codes
 from fsmd.data.rows.part import Part, Where
 from fsmd.data.source import Recipe, Source, Tags
 from fsmd.data.values import (
     Floats64,
     bounded_numbers,
     column_of,
-    groups,
     labels_of,
     numbers_of,
     words_of,
@@ -56,8 +56,11 @@ def of_tables(recipe: Recipe, key: Mapping[str, object], read: Callable[[], Tabl
 
 def parts_of(recipe: Recipe, tables: Tables) -> Iterator[Part]:
     """The rows of all splits; UserError with split, column and row of an impossible value."""
+    first = 0
     for split in ("train", "valid", "test"):
-        yield from _parts_of_split(recipe, split, getattr(tables, split), tables.truth)
+        frame = getattr(tables, split)
+        yield from _parts_of_split(recipe, split, frame, first, tables.truth)
+        first += len(frame)
 
 
 def fields_of(recipe: Recipe, where: str, frame: pd.DataFrame) -> pa.RecordBatch:
@@ -75,8 +78,9 @@ def fields_of(recipe: Recipe, where: str, frame: pd.DataFrame) -> pa.RecordBatch
 
 
 def _parts_of_split(
-    recipe: Recipe, split: str, frame: pd.DataFrame, truth: pd.DataFrame | None
+    recipe: Recipe, split: str, frame: pd.DataFrame, first: int, truth: pd.DataFrame | None
 ) -> Iterator[Part]:
+    """first: the rows of the splits before it."""
     where = f"{recipe.name}, {split}"
     rows = len(frame)
     if not rows:
@@ -90,8 +94,8 @@ def _parts_of_split(
         arrays["weight_N"] = numbers_of(where, column_of(where, frame, recipe.weight))
     for name, column in (("user_N", recipe.user), ("request_N", recipe.request)):
         if column is not None:
-            found = words_of(where, column_of(where, frame, column))
-            arrays[name] = groups(found.code_N, len(found.words)).astype(np.uint64)
+            words = _words(where, column_of(where, frame, column))
+            arrays[name] = owner_codes(words, first + np.arange(rows))
     if truth is not None and split == "test":
         arrays["truth_NK"] = _truth(recipe, truth, rows)
     fields = fields_of(recipe, where, frame)
@@ -106,9 +110,13 @@ def _parts_of_split(
 
 
 def _texts(where: str, values: pd.Series) -> pa.Array:
+    return _words(where, values).dictionary_decode()
+
+
+def _words(where: str, values: pd.Series) -> pa.DictionaryArray:
     found = words_of(where, values)
     codes = pa.array(found.code_N, pa.int32(), mask=found.code_N < 0)
-    return pa.array(found.words, pa.string()).take(codes)
+    return pa.DictionaryArray.from_arrays(codes, pa.array(found.words, pa.string()))
 
 
 def _lists(where: str, values: pd.Series) -> pa.Array:

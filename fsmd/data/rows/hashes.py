@@ -16,6 +16,7 @@ from fsmd.data.fitting.hashing import mixed
 
 Hashes = NDArray[np.uint64]
 
+_ALONE = np.uint64(0xD1B54A32D192ED03)
 _BUCKETS = 64
 _WORD = 8
 _SPREAD = 8
@@ -104,12 +105,17 @@ def compact(column: pa.DictionaryArray) -> pa.DictionaryArray:
     )
 
 
-def code_hashes(words: pa.DictionaryArray) -> Hashes:
-    """The hash of each of N texts; 0 of a null."""
+def owner_codes(words: pa.DictionaryArray, number_N: NDArray[np.int64]) -> Hashes:
+    """A hash of each of N texts, so alike in all splits; of a null one of its row's own number."""
     hash_D = np.append(hashes(words.dictionary), np.uint64(0))
+    lost_N = words.is_null().to_numpy(zero_copy_only=False)
     code_N = pc.fill_null(words.indices, len(words.dictionary)).to_numpy(zero_copy_only=False)
-    found: Hashes = hash_D[code_N]
-    return found
+    return np.where(lost_N, alone(number_N), hash_D[code_N])
+
+
+def alone(number_N: NDArray[np.int64]) -> Hashes:
+    """A code for each row of a log that no other row has."""
+    return mixed(number_N.astype(np.uint64) ^ _ALONE)
 
 
 def row_hashes(columns: Sequence[pa.Array]) -> Hashes:

@@ -23,17 +23,26 @@ from fsmd.data.files import writing_cache
 from fsmd.data.fitting.hashing import mixed
 from fsmd.data.rows import splits
 from fsmd.data.rows.files import LogFile, batches, open_all
-from fsmd.data.rows.hashes import Buckets, Hashes, code_hashes, coded, compact, joined, row_hashes
+from fsmd.data.rows.hashes import (
+    Buckets,
+    Hashes,
+    alone,
+    coded,
+    compact,
+    joined,
+    owner_codes,
+    row_hashes,
+)
 from fsmd.data.rows.joins import SideTable, words_of
 from fsmd.data.rows.part import Part, Where
-from fsmd.data.rows.place import named_digest, place_of, verify
+from fsmd.data.rows.place import digest_of, place_of, verify
 from fsmd.data.rows.plan import Reader, Value, Values, columns_of
 from fsmd.data.rows.splits import NAMES, NONE, Codes, TimedUsers, Times
 from fsmd.data.source import Categorical, Dense, Tags
 from fsmd.errors import UserError, shown
 
-_ALONE = np.uint64(0xD1B54A32D192ED03)
 _DAY = 86_400
+_BEYOND = 2.0**63
 
 
 class _Rows(NamedTuple):
@@ -86,16 +95,18 @@ class _Rows(NamedTuple):
 
     def codes(self, key: Sequence[Value]) -> Hashes:
         """A hash for each row's key; a row without one is alone."""
-        words = joined([self.words(value) for value in key])
-        code_N = code_hashes(words)
-        if words.null_count:
-            lost_N = words.is_null().to_numpy(zero_copy_only=False)
-            code_N[lost_N] = mixed(self.number_N[lost_N].astype(np.uint64) ^ _ALONE)
-        return code_N
+        return owner_codes(joined([self.words(value) for value in key]), self.number_N)
 
     def times(self, value: Value) -> Times:
-        """int64, or float64 with NaN."""
+        """int64, or float64 with NaN; UserError with row for one that is no time."""
         found: Times = self.of(value).to_numpy(zero_copy_only=False)
+        beyond_N = np.abs(found) >= _BEYOND if found.dtype.kind == "f" else np.zeros(1, bool)
+        if beyond_N.any():
+            row = int(np.argmax(beyond_N))
+            raise UserError(
+                f"{self.where.row(row)}: a time must lie between -2**63 and 2**63; got "
+                f"{found[row]:g} for {shown(value.expression.text)}"
+            )
         return found
 
 
@@ -147,11 +158,16 @@ class Log:
 
     @cached_property
     def key(self) -> Mapping[str, object]:
-        """Name and digest of the content of each file, in order."""
+        """Place and digest of the content of each file, in order; a split may go by places."""
         return {
-            "files": [named_digest(file) for file in self.files],
-            "joins": [[named_digest(file) for file in files] for files in self.side_files],
+            "files": [self._named(file) for file in self.files],
+            "joins": [[self._named(file) for file in files] for files in self.side_files],
         }
+
+    def _named(self, file: LogFile) -> tuple[str, str]:
+        is_inside = file.path.is_relative_to(self.folder)
+        place = file.path.relative_to(self.folder) if is_inside else file.path
+        return place.as_posix().removesuffix(".gz"), digest_of(file)
 
     def parts(self) -> Iterator[Part]:
         """All rows that are in a split, in the order of the files, each part of one split."""
@@ -281,8 +297,7 @@ class Log:
         )
         lost_N = day_N != day_N
         of_day_N = mixed(np.where(lost_N, 0, day_N).astype(np.int64).view(np.uint64))
-        alone_N = mixed(rows.number_N.astype(np.uint64) ^ _ALONE)
-        return mixed(user_N ^ np.where(lost_N, alone_N, of_day_N))
+        return mixed(user_N ^ np.where(lost_N, alone(rows.number_N), of_day_N))
 
     @cached_property
     def _kept(self) -> NDArray[np.bool_] | None:

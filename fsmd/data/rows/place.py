@@ -1,11 +1,8 @@
 """Where the files of a log lie, and what their contents are."""
 
-import gzip
-import hashlib
 import json
 import time
 from collections.abc import Sequence
-from contextlib import nullcontext
 from pathlib import Path, PurePosixPath
 from typing import Any
 
@@ -16,7 +13,7 @@ from fsmd.data.description.values import (
     FileSet,
     PublicSource,
 )
-from fsmd.data.files import Origin, cache_root, folders, writing_cache
+from fsmd.data.files import Origin, cache_root, content_digest, folders, writing_cache
 from fsmd.data.files import find as find_origin
 from fsmd.data.rows.files import LogFile, check_unchanged, find, readable
 from fsmd.errors import UserError
@@ -76,26 +73,22 @@ def verify(origin: PublicSource, files: Sequence[LogFile]) -> None:
     """Raise UserError for a file whose content is not the known one."""
     for file in files:
         expected = origin.sha256.get(file.path.name.removesuffix(".gz"))
-        if expected is not None and named_digest(file)[1] != expected:
+        if expected is not None and digest_of(file) != expected:
             raise UserError(
                 f"{file.path} is not the original: the SHA-256 of its content must be {expected}; "
                 "replace or remove it"
             )
 
 
-def named_digest(file: LogFile) -> tuple[str, str]:
-    """Name and SHA-256 of a file's content, unpacked; remembered until the file changes."""
+def digest_of(file: LogFile) -> str:
+    """SHA-256 of a file's content, unpacked; remembered until the file changes."""
     check_unchanged(file)
-    name = file.path.name.removesuffix(".gz")
     place, mark = str(file.path.absolute()), list(file.stamp)
     remembered = _remembered()
     if remembered.get(place, [None])[0] == mark:
-        return name, str(remembered[place][1])
-    with readable(file.path), file.path.open("rb") as raw:
-        packed = raw.read(2) == b"\x1f\x8b"
-        raw.seek(0)
-        with gzip.open(raw) if packed else nullcontext(raw) as unpacked:
-            found = hashlib.file_digest(unpacked, "sha256").hexdigest()
+        return str(remembered[place][1])
+    with readable(file.path):
+        found = content_digest(file.path)
     check_unchanged(file)
     # A file that was written a moment ago may be written again without another time.
     if time.time_ns() - file.stamp.mtime_ns > 2 * 10**9:
@@ -105,7 +98,7 @@ def named_digest(file: LogFile) -> tuple[str, str]:
                 kept = list(_remembered().items())[-_MOST_REMEMBERED:]
                 content = json.dumps(dict([*kept, (place, (mark, found))]))
                 write(cache_root() / "digests.json", content.encode())
-    return name, found
+    return found
 
 
 def _remembered() -> dict[str, Any]:
@@ -113,5 +106,5 @@ def _remembered() -> dict[str, Any]:
     try:
         found = json.loads((cache_root() / "digests.json").read_bytes())
         return {k: v for k, v in found.items() if isinstance(v, list) and len(v) == 2}
-    except (OSError, ValueError, AttributeError):
+    except (OSError, ValueError, AttributeError, RecursionError):
         return {}

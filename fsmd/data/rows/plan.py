@@ -7,7 +7,7 @@ from typing import NamedTuple
 
 import pyarrow as pa
 
-from fsmd.data.description.columns import is_moment, parsed
+from fsmd.data.description.columns import is_moment, is_plain, parsed
 from fsmd.data.description.expression import Expression, Kind, parse
 from fsmd.data.description.values import (
     ByRules,
@@ -159,6 +159,7 @@ class Reader:
     def _field(self, column: Categorical | Dense) -> Value | None:
         source = self._description.fields[column.name]
         what = f"[fields] {column.name}.from"
+        where = f"{self._description.path}: {what}"
         expression = self._parsed(source.expression, what)
         if source.optional and any(name not in self._types for name in expression.columns):
             return None
@@ -166,12 +167,12 @@ class Reader:
             plain = expression.column
             kind = self._types.get(plain) if plain is not None else None
             if kind is not None and pa.types.is_list(kind):
-                if pa.types.is_nested(kind.value_type):
-                    raise UserError(f"{what}: a list must be of texts or numbers; got {kind}")
+                if not is_plain(kind.value_type):
+                    raise UserError(f"{where}: a list must be of texts or numbers; got {kind}")
                 return Value(expression, "text")
             if source.separator is None:
                 raise UserError(
-                    f"{what}: tags must be a list column, or a text with `separator`; column "
+                    f"{where}: tags must be a list column, or a text with `separator`; column "
                     f"{expression.text!r} is no list, and no separator is set"
                 )
             return self._value(source.expression, what, "text")

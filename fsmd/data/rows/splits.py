@@ -1,5 +1,6 @@
 """Of which split each row is: train, valid, test, or none."""
 
+import os
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from pathlib import Path
 from tempfile import TemporaryFile
@@ -152,7 +153,7 @@ def files_of(
 def _is_of(path: Path, pattern: str, folder: Path) -> bool:
     inside = path.relative_to(folder) if path.is_relative_to(folder) else path
     plain = inside.with_name(inside.name.removesuffix(".gz"))
-    wanted = pattern.rstrip("/") or "/"
+    wanted = os.path.expanduser(pattern).rstrip("/") or "/"
     return any(place.match(wanted) for place in (path, plain, *list(inside.parents)[:-1]))
 
 

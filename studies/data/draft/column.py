@@ -324,7 +324,7 @@ class Column:
     @property
     def distinct(self) -> int:
         """Values, without words for missing; an estimate where the sketch is full."""
-        return self.sketch.distinct - len(self.no_values)
+        return min(self.sketch.distinct - len(self.no_values), self.there)
 
     @property
     def is_exact(self) -> bool:

@@ -1,5 +1,6 @@
 """From what was seen of a log to a draft of its description: every guess has its reason."""
 
+import re
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime
@@ -11,10 +12,18 @@ import pyarrow as pa
 import pyarrow.compute as pc
 from numpy.typing import NDArray
 
+from fsmd.data.description.values import FileSet
 from fsmd.data.source import LEAST_ROWS, MOST_MEMBERS
 from fsmd.errors import shown
 from studies.data.draft import labels as labelled
-from studies.data.draft.column import NO_NUMBER, SEPARATORS, Column, is_list, is_text
+from studies.data.draft.column import (
+    NO_NUMBER,
+    NUMBER,
+    SEPARATORS,
+    Column,
+    is_list,
+    is_text,
+)
 from studies.data.draft.labels import Label
 from studies.data.draft.leaks import leaks
 from studies.data.draft.look import Seen
@@ -96,12 +105,26 @@ class _Guesser:
         yield f"A draft of {self.seen.rows:,} rows; each line is a guess with its reason: edit it."
         yield "Lines behind a # do not bind. Only what is written here is used, nothing is guessed"
         yield "later. Columns are read by the names in the files."
+        yield from map("NOTE: {}".format, self._doubts())
         if self.seen.rows < LEAST_ROWS:
             yield f"NOTE: {self.seen.rows} rows are few: nothing can be told apart with so few."
         if not any(line.on for line in tasks.lines):
             yield "NOTE: no label was found. Write one under [tasks], or no study can be run."
         if not any(line.on for line in fields.lines):
             yield "NOTE: no field was found. Write one under [fields], or no study can be run."
+
+    def _doubts(self) -> Iterator[str]:
+        """What makes one think that the files of text were read as they are not meant."""
+        names = [c.name for c in self.seen.columns if not c.table]
+        counts = {str(i) for i in range(len(names) + 1)}
+        numbers = [n for n in names if re.match(NUMBER, n) and n not in counts]
+        if numbers and self.seen.files.header:
+            yield f"columns are named {shown(numbers)}: is that a row? Then say --columns."
+        if len(names) == 1 and (found := [s for s in SEPARATORS if s in names[0]]):
+            yield (
+                f"there is one column, {shown(names[0])}; if {shown(found[0])} parts more, say "
+                "--separator."
+            )
 
     # Files
 
@@ -111,19 +134,18 @@ class _Guesser:
             Line("name", self.name, "on reports"),
             Line("files", [self._place(p) for p in files.patterns], f"{self.seen.rows:,} rows"),
         ]
-        lines += self._reading(own)
+        lines += self._reading(files, own)
         if self.seen.repeats > 0:
             finest = self.time is not None and self.time.form != "yyyymmdd"
             why = f"about {self.seen.repeats:.1%} of the rows repeat another one exactly"
             lines.append(Line("distinct", True, why, on=finest))
         return DraftSection("[data]", tuple(lines))
 
-    def _reading(self, columns: Sequence[Column]) -> Iterator[Line]:
-        files = self.seen.files
+    def _reading(self, files: FileSet, columns: Sequence[Column]) -> Iterator[Line]:
         if not files.header:
             yield Line("header", False, "as it was said")
-            names = [c.name for c in columns]
-            yield Line("columns", names, "give them names, here and below")
+            why = "as it was said" if files.columns else "say what they are by --columns"
+            yield Line("columns", [c.name for c in columns], why)
         if files.separator is not None:
             yield Line("separator", files.separator, "as it was said")
         if files.multiline:
@@ -140,19 +162,20 @@ class _Guesser:
 
     def _joins(self) -> Iterator[DraftSection]:
         for side in self.seen.sides:
-            files: Toml = [self._place(p) for p in side.patterns]
+            files: Toml = [self._place(p) for p in side.files.patterns]
             on: Toml = side.on[0] if len(side.on) == 1 else list(side.on)
             why = "shared with the log, and unique here"
             lines = (
                 Line("files", files, f"{side.rows:,} rows, {len(side.columns)} columns"),
                 Line("on", on, f"{why}; {side.matched:.1%} of the log's rows find theirs"),
-                *self._reading(side.columns),
+                *self._reading(side.files, side.columns),
             )
             notes = () if side.given else ("Among the files, but with other columns.",)
             yield DraftSection("[[join]]", lines, notes)
 
     def _place(self, pattern: str) -> str:
         path = Path(pattern).absolute()
+        path = path.resolve() if ".." in path.parts else path
         return str(path.relative_to(self.folder) if path.is_relative_to(self.folder) else path)
 
     # Roles

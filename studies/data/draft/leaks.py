@@ -7,11 +7,11 @@ import numpy as np
 import pyarrow as pa
 from numpy.typing import NDArray
 
+from fsmd.data.checks.leaks import TELLING_AUC
+from fsmd.data.checks.learnable import auc_alone
 from fsmd.data.description.columns import numbers
 from studies.data.draft.column import Column
 
-SUSPECT = 0.95
-"""Area under the ROC curve of one column alone, from which on it is left out."""
 LEAST_OF_CLASS = 20
 """Rows of each class in the judged half of the sample, with fewer of which nothing is told."""
 ALWAYS = 0.995
@@ -70,8 +70,8 @@ def _reasons(coded: _Coded, labels: Mapping[str, NDArray[np.float64]]) -> Iterat
                     f"{there.sum():,} sampled rows"
                 )
         area = _area(coded, label_N, fitted, judged)
-        if max(area, 1 - area) >= SUSPECT:
-            yield f"tells {name} alone with an AUC of {max(area, 1 - area):.3f}"
+        if area >= TELLING_AUC:
+            yield f"tells {name} alone with an AUC of {area:.3f}"
 
 
 def _area(
@@ -80,7 +80,7 @@ def _area(
     fitted: NDArray[np.intp],
     judged: NDArray[np.intp],
 ) -> float:
-    """Under the ROC curve of the judged rows; categories by their rate on the fitted ones."""
+    """See `auc_alone`; of the judged rows, categories by their rate on the fitted ones."""
     size = len(coded.there_C)
 
     def rows(at: NDArray[np.intp]) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
@@ -96,7 +96,5 @@ def _area(
         score_C = np.where(ones_C + zeros_C > 0, ones_C / seen, mean)
     ones_C, zeros_C = rows(judged)
     # Counts of each value are all that is needed, however many rows there are.
-    levels, rank_C = np.unique(score_C, return_inverse=True)
-    ones_L = np.bincount(rank_C, ones_C, minlength=len(levels))
-    zeros_L = np.bincount(rank_C, zeros_C, minlength=len(levels))
-    return float(ones_L @ (np.cumsum(zeros_L) - zeros_L / 2) / (ones_L.sum() * zeros_L.sum()))
+    label_2C, weight_2C = np.repeat([1.0, 0.0], size), np.concatenate([ones_C, zeros_C])
+    return auc_alone(np.tile(score_C, 2), label_2C, weight_2C)

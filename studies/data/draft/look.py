@@ -103,7 +103,8 @@ class Pairs:
 class SideFiles:
     """A further file, and the columns by which the log's rows find theirs."""
 
-    patterns: tuple[str, ...]
+    files: FileSet
+    """Its patterns as they were given."""
     on: tuple[str, ...]
     columns: tuple[Column, ...]
     rows: int
@@ -160,24 +161,25 @@ def look(
     for pattern in dict.fromkeys(log):
         if pattern not in joins:
             for name, opened in _opened(pattern, files):
-                groups.setdefault(tuple(opened[0].columns), {})[name] = opened
+                groups.setdefault(tuple(sorted(opened[0].columns)), {})[name] = opened
     if not groups:
         raise UserError("all files are side tables; name those of the log before --join")
     main = max(groups, key=lambda names: sum(map(_bytes, groups[names].values())))
     named = tuple(groups[main])
     paths = dict.fromkeys(f.path for opened in groups[main].values() for f in opened)
     seen = _stream(open_all(paths, files), replace(files, patterns=named), memory, tick)
-    sides = [(dict(_opened(pattern, files)), True) for pattern in dict.fromkeys(joins)]
-    sides += [(group, False) for names, group in groups.items() if names != main]
-    for group, given in sides:
-        seen = _joined(seen, group, files, memory, tick, given)
+    own = replace(files, header=files.header or bool(files.columns), columns=())
+    sides = [(dict(_opened(pattern, own)), own, True) for pattern in dict.fromkeys(joins)]
+    sides += [(group, files, False) for names, group in groups.items() if names != main]
+    for group, read_as, given in sides:
+        seen = _joined(seen, group, read_as, memory, tick, given)
     return seen
 
 
 def _opened(pattern: str, files: FileSet) -> Iterator[tuple[str, Sequence[LogFile]]]:
     """The pattern's files; one by one, by their own names, where their columns differ."""
     opened = [open_log(p, files) for p in find(replace(files, patterns=(pattern,)), Path.cwd())]
-    if len({tuple(file.columns) for file in opened}) == 1:
+    if len({frozenset(file.columns) for file in opened}) == 1:
         yield pattern, opened
         return
     for file in opened:
@@ -247,7 +249,9 @@ def _joined(
     there = {c.name for c in seen.columns}
     fresh = [c for c in columns if c.name not in there]
     sample, matched = _lookup(seen.sample, table, on, [c.name for c in fresh if c.is_readable])
-    side = SideFiles(tuple(group), on, tuple(columns), len(table), matched, given)
+    side = SideFiles(
+        replace(files, patterns=tuple(group)), on, tuple(columns), len(table), matched, given
+    )
     return replace(
         seen,
         columns=(*seen.columns, *fresh),

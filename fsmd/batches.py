@@ -168,29 +168,39 @@ def columns_of(
 
 
 class Pile:
-    """Rows that come part by part; more than `IN_MEMORY` lie in a temporary file."""
+    """Rows that come part by part; more than `IN_MEMORY` lie in a temporary file.
+
+    They are copied at once, as parts that are kept between what is freed would scatter memory.
+    """
 
     def __init__(self) -> None:
-        self._parts: list[NDArray[Any]] = []
+        self._held: NDArray[Any] = np.empty(0)
         self._rows = 0
         self._file: IO[bytes] | None = None
 
     def add(self, part: Tensor) -> None:
         """Rows of one shape and type, from any device."""
-        self._parts.append(part.detach().cpu().numpy())
-        self._rows += len(part)
-        if self._rows > IN_MEMORY:
-            self._file = self._file or TemporaryFile()  # noqa: SIM115 (`joined` closes it)
-            for rows in self._parts:
-                self._file.write(np.ascontiguousarray(rows).data)
-            self._parts = [rows[:0]]
+        rows = part.detach().cpu().numpy()
+        if self._file is None and self._rows + len(rows) > IN_MEMORY:
+            self._file = TemporaryFile()  # noqa: SIM115 (`joined` closes it)
+            self._held[: self._rows].tofile(self._file)
+            self._held = rows[:0]
+        if self._file is not None:
+            np.ascontiguousarray(rows).tofile(self._file)
+        else:
+            if self._rows + len(rows) >= len(self._held):
+                longer = np.empty((2 * (self._rows + len(rows)), *rows.shape[1:]), rows.dtype)
+                if self._rows:
+                    longer[: self._rows] = self._held[: self._rows]
+                self._held = longer
+            self._held[self._rows : self._rows + len(rows)] = rows
+        self._rows += len(rows)
 
     def joined(self) -> NDArray[Any]:
         """All rows, once; there must be a part."""
         if self._file is None:
-            return np.concatenate(self._parts)
-        last = self._parts[-1]
+            return self._held[: self._rows]
         with self._file:  # the memory map keeps what lies in it
             self._file.flush()
-            shape = (self._rows, *last.shape[1:])
-            return np.memmap(self._file, last.dtype, mode="r+", shape=shape)
+            shape = (self._rows, *self._held.shape[1:])
+            return np.memmap(self._file, self._held.dtype, mode="r+", shape=shape)

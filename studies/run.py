@@ -36,8 +36,18 @@ what was asked, 130 after Ctrl-C.
 
 
 _OPTIONS = (
-    ("data", str, "NAME", "or PATH of a dataset.toml: data set (default: its own, mostly planted)"),
-    ("memory", memory, "SIZE", "to encode it in, such as 2g (default: a quarter of the machine's)"),
+    (
+        "data",
+        str,
+        "NAME",
+        "data set, or a dataset.toml (default: its own, mostly planted)",
+    ),
+    (
+        "memory",
+        memory,
+        "SIZE",
+        "to encode it in, such as 2g (default: a quarter of the machine's)",
+    ),
     ("epochs", int, "N", "epochs at most (default: the data set's, 30)"),
     ("patience", int, "N", "epochs without better validation figures that end a training"),
     ("workers", int, "N", "worker processes (default: one a processor that may be used)"),

@@ -233,6 +233,14 @@ def _asked(request: Request, sets: Sets) -> StudyRecord:
     return record
 
 
+_WAYS = {
+    "": ("settings", "give the same options"),
+    "content": ("data", "bring back the files and the description as they were"),
+    "code:": ("code", "run it with that code"),
+}
+"""First word of a difference -> what is another, and what makes it the same again."""
+
+
 def open_record(engine: sa.Engine, asked: StudyRecord, device: str = "cpu") -> StudyRecord:
     """The stored study as it goes on, or the one asked for, stored now if it is new.
 
@@ -256,12 +264,11 @@ def open_record(engine: sa.Engine, asked: StudyRecord, device: str = "cpu") -> S
         return asked
     unlike = differences(stored, asked)
     if unlike:
-        code_alone = all(each.startswith("code: ") for each in unlike)
-        way = "run it with that code" if code_alone else "give the same options"
+        ways = {_WAYS.get(each.split()[0], _WAYS[""]): None for each in unlike}
+        other, back = (" and ".join(words) for words in zip(*ways, strict=True))
         raise UserError(
-            f"study {stored.name!r} was run with other "
-            f"{'code' if code_alone else 'settings'} ({'; '.join(unlike)}); {way} to go on with "
-            "it, or keep this one apart with --name or another --storage"
+            f"study {stored.name!r} was run with other {other} ({'; '.join(unlike)}); {back} to "
+            "go on with it, or keep this one apart with --name or another --storage"
         )
     read_trainings(engine, stored, arms)  # nothing goes on from what cannot be
     record = going_on(stored, asked)

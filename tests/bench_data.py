@@ -6,7 +6,7 @@ is done with a log is measured against pyarrow's reading of its Parquet file in 
 clock. `-- --most 100000000` does all that 24 GB of disk have room for.
 
 With `-- --rechub VENV/bin/python` there is torch-rechub's preparation of the same file, as its
-examples do it; `pip install torch-rechub pyarrow` into an environment of its own has what it needs.
+examples do it; `pip install torch-rechub pyarrow` into an environment of its own makes that one.
 """
 
 import json
@@ -20,6 +20,7 @@ from collections.abc import Callable, Collection, Iterator
 from concurrent.futures import ProcessPoolExecutor
 from contextlib import contextmanager, redirect_stderr, redirect_stdout
 from dataclasses import replace
+from importlib import import_module
 from multiprocessing import get_context
 from os import devnull
 from pathlib import Path
@@ -342,6 +343,8 @@ def against_reading(step: Callable[[Path], None], folder: Path) -> Figures:
     """Speed of a step, and its share of the speed of reading alone."""
     rows = pq.read_metadata(folder / "log.parquet").num_rows
     spent = {}
+    for module in ("fsmd.data.encode", "studies.data.check", "studies.data.describe"):
+        import_module(module)  # takes as long as 10^5 rows
     with Path(devnull).open("w") as nowhere, redirect_stdout(nowhere), redirect_stderr(nowhere):
         for each in (read, read, step):  # the first brings the file into memory
             started = time.process_time(), time.perf_counter()

@@ -213,6 +213,7 @@ def test_without_predictions_a_sentence_stands_in_the_place_of_the_picture(
         report = outline_of(engine, each).report
         (sections[each.name],) = (s for s in report.sections if s.heading.startswith("How good"))
     assert [figure.key for figure in sections[record.name].figures] == ["calibration"]
-    assert sections[record.name].sentences == sections["bare"].figures == ()
+    assert not sections[record.name].sentences
+    assert not sections["bare"].figures
     assert sections["bare"].sentences == (NOT_DRAWN,)
     engine.dispose()

@@ -1,5 +1,6 @@
 """`describe`: what it finds in made-up logs of many shapes, and that its draft can be read."""
 
+import os
 import tomllib
 from collections.abc import Mapping, Sequence
 from pathlib import Path
@@ -17,7 +18,7 @@ from fsmd.data import load
 from fsmd.data.description.toml import read
 from fsmd.data.description.values import ByShare, ByTime, Description
 from studies.data import main
-from studies.data.draft.column import SKETCH, Sketch
+from studies.data.draft.column import SKETCH, Column, Sketch
 from studies.data.draft.look import Sample
 from studies.data.draft.text import key, value
 
@@ -357,6 +358,46 @@ def test_a_file_that_is_there_is_kept_unless_forced(
     ]
     assert main(["describe", "log.csv"]) == 0
     assert tomllib.loads(capsys.readouterr().out)["tasks"]["click"] == "click == 1"
+
+
+@pytest.mark.parametrize(
+    ("options", "words"),
+    [
+        (("--out", "log.csv"), "--out must be a new file; log.csv is one of the log's"),
+        (("--out", "pipe"), "--out must be a file; pipe is a folder, a pipe or a device"),
+        (("--out", "log.csv/x.toml"), "the folder of --out must be a folder that can be written"),
+        (("--encoding", "idna"), "--encoding: this must be an encoding of text"),
+        (("--separator", "\n"), "--separator: this must be 1 to 10 letters"),
+    ],
+)
+def test_options_that_would_harm_a_file_or_cannot_be_are_refused_before_any_reading(
+    there: Path, capsys: pytest.CaptureFixture[str], options: tuple[str, str], words: str
+) -> None:
+    (there / "log.csv").write_text("a,b,a\n")  # which reading would refuse
+    os.mkfifo(there / "pipe")
+    assert main(["describe", "log.csv", "--force", *options]) == 2
+    told = capsys.readouterr().err
+    assert words in told
+    assert told.count("\n") == 1
+    assert (there / "log.csv").read_text() == "a,b,a\n"
+    assert (there / "pipe").is_fifo()
+
+
+def test_numbers_beyond_all_bounds_and_columns_in_another_order_are_described(
+    there: Path,
+) -> None:
+    log = pd.DataFrame(impressions())
+    log.loc[3, "price"] = 1e308
+    (there / "logs").mkdir()
+    log[:900].to_parquet(there / "logs/a.parquet")
+    log[900:][log.columns[::-1]].to_parquet(there / "logs/b.parquet")
+    text, found = described("logs")
+    assert found.joins == ()
+    assert "2,000 rows" in text
+    assert reason(text, "price").endswith("numbers above 1e30")
+    column = Column("hash", pa.uint64())
+    column.see(pa.array([2**63, 2**64 - 1], pa.uint64()))
+    assert (column.low, column.high, column.distinct) == (2.0**63, 2.0**64, 2)
 
 
 def test_a_log_without_a_label_says_so_in_a_draft_that_is_still_toml(

@@ -342,7 +342,10 @@ def test_a_key_that_is_none_is_named_with_the_one_that_was_meant(section: str) -
         ("[data]", '[data]\ncolumns = ["a"]', "[data] columns: only files without a header"),
         ("[data]", '[data]\nname = "a:b"', "[data] name: a name must have none of : , / \\; got"),
         ("[data]", '[data]\nname = "a "', "[data] name: the name of a data set must have 1 to"),
-        ("[data]", '[data]\nencoding = "base64"', "encoding: this must be an encoding of text"),
+        *(
+            ("[data]", f'[data]\nencoding = "{name}"', "encoding: this must be an encoding of")
+            for name in ("base64", "idna", "punycode", "undefined", "")
+        ),
         # fields
         ('"category"', '"categry"', "[fields] tab.kind: this must be one of category, number, "
          "tags, sequence (did you mean 'category'?); got 'categry'"),

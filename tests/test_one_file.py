@@ -206,7 +206,6 @@ def run(tree: Path, *arguments: str) -> subprocess.CompletedProcess[str]:
         **os.environ,
         "PYTHONPATH": str(tree),
         "FSMD_CACHE": str(tree / "cache"),
-        "PYTHONDONTWRITEBYTECODE": "1",
     }
     return subprocess.run(
         [sys.executable, "-m", "studies.run", *arguments],

@@ -3,9 +3,13 @@
 import gzip
 import hashlib
 import io
+import json
 import os
+import time
 from collections.abc import Callable
+from datetime import datetime, timedelta
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 
 import numpy as np
@@ -21,6 +25,7 @@ from fsmd.data.description.columns import texts
 from fsmd.data.description.values import FileSet
 from fsmd.data.files import cache_root
 from fsmd.data.rows import csv as text_files
+from fsmd.data.rows import place
 from fsmd.data.rows.files import batches, find, open_all
 from fsmd.data.rows.hashes import coded, hashes, owner_codes
 from fsmd.data.rows.log import Log
@@ -299,6 +304,7 @@ def damaged(content: bytes) -> bytes:
     ("name", "content", "words", "shape"),
     [
         bad("ragged.csv", HEAD + b"1,2,3\n\n4,5\n", "row 1 (from 0)", "3 values", "2: '4,5'"),
+        bad("both.csv", HEAD + b"1,2\xff\n", "row 0", "3 values", "got 2: '1,2�'"),
         bad("long.csv", b"1,2\n3,4,5\n", "row 1", "3: '3,4,5'", header=False),
         bad("more.csv", b"1,2\n", "row 0", "3 values", header=False, columns=("a", "b", "c")),
         bad("dot.dat", b"1::2\n3\n", "row 1", "got 1: '3'", header=False, separator="::"),
@@ -306,6 +312,7 @@ def damaged(content: bytes) -> bytes:
         bad("cp.csv", HEAD + b"1,2,\x81\n", "row 0", "'c'", "cp1252", encoding="cp1252"),
         bad("header.csv", b"caf\xe9,b\n", "header", "utf-8", "'caf�'", "encoding"),
         bad("utf16.csv", "a,b\n1,2\n".encode("utf-16"), "header", "utf-8", "encoding"),
+        bad("mark.csv", HEAD, "first line", "utf-16", "encoding", encoding="utf-16"),
         bad("unknown.csv", HEAD, "encoding", "'klingon'", encoding="klingon"),
         bad("lines.csv", HEAD + b'1,"x\ny",3\n', "row 0", "'b'", "multiline", r"'x\ny'"),
         bad("open.csv", HEAD + b'1,2,"3\n4,5,6\n', "row 0", "'c'", "never closed"),
@@ -364,6 +371,12 @@ def test_a_file_that_holds_no_rows_is_told_with_row_column_and_value(
         ),
         ("a,b\n1,é\n".encode("utf-16"), {"encoding": "utf-16"}, [("1", "é")]),
         (
+            "a||b\n1||é\n".encode("utf-16"),
+            {"separator": "||", "encoding": "utf-16"},
+            [("1", "é")],
+        ),
+        ("a¦b\n1¦2\n".encode(), {"separator": "¦"}, [("1", "2")]),
+        (
             gzip.compress(b"a,b\n1,2\n", mtime=0) + gzip.compress(b"3,4\n", mtime=0),
             {},
             [("1", "2"), ("3", "4")],
@@ -380,14 +393,35 @@ def test_a_text_file_is_read_as_it_is_meant(
     assert [tuple(row.values()) for batch in read for row in batch.to_pylist()] == rows
 
 
-@given(st.lists(st.text("ab:", max_size=6), min_size=1, max_size=30), st.integers(1, 7))
+@given(
+    st.lists(st.text("aé:", max_size=6), min_size=1, max_size=30),
+    st.integers(1, 7),
+    st.sampled_from(["utf-8", "utf-16"]),
+)
 def test_a_separator_of_several_letters_is_found_wherever_a_block_ends(
-    words: list[str], block: int
+    words: list[str], block: int, encoding: str
 ) -> None:
-    content = "::".join(words).encode()
-    stream = text_files._Separated(io.BytesIO(content), b"::")
+    content = "::".join(words)
+    stream = text_files._Separated(io.BytesIO(content.encode(encoding)), encoding, "::")
     read = b"".join(iter(lambda: stream.read(block), b""))
-    assert read == content.replace(b"::", b"\x1f")
+    assert read.decode() == content.replace("::", "\x1f")
+
+
+def test_what_is_no_file_is_told_as_what_it_is(tmp_path: Path) -> None:
+    (tmp_path / "logs").mkdir()
+    (tmp_path / "loop.csv").symlink_to("loop.csv")
+    os.mkfifo(tmp_path / "pipe.csv")
+    wanted = {
+        "logs": r"no \.csv, .* in the folder .*logs",
+        "loop.csv": "must be a file or a folder",
+        "pipe.csv": "must be a file or a folder",
+        **dict.fromkeys(
+            ("a*.csv", "a**b", "[", "\0", "x" * 300), "no file .* there are logs, loop"
+        ),
+    }
+    for pattern, words in wanted.items():
+        with pytest.raises(UserError, match=words):
+            find(FileSet((pattern,)), tmp_path)
 
 
 def test_types_of_parquet_are_read_by_what_they_mean(tmp_path: Path) -> None:
@@ -549,16 +583,72 @@ def test_a_file_that_changes_is_read_no_further(
 def test_the_key_is_of_the_content_and_is_computed_once(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
+    later = time.time_ns() + 10**10  # what was written just now is not remembered
+    monkeypatch.setattr(place, "time", SimpleNamespace(time_ns=lambda: later))
     key = a_log(tmp_path).key
     os.utime(tmp_path / "log.csv", (1, 1))
     assert a_log_again(tmp_path).key == key
-    monkeypatch.setattr(hashlib, "file_digest", None)
-    assert a_log_again(tmp_path).key == key, "it is remembered"
-    monkeypatch.undo()
+    with monkeypatch.context() as patch:
+        patch.setattr(hashlib, "file_digest", None)
+        assert a_log_again(tmp_path).key == key, "it is remembered"
     content = (tmp_path / "log.csv").read_bytes()
     (tmp_path / "log.csv").write_bytes(content.replace(b",1\n", b",0\n", 1))
     os.utime(tmp_path / "log.csv", (1, 1))
-    assert a_log_again(tmp_path).key != key, "same size and time, another inode or content"
+    assert a_log_again(tmp_path).key != key, "same size, time and inode, another content"
+
+
+def test_the_digests_of_many_files_are_written_once(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    for i in range(3):
+        (tmp_path / f"{i}.csv").write_text(f"a\n{i}\n", "utf-8")
+    files = open_all(find(FileSet(("*.csv",)), tmp_path), SHAPE)
+    written: list[bytes] = []
+    later = time.time_ns() + 10**10
+    monkeypatch.setattr(place, "time", SimpleNamespace(time_ns=lambda: later))
+    monkeypatch.setattr(place, "write", lambda _, content: written.append(content))
+    assert len(set(place.digests_of(files))) == 3
+    assert [len(json.loads(content)) for content in written] == [3]
+
+
+@pytest.mark.parametrize(
+    ("columns", "change", "words"),
+    [
+        *(
+            ({"at": [1.0, time_]}, {}, ("row 1", "a time must lie", f"got {time_:g} for 'at'"))
+            for time_ in (1e30, -1e30, 1e308)
+        ),
+        *(
+            ({"x": pa.array([[value]] * 2)}, {'"number"': '"tags"'}, ("list must be of texts",))
+            for value in (datetime(2020, 1, 1), timedelta(1), {"a": 1}, [1])
+        ),
+        *(
+            (
+                {"x": pa.array([value] * 2)},
+                {},
+                ("[fields] x.from", "a number, not a value of anot"),
+            )
+            for value in ({"a": 1}, [1], timedelta(1))
+        ),
+    ],
+)
+def test_a_type_or_a_time_that_cannot_be_used_is_told(
+    tmp_path: Path, columns: dict[str, Any], change: dict[str, str], words: tuple[str, ...]
+) -> None:
+    table = {"at": [1.0, 2.0], "x": [1, 2], "y": [0, 1], "u": ["a", "b"]} | columns
+    (tmp_path / "log.parquet").write_bytes(parquet(**table))
+    text = """
+    data = { name = "made", files = ["log.parquet"] }
+    roles = { user = "u", time = "at" }
+    fields = { x = "number" }
+    tasks = { y = "y" }
+    split = { by = "fraction", seed = 0 }
+    """
+    for old, new in change.items():
+        text = text.replace(old, new)
+    with pytest.raises(UserError) as told:
+        list(Log.of(toml.parse(text, tmp_path / "dataset.toml"), MEMORY).parts())
+    assert all(word in str(told.value) for word in words), told.value
 
 
 def a_log_again(folder: Path) -> Log:

@@ -10,10 +10,10 @@ from dataclasses import replace
 from importlib import import_module
 from inspect import signature
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Annotated, Any
 
 from fsmd.data.encoded import open_encoded
-from fsmd.data.options import parsed
+from fsmd.data.options import Between, check_option, parsed
 from fsmd.data.schema import Dataset
 from fsmd.errors import UserError
 
@@ -46,6 +46,8 @@ def load(name: str, memory: int | None = None) -> Dataset:
     """
     from fsmd.data.encode import encoded
 
+    if memory is not None:
+        check_option("memory", memory, Annotated[int, Between(1)])
     data = encoded(*_found(name, memory), memory)
     return data if data.name == name else replace(data, asked=name)
 

@@ -6,6 +6,7 @@ import shlex
 import sys
 import textwrap
 from argparse import Namespace
+from collections.abc import Sequence
 from pathlib import Path
 
 import numpy as np
@@ -13,9 +14,10 @@ from rich.console import Console
 from rich.table import Table
 from rich.text import Text
 
-from fsmd.data.description.toml import name_of
+from fsmd.data.description.toml import check_files, name_of
 from fsmd.data.description.values import FileSet
 from fsmd.data.progress import told
+from fsmd.data.rows.files import find
 from fsmd.errors import UserError, one_line
 from fsmd.tasks import check_label
 from fsmd.writing import write
@@ -25,6 +27,7 @@ from studies.data.draft.labels import numbers_of
 from studies.data.draft.look import Seen, look
 from studies.data.draft.text import text_of
 from studies.data.draft.values import Draft
+from studies.options import check_folders
 
 MEMORY = 2**30
 """Bytes for the sample and the side tables, where nothing is said."""
@@ -33,12 +36,17 @@ MEMORY = 2**30
 def run(options: Namespace) -> int:
     """Look at the files, write the draft, tell what comes next; the exit code."""
     out: Path | None = options.out
+    log, joins = list(map(str, options.log)), list(map(str, options.join))
     if out is not None:
         _check_out(out, options.force)
+        if any(out.exists() and out.samefile(p) for p in _files(log, joins)):
+            raise UserError(f"--out must be a new file; {out} is one of the log's")
     folder = (Path.cwd() if out is None else out.absolute().parent).resolve()
     default = one_line(name_of(out or folder / "dataset.toml"))[:80].strip() or "log"
     name = re.sub(r"[:,/\\]", "_", options.name or default)
     check_label(name, "--name")
+    given = {"separator": options.separator, "encoding": options.encoding}
+    check_files("--", {key: value for key, value in given.items() if value is not None})
     console = Console(stderr=True, width=None if sys.stderr.isatty() else 200)
     files = FileSet(
         (),
@@ -48,10 +56,10 @@ def run(options: Namespace) -> int:
         multiline=options.multiline,
         encoding=options.encoding,
     )
-    log, joins = map(str, options.log), map(str, options.join)
-    with told("reading the log") as tick:
-        seen = look(list(log), list(joins), files, options.memory or MEMORY, tick)
-    with told("guessing"):
+    # Squares and sums of numbers like 1e308 are infinite.
+    with told("reading the log") as tick, np.errstate(over="ignore", invalid="ignore"):
+        seen = look(log, joins, files, options.memory or MEMORY, tick)
+    with told("guessing"), np.errstate(over="ignore", invalid="ignore"):
         seen, draft = draft_of(seen, name, folder)
     console.print(_table(seen, draft))
     text = text_of(draft)
@@ -73,9 +81,14 @@ def run(options: Namespace) -> int:
     return 0
 
 
+def _files(log: Sequence[str], joins: Sequence[str]) -> tuple[Path, ...]:
+    return find(FileSet((*log, *joins)), Path.cwd())
+
+
 def _check_out(out: Path, force: bool) -> None:
-    if out.is_dir():
-        raise UserError(f"--out must be a file; {out} is a folder")
+    if out.exists() and not out.is_file():
+        raise UserError(f"--out must be a file; {out} is a folder, a pipe or a device")
+    check_folders("the folder of --out", out.parent)
     if os.path.lexists(out) and not force:
         raise UserError(f"--out must be a new file; {out} is there: say --force to replace it")
 

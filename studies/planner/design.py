@@ -288,7 +288,7 @@ def _fixed(record: StudyRecord) -> Iterator[tuple[str, Any]]:
     yield "name", definition.name
     yield "data", planned.data.name
     for facts in planned.sets:
-        yield f"content of {facts.name}", facts.content_hash
+        yield f"content of {facts.name}", facts.content_hash[:16]
     if isinstance(definition, Search):
         for name in Search.SOUGHT:
             yield name.replace("_", "-"), getattr(definition, name)

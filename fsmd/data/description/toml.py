@@ -129,6 +129,11 @@ def name_of(path: Path) -> str:
     return path.absolute().parent.name if path.stem == "dataset" else path.stem
 
 
+def check_files(where: str, keys: Mapping[str, Any]) -> None:
+    """Raise UserError for what [data] would refuse of files, such as an unknown `encoding`."""
+    _values(where, dict(keys), _FILES)
+
+
 class _Reader:
     """Takes the sections of one file."""
 
@@ -563,8 +568,11 @@ def _separator(value: Any) -> str:
 
 def _encoding(value: Any) -> str:
     try:
-        text = codecs.getincrementaldecoder(value)("replace").decode("a,b\n".encode(value))
-    except (LookupError, TypeError, ValueError):
+        decoder = codecs.getincrementaldecoder(value)("replace")
+        # Given as Arrow gives it, which some decoders do not take.
+        if decoder.decode(pa.py_buffer("a,b\n".encode(value))) != "a,b\n":
+            raise ValueError
+    except (LookupError, TypeError, ValueError, AttributeError):
         raise _Wrong("an encoding of text, such as utf-8, latin-1 or gb18030") from None
     return str(value)
 

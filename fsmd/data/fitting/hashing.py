@@ -42,9 +42,12 @@ def text_hashes(words: pa.Array) -> Hashes32:
 def mixed(number_N: Hashes64) -> Hashes64:
     """Whole numbers spread evenly over 64 bits (splitmix64); different ones stay different."""
     mixed_N = number_N + _GOLDEN
-    mixed_N = (mixed_N ^ (mixed_N >> np.uint64(30))) * _MIX_FIRST
-    mixed_N = (mixed_N ^ (mixed_N >> np.uint64(27))) * _MIX_SECOND
-    return mixed_N ^ (mixed_N >> np.uint64(31))
+    mixed_N ^= mixed_N >> np.uint64(30)
+    mixed_N *= _MIX_FIRST
+    mixed_N ^= mixed_N >> np.uint64(27)
+    mixed_N *= _MIX_SECOND
+    mixed_N ^= mixed_N >> np.uint64(31)
+    return mixed_N
 
 
 def row_hashes(*arrays: NDArray[Any]) -> Hashes64:

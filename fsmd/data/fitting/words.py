@@ -57,7 +57,7 @@ class WordSums:
             return np.zeros(0, np.int32)
         before, words = len(self.word_V), pa.concat_arrays(self._words)
         hash_W = hashes(words)
-        place_W = self._known.get_indexer(hash_W)
+        place_W = self._known.get_indexer(pd.Index(hash_W))
         new = np.flatnonzero(place_W < 0)
         if len(new):
             code, hash_U = pd.factorize(hash_W[new])  # in order of appearance

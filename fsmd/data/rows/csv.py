@@ -55,16 +55,13 @@ def batches(
     types = {name: _CODED if name in coded else pa.string() for name in names}
     if files.comment:
         types[names[0]] = pa.string()  # to be looked at
-    invalid: list[InvalidRow] = []
     comments = done = 0
 
     def judge(row: InvalidRow) -> str:
         nonlocal comments
-        if files.comment and row.text.startswith(files.comment):
-            comments += 1
-            return "skip"
-        invalid.append(row)
-        return "error"
+        is_comment = row.text.startswith(files.comment)
+        comments += is_comment
+        return "skip" if is_comment else "error"
 
     try:
         with closing(_bytes(path, files)) as source:
@@ -78,9 +75,10 @@ def batches(
                 done += batch.num_rows
                 yield _with_nulls(batch.select(list(columns or names[:1])), files)
     except (pa.ArrowInvalid, UnicodeError) as error:
-        number = _number(error, invalid)
-        row = done if number is None else number - 1 - skipped - comments
-        _raise(path, files, names, row, error, invalid)
+        # Of the line among the file's, blank ones left out, from 1.
+        number = re.search(r"Row #(\d+)", str(error))
+        row = done if number is None else int(number[1]) - 1 - skipped - comments
+        _raise(path, files, names, row, error)
 
 
 def _opened(
@@ -92,6 +90,7 @@ def _opened(
     judge: Callable[[InvalidRow], str],
 ) -> Iterable[pa.RecordBatch]:
     nulls = () if files.strip else files.missing
+    is_utf8 = _is_utf8(files) or isinstance(source, _Separated)
     try:
         reader: Iterable[pa.RecordBatch] = open_csv(
             source,
@@ -100,12 +99,13 @@ def _opened(
                 block_size=BLOCK,
                 column_names=list(types),
                 skip_rows=skipped,
-                encoding="utf8" if _is_utf8(files) else files.encoding,
+                encoding="utf8" if is_utf8 else files.encoding,
             ),
             ParseOptions(
                 delimiter=_letter(path, files),
                 newlines_in_values=files.multiline,
-                invalid_row_handler=judge,
+                # Called without need, it prints a traceback for a row that is not UTF-8.
+                invalid_row_handler=judge if files.comment else None,
             ),
             ConvertOptions(
                 column_types=types,
@@ -158,29 +158,16 @@ def _with_line_end(path: Path, row: int, name: str, value: str) -> UserError:
     )
 
 
-def _number(error: Exception, invalid: Sequence[InvalidRow]) -> int | None:
-    """Of the line among the file's, blank ones left out, from 1."""
-    if invalid:
-        return int(invalid[-1].number)
-    found = re.search(r"Row #(\d+)", str(error))
-    return int(found[1]) if found else None
-
-
 def _raise(
-    path: Path,
-    files: FileSet,
-    names: Sequence[str],
-    row: int,
-    error: Exception,
-    invalid: Sequence[InvalidRow],
+    path: Path, files: FileSet, names: Sequence[str], row: int, error: Exception
 ) -> NoReturn:
     """The reader's error in our words."""
     where, text = f"{path}, row {row} (from 0)", str(error)
-    if invalid:
-        bad = invalid[-1]
-        line = bad.text.replace(_UNIT, _separator(path, files))
-        rule = f"a row must have {bad.expected_columns} values, as many as there are columns"
-        raise UserError(f"{where}: {rule}; got {bad.actual_columns}: {shown(line)}") from error
+    ragged = re.search(r"Expected (\d+) columns, got (\d+): (.*)", text, re.DOTALL)
+    if ragged:
+        rule = f"a row must have {ragged[1]} values, as many as there are columns"
+        line = shown(ragged[3].replace(_UNIT, _separator(path, files)))
+        raise UserError(f"{where}: {rule}; got {ragged[2]}: {line}") from error
     if "straddling" in text:
         raise UserError(
             f"{where}: a row must be shorter than {BLOCK} bytes; this one is longer, or a quote "
@@ -234,6 +221,10 @@ def _start(path: Path, files: FileSet) -> tuple[tuple[str, ...], int]:
             first = next((row for row in reader if row), None)
         except csv.Error as error:
             raise UserError(f"{path}: the first line cannot be read ({error})") from error
+        except UnicodeError as error:  # some encodings have no replacement for bytes that are none
+            raise UserError(
+                f"{path}: the first line must be text in {files.encoding} ({error}); {_ENCODING}"
+            ) from error
     if first is None:
         raise UserError(f"{path} is empty; a file of a log has rows, or a header at least")
     if not files.header:
@@ -284,30 +275,32 @@ def _text(path: Path, files: FileSet) -> io.TextIOWrapper:
 
 
 def _bytes(path: Path, files: FileSet) -> "pa.NativeFile | _Separated":
-    if len(_separator(path, files)) > 1:
-        return _Separated(_unpacked(path), _separator(path, files).encode(files.encoding))
+    if _letter(path, files) == _UNIT:
+        return _Separated(_unpacked(path), files.encoding, _separator(path, files))
     packed = _is_packed(path)
     return pa.input_stream(str(path), compression="gzip" if packed else None)
 
 
 class _Separated(io.RawIOBase):
-    """A file in which a byte takes the place of each separator of several."""
+    """A text in UTF-8 in which a byte takes the place of each separator of several."""
 
-    def __init__(self, file: BinaryIO, separator: bytes) -> None:
-        self.file, self.separator, self.rest = file, separator, b""
+    def __init__(self, file: BinaryIO, encoding: str, separator: str) -> None:
+        self.file, self.separator = io.TextIOWrapper(file, encoding, newline=""), separator
+        self.rest = ""
 
     def readable(self) -> bool:
         return True
 
     def read(self, size: int = -1) -> bytes:
         """At most `size` bytes, and none only at the end."""
-        content = self.file.read(max(size - len(self.rest), 1) if size >= 0 else -1)
-        whole = (self.rest + content).replace(self.separator, _UNIT.encode())
+        # No letter has more than 4 bytes.
+        content = self.file.read(max(size // 4 - len(self.rest), 1) if size >= 0 else -1)
+        whole = (self.rest + content).replace(self.separator, _UNIT)
         # What may begin a separator waits for what follows.
         longest = len(self.separator) - 1 if content else 0
         kept = next(n for n in range(longest, -1, -1) if whole.endswith(self.separator[:n]))
         ready, self.rest = whole[: len(whole) - kept], whole[len(whole) - kept :]
-        return self.read(size) if content and not ready else ready
+        return self.read(size) if content and not ready else ready.encode()
 
     def close(self) -> None:
         self.file.close()

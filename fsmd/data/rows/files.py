@@ -79,7 +79,8 @@ def _lost(pattern: str, folder: Path) -> str:
             return f"{place} must be a file or a folder; it is a pipe, a device or a broken link"
     except (OSError, ValueError):  # a name that no file can have
         pass
-    return f"no file {shown(pattern)} in {folder}; there are {_there(folder)}"
+    near = next((p for p in place.parents if os.path.isdir(p)), folder)
+    return f"no file {shown(pattern)}; in {near} there are {_there(near)}"
 
 
 def _matching(pattern: str, folder: Path) -> list[Path]:

@@ -35,7 +35,7 @@ from fsmd.data.rows.hashes import (
 )
 from fsmd.data.rows.joins import SideTable, words_of
 from fsmd.data.rows.part import Part, Where
-from fsmd.data.rows.place import digest_of, place_of, verify
+from fsmd.data.rows.place import digests_of, place_of, verify
 from fsmd.data.rows.plan import Reader, Value, Values, columns_of
 from fsmd.data.rows.splits import NAMES, NONE, Codes, TimedUsers, Times
 from fsmd.data.source import Categorical, Dense, Tags
@@ -160,14 +160,16 @@ class Log:
     def key(self) -> Mapping[str, object]:
         """Place and digest of the content of each file, in order; a split may go by places."""
         return {
-            "files": [self._named(file) for file in self.files],
-            "joins": [[self._named(file) for file in files] for files in self.side_files],
+            "files": self._named(self.files),
+            "joins": [self._named(files) for files in self.side_files],
         }
 
-    def _named(self, file: LogFile) -> tuple[str, str]:
-        is_inside = file.path.is_relative_to(self.folder)
-        place = file.path.relative_to(self.folder) if is_inside else file.path
-        return place.as_posix().removesuffix(".gz"), digest_of(file)
+    def _named(self, files: Sequence[LogFile]) -> list[tuple[str, str]]:
+        def name(path: Path) -> str:
+            place = path.relative_to(self.folder) if path.is_relative_to(self.folder) else path
+            return place.as_posix().removesuffix(".gz")
+
+        return list(zip((name(f.path) for f in files), digests_of(files), strict=True))
 
     def parts(self) -> Iterator[Part]:
         """All rows that are in a split, in the order of the files, each part of one split."""

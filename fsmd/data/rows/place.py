@@ -71,33 +71,38 @@ def _first_found(files: FileSet, places: Sequence[Path]) -> tuple[Path, ...] | N
 
 def verify(origin: PublicSource, files: Sequence[LogFile]) -> None:
     """Raise UserError for a file whose content is not the known one."""
-    for file in files:
-        expected = origin.sha256.get(file.path.name.removesuffix(".gz"))
-        if expected is not None and digest_of(file) != expected:
+    known = [f for f in files if f.path.name.removesuffix(".gz") in origin.sha256]
+    for file, found in zip(known, digests_of(known), strict=True):
+        expected = origin.sha256[file.path.name.removesuffix(".gz")]
+        if found != expected:
             raise UserError(
                 f"{file.path} is not the original: the SHA-256 of its content must be {expected}; "
                 "replace or remove it"
             )
 
 
-def digest_of(file: LogFile) -> str:
-    """SHA-256 of a file's content, unpacked; remembered until the file changes."""
-    check_unchanged(file)
-    place, mark = str(file.path.absolute()), list(file.stamp)
-    remembered = _remembered()
-    if remembered.get(place, [None])[0] == mark:
-        return str(remembered[place][1])
-    with readable(file.path):
-        found = content_digest(file.path)
-    check_unchanged(file)
-    # A file that was written a moment ago may be written again without another time.
-    if time.time_ns() - file.stamp.mtime_ns > 2 * 10**9:
+def digests_of(files: Sequence[LogFile]) -> list[str]:
+    """SHA-256 of each file's content, unpacked; remembered until the file changes."""
+    remembered, fresh, found = _remembered(), {}, []
+    for file in files:
+        check_unchanged(file)
+        place, mark = str(file.path.absolute()), list(file.stamp)
+        if remembered.get(place, [None])[0] == mark:
+            found.append(str(remembered[place][1]))
+            continue
+        with readable(file.path):
+            found.append(content_digest(file.path))
+        check_unchanged(file)
+        # A file that was written a moment ago may be written again without another time.
+        written = max(file.stamp.mtime_ns, file.stamp.ctime_ns)
+        if time.time_ns() - written > 2 * 10**9:
+            fresh[place] = mark, found[-1]
+    if fresh:
         with writing_cache():
             cache_root().mkdir(parents=True, exist_ok=True)
             with FileLock(cache_root() / "digests.lock"):
-                kept = list(_remembered().items())[-_MOST_REMEMBERED:]
-                content = json.dumps(dict([*kept, (place, (mark, found))]))
-                write(cache_root() / "digests.json", content.encode())
+                kept = [*{**_remembered(), **fresh}.items()][-_MOST_REMEMBERED:]
+                write(cache_root() / "digests.json", json.dumps(dict(kept)).encode())
     return found
 
 

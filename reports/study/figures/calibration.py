@@ -47,7 +47,7 @@ class CalibrationPanel(NamedTuple):
     """The task of which it is reaching it, else `step_key`."""
     rows: str
     courses: tuple[tuple[Group, ...], ...]
-    """None where `obstacle` says why."""
+    """Without groups where `obstacle` says why."""
     obstacle: str
 
 

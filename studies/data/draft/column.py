@@ -83,6 +83,8 @@ def plain(values: pa.Array) -> pa.Array:
         return plain(values.cast(kind.value_type))
     if is_text(kind) or pa.types.is_int64(kind) or pa.types.is_float64(kind):
         return values
+    if pa.types.is_uint64(kind):  # of 2**63 and more, as hashes are
+        return values.cast(pa.string())
     if pa.types.is_boolean(kind) or pa.types.is_integer(kind):
         return values.cast(pa.int64(), safe=False)
     if pa.types.is_floating(kind) or pa.types.is_decimal(kind):

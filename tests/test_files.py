@@ -1,6 +1,5 @@
 """What is written is whole, what is read is checked: files, caches and downloads."""
 
-import gzip
 import io
 import logging
 import os

@@ -14,7 +14,7 @@ from tests.lab import Immediate
 from tests.test_run import Desk, alive, needs_proc, wait_for, workers_of
 
 TAKES_LONG = True
-DATA = "planted:rows=5000"
+DATA = "planted:rows=3000"
 SEARCH = (
     *("pareto", "--name", "pareto", "--data", DATA, "--trials", "3", "--epochs", "2"),
     *("--confirm", "1", "--workers", "2"),
@@ -43,6 +43,7 @@ def test_a_search_that_is_killed_in_its_middle_goes_on_and_trains_nothing_twice(
         time.sleep(0.1)
     kept = desk.rows("SELECT id, seed FROM fsmd_runs WHERE status = 'done'")
     monkeypatch.chdir(desk.folder)
+    monkeypatch.setattr("studies.session.LocalWorkers", lambda _: Immediate())
     assert main(SEARCH) == 0
     said = capsys.readouterr().out.splitlines()[-1]
     assert said == f"Report: {Path('out/pareto/report.html')}"

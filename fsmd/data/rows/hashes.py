@@ -107,9 +107,10 @@ def compact(column: pa.DictionaryArray) -> pa.DictionaryArray:
 
 def owner_codes(words: pa.DictionaryArray, number_N: NDArray[np.int64]) -> Hashes:
     """A hash of each of N texts, so alike in all splits; of a null one of its row's own number."""
-    hash_D = np.append(hashes(words.dictionary), np.uint64(0))
+    hash_D: Hashes = np.append(hashes(words.dictionary), np.uint64(0))
     if not words.null_count:
-        return hash_D[words.indices.to_numpy()]
+        found: Hashes = hash_D[words.indices.to_numpy()]
+        return found
     lost_N = words.is_null().to_numpy(zero_copy_only=False)
     code_N = pc.fill_null(words.indices, len(words.dictionary)).to_numpy(zero_copy_only=False)
     return np.where(lost_N, alone(number_N), hash_D[code_N])

@@ -407,6 +407,14 @@ def test_a_separator_of_several_letters_is_found_wherever_a_block_ends(
     assert read.decode() == content.replace("::", "\x1f")
 
 
+def test_a_file_of_several_names_is_read_once(tmp_path: Path) -> None:
+    (tmp_path / "x").mkdir()
+    (tmp_path / "log.csv").write_text("a\n1\n", "utf-8")
+    (tmp_path / "link.csv").symlink_to("log.csv")
+    names = ("log.csv", "x/../log.csv", str(tmp_path / "log.csv"), "*.csv", ".")
+    assert find(FileSet(names), tmp_path) == (tmp_path / "log.csv",)
+
+
 def test_what_is_no_file_is_told_as_what_it_is(tmp_path: Path) -> None:
     (tmp_path / "logs").mkdir()
     (tmp_path / "loop.csv").symlink_to("loop.csv")

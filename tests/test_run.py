@@ -371,7 +371,7 @@ def test_ctrl_c_waits_for_a_worker_that_is_being_started(
         ((), "name a study, or use --list"),
         (("tower",), "no study 'tower'; there are architecture_grid, "),
         (("mine/tower.py",), "no study file 'mine/tower.py'"),
-        (("tower_shape", "--data", "mars"), "no data set 'mars'; there are planted, census"),
+        (("tower_shape", "--data", "mars"), "no data set 'mars'; there are planted, adult"),
         (("tower_shape", "--replicates", "0"), "--replicates must be at least 1; got 0"),
         (("tower_shape", "--epochs", "-3"), "--epochs must be at least 1; got -3"),
         (("tower_shape", "--workers", "two"), "invalid int value: 'two'"),
@@ -533,7 +533,7 @@ def test_one_command_names_all_others(
     told = capsys.readouterr().out
     assert all(f"  {name}" in told for name in commands.COMMANDS)
     assert commands.main(["cook"]) == 2
-    assert "no command 'cook'; there are run, report, record" in capsys.readouterr().err
+    assert "no command 'cook'; there are run, report, data, record" in capsys.readouterr().err
     assert commands.main(["run", "--list"]) == 0
     assert "tower_shape" in capsys.readouterr().out
     assert commands.main(["report", "tower_shape"]) == 2

@@ -60,13 +60,21 @@ def find(files: FileSet, folder: Path) -> tuple[Path, ...]:
     stands for all .csv, .tsv (also .gz) and .parquet files in and below it, hidden ones (. or _)
     left out. Raises UserError for a pattern without files.
     """
-    found: dict[Path, None] = {}
+    found: list[Path] = []
     for pattern in files.patterns:
         here = _matching(pattern, folder)
         if not here:
             raise UserError(_lost(pattern, folder))
-        found |= dict.fromkeys(here)
-    return tuple(found)
+        found += here
+    return without_repeats(found)
+
+
+def without_repeats(paths: Iterable[Path]) -> tuple[Path, ...]:
+    """Each file once, whatever names it has, as else its rows would count twice."""
+    first: dict[Path, Path] = {}
+    for path in paths:
+        first.setdefault(path.resolve(), path)
+    return tuple(first.values())
 
 
 def _lost(pattern: str, folder: Path) -> str:

@@ -10,7 +10,7 @@ import pyarrow.compute as pc
 from numpy.typing import NDArray
 
 from fsmd.data.description.values import FileSet
-from fsmd.data.rows.files import LogFile, batches, find, open_all, open_log
+from fsmd.data.rows.files import LogFile, batches, find, open_all, open_log, without_repeats
 from fsmd.errors import UserError, shown
 from studies.data.draft.column import Column, Sketch, hashes, is_text, plain
 from studies.data.draft.words import names_a_label, names_a_person_or_thing
@@ -33,13 +33,14 @@ class Sample:
     parts: list[pa.Table] = field(default_factory=list)
     drawn: list[NDArray[np.uint64]] = field(default_factory=list)
     below: int = 2**64 - 1
+    kept_bytes: int = 0
 
     def see(self, rows: pa.Table) -> None:
         """Keep the rows whose numbers have the smallest hashes."""
         hash_N = hashes(pa.array(np.arange(self.seen, self.seen + len(rows))))
         self.seen += len(rows)
         self._keep(rows, hash_N)
-        if sum(map(len, self.drawn)) > 2 * self.size or self._bytes > 2 * self.most_bytes:
+        if sum(map(len, self.drawn)) > 2 * self.size or self.kept_bytes > 2 * self.most_bytes:
             self._trim()
 
     def _keep(self, rows: pa.Table, hash_N: NDArray[np.uint64]) -> None:
@@ -47,20 +48,17 @@ class Sample:
         if len(near):
             # `take` copies, so that a part does not hold on to the whole block it was read in.
             self.parts.append(rows.take(pa.array(near)))
+            self.kept_bytes += self.parts[-1].nbytes
             self.drawn.append(hash_N[near])
-
-    @property
-    def _bytes(self) -> int:
-        return sum(part.nbytes for part in self.parts)
 
     def _trim(self) -> None:
         hash_N = np.concatenate(self.drawn)
-        share = min(1.0, self.most_bytes / max(1, self._bytes))
+        share = min(1.0, self.most_bytes / max(1, self.kept_bytes))
         most = max(1, min(self.size, int(len(hash_N) * share)))
         if most < len(hash_N):
             self.below = int(np.partition(hash_N, most - 1)[most - 1])
             table = pa.concat_tables(self.parts)
-            self.parts, self.drawn = [], []
+            self.parts, self.drawn, self.kept_bytes = [], [], 0
             self._keep(table, hash_N)
 
     def table(self) -> pa.Table:
@@ -166,7 +164,7 @@ def look(
         raise UserError("all files are side tables; name those of the log before --join")
     main = max(groups, key=lambda names: sum(map(_bytes, groups[names].values())))
     named = tuple(groups[main])
-    paths = dict.fromkeys(f.path for opened in groups[main].values() for f in opened)
+    paths = without_repeats(f.path for opened in groups[main].values() for f in opened)
     seen = _stream(open_all(paths, files), replace(files, patterns=named), memory, tick)
     own = replace(files, header=files.header or bool(files.columns), columns=())
     sides = [(dict(_opened(pattern, own)), own, True) for pattern in dict.fromkeys(joins)]

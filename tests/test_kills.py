@@ -275,7 +275,7 @@ def bench(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Bench]:
             patch.setattr(confirmation, f"CONFIRM_{name}", value)
         patch.setattr(confirmation, "REFERENCES", ())
         patch.setattr("studies.session.cache_root", lambda: here.now / "cache")
-        patch.setattr("studies.session.load", lambda _: small_data())
+        patch.setattr("studies.session.load", lambda *_: small_data())
         patch.setattr("studies.session.LocalWorkers", Immediate)
         patch.setattr("studies.session.train_all", train_all)
         patch.setattr("studies.session.publish_report", lambda *_, **__: None)

@@ -382,7 +382,7 @@ def test_a_foreign_optuna_study_of_the_name_is_refused_before_anything_is_stored
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
     monkeypatch.chdir(tmp_path)
-    monkeypatch.setattr("studies.session.load", lambda _: small_data())
+    monkeypatch.setattr("studies.session.load", lambda *_: small_data())
     storage = optuna.storages.RDBStorage("sqlite:///studies.db")
     names = {f"{i}": way for i, way in enumerate(FOREIGN.values())}
     foreign = {

@@ -734,7 +734,8 @@ def excerpt(data: Dataset, rows: int) -> Dataset:
     ("model", "data_name"),
     [
         *((model, data_package.DEFAULT) for model in MODELS),
-        *product(("esmm", "fsmd"), data_package.names()[1:]),
+        # Of the other public sets test_catalog has made-up rows; no test downloads one.
+        *product(("esmm", "fsmd"), ("census", "census_no_leak", "kuairand")),
     ],
 )
 def test_every_model_trains_and_every_data_set_trains_models_of_each_kind(

@@ -139,8 +139,7 @@ class Log:
         opened = tuple(open_all(found, each) for found, each in zip(paths, sets, strict=True))
         if description.origin is not None:
             verify(description.origin, [file for files in opened for file in files])
-        types, untyped = columns_of(description, opened)
-        reader = Reader(description, types, untyped)
+        reader = Reader(description, columns_of(opened))
         values = reader.values(opened[0])
         used = values.columns() | {name for join in description.joins for name in join.on}
         reader.check_clashes(used, opened)

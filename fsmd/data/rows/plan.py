@@ -61,30 +61,21 @@ class Values(NamedTuple):
         return {v.expression.columns[0] for v in all_ if v is not None and v.is_raw}
 
 
-def columns_of(
-    description: Description, opened: Sequence[Sequence[LogFile]]
-) -> tuple[dict[str, pa.DataType], set[str]]:
-    """Types of all columns by name, and which of them come from text files."""
+def columns_of(opened: Sequence[Sequence[LogFile]]) -> dict[str, pa.DataType]:
+    """Types of all columns by name, the log's before those of side tables."""
     types: dict[str, pa.DataType] = {}
-    untyped: set[str] = set()
     for files in opened:
-        for name, kind in files[0].columns.items():
-            if name not in types:
-                types[name] = kind
-                untyped |= {name} if files[0].untyped else set()
-    return types, untyped
+        types |= {name: type_ for name, type_ in files[0].columns.items() if name not in types}
+    return types
 
 
 class Reader:
     """Reads the expressions of a description against the columns that are there."""
 
-    def __init__(
-        self,
-        description: Description,
-        types: Mapping[str, pa.DataType],
-        untyped: Collection[str],
-    ) -> None:
-        self._description, self._types, self._untyped = description, types, untyped
+    # Texts take their kind from their use, also those of Parquet: a 0 or 1 kept as text is one.
+
+    def __init__(self, description: Description, types: Mapping[str, pa.DataType]) -> None:
+        self._description, self._types = description, types
 
     def values(self, files: Sequence[LogFile]) -> Values:
         """All values."""
@@ -183,7 +174,7 @@ class Reader:
     def _label(self, name: str) -> tuple[Value, Value | None]:
         source = self._description.labels[name]
         what = f"[tasks] {name}.label"
-        kind = self._parsed(source.expression, what).kind(self._types, self._untyped)
+        kind = self._parsed(source.expression, what).kind(self._types, self._types)
         value = self._value(source.expression, what, "truth" if kind == "truth" else "number")
         if source.where is None:
             return value, None
@@ -198,13 +189,13 @@ class Reader:
     def _words(self, text: str, what: str) -> Value:
         """A category: what the expression gives, as text."""
         expression = self._parsed(text, what)
-        kind = expression.kind(self._types, self._untyped)
+        kind = expression.kind(self._types, self._types)
         is_raw = expression.column is not None and not is_moment(self._types[expression.column])
         return Value(expression, kind, is_raw)
 
     def _value(self, text: str, what: str, want: Kind) -> Value:
         expression = self._parsed(text, what)
-        expression.kind(self._types, self._untyped, want)
+        expression.kind(self._types, self._types, want)
         return Value(expression, want)
 
     def _time(self, text: str, what: str) -> tuple[Value, str]:
@@ -214,7 +205,7 @@ class Reader:
         if expression.column is not None and expression.column in self._types:
             kind = self._types[expression.column]
             unit = "s" if is_moment(kind) else unit
-        if expression.kind(self._types, self._untyped) == "text":
+        if expression.kind(self._types, self._types) == "text":
             first = self._first(expression)
             refused_N = parsed(pa.array([first], pa.string())).refused_N
             is_number = refused_N is None or not refused_N.any()

@@ -117,6 +117,22 @@ def test_a_draft_runs_as_it_is(there: Path) -> None:
     assert sum(len(split.labels) for split in (data.train, data.valid, data.test)) == ROWS
 
 
+def test_numbers_kept_as_texts_are_what_their_use_says_in_parquet_as_in_csv(
+    there: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("FSMD_CACHE", str(there / "cache"))
+    texts = {name: pd.Series(values).astype(str) for name, values in impressions(4000).items()}
+    pq.write_table(pa.Table.from_pydict({n: list(v) for n, v in texts.items()}), "log.parquet")
+    write(there / "log.csv", texts)
+    described("log.parquet")
+    of_parquet = load("dataset.toml")
+    described("log.csv")
+    of_csv = load("dataset.toml")
+    np.testing.assert_array_equal(of_parquet.train.labels, of_csv.train.labels)
+    np.testing.assert_array_equal(of_parquet.train.dense, of_csv.train.dense)
+    assert of_parquet.train.dense.shape[1] > 1
+
+
 def test_rows_that_break_a_funnel_count_as_0_and_are_told(there: Path) -> None:
     log = impressions(8 * ROWS)
     log["buy"][np.flatnonzero(log["click"] == 0)[:3]] = 1

@@ -96,17 +96,17 @@ def deviations(seeds_22: Array, rows_22: Array, *, n: int, seed: int = 0) -> Arr
     """100,000 points of the distribution about its mean, D x 2; see `joint_ellipse`."""
     if n < 3:
         raise ValueError(f"a joint region of two means needs at least 3 replicates; got {n}")
-    t_D2, z_D2 = _standard(n, seed)
+    t_D2, z_D2 = _standard(n, seed, DRAWS)
     drawn_D2: Array = t_D2 @ _root(seeds_22) + z_D2 @ _root(rows_22)
     return drawn_D2
 
 
 @lru_cache(maxsize=4)
-def _standard(n: int, seed: int) -> tuple[Array, Array]:
+def _standard(n: int, seed: int, draws: int) -> tuple[Array, Array]:
     """t and normal vectors, D x 2, that all pairs of a study share."""
     rng = np.random.default_rng(seed)
-    normal, again = rng.standard_normal((2, DRAWS, 2))
-    mixed = np.sqrt((n - 1) / rng.chisquare(n - 2, (DRAWS, 1)))
+    normal, again = rng.standard_normal((2, draws, 2))
+    mixed = np.sqrt((n - 1) / rng.chisquare(n - 2, (draws, 1)))
     return normal * mixed, again
 
 

@@ -10,20 +10,17 @@ from fsmd.metrics.ties import Runs
 
 def placements(score_N: Array, label_N: Array, weight_N: Array) -> Array:
     """Share of the other class's weight that each row is on the right side of; ties count half."""
-    runs, positive_N = Runs(score_N), label_N > 0
-    positives_R = runs.of_runs(weight_N * positive_N)
-    negatives_R = runs.of_runs(weight_N * ~positive_N)
+    runs = Runs(score_N)
+    positives_R, negatives_R = runs.of_labels(weight_N, label_N)
     below_R = (np.cumsum(negatives_R) - negatives_R / 2) / negatives_R.sum()
     above_R = 1 - (np.cumsum(positives_R) - positives_R / 2) / positives_R.sum()
-    return np.asarray(np.where(positive_N, below_R[runs.run_N], above_R[runs.run_N]))
+    return np.asarray(np.where(label_N > 0, below_R[runs.run_N], above_R[runs.run_N]))
 
 
 def _auc(parts: Sequence[Rows]) -> float:
     won = positives = negatives = 0.0
     for rows in parts:
-        runs, positive_N = Runs(rows.score_N), rows.label_N > 0
-        positives_R = runs.of_runs(rows.weight_N * positive_N)
-        negatives_R = runs.of_runs(rows.weight_N * ~positive_N)
+        positives_R, negatives_R = Runs(rows.score_N).of_labels(rows.weight_N, rows.label_N)
         won += float(positives_R @ (negatives + np.cumsum(negatives_R) - negatives_R / 2))
         positives, negatives = positives + positives_R.sum(), negatives + negatives_R.sum()
     if not (positives > 0 and negatives > 0):

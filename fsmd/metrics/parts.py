@@ -5,9 +5,10 @@ Where a metric needs ranges of the score or whole groups, the rows lie in tempor
 meanwhile (at most 25 bytes each, where Python's `tempfile` puts them; TMPDIR says where).
 """
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 from tempfile import TemporaryDirectory
 from typing import Any, overload
@@ -70,48 +71,37 @@ def in_parts(columns: ScoredRows, metric: Metric, size: int = PART) -> Iterator[
         rows = columns.rows()
         yield (rows,) if len(rows.score_N) else ()
     elif not metric.by_score and not metric.group:
-        yield _Slices(columns, [some for some in slices if columns.used(some).any()])
+        used = [some for some in slices if columns.used(some).any()]
+        yield _Parts([partial(columns.rows, some) for some in used])
     else:
         with TemporaryDirectory(prefix="fsmd-parts-") as folder:
-            yield _Files(tuple(_written(columns, metric, slices, Path(folder))))
+            paths = _written(columns, metric, slices, Path(folder))
+            yield _Parts([partial(_read, path) for path in paths])
 
 
-class _Slices(Sequence[Rows]):
-    def __init__(self, columns: ScoredRows, slices: Sequence[slice]) -> None:
-        self.columns, self.slices = columns, slices
+class _Parts(Sequence[Rows]):
+    """Parts of which each is read whenever it is asked for: all would be too many for memory."""
+
+    def __init__(self, reads: Sequence[Callable[[], Rows]]) -> None:
+        self.reads = reads
 
     def __len__(self) -> int:
-        return len(self.slices)
+        return len(self.reads)
 
     @overload
     def __getitem__(self, i: int) -> Rows: ...
     @overload
     def __getitem__(self, i: slice) -> Sequence[Rows]: ...
     def __getitem__(self, i: int | slice) -> Rows | Sequence[Rows]:
-        if isinstance(i, slice):
-            return _Slices(self.columns, self.slices[i])
-        return self.columns.rows(self.slices[i])
+        return _Parts(self.reads[i]) if isinstance(i, slice) else self.reads[i]()
 
 
-class _Files(Sequence[Rows]):
-    def __init__(self, paths: Sequence[Path]) -> None:
-        self.paths = paths
-
-    def __len__(self) -> int:
-        return len(self.paths)
-
-    @overload
-    def __getitem__(self, i: int) -> Rows: ...
-    @overload
-    def __getitem__(self, i: slice) -> Sequence[Rows]: ...
-    def __getitem__(self, i: int | slice) -> Rows | Sequence[Rows]:
-        if isinstance(i, slice):
-            return _Files(self.paths[i])
-        records = np.fromfile(self.paths[i], _RECORD)
-        score_N, label_N, weight_N, group_N = (
-            np.ascontiguousarray(records[name]) for name in Rows._fields
-        )
-        return Rows(score_N, label_N.astype(float), weight_N, group_N)
+def _read(path: Path) -> Rows:
+    records = np.fromfile(path, _RECORD)
+    score_N, label_N, weight_N, group_N = (
+        np.ascontiguousarray(records[name]) for name in Rows._fields
+    )
+    return Rows(score_N, label_N.astype(float), weight_N, group_N)
 
 
 def _written(
@@ -151,10 +141,9 @@ def _merged(rows: Rows) -> NDArray[np.void]:
     """Rows of equal score and label are one row of their weights: many equal scores stay few."""
     runs = Runs(rows.score_N)
     score_R = rows.score_N[runs.order_N[runs.start_R]]
-    positive_N = rows.label_N > 0
+    positives_R, negatives_R = runs.of_labels(rows.weight_N, rows.label_N)
     both: list[NDArray[np.void]] = []
-    for label, of_label_N in ((0.0, ~positive_N), (1.0, positive_N)):
-        weight_R = runs.of_runs(rows.weight_N * of_label_N)
+    for label, weight_R in ((0.0, negatives_R), (1.0, positives_R)):
         some_R = weight_R > 0
         weight_S: Array = weight_R[some_R]
         both.append(_records(Rows(score_R[some_R], np.full(len(weight_S), label), weight_S)))

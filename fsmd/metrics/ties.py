@@ -52,6 +52,11 @@ class Runs:
         """R: the sum of each run's rows."""
         return np.asarray(np.add.reduceat(values_N[self.order_N], self.start_R, dtype=float))
 
+    def of_labels(self, weight_N: Array, label_N: Array) -> tuple[Array, Array]:
+        """R each: the weight of each run's rows with label 1, and of those with 0."""
+        positive_N = label_N > 0
+        return self.of_runs(weight_N * positive_N), self.of_runs(weight_N * ~positive_N)
+
     def of_groups(self, values_R: NDArray[Any]) -> Array:
         """G: the sum of each group's runs."""
         return np.asarray(np.add.reduceat(values_R, self.start_G, dtype=float))

@@ -12,9 +12,8 @@ from fsmd.metrics.ties import Runs
 
 def aucs(rows: Rows) -> GroupFigures:
     """Of each group, weighed by the weight of its rows; equal scores count half."""
-    runs, positive_N = Runs(rows.score_N, rows.group_N), rows.label_N > 0
-    positives_R = runs.of_runs(rows.weight_N * positive_N)
-    negatives_R = runs.of_runs(rows.weight_N * ~positive_N)
+    runs = Runs(rows.score_N, rows.group_N)
+    positives_R, negatives_R = runs.of_labels(rows.weight_N, rows.label_N)
     won_G = runs.of_groups(positives_R * (runs.before(negatives_R) + negatives_R / 2))
     positives_G, negatives_G = runs.of_groups(positives_R), runs.of_groups(negatives_R)
     value_G = np.full(len(won_G), np.nan)

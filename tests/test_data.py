@@ -7,6 +7,7 @@ from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import replace
 from pathlib import Path
+from tempfile import TemporaryDirectory
 from typing import Any
 
 import numpy as np
@@ -20,7 +21,7 @@ from fsmd.data.checks.learnable import check_recipe, refusing
 from fsmd.data.encode import encoded, groups
 from fsmd.data.encoded import open_encoded
 from fsmd.data.encoder import Encoder
-from fsmd.data.fitting.fitting import fit
+from fsmd.data.fitting.fitting import Fitting
 from fsmd.data.rows.frames import Tables, fields_of, of_tables, parts_of
 from fsmd.data.sets.planted import TASKS, PlantedConfig, generate, load_planted, recipe_of
 from fsmd.data.settings import TrainingSettings
@@ -89,8 +90,16 @@ def test_a_category_rarer_than_the_minimum_shares_id_0(cache: Path) -> None:
     )
 
 
+def fit(recipe: Recipe, content: Tables) -> Encoder:
+    with TemporaryDirectory() as folder:
+        fitting = Fitting(recipe, 2**30, Path(folder))
+        for part in parts_of(recipe, content):
+            fitting.see(part)
+        return fitting.settled()[0]
+
+
 def fitted(recipe: Recipe, train: pd.DataFrame) -> Encoder:
-    return fit(recipe, parts_of(recipe, Tables(train, train, train)))
+    return fit(recipe, Tables(train, train, train))
 
 
 def test_a_vocabulary_is_sorted_by_count_then_text_so_ids_depend_on_no_order() -> None:
@@ -291,7 +300,7 @@ def check_tables(recipe: Recipe, content: Tables) -> None:
     for part in parts_of(recipe, content):
         for check in checks:
             check.see(part)
-    fit(recipe, parts_of(recipe, content))
+    fit(recipe, content)
     for check in checks:
         for finding in check.findings():
             raise UserError(finding.text)

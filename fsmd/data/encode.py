@@ -20,13 +20,13 @@ from numpy.typing import NDArray
 from scipy.special import logit
 
 from fsmd.config import digest
-from fsmd.data.checks import learnable
-from fsmd.data.checks.learnable import Encodings, check_recipe, encodings_of, refusing, remarks
+from fsmd.data.checks.learnable import check_recipe, refusing
+from fsmd.data.checks.remarks import Encodings, encodings_of, remarks
 from fsmd.data.encoded import ENCODER, FACTS, SPLITS, fault_of, open_encoded, seal, sha256
 from fsmd.data.encoder import Encoder
 from fsmd.data.files import cache_root, writing_cache
 from fsmd.data.fitting.fitting import Fitting, ToIds
-from fsmd.data.fitting.hashing import Hashes64, row_hashes
+from fsmd.data.fitting.hashing import Hashes64, encoded_hashes
 from fsmd.data.progress import told
 from fsmd.data.rows.part import Part
 from fsmd.data.schema import Dataset
@@ -72,8 +72,8 @@ def _code(file: str | None) -> str:
     """The text of all that arrays come from: this folder without other data sets and without
     checks that refuse none, and the data set's own file."""
     here = Path(__file__).parent
-    of_rows = {p for p in here.rglob("*.py") if p.parent.name not in ("checks", "sets")}
-    files = [*sorted({*of_rows, Path(learnable.__file__)}), *([Path(file)] if file else [])]
+    of_rows = sorted(p for p in here.rglob("*.py") if p.parent.name not in ("checks", "sets"))
+    files = [*of_rows, *([Path(file)] if file else [])]
     return hashlib.sha256(b"".join(path.read_bytes() for path in files)).hexdigest()
 
 
@@ -185,9 +185,9 @@ def _settle(
                 counts = encodings_of(encoder, id_NC, dense_ND)
                 found[split] = found[split] + counts if split in found else counts
                 if split == "test":
-                    hashes.append(row_hashes(id_NC, dense_ND))
+                    hashes.append(encoded_hashes(id_NC, dense_ND))
                 elif seen is not None:
-                    seen.see(row_hashes(id_NC, dense_ND))
+                    seen.see(encoded_hashes(id_NC, dense_ND))
                 advance(len(id_NC))
     assert seen is not None
     return found, seen.unseen()

@@ -6,6 +6,7 @@ from typing import NamedTuple
 import numpy as np
 
 from fsmd.data.checks.check import Finding
+from fsmd.data.checks.remarks import UNSEEN_SHARE
 from fsmd.data.checks.tally import (
     Counted,
     KeyTally,
@@ -19,8 +20,6 @@ from fsmd.data.encoded import SPLITS
 from fsmd.data.rows.part import Part
 from fsmd.data.source import Categorical, Recipe
 
-UNSEEN_SHARE = 0.5
-"""Of a split's rows, beyond that of train, from which on unseen categories are no few new ones."""
 OWN_SHARE = 0.9
 """Of rows with a value of their own, from which on a column names the row."""
 

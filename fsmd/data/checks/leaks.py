@@ -10,7 +10,7 @@ import pyarrow as pa
 from numpy.typing import NDArray
 
 from fsmd.data.checks.check import Finding
-from fsmd.data.checks.learnable import auc_alone
+from fsmd.data.checks.learnable.leaks import auc_alone, mean_labels
 from fsmd.data.checks.tally import (
     SampledRows,
     members,
@@ -74,7 +74,7 @@ def _scores(
     places = int(place_M.max(initial=0)) + 1
     counts = np.bincount(place_M[used_M], minlength=places)
     sums = np.bincount(place_M[used_M], label_N[row_M[used_M]], places)
-    means = np.where(counts > 0, sums / np.maximum(counts, 1), label_N[fitted_N].mean())
+    means = mean_labels(sums, counts, float(label_N[fitted_N].mean()))
     total_N = np.bincount(row_M, means[place_M], len(label_N))
     yield total_N / np.maximum(np.bincount(row_M, minlength=len(label_N)), 1)
 

@@ -15,7 +15,6 @@ from fsmd.data.rows.part import Part
 from fsmd.data.source import Recipe
 
 _TAIL = 2**12
-_CONSTANT = 1e-12  # of the largest number: a smaller deviation is rounding
 Numbers64 = NDArray[np.float64]
 
 
@@ -60,7 +59,7 @@ class Spread:
 
     def cut(self) -> int:
         """How many lie beyond `SCALED_BOUND` deviations; `_TAIL` at either end at most."""
-        if not self.scaled.spread > _CONSTANT * self.scaled.largest:
+        if not self.scaled.spread:
             return 0
         apart = np.abs(self.tails - self.scaled.mean)
         return int((apart > SCALED_BOUND * self.scaled.spread).sum())

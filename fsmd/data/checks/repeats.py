@@ -12,12 +12,12 @@ from fsmd.data.checks.tally import (
     Codes,
     Counted,
     KeyTally,
-    combined,
     members,
     numbers_of_column,
     of_all,
 )
 from fsmd.data.encoded import SPLITS
+from fsmd.data.fitting.hashing import combined
 from fsmd.data.rows.hashes import row_hashes
 from fsmd.data.rows.part import Part
 from fsmd.data.source import Recipe

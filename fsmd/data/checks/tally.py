@@ -15,7 +15,7 @@ from numpy.typing import NDArray
 
 from fsmd.data.encoded import SPLITS
 from fsmd.data.encoder import members_of
-from fsmd.data.fitting.hashing import mixed
+from fsmd.data.fitting.hashing import combined, mixed
 from fsmd.data.rows.hashes import hashes
 from fsmd.data.rows.part import Part
 
@@ -27,15 +27,6 @@ Codes = NDArray[np.uint64]
 Counts = NDArray[np.int64]
 
 _ALL = np.uint64(2**64 - 1)
-
-
-def combined(*codes: Codes) -> Codes:
-    """One code for each of N rows of several, the order of which matters."""
-    total = mixed(codes[0])
-    with np.errstate(over="ignore"):
-        for code_N in codes[1:]:
-            total = mixed(total + code_N)
-    return total
 
 
 class Members(NamedTuple):

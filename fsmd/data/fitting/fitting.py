@@ -2,7 +2,6 @@
 
 from collections.abc import Callable, Iterable
 from pathlib import Path
-from tempfile import TemporaryDirectory
 from typing import Literal
 
 import numpy as np
@@ -28,9 +27,7 @@ from fsmd.data.schema import Ids
 from fsmd.data.source import Categorical, Dense, Recipe, Tags
 from fsmd.errors import UserError
 
-DEFAULT_MEMORY = 2**30
 _KNOTS = 257
-_CONSTANT = 1e-12  # of the largest number: a smaller deviation is rounding
 
 ToIds = Callable[[Ids], Ids]
 """From a column's codes to its ids."""
@@ -151,10 +148,7 @@ class Fitting:
         if dense.scale == "quantile" and len(sample_N):
             knots = _knots(sample_N)
             moments.see(moved(sample_N, dense.scale, knots))
-        spread = moments.spread
-        if spread <= _CONSTANT * moments.largest:
-            spread = 0.0
-        mean = moments.mean
+        mean, spread = moments.mean, moments.spread
         if dense.scale == "none" and spread:
             mean, spread = 0.0, 1.0
         return Scaling(
@@ -166,15 +160,6 @@ class Fitting:
             flagged=dense.missing == "own" and 0 < int(self._absent_D[d]) < self._rows,
             knots=knots,
         )
-
-
-def fit(recipe: Recipe, parts: Iterable[Part], memory: int = DEFAULT_MEMORY) -> Encoder:
-    """The encoder that the train rows of the parts decide; UserError with row and column."""
-    with TemporaryDirectory() as folder:
-        fitting = Fitting(recipe, memory, Path(folder))
-        for part in parts:
-            fitting.see(part)
-        return fitting.settled()[0]
 
 
 def _roots(columns: Iterable[Categorical]) -> dict[str, str]:

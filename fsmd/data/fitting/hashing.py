@@ -50,8 +50,16 @@ def mixed(number_N: Hashes64) -> Hashes64:
     return mixed_N
 
 
-def row_hashes(*arrays: NDArray[Any]) -> Hashes64:
-    """One for each of N rows, of all their columns in arrays N x C of 32 bits."""
+def combined(*codes: Hashes64) -> Hashes64:
+    """One code for each of N rows of several, the order of which matters."""
+    total = mixed(codes[0])
+    for code_N in codes[1:]:
+        total = mixed(total + code_N)
+    return total
+
+
+def encoded_hashes(*arrays: NDArray[Any]) -> Hashes64:
+    """One for each of N encoded rows, of all their columns in arrays N x C of 32 bits."""
     hash_N = np.zeros(len(arrays[0]), np.uint64)
     for array in arrays:
         for column_N in array.view(np.uint32).T:

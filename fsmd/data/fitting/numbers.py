@@ -7,6 +7,7 @@ from fsmd.data.fitting.hashing import Hashes64, mixed
 
 Floats64 = NDArray[np.float64]
 MOST_SAMPLED = 200_000
+_ROUNDING = 1e-12  # of the largest number
 
 
 class Moments:
@@ -30,8 +31,9 @@ class Moments:
 
     @property
     def spread(self) -> float:
-        """The standard deviation; 0 without any number."""
-        return float(np.sqrt(self._squares / self.count)) if self.count else 0.0
+        """The standard deviation; 0 without any number, and where it is no more than rounding."""
+        found = float(np.sqrt(self._squares / self.count)) if self.count else 0.0
+        return found if found > _ROUNDING * self.largest else 0.0
 
 
 class RowSample:

@@ -58,13 +58,13 @@ class RowWiseAdamW(torch.optim.AdamW):
             for name in ("exp_avg", "exp_avg_sq"):
                 state[name] = torch.zeros_like(parameter)
 
-        def told(name: str) -> Tensor:
+        def of_rows(name: str) -> Tensor:
             return state[name].index_select(0, row_U).to(kind)
 
         slope_UE = slope_UE.to(kind) if scale is None else slope_UE.to(kind) / scale
         step_U = state["step"].index_select(0, row_U) + 1
-        mean_UE = told("exp_avg").lerp_(slope_UE, 1 - first_decay)
-        square_UE = told("exp_avg_sq").mul_(second_decay)
+        mean_UE = of_rows("exp_avg").lerp_(slope_UE, 1 - first_decay)
+        square_UE = of_rows("exp_avg_sq").mul_(second_decay)
         square_UE.addcmul_(slope_UE, slope_UE, value=1 - second_decay)
         state["step"].index_copy_(0, row_U, step_U)
         for name, value_UE in (("exp_avg", mean_UE), ("exp_avg_sq", square_UE)):

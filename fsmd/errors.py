@@ -1,5 +1,8 @@
 """The one exception that stands for a user's mistake, and how its message shows a value."""
 
+import difflib
+from collections.abc import Collection
+
 
 def one_line(text: str) -> str:
     """The text with line breaks and control characters, as a path may have, written out.
@@ -26,6 +29,18 @@ def shown(value: object) -> str:
     except (ValueError, RecursionError):  # of a number with thousands of digits, of deep lists
         return f"a value of type {type(value).__name__}, too long to show"
     return text if len(text) <= 60 else f"{text[:57]}..."
+
+
+def alternatives(name: str, names: Collection[str]) -> str:
+    """The end of a message about a name that is none of `names`: which are like it, and all.
+
+    >>> alternatives("clik", ["click", "price"])
+    "; did you mean 'click'?; there are click, price"
+    """
+    close = difflib.get_close_matches(name, list(names))
+    meant = f"; did you mean {' or '.join(map(repr, close))}?" if close else ""
+    listed = ", ".join(names) or "none"
+    return f"{meant}; there are {listed if len(listed) <= 1000 else f'{listed[:997]}...'}"
 
 
 class UserError(ValueError):

@@ -69,7 +69,7 @@ COLUMNS = {
     "m": ("float", FLOATS, pa.string()),
     "c": ("text", WORDS, pa.string()),
 }
-"""Type, values and Arrow's type; n and m are numbers of a CSV, c texts of one."""
+"""Type, values and Arrow's type; n and m are numbers kept as texts, as those of a CSV."""
 
 
 def known(value: Any) -> Any:
@@ -196,8 +196,8 @@ class Draw:
             name, function = r.choice(list(ORDERS.items()))
             kind = self.text if r.random() < 0.3 else self.number
             one, two = kind(depth - 1), kind(depth - 1)
-            if {one.text, two.text} <= {"n", "m", "c"}:
-                return self.column("t")  # columns of a CSV must say as what
+            if {one.text, two.text} <= {"n", "m", "c", "s"}:
+                return self.column("t")  # columns of texts must say as what
             return apply(name, "truth", function, one, two)
         if pick == 3:
             numbers_ = r.sample([1, 2, -5, 2**53 + 1, 0.5, 2.0, 9007199254740992.0], 3)
@@ -305,9 +305,9 @@ def test_an_expression_gives_what_an_interpreter_of_rows_gives(
         raise
     types = {name: column.type for name, column in columns.items()}
     try:
-        expression.kind(types, untyped={"n", "m", "c"})
+        expression.kind(types)
     except UserError as error:
-        assume("two columns of a CSV" not in str(error))
+        assume("two columns of texts" not in str(error))
         raise
     try:
         wanted = [tree.of(row) for row in rows]
@@ -529,19 +529,19 @@ ATTACKS = [
     "number('1e999')",
     "number('0x1F')",
     "lower(t) + 1",
-    "s + s",
-    "s * 2",
-    "s < 1",
-    "s == 1",
-    "s and t",
+    "text(s) + text(s)",
+    "text(s) * 2",
+    "text(s) < 1",
+    "text(s) == 1",
+    "text(s) and t",
     "i and t",
     "not i",
     "i if i else i",
-    "i if t else s",
-    "coalesce(i, s)",
+    "i if t else text(s)",
+    "coalesce(i, text(s))",
     "coalesce(i)",
-    "-s",
-    "i == s",
+    "-text(s)",
+    "i == text(s)",
     "c == n",
     "nobody == 1",
     "__class__",
@@ -556,7 +556,7 @@ def survives(text: str) -> str | None:
     table = {name: pa.array([None, None], type_) for name, (_, _, type_) in COLUMNS.items()}
     try:
         expression = parse(text, WHAT)
-        expression.kind({n: c.type for n, c in table.items()}, untyped={"n", "m", "c"})
+        expression.kind({n: c.type for n, c in table.items()})
         assert len(expression.evaluate(table, where(2), 2)) == 2
     except UserError as error:
         message = str(error)
@@ -607,8 +607,8 @@ def test_any_text_is_an_expression_or_a_line(text: str) -> None:
         ("column('é') == 1 or  q", "got 'q', column 22 of"),
         ("  is_click .x", "got 'is_click .x', column 3"),
         ("flor(price)", "no function 'flor'; got 'flor', column 1 of 'flor(price)'; did you mean"),
-        ("is_click and price", "here must be true or false, not a text of a CSV; got 'is_click', "
-         "column 1 of 'is_click and price'; compare it, as in `is_click == 1`"),
+        ("is_click and price", "here must be true or false, not a column of texts; got "
+         "'is_click', column 1 of 'is_click and price'; compare it, as in `is_click == 1`"),
         ("price + 'a'", "here must be a number, not a text; got \"'a'\", column 9 of"),
         ("is_click ==", "this is no expression (invalid syntax); got 'is_click =='"),
         ("is_click == price", "write number(is_click) == number(price), or text() for both"),
@@ -617,7 +617,7 @@ def test_any_text_is_an_expression_or_a_line(text: str) -> None:
 def test_a_line_names_expression_part_column_and_what_was_meant(text: str, words: str) -> None:
     types = dict.fromkeys(("is_click", "price", "é"), pa.string())
     with pytest.raises(UserError) as error:
-        parse(text, WHAT).kind(types, untyped=types)
+        parse(text, WHAT).kind(types)
     assert str(error.value).startswith(f"{WHAT}: ")
     assert words in str(error.value)
 
@@ -687,12 +687,11 @@ def test_the_kind_that_is_asked_for_is_the_kind_that_comes(want: Any) -> None:
     for name, (_, _, type_) in COLUMNS.items():
         expression = parse(name, WHAT)
         types = {name: type_}
-        untyped = set("nmc") & {name}
-        if name not in fits or (want == "number" and name == "s"):
+        if name not in fits:
             with pytest.raises(UserError, match="here must be"):
-                expression.kind(types, untyped, want)
+                expression.kind(types, want)
             continue
-        assert expression.kind(types, untyped, want) == want
+        assert expression.kind(types, want) == want
         found = expression.evaluate({name: pa.array([None], type_)}, where(1), 1, want)
         allowed = {"number": (pa.int64(), pa.float64()), "text": (pa.string(),)}
         assert found.type in allowed.get(want, (pa.bool_(),))

@@ -11,7 +11,7 @@ import numpy as np
 import pandas as pd
 from numpy.typing import NDArray
 
-from fsmd.errors import UserError, shown
+from fsmd.errors import UserError, is_text, shown
 
 CATEGORIES = "categories of column {} must be text or finite numbers"
 _NUMBERS = "column {} must be numeric"
@@ -78,9 +78,9 @@ def numbers_of(where: str, column: pd.Series) -> Floats64:
         with np.errstate(over="ignore"):  # of a type that is longer than 64 bits
             return column.to_numpy(np.float64, na_value=np.nan)
     found = words_of(where, column, _NUMBERS)
-    is_text = np.array([*(kind == 1 for kind, *_ in found.ranks), False])[found.code_N]
-    if is_text.any():
-        raise _refused(where, column, int(np.argmax(is_text)), _NUMBERS)
+    text_N = np.array([*(kind == 1 for kind, *_ in found.ranks), False])[found.code_N]
+    if text_N.any():
+        raise _refused(where, column, int(np.argmax(text_N)), _NUMBERS)
     return np.array([*(float(number) for _, number, _ in found.ranks), np.nan])[found.code_N]
 
 
@@ -125,7 +125,7 @@ def _refused(where: str, column: pd.Series, row: int, rule: str) -> UserError:
 def _rank(value: Any) -> tuple[int, float, str] | None:
     """What sorts a category, its word last; None for a value that can be none."""
     if isinstance(value, str):
-        return (1, 0, str(value)) if _is_unicode(value) else None
+        return (1, 0, str(value)) if is_text(value) else None
     number = _number(value)
     if number is None or abs(number) == np.inf or number != number:
         return None
@@ -173,14 +173,5 @@ def _is_hashable(value: Any) -> bool:
     try:
         hash(value)
     except TypeError:
-        return False
-    return True
-
-
-def _is_unicode(text: str) -> bool:
-    """Whether it can be written: half of a surrogate pair cannot."""
-    try:
-        text.encode()
-    except UnicodeEncodeError:
         return False
     return True

@@ -1,9 +1,8 @@
 """The descriptions that come with the toolkit: the files of fsmd/data/catalog, by their stem."""
 
-import difflib
 from pathlib import Path
 
-from fsmd.errors import UserError
+from fsmd.errors import UserError, alternatives
 
 FOLDER = Path(__file__).parents[1] / "catalog"
 
@@ -16,9 +15,5 @@ def names() -> tuple[str, ...]:
 def path_of(name: str) -> Path:
     """The file of a name; UserError that lists the names for another."""
     if name not in names():
-        close = difflib.get_close_matches(name, names(), n=1)
-        meant = f"; did you mean {close[0]!r}?" if close else ""
-        raise UserError(
-            f"no description {name!r} in the catalog{meant}; there are {', '.join(names())}"
-        )
+        raise UserError(f"no description {name!r} in the catalog{alternatives(name, names())}")
     return FOLDER / f"{name}.toml"

@@ -4,7 +4,7 @@ It is the rule of `fsmd.data.values` for tables of pandas. A result is null wher
 missing and where it is refused; the second thing that each function returns says where that is.
 """
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from decimal import Decimal
 from typing import Any, NamedTuple
 
@@ -15,8 +15,10 @@ from numpy.typing import NDArray
 
 BOUND = 2**63
 """Whole numbers lie below it; at -BOUND and above."""
-_PER_SECOND = {"s": 1, "ms": 10**3, "us": 10**6, "ns": 10**9}
-_DAY = 86_400
+PER_SECOND: Mapping[str, int] = {"s": 1, "ms": 10**3, "us": 10**6, "ns": 10**9}
+"""Unit of a time -> how many make a second."""
+DAY = 86_400
+"""Seconds of one."""
 _SPELLED_ALIKE = (1e-4, 1e13)
 """Between them Arrow writes fractions as Python does."""
 
@@ -126,9 +128,9 @@ def numbers(column: pa.Array) -> Typed:
     if pa.types.is_null(type_):
         return Typed(column.cast(pa.int64()))
     if pa.types.is_timestamp(type_):
-        return Typed(_seconds(column.cast(pa.int64()), _PER_SECOND[type_.unit]))
+        return Typed(_seconds(column.cast(pa.int64()), PER_SECOND[type_.unit]))
     if pa.types.is_date32(type_):
-        return Typed(pc.multiply(column.cast(pa.int32()).cast(pa.int64()), _DAY))
+        return Typed(pc.multiply(column.cast(pa.int32()).cast(pa.int64()), DAY))
     if pa.types.is_date64(type_):
         return Typed(pc.divide(column.cast(pa.int64()), 1000))
     if pa.types.is_integer(type_) or (pa.types.is_decimal(type_) and type_.scale <= 0):
@@ -167,7 +169,7 @@ def instants(column: pa.Array) -> Typed:
     column = pc.utf8_trim_whitespace(column)
     for zone in (None, "UTC"):
         if (found := _cast(column, pa.timestamp("us", zone))) is not None:
-            return Typed(_seconds(found.cast(pa.int64()), _PER_SECOND["us"]))
+            return Typed(_seconds(found.cast(pa.int64()), PER_SECOND["us"]))
     zoned = pc.match_substring_regex(column, r":.*(Z|[+-][0-9]{2}(:?[0-9]{2})?)$")
     nothing = pa.scalar(None, pa.string())
     plain_, with_zone = pc.if_else(zoned, nothing, column), pc.if_else(zoned, column, nothing)
@@ -184,11 +186,11 @@ def _each_time(column: pa.Array, type_: pa.DataType) -> Typed:
         moment = _cast(pa.array([text]), type_)
         if moment is None:
             raise ValueError(text)
-        return float(moment.cast(pa.int64())[0].as_py()) / _PER_SECOND["us"]
+        return float(moment.cast(pa.int64())[0].as_py()) / PER_SECOND["us"]
 
     found = _cast(column, type_)
     if found is not None:
-        return Typed(_seconds(found.cast(pa.int64()), _PER_SECOND["us"]))
+        return Typed(_seconds(found.cast(pa.int64()), PER_SECOND["us"]))
     return _each(column, instant, pa.float64())
 
 

@@ -31,17 +31,16 @@ wrapped, and comparisons of whole numbers with fractions are exact too. Moments 
 are seconds since 1970 where a number is needed. A number beside a constant text (`tab in ['1']`,
 `tab == '1'`) is compared as text: the shortest that stands for it, 1.0 as "1".
 
-Columns of a CSV are texts that become numbers where a number is needed, as beside one; the whole
-column as whole numbers if all are. A text that is none is refused, unless its row does not need it
-(as in `number(x) if x != 'none' else 0`). Two CSV columns are compared once `number(x)` or
-`text(x)` says as what.
+Columns of texts, as all of a CSV are, become numbers where a number is needed, as beside one; the
+whole column as whole numbers if all are. A text that is none is refused, unless its row does not
+need it (as in `number(x) if x != 'none' else 0`). Two columns of texts are compared once
+`number(x)` or `text(x)` says as what.
 """
 
 import ast
-import difflib
 import operator
 import warnings
-from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from functools import partial, reduce
 from typing import Any, Literal, NamedTuple, NoReturn, TypeAlias, cast
@@ -53,6 +52,7 @@ from numpy.typing import NDArray
 
 from fsmd.data.description.columns import (
     BOUND,
+    DAY,
     Typed,
     instants,
     is_bytes,
@@ -65,7 +65,7 @@ from fsmd.data.description.columns import (
     value_type,
 )
 from fsmd.data.rows.part import Where
-from fsmd.errors import UserError, shown
+from fsmd.errors import UserError, alternatives, shown
 from fsmd.errors import is_text as can_be_written
 
 LONGEST = 500
@@ -92,7 +92,7 @@ _WORDS = {
     "read": "a number or a text",
     "text": "a text",
     "truth": "true or false",
-    "untyped": "a text of a CSV",
+    "untyped": "a column of texts",
     "moment": "a moment",
     "other": "a value of another type (a list, a struct, a time of day ...)",
 }
@@ -135,19 +135,14 @@ class Expression:
         """The name, where the expression is a column and nothing else."""
         return self._root.value if self._root.op == "column" else None
 
-    def kind(
-        self,
-        types: Mapping[str, pa.DataType],
-        untyped: Collection[str] = (),
-        want: Kind | None = None,
-    ) -> Kind:
+    def kind(self, types: Mapping[str, pa.DataType], want: Kind | None = None) -> Kind:
         """What the values are, or `want`, which they can be turned into.
 
-        `types` are those of all columns that are there, `untyped` the names of those among them
-        that come from a CSV. Raises UserError for a column that is not there, for a part that is
-        of another kind than it must be, and for a whole that cannot be `want`.
+        `types` are those of all columns that are there. Raises UserError for a column that is not
+        there, for a part that is of another kind than it must be, and for a whole that cannot be
+        `want`.
         """
-        return self._planned(types, frozenset(untyped), want, lenient=False)[0]
+        return self._planned(types, want)[0]
 
     def evaluate(
         self,
@@ -158,30 +153,23 @@ class Expression:
     ) -> pa.Array:
         """The value of each row: int64, float64, string or bool; see `kind`.
 
-        Texts are taken as a CSV's, so ask `kind` first. Raises UserError with file, row, column
-        and value for one that is no number where one is needed.
+        Raises UserError as `kind` does, and with file, row, column and value for one that is no
+        number where one is needed.
         """
         types = {name: columns[name].type for name in self.columns if name in columns}
-        strings = frozenset(name for name, t in types.items() if _kind_of_type(t) == "text")
-        kind, plan = self._planned(types, strings, want, lenient=True)
+        kind, plan = self._planned(types, want)
         found = _Run(self, plan, columns, where).of(self._root, kind)
         return pa.repeat(found, rows) if isinstance(found, pa.Scalar) else found
 
-    def _planned(
-        self,
-        types: Mapping[str, pa.DataType],
-        untyped: frozenset[str],
-        want: Kind | None,
-        lenient: bool,
-    ) -> tuple[Kind, _Plan]:
+    def _planned(self, types: Mapping[str, pa.DataType], want: Kind | None) -> tuple[Kind, _Plan]:
         def of_column(node: _Node) -> _Inner:
             if node.value not in types:
-                _refuse(self, node, f"no column {node.value!r}", _there(node.value, types))
+                _refuse(self, node, f"no column {node.value!r}", alternatives(node.value, types))
             kind = _kind_of_type(types[node.value])
-            return "untyped" if kind == "text" and node.value in untyped else kind
+            return "untyped" if kind == "text" else kind
 
         plan = _Plan({}, {})
-        found = _check(self, self._root, of_column, lenient, plan)
+        found = _check(self, self._root, of_column, plan)
         natural = {"untyped": "text", "moment": "number", "other": "text"}.get(found, found)
         whole = want or cast(Kind, natural)
         _must_fit(self, self._root, found, whole)
@@ -364,7 +352,9 @@ class _Reader:
         if name is None:
             self._refuse(tree, _CLOSED)
         if name != "column" and name not in _FUNCTIONS:
-            self._refuse(tree.func, f"no function {name!r}", _there(name, [*_FUNCTIONS, "column"]))
+            self._refuse(
+                tree.func, f"no function {name!r}", alternatives(name, [*_FUNCTIONS, "column"])
+            )
         if tree.keywords or any(isinstance(arg, ast.Starred) for arg in tree.args):
             self._refuse(tree, f"{name} takes values alone, without names and stars")
         if name == "column":
@@ -400,14 +390,6 @@ def _refuse(whose: Expression | _Reader, node: _Node, rule: str, there: str = ""
     whole = shown(whose.text)
     of = f" of {whole}" if node.part.strip() != whose.text.strip() else ""
     raise UserError(f"{whose.what}: {rule}; got {shown(node.part)}, column {node.at}{of}{there}")
-
-
-def _there(name: str, names: Collection[str]) -> str:
-    """What else there is: names like it first."""
-    close = difflib.get_close_matches(name, list(names), n=3)
-    meant = f"; did you mean {' or '.join(map(repr, close))}?" if close else ""
-    listed = ", ".join(names) or "none"
-    return f"{meant}; there are {listed if len(listed) <= 1000 else f'{listed[:997]}...'}"
 
 
 # Operators and functions
@@ -545,7 +527,7 @@ def _piece(text: Any, separator: Any, position: Any) -> Any:
 
 
 def _day(a: Any) -> Any:
-    return _over(_whole_seconds(a), 86_400)
+    return _over(_whole_seconds(a), DAY)
 
 
 def _over(a: Any, by: int) -> Any:
@@ -700,7 +682,6 @@ def _check(
     whose: "Expression | _Reader",
     node: _Node,
     of_column: Callable[[_Node], _Inner],
-    lenient: bool,
     plan: _Plan,
 ) -> _Inner:
     """The kind of a part, whose own parts are of the kinds that they must be, into the plan."""
@@ -709,8 +690,8 @@ def _check(
     elif node.op == "constant":
         found = _kind_of_type(node.value.type)
     else:
-        kinds = [_check(whose, arg, of_column, lenient, plan) for arg in node.args]
-        found, needs = _rule(whose, node, kinds, lenient)
+        kinds = [_check(whose, arg, of_column, plan) for arg in node.args]
+        found, needs = _rule(whose, node, kinds)
         for arg, kind, need in zip(node.args, kinds, needs, strict=True):
             _must_fit(whose, arg, kind, need)
         plan.needs[id(node)] = needs
@@ -731,7 +712,7 @@ def _must_fit(whose: "Expression | _Reader", node: _Node, kind: _Inner, need: _N
 
 
 def _rule(
-    whose: "Expression | _Reader", node: _Node, kinds: Sequence[_Inner], lenient: bool
+    whose: "Expression | _Reader", node: _Node, kinds: Sequence[_Inner]
 ) -> tuple[_Inner, list[_Need]]:
     """The kind of a part, and what each of its own parts must be turned into."""
     op = node.op
@@ -741,7 +722,7 @@ def _rule(
         one = _common(whose, node, [kinds[0], kinds[2]])
         return one, [_kept(one), "truth", _kept(one)]
     if op in _COMPARISONS:
-        return "truth", [_compared_as(whose, node, kinds, lenient)] * 2
+        return "truth", [_compared_as(whose, node, kinds)] * 2
     if op == "in":
         return "truth", ["text" if isinstance(node.value[0], str) else "number"]
     if op == "coalesce()":
@@ -773,16 +754,12 @@ def _common(whose: "Expression | _Reader", node: _Node, kinds: Sequence[_Inner])
     return "number" if found <= _NUMERIC else "text"
 
 
-def _compared_as(
-    whose: "Expression | _Reader", node: _Node, kinds: Sequence[_Inner], lenient: bool
-) -> _Need:
+def _compared_as(whose: "Expression | _Reader", node: _Node, kinds: Sequence[_Inner]) -> _Need:
     found = set(kinds)
     if found == {"untyped"}:
-        if lenient:
-            return "text"
         one, other = (arg.part for arg in node.args)
         written = f"number({one}) {node.op} number({other})"
-        rule = "two columns of a CSV must say as what they are compared"
+        rule = "two columns of texts must say as what they are compared"
         _refuse(whose, node, rule, f"; write {written}, or text() for both")
     if found <= _NUMERIC | {"untyped"}:
         return "number"
@@ -804,7 +781,7 @@ def _compared_as(
 def _folded(reader: "_Reader", node: _Node) -> _Node:
     """A part of constants alone, as one; UserError if it has no value."""
     plan = _Plan({}, {})
-    kind = _check(reader, node, lambda _: "other", False, plan)
+    kind = _check(reader, node, lambda _: "other", plan)
     found = _Run(reader, plan, {}, None).of(node, _kept(kind))
     if not found.is_valid:
         _refuse(reader, node, "a part of constants must have a value, and a finite one")

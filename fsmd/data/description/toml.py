@@ -24,7 +24,7 @@ import keyword
 import math
 import tomllib
 import unicodedata
-from collections.abc import Callable, Collection, Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from datetime import date, datetime
 from itertools import pairwise
@@ -57,7 +57,7 @@ from fsmd.data.encoder import NUMBER_BOUND
 from fsmd.data.options import check_option
 from fsmd.data.settings import TrainingSettings
 from fsmd.data.source import MOST_BUCKETS, MOST_MEMBERS, Categorical, Dense, Recipe, Tags
-from fsmd.errors import UserError, is_text, shown
+from fsmd.errors import UserError, alternatives, is_text, shown
 from fsmd.metrics import METRICS
 from fsmd.tasks import Task, check_label, check_tasks
 
@@ -322,7 +322,7 @@ class _Reader:
         owners = [f.name for f in before if isinstance(f, Categorical) and f.share is None]
         if share not in owners:
             rule = "this must be a field before it with ids of its own"
-            self._refuse("fields", f"{name}.share", rule, share, _there(share, owners))
+            self._refuse("fields", f"{name}.share", rule, share, alternatives(share, owners))
         for key in ("min_count", "hash"):
             if key in got:
                 rule = f"the ids are those of {share!r}, where this is said"
@@ -431,7 +431,7 @@ def _values(where: str, table: Any, reads: Mapping[str, _Reads], *needed: str) -
     for key, value in table.items():
         place = f"{where}{key if len(key) <= 60 else f'{key[:57]}...'}"
         if key not in reads:
-            there = _there(key, reads)
+            there = alternatives(key, reads)
             raise UserError(f"{place}: there is no such key; got {shown(key)}{there}")
         try:
             got[key] = reads[key](value)
@@ -452,12 +452,6 @@ def _told(where: str) -> Iterator[None]:
         yield
     except UserError as error:
         raise UserError(f"{where}{error}") from None
-
-
-def _there(name: str, names: Collection[str]) -> str:
-    close = difflib.get_close_matches(name, list(names), n=1)
-    meant = f"; did you mean {close[0]!r}?" if close else ""
-    return f"{meant}; there are {', '.join(names) or 'none'}"
 
 
 def _column(name: str) -> str:

@@ -19,6 +19,7 @@ import pyarrow.compute as pc
 from pyarrow.csv import ConvertOptions, InvalidRow, ParseOptions, ReadOptions, open_csv
 
 from fsmd.data.description.values import FileSet
+from fsmd.data.files import GZIP
 from fsmd.errors import UserError, shown
 
 BLOCK = 2**22
@@ -313,7 +314,7 @@ def _unpacked(path: Path) -> BinaryIO:
 
 def _is_packed(path: Path) -> bool:
     with path.open("rb") as file:
-        return file.read(2) == b"\x1f\x8b"
+        return file.read(2) == GZIP
 
 
 def _is_utf8(files: FileSet) -> bool:

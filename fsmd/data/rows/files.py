@@ -12,6 +12,7 @@ import numpy as np
 import pyarrow as pa
 
 from fsmd.data.description.values import FileSet
+from fsmd.data.files import GZIP
 from fsmd.data.rows import csv, parquet
 from fsmd.data.rows.part import Where
 from fsmd.errors import UserError, shown
@@ -19,7 +20,7 @@ from fsmd.errors import UserError, shown
 MOST_ROWS = 2**16
 """Of a batch: enough for Arrow to be quick, and little memory."""
 
-_PARQUET, _GZIP, _BOMS_WITH_ZEROS = b"PAR1", b"\x1f\x8b", (b"\xff\xfe", b"\xfe\xff")
+_PARQUET, _BOMS_WITH_ZEROS = b"PAR1", (b"\xff\xfe", b"\xfe\xff")
 _IN_FOLDERS = (".csv", ".tsv", ".csv.gz", ".tsv.gz", ".parquet")
 
 
@@ -136,7 +137,7 @@ def open_log(path: Path, files: FileSet) -> LogFile:
             return LogFile(path, parquet.columns(path), False, stamp)
     if path.suffix.lower() in (".parquet", ".pq"):
         raise UserError(f"{path} is no Parquet file: it must begin with PAR1; got {start[:4]!r}")
-    packed = start.startswith(_GZIP)
+    packed = start.startswith(GZIP)
     if not packed and b"\0" in start and not start.startswith(_BOMS_WITH_ZEROS):
         raise UserError(
             f"{path} holds no text: files must be .csv, .tsv (also .gz) or .parquet; "

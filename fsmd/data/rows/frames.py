@@ -8,6 +8,7 @@ import numpy as np
 import pandas as pd
 import pyarrow as pa
 
+from fsmd.data.encoded import SPLITS
 from fsmd.data.encoder import NUMBER_BOUND
 from fsmd.data.rows.hashes import owner_codes
 from fsmd.data.rows.part import Part, Where
@@ -57,7 +58,7 @@ def of_tables(recipe: Recipe, key: Mapping[str, object], read: Callable[[], Tabl
 def parts_of(recipe: Recipe, tables: Tables) -> Iterator[Part]:
     """The rows of all splits; UserError with split, column and row of an impossible value."""
     first = 0
-    for split in ("train", "valid", "test"):
+    for split in SPLITS:
         frame = getattr(tables, split)
         yield from _parts_of_split(recipe, split, frame, first, tables.truth)
         first += len(frame)

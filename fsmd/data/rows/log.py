@@ -11,7 +11,7 @@ import pyarrow as pa
 import pyarrow.compute as pc
 from numpy.typing import NDArray
 
-from fsmd.data.description.columns import texts
+from fsmd.data.description.columns import DAY, PER_SECOND, texts
 from fsmd.data.description.values import (
     ByFiles,
     ByShare,
@@ -19,6 +19,7 @@ from fsmd.data.description.values import (
     ByUserTime,
     Description,
 )
+from fsmd.data.encoded import SPLITS
 from fsmd.data.files import writing_cache
 from fsmd.data.fitting.hashing import mixed
 from fsmd.data.rows import splits
@@ -37,11 +38,10 @@ from fsmd.data.rows.joins import SideTable, words_of
 from fsmd.data.rows.part import Part, Where
 from fsmd.data.rows.place import digests_of, place_of, verify
 from fsmd.data.rows.plan import Reader, Value, Values, columns_of
-from fsmd.data.rows.splits import NAMES, NONE, Codes, TimedUsers, Times
+from fsmd.data.rows.splits import NONE, Codes, TimedUsers, Times
 from fsmd.data.source import Categorical, Dense, Tags
 from fsmd.errors import UserError, shown
 
-_DAY = 86_400
 _BEYOND = 2.0**63
 
 
@@ -177,7 +177,7 @@ class Log:
         for rows in self._rows(self.values.columns(), left):
             code_N = split(rows)
             left["in no split"] += int((code_N == NONE).sum())
-            for code, name in enumerate(NAMES):
+            for code, name in enumerate(SPLITS):
                 kept_N = code_N == code
                 if kept_N.any():
                     yield self._part(name, rows.only(kept_N))
@@ -293,9 +293,7 @@ class Log:
             return rows.codes(values.request)
         if user_N is None or values.time is None:
             return None
-        day_N = np.floor_divide(
-            rows.times(values.time), _DAY * splits.PER_SECOND[values.time_unit]
-        )
+        day_N = np.floor_divide(rows.times(values.time), DAY * PER_SECOND[values.time_unit])
         lost_N = day_N != day_N
         of_day_N = mixed(np.where(lost_N, 0, day_N).astype(np.int64).view(np.uint64))
         return mixed(user_N ^ np.where(lost_N, alone(rows.number_N), of_day_N))
@@ -361,12 +359,12 @@ class Log:
     def _by_files(self, rule: ByFiles) -> Callable[[_Rows], Codes]:
         paths = [file.path for file in self.files]
         of_path: dict[str, int] = {}
-        for code, name in enumerate(NAMES):
+        for code, name in enumerate(SPLITS):
             for path in splits.files_of(getattr(rule, name), paths, self.folder, name):
                 other = of_path.setdefault(str(path), code)
                 if other != code:
                     raise UserError(
-                        f"[split] {name}: each file is in one split; {path} is in {NAMES[other]} "
+                        f"[split] {name}: each file is in one split; {path} is in {SPLITS[other]} "
                         "too"
                     )
         middle = 0 if rule.valid else self._middle(of_path)
@@ -400,7 +398,7 @@ class Log:
         true_3N = [_truths(rows.of(value)) for value in self.values.split]
 
         def refused(row: int) -> UserError:
-            both = [n for n, true_N in zip(NAMES, true_3N, strict=True) if true_N[row]]
+            both = [n for n, true_N in zip(SPLITS, true_3N, strict=True) if true_N[row]]
             return UserError(
                 f"{rows.where.row(row)}: [split]: a row must be in one split; it is in "
                 f"{' and '.join(both)}"

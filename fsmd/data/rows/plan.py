@@ -16,8 +16,8 @@ from fsmd.data.description.values import (
     ByUserTime,
     Description,
 )
+from fsmd.data.encoded import SPLITS
 from fsmd.data.rows.files import LogFile, batches
-from fsmd.data.rows.splits import NAMES
 from fsmd.data.source import Categorical, Dense, Tags
 from fsmd.errors import UserError
 
@@ -47,7 +47,7 @@ class Values(NamedTuple):
     """The rules, or the time that a split by time goes by."""
     time_unit: str
     split_unit: str
-    """Of that time; one of `splits.PER_SECOND`."""
+    """Of that time; one of `columns.PER_SECOND`."""
 
     def columns(self) -> set[str]:
         """All that are used."""
@@ -99,7 +99,7 @@ class Reader:
             split = (time_,)
         elif isinstance(rule, ByRules):
             split = tuple(
-                self._value(getattr(rule, name), f"[split] {name}", "truth") for name in NAMES
+                self._value(getattr(rule, name), f"[split] {name}", "truth") for name in SPLITS
             )
         needs_user = isinstance(rule, ByUserTime) or (
             isinstance(rule, ByShare) and rule.of == "user"
@@ -174,7 +174,7 @@ class Reader:
     def _label(self, name: str) -> tuple[Value, Value | None]:
         source = self._description.labels[name]
         what = f"[tasks] {name}.label"
-        kind = self._parsed(source.expression, what).kind(self._types, self._types)
+        kind = self._parsed(source.expression, what).kind(self._types)
         value = self._value(source.expression, what, "truth" if kind == "truth" else "number")
         if source.where is None:
             return value, None
@@ -189,13 +189,13 @@ class Reader:
     def _words(self, text: str, what: str) -> Value:
         """A category: what the expression gives, as text."""
         expression = self._parsed(text, what)
-        kind = expression.kind(self._types, self._types)
+        kind = expression.kind(self._types)
         is_raw = expression.column is not None and not is_moment(self._types[expression.column])
         return Value(expression, kind, is_raw)
 
     def _value(self, text: str, what: str, want: Kind) -> Value:
         expression = self._parsed(text, what)
-        expression.kind(self._types, self._types, want)
+        expression.kind(self._types, want)
         return Value(expression, want)
 
     def _time(self, text: str, what: str) -> tuple[Value, str]:
@@ -205,7 +205,7 @@ class Reader:
         if expression.column is not None and expression.column in self._types:
             kind = self._types[expression.column]
             unit = "s" if is_moment(kind) else unit
-        if expression.kind(self._types, self._types) == "text":
+        if expression.kind(self._types) == "text":
             first = self._first(expression)
             refused_N = parsed(pa.array([first], pa.string())).refused_N
             is_number = refused_N is None or not refused_N.any()

@@ -1,7 +1,7 @@
 """Of which split each row is: train, valid, test, or none."""
 
 import os
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from pathlib import Path
 from tempfile import TemporaryFile
 from typing import Any, NamedTuple, TypeAlias
@@ -10,17 +10,15 @@ import numpy as np
 import pyarrow as pa
 from numpy.typing import NDArray
 
-from fsmd.data.description.columns import instants
+from fsmd.data.description.columns import PER_SECOND, instants
 from fsmd.data.description.values import ByShare, ByTime, ByUserTime, Moment
 from fsmd.data.files import cache_root, writing_cache
 from fsmd.data.fitting.hashing import mixed
 from fsmd.data.rows.hashes import Buckets, Hashes
 from fsmd.errors import UserError, shown
 
-NAMES = ("train", "valid", "test")
 NONE = -1
-"""The code of a row of no split; of others the position in `NAMES`."""
-PER_SECOND: Mapping[str, int] = {"s": 1, "ms": 10**3, "us": 10**6, "ns": 10**9}
+"""The code of a row of no split; of others the position in `encoded.SPLITS`."""
 
 Codes: TypeAlias = NDArray[np.int8]
 Times: TypeAlias = NDArray[Any]

@@ -14,6 +14,7 @@ from fsmd.metrics.steps import step_scores
 from fsmd.packing import unpack
 from fsmd.stats.sampling import Sampling, by_unit, shared_covariance
 from fsmd.tasks import Task
+from fsmd.training import step_key
 from studies.reading import StoredError, stored_at
 from studies.store.tables import PREDICTIONS, TEST_ROWS, as_stored
 
@@ -33,6 +34,11 @@ class Figure(NamedTuple):
     metric: Metric
     parent: str | None = None
     """The task that it follows, where it is the figure of that step; None: of reaching it."""
+
+    @property
+    def key(self) -> str:
+        """The task's name where it is of reaching it, else `step_key`."""
+        return self.task if self.parent is None else step_key(self.task, self.parent)
 
 
 def own_figures(tasks: Iterable[Task]) -> list[Figure]:

@@ -114,6 +114,10 @@ class Scores:
         values_R: Array = self.values_ART[where]
         return values_R
 
+    def has(self, arm: str, key: str) -> bool:
+        """Whether a replicate of the arm has a figure of the target."""
+        return bool(np.isfinite(self.of(arm, key)).any())
+
     def mean(self, arm: str, key: str, replicates: Sequence[int] | None = None) -> Estimate:
         """An arm's mean over its finished replicates, or over some, with its interval."""
         values_R, metric = self.of(arm, key), self.metric(key)

@@ -8,7 +8,6 @@ import numpy as np
 
 from fsmd.metrics import METRICS, Metric
 from fsmd.stats.estimates import mean_interval
-from fsmd.training import step_key
 from reports import ran, words
 from reports.page.cells import interval_cell, table
 from reports.page.model import Table, TableCell
@@ -26,8 +25,6 @@ NOT_DRAWN = (
 class Shown(NamedTuple):
     """A column: a figure of a task, or of a step of the funnel."""
 
-    key: str
-    """The task's name where it is of reaching the task, else `step_key`."""
     of: Figure
     scores: Scores
     """Of its metric, on test."""
@@ -48,7 +45,7 @@ def _calibration(results: StudyResults, shown: Sequence[Shown]) -> Table | None:
     known = any(part is not None for parts in of_arms.values() for part in parts)
     caption = (
         "Probabilities on test at the chosen epochs, mean [95 % interval] over "
-        f"{ran.sources(known)}. {'; '.join(_said(shown))}. {_whose(results, shown)}"
+        f"{ran.sources(known)}. {'; '.join(_said(shown))}. {_whose(shown)}"
     )
     rows = (
         (arm, *map(_cell, shown, repeat(arm), of_arms.get(arm, repeat(None))))
@@ -71,36 +68,35 @@ def _said(shown: Sequence[Shown]) -> Iterator[str]:
 def _steps(results: StudyResults, shown: Sequence[Shown]) -> Table | None:
     if not shown:
         return None
-    less = dict.fromkeys(each.of.metric.label for each in shown if not each.of.metric.higher)
-    smaller = f" {words.capital(words.listed(less))}: smaller is better." if less else ""
+    less = words.less_is_better(each.scores.target(each.of.key) for each in shown)
     caption = (
         "The steps of the funnel on test at the chosen epochs, mean [95 % interval] over seeds."
-        f"{smaller} {_whose(results, shown)}"
+        f"{less} {_whose(shown)}"
     )
     rows = ((arm, *(_cell(each, arm, None) for each in shown)) for arm in results.test.arms)
     return table("steps", caption.strip(), _columns(results, shown), rows)
 
 
-def _whose(results: StudyResults, shown: Sequence[Shown]) -> str:
+def _whose(shown: Sequence[Shown]) -> str:
     """What is told from what where there are steps."""
     step = next((each for each in shown if each.of.parent is not None), None)
     if step is None:
         return ""
     task, parent = step.of.task, step.of.parent
     return (
-        f"{step.key}: the step alone, whether {task} follows on rows with {parent}, by what a "
+        f"{step.of.key}: the step alone, whether {task} follows on rows with {parent}, by what a "
         f"chain gives or else by the ratio of both probabilities; {task}: reaching it, among all "
         "rows."
     )
 
 
 def _columns(results: StudyResults, shown: Sequence[Shown]) -> tuple[str, ...]:
-    heads = (f"{each.of.metric.label}, {each.key}" for each in shown)
+    heads = (words.column(each.scores.target(each.of.key)) for each in shown)
     return (results.study.factor, *heads)
 
 
 def _cell(shown: Shown, arm: str, by_test: float | None) -> TableCell:
-    metric, values_R = shown.of.metric, shown.scores.of(arm, shown.key)
+    metric, values_R = shown.of.metric, shown.scores.of(arm, shown.of.key)
     estimate = mean_interval(values_R, by_test, within=(metric.low, metric.high))
     return interval_cell(estimate, metric)
 
@@ -111,14 +107,9 @@ def _shown(results: StudyResults, metrics: Sequence[Metric]) -> Iterator[Shown]:
         tasks = [task for task in results.tasks if task.after or not steps]
         scores = at_chosen(results, "test", metric.name, steps) if tasks else None
         for task in tasks:
-            parent = task.after if steps else None
-            key = task.name if parent is None else step_key(task.name, parent)
-            if scores and np.isfinite(scores.values_ART[:, :, _at(scores, key)]).any():
-                yield Shown(key, Figure(task.name, metric, parent), scores)
-
-
-def _at(scores: Scores, key: str) -> int:
-    return [target.key for target in scores.targets].index(key)
+            of = Figure(task.name, metric, task.after if steps else None)
+            if scores and any(scores.has(arm, of.key) for arm in scores.arms):
+                yield Shown(of, scores)
 
 
 @patient

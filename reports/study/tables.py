@@ -1,6 +1,6 @@
 """The tables of a study's report, each a pure function of what was read and found."""
 
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import fields
 from itertools import chain, combinations, groupby
 from statistics import median_low
@@ -291,77 +291,65 @@ class OtherFigure(NamedTuple):
 
     heading: str
     task: str
-    metric: Metric
     scores: Scores
+
+    @property
+    def is_told(self) -> bool:
+        """Whether some arm has it."""
+        return any(self.scores.has(arm, self.task) for arm in self.scores.arms)
+
+    def cell(self, arm: str) -> TableCell:
+        """An arm's mean."""
+        return interval_cell(self.scores.mean(arm, self.task), self.scores.metric(self.task))
 
 
 def other_tables(results: StudyResults) -> tuple[Table, ...]:
     """What else was measured on test at the chosen epochs; one a metric if they are wide."""
-    kinds = [kind for kind in map(list, _other_figures(results)) if any(map(_is_told, kind))]
-    if not kinds:
+    kinds = list(_other_figures(results))
+    wanted = list(chain.from_iterable(kinds))
+    told = sum(figure.is_told for figure in wanted)
+    if not told:
         return ()
-    if sum(map(_is_told, chain(*kinds))) <= WIDE:
-        return (
-            _other_table(results, "others", list(chain.from_iterable(_other_figures(results)))),
-        )
-    return tuple(_other_table(results, f"others-{n}", kind) for n, kind in enumerate(kinds, 1))
+    if told <= WIDE:
+        return (_other_table(results, "others", wanted),)
+    wide = (kind for kind in kinds if any(figure.is_told for figure in kind))
+    return tuple(_other_table(results, f"others-{n}", kind) for n, kind in enumerate(wide, 1))
 
 
 def _other_table(results: StudyResults, key: str, wanted: Sequence[OtherFigure]) -> Table:
-    figures = [figure for figure in wanted if _is_told(figure)]
-    absent = [figure.heading for figure in wanted if not _is_told(figure)]
-    gaps = not all(_has(figure, arm) for figure in wanted for arm in figure.scores.arms)
+    figures = [figure for figure in wanted if figure.is_told]
+    absent = [figure.heading for figure in wanted if not figure.is_told]
+    gaps = not all(f.scores.has(arm, f.task) for f in wanted for arm in f.scores.arms)
     why = (
         " Where a figure is missing, the arm has no such output, or the test rows do not define "
         "it: none is of that kind, or all of them have one label."
         f"{f' So it is for every arm with {words.listed(absent)}.' if absent else ''}"
     )
-    rows = (
-        (arm, *(_mean_of(f.scores, arm, f.task, f.metric) for f in figures))
-        for arm in results.test.arms
-    )
-    less = dict.fromkeys(f.metric.label for f in figures if not f.metric.higher)
+    rows = ((arm, *(figure.cell(arm) for figure in figures)) for arm in results.test.arms)
     caption = (
         "Other figures on test at the chosen epochs, mean [95 % interval]."
-        f"{f' {words.capital(words.listed(less))}: smaller is better.' if less else ''}"
-        f"{why if gaps else ''}"
+        f"{words.less_is_better(f.scores.target(f.task) for f in figures)}{why if gaps else ''}"
     )
     return table(key, caption, (results.study.factor, *(f.heading for f in figures)), rows)
 
 
-def _other_figures(results: StudyResults) -> Iterator[Iterator[OtherFigure]]:
+def _other_figures(results: StudyResults) -> Iterator[list[OtherFigure]]:
     """Metrics that are not a task's own, each for the tasks that have it, calibration and means
     over groups that are not known left out; then each task's own on rows that are new."""
     found = set(results.measurements["metric"])
     for metric in METRICS.values():
         if metric.calibration or (metric.group and metric.name not in found):
             continue
+        scores = at_chosen(results, "test", metric.name)
         others = [task.name for task in results.tasks if task.metric != metric.name]
-        heads = ((name, f"{metric.label}, {name}", metric) for name in others)
-        yield _measured(at_chosen(results, "test", metric.name), heads)
-    owned = ((task.name, METRICS[task.metric]) for task in results.tasks)
-    heads = ((n, f"{own.label} on test rows not seen in train, {n}", own) for n, own in owned)
-    yield _measured(at_chosen(results, "test_unseen"), heads)
-
-
-def _measured(scores: Scores, heads: Iterable[tuple[str, str, Metric]]) -> Iterator[OtherFigure]:
-    """Of each (task, heading, metric)."""
-    for task, heading, metric in heads:
-        yield OtherFigure(heading, task, metric, scores)
-
-
-def _is_told(figure: OtherFigure) -> bool:
-    """Whether some arm has it."""
-    return any(_has(figure, arm) for arm in figure.scores.arms)
-
-
-def _has(figure: OtherFigure, arm: str) -> bool:
-    return bool(np.isfinite(figure.scores.of(arm, figure.task)).any())
-
-
-def _mean_of(scores: Scores, arm: str, task: str, metric: Metric) -> TableCell:
-    within = metric.low, metric.high
-    return interval_cell(mean_interval(scores.of(arm, task), within=within), metric)
+        yield [OtherFigure(f"{metric.label}, {name}", name, scores) for name in others]
+    scores = at_chosen(results, "test_unseen")
+    yield [
+        OtherFigure(
+            f"{scores.metric(name).label} on test rows not seen in train, {name}", name, scores
+        )
+        for name in results.task_names
+    ]
 
 
 def inner_table(results: StudyResults) -> Table | None:
@@ -375,7 +363,7 @@ def inner_table(results: StudyResults) -> Table | None:
             words.percent(dead[arm]) if arm in dead else words.DASH,
         )
         for arm in results.test.arms
-        if arm in dead or any(np.isfinite(entropy.of(arm, task)).any() for task in tasks)
+        if arm in dead or any(entropy.has(arm, task) for task in tasks)
     ]
     if not rows:
         return None

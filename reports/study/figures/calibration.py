@@ -155,15 +155,15 @@ def _arms(results: StudyResults) -> tuple[list[str], str]:
 def _read(results: StudyResults, arms: Sequence[str], chosen: str) -> CalibrationSummary | None:
     steps = [task for task in results.tasks if task.after is not None]
     ece, done, drawn = METRICS["ece"], results.done, arms_drawn(results)
-    figures = {task.name: Figure(task.name, ece) for task in results.tasks}
-    for task in steps:
-        assert task.after is not None
-        figures[step_key(task.name, task.after)] = Figure(task.name, ece, task.after)
+    figures = [
+        *(Figure(task.name, ece) for task in results.tasks),
+        *(Figure(task.name, ece, task.after) for task in steps),
+    ]
     with of_study(results.record.name), results.engine.connect() as connection:
         rows = read_test_rows(connection, results.test_sets[arms[0]])
         if not {*results.task_names} <= {*rows.labels}:
             return None
-        told = [_Told.of(figure, rows) for figure in figures.values()]
+        told = [_Told.of(figure, rows) for figure in figures]
         found = {
             arm: _courses(connection, done.loc[done["arm"] == arm, "run_id"], told, rows)
             for arm in arms
@@ -173,8 +173,8 @@ def _read(results: StudyResults, arms: Sequence[str], chosen: str) -> Calibratio
         return None
     by_panel = zip(*courses.values(), strict=True)
     panels = (
-        CalibrationPanel(key, each.said, of_arms, each.obstacle)
-        for key, each, of_arms in zip(figures, told, by_panel, strict=True)
+        CalibrationPanel(each.figure.key, each.said, of_arms, each.obstacle)
+        for each, of_arms in zip(told, by_panel, strict=True)
     )
     looks = tuple(map(drawn.index, courses))
     step = (steps[0].name, str(steps[0].after)) if steps else None

@@ -16,10 +16,10 @@ from hypothesis import strategies as st
 
 from fsmd.data import load
 from fsmd.data.description.toml import read
-from fsmd.data.description.values import ByShare, ByTime, Description
+from fsmd.data.description.values import ByShare, ByTime, Description, FileSet
 from studies.data import main
-from studies.data.draft.column import SKETCH, Column, Sketch
-from studies.data.draft.look import Sample
+from studies.data.draft.column import TALLIED, Column
+from studies.data.draft.look import Sample, look
 from studies.data.draft.text import key, value
 
 ROWS = 2_000
@@ -245,11 +245,14 @@ def test_tags_are_told_from_intervals_and_sentences(there: Path) -> None:
     log["range"] = rng.choice(["[0,10)", "(10,50]", "500+"], ROWS)
     log["said"] = rng.choice(["Not in universe, at all", "Other, of three"], ROWS)
     write(there / "log.csv", log)
-    found = described("log.csv")[1]
-    assert found.fields["tags"].separator == "|"
-    assert (found.fields["listed"].separator, found.fields["listed"].strip) == (", ", "[]")
-    assert found.fields["range"].separator is None
-    assert found.fields["said"].separator is None
+    large = pa.array(log["tags"], pa.large_string())  # as other libraries write texts
+    pq.write_table(pa.table({**log, "tags": large}), there / "log.parquet")
+    for name in ("log.csv", "log.parquet"):
+        found = described(name)[1]
+        assert found.fields["tags"].separator == "|"
+        assert (found.fields["listed"].separator, found.fields["listed"].strip) == (", ", "[]")
+        assert found.fields["range"].separator is None
+        assert found.fields["said"].separator is None
 
 
 def test_side_tables_are_joined_wherever_they_are_named(there: Path) -> None:
@@ -500,20 +503,21 @@ def test_values_are_written_as_toml_has_them(given: Any) -> None:
 
 
 @given(st.lists(st.integers(0, 60), max_size=200), st.integers(1, 5))
-def test_a_sketch_counts_what_fits_exactly_however_it_comes(values: list[int], parts: int) -> None:
-    sketch = Sketch(size=100)
-    for part in np.array_split(np.array(values, np.uint64), parts):
-        sketch.see(part)
-    assert (sketch.distinct, sketch.full) == (len(set(values)), False)
+def test_few_values_are_counted_exactly_however_they_come(values: list[int], parts: int) -> None:
+    column = Column("x", pa.int64())
+    for part in np.array_split(np.array(values, np.int64), parts):
+        column.see(pa.array(part))
+    assert (column.distinct, column.is_exact) == (len(set(values)), True)
 
 
-def test_a_full_sketch_estimates_within_three_per_cent() -> None:
-    sketch = Sketch()
-    hash_N = pd.util.hash_array(np.arange(20 * SKETCH))
-    for part in np.array_split(np.tile(hash_N, 2), 7):
-        sketch.see(part)
-    assert sketch.distinct == pytest.approx(20 * SKETCH, rel=0.03)
-    assert sketch.repeats == pytest.approx(0.5, abs=0.01)
+def test_of_many_rows_values_and_repeats_are_estimated_within_three_per_cent(there: Path) -> None:
+    value_N = np.tile(np.arange(20 * TALLIED), 2)
+    pq.write_table(pa.table({"x": value_N}), there / "log.parquet")
+    seen = look(["log.parquet"], [], FileSet(()), memory=2**30, tick=lambda rows: None)
+    (column,) = seen.columns
+    assert column.distinct == pytest.approx(20 * TALLIED, rel=0.03)
+    assert not column.is_exact
+    assert seen.repeats == pytest.approx(0.5, abs=0.01)
 
 
 def test_a_sample_is_the_same_however_the_rows_come() -> None:

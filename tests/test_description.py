@@ -538,11 +538,6 @@ def test_a_damaged_file_is_a_description_or_a_line(data: st.DataObject) -> None:
 # The catalog
 
 
-@pytest.mark.parametrize("name", catalog.names())
-def test_each_description_of_the_catalog_is_read_and_has_its_name(name: str) -> None:
-    assert read(catalog.path_of(name)).recipe.name == name
-
-
 def test_a_name_that_the_catalog_lacks_gets_those_it_has() -> None:
     with pytest.raises(
         UserError, match="no description 'kuairnd' in the catalog; did you mean 'k"

@@ -2,6 +2,7 @@
 
 import argparse
 from collections.abc import Iterator
+from itertools import takewhile
 from pathlib import Path
 
 from fsmd.data.description.catalog import names, path_of
@@ -45,9 +46,8 @@ def _told(name: str) -> Iterator[str]:
     """All about a set but its fields, which its description says best."""
     path = path_of(name)
     description = read(path)
-    lines = path.read_text(encoding="utf-8").splitlines()
-    about = next(i for i, line in enumerate([*lines, ""]) if not line.startswith("#"))
-    yield from (line.removeprefix("# ").removeprefix("#") for line in lines[:about])
+    for line in takewhile(_is_comment, path.read_text(encoding="utf-8").splitlines()):
+        yield line.removeprefix("# ").removeprefix("#")
     yield f"tasks         {_tasks(description)}"
     if origin := description.origin:
         sets = (description.data, *(join.files for join in description.joins))
@@ -62,6 +62,10 @@ def _told(name: str) -> Iterator[str]:
         yield from _table(published)
     yield f"description   {path}"
     yield "to change it  " + f"python -m studies.data catalog {name} --copy dataset.toml"
+
+
+def _is_comment(line: str) -> bool:
+    return line.startswith("#")
 
 
 def _table(published: Published) -> Iterator[str]:

@@ -122,8 +122,7 @@ class Done(NamedTuple):
 def _found(folder: Path, name: str) -> Path:
     paths = sorted(folder.rglob(name))
     if len(paths) != 1:
-        what = f"{len(paths)} files" if paths else "no file"
-        raise UserError(f"one file {name} must be below {folder}; there is {what} of that name")
+        raise UserError(f"one file {name} must be below {folder}; found {len(paths) or 'none'}")
     return paths[0]
 
 

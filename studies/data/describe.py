@@ -23,7 +23,6 @@ from fsmd.tasks import check_label
 from fsmd.writing import write
 from studies.data.draft.column import Column
 from studies.data.draft.guesses import draft_of
-from studies.data.draft.labels import numbers_of
 from studies.data.draft.look import Seen, look
 from studies.data.draft.text import text_of
 from studies.data.draft.values import Draft
@@ -58,7 +57,7 @@ def run(options: Namespace) -> int:
     )
     # Squares and sums of numbers like 1e308 are infinite.
     with told("reading the log") as tick, np.errstate(over="ignore", invalid="ignore"):
-        seen = look(log, joins, files, options.memory or MEMORY, tick)
+        seen = look(log, joins, files, memory=options.memory or MEMORY, tick=tick)
     with told("guessing"), np.errstate(over="ignore", invalid="ignore"):
         seen, draft = draft_of(seen, name, folder)
     console.print(_table(seen, draft))
@@ -115,11 +114,9 @@ _QUANTILES = {"min": 0.0, "25 %": 0.25, "median": 0.5, "75 %": 0.75, "max": 1.0}
 
 def _cells(column: Column, seen: Seen) -> tuple[str, ...]:
     """The quantiles are those of a sample, the least and the greatest of all rows."""
-    about = "" if column.is_exact else "about "
     missing = f"{column.missing / max(1, column.rows):.1%}" if column.missing else ""
     numbers = ("",) * (len(_QUANTILES) + 1)
     if column.is_number and column.there:
-        sampled = numbers_of(column, seen.sample)
-        middle = np.nanquantile(sampled, [0.25, 0.5, 0.75])
+        middle = np.nanquantile(seen.numbers(column), [0.25, 0.5, 0.75])
         numbers = tuple(f"{x:.6g}" for x in (column.low, *middle, column.high, column.mean))
-    return missing, f"{about}{column.distinct:,}", *numbers, column.shown_values(2)
+    return missing, column.shown_distinct, *numbers, column.shown_values(2)

@@ -11,7 +11,7 @@ from typing import NamedTuple
 
 import jinja2
 
-from fsmd.data.checks.categories import Categories
+from fsmd.data.checks.categories import Categories, CategoryFacts
 from fsmd.data.checks.check import Finding
 from fsmd.data.checks.drift import LARGE_PSI, bins_of
 from fsmd.data.checks.groups import Groups
@@ -128,16 +128,11 @@ def _fields(recipe: Recipe, checks: Checks, samples: Mapping[str, SampledRows]) 
     seen = checks.categories.seen()
     views = []
     for column in recipe.features:
-        picture: Histogram | None = None
-        bars: Sequence[Bin] = ()
         if isinstance(column, Dense):
-            missing = checks.numbers.spreads[column.name].missing_shares
             about = f"number, scale {column.scale}"
-            picture = histogram(column, train, test)
+            missing = checks.numbers.spreads[column.name].missing_shares
         else:
-            missing = seen[column.name].missing
-            about = _about(column, seen[column.name].words, seen[column.name].unseen["test"])
-            bars = words(column, train, test)
+            about, missing = _about(column, seen[column.name]), seen[column.name].missing
         psi = bins_of(column, train, test).psi
         views.append(
             FieldView(
@@ -145,18 +140,18 @@ def _fields(recipe: Recipe, checks: Checks, samples: Mapping[str, SampledRows]) 
                 about,
                 missing if any(missing.values()) else {},
                 psi if psi >= LARGE_PSI else None,
-                picture,
-                bars,
+                histogram(column, train, test) if isinstance(column, Dense) else None,
+                words(column, train, test) if isinstance(column, Categorical) else (),
             )
         )
     return views
 
 
-def _about(column: Categorical, different: int, unseen: float) -> str:
+def _about(column: Categorical, facts: CategoryFacts) -> str:
     kind = "tags" if isinstance(column, Tags) else "category"
-    told = [kind, f"{count(different)} in train"]
+    told = [kind, f"{count(facts.words)} in train"]
     if column.buckets is not None:
         told.append(f"hashed into {count(column.buckets)}")
-    if unseen:
-        told.append(f"{percent(unseen)} of test unseen")
+    if facts.unseen["test"]:
+        told.append(f"{percent(facts.unseen['test'])} of test unseen")
     return ", ".join(told)

@@ -51,12 +51,15 @@ class Course(NamedTuple):
     """A label's rate over time."""
 
     moments: Sequence[Moment]
-    most: float
-    """The upper end of the picture."""
     low: str
     high: str
     began: Sequence[tuple[str, float]]
     """Where validation and test begin, 0 to 1."""
+
+    @property
+    def most(self) -> float:
+        """The upper end of the picture."""
+        return max((moment.rate.interval[1] for moment in self.moments), default=1.0)
 
 
 def histogram(column: Dense, train: SampledRows, test: SampledRows) -> Histogram | None:
@@ -123,13 +126,12 @@ def course(k: int, samples: Mapping[str, SampledRows]) -> Course | None:
         for b in range(BINS)
         if rows_B[b]
     ]
-    most = max((moment.rate.interval[1] for moment in moments), default=1.0)
     began = [
         (split, float(np.clip((np.nanmin(time) - low) / (high - low), 0, 1)))
         for split, _, time in dated
         if split != "train"
     ]
-    return Course(moments, most, _moment(low), _moment(high), began)
+    return Course(moments, _moment(low), _moment(high), began)
 
 
 def _there(sample: SampledRows, name: str) -> Numbers64:

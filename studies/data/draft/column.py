@@ -1,7 +1,6 @@
-"""What is kept of a column while a log streams by: counts, bounds, a sketch of its values."""
+"""What is kept of a column while a log streams by: counts, bounds, a tally of its values."""
 
 from collections import Counter
-from dataclasses import dataclass, field
 from functools import cached_property
 from typing import Any
 
@@ -10,11 +9,14 @@ import pyarrow as pa
 import pyarrow.compute as pc
 from numpy.typing import NDArray
 
+from fsmd.data.checks.tally import Counted, KeyTally
+from fsmd.data.description import columns
+from fsmd.data.description.columns import is_moment, is_text, value_type
 from fsmd.data.fitting.hashing import mixed
 from fsmd.data.rows.hashes import hashes as text_hashes
 from fsmd.errors import shown
 
-SKETCH = 2**14
+TALLIED = 2**15
 """Distinct values that are counted exactly; more are estimated, within about 1 %."""
 COUNTED = 10_000
 """Distinct values whose rows are counted; of columns with more a sample tells."""
@@ -34,41 +36,6 @@ ISO = r"^\d{4}-\d\d-\d\d([T ]\d\d:\d\d(:\d\d([.,]\d+)?)?( ?(Z|UTC|[+-]\d\d:?\d\d
 YEAR_MONTH_DAY = r"^(19|20)\d\d(0[1-9]|1[0-2])(0[1-9]|[12]\d|3[01])$"
 
 
-@dataclass
-class Sketch:
-    """The smallest hashes of what was seen: how many distinct ones there are."""
-
-    size: int = SKETCH
-    hash_S: NDArray[np.uint64] = field(default_factory=lambda: np.empty(0, np.uint64))
-    rows_S: NDArray[np.int64] = field(default_factory=lambda: np.empty(0, np.int64))
-    full: bool = False
-
-    def see(self, hash_N: NDArray[np.uint64], rows_N: NDArray[np.int64] | None = None) -> None:
-        """Take note of N values, each on `rows_N` rows (one)."""
-        if self.full:
-            near_N = hash_N <= self.hash_S[-1]
-            hash_N, rows_N = hash_N[near_N], None if rows_N is None else rows_N[near_N]
-        rows_N = np.ones(len(hash_N), np.int64) if rows_N is None else rows_N
-        self.hash_S, where = np.unique(np.append(self.hash_S, hash_N), return_inverse=True)
-        rows = np.bincount(where, np.append(self.rows_S, rows_N), minlength=len(self.hash_S))
-        self.rows_S = rows.astype(np.int64)
-        if len(self.hash_S) > self.size:
-            self.full = True
-            self.hash_S, self.rows_S = self.hash_S[: self.size], self.rows_S[: self.size]
-
-    @property
-    def distinct(self) -> int:
-        """Exact until `full`, else an estimate."""
-        if not self.full:
-            return len(self.hash_S)
-        return round((self.size - 1) / (float(self.hash_S[-1]) / 2**64))
-
-    @property
-    def repeats(self) -> float:
-        """The share of rows that repeat one before."""
-        return 1 - len(self.rows_S) / max(1, int(self.rows_S.sum()))
-
-
 def hashes(values: pa.Array) -> NDArray[np.uint64]:
     """64 bits of each value, of texts, integers or 64-bit floats without nulls."""
     if is_text(values.type):
@@ -78,9 +45,8 @@ def hashes(values: pa.Array) -> NDArray[np.uint64]:
 
 def plain(values: pa.Array) -> pa.Array:
     """The same values as texts, integers or 64-bit floats; lists as texts, others as nulls."""
+    values = columns.plain(values)
     kind = values.type
-    if pa.types.is_dictionary(kind):
-        return plain(values.cast(kind.value_type))
     if is_text(kind) or pa.types.is_int64(kind) or pa.types.is_float64(kind):
         return values
     if pa.types.is_uint64(kind):  # of 2**63 and more, as hashes are
@@ -89,21 +55,12 @@ def plain(values: pa.Array) -> pa.Array:
         return values.cast(pa.int64(), safe=False)
     if pa.types.is_floating(kind) or pa.types.is_decimal(kind):
         return values.cast(pa.float64())
-    if pa.types.is_date(kind):
-        return plain(values.cast(pa.timestamp("s")))
-    if pa.types.is_timestamp(kind):
-        steps = {"s": 1, "ms": 10**3, "us": 10**6, "ns": 10**9}[kind.unit]
-        number = values.cast(pa.int64())
-        return number if steps == 1 else pc.divide(number.cast(pa.float64(), safe=False), steps)
+    if is_moment(kind):
+        return columns.numbers(values).values
     if is_list(kind):
         texts = values.cast(pa.list_(pa.string()))
         return pc.binary_join(texts, pa.scalar("\x1f"))
     return pa.nulls(len(values), pa.string())
-
-
-def is_text(kind: pa.DataType) -> bool:
-    """Whether the type holds texts."""
-    return bool(pa.types.is_string(kind) or pa.types.is_large_string(kind))
 
 
 def is_list(kind: pa.DataType) -> bool:
@@ -117,11 +74,11 @@ class Column:
     """A column of the files, seen part by part."""
 
     def __init__(self, name: str, kind: pa.DataType, table: str = "") -> None:
-        self.name, self.kind = name, kind.value_type if pa.types.is_dictionary(kind) else kind
+        self.name, self.kind = name, value_type(kind)
         self.table = table
         """The side table that it is of; "" for the log."""
         self.rows = self.nulls = self.infinite = 0
-        self.sketch = Sketch()
+        self.tally = KeyTally(1, TALLIED)
         self.counts: Counter[Any] | None = Counter()
         """Rows of each value, stripped; None beyond `COUNTED` values."""
         self.words: Counter[str] = Counter()
@@ -133,8 +90,6 @@ class Column:
         self.split_rows = dict.fromkeys(SEPARATORS, 0)
         self.bracketed = self.brackets = 0
         self.low, self.high = np.inf, -np.inf
-        self.first = self.last = ""
-        """The least and the greatest text."""
         self.total = 0.0
         self.falls = 0
         """Rows whose number is below that of the row before."""
@@ -152,19 +107,16 @@ class Column:
             or is_list(self.kind)
             or t.is_integer(self.kind)
             or t.is_floating(self.kind)
-            or any(f(self.kind) for f in (t.is_boolean, t.is_decimal, t.is_null))
-            or self.is_moment
+            or any(f(self.kind) for f in (t.is_boolean, t.is_decimal, t.is_null, is_moment))
         )
 
     @property
     def is_moment(self) -> bool:
         """Whether its type is a date, or a date and a time."""
-        return bool(pa.types.is_timestamp(self.kind) or pa.types.is_date(self.kind))
+        return is_moment(self.kind)
 
     def see(self, values: pa.Array) -> None:
         """Take note of the values of some rows."""
-        if isinstance(values, pa.ChunkedArray):
-            values = values.combine_chunks()
         values = plain(values)
         self.rows += len(values)
         self.nulls += values.null_count
@@ -178,7 +130,7 @@ class Column:
             return
         hash_U = hashes(unique)
         self.hash_of_row = np.append(hash_U, np.uint64(0))[code_N]
-        self.sketch.see(hash_U, rows_U)
+        self.tally.add_counts(hash_U, rows_U[:, None])
         if is_text(unique.type):
             unique = pc.utf8_trim_whitespace(unique)
             number_U = self._texts(unique, rows_U, coded.dictionary)
@@ -196,17 +148,10 @@ class Column:
         self, unique: pa.Array, rows_U: NDArray[np.int64], raw: pa.Array
     ) -> NDArray[np.float64] | None:
         """The numbers that the texts are, NaN for words that mean missing; None for no numbers."""
-
-        def rows(truth: pa.Array) -> int:
-            return int(rows_U[truth.to_numpy(zero_copy_only=False)].sum())
-
-        self.blanks += rows(pc.not_equal(unique, raw))
-        lowest, highest = pc.min_max(unique).values()
-        self.first = min(self.first, lowest.as_py()) if self.first else lowest.as_py()
-        self.last = max(self.last, highest.as_py())
+        self.blanks += _rows(rows_U, pc.not_equal(unique, raw))
         is_number = pc.match_substring_regex(unique, NUMBER)
         other = pc.invert(is_number).to_numpy(zero_copy_only=False)
-        self.numbers += rows(is_number)
+        self.numbers += _rows(rows_U, is_number)
         if other.any():
             self._words(unique.filter(pa.array(other)), rows_U[other])
             if self.other_texts is None or self.other_texts:
@@ -215,19 +160,15 @@ class Column:
         number_U = np.asarray(there.cast(pa.float64()).to_numpy(zero_copy_only=False), np.float64)
         self.integers += int(rows_U[number_U == np.floor(number_U)].sum())
         for start in ("0", "-0"):
-            if rows(begins := pc.starts_with(unique, start)):
+            begins = pc.starts_with(unique, start)
+            if pc.any(begins).as_py():
                 padded = pc.match_substring_regex(unique.filter(begins), PADDED)
-                of_begins = rows_U[begins.to_numpy(zero_copy_only=False)]
-                self.padded += int(of_begins[padded.to_numpy(zero_copy_only=False)].sum())
+                self.padded += _rows(rows_U[begins.to_numpy(zero_copy_only=False)], padded)
         self._dates(unique, number_U, rows_U)
         return number_U
 
     def _words(self, unique: pa.Array, rows_U: NDArray[np.int64]) -> None:
         """Counts of texts that are no numbers."""
-
-        def rows(truth: pa.Array) -> int:
-            return int(rows_U[truth.to_numpy(zero_copy_only=False)].sum())
-
         is_word = pc.is_in(unique, pa.array(NO_NUMBER)).to_numpy(zero_copy_only=False)
         for i in np.flatnonzero(is_word):
             self.words[unique[int(i)].as_py()] += int(rows_U[i])
@@ -236,11 +177,11 @@ class Column:
                 self.other_texts[unique[int(i)].as_py()] += int(rows_U[i])
             if len(self.other_texts) > FEW_TEXTS:
                 self.other_texts = None
-        self.iso += rows(pc.match_substring_regex(unique, ISO))
+        self.iso += _rows(rows_U, pc.match_substring_regex(unique, ISO))
         for separator in SEPARATORS:
-            self.split_rows[separator] += rows(pc.match_substring(unique, separator))
-        self.bracketed += rows(pc.match_substring_regex(unique, r"^\[.*\]$"))
-        self.brackets += rows(pc.match_substring_regex(unique, r"[\[\](){}]"))
+            self.split_rows[separator] += _rows(rows_U, pc.match_substring(unique, separator))
+        self.bracketed += _rows(rows_U, pc.match_substring_regex(unique, r"^\[.*\]$"))
+        self.brackets += _rows(rows_U, pc.match_substring_regex(unique, r"[\[\](){}]"))
 
     def _dates(
         self, unique: pa.Array, number_U: NDArray[np.float64], rows_U: NDArray[np.int64]
@@ -250,7 +191,7 @@ class Column:
         if like.any():
             texts = unique.filter(pa.array(like)).cast(pa.string())
             days = pc.match_substring_regex(texts, YEAR_MONTH_DAY)
-            self.ymd += int(rows_U[like][days.to_numpy(zero_copy_only=False)].sum())
+            self.ymd += _rows(rows_U[like], days)
 
     def _truths(self, unique: pa.Array) -> NDArray[np.float64] | None:
         """1 for yes, 0 for no, NaN for missing; None where a text is none of them."""
@@ -323,15 +264,26 @@ class Column:
         """Rows with a value."""
         return self.rows - self.missing
 
+    @cached_property
+    def counted(self) -> Counted:
+        """Of the hashes of values, as they are in the files."""
+        return self.tally.counted()
+
     @property
     def distinct(self) -> int:
-        """Values, without words for missing; an estimate where the sketch is full."""
-        return min(self.sketch.distinct - len(self.no_values), self.there)
+        """Values, without words for missing; an estimate where not all are counted."""
+        values = self.counted.total(len(self.counted.key_U))
+        return min(values - len(self.no_values), self.there)
 
     @property
     def is_exact(self) -> bool:
         """Whether `distinct` is exact."""
-        return not self.sketch.full
+        return self.counted.share == 1
+
+    @property
+    def shown_distinct(self) -> str:
+        """`distinct` in words."""
+        return f"{'' if self.is_exact else 'about '}{self.distinct:,}"
 
     @property
     def is_number(self) -> bool:
@@ -360,3 +312,8 @@ class Column:
         """The most frequent values with their shares, in words."""
         found = ((str(v).replace("\x1f", ", "), n) for v, n in self.values[:most])
         return ", ".join(f"{shown(v)} {n / max(1, self.rows):.1%}" for v, n in found)
+
+
+def _rows(rows_U: NDArray[np.int64], truth_U: pa.Array) -> int:
+    """Rows of the values of which it is true."""
+    return int(rows_U[truth_U.to_numpy(zero_copy_only=False)].sum())

@@ -9,11 +9,10 @@ from pathlib import Path
 
 import numpy as np
 import pyarrow as pa
-import pyarrow.compute as pc
-from numpy.typing import NDArray
 
+from fsmd.data.description.columns import DAY, PER_SECOND, is_text
 from fsmd.data.description.values import FileSet
-from fsmd.data.source import LEAST_ROWS, MOST_MEMBERS
+from fsmd.data.source import LEAST_ROWS
 from fsmd.errors import shown
 from studies.data.draft import labels as labelled
 from studies.data.draft.column import (
@@ -22,14 +21,14 @@ from studies.data.draft.column import (
     SEPARATORS,
     Column,
     is_list,
-    is_text,
 )
+from studies.data.draft.kinds import MANY_VALUES, kind_of, separator_of
 from studies.data.draft.labels import Label
 from studies.data.draft.leaks import leaks
 from studies.data.draft.look import Seen
 from studies.data.draft.names import LONGEST_COLUMN, named
 from studies.data.draft.names import column as written
-from studies.data.draft.times import UNITS, Time, main_time, seconds_of, split_days, time_of
+from studies.data.draft.times import Time, main_time, seconds_of, split_days, time_of
 from studies.data.draft.values import Draft, DraftSection, Line, Toml
 from studies.data.draft.words import (
     AFTER,
@@ -38,7 +37,6 @@ from studies.data.draft.words import (
     ITEMS,
     NUMBERS,
     REQUESTS,
-    SEQUENCES,
     USERS,
     WEIGHTS,
     core,
@@ -50,11 +48,6 @@ UNIQUE = 0.9
 """Distinct values over rows, from which on a key tells nothing of other rows."""
 COPIES_KEY = 0.98
 """The same of a side table, whose key says it all already."""
-MANY_VALUES, RARE_COUNT = 10_000, 5
-"""Categories of more values want some rows of each to be learnt."""
-HUGE, BUCKETS = 5_000_000, 2**20
-FEW_NUMBERS = 30
-"""Whole numbers of so few values are categories unless they are named like an amount."""
 LEAST_USERS = 100
 SHARES = (0.8, 0.1, 0.1)
 
@@ -218,7 +211,7 @@ class _Guesser:
         ):
             if column is not None:
                 each = column.there / column.distinct
-                why = f"by its name; {_count(column)} {what}, {each:.1f} rows each"
+                why = f"by its name; {column.shown_distinct} {what}, {each:.1f} rows each"
                 lines.append(Line(key, written(column.name), why))
                 self.uses[column.name] = key
         if self.time is not None:
@@ -237,28 +230,28 @@ class _Guesser:
         column = time.column
         self.uses[column.name] = "time"
         order = "; rows are in its order" if not column.falls else ""
-        why = f"{time.told}, {_count(column)} moments{order}"
+        why = f"{time.told}, {column.shown_distinct} moments{order}"
         if time.form == "yyyymmdd":
             yield Line(
                 "time", written(column.name), f"{why}: splits use it, as a number", on=False
             )
             return
         yield Line("time", written(column.name), why)
-        if time.form in UNITS:
-            since = _iso(column.low / UNITS[time.form])
+        if time.form in PER_SECOND:
+            since = _iso(column.low / PER_SECOND[time.form])
             yield Line("time_unit", time.form, f"{column.low:.0f} is {since}")
 
     # Tasks
 
     def _tasks(self) -> DraftSection:
-        names: dict[int, str] = {}
+        names: dict[Label, str] = {}
         lines = []
         for label in self.labels:
-            name = named(label.name or label.column.name, names.values())
-            names[id(label)] = name
+            name = named(label.task, names.values())
+            names[label] = name
             value: Toml = label.written
             if label.after is not None:
-                value = {"label": value, "after": names[_same(label.after, self.labels)]}
+                value = {"label": value, "after": names[label.after]}
             lines.append(Line(name, value, label.why, label.on))
             if not label.field:
                 self.uses.setdefault(label.column.name, "label" if label.on else "label?")
@@ -278,7 +271,9 @@ class _Guesser:
                 continue
             name = named(column.name, used)
             used.add(name)
-            value, why = self._kind(column)
+            keys = (self.user, self.item)
+            separator = self._tag_separators.get(column.name)
+            value, why = kind_of(column, self.seen, separator, is_key=column in keys)
             reason = left.get(column.name)
             if reason:
                 self.uses.setdefault(column.name, "left out")
@@ -304,7 +299,7 @@ class _Guesser:
         if self.time is None or self.time.form == "yyyymmdd" or any("hour" in u for u in used):
             return
         second_N = seconds_of(self.time, self.seen.sample.column(self.time.column.name))
-        if len(np.unique(second_N % 86_400 // 3600)) > 2:
+        if len(np.unique(second_N % DAY // 3600)) > 2:
             value: Toml = {"kind": "category", "from": f"hour({self.time.seconds})"}
             yield Line("hour", value, "of the day in UTC; + 8 * 3600 seconds for Beijing")
 
@@ -316,7 +311,7 @@ class _Guesser:
                 reasons[column.name] = reason
         suspects = [c for c in self._features() if c.name not in reasons]
         label_N = {
-            label.name or label.column.name: labelled.sampled(label, self.seen.sample)
+            label.task: labelled.sampled(label, self.seen.sample)
             for label in reversed(self.labels)  # the rarest says most
             if not label.field
         }
@@ -365,92 +360,13 @@ class _Guesser:
             )
             if not counted:
                 order = ", in order" if column.is_number and not column.falls else ""
-                yield f"an id: {_count(column)} values on {column.there:,} rows{order}"
+                yield f"an id: {column.shown_distinct} values on {column.there:,} rows{order}"
 
     @cached_property
     def _tag_separators(self) -> Mapping[str, str]:
         """Column -> what parts its tags."""
-        found = {column.name: _separator(column, self.seen) for column in self.usable}
+        found = {column.name: separator_of(column, self.seen) for column in self.usable}
         return {name: separator for name, separator in found.items() if separator}
-
-    def _kind(self, column: Column) -> tuple[dict[str, Toml], str]:
-        """The field that a column may be, and why."""
-        missing = f", {column.missing / column.rows:.1%} missing" if column.missing else ""
-        values = f"{_count(column)} values{missing}"
-        if is_list(column.kind) or column.name in self._tag_separators:
-            return self._tags(column, missing)
-        code = self._is_code(column)
-        if code is None:
-            return self._number(column, missing)
-        value: dict[str, Toml] = {"kind": "category"}
-        why = f"{values}; {code}" if code else values
-        if column.distinct > HUGE:
-            value["hash"] = BUCKETS
-            why += "; more than a table should have rows"
-        elif column.distinct >= MANY_VALUES:
-            value["min_count"] = RARE_COUNT
-        return value, why
-
-    def _is_code(self, column: Column) -> str | None:
-        """Why a column is of categories; "" where that is plain, None where it is a number."""
-        if not column.is_number:
-            texts = column.other_texts
-            if column.numbers and texts:
-                example, rows = texts.most_common(1)[0]
-                return f"numbers but for texts as {shown(example)} on {rows:,} rows"
-            return ""
-        if column.padded:
-            return "digits with a 0 before them"
-        if not column.is_whole:
-            return None
-        if any(column.name in side.on for side in self.seen.sides):
-            return "the key of a side table"
-        if column in (self.user, self.item):
-            return ""
-        if has(column.name, CODES):
-            return "named like a code"
-        if column.distinct <= 2:
-            return ""
-        if has(column.name, NUMBERS):
-            return None
-        if column.distinct <= FEW_NUMBERS:
-            return "few whole numbers: a number if their order means something"
-        span = column.high - column.low + 1
-        if column.low in (0, 1) and column.distinct >= 0.9 * span:
-            return "all whole numbers up to the largest, as codes are"
-        return None
-
-    def _number(self, column: Column, missing: str) -> tuple[dict[str, Toml], str]:
-        number_N = self._sampled(column)
-        why = f"{_short(column.low)} to {_short(column.high)}, mean {_short(column.mean)}{missing}"
-        value: dict[str, Toml] = {"kind": "number"}
-        skew = _skew(number_N)
-        if column.low >= 0 and skew > 2 and _skew(np.log1p(number_N)) < skew:
-            return {**value, "scale": "log"}, f"{why}, a long tail"
-        if skew > 20 or _skew(-number_N) > 20:
-            return {**value, "scale": "quantile"}, f"{why}, long tails"
-        return value, why
-
-    def _sampled(self, column: Column) -> NDArray[np.float64]:
-        number_N = labelled.numbers_of(column, self.seen.sample)
-        return number_N[np.isfinite(number_N)]
-
-    def _tags(self, column: Column, missing: str) -> tuple[dict[str, Toml], str]:
-        sequence = has(column.name, SEQUENCES)
-        value: dict[str, Toml] = {"kind": "sequence" if sequence else "tags"}
-        values = self.seen.sample.column(column.name).combine_chunks()
-        if is_list(column.kind):
-            separator, why = "\x1f", "a list"
-        else:
-            separator = self._tag_separators[column.name]
-            value["separator"] = separator
-            why = f"values parted by {separator!r}"
-            if column.bracketed == column.there:
-                value["strip"] = "[]"
-        lengths = pc.add(pc.count_substring(values, separator), 1).drop_null()
-        length = int(pc.quantile(lengths, 0.95)[0].as_py() or 1) if len(lengths) else 1
-        value["max_length"] = min(max(length, 1), MOST_MEMBERS)
-        return value, f"{why}{missing}, 95 % have at most {length}"
 
     # Split
 
@@ -499,64 +415,9 @@ class _Guesser:
             yield Line(key, moment, f"about {share:.0%} {what}{begin}{rest}; days of UTC")
 
 
-def _same(label: Label, labels: Sequence[Label]) -> int:
-    """The id of the label in the list of that name."""
-    wanted = (label.name, label.column.name)
-    return next(id(each) for each in labels if (each.name, each.column.name) == wanted)
-
-
 def _has_codes(kind: pa.DataType) -> bool:
     return bool(pa.types.is_integer(kind) or is_text(kind))
 
 
-def _separator(column: Column, seen: Seen) -> str | None:
-    """What parts the members of a column of tags: they are fewer than the texts they make."""
-    if is_list(column.kind) or not pa.types.is_string(column.kind) or not column.there:
-        return None
-    if column.iso == column.there or column.is_number:
-        return None
-    if column.brackets and column.bracketed < column.there:
-        return None  # as "(10,50]", an interval
-    texts = pc.drop_null(seen.sample.column(column.name)).combine_chunks()
-    texts = pc.utf8_trim(texts, "[]").slice(0, 20_000)
-    for separator in SEPARATORS:
-        if column.split_rows[separator] < 0.1 * column.there:
-            continue
-        parted = pc.split_pattern(texts, separator)
-        members = pc.utf8_trim_whitespace(parted.flatten())
-        if pc.any(pc.greater(pc.utf8_length(members), 40)).as_py():
-            continue
-        together = pc.count_distinct(texts).as_py()
-        apart = pc.count_distinct(members).as_py()
-        alone = pc.is_in(members.unique(), texts.unique())
-        often = float(np.mean(alone.to_numpy(zero_copy_only=False)))
-        if 2 * apart < together or (apart < together and often >= 0.2):
-            return _with_blank(texts, separator)
-    return None
-
-
-def _with_blank(texts: pa.Array, separator: str) -> str:
-    """The separator with the blank that follows it everywhere."""
-    total = pc.sum(pc.count_substring(texts, separator)).as_py()
-    spaced = pc.sum(pc.count_substring(texts, f"{separator} ")).as_py()
-    return f"{separator} " if total == spaced and separator != " " else separator
-
-
-def _count(column: Column) -> str:
-    return f"{'' if column.is_exact else 'about '}{column.distinct:,}"
-
-
-def _short(number: float) -> str:
-    return f"{number:,.0f}" if abs(number) >= 1000 else f"{number:.4g}"
-
-
 def _iso(second: float) -> str:
     return datetime.fromtimestamp(float(second), UTC).date().isoformat()
-
-
-def _skew(number_N: NDArray[np.float64]) -> float:
-    """The third moment about the mean, in deviations; 0 for a constant."""
-    spread = float(number_N.std()) if len(number_N) else 0.0
-    if not spread or not np.isfinite(spread):
-        return 0.0
-    return float((((number_N - number_N.mean()) / spread) ** 3).mean())

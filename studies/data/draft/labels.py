@@ -7,7 +7,6 @@ import numpy as np
 import pyarrow as pa
 from numpy.typing import NDArray
 
-from fsmd.data.description.columns import numbers
 from fsmd.data.description.expression import parse
 from fsmd.data.rows.part import Where
 from fsmd.errors import shown
@@ -45,6 +44,11 @@ class Label:
     """Of the task; the column's."""
     field: bool = False
     """Whether the column is a field all the same."""
+
+    @property
+    def task(self) -> str:
+        """What the task is called, before it must differ from others."""
+        return self.name or self.column.name
 
     @property
     def written(self) -> str:
@@ -137,7 +141,7 @@ def _by_measure(seen: Seen) -> list[Label]:
     """A label by the median of what is measured after the row, where there is no other."""
     for column in _own_numbers(seen):
         if has(column.name, AFTER) and not has(column.name, NO_LABEL):
-            number_N = numbers_of(column, seen.sample)
+            number_N = seen.numbers(column)
             bound = float(f"{np.nanmedian(number_N):.3g}")
             label = _above(column, bound, "measured after the row: above its median")
             share = float(np.mean(number_N[~np.isnan(number_N)] >= bound))
@@ -153,14 +157,6 @@ def _above(column: Column, bound: float, why: str) -> Label:
     rows = sum(n for value, n in column.values if float(value) >= bound)
     expression = f"{written(column.name)} >= {bound:.15g}"
     return Label(column, expression, rows, column.there, why)
-
-
-def numbers_of(column: Column, sample: pa.Table) -> NDArray[np.float64]:
-    """The column's numbers in the sample, NaN for missing."""
-    array = numbers(sample.column(column.name).combine_chunks()).values.cast(
-        pa.float64(), safe=False
-    )
-    return np.asarray(array.to_numpy(zero_copy_only=False), np.float64)
 
 
 def _judged(label: Label) -> Label:
@@ -196,7 +192,7 @@ def _funnel(given: Sequence[Label], seen: Seen) -> list[Label]:
             ):
                 best, best_without = parent, without
         if best is not None:
-            told = f"{best_without:,} of {label.ones:,} without {best.name or best.column.name}"
+            told = f"{best_without:,} of {label.ones:,} without {best.task}"
             if best_without:
                 told += " count as 0"
             label = replace(label, after=best, without=best_without, why=f"{told}; {label.why}")

@@ -8,7 +8,7 @@ import pyarrow as pa
 from numpy.typing import NDArray
 
 from fsmd.data.checks.leaks import TELLING_AUC
-from fsmd.data.checks.learnable import auc_alone
+from fsmd.data.checks.learnable.leaks import auc_alone, mean_labels
 from fsmd.data.description.columns import numbers
 from studies.data.draft.column import Column
 
@@ -91,9 +91,7 @@ def _area(
     score_C = coded.number_C
     if score_C is None:
         ones_C, zeros_C = rows(fitted)
-        mean = label_N[fitted].mean()
-        seen = np.maximum(ones_C + zeros_C, 1)
-        score_C = np.where(ones_C + zeros_C > 0, ones_C / seen, mean)
+        score_C = mean_labels(ones_C, ones_C + zeros_C, float(label_N[fitted].mean()))
     ones_C, zeros_C = rows(judged)
     # Counts of each value are all that is needed, however many rows there are.
     label_2C, weight_2C = np.repeat([1.0, 0.0], size), np.concatenate([ones_C, zeros_C])

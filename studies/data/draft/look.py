@@ -9,10 +9,13 @@ import pyarrow as pa
 import pyarrow.compute as pc
 from numpy.typing import NDArray
 
+from fsmd.data.checks.tally import KeyTally
+from fsmd.data.description.columns import is_text, numbers
 from fsmd.data.description.values import FileSet
+from fsmd.data.fitting.hashing import mixed
 from fsmd.data.rows.files import LogFile, batches, find, open_all, open_log, without_repeats
 from fsmd.errors import UserError, shown
-from studies.data.draft.column import Column, Sketch, hashes, is_text, plain
+from studies.data.draft.column import TALLIED, Column, plain
 from studies.data.draft.words import names_a_label, names_a_person_or_thing
 
 SAMPLE = 100_000
@@ -37,7 +40,7 @@ class Sample:
 
     def see(self, rows: pa.Table) -> None:
         """Keep the rows whose numbers have the smallest hashes."""
-        hash_N = hashes(pa.array(np.arange(self.seen, self.seen + len(rows))))
+        hash_N = mixed(np.arange(self.seen, self.seen + len(rows), dtype=np.uint64))
         self.seen += len(rows)
         self._keep(rows, hash_N)
         if sum(map(len, self.drawn)) > 2 * self.size or self.kept_bytes > 2 * self.most_bytes:
@@ -142,6 +145,11 @@ class Seen:
                 sample = sample.set_column(i, name, fresh)
         return replace(self, sample=sample)
 
+    def numbers(self, column: Column) -> NDArray[np.float64]:
+        """The column's numbers in the sample, NaN for missing."""
+        found = numbers(self.sample.column(column.name)).values.cast(pa.float64(), safe=False)
+        return np.asarray(found.to_numpy(zero_copy_only=False), np.float64)
+
 
 Tick = Callable[[int], None]
 """Told how many rows just were read."""
@@ -170,7 +178,7 @@ def look(
     sides = [(dict(_opened(pattern, own)), own, True) for pattern in dict.fromkeys(joins)]
     sides += [(group, files, False) for names, group in groups.items() if names != main]
     for group, read_as, given in sides:
-        seen = _joined(seen, group, read_as, memory, tick, given)
+        seen = _joined(seen, group, files=read_as, memory=memory, tick=tick, given=given)
     return seen
 
 
@@ -193,7 +201,7 @@ def _stream(opened: Sequence[LogFile], files: FileSet, memory: int, tick: Tick) 
     columns = [Column(name, kind) for name, kind in first.columns.items()]
     readable = [c for c in columns if c.is_readable]
     sample = Sample(SAMPLE, int(memory * SAMPLE_SHARE))
-    rows_seen = Sketch()
+    tally = KeyTally(1, TALLIED)
     in_order = sorted((c.name for c in readable), key=lambda name: not names_a_label(name))
     pairs = Pairs(in_order)
     for file in opened:
@@ -201,18 +209,18 @@ def _stream(opened: Sequence[LogFile], files: FileSet, memory: int, tick: Tick) 
             kept = {}
             hash_N = np.zeros(len(batch), np.uint64)
             for column in readable:
-                values = batch.column(column.name)
-                column.see(values)
-                kept[column.name] = plain(values)
-                hash_N = hash_N * np.uint64(1099511628211) + column.hash_of_row
-            rows_seen.see(hash_N ^ (hash_N >> np.uint64(31)))
+                kept[column.name] = plain(batch.column(column.name))
+                column.see(kept[column.name])
+                hash_N = mixed(hash_N ^ column.hash_of_row)
+            tally.add(hash_N, 0)
             pairs.see(readable)
             sample.see(pa.table(kept))
             tick(len(batch))
     if not sample.seen:
         raise UserError(f"there must be rows in the log; {first.path.name} has a header alone")
-    sampled, repeats = sample.table(), rows_seen.repeats
-    return Seen(files, sample.seen, tuple(columns), (), sampled, pairs, repeats)
+    rows = tally.counted()
+    repeats = 1 - len(rows.key_U) / int(rows.counts_UC.sum())
+    return Seen(files, sample.seen, tuple(columns), (), sample.table(), pairs, repeats)
 
 
 def _joined(
@@ -233,7 +241,7 @@ def _joined(
         for batch, _ in batches(file, files, tuple(c.name for c in readable)):
             parts.append(pa.table({c.name: plain(batch.column(c.name)) for c in readable}))
             for column in readable:
-                column.see(batch.column(column.name))
+                column.see(parts[-1].column(column.name))
             tick(len(batch))
             if sum(part.nbytes for part in parts) > memory / 2:
                 raise UserError(

@@ -6,15 +6,13 @@ import numpy as np
 import pyarrow as pa
 from numpy.typing import NDArray
 
-from fsmd.data.description.columns import instants
-from studies.data.draft.column import Column, is_text
+from fsmd.data.description.columns import DAY, PER_SECOND, instants, is_text
+from studies.data.draft.column import Column
 from studies.data.draft.names import column as written
 from studies.data.draft.words import AFTER, TIMES, has
 
-DAY = 86_400
 EARLIEST, LATEST = 631_152_000, 4_102_444_800
 """The years 1990 to 2100: other numbers are no times."""
-UNITS = {"s": 1, "ms": 10**3, "us": 10**6, "ns": 10**9}
 LEAST_DAYS = 5
 """With fewer a split at the start of a day is too coarse."""
 
@@ -39,7 +37,7 @@ class Time(NamedTuple):
         name = written(self.column.name)
         if self.form == "iso":
             return f"seconds({name})"
-        factor = UNITS.get(self.form, 1)
+        factor = PER_SECOND.get(self.form, 1)
         return name if factor == 1 else f"{name} / {factor}"
 
 
@@ -57,7 +55,8 @@ def time_of(column: Column) -> Time | None:
     if column.is_number and (named or (column.falls == 0 and column.distinct > 100)):
         forms: tuple[Form, ...] = ("s", "ms", "us", "ns")
         for form in forms:
-            if EARLIEST * UNITS[form] <= column.low <= column.high <= LATEST * UNITS[form]:
+            unit = PER_SECOND[form]
+            if EARLIEST * unit <= column.low <= column.high <= LATEST * unit:
                 return Time(column, form)
     return None
 
@@ -88,7 +87,7 @@ def seconds_of(time: Time, values: pa.ChunkedArray) -> NDArray[np.float64]:
         months_N = np.nan_to_num((year_N - 1970) * 12 + month_N - 1).astype("datetime64[M]")
         days_N = months_N.astype("datetime64[D]").astype(np.int64) + day_N - 1
         return np.asarray(days_N * DAY, np.float64)
-    return number_N / UNITS.get(time.form, 1)
+    return number_N / PER_SECOND.get(time.form, 1)
 
 
 def split_days(second_N: NDArray[np.float64]) -> tuple[float, float] | None:

@@ -5,11 +5,11 @@ from collections.abc import Iterable
 from functools import cache
 
 
-def _set(text: str) -> frozenset[str]:
-    return frozenset(text.split())
+def _words(text: str) -> tuple[str, ...]:
+    return tuple(text.split())
 
 
-LABELS = _set(
+LABELS = _words(
     "label labels target click clicked clicks like liked follow followed comment commented "
     "forward share shared hate dislike buy bought purchase purchased order ordered pay paid "
     "conversion converted convert cvr ctr cart addtocart favorite favourite fav collect collected "
@@ -18,43 +18,42 @@ LABELS = _set(
     "churn churned rated engaged valid playtime view viewed"
 )
 """Words in the names of what a person does with what is shown."""
-NO_LABEL = _set("has can allow enabled prev previous last history hist past since count cnt num")
+NO_LABEL = _words("has can allow enabled prev previous last history hist past since count cnt num")
 """Words in the names of what was known before."""
-RATINGS = _set("rating ratings stars score grade")
-AFTER = _set(
+RATINGS = _words("rating ratings stars score grade")
+AFTER = _words(
     "play playing played watch watched watching dwell stay staytime playtime conversion converted "
     "attribution refund purchase paid revenue gmv finish completion engagement"
 )
 """Words in the names of what is measured once something was shown."""
-BEFORE = _set(
+BEFORE = _words(
     "history hist prev previous last since avg mean num cnt count total user item video "
     "rate author past recent"
 )
-TIMES = _set("time timestamp ts date datetime day dt created at when moment hour")
-USERS = (
-    *("user", "uid", "member", "customer", "client", "visitor", "viewer", "account", "person"),
-    *("usr", "cookie", "device", "household", "session_user", "u"),
+TIMES = _words("time timestamp ts date datetime day dt created at when moment hour")
+USERS = _words(
+    "user uid member customer client visitor viewer account person usr cookie device household "
+    "session_user u"
 )
-ITEMS = (
-    *("item", "iid", "video", "vid", "product", "sku", "goods", "article", "movie", "film"),
-    *("track", "song", "ad", "adid", "creative", "news", "doc", "document", "photo", "book"),
-    *("post", "listing", "content", "target_item", "feed", "pid", "nid", "offer", "i"),
+ITEMS = _words(
+    "item iid video vid product sku goods article movie film track song ad adid creative news "
+    "doc document photo book post listing content target_item feed pid nid offer i"
 )
-REQUESTS = (
-    *("request", "req", "search", "srch", "query", "impression", "session", "slate", "page"),
-    *("page_view", "pv", "list", "pageview", "reqid", "visit"),
+REQUESTS = _words(
+    "request req search srch query impression session slate page page_view pv list pageview "
+    "reqid visit"
 )
 WEIGHTS = ("sample_weight", "instance_weight", "row_weight", "importance_weight")
-CODES = _set(
+CODES = _words(
     "id ids code type cat category class tab zone zip postcode city state country region hash "
     "channel slot level flag os brand model version group status"
 )
-NUMBERS = _set(
+NUMBERS = _words(
     "num number count cnt amount price age days duration length len width height score rate ratio "
     "ctr cost income balance size seconds ms minutes hours total sum avg mean gains losses wage "
     "weeks fans"
 )
-SEQUENCES = _set("hist history recent last seq sequence past clicked_items viewed")
+SEQUENCES = _words("hist history recent last seq sequence past clicked_items viewed")
 
 
 @cache

@@ -68,9 +68,9 @@ def view_of(kind: FigureKind[Any, Any], subject: Any) -> FigureView | None:
         if summary is None:
             return None
         drawing = partial(kind.draw, summary)
-        return FigureView(kind.key, kind.caption(summary), kind.alt(summary), drawing)
+        return FigureView(kind.key, kind.caption(summary), kind.alt(summary), "", drawing)
     except UserError:
         raise  # what is stored is at fault, and so is the report
     except Exception as error:
         said = fault_of(kind.key, error)
-        return FigureView(kind.key, said, said, partial(apology, said))
+        return FigureView(kind.key, said, said, said, partial(apology, said))

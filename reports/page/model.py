@@ -20,12 +20,29 @@ Written = TypeVar("Written")
 
 
 @dataclass(frozen=True)
+class Bar:
+    """A mean and its interval on an axis that all cells of a column share, as parts of its width.
+
+    0 is the left end, 1 the right one.
+    """
+
+    mean: float
+    low: float | None
+    high: float | None
+    """None, as `low`, where there is no interval."""
+    mark: float | None = None
+    """Where a line stands: the best, or no difference."""
+
+
+@dataclass(frozen=True)
 class TableCell:
     """One cell of a table: its text, smaller lines below it, and whether it stands out."""
 
     text: str
     notes: tuple[str, ...] = ()
     strong: bool = False
+    bar: Bar | None = None
+    """Drawn below the text."""
 
 
 @dataclass(frozen=True)
@@ -53,6 +70,8 @@ class FigureView:
     caption: str
     alt: str
     """For those who cannot see it; the first sentence is its title."""
+    finding: str
+    """One sentence: what is to be seen in it."""
     drawing: Callable[[bool], Figure] = field(repr=False, compare=False)
     """Draws it, narrow (for a phone) or not."""
     number: int = 0
@@ -99,8 +118,29 @@ def apology(said: str, narrow: bool = False) -> Figure:
 
 
 @dataclass(frozen=True)
+class Answer:
+    """What to do, in plain words: on top of the page and the PDF, in the list of all, at the end
+    of the terminal's output and in the dashboard's note."""
+
+    use: str
+    """One short sentence: `Use diamond.`, or that nothing can be said yet."""
+    sentences: tuple[str, ...] = ()
+    """Gain, chance, cost, a cheaper choice, how sure; where nothing can be said, what would
+    change that."""
+    next: str = ""
+    """What to run to be surer, and what that costs; empty where nothing is open."""
+    command: str = ""
+    """The command of `next`, to be copied."""
+
+    @property
+    def lines(self) -> tuple[str, ...]:
+        """For a terminal, and for a note."""
+        return tuple(filter(None, (self.use, *self.sentences, self.next, self.command)))
+
+
+@dataclass(frozen=True)
 class ClaimView:
-    """The paper's sentence, what was found and the verdict: holds, fails or undecided."""
+    """The paper's sentence, what was found and the verdict: one of five (`Verdict`)."""
 
     id: str
     text: str
@@ -149,8 +189,9 @@ class Report:
     title: str
     question: str
     headline: str
+    answer: Answer = Answer("")
     notices: tuple[str, ...]
-    """What a reader must know first."""
+    """What a reader must know to take the answer rightly."""
     claims: tuple[ClaimView, ...] = ()
     paper: tuple[Fact, ...] = ()
     """What the paper says, by its place there."""
@@ -198,6 +239,7 @@ class IndexEntry:
     data: str
     replicates: int = 0
     headline: str = ""
+    answer: Answer | None = None
     claims: tuple[ClaimView, ...] = ()
     findings: tuple[str, ...] = ()
     """What was found where nothing was claimed."""

@@ -27,6 +27,7 @@ def types(session: nox.Session) -> None:
     """Types (mypy, strict)."""
     _groups(session, "types")
     session.run("mypy")
+    session.run("mypy", "examples/serve.py")
 
 
 @nox.session
@@ -68,3 +69,24 @@ def bench_search(session: nox.Session) -> None:
     """Search strategies, ours and others', replayed on recorded learning curves; ends in JSON."""
     _groups(session, "rivals")
     session.run("python", "-m", "tests.bench_search", *session.posargs)
+
+
+@nox.session
+def bench_serving(session: nox.Session) -> None:
+    """The load that examples/serve.py carries, over loopback; ends in JSON."""
+    _groups(session, "test")
+    session.run("python", "-m", "tests.bench_serving", *session.posargs)
+
+
+@nox.session
+def docs(session: nox.Session) -> None:
+    """The documentation, in docs/_build; a warning is an error."""
+    _groups(session, "docs")
+    session.run("sphinx-build", "-W", "--keep-going", "docs", "docs/_build", *session.posargs)
+
+
+@nox.session
+def bench_scoring(session: nox.Session) -> None:
+    """Speed of an exported model, beside onnxruntime's own; ends in JSON."""
+    _groups(session, "test")
+    session.run("python", "-m", "tests.bench_scoring", *session.posargs)

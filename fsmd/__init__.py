@@ -11,6 +11,7 @@
 
 from typing import TYPE_CHECKING, Any
 
+from fsmd.baselines import BASELINES, Baseline
 from fsmd.config import MODELS, FSMDConfig
 from fsmd.data import load, names
 from fsmd.data.schema import Dataset
@@ -23,15 +24,19 @@ from fsmd.training import DivergedError, Training, TrainingResult, train
 
 if TYPE_CHECKING:
     from fsmd.module import FSMDModule
+    from fsmd.scorer import Scorer
 
 __all__ = [
+    "BASELINES",
     "METRICS",
     "MODELS",
+    "Baseline",
     "Dataset",
     "DivergedError",
     "FSMDConfig",
     "FSMDModule",
     "Runtime",
+    "Scorer",
     "Target",
     "Task",
     "Training",
@@ -45,9 +50,13 @@ __all__ = [
 
 
 def __getattr__(name: str) -> Any:
-    """Import the one name that needs torch when it is asked for."""
-    if name != "FSMDModule":
-        raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
-    from fsmd.module import FSMDModule
+    """Import a name when it is asked for: one needs torch, one Arrow."""
+    if name == "FSMDModule":
+        from fsmd.module import FSMDModule
 
-    return FSMDModule
+        return FSMDModule
+    if name == "Scorer":
+        from fsmd.scorer import Scorer
+
+        return Scorer
+    raise AttributeError(f"module {__name__!r} has no attribute {name!r}")

@@ -18,7 +18,7 @@ from torch import Tensor
 
 from fsmd.batches import Batch
 from fsmd.diagnostics import gradient_cosines, inner_figures
-from fsmd.model import generator
+from fsmd.model import FSMD, generator
 from fsmd.module import CHOSEN_WEIGHTS, FSMDModule
 from fsmd.notices import say
 from fsmd.selection import Point, Selection, Standing
@@ -131,11 +131,15 @@ class ChosenWeights(Callback):
 
         It shares the tensors of `state_dict`, which are written once.
         """
+        checkpoint[CHOSEN_WEIGHTS] = self.merged(pl_module.model)
+
+    def merged(self, model: FSMD) -> dict[str, Tensor]:
+        """One model's state of the weights chosen, each task's own where they are separate."""
         chosen = dict(self.weights[0])
         for group, weights in zip(self.selection.groups[1:], self.weights[1:], strict=True):
             for k in group:
-                chosen |= {name: weights[name] for name in pl_module.model.own_state(k)}
-        checkpoint[CHOSEN_WEIGHTS] = chosen
+                chosen |= {name: weights[name] for name in model.own_state(k)}
+        return chosen
 
     def state_dict(self) -> dict[str, Any]:
         """What a resumed training needs to know."""

@@ -11,7 +11,7 @@ from dataclasses import asdict, dataclass, fields, replace
 from types import MappingProxyType
 from typing import Any
 
-from fsmd.errors import UserError
+from fsmd.errors import UserError, listed, meant
 from fsmd.tasks import Task, is_funnel, names
 
 # Exponent of layer i of a tower, from its offset o = i - depth // 2: width_i = width * 2 ** e(o).
@@ -184,7 +184,9 @@ def _faults(config: FSMDConfig) -> Iterator[str]:
 def _wrong_values(config: FSMDConfig) -> Iterator[str]:
     for name, allowed in CHOICES.items():
         if getattr(config, name) not in allowed:
-            yield f"`{name}` must be one of {', '.join(allowed)}; got {getattr(config, name)!r}"
+            value = getattr(config, name)
+            near = meant(value, allowed)
+            yield f"`{name}` must be one of {listed(allowed)}; got {value!r}{near}"
     for name in COUNTS:
         value = getattr(config, name)
         if not (_is_count(value) or (name in OPEN and value is None)):

@@ -3,6 +3,9 @@
 import difflib
 from collections.abc import Collection
 
+_LONGEST_LIST = 300
+"""Letters of a list of names in a message."""
+
 
 def one_line(text: str) -> str:
     """The text with line breaks and control characters, as a path may have, written out.
@@ -31,16 +34,39 @@ def shown(value: object) -> str:
     return text if len(text) <= 60 else f"{text[:57]}..."
 
 
-def alternatives(name: str, names: Collection[str]) -> str:
+def meant(name: object, names: Collection[str]) -> str:
+    """Which of `names` are like a name that is none of them, for a message that lists them all.
+
+    >>> meant("clik", ["click", "price"]), meant("x", ["click", "price"])
+    ("; did you mean 'click'?", '')
+    """
+    text = str(name)
+    by_case = {each.lower(): each for each in reversed(list(names))}
+    close = difflib.get_close_matches(text.lower(), by_case)
+    return f"; did you mean {' or '.join(repr(by_case[each]) for each in close)}?" if close else ""
+
+
+def listed(names: Collection[str]) -> str:
+    """All names; of many the first ones, and how many more there are.
+
+    >>> listed(["click", "price"]), listed([]), listed([f"column{i}" for i in range(500)])[-31:]
+    ('click, price', 'none', 'column29, column30 and 469 more')
+    """
+    texts, room = list(names), _LONGEST_LIST
+    for i, text in enumerate(texts):
+        room -= len(text) + 2
+        if room < 0 and i:
+            return f"{', '.join(texts[:i])} and {len(texts) - i} more"
+    return ", ".join(texts) or "none"
+
+
+def alternatives(name: object, names: Collection[str]) -> str:
     """The end of a message about a name that is none of `names`: which are like it, and all.
 
     >>> alternatives("clik", ["click", "price"])
     "; did you mean 'click'?; there are click, price"
     """
-    close = difflib.get_close_matches(name, list(names))
-    meant = f"; did you mean {' or '.join(map(repr, close))}?" if close else ""
-    listed = ", ".join(names) or "none"
-    return f"{meant}; there are {listed if len(listed) <= 1000 else f'{listed[:997]}...'}"
+    return f"{meant(name, names)}; there are {listed(names)}"
 
 
 class UserError(ValueError):

@@ -1,22 +1,19 @@
-"""Figures of validation and test at the chosen epochs: what a training is judged by."""
+"""Figures of validation and test at the chosen epochs: what a training is judged by.
+
+Scores in, measurements out, whatever gave the scores.
+"""
 
 from collections.abc import Iterator, Sequence
 from typing import NamedTuple
 
 import numpy as np
-import torch
 from numpy.typing import NDArray
 
-from fsmd.batches import Batches, Pile
 from fsmd.data.schema import Dataset, Floats, Split
 from fsmd.metrics import METRICS, Metric, measured
 from fsmd.metrics.steps import step_scores
-from fsmd.model import Parents, scores
-from fsmd.module import FSMDModule
 from fsmd.tasks import parents
-from fsmd.training import DivergedError, Measurement, step_key
-
-EVALUATION_BATCH = 8192
+from fsmd.training import Measurement, step_key
 
 
 class Scored(NamedTuple):
@@ -25,30 +22,10 @@ class Scored(NamedTuple):
     name: str
     """valid or test."""
     split: Split
-    parents: Parents
+    parents: Sequence[int | None] | None
     """Of the chain that made scores of the logits, if there is one."""
     logit_NK: Floats
     score_NK: Floats
-
-
-@torch.no_grad()
-def scored(module: FSMDModule, name: str, split: Split) -> Scored:
-    """By the module as it is; DivergedError for a logit that is not finite."""
-    module.eval()
-    batches = Batches(split, EVALUATION_BATCH, module.device)
-    chain, logits, chained = module.model.parents, Pile(), Pile()
-    for ids_BC, dense_BD, *_ in batches:
-        logit_BK = module.model(ids_BC, dense_BD)
-        if not bool(logit_BK.isfinite().all()):
-            raise DivergedError(
-                f"a logit is not finite on the {name} rows at the chosen epoch; "
-                f"learning_rate is {module.config.learning_rate}"
-            )
-        logits.add(logit_BK)
-        if chain is not None:
-            chained.add(scores(logit_BK, chain))
-    logit_NK = logits.joined()
-    return Scored(name, split, chain, logit_NK, chained.joined() if chain else logit_NK)
 
 
 def final_measurements(

@@ -84,6 +84,12 @@ class FSMDModule(lightning.LightningModule):
 
     def logits(self, ids_BC: Tensor, dense_BD: Tensor) -> Tensor:
         """What the model gives, B x K; refuses rows that the schema does not describe."""
+        self.check_rows(ids_BC, dense_BD)
+        logit_BK: Tensor = self.model(ids_BC, dense_BD.to(self.dtype))
+        return logit_BK
+
+    def check_rows(self, ids_BC: Tensor, dense_BD: Tensor) -> None:
+        """Raise UserError for rows that the schema does not describe."""
         columns, dense = len(self.field_C), len(self.schema.dense)
         if ids_BC.shape[1:] != (columns,) or dense_BD.shape[1:] != (dense,):
             raise UserError(
@@ -102,8 +108,6 @@ class FSMDModule(lightning.LightningModule):
                     f"ids of the field {field.name!r} must lie between {least} and "
                     f"{field.cardinality - 1}; encode rows as the training data was"
                 )
-        logit_BK: Tensor = self.model(ids_BC, dense_BD.to(self.dtype))
-        return logit_BK
 
     def _labelled(self, batch: Batch, groups: Sequence[str] = ()) -> Batch:
         """The batch; refuses one that has not what the schema says, and numbers of `groups`."""

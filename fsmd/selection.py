@@ -1,6 +1,6 @@
 """Which epoch stands and when a training ends: one rule for all, on validation figures alone."""
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import NamedTuple
 
@@ -32,18 +32,29 @@ class Selection:
     units: tuple[float, ...]
     """For each task what its figure is divided by; negative where less is better."""
     patience: int
+    fixed: tuple[int, ...] | None = None
+    """For each task the epoch that stands, where that was decided before."""
 
     @classmethod
-    def of(cls, tasks: Sequence[Task], separate: bool, patience: int) -> "Selection":
+    def of(
+        cls,
+        tasks: Sequence[Task],
+        separate: bool,
+        patience: int,
+        fixed: Mapping[str, int] | None = None,
+    ) -> "Selection":
         """The rule for a model whose tasks are `separate` (`FSMDConfig.separate`) or are not."""
         each = tuple(range(len(tasks)))
         groups = tuple((k,) for k in each) if separate else (each,)
         metrics = [METRICS[task.metric] for task in tasks]
         units = tuple(metric.sign * metric.margin / metrics[0].margin for metric in metrics)
-        return cls(groups, units, patience)
+        epochs = None if fixed is None else tuple(fixed[task.name] for task in tasks)
+        return cls(groups, units, patience, epochs)
 
     def standing(self, values_EK: Sequence[Point]) -> Standing:
         """After the epochs so far; `values_EK` has the validation figures of each."""
+        if self.fixed is not None:
+            return Standing(self.fixed, len(values_EK) >= max(self.fixed))
         best = [(float("-inf"), 0)] * len(self.groups)
         for epoch, values_K in enumerate(values_EK, start=1):
             for g, group in enumerate(self.groups):

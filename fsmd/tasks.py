@@ -8,7 +8,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from fsmd.errors import UserError
+from fsmd.errors import UserError, meant
 from fsmd.metrics import METRICS
 
 MEAN = "mean"
@@ -43,7 +43,7 @@ class Task:
             judging = [name for name, metric in METRICS.items() if metric.judges]
             raise UserError(
                 f"the metric of task {self.name!r} must be one of {', '.join(judging)} (of ndcg@K "
-                f"any K from 1 to 1000); got {self.metric!r}"
+                f"any K from 1 to 1000); got {self.metric!r}{meant(self.metric, judging)}"
             )
         if not 0 < self.weight < math.inf:
             raise UserError(

@@ -5,26 +5,31 @@ Early stopping and the choice of the epoch use validation only; test is evaluate
 
 import logging
 import warnings
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
+from dataclasses import replace
 from pathlib import Path
 
 import lightning
 import torch
 from lightning.pytorch.callbacks import Callback
+from threadpoolctl import threadpool_limits
 
 from fsmd.batches import Batches, EpochOrder, columns_of
 from fsmd.callbacks import CheckpointFile, ChosenWeights, Curve, Diagnostics, EpochSeed, Reporting
+from fsmd.config import FSMDConfig
 from fsmd.data.encoded import open_encoded
 from fsmd.data.schema import Dataset
 from fsmd.diagnostics import GATE_ROWS, GRADIENT_ROWS
 from fsmd.errors import UserError
-from fsmd.evaluation import EVALUATION_BATCH, final_measurements, scored
+from fsmd.evaluation import final_measurements
+from fsmd.forward import EVALUATION_BATCH, scored
 from fsmd.module import FSMDModule
 from fsmd.packing import pack
 from fsmd.pretrain import pretrain
 from fsmd.selection import Selection
 from fsmd.tasks import names
+from fsmd.trained import TrainedModel
 from fsmd.training import Measurement, Training, TrainingProgress, TrainingResult
 
 
@@ -33,15 +38,21 @@ def run(
     until: int | None,
     checkpoint: Path | None,
     on_progress: Callable[[TrainingProgress], None] | None,
+    *,
+    keep_model: bool,
+    fixed_epochs: Mapping[str, int] | None,
 ) -> TrainingResult:
     """See `fsmd.training.train`."""
     data, config = open_encoded(training.data.path), training.config
+    assert isinstance(config, FSMDConfig)
+    if fixed_epochs is not None:
+        training = replace(training, epochs=max(fixed_epochs.values()))
     device = _device(training)
     with _alone():
         file = CheckpointFile(training, checkpoint)
         module = FSMDModule.create(config, data.schema, training.seed)
         curve = Curve()
-        rule = Selection.of(data.schema.tasks, config.separate, training.patience)
+        rule = Selection.of(data.schema.tasks, config.separate, training.patience, fixed_epochs)
         chosen = ChosenWeights(rule, curve)
         resumed = file.read(curve, chosen)
         last = training.epochs if until is None else min(training.epochs, until)
@@ -69,6 +80,11 @@ def run(
                 raise KeyboardInterrupt
         finished = chosen.standing.exhausted or curve.epochs >= training.epochs
         final, packed = _evaluated(data, module.to(device), chosen) if finished else ([], {})
+        model = None
+        if keep_model and finished:
+            state = chosen.merged(module.model)
+            arrays = {name: value.cpu().numpy() for name, value in state.items()}
+            model = TrainedModel(config, data.schema, arrays)
     return TrainingResult(
         measurements=(*curve.measurements, *final),
         chosen_epochs=dict(zip(names(data.schema.tasks), chosen.standing.epochs, strict=True)),
@@ -77,6 +93,7 @@ def run(
         seconds=file.seconds,
         parameters=sum(p.numel() for p in module.parameters()),
         predictions=packed,
+        model=model,
     )
 
 
@@ -123,13 +140,14 @@ def _evaluated(
 
 @contextmanager
 def _alone() -> Iterator[None]:
-    """One torch thread, a generator of its own, and nothing of what Lightning tells every user.
+    """One thread, a generator of its own, and nothing of what Lightning tells every user.
 
-    On one thread sums come in one order whatever else runs, and workers do not fight.
+    On one thread sums come in one order whatever else runs, and workers do not fight. So must
+    numpy's, which figures are made of: with more threads their last digits move.
     """
     logger, threads = logging.getLogger("lightning.pytorch"), torch.get_num_threads()
     level = logger.level
-    with warnings.catch_warnings(), torch.random.fork_rng():
+    with warnings.catch_warnings(), torch.random.fork_rng(), threadpool_limits(1, "blas"):
         warnings.filterwarnings("ignore", module=r"lightning\..*")
         logger.setLevel(logging.ERROR)
         torch.set_num_threads(1)

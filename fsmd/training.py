@@ -12,12 +12,14 @@ from functools import cache, cached_property
 from pathlib import Path
 from typing import Any
 
+from fsmd.baselines import Baseline, Config
 from fsmd.config import FSMDConfig, digest
 from fsmd.data.schema import DataRef, Dataset
 from fsmd.errors import UserError
 from fsmd.runtime import Runtime
 from fsmd.selection import Point
 from fsmd.tasks import Task
+from fsmd.trained import TrainedModel
 
 
 @dataclass(frozen=True)
@@ -27,7 +29,7 @@ class Training:
     Raises `UserError` for numbers that cannot be, or an open field; `on` fills those in.
     """
 
-    config: FSMDConfig
+    config: Config
     data: DataRef
     seed: int
     epochs: int = 30
@@ -51,10 +53,11 @@ class Training:
             )
 
     @classmethod
-    def on(cls, data: Dataset, config: FSMDConfig, seed: int = 0) -> "Training":
+    def on(cls, data: Dataset, config: Config, seed: int = 0) -> "Training":
         """Of a model on a data set, by the data set's own settings where the model has none."""
         settings = data.settings
-        return cls(settings.applied(config), data.ref, seed, settings.epochs, settings.patience)
+        complete = settings.applied(config) if isinstance(config, FSMDConfig) else config
+        return cls(complete, data.ref, seed, settings.epochs, settings.patience)
 
     @property
     def identity(self) -> dict[str, Any]:
@@ -67,7 +70,7 @@ class Training:
             "epochs": self.epochs,
             "patience": self.patience,
             "runtime": self.runtime.identity,
-            "code": code_version(),
+            "code": code_version(type(self.config)),
         }
 
     @cached_property
@@ -102,6 +105,8 @@ class TrainingResult:
     parameters: int
     predictions: Mapping[str, bytes] = field(default_factory=dict)
     """Task -> its log-odds of the test rows at the chosen epoch, packed (`fsmd.packing`)."""
+    model: TrainedModel | None = None
+    """At the chosen epochs, where it was asked for and the training has ended."""
 
     def __repr__(self) -> str:
         chosen = ", ".join(f"{task} {epoch}" for task, epoch in self.chosen_epochs.items())
@@ -147,19 +152,36 @@ def train(
     until: int | None = None,
     checkpoint: Path | None = None,
     on_progress: Callable[[TrainingProgress], None] | None = None,
+    *,
+    keep_model: bool = False,
+    fixed_epochs: Mapping[str, int] | None = None,
 ) -> TrainingResult:
     """Train, choose the epoch on validation, evaluate once on test. A pure function.
 
-    until: pause after this many epochs.
+    until: pause after this many epochs; a baseline goes to its end at once.
     checkpoint: written after every epoch (atomically), and gone on from if it exists. A paused and
     resumed training equals an uninterrupted one bit for bit on one machine.
+    keep_model: whether the result has the model too.
+    fixed_epochs: task -> the epoch that stands, decided before, so that validation chooses none;
+    the training ends at the last of them.
 
     Raises UserError for a model the data cannot carry, DivergedError for a loss or logit that is
     not finite.
     """
+    if isinstance(training.config, Baseline):
+        from fsmd.baselines import fitting
+
+        return fitting.run(training, on_progress, keep_model=keep_model, fixed_epochs=fixed_epochs)
     from fsmd.trainer import run  # loads torch and Lightning
 
-    return run(training, until, checkpoint, on_progress)
+    return run(
+        training,
+        until,
+        checkpoint,
+        on_progress,
+        keep_model=keep_model,
+        fixed_epochs=fixed_epochs,
+    )
 
 
 def pair_key(task: str, other: str) -> str:
@@ -176,19 +198,32 @@ def step_key(task: str, parent: str) -> str:
     return f"{task}|{parent}"
 
 
-@cache
-def code_version() -> str:
+def code_version(of: type[Config] = FSMDConfig) -> str:
     """Digest of the code that determines a training's numbers, comments and docstrings left out.
 
-    It is whatever `trainer` imports, but for the data's: the digest of the content stands for it.
+    of: of networks or of baselines, which share little. It is whatever their trainer imports, but
+    for the data's: the digest of the content stands for it.
     """
-    return digest({name: _meaning(source) for name, source in _needed().items()})[:12]
+    return _code_version(of.__name__)
 
 
-def _needed() -> dict[str, str]:
-    """Path -> text of the files beside this one that `trainer` imports, directly or not."""
-    here, texts, ahead = Path(__file__).parent, dict[str, str](), ["trainer"]
-    seen = {"data"}
+@cache
+def _code_version(of: str) -> str:
+    return digest({name: _meaning(source) for name, source in _needed(of).items()})[:12]
+
+
+_CODE = {
+    "FSMDConfig": ("trainer", {"data", "baselines"}),
+    "Baseline": ("baselines", {"data", "trainer", "forward", "module"}),
+}
+"""The class of a configuration -> where its code begins, and what is not of it."""
+
+
+def _needed(of: str = "FSMDConfig") -> dict[str, str]:
+    """Path -> text of the files beside this one that a trainer imports, directly or not."""
+    first, apart = _CODE[of]
+    here, texts, ahead = Path(__file__).parent, dict[str, str](), [first]
+    seen = set(apart)
     while ahead:
         name = ahead.pop()
         if name in seen:

@@ -5,14 +5,16 @@ import argparse
 import sys
 import traceback
 from collections.abc import Callable, Sequence
+from dataclasses import replace
 from importlib import import_module
 from pathlib import Path
 from typing import TYPE_CHECKING, NamedTuple
 
 import sqlalchemy as sa
 
-from fsmd.errors import UserError
-from studies.options import CommandLine, add_places, check_folders, exit_code, print_lines
+from fsmd.command_line import CommandLine, check_folders, exit_code, print_lines
+from fsmd.errors import UserError, alternatives
+from studies.options import add_places
 
 if TYPE_CHECKING:
     from types import ModuleType
@@ -66,16 +68,23 @@ class Built(NamedTuple):
     """Its figures as SVG files, in the report's order."""
 
 
-def build(engine: sa.Engine, study_name: str, out: Path, picks: Sequence[str] = ()) -> Built:
+def build(
+    engine: sa.Engine,
+    study_name: str,
+    out: Path,
+    picks: Sequence[str] = (),
+    have: str | None = None,
+) -> Built:
     """Write the report of a stored study or search to `out`/`study_name`.
 
     Each file is replaced as a whole. Raises UserError, and writes nothing, for an unknown name or
-    where no training has ended. picks: more rules by which a search's report picks.
+    where no training has ended. picks: more rules by which a search's report picks. have: the arm
+    with which the answer compares, where that is not the reference.
     """
     from reports.page.files import files_of, save
     from reports.results import stored_record
 
-    outline = outline_of(engine, stored_record(engine, study_name), picks)
+    outline = outline_of(engine, stored_record(engine, study_name), picks, have)
     folder = out / study_name
     save(files_of(outline), folder)
     figures = tuple(folder / "figures" / f"{f.key}.svg" for f in outline.report.figures)
@@ -136,7 +145,9 @@ def _told(name: str, error: Exception) -> str:
     return f"study {name!r}: {type(error).__name__}: {error}; this is a fault of fsmd, report it"
 
 
-def outline_of(engine: sa.Engine, record: "StudyRecord", picks: Sequence[str] = ()) -> "Outline":
+def outline_of(
+    engine: sa.Engine, record: "StudyRecord", picks: Sequence[str] = (), have: str | None = None
+) -> "Outline":
     """All that a report writes, as a value; UserError where no training has ended."""
     from reports.page.model import Outline
     from studies.reading import of_study
@@ -146,6 +157,10 @@ def outline_of(engine: sa.Engine, record: "StudyRecord", picks: Sequence[str] = 
     parts = _parts(record)
     with of_study(record.name):
         analysis = parts.analyse(engine, record, *([picks] if picks else []))
+        if have is not None:
+            if have not in (arms := analysis.results.arms):
+                raise UserError(f"--have {have!r} is no arm here{alternatives(have, arms)}")
+            analysis = replace(analysis, have=have)
         return Outline(
             report=parts.page(analysis),
             measurements=analysis.results.measurements,
@@ -201,6 +216,7 @@ def parser(prog: str = COMMAND) -> argparse.ArgumentParser:
         metavar="RULE",
         help="of a search: pick by weights:A,B too, one weight a task; may be given again",
     )
+    p.add_argument("--have", metavar="ARM", help="what you have: the answer compares with it")
     add_places(p)
     return p
 
@@ -220,6 +236,8 @@ def _run(options: argparse.Namespace) -> int:
         raise UserError("--data goes with a study's name; --all builds what is stored")
     if options.all and options.pick:
         raise UserError("--pick goes with a search's name; --all builds what is stored")
+    if options.all and options.have:
+        raise UserError("--have goes with a name; --all builds what is stored")
     check_folders("--out", options.out)
     engine = open_engine(options.storage)
     try:
@@ -228,7 +246,7 @@ def _run(options: argparse.Namespace) -> int:
             print_lines(f"Reports: {page}")
         else:
             name = _stored_name(engine, options.study, options.data)
-            built = build(engine, name, options.out, options.pick or ())
+            built = build(engine, name, options.out, options.pick or (), options.have)
             print_lines(*built.lines, f"Report: {built.page}")
     finally:
         engine.dispose()
@@ -252,7 +270,7 @@ def _stored_name(engine: sa.Engine, name: str, data: str | None) -> str:
         if known == name_on(name, meant, record.definition.data):
             return known
     if data.partition(":")[0] not in names() and DESCRIPTION not in data:
-        raise UserError(f"no data set {data!r}; there are {', '.join(names())}")
+        raise UserError(f"no data set {data!r}{alternatives(data, names())}")
     return name_on(name, data, default="")  # which nothing is stored under
 
 

@@ -4,13 +4,16 @@ import sys
 from collections.abc import Mapping, Sequence
 from importlib import import_module
 
-from fsmd.errors import UserError
-from studies.options import exit_code
+from fsmd.command_line import exit_code
+from fsmd.errors import UserError, alternatives
 
 COMMANDS: Mapping[str, tuple[str, str]] = {
     "run": ("studies.run", "run a study or a search, or go on with it, and write its report"),
     "report": ("reports.build", "write the report of what is stored again"),
+    "export": ("studies.export", "make a model of an arm, which scores new rows"),
     "data": ("studies.data", "describe your own log, check it, name the known data sets"),
+    "blend": ("studies.blend", "search how the tasks' probabilities make one score"),
+    "predict": ("fsmd.predict", "score raw rows by an exported model"),
     "record": ("studies.record", "keep the learning curves of a grid as one file"),
 }
 """Command -> the module that `python -m` runs too, and what it does; imported when asked for, so
@@ -28,7 +31,7 @@ def _run(given: Sequence[str]) -> int:
         print(_help())
         return 0
     if given[0] not in COMMANDS:
-        raise UserError(f"no command {given[0]!r}; there are {', '.join(COMMANDS)}")
+        raise UserError(f"no command {given[0]!r}{alternatives(given[0], COMMANDS)}")
     module, _ = COMMANDS[given[0]]
     code: int = import_module(module).main(given[1:], f"fsmd {given[0]}")
     return code

@@ -8,14 +8,19 @@ from reports import words
 from reports.page.model import Index, IndexEntry
 from studies.store.records import StudyRecord
 
+_PLURAL = {
+    "holds": "hold",
+    "leans towards": "lean towards holding",
+    "open": "are open",
+    "leans against": "lean against it",
+    "fails": "fail",
+}
+
 
 def index_of(entries: Sequence[IndexEntry]) -> Index:
     """The list, with what it comes to."""
     verdicts = [claim.verdict for entry in entries for claim in entry.claims]
-    counts = ", ".join(
-        f"{verdicts.count(verdict)} {said}"
-        for verdict, said in (("holds", "hold"), ("fails", "fail"), ("undecided", "undecided"))
-    )
+    counts = ", ".join(f"{verdicts.count(verdict)} {said}" for verdict, said in _PLURAL.items())
     reported = sum(not entry.unfinished for entry in entries)
     headline = (
         f"{words.count(len(entries), 'study', 'studies')} in the database, {reported} with a "

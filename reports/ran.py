@@ -48,8 +48,7 @@ def report_of(results: StudyResults, *, arm: str = "", **found: Any) -> Report:
         title=record.definition.title,
         question=record.definition.question,
         failures=failures(results.runs, arm),
-        commands=commands(results),
-        **{"facts": what_ran(results)} | found,
+        **{"facts": what_ran(results), "commands": commands(results)} | found,
     )
     return numbered(report)
 
@@ -185,28 +184,44 @@ def _unlike(values: Iterable[object], between: str = ", ") -> str:
 # Commands
 
 
-def run_command(results: StudyResults) -> str:
-    """The command that runs the study or the search, or goes on with it."""
+def run_command(results: StudyResults, **other: object) -> str:
+    """The command that runs the study or the search, or goes on with it, with `other` options."""
     record, plan = results.record, results.record.plan
     asked: dict[str, object] = {"data": plan.data.asked or plan.data.name}
     if record.is_search:
-        search = record.search
-        asked |= {name: getattr(search, name) for name in (*Search.SOUGHT, *Search.METHOD)}
-        asked["objectives"] = ",".join(search.objectives)
+        asked |= _asked_of_search(record.search)
     else:
         runs = results.runs
         asked["replicates"] = int(runs["replicate"].max()) + 1 if len(runs) else FOR_A_LOOK
-    asked |= {"epochs": plan.settings.epochs, "patience": plan.settings.patience}
+    if not (record.is_search and record.search.auto):  # whose plan has them
+        asked |= {"epochs": plan.settings.epochs, "patience": plan.settings.patience}
     asked |= {"seed": plan.seed, "device": plan.runtime.device}
     if record.name != study_name(record.definition, plan.data.name):
         asked["name"] = record.name
+    asked |= other
     parts = ["python", "-m", "studies.run", record.definition.file or record.definition.name]
     for name, value in asked.items():
         if value is not None:
-            parts += [f"--{name.replace('_', '-')}", str(value)]
+            told = (",".join(value) or "none") if isinstance(value, tuple) else str(value)
+            parts += [f"--{name.replace('_', '-')}", told]
     if not record.is_search:
         parts += record.study.asked
     return shlex.join(parts)
+
+
+def _asked_of_search(search: Search) -> dict[str, object]:
+    """Its options; of an automatic one the time that it had, from which its plan follows."""
+    if search.auto is None:
+        return {name: getattr(search, name) for name in (*Search.SOUGHT, *Search.METHOD)}
+    own = ("space", "objectives", "max_params", "baselines")
+    return {name: getattr(search, name) for name in own} | {"budget": f"{search.auto.budget:g}s"}
+
+
+def export_command(results: StudyResults, arm: str) -> Fact:
+    """How to make a model of an arm, which scores new rows."""
+    pick = ["--pick", f"arm:{arm}", "--out", "model/"]
+    command = shlex.join(["python", "-m", "studies.export", results.record.name, *pick])
+    return Fact(f"Make a model of {arm} that scores new rows", command)
 
 
 def commands(results: StudyResults) -> tuple[Fact, ...]:

@@ -11,7 +11,7 @@ import pandas as pd
 import sqlalchemy as sa
 from numpy.typing import NDArray
 
-from fsmd.errors import UserError
+from fsmd.errors import UserError, alternatives, listed, meant
 from fsmd.metrics import METRICS, Array, Metric
 from fsmd.stats.estimates import Estimate, mean_interval
 from fsmd.stats.sampling import Sampling
@@ -21,6 +21,7 @@ from reports.predictions import own_figures, read_sampling
 from reports.same_arms import read_as_trained
 from studies.definition import Study
 from studies.reading import of_study
+from studies.store.costs import LATENCY, known_costs
 from studies.store.faults import patient
 from studies.store.records import PlannedArm, StudyRecord
 from studies.store.studies import find_study, study_names
@@ -153,7 +154,7 @@ class Scores:
         Raises UserError for what is no arm.
         """
         if unknown := [name for name in (arm, other) if name not in self.arms]:
-            raise UserError(f"no arm {unknown[0]!r} here; there are {', '.join(self.arms)}")
+            raise UserError(f"no arm {unknown[0]!r} here{alternatives(unknown[0], self.arms)}")
         sampling, metric = self.sampling(arm, other), self.metric(key)
         weight_K = np.array(self.target(key).weights)
         part = sampling.part(arm, other, weight_K) if sampling else None
@@ -190,6 +191,8 @@ class StudyResults:
     """One row for each training (arm, replicate, and the columns of `RUNS`), failed ones too."""
     engine: sa.Engine = field(repr=False, compare=False)
     """Where the test predictions are, too many to be read before they are asked for."""
+    computed: dict[Any, Any] = field(default_factory=dict, init=False, repr=False, compare=False)
+    """What others have computed of it and ask for more than once."""
 
     def __repr__(self) -> str:
         kind = "search" if self.record.is_search else "study"
@@ -230,7 +233,7 @@ class StudyResults:
     def test(self) -> Scores:
         """Each task's own metric on test at the chosen epochs, with the test set's part."""
         scores = at_chosen(self, "test")
-        return replace(scores, samplings=_samplings(self, scores))
+        return replace(scores, samplings=samplings_of(self, scores))
 
     @cached_property
     def valid(self) -> Scores:
@@ -263,6 +266,28 @@ class StudyResults:
         planned = self.planned_arm(arm)
         return planned.data if planned else self.record.plan.data.name
 
+    def latency(self, arm: str) -> float | None:
+        """Milliseconds to score 1,000 rows on one thread; None where it was not measured.
+
+        Of all arms on one machine, the one that measured most of them.
+        """
+        return self._latencies.get(arm)
+
+    @cached_property
+    def _latencies(self) -> Mapping[str, float]:
+        on_machines: dict[str, dict[str, float]] = {}
+        columns: Any = self.runs[["arm", "config_hash", "data_hash"]].drop_duplicates()
+        arms = dict[tuple[str, str], list[str]]()
+        for arm, *model in columns.itertuples(index=False):
+            arms.setdefault(tuple(model), []).append(arm)
+        hashes = {config for config, _ in arms}
+        with of_study(self.record.name):
+            known = known_costs(self.engine, LATENCY, self.record.plan.code, hashes)
+        for key, value in sorted(known.items(), key=lambda item: item[0].machine):
+            for arm in arms.get((key.config_hash, key.data_hash), ()):
+                on_machines.setdefault(key.machine, {})[arm] = value
+        return max(on_machines.values(), key=len, default={})
+
     def reachable(self, arm: str | None = None) -> Mapping[str, float]:
         """Target -> the best reachable figure on the arm's (or the study's own) data set.
 
@@ -289,8 +314,11 @@ def stored_record(engine: sa.Engine, name: str) -> StudyRecord:
     """What is stored of a study or a search; UserError names the stored ones if nothing is."""
     record = find_study(engine, name)
     if record is None:
-        stored = ", ".join(study_names(engine)) or "none yet"
-        raise UserError(f"no study {name!r} in this database; stored: {stored}")
+        stored = study_names(engine)
+        there = listed(stored) if stored else "none yet"
+        raise UserError(
+            f"no study {name!r} in this database{meant(name, stored)}; stored: {there}"
+        )
     return record
 
 
@@ -374,7 +402,7 @@ def _summed(values_ARK: Array, targets: tuple[Target, ...]) -> Array:
 
 
 @patient
-def _samplings(results: StudyResults, scores: Scores) -> tuple[Sampling, ...]:
+def samplings_of(results: StudyResults, scores: Scores) -> tuple[Sampling, ...]:
     """One for each test set with predictions and each choice of replicates that pairs share."""
     cells = results.runs.set_index(["arm", "replicate"])["run_id"].to_dict()
     samplings, figures = [], own_figures(results.tasks)

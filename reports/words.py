@@ -120,13 +120,9 @@ def p(value: float) -> str:
     return f"p = {value:.3f}" if value < 0.1 else f"p = {value:.2f}"
 
 
-def p_by_holm(raw: float, adjusted: float) -> str:
-    """A p-value, and what it is after Holm's adjustment.
-
-    >>> p_by_holm(0.0312, 0.25), p_by_holm(0.0001, 0.0008)
-    ('p = 0.031 (Holm 0.25)', 'p < 0.001 (Holm < 0.001)')
-    """
-    return f"{p(raw)} (Holm {p(adjusted).removeprefix('p ').removeprefix('= ')})"
+def p_alone(value: float) -> str:
+    """A p-value where a heading says that it is one: `0.031`, `< 0.001`."""
+    return p(value).removeprefix("p ").removeprefix("= ")
 
 
 def probability(value: float) -> str:
@@ -138,6 +134,15 @@ def probability(value: float) -> str:
     if value in (0.0, 1.0):
         return f"{value:g}"
     return "< 0.01" if value < 0.005 else "> 0.99" if value > 0.995 else f"{value:.2f}"
+
+
+def chance(value: float) -> str:
+    """Whole per cents; never 0 or 100.
+
+    >>> chance(0.874), chance(0.999), chance(0.0)
+    ('87 %', '> 99 %', '< 1 %')
+    """
+    return "< 1 %" if value < 0.01 else "> 99 %" if value > 0.99 else f"{100 * value:.0f} %"
 
 
 # Words

@@ -15,7 +15,7 @@ from optuna.distributions import (
 )
 
 from fsmd.config import BALANCINGS, FM_MODES, GATES, PRETRAINING, SHARINGS, TOWER_SHAPES
-from fsmd.errors import UserError
+from fsmd.errors import UserError, alternatives
 from search_spaces import Value
 
 WIDTHS = ("64", "128", "256", "512", "64-32", "128-64", "256-128", "512-256", "256-128-64")
@@ -68,7 +68,7 @@ def axis(name: str, values: tuple[Value, ...]) -> BaseDistribution:
     """The domain of an axis; UserError if a value lies outside it."""
     domain = AXES.get(WEIGHT if name.startswith(f"{WEIGHT}:") else name)
     if domain is None:
-        raise UserError(f"no axis {name!r}; there are {', '.join(AXES)}")
+        raise UserError(f"no axis {name!r}{alternatives(name, AXES)}")
     for value in values:
         if not contains(domain, value):
             raise UserError(f"{name}={value!r} is outside its axis {domain}")

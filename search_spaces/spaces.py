@@ -11,7 +11,7 @@ from optuna.distributions import CategoricalDistribution, FloatDistribution, Int
 
 from fsmd.config import FM_MODES, GATED, MODELS, SHARINGS, TOWER_SHAPES
 from fsmd.data.settings import TrainingSettings
-from fsmd.errors import UserError
+from fsmd.errors import UserError, alternatives
 from fsmd.tasks import Task
 from search_spaces.axes import WEIGHT, axis
 from search_spaces.space import Choice, Space
@@ -99,5 +99,5 @@ def space(name: str, tasks: Sequence[Task], settings: TrainingSettings) -> Space
     tasks: the data set's; settings: how it is trained.
     """
     if name not in SPACES:
-        raise UserError(f"no space {name!r}; there are {', '.join(SPACES)}")
+        raise UserError(f"no space {name!r}{alternatives(name, SPACES)}")
     return SPACES[name].on(tasks, settings)

@@ -7,7 +7,7 @@ from dataclasses import replace
 from typing import Any
 
 from fsmd.config import MODELS, FSMDConfig
-from fsmd.errors import UserError
+from fsmd.errors import UserError, listed, meant
 from studies.definition import Study, kind
 
 _HINTS = typing.get_type_hints(FSMDConfig)
@@ -24,7 +24,8 @@ def changed(study: Study, model: str | None, assignments: Sequence[str]) -> Stud
     Raises UserError for a name, a field or a value that there is not, and for what every arm
     sets itself.
     """
-    pinned = set.intersection(*({name for name, _ in arm.changes} for arm in study.arms))
+    changes = [dict(arm.changes).keys() for arm in study.arms if arm.baseline is None]
+    pinned = set(_HINTS).intersection(*changes) if changes else set(_HINTS)
     values = dict(map(_parsed, assignments))
     for name in values:
         if name in pinned:
@@ -32,7 +33,9 @@ def changed(study: Study, model: str | None, assignments: Sequence[str]) -> Stud
                 f"every arm of {study.name!r} sets `{name}` itself; --set takes another field"
             )
     if model is not None and model not in MODELS:
-        raise UserError(f"--base must be one of {', '.join(MODELS)}; got {model!r}")
+        raise UserError(
+            f"--base must be one of {listed(MODELS)}; got {model!r}{meant(model, MODELS)}"
+        )
     of_model = kind(model) if model else {}
     base = replace(study.base, **{**of_model, **values})
     moved = {name for name in of_model if getattr(base, name) != getattr(study.base, name)}
@@ -51,7 +54,7 @@ def _parsed(assignment: str) -> tuple[str, Any]:
     if not equals or name not in _HINTS:
         raise UserError(
             f"--set must be field=value with one of the fields {', '.join(_HINTS)}; got "
-            f"{assignment!r}"
+            f"{assignment!r}{meant(name, _HINTS) if equals else ''}"
         )
     try:
         return name, _read(_HINTS[name], text)

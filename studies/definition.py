@@ -10,9 +10,11 @@ from dataclasses import asdict, dataclass, replace
 from itertools import product
 from typing import Any
 
+from fsmd.baselines import BASELINES, Baseline, Config
 from fsmd.config import MODELS, FSMDConfig
 from fsmd.errors import UserError, shown
 from search_spaces import Value
+from studies.auto.plan import AutoPlan
 from studies.reading import KIND, read
 
 VIDEO = "the paper's private 15-day video log"
@@ -31,7 +33,12 @@ class Factor:
 
 @dataclass(frozen=True)
 class Arm:
-    """One thing that a study compares: a model under a name."""
+    """One thing that a study compares: a model under a name.
+
+    A study file of one's own may set a baseline beside its models:
+
+        arms=(*models(("mmoe", "fs"), base), *baselines(("constant", "trees")))
+    """
 
     name: str
     changes: tuple[tuple[str, Any], ...]
@@ -42,10 +49,12 @@ class Arm:
     """The data set, where it is not the study's."""
     stream: int = 0
     """Arms of one stream are paired: they train from the same seeds."""
+    baseline: Baseline | None = None
+    """What it is in the place of a change of the base."""
 
-    def config(self, base: FSMDConfig) -> FSMDConfig:
+    def config(self, base: FSMDConfig) -> Config:
         """The model that it is, on a base."""
-        return replace(base, **dict(self.changes))
+        return self.baseline or replace(base, **dict(self.changes))
 
 
 # Rules of claims. A target is a task's name or "mean"; a margin of None is the study's. "Better"
@@ -154,7 +163,7 @@ class Study:
         """The arm of this name; KeyError if there is none."""
         return {arm.name: arm for arm in self.arms}[name]
 
-    def config(self, name: str) -> FSMDConfig:
+    def config(self, name: str) -> Config:
         """An arm's model."""
         return self.arm(name).config(self.base)
 
@@ -195,12 +204,16 @@ class Search:
     """Seconds after which nothing new is begun."""
     confirm: int = 5
     """Fresh seeds for the front."""
+    baselines: tuple[str, ...] = ("constant", "logistic", "trees")
+    """Names of `BASELINES` that are trained on these seeds too."""
+    auto: AutoPlan | None = None
+    """Of an automatic search: what its plan was made from; `AutoPlan()` before there is one."""
     file: str = ""
     """The path by which it was named; empty for one of the catalog."""
 
     SOUGHT = ("space", "objectives", "max_params", "max_latency")
     """What a search is for: these stay as they were. The rest may change when it goes on."""
-    METHOD = ("sampler", "pruner", "trials", "timeout", "confirm")
+    METHOD = ("sampler", "pruner", "trials", "timeout", "confirm", "baselines")
 
     def to_dict(self) -> dict[str, Any]:
         """As JSON holds it; inverse of `from_dict`."""
@@ -273,6 +286,11 @@ def named(
 def models(names: Iterable[str], base: FSMDConfig) -> tuple[Arm, ...]:
     """An arm for each of these models of `MODELS`, of the base's sizes."""
     return named(((name, replace(base, **kind(name))) for name in names), "model", base)
+
+
+def baselines(names: Iterable[str], axis: str = "model") -> tuple[Arm, ...]:
+    """An arm for each of these names of `BASELINES`; `axis` is as in `named`."""
+    return tuple(Arm(name, (), ((axis, name),), baseline=BASELINES[name]) for name in names)
 
 
 def kind(model: str) -> dict[str, Any]:

@@ -1,67 +1,16 @@
-"""What the command lines share: where results and reports lie, how a run is told and ends."""
+"""What the command lines of studies share: where results and reports lie."""
 
 import argparse
-import codecs
-import errno
-import io
-import os
 import re
-import shutil
-import signal
-import sys
-import tempfile
-import textwrap
-import unicodedata
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager, suppress
 from pathlib import Path
-from typing import Any, NoReturn, TextIO
 
-from fsmd.errors import UserError, is_text, one_line
+from fsmd.command_line import place
+from fsmd.errors import UserError
 
 DEFAULT_STORAGE = "sqlite:///studies.db"
 DEFAULT_OUT = Path("out")
 STOPPED = "Stopped; nothing is lost. The same command goes on from here."
 LEAST_MEMORY = 64 * 2**20
-_LONGEST_LINE = 2000
-
-
-class CommandLine(argparse.ArgumentParser):
-    """A command line whose mistakes are one line each, as all others of a user's are."""
-
-    def __init__(self, prog: str, description: str, epilog: str) -> None:
-        """`%(prog)s` stands for the command in the epilog too."""
-        super().__init__(
-            prog=prog,
-            description=description,
-            epilog=epilog,
-            formatter_class=argparse.RawDescriptionHelpFormatter,
-        )
-
-    def parse_args(self, *given: Any, **more: Any) -> Any:
-        """As argparse does; refuses `--name=--`, of which it makes a list, and what is no text."""
-        read = super().parse_args(*given, **more)
-        for name, value in vars(read).items():
-            for each in value if isinstance(value, list) and value else [value]:
-                if each == []:
-                    self.error(f"-- is no value of {name}")
-                if isinstance(each, str) and not each.isascii() and not is_text(each):
-                    self.error(f"{name} must be text in UTF-8; got {each!r}")
-        return read
-
-    def error(self, message: str) -> NoReturn:
-        """Raise UserError for what argparse cannot read."""
-        raise UserError(f"{message}; {self.prog} --help tells what there is")
-
-
-def place(text: str) -> Path:
-    """An option's file or folder; `~` is the user's own. Raises ArgumentTypeError for none."""
-    if not text.strip():
-        raise argparse.ArgumentTypeError(f"a path must have a name, as '.' has; got {text!r}")
-    try:
-        return Path(text).expanduser()
-    except RuntimeError as error:
-        raise argparse.ArgumentTypeError(f"{error} for {text!r}") from None
 
 
 def memory(text: str) -> int:
@@ -73,6 +22,17 @@ def memory(text: str) -> int:
             f"a size of memory is a number and k, m, g or t, at least 64m; got {text!r}"
         )
     return size
+
+
+def duration(text: str) -> float:
+    """An option's seconds: 90s, 30m, 2h, 1.5 h. Raises ArgumentTypeError for what is no time."""
+    said = re.fullmatch(r"(\d{1,6}(?:\.\d*)?) ?([smh])", text.strip().lower())
+    seconds = float(said[1]) * 60 ** "smh".index(said[2]) if said else 0.0
+    if seconds < 1:
+        raise argparse.ArgumentTypeError(
+            f"a time is a number and s, m or h, such as 30m, at least 1s; got {text!r}"
+        )
+    return seconds
 
 
 def add_places(parser: argparse.ArgumentParser) -> None:
@@ -94,170 +54,3 @@ def check_range(option: str, value: float, least: int, most: int) -> None:
         raise UserError(f"{option} must be at least {least}; got {value}")
     if not value <= most:
         raise UserError(f"{option} must be at most {most:,}; got {value}")
-
-
-def check_folders(option: str, *folders: Path) -> None:
-    """Raise UserError for folders that cannot be made or written; leaves nothing there."""
-    try:
-        for folder in folders:
-            with suppress(FileNotFoundError):
-                folder.stat()  # raises for a name that no file can have
-            upward = (folder, *folder.absolute().parents)
-            there = next(path for path in upward if os.path.lexists(path))
-            with tempfile.TemporaryFile(dir=there) as file:
-                file.write(b"some room")
-    except (OSError, ValueError) as error:
-        raise UserError(f"{option} must be a folder that can be written; {error}") from error
-
-
-def exit_code(run: Callable[[], int], stopped: str) -> int:
-    """Do what a command does: the one place where whatever ends it becomes a line and a code.
-
-    0, or what `run` returns; 2 and one line for a user's mistake, and for an environment in which
-    it cannot be done, such as a full disk; 130 and `stopped` for Ctrl-C.
-    """
-    with _one_interrupt(), _safe_streams() as output:
-        code = _ended(run, stopped)
-        sys.stdout.flush()
-        if output.lost and output.lost.errno != errno.EPIPE:
-            print(f"error: the output is lost: {output.lost.strerror}", file=sys.stderr)
-            return code or 2
-        return code
-
-
-def _ended(run: Callable[[], int], stopped: str) -> int:
-    try:
-        return run()
-    except SystemExit as end:  # of --help
-        return int(end.code or 0)
-    except KeyboardInterrupt:
-        line, code = f"\n{stopped}", 130
-    except (UserError, OSError, MemoryError, RuntimeError) as error:
-        told = _line(error)
-        if told is None:
-            raise
-        line, code = f"error: {told}", 2
-    sys.stdout.flush()
-    print(line, file=sys.stderr)
-    return code
-
-
-def print_lines(*lines: str) -> None:
-    """Print lines, wrapped between words in a terminal and whole elsewhere."""
-    width = max(40, shutil.get_terminal_size().columns) if sys.stdout.isatty() else 0
-    for line in lines:
-        print(textwrap.fill(line, width, subsequent_indent=" " * 10) if width else line)
-
-
-_ADVICE = {
-    **dict.fromkeys((errno.ENOSPC, errno.EDQUOT), "make room there"),
-    **dict.fromkeys((errno.EROFS, errno.EACCES, errno.EPERM), "choose a place you may write to"),
-    **dict.fromkeys(
-        (errno.EMFILE, errno.ENFILE), "give fewer --workers, or allow more open files (ulimit -n)"
-    ),
-    errno.EAGAIN: "give fewer --workers, or allow more processes (ulimit -u)",
-    errno.ENOMEM: "give fewer --workers, or free some memory",
-}
-
-
-def _line(error: BaseException) -> str | None:
-    """What is told of an error; None for one that is ours."""
-    if isinstance(error, UserError):
-        line = str(error)
-    elif isinstance(error, MemoryError):
-        line = f"there is not enough memory; {_ADVICE[errno.ENOMEM]}"
-    elif isinstance(error, OSError):
-        advice = _ADVICE.get(error.errno or 0, "mend that")
-        line = f"{error}; {advice}: the same command goes on from here"
-    elif "start new thread" in str(error):
-        line = f"{error}; {_ADVICE[errno.EAGAIN]}: the same command goes on from here"
-    else:
-        return None
-    return textwrap.shorten(one_line(line), _LONGEST_LINE, placeholder=" ...")
-
-
-@contextmanager
-def _one_interrupt() -> Iterator[None]:
-    """The first Ctrl-C counts, and no other cuts off what it began: workers that are ended."""
-
-    def stop(*_: object) -> NoReturn:
-        signal.signal(signal.SIGINT, signal.SIG_IGN)
-        raise KeyboardInterrupt
-
-    try:
-        before = signal.getsignal(signal.SIGINT)
-        if before != signal.SIG_IGN:  # of a job in the background
-            signal.signal(signal.SIGINT, stop)
-    except ValueError:  # not in the main thread, which alone may say
-        yield
-        return
-    yield
-    if signal.getsignal(signal.SIGINT) is stop:
-        signal.signal(signal.SIGINT, before)
-
-
-# Output
-
-_PLAIN = {
-    **dict.fromkeys("\u2212\u2010\u2011\u2012\u2013\u2014", "-"),
-    **{"\u00d7": "x", "\u00b1": "+/-", "\u2264": "<=", "\u2265": ">=", "\u2026": "..."},
-    **dict.fromkeys("\u2018\u2019", "'"),
-    **dict.fromkeys("\u201c\u201d", '"'),
-}
-"""How a letter is written where the output's encoding has it not."""
-
-
-def _plain(error: UnicodeError) -> tuple[str, int]:
-    """What cannot be encoded in ASCII: a minus, accents left out, a question mark."""
-    assert isinstance(error, UnicodeEncodeError)
-    letters = error.object[error.start : error.end]
-    known = (_PLAIN.get(c) or unicodedata.normalize("NFKD", c)[0] for c in letters)
-    return "".join(c if c.isascii() else "?" for c in known), error.end
-
-
-codecs.register_error("plain", _plain)
-
-
-class _Output(io.FileIO):
-    """A stream that may be cut off, as by `| head`, or be full: nothing ends by that."""
-
-    lost: OSError | None = None
-
-    def write(self, content: Any) -> int:
-        """Write, or drop what cannot be written."""
-        try:
-            return super().write(content) or 0
-        except OSError as error:
-            self.lost = error
-            return memoryview(content).nbytes
-
-
-@contextmanager
-def _safe_streams() -> Iterator[_Output]:
-    """Streams that print whatever there is to print, wherever to; gives what is below stdout."""
-    for number in (0, 1, 2):
-        try:
-            os.fstat(number)
-        except OSError:  # closed: else the next file, such as a database, gets the number
-            os.set_inheritable(os.open(os.devnull, os.O_RDWR), True)
-    before, below = (sys.stdout, sys.stderr), _Output(1, "w", closefd=False)
-    if sys.stdout is sys.__stdout__:  # else a notebook's or a test's own
-        sys.stdout = _text(below, sys.stdout)
-    if sys.stderr is sys.__stderr__:
-        sys.stderr = _text(_Output(2, "w", closefd=False), sys.stderr)
-    try:
-        yield below
-    finally:
-        sys.stdout.flush()
-        sys.stderr.flush()
-        sys.stdout, sys.stderr = before
-
-
-def _text(below: _Output, like: Any) -> TextIO:
-    """What prints to `below` as `like` does, which is None for a closed stream."""
-    return io.TextIOWrapper(
-        io.BufferedWriter(below),
-        encoding=like.encoding if like else "utf-8",
-        errors="plain",
-        line_buffering=bool(like and like.line_buffering),
-    )

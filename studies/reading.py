@@ -13,6 +13,8 @@ from datetime import datetime
 from functools import cache
 from typing import Any, Literal, TypeVar, Union, get_args, get_origin, get_type_hints
 
+from fsmd.baselines import config_class
+from fsmd.config import FSMDConfig
 from fsmd.errors import UserError, is_text, shown
 
 Read = TypeVar("Read")
@@ -148,12 +150,16 @@ def _one_of(kinds: tuple[Any, ...], value: Any, at: str) -> Any:
     classes = {getattr(kind, "__name__", ""): kind for kind in kinds if is_dataclass(kind)}
     if type(value) in kinds and is_dataclass(value):
         return _instance(type(value), value, at)
+    if FSMDConfig in kinds and isinstance(value, Mapping):
+        return _instance(config_class(value), value, at)
     if len(classes) == len(kinds):
         named = value.get(KIND) if isinstance(value, Mapping) else None
         if not isinstance(named, str) or named not in classes:
             raise _wrong(f"{at}.{KIND}", f"one of {', '.join(classes)}", named)
         return _instance(classes[named], {k: v for k, v in value.items() if k != KIND}, at)
     for kind in kinds:
+        if is_dataclass(kind) and value is not None:
+            return _instance(kind, value, at)
         if get_args(kind) and value is not None:
             return _read(kind, value, at)
         if not get_args(kind) and _is(kind, value):

@@ -13,10 +13,11 @@ from pathlib import Path
 import pandas as pd
 import sqlalchemy as sa
 
+from fsmd.command_line import CommandLine, check_folders, exit_code, place
 from fsmd.errors import UserError
 from fsmd.writing import replacing
 from studies import catalog
-from studies.options import STOPPED, CommandLine, add_places, check_folders, exit_code, place
+from studies.options import STOPPED, add_places
 from studies.planner.design import slug
 from studies.store.database import open_engine
 from studies.store.faults import patient
@@ -63,7 +64,8 @@ def main(arguments: Sequence[str] | None = None, prog: str = COMMAND) -> int:
 
 
 def _run(options: argparse.Namespace) -> int:
-    from studies.session import Request, run  # loads Optuna
+    from studies.request import Request
+    from studies.session import run  # loads Optuna
 
     path = options.curves / f"{slug(options.data)}.parquet"
     check_folders("--curves", options.curves)

@@ -6,11 +6,12 @@ import sys
 from collections.abc import Sequence
 from dataclasses import replace
 
+from fsmd.command_line import CommandLine, exit_code, place, print_lines
 from fsmd.errors import UserError
 from studies import catalog
 from studies.changes import changed
 from studies.definition import Definition, Search, Study
-from studies.options import STOPPED, CommandLine, add_places, exit_code, memory
+from studies.options import STOPPED, add_places, duration, memory
 
 COMMAND = "python -m studies.run"
 _EPILOG = """
@@ -21,6 +22,8 @@ examples:
   %(prog)s gate_depth --data logs/dataset.toml:metric=user_auc
   %(prog)s tower_shape --base mmoe --set dropout=0.1 --name shapes_of_mmoe
                                                         the same question of another model
+  %(prog)s auto --data logs/dataset.toml --budget 30m
+                                                        the best model within half an hour
   %(prog)s mine/my_study.py                a study or a search of your own
   %(prog)s pareto --space architecture --trials 100
                                                         search the tasks' front, confirm it
@@ -55,9 +58,14 @@ _OPTIONS = (
     ("seed", int, "N", "the study's seed, from which the replicates' derive (default: 0)"),
     ("name", str, "NAME", "store under another name, to keep apart what would be refused"),
 )
+_OF_AUTO = (
+    ("budget", duration, "TIME", "for everything, such as 30m, 2h or 90s"),
+    ("plan", place, "FILE", "the plan.json of a run, to run the same again"),
+)
 _OF_STUDIES = (
     ("replicates", int, "N", "seeds each arm is trained with (default: 5; ten for a claim)"),
     ("base", str, "MODEL", "another model, of fsmd.MODELS, under what the arms vary"),
+    ("have", str, "ARM", "what you have: the report's answer compares with it"),
 )
 _OF_SEARCHES = (
     ("space", str, "NAME", "what to vary: a space of search_spaces"),
@@ -66,6 +74,12 @@ _OF_SEARCHES = (
     ("pruner", str, "NAME", "halving, topk or none"),
     ("timeout", float, "S", "search no longer than so many seconds; the confirmation follows"),
     ("objectives", lambda text: tuple(text.split(",")), "LIST", "such as tasks, mean or click"),
+    (
+        "baselines",
+        lambda text: () if text in ("", "none") else tuple(text.split(",")),
+        "LIST",
+        "simple models on the front's fresh seeds, of fsmd.BASELINES, or none",
+    ),
     ("max-params", int, "N", "parameters that a model may have at most"),
     ("max-latency", float, "MS", "milliseconds per 1,000 rows scored at most"),
     ("confirm", int, "K", "fresh seeds for the front; 0: none"),
@@ -78,6 +92,11 @@ def parser(prog: str = COMMAND) -> argparse.ArgumentParser:
     p = CommandLine(prog, about, _EPILOG)
     p.add_argument("study", nargs="?", help="a name (see --list), or the path of a .py file")
     p.add_argument("--list", action="store_true", help="name all of them, one line each")
+    p.add_argument(
+        "--dry-run",
+        action="store_true",
+        help="say what would be trained and how long it would take; train and store nothing",
+    )
     add_places(p)
     p.add_argument(
         "--retry-failed",
@@ -86,7 +105,12 @@ def parser(prog: str = COMMAND) -> argparse.ArgumentParser:
     )
     studies = p.add_argument_group("of a study")
     searches = p.add_argument_group("of a search (defaults: as its file has it)")
-    for group, options in ((p, _OPTIONS), (studies, _OF_STUDIES), (searches, _OF_SEARCHES)):
+    automatic = p.add_argument_group("of an automatic search, such as auto")
+    groups = (
+        *((p, _OPTIONS), (studies, _OF_STUDIES)),
+        *((searches, _OF_SEARCHES), (automatic, _OF_AUTO)),
+    )
+    for group, options in groups:
         for name, kind, metavar, text in options:
             group.add_argument(f"--{name}", type=kind, metavar=metavar, help=text)
     studies.add_argument(
@@ -118,33 +142,46 @@ def _run(options: argparse.Namespace) -> int:
     default = catalog.get(options.study)
     definition = _asked(options, default)
 
-    from studies.session import Request, run  # loads Optuna, which a mistake need not wait for
+    # Loads Optuna, which a mistake need not wait for.
+    from studies.request import Request
+    from studies.session import dry_run, run
 
-    names = ("storage", "out", "retry_failed", "replicates", *(name for name, *_ in _OPTIONS))
+    of_all = (name for name, *_ in (*_OPTIONS, *_OF_AUTO))
+    names = ("storage", "out", "retry_failed", "replicates", "have", *of_all)
     given = {name: getattr(options, name) for name in names}
-    finished = run(
-        Request(
-            definition,
-            default,
-            picks=tuple(options.pick or ()),
-            **{name: value for name, value in given.items() if value is not None},
-        )
+    request = Request(
+        definition,
+        default,
+        picks=tuple(options.pick or ()),
+        **{name: value for name, value in given.items() if value is not None},
     )
-    return 1 if finished.failed else 0
+    if options.dry_run:
+        print_lines(*dry_run(request))
+        return 0
+    return 1 if run(request).failed else 0
 
 
 def _asked(options: argparse.Namespace, default: Definition) -> Definition:
     """The definition with what the options change of it."""
     sought = (*Search.SOUGHT, *Search.METHOD)
     if isinstance(default, Study):
-        _refuse(options, (*sought, "pick"), f"with a search only; {default.name!r} is a study")
+        searching = (*sought, "pick", "budget", "plan")
+        _refuse(options, searching, f"with a search only; {default.name!r} is a study")
         return changed(default, options.base, options.set or ())
     _refuse(
         options,
-        ("replicates", "base", "set"),
+        ("replicates", "base", "set", "have"),
         f"with a study only; {default.name!r} is a search: it tries each configuration of its "
         "space on one seed, and the front on --confirm fresh ones",
     )
+    if default.auto is not None:
+        planned = ("max_latency", *(name for name in Search.METHOD if name != "baselines"))
+        _refuse(options, planned, f"with a search only that has no plan; {default.name!r} has one")
+    elif options.budget is not None or options.plan is not None:
+        _refuse(options, ("budget", "plan"), "with an automatic search only, such as auto")
+    if options.plan is not None:
+        fixed = ("epochs", "patience", "seed", *Search.SOUGHT, "baselines")
+        _refuse(options, fixed, "with no --plan, which has them all")
     given = {name: getattr(options, name) for name in sought}
     return replace(default, **{n: value for n, value in given.items() if value is not None})
 

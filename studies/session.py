@@ -6,32 +6,38 @@ The only file that knows data, database, planner, workers and report at once.
 import shutil
 import sys
 import time
-from collections.abc import Mapping
-from dataclasses import dataclass, replace
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
+from dataclasses import replace
+from functools import partial
 from pathlib import Path
+from threading import Timer
 from typing import Any, NamedTuple
 
 import sqlalchemy as sa
 from rich.console import Console
 
+from fsmd.baselines import Config
+from fsmd.command_line import check_folders, print_lines
 from fsmd.data import load
 from fsmd.data.files import cache_root, check_cache
 from fsmd.data.schema import DataRef, Dataset
-from fsmd.errors import UserError
+from fsmd.errors import UserError, alternatives
 from fsmd.runtime import Runtime
+from fsmd.training import Training
 from studies import catalog
+from studies.auto.file import PLAN_FILE, PlanFile, write_plan
+from studies.auto.measuring import planned as planned_search
+from studies.auto.plan import Deadlines, cut_off, table
+from studies.auto.request import deadlines_of, is_automatic, of_plan, with_plan
+from studies.costs import measure_latency
 from studies.definition import Definition, Search, Study
+from studies.estimate import MOST_SECONDS, rehearsed
 from studies.objectives import Objective
-from studies.options import (
-    DEFAULT_OUT,
-    DEFAULT_STORAGE,
-    check_folders,
-    check_range,
-    print_lines,
-)
 from studies.planner.design import (
     ARTIFACTS,
     Cell,
+    baseline_arms,
     cells,
     cells_of,
     check,
@@ -44,17 +50,19 @@ from studies.planner.design import (
 )
 from studies.planner.locking import only_planner, this_process
 from studies.planner.planner import Planner, checkpoint_folder
-from studies.planner.progress import LiveProgress
+from studies.planner.progress import SOON_SECONDS, LiveProgress
 from studies.planner.provenance import provenance
+from studies.request import Request
 from studies.search.attempt import arms_of, objectives_of
 from studies.search.run import check_search, run_search, search_mirror
 from studies.store.dashboard import dashboard_command, publish_report
-from studies.store.database import now, open_engine
+from studies.store.database import is_there, now, open_engine
 from studies.store.mirror import check_mirror, open_mirror, study_axes, task_objectives
 from studies.store.records import StudyRecord
 from studies.store.runs import known_cells, record_test_rows
 from studies.store.studies import find_study, insert_study, study_names, update_study
 from studies.store.trainings import read_trainings
+from studies.timing import EpochTime, measure
 from studies.workers.local import LocalWorkers, processors
 from studies.workers.worker import train_all
 
@@ -64,42 +72,8 @@ FIGURES_SHOWN = 4
 FAILED = "failed: the report has the traceback; the same command with --retry-failed tries again"
 LOST = "lost, for want of memory or as a worker was ended: the same command tries again"
 
-RANGES = {
-    "replicates": (1, 1_000),
-    "epochs": (1, 1_000_000),
-    "patience": (1, 1_000_000),
-    "workers": (1, 10_000),
-    "seed": (0, 2**63 - 1),
-}
-"""Option -> the least and the most of it: more is a mistake, or takes all memory."""
-
 Sets = Mapping[str, Dataset]
 """Name -> encoded data set: the study's own first, then those that some arms bring."""
-
-
-@dataclass(frozen=True)
-class Request:
-    """What is to be run, and how; None means the definition's or the data set's own."""
-
-    definition: Definition
-    default: Definition | None = None
-    """The definition as the catalog has it, where options changed it."""
-    data: str | None = None
-    memory: int | None = None
-    """Bytes that encoding the data may take."""
-    replicates: int = 5
-    epochs: int | None = None
-    patience: int | None = None
-    workers: int | None = None
-    storage: str = DEFAULT_STORAGE
-    out: Path = DEFAULT_OUT
-    device: str = "auto"
-    seed: int = 0
-    name: str | None = None
-    """To store it under, where not under its own."""
-    retry_failed: bool = False
-    picks: tuple[str, ...] = ()
-    """Rules by which a search's report picks, beside its own."""
 
 
 class Finished(NamedTuple):
@@ -118,24 +92,29 @@ def run(request: Request) -> Finished:
     """
     from reports.build import build  # here, as reports import studies
 
+    began, started = time.time(), time.perf_counter()
     _check(request)
-    console = Console(stderr=True)
+    console = _console()
+    request, file = of_plan(request)
     sets = _sets(request, console)
+    request = _automatic(request, file, sets, console, began)
     asked = _asked(request, sets)
     engine = open_engine(request.storage, create=True)
-    started = time.perf_counter()
     try:
         with only_planner(engine, asked.name):
             check_mirror(engine, asked.name, _sought(asked))
             record = open_record(engine, asked, request.device)
+            if is_automatic(record.definition):
+                write_plan(request.out / record.name / PLAN_FILE, record)
             for data in sets.values():
                 record_test_rows(engine, data)
-            failed, lost, told = _train(engine, record, sets, request, console)
+            ends = deadlines_of(engine, record, request, began)
+            failed, lost, told = _train(engine, record, sets, request, console, ends)
         for count, what in ((failed, FAILED), (lost, LOST)):
             if count:
                 print(f"{count} training{'s' if count > 1 else ''} {what}", file=sys.stderr)
-        with console.status("writing the report"):
-            built = build(engine, record.name, request.out, request.picks)
+        with _doing(console, "writing the report"):
+            built = build(engine, record.name, request.out, request.picks, request.have)
             publish_report(
                 engine,
                 record,
@@ -167,11 +146,62 @@ def execute(definition: Definition | str, **options: Any) -> Finished:
     return run(Request(definition, **options))
 
 
+def _console() -> Console:
+    """Nothing but a terminal gets control codes, whatever FORCE_COLOR asks for."""
+    return Console(stderr=True, force_terminal=None if sys.stderr.isatty() else False)
+
+
+def dry_run(request: Request) -> tuple[str, ...]:
+    """What `run` would train and how long that would take, in lines.
+
+    Nothing is stored and no report is written; data that was never encoded is encoded.
+    """
+    began = time.time()
+    _check(request)
+    console = _console()
+    request, file = of_plan(request)
+    sets = _sets(request, console)
+    request = _automatic(request, file, sets, console, began)
+    asked = _asked(request, sets)
+    engine = open_engine(request.storage) if is_there(request.storage) else None
+    try:
+        if engine:
+            record, _ = _agreed(engine, asked, request.device)
+        else:
+            runtime = Runtime(device_for(request.device, None))
+            record = replace(asked, plan=replace(asked.plan, runtime=runtime))
+        refs = {data.name: data.ref for data in sets.values()}
+        return rehearsed(engine, record, refs, request, _measured)
+    finally:
+        if engine:
+            engine.dispose()
+
+
+def _measured(training: Training) -> EpochTime:
+    """Of one training, in a worker that ends with this call."""
+    with LocalWorkers(1) as workers:
+        return workers.submit(measure, training, MOST_SECONDS).result()
+
+
+@contextmanager
+def _doing(console: Console, what: str) -> Iterator[None]:
+    """Show what is done for so long, or say it in a line of a file where that is long."""
+    if console.is_terminal:
+        with console.status(what):
+            yield
+        return
+    say = partial(console.print, what, soft_wrap=True, markup=False, highlight=False)
+    timer = Timer(SOON_SECONDS, say)
+    timer.daemon = True
+    timer.start()
+    try:
+        yield
+    finally:
+        timer.cancel()
+
+
 def _check(request: Request) -> None:
-    for option, (least, most) in RANGES.items():
-        value = getattr(request, option)
-        if value is not None:
-            check_range(f"--{option}", value, least, most)
+    request.check()
     if request.name is not None:
         check_name(request.name, "--name")
     check_cache()
@@ -196,26 +226,73 @@ def _sets(request: Request, console: Console) -> Sets:
         )
     sets: dict[str, Dataset] = {}
     for wanted in dict.fromkeys([name, *brought]):
-        with console.status(f"reading the data set {wanted}"):
+        with _doing(console, f"reading the data set {wanted}"):
             sets[wanted] = load(wanted, request.memory)
     return sets
+
+
+def _stored(storage: str, name: str) -> StudyRecord | None:
+    """A stored study; makes no database."""
+    if not is_there(storage):
+        return None
+    engine = open_engine(storage)
+    try:
+        return find_study(engine, name)
+    finally:
+        engine.dispose()
+
+
+def _automatic(
+    request: Request,
+    file: PlanFile | None,
+    sets: Sets,
+    console: Console,
+    began: float,
+) -> Request:
+    """An automatic search as its plan has it: the stored one, that of a file, or a new one."""
+    search, data = request.definition, next(iter(sets.values()))
+    if not isinstance(search, Search) or search.auto is None:
+        return request
+    name = request.name or study_name(search, data.name, request.default)
+    known = with_plan(request, file, data, _stored(request.storage, name))
+    if known is not None:
+        return known
+    assert request.budget is not None, "without a plan there is a budget"
+    settings, slots = request.settings(data), request.workers or processors()
+    runtime = Runtime(device_for(request.device, None))
+    with LocalWorkers(slots) as workers:
+        search, sizes = planned_search(
+            search,
+            search_plan(data, settings, request.seed, runtime),
+            data.ref,
+            budget=request.budget,
+            began=began,
+            slots=slots,
+            workers=workers,
+            notify=partial(console.print, markup=False, highlight=False, soft_wrap=True),
+        )
+    assert search.auto is not None, "it has its plan now"
+    print(*table(search.auto, sizes), sep="\n")
+    return replace(request, definition=search, epochs=sizes.epochs, patience=settings.patience)
 
 
 def _asked(request: Request, sets: Sets) -> StudyRecord:
     """What is to be stored, on the processor for now; refuses what the data cannot carry."""
     definition, data = request.definition, next(iter(sets.values()))
-    settings = replace(
-        data.settings,
-        epochs=request.epochs or data.settings.epochs,
-        patience=request.patience or data.settings.patience,
-    )
+    settings = request.settings(data)
     if isinstance(definition, Study):
         if request.picks:
             raise UserError(f"--pick goes with a search only; {definition.name!r} is a study")
         planned = plan(definition, sets, settings, request.seed, Runtime())
+        names = [arm.name for arm in planned.arms]
+        if request.have is not None and request.have not in names:
+            raise UserError(
+                f"--have {request.have!r} is no arm{alternatives(request.have, names)}"
+            )
         methods: tuple[Mapping[str, Any], ...] = ()
     else:
         planned = search_plan(data, settings, request.seed, Runtime())
+        planned = replace(planned, arms=baseline_arms(definition, data))
         check_search(definition, planned)
         methods = ({name: getattr(definition, name) for name in Search.METHOD},)
     name = request.name or study_name(definition, data.name, request.default)
@@ -246,6 +323,13 @@ def open_record(engine: sa.Engine, asked: StudyRecord, device: str = "cpu") -> S
 
     Raises UserError if it was run with other settings.
     """
+    record, is_new = _agreed(engine, asked, device)
+    (insert_study if is_new else update_study)(engine, record)
+    return record
+
+
+def _agreed(engine: sa.Engine, asked: StudyRecord, device: str) -> tuple[StudyRecord, bool]:
+    """What `open_record` stores, and whether it is new; only reads."""
     for name in study_names(engine):
         if name != asked.name and name.lower() == asked.name.lower():
             raise UserError(
@@ -256,12 +340,11 @@ def open_record(engine: sa.Engine, asked: StudyRecord, device: str = "cpu") -> S
     runtime = Runtime(device_for(device, stored.plan.runtime.device if stored else None))
     asked = replace(asked, plan=replace(asked.plan, runtime=runtime))
     if stored is None:
-        insert_study(engine, asked)
-        return asked
+        return asked, True
     arms = arms_of(engine, stored)
-    if not arms:  # a search that tried nothing, as no model keeps its limits: ask otherwise
-        update_study(engine, asked)
-        return asked
+    tried = len(arms) > len(stored.plan.arms) or known_cells(engine, stored.name)
+    if stored.is_search and not tried:  # no model keeps its limits: ask otherwise
+        return asked, False
     unlike = differences(stored, asked)
     if unlike:
         ways = {_WAYS.get(each.split()[0], _WAYS[""]): None for each in unlike}
@@ -271,9 +354,7 @@ def open_record(engine: sa.Engine, asked: StudyRecord, device: str = "cpu") -> S
             "go on with it, or keep this one apart with --name or another --storage"
         )
     read_trainings(engine, stored, arms)  # nothing goes on from what cannot be
-    record = going_on(stored, asked)
-    update_study(engine, record)
-    return record
+    return going_on(stored, asked), False
 
 
 def device_for(asked: str, stored: str | None) -> str:
@@ -324,7 +405,12 @@ def _sought(record: StudyRecord) -> tuple[Objective, ...]:
 
 
 def _train(
-    engine: sa.Engine, record: StudyRecord, sets: Sets, request: Request, console: Console
+    engine: sa.Engine,
+    record: StudyRecord,
+    sets: Sets,
+    request: Request,
+    console: Console,
+    ends: Deadlines,
 ) -> tuple[int, int, str]:
     """Train whatever is missing, on processes that end with this call.
 
@@ -348,18 +434,29 @@ def _train(
             slots=count,
             retry_failed=request.retry_failed,
         )
+        notify = partial(console.print, markup=False)
         if record.is_search:
-            outcome = run_search(record, next(iter(sets.values())), planner, console)
+            data = next(iter(sets.values()))
+            outcome = run_search(record, data, planner, console, ends)
             confirmed = len(outcome.confirmed)
+            configs = {attempt.name: attempt.config for attempt in outcome.attempts}
+            points: list[tuple[Config, DataRef]] = [
+                (configs[name], data.ref) for name in outcome.confirmed
+            ]
+            points += [(arm.config, data.ref) for arm in record.plan.arms if points]
+            measure_latency(engine, points, workers, notify)
             return (
                 outcome.failed,
                 outcome.lost,
-                f"Trained {outcome.trained}, {confirmed} points on fresh seeds too",
+                f"Trained {outcome.trained}, {confirmed} points on fresh seeds too"
+                + cut_off(outcome.unfinished),
             )
         refs = {data.name: data.ref for data in sets.values()}  # a path is no name
         mirror.show(stored_cells(engine, record, refs))
         planned = cells(record, refs, request.replicates)
         with LiveProgress(console, len(planned), count, tasks) as planner.listen:
             tally = planner.run(planned)
+        arms = [(arm.config, refs[arm.data]) for arm in record.plan.arms]
+        measure_latency(engine, arms, workers, notify)
         told = f"Trained {tally.trained}, found {tally.known} already there"
         return tally.failed, tally.lost, told

@@ -31,7 +31,8 @@ class Resources(HTMLParser):
         values = dict(attrs)
         self.loaded += [v or "" for k, v in attrs if k in ("src", "href", "xlink:href", "srcset")]
         self.ids += [v or "" for k, v in attrs if k == "id"]
-        self.drawings += tag == "svg"
+        # The bar of a cell says nothing that its text does not.
+        self.drawings += tag == "svg" and values.get("aria-hidden") != "true"
         if tag == "svg" and values.get("role") == "img":
             self.labelled.append(values.get("aria-labelledby") or "")
             self.titled.append(values.get("aria-describedby") or "")

@@ -16,13 +16,13 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from fsmd.command_line import check_folders
 from fsmd.data import load
 from fsmd.errors import UserError
 from fsmd.tasks import Task
 from reports import build, commands
 from studies import execute, get, open_engine, record, run
 from studies.objectives import named
-from studies.options import check_folders
 from studies.planner.design import check_name
 from studies.store.studies import find_study
 from tests.lab import Immediate
@@ -89,7 +89,7 @@ def data() -> None:
 def untrained(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     """A folder to work in; what is accepted is stored, but not trained and not reported."""
 
-    def built(engine: Any, name: str, out: Path, picks: Any = ()) -> SimpleNamespace:
+    def built(engine: Any, name: str, out: Path, *_: Any) -> SimpleNamespace:
         return SimpleNamespace(page=out / name, lines=(), figures=(), means={})
 
     monkeypatch.chdir(tmp_path)

@@ -122,7 +122,7 @@ def test_odd_searches_survive_json(search: Search) -> None:
 
 
 def test_what_a_search_seeks_and_how_are_all_its_fields_but_its_names() -> None:
-    names = {"name", "title", "question", "data", "file"}
+    names = {"name", "title", "question", "data", "auto", "file"}
     assert names | {*Search.SOUGHT, *Search.METHOD} == set(asdict(catalog.get("pareto")))
     assert not set(Search.SOUGHT) & set(Search.METHOD)
 

@@ -291,6 +291,14 @@ def test_bars_are_the_shares(engine: sa.Engine) -> None:
 def test_the_folder_has_each_figure_once(engine: sa.Engine) -> None:
     kinds = kinds_in(figures)
     keys = [kind.key for kind in kinds]
-    assert sorted(keys) == ["front", "hypervolume", "importance", "parallel", "ranking"]
+    assert sorted(keys) == [
+        *("front", "hypervolume", "importance", "parallel", "quality_cost", "ranking")
+    ]
+    for name in ("search", "plain", "one task", "three", "grid"):
+        for kind in kinds:
+            summary = kind.summarize(analysis(engine, name))
+            said = "A." if summary is None else kind.finding(summary)
+            assert said.endswith(".")
+            assert ". " not in said  # one sentence
     broken = analysis(engine, "broken")
     assert all(kind.summarize(broken) is None for kind in kinds)

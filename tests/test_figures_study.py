@@ -18,16 +18,19 @@ from matplotlib.patches import Ellipse as EllipsePatch
 from matplotlib.text import Annotation, Text
 
 import reports.study.figures
+from fsmd.baselines import BASELINES
 from fsmd.config import FSMDConfig
 from fsmd.metrics import METRICS
 from fsmd.stats.estimates import Array, mean_interval
 from fsmd.stats.joint import joint_ellipse
 from fsmd.stats.sampling import Sampling
 from fsmd.tasks import MEAN, Task, names, targets
+from reports import quality_cost
 from reports.page import labels, panels, style
 from reports.page.figure_kind import FigureKind, kinds_in
 from reports.page.svg import for_page, to_pdf, to_svg
 from reports.results import Scores, StudyResults, read
+from reports.standing import Leaderboard, Standing
 from reports.study.figures import (
     arms,
     curves,
@@ -41,7 +44,10 @@ from reports.study.figures import (
 )
 from reports.study.figures.differences import DifferenceRow, DifferencesSummary
 from reports.study.figures.gradients import GradientCourse, GradientsPanel, GradientsSummary
+from reports.study.leaderboard import leaderboard_of
+from reports.study.named import MOST, looks_of, named_arms
 from reports.study.scales import Scale, within_margin
+from reports.study.shape import arms_drawn
 from studies.definition import Factor, Study, one_factor
 from tests.drawn import ticks_are_true
 from tests.made_up import (
@@ -62,6 +68,8 @@ TASKS = ("click", "long_view")
 GRID = "diamond / 1 / 4"
 AUC, LOSS = METRICS["auc"], METRICS["log_loss"]
 KINDS = {kind.key: kind for kind in kinds_in(reports.study.figures)}
+STORED = sorted({*KINDS} - {"quality_cost"})
+"""What a made-up study has; its arms all cost the same."""
 
 
 def small_grid(of: Sequence[Task] = tasks(2)) -> Study:
@@ -156,9 +164,10 @@ def scale(task: Task) -> Scale:
 
 
 def test_each_figure_has_a_name_and_a_place_of_its_own() -> None:
-    assert sorted(KINDS) == sorted({key for _, keys in FORMS.values() for key in keys})
+    known = {key for _, keys in FORMS.values() for key in keys} | {"quality_cost"}
+    assert sorted(KINDS) == sorted(known)
     assert {kind.section for kind in KINDS.values()} == {
-        *("arms", "differences", "curves", "inside", "probabilities")
+        *("leaderboard", "arms", "differences", "curves", "inside", "probabilities")
     }
     assert all(kind.draw.__module__.endswith(f".{key}") for key, kind in KINDS.items())
 
@@ -183,10 +192,13 @@ def test_a_study_has_the_figures_that_fit_it_and_words_for_each(
     expected = {key for key in FORMS[form][1] if key not in lacking}
     assert {key for key, summary in summaries.items() if summary is not None} == expected
     for key in expected:
-        caption, alt = KINDS[key].caption(summaries[key]), KINDS[key].alt(summaries[key])
+        kind, summary = KINDS[key], summaries[key]
+        caption, alt, finding = kind.caption(summary), kind.alt(summary), kind.finding(summary)
         assert caption.endswith(".")
         assert alt.endswith(".")
-        assert "nan" not in caption + alt
+        assert finding.endswith(".")
+        assert ". " not in finding  # one sentence
+        assert "nan" not in caption + alt + finding
         if key not in ("gradients", "gates"):  # these show what has no better and worse
             assert ("AUC" in caption) == (case != "losses")
             assert ("Of log loss less is better." in caption) == (case in ("mixed", "losses"))
@@ -199,7 +211,7 @@ def test_a_study_has_the_figures_that_fit_it_and_words_for_each(
 @pytest.mark.parametrize(
     ("key", "case"),
     [
-        *((key, case) for key in KINDS for case in ("one", "five", "mixed")),
+        *((key, case) for key in STORED for case in ("one", "five", "mixed")),
         *((key, "three") for key in ("gains", "scatter")),
     ],
 )
@@ -230,7 +242,7 @@ def test_each_figure_has_its_panels_for_any_number_of_tasks(
 
 
 @pytest.mark.parametrize("narrow", [False, True])
-@pytest.mark.parametrize("key", KINDS)
+@pytest.mark.parametrize("key", STORED)
 def test_every_figure_draws_and_marks_its_parts(made: Made, key: str, narrow: bool) -> None:
     form = next(form for form, (_, keys) in FORMS.items() if key in keys)
     kind: FigureKind[Any, Any] = KINDS[key]
@@ -420,7 +432,7 @@ def test_gains_are_means_of_paired_differences(video: StudyResults) -> None:
         assert gain.means == pytest.approx(expected, abs=1e-15)
         assert (gain.n, len(gain.regions)) == (4, 1)
         assert gain.regions[0] is not None
-    assert set(summary.paper) == set(video.arms) - {"base", "ple"}
+    assert set(summary.paper) == set(video.arms) - {"base", "ple", *BASELINES}
 
 
 def names_of(summary: Any) -> tuple[str, ...]:
@@ -542,12 +554,14 @@ def test_the_frame_holds_every_mean_and_zero_away_from_its_edges(
 def test_the_left_panel_has_only_what_was_measured_in_outlines(video: StudyResults) -> None:
     summary = summary_of(video, gains)
     here, beside = gains.draw(summary).axes
-    assert (hollow_marks(here), hollow_marks(beside)) == (0, len(summary.paper))
+    others = {gain.arm for gain in summary.gains} - {*summary.named}
+    outlined = len(others), len(others) + len(summary.paper)
+    assert (hollow_marks(here), hollow_marks(beside)) == outlined
     ellipses = [patch for patch in here.patches if isinstance(patch, EllipsePatch)]
     assert len(ellipses) == len(summary.gains)
     assert not [ellipse for ellipse in ellipses if ellipse.get_fill()]
     written = [t for t in here.texts if t.get_text() in {gain.arm for gain in summary.gains}]
-    assert len(written) == len(summary.gains)
+    assert {name.get_text() for name in written} == {*summary.named} - {"base"}
     assert all(isinstance(name, Annotation) and name.arrow_patch for name in written)
 
 
@@ -686,7 +700,7 @@ def test_a_front_of_arms_without_scatter_says_nothing_of_their_intervals(made: M
     frame = results.measurements.assign(value=0.7)
     summary = summary_of(replace(results, measurements=frame), scatter)
     assert (len(summary.front), summary.half_widths) == (8, ())
-    assert scatter.caption(summary).endswith("which arms are on it is partly chance.")
+    assert scatter.caption(summary).endswith("on the front of the means is partly chance.")
 
 
 def test_the_strip_of_a_single_task_lies_inside_of_its_figure(made: Made) -> None:
@@ -805,7 +819,7 @@ def test_long_names_of_arms_and_tasks_stay_within_their_panels(narrow: bool) -> 
     compared = DifferencesSummary(long[1], "base", True, scales, (rows,) * 3, True)
     course = GradientCourse("base", (1, 2), (0.1, 0.2), (0.0, 0.1), (0.2, 0.3))
     pairs = tuple(GradientsPanel(pair, (course,)) for pair in combinations(long, 2))
-    pulling = GradientsSummary(("base",), pairs, 3)
+    pulling = GradientsSummary(("base",), {"base": 0}, pairs, 3)
     for figure in (differences.draw(compared, narrow), gradients.draw(pulling, narrow)):
         with style.styled():
             style.keep_within_panels(figure)
@@ -819,3 +833,129 @@ def test_long_names_of_arms_and_tasks_stay_within_their_panels(narrow: bool) -> 
         assert all(box.x0 >= 0 and box.x1 <= wide for of_axis in boxes for box in of_axis)
         for some, others in combinations(boxes, 2):
             assert not any(box.overlaps(other) for box in some for other in others)
+
+
+# Many arms
+
+
+def test_of_many_arms_those_that_the_answer_and_the_claims_name_stand_out(made: Made) -> None:
+    results = made("many", "two")
+    stand_out = named_arms(results)
+    claimed = {getattr(rule, "arm", "4") for claim in results.study.claims for rule in claim.rules}
+    assert stand_out[0] == results.study.reference == "4"
+    assert leaderboard_of(results).standings[0].arm in stand_out
+    assert claimed <= set(stand_out)
+    assert len(stand_out) <= MOST < len(arms_drawn(results))
+    looks = looks_of(results)
+    assert [looks[arm] for arm in stand_out] == list(range(len(stand_out)))
+    few = made("models", "two")
+    assert named_arms(few) == few.test.trained
+    figure = curves.draw(summary_of(results, curves))
+    for axis in figure.axes:
+        named = {text.get_text() for text in axis.texts}
+        assert named == set(stand_out)
+        grey = [line for line in axis.lines if line.get_color() == style.FAINT]
+        assert len(grey) == len(arms_drawn(results)) - len(stand_out)
+
+
+def test_regions_of_many_arms_are_seen_on_demand_and_are_in_no_file(video: StudyResults) -> None:
+    summary = summary_of(video, gains)
+    more = tuple(gain._replace(arm=f"{gain.arm} {i}") for gain in summary.gains for i in range(4))
+    looks = {gain.arm: i for i, gain in enumerate(more)}
+    many_arms = summary._replace(gains=more, looks=looks, named=(more[0].arm,), paper={})
+    few = summary._replace(gains=summary.gains[:5], paper={})
+    for each, count in ((few, 0), (many_arms, len(more))):
+        figure = gains.draw(each)
+        svg = to_svg(figure)
+        assert svg.count('data-more=""') == svg.count('display="none"') == count
+        regions = [patch for patch in figure.axes[0].patches if isinstance(patch, EllipsePatch)]
+        to_pdf(figure)
+        assert sum(not region.get_visible() for region in regions) == count
+    assert "when it is asked to" in gains.caption(many_arms)
+    names_there = {text.get_text() for text in gains.draw(many_arms).axes[0].texts}
+    assert {gain.arm for gain in more} & names_there == {more[0].arm}
+
+
+# Quality against cost
+
+
+def standing(arm: str, gain: float, latency: float) -> Standing:
+    """Of a board whose reference is `base`; the leader is `best`, 0.004 above it."""
+    value = mean_interval([gain - 0.0005, gain, gain + 0.0005])
+    behind = mean_interval([gain - 0.0045, gain - 0.004, gain - 0.0035])
+    unknown: Any = dict.fromkeys(
+        ("behind_in_all", "chance_best", "chance_worse", "chance_far", "seconds")
+    )
+    return Standing(
+        arm=arm,
+        means={MEAN: mean_interval([0.7 + gain, 0.7001 + gain])},
+        over_reference={} if arm == "base" else {MEAN: value},
+        behind_leader={} if arm == "best" else {MEAN: behind},
+        parameters=100.0,
+        latency=latency,
+        is_baseline=False,
+        is_leader=arm == "best",
+        not_worse=arm in ("best", "cheap"),
+        is_cheapest=arm == "cheap",
+        **unknown,
+    )
+
+
+def board(*standings: Standing) -> Leaderboard:
+    return Leaderboard(standings, "base", "the mean", 3)
+
+
+BOARD = board(
+    standing("best", 0.004, 60.0),
+    standing("cheap", 0.0035, 2.0),
+    standing("dear", 0.003, 70.0),
+    standing("base", 0.0, 1.0),
+)
+MEAN_ALONE = targets(tasks(2))[-1:]
+
+
+def quality_cost_of(of: Leaderboard) -> quality_cost.QualityCostSummary | None:
+    return quality_cost.summary_of(of, MEAN_ALONE, {MEAN: 0.001})
+
+
+def test_the_front_of_gain_and_cost_has_what_nothing_cheaper_is_as_good_as() -> None:
+    summary = quality_cost_of(BOARD)
+    assert summary is not None
+    assert [p.arm for p in summary.points if p.on_front[0]] == ["best", "cheap", "base"]
+    assert [point.cost for point in summary.points] == [60, 2, 70, 1]
+    assert quality_cost.is_logarithmic(summary)
+    assert "best leads and costs 30 times as much as cheap" in quality_cost.finding(summary)
+    assert "best gains +0.00050" in quality_cost.finding(summary)
+    for narrow in (False, True):
+        (axis,) = quality_cost.draw(summary, narrow).axes
+        assert {text.get_text() for text in axis.texts} == {s.arm for s in BOARD.standings}
+        labels = [label.get_text() for label in axis.get_xticklabels()]
+        assert labels == ["1", "2", "5", "10", "20", "50", "100"]
+        assert axis.get_xticks().tolist() == pytest.approx(np.log10([float(x) for x in labels]))
+    svg = to_svg(quality_cost.draw(summary))
+    assert "dear: 70 ms per 1,000 rows, +0.00300" in svg
+
+
+def test_an_arm_far_behind_squeezes_no_other_and_is_counted() -> None:
+    far = board(*BOARD.standings, standing("constant", -0.2, 0.01))
+    summary = quality_cost_of(far)
+    assert summary is not None
+    low, high = quality_cost.frame(summary, 0)[1]
+    assert -0.01 < low < high < 0.01
+    assert quality_cost.outside(summary) == 1
+    assert "1 arm far behind left out." in quality_cost.caption(summary)
+    assert "constant" not in {text.get_text() for text in quality_cost.draw(summary).axes[0].texts}
+
+
+def test_a_cost_that_is_known_of_all_and_varies_is_shown() -> None:
+    alike = [replace(s, latency=2.0, parameters=i + 1.0) for i, s in enumerate(BOARD.standings)]
+    some = [replace(s, latency=s.latency if s.arm != "dear" else None) for s in BOARD.standings]
+    for standings, field in ((alike, "parameters"), (some, "latency")):
+        summary = quality_cost_of(board(*standings))
+        assert summary is not None
+        assert summary.cost.field == field
+        assert ("1 arm without a known cost" in quality_cost.caption(summary)) == (
+            field == "latency"
+        )
+    assert quality_cost_of(board(*(replace(s, latency=2.0) for s in BOARD.standings))) is None
+    assert quality_cost_of(board(BOARD.standings[0])) is None

@@ -27,10 +27,11 @@ from studies import catalog
 from studies.definition import Definition, Search, Study
 from studies.planner import planner
 from studies.planner.planner import Tally, checkpoint_folder
+from studies.request import Request
 from studies.search import confirmation
 from studies.search import run as search_run
 from studies.search.pruning import PRUNERS, SuccessiveHalving
-from studies.session import Request, run
+from studies.session import run
 from studies.store.database import open_engine
 from studies.store.runs import Provenance, record_run
 from tests.lab import TASKS, Immediate, Lab, result_of, small_data

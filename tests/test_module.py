@@ -22,7 +22,7 @@ from fsmd.batches import Batch, Batches, columns_of
 from fsmd.config import FSMDConfig
 from fsmd.data.schema import Dataset, Field, Schema, Split
 from fsmd.errors import UserError
-from fsmd.evaluation import scored
+from fsmd.forward import scored
 from fsmd.metrics import METRICS, measured
 from fsmd.model import task_losses
 from fsmd.module import FSMDModule

@@ -90,7 +90,7 @@ class Elements(HTMLParser):
         self.words: list[str] = []
 
     def handle_starttag(self, tag: str, attrs: list[tuple[str, str | None]]) -> None:
-        self.scripts += tag == "script"
+        self.scripts += tag == "script" and ("type", "application/json") not in attrs
         if tag in ("img", "iframe", "object", "embed", "link", "base", "form"):
             self.suspicious.append(tag)
         for name, value in attrs:

@@ -25,7 +25,7 @@ from matplotlib.axes import Axes
 from fsmd.config import FSMDConfig
 from fsmd.errors import UserError
 from fsmd.metrics import METRICS, Metric
-from fsmd.tasks import MEAN, Task
+from fsmd.tasks import Task
 from reports.page import style
 from reports.page.files import to_csv
 from reports.page.model import IndexEntry, Report
@@ -36,8 +36,6 @@ from reports.search.figures import front
 from reports.search.results import own_fields, read_search
 from reports.study import outline as study_outline
 from reports.study.analysis import StudyAnalysis, analyse_study
-from reports.study.comparisons import of_arms
-from reports.study.shape import scores_compared
 from reports.words import DASH
 from search_spaces.spaces import space as space_named
 from studies.definition import Above, Best, Claim, Rule, Study
@@ -207,7 +205,8 @@ def sentences(said: Said) -> Iterator[str]:
     """Everything that is written in words, outside of tables."""
     report = said.report
     yield from (report.headline, *report.notices, *report.reading, *said.lines)
-    yield from (said.entry.headline, *said.entry.findings)
+    assert said.entry.answer is not None
+    yield from (said.entry.headline, *said.entry.answer.lines)
     for claim in report.claims:
         yield from (claim.found, claim.rule)
     for section in report.sections:
@@ -352,21 +351,22 @@ def study_agrees(analysis: StudyAnalysis, said: Said) -> None:
     verdicts = [claim["verdict"] for claim in said.summary["claims"]]
     assert [claim.verdict for claim in said.report.claims] == verdicts
     assert [claim.verdict for claim in said.entry.claims] == verdicts
-    if verdicts:
-        assert [line.split()[0].lower() for line in said.lines[1:]] == verdicts
-    else:
-        assert len(said.lines) > 1
-        assert said.report.notices[: len(said.lines) - 1] == said.lines[1:]
-        assert said.entry.findings[-1] == said.lines[-1]
-        best_and_words_agree(analysis, said)
+    answer = said.report.answer
+    assert said.entry.answer == answer
+    count = 1 + len(answer.lines)
+    assert said.lines[1:count] == answer.lines
+    assert [line[:15].strip().lower() for line in said.lines[count:]] == verdicts
     by_key = {table.key: table for table in said.report.tables}
     words = [made["verdict"] for made in said.summary["comparisons"]]
     if "differences" in by_key and analysis.study.name != "many":
-        told = [cell.notes for row in by_key["differences"].rows for cell in row[1:-1]]
+        targets = len(analysis.scores.targets)
+        rows = by_key["differences"].rows
+        told = [cell.notes for row in rows for cell in row[1 : 1 + targets]]
         if len(told) == len(words):
             for notes, word in zip(told, words, strict=True):
                 last = notes[-1] if notes else ""
                 assert last.startswith(word) or "not enough" in last
+    board_agrees(analysis, said)
     joint = {(p["level"], p["other"]): p["verdict"] for p in said.summary["pairs"]}
     figures_ = {figure.key: figure for figure in said.report.figures}
     if "gains" in figures_:
@@ -380,18 +380,25 @@ def study_agrees(analysis: StudyAnalysis, said: Said) -> None:
         assert told_rows == list(joint.values())
 
 
-def best_and_words_agree(analysis: StudyAnalysis, said: Said) -> None:
-    """Without claims: the answers have the words of the table of differences."""
-    compared = scores_compared(analysis.results).arms
-    for comparison in of_arms(analysis.comparisons, compared):
-        if not comparison.difference.n or comparison.word == "undecided":
-            continue
-        key = comparison.target.key
-        on_it = "On the mean," if key == MEAN else f"On {key},"
-        (line,) = (line for line in said.lines if line.startswith(on_it))
-        part = re.search(rf"[:;] ([^:;]*) {comparison.word}[;.]", line)
-        assert part
-        assert comparison.arm in part[1] or part[1].endswith(" arms")
+def board_agrees(analysis: StudyAnalysis, said: Said) -> None:
+    """The answer, the leaderboard's table and summary.json say the same of each arm."""
+    board, told = analysis.asked.board, said.summary["answer"]
+    names = [standing["level"] for standing in told["standings"]]
+    assert names == [standing.arm for standing in board.standings]
+    chances = [standing["chance_best"] for standing in told["standings"]]
+    assert None in chances or sum(chances) == pytest.approx(1) or not chances
+    table = next((t for t in said.report.tables if t.key == "leaderboard"), None)
+    if table is not None:
+        assert [row[0].text for row in table.rows][: len(names)] == names
+    used = board.used
+    if told["use"].startswith("Use ") and not told["use"].startswith("Use any"):
+        assert used is not None
+        assert told["use"].startswith(f"Use {used.arm}")
+    else:
+        assert told["next"] or told["use"].startswith("Use any")
+    for standing in board.standings:
+        assert standing.not_worse or not standing.is_cheapest
+        assert standing.is_leader == (standing == board.leader)
 
 
 def drawn_axes_are_possible(axis: Axes) -> None:
@@ -402,7 +409,7 @@ def drawn_axes_are_possible(axis: Axes) -> None:
         if metric is None:
             continue
         least, most = metric.low, metric.high
-        if "minus" in label:
+        if "minus" in label or "gain" in label:
             least, most = metric.low - metric.high, metric.high - metric.low
         if not METRICS[metric.name].higher and "reversed" in label:
             least, most = -most, -least
@@ -448,16 +455,15 @@ def test_a_study_without_claims_answers_on_top_in_the_terminal_and_in_the_list(
     plain = replace(models(), claims=())
     record = store_study(made, plain, replicates=5, effects={"fs": 0.01, "ple": -0.01})
     _, said = study_said(load_results(made, record, record.plan.arms))
-    answer = said.lines[1]
-    assert answer.startswith("On click, against base: fs better; ple worse; ")
-    assert answer.endswith(" fs is better than every other arm.")
-    assert said.report.notices[:3] == said.lines[1:]
-    assert said.entry.findings[1:] == said.lines[1:]
+    answer = said.report.answer
+    assert answer.use == "Use fs: it is almost surely the best of 7 arms."
+    assert answer.sentences[0].startswith("Over base (the reference): test AUC +0.00")
+    assert said.lines[1:] == answer.lines
+    assert said.entry.answer == answer
     one = store_study(made, plain, replicates=1, name="one")
     _, said = study_said(load_results(made, one, one.plan.arms))
-    assert said.lines[1] == (
-        "On click nothing is shown to differ: not enough replicates to decide."
-    )
+    assert said.lines[1] == "Nothing can be said yet."
+    assert "--replicates 5" in said.report.answer.command
 
 
 # Searches
@@ -560,7 +566,9 @@ def search_is_possible(analysis: SearchAnalysis, said: Said) -> None:
     for part, count in said.summary["epochs"].items():
         assert count is None or (isinstance(count, int) and count >= 0), part
     for name in said.summary["front"]:
-        assert any(name in line for line in said.lines)
+        assert any(name in line for line in sentences(said))
+    assert said.report.answer == said.entry.answer
+    assert said.report.answer.use
 
 
 @pytest.mark.parametrize("space", ["paper", "architecture", "full"])
@@ -600,7 +608,7 @@ def test_an_arm_left_out_is_read_as_the_arm_that_is_the_same_model(tmp_path: Pat
     assert (first.verdict, fourth.verdict) == ("holds", "holds")
     assert "fs minus base on income" in first.found
     for judged in (second, third):
-        assert judged.verdict == "undecided"
+        assert judged.verdict == "open"
         assert judged.found == (
             "It cannot be judged on this data: what it compares is one model here, fs."
         )
@@ -615,7 +623,7 @@ def test_of_claims_on_other_tasks_every_place_says_what_they_are_read_as(tmp_pat
     told = "(Read here: income as click"
     assert len(analysis.judged) == 3
     assert all(told in claim.text for claim in (*said.report.claims, *said.entry.claims))
-    assert all(told in line for line in said.lines[1:])
+    assert all(told in line for line in said.lines[1 + len(said.report.answer.lines) :])
     assert all(told in claim["text"] for claim in said.summary["claims"])
     assert "marital" not in analysis.judged[0].text
     assert "marital as long_view.)" in analysis.judged[1].text
@@ -646,7 +654,7 @@ def test_where_test_rows_do_not_define_a_figure_the_report_says_why_nothing_is_c
         "Trainings that ended count as not finished where test has no AUC on click: the rows do "
         "not define it, as where all are of one class."
     )
-    assert all(claim["verdict"] == "undecided" for claim in said.summary["claims"])
+    assert all(claim["verdict"] == "open" for claim in said.summary["claims"])
 
 
 def test_epochs_that_nothing_was_there_to_save_are_not_told(engine: sa.Engine) -> None:
@@ -674,4 +682,4 @@ def test_of_two_seeds_an_interval_wider_than_the_frame_is_not_drawn_and_the_capt
     assert all(style.ends_of([mean])[0] < left < right < style.ends_of([mean])[1] for mean in wide)
     lines: list[Any] = [line.get_xdata() for line in axis.lines]
     assert not any(len(x) == 2 and min(x) < left and max(x) > right for x in lines)
-    assert "one that is wider than the frame is left out" in front.caption(summary)
+    assert "intervals where the frame has room" in front.caption(summary)

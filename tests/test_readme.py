@@ -1,53 +1,146 @@
-"""The README's "Your own log", run as it is written on a small log of the same shape."""
+"""The README and the pages of the documentation: every command and example on them is run.
 
+Each page in a folder of its own that holds a small log of KuaiRand-Pure's shape, on few rows. What
+a study trains, and how long that takes, is out of the air; what is exported is trained.
+"""
+
+import json
 import re
 import shlex
 from collections.abc import Callable, Iterator
 from glob import glob
+from importlib import import_module
 from pathlib import Path
+from types import SimpleNamespace
+from typing import Any
 
 import numpy as np
 import pandas as pd
 import pytest
 
-import reports.build
-import studies.data
-import studies.run
+from fsmd.data import open_encoded
+from fsmd.tasks import names
+from fsmd.training import Measurement, Training, TrainingResult
+from studies.store.means import Means
+from studies.timing import EpochTime
 from tests.conftest import leave_figures_blank
+from tests.lab import Immediate
 from tests.test_catalog import LOG, USERS, VIDEOS
 
-README = Path(__file__).parents[1] / "README.md"
-COMMANDS: dict[str, Callable[[list[str]], int]] = {
-    "studies.data": studies.data.main,
-    "studies.run": studies.run.main,
-    "reports.build": reports.build.main,
-}
-QUICKLY = ["--epochs", "1", "--replicates", "1", "--workers", "1"]
+TAKES_LONG = True
+
+pytestmark = pytest.mark.usefixtures("one_thread")
+
+ROOT = Path(__file__).parents[1]
+PAGES = (ROOT / "README.md", *sorted((ROOT / "docs").glob("*.md")), ROOT / "CONTRIBUTING.md")
+TOLD_ALONE = ("pip", "nox", "curl", "optuna-dashboard")
+"""Commands of others, or that go on for ever: these are not run."""
+QUICKLY = ("--epochs", "1", "--workers", "1")
+FEW = "rows=2000"
 
 
-def test_the_walk_from_a_log_to_a_report_runs_as_it_is_written(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
+@pytest.fixture
+def desk(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """A folder with logs, where trainings are done in this process and figures are blank."""
     leave_figures_blank(monkeypatch)
+    for module in ("pdf", "files"):
+        monkeypatch.setattr(f"reports.page.{module}.pdf", lambda *_: b"")
+    monkeypatch.setattr("studies.session.LocalWorkers", Immediate)
+    monkeypatch.setattr("studies.workers.worker.train", no_training)
+    for module in ("timing", "session"):
+        monkeypatch.setattr(f"studies.{module}.measure", lambda *_: EpochTime(0.1, 0.1, 1.0))
+    monkeypatch.setattr("studies.session.measure_latency", lambda *_: None)
+    for name, value in {"FEWEST_TRIALS": 4, "MOST_TRIALS": 4, "CONFIRMING": ((2, 2),)}.items():
+        monkeypatch.setattr(f"studies.auto.plan.{name}", value)
     monkeypatch.chdir(tmp_path)
     write_log(tmp_path / "KuaiRand-Pure" / "data")
-    walk = README.read_text().partition("\n## Your own log\n")[2].partition("\n## ")[0]
-    for kind, content in re.findall(r"^```(\w*)\n(.*?)^```$", walk, re.DOTALL | re.MULTILINE):
+    return tmp_path
+
+
+@pytest.mark.parametrize("page", PAGES, ids=lambda page: page.stem)
+def test_every_command_and_example_of_a_page_runs_as_it_is_written(page: Path, desk: Path) -> None:
+    text = page.read_text("utf-8")
+    for kind, content in re.findall(r"^```(\S*)\n(.*?)^```$", text, re.DOTALL | re.MULTILINE):
         if kind == "toml":
-            edit(tmp_path / "dataset.toml", content)
-            continue
-        for module, given in commands(content):
-            more = QUICKLY if module == "studies.run" else []
-            assert COMMANDS[module]([*given, *more]) == 0, given
-    assert len(glob("out/gate_depth-*/report.html")) == 1
+            edit(desk / "dataset.toml", content)
+        elif kind == "python" and "\nSTUDY = " in content:
+            (desk / "mine").mkdir()
+            (desk / "mine" / "my_study.py").write_text(content)
+        elif kind == "python":
+            exec(compile(content, str(page), "exec"), {})
+        elif kind == "":
+            for words in commands(content):
+                run(words)
+        else:
+            assert kind == "{toctree}" or content.startswith(".. "), kind
 
 
-def commands(block: str) -> Iterator[tuple[str, list[str]]]:
-    """Module and arguments of each command, globs as a shell resolves them."""
+def run(words: list[str]) -> None:
+    """One command line; what it tells of a mistake is shown."""
+    if words[0] in TOLD_ALONE:
+        if words[:2] == ["nox", "-s"]:
+            assert f"def {words[2]}(" in (ROOT / "noxfile.py").read_text()
+        return
+    assert words[0] == "python"
+    if words[1] != "-m":
+        script = (ROOT / words[1]).read_text("utf-8")
+        assert all(f'"{word}"' in script for word in words if word.startswith("--"))
+        return
+    module, given = words[2], words[3:]
+    for path in given:
+        if path == "rows.csv":  # of the made-up log's columns
+            write_rows(Path(path))
+    main: Callable[[list[str]], int] = import_module(module).main
+    with pytest.MonkeyPatch.context() as patch:
+        if module == "studies.run":
+            given = [*given, *quick(given)]
+            patch.setattr("reports.build.build", no_report)
+        assert main(given) == 0, words
+
+
+def quick(given: list[str]) -> list[str]:
+    """What makes a run small; of an option that is given twice, the last one counts."""
+    if "--list" in given:
+        return []
+    data = given[given.index("--data") + 1] if "--data" in given else "planted"
+    more = ["--name", Path(given[0]).stem] if {"--data", "--name"}.isdisjoint(given) else []
+    if data == "planted" or not data.startswith(("planted:", "dataset.toml")):
+        more += ["--data", f"planted:{FEW}"]  # also for a set that has to be downloaded
+    elif data.startswith("planted:"):
+        more += ["--data", f"{data},{FEW}"]
+    if given[0] == "auto":
+        return [*more, "--workers", "1"]
+    if given[0] == "pareto":
+        return [*more, *QUICKLY, "--trials", "2", "--confirm", "0", "--sampler", "random"]
+    return [*more, *QUICKLY, "--replicates", "1"]
+
+
+def no_training(training: Training, *_: Any) -> TrainingResult:
+    """In the place of `train`: figures of one epoch, out of the air."""
+    tasks = open_encoded(training.data.path).schema.tasks
+    figures = [
+        Measurement(1, split, task.name, task.metric, 0.5 + int(training.id[:6], 16) / 2**26)
+        for task in tasks
+        for split in ("valid", "test")
+    ]
+    return TrainingResult(tuple(figures), dict.fromkeys(names(tasks), 1), 1, True, 0.1, 10)
+
+
+def no_report(_: Any, name: str, out: Path, *__: Any, **___: Any) -> SimpleNamespace:
+    """In the place of `reports.build.build`."""
+    page = out / name / "report.html"
+    page.parent.mkdir(parents=True, exist_ok=True)
+    for path in (page, page.with_name("report.pdf")):
+        path.touch()
+    return SimpleNamespace(page=page, lines=(), figures=(), means=Means((), (), "", ()))
+
+
+def commands(block: str) -> Iterator[list[str]]:
+    """The words of each command, globs as a shell resolves them."""
     for line in block.replace("\\\n", " ").splitlines():
-        python, option, module, *given = shlex.split(line, comments=True)
-        assert (python, option) == ("python", "-m")
-        yield module, [path for each in given for path in sorted(glob(each)) or [each]]
+        words = shlex.split(line, comments=True)
+        if words:
+            yield [path for each in words for path in sorted(glob(each)) or [each]]
 
 
 def edit(path: Path, sections: str) -> None:
@@ -60,6 +153,12 @@ def edit(path: Path, sections: str) -> None:
         rest = re.split(r"^(?=\[)", after, maxsplit=1, flags=re.MULTILINE)
         text = before + section + (rest[1] if len(rest) > 1 else "")
     path.write_text(text)
+
+
+def write_rows(path: Path) -> None:
+    """Raw rows of the model that lies here."""
+    rows = json.loads(Path("model/example.json").read_text())["rows"]
+    pd.DataFrame(rows).to_csv(path, index=False)
 
 
 def write_log(folder: Path) -> None:

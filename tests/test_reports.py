@@ -159,7 +159,7 @@ def test_a_claim_is_judged_without_what_it_does_not_ask_for(tmp_path: Path) -> N
     report = outline_of(made, record).report
     made.dispose()
     assert verdicts["table4-fsmd-best"][0] == "holds"
-    assert "10 paired" in verdicts["table4-fsmd-best"][1]
+    assert "10 replicates" in verdicts["table4-fsmd-best"][1]
     begins = "Replicates 1, 2, 3, 4, 5, 6, 7, 8 and 9 (counted from 0) are not finished"
     assert any(notice.startswith(begins) for notice in report.notices)
     (table,) = (table for table in report.tables if table.key == "differences")
@@ -172,8 +172,12 @@ def test_a_claim_is_judged_without_what_it_does_not_ask_for(tmp_path: Path) -> N
 
 def test_summary_json_has_its_schema(out: Path) -> None:
     summary = json.loads((out / "tower_shape" / "summary.json").read_text())
-    parts = ("study", "data", "replicates", "targets", "levels", "claims", "comparisons", "pairs")
-    assert set(parts) == set(summary)
+    assert set(summary) == {
+        *("study", "data", "replicates", "answer", "targets", "levels"),
+        *("claims", "comparisons", "pairs"),
+    }
+    assert summary["answer"]["use"].startswith("Use diamond")
+    assert summary["answer"]["standings"][0]["level"] == "diamond"
     keys = ("click", "long_view", "mean")
     assert summary["targets"] == [{"task": k, "metric": "auc", "higher": True} for k in keys]
     assert (summary["study"], summary["data"], summary["replicates"]) == (
@@ -213,7 +217,7 @@ def test_the_summary_has_every_task_and_the_mean_where_there_is_one(
 def test_without_an_interval_low_and_high_are_null(engine: sa.Engine) -> None:
     summary = outline(engine, "one").summary
     assert {(e["low"], e["high"]) for e in summary["levels"]} == {(None, None)}
-    assert {claim["verdict"] for claim in summary["claims"]} == {"undecided"}
+    assert {claim["verdict"] for claim in summary["claims"]} == {"open"}
 
 
 def test_results_csv_is_the_tidy_frame(out: Path, engine: sa.Engine) -> None:
@@ -268,19 +272,21 @@ def test_the_page_says_what_was_judged_and_how(out: Path) -> None:
         "studies.run tower_shape --data planted --replicates 5 --epochs 30 --patience 2 --seed 0 "
         "--device cpu",
         "Last training ended 2026-11-02T12:00:00+00:00",
-        "to best",
+        "minus the best reachable",
         "AUC, long_view|click",
         "chosen on validation data only, by the tasks' mean AUC",
         "after Holm over 2 claims",
-        "(Holm ",
-        "shows with 80 % chance a true difference",
+        "a true difference in AUC is found with 80 % chance",
+        "Use diamond: it is almost surely the best of 4 arms.",
     ):
         assert sentence in unescape(text)
     assert "Failed trainings" not in text
     (row,) = (r for r in rows_of(out, "differences") if r["diamond"] == "minus constant")
-    told = row["AUC, click, note 1"], row["AUC, click, note 2"]
-    assert [text.partition(":")[0] for text in told] == ["differ", "equivalent"]
-    assert all("(Holm " in text for text in told)
+    assert row["AUC, click, note 1"] in ("better", "worse", "equivalent", "undecided")
+    (row,) = (
+        r for r in rows_of(out, "tests") if r["difference"] == "diamond minus constant, mean"
+    )
+    assert row["word"] == "better"
 
 
 def rows_of(out: Path, table: str, name: str = "tower_shape") -> list[dict[str, str]]:
@@ -403,7 +409,7 @@ def test_any_number_of_tasks_is_reported_in_words_that_fit(
     )
     assert "both tasks" not in everything
     assert ("the mean" in everything) or count == 1
-    assert ("All tasks at once" in everything) == (count > 1)
+    assert ("All tasks" in everything) == (count > 1)
 
 
 def test_of_losses_captions_say_that_less_is_better(tmp_path: Path) -> None:
@@ -412,14 +418,17 @@ def test_of_losses_captions_say_that_less_is_better(tmp_path: Path) -> None:
     found = outline(made, "towers")
     made.dispose()
     captions = {table.key: table.caption for table in found.report.tables}
-    assert "Of log loss less is better." in captions["arms"]
+    assert "Of log loss less is better." in captions["leaderboard"]
     assert "above zero diamond leads in AUC, below it in log loss" in captions["differences"]
-    assert captions["arms"].startswith("Test AUC and log loss at the epoch")
+    assert captions["leaderboard"].startswith("Test AUC and log loss over 3 complete")
     verdicts = {(c["other"], c["task"]): c for c in found.summary["comparisons"]}
     loss = verdicts["constant", "long_view"]
     assert (loss["verdict"], loss["mean"] < 0) == ("better", True)
-    lowest = [told for told in found.entry.findings if told.startswith("Lowest test log loss on")]
-    assert "diamond" in lowest[0]
+    assert found.entry.answer is not None
+    assert found.entry.answer.use.startswith("Use diamond")
+    gains = found.entry.answer.sentences[0]
+    assert gains.endswith(" (above zero is better).")
+    assert "; log loss +" in gains
 
 
 # The command line
@@ -435,7 +444,7 @@ def test_the_command_builds_and_says_where(
     lines = capsys.readouterr().out.splitlines()
     assert lines[-1] == f"Report: {tmp_path / 'expert_count-census' / 'report.html'}"
     assert lines[:-1] == list(outline(engine, "expert_count-census").lines)
-    assert any(line.startswith("UNDECIDED ") for line in lines)
+    assert any(line.startswith("OPEN ") for line in lines)
 
 
 @pytest.mark.parametrize(

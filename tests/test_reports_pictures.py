@@ -26,7 +26,7 @@ from reports.results import StudyResults, read
 from reports.study import outline, paper, shape, tables
 from reports.study.analysis import analyse_study
 from reports.study.figures import scatter
-from reports.words import DASH, MINUS
+from reports.words import DASH, MINUS, signed
 from studies import catalog
 from studies.definition import Arm, Study
 from tests import made_up
@@ -117,7 +117,7 @@ def test_every_study_that_names_a_table_has_the_papers_arms() -> None:
 
 
 def test_the_table_shows_the_papers_numbers_beside_ours(out: Path) -> None:
-    rows = {row["model"]: row for row in stored(out / "models_census/tables/arms.csv")}
+    rows = {row["model"]: row for row in stored(out / "models_census/tables/leaderboard.csv")}
     assert rows["fs"]["paper, income"] == "0.9216"
     assert rows["fs"]["paper, marital"] == "0.9756"
     assert rows["fs"]["paper, mean"] == "0.9486"
@@ -178,7 +178,9 @@ def test_what_claims_name_and_what_stands_beside_the_factorial_is_always_compare
     assert beside <= shape.compared_by_design(study)
     assert shape.compared_by_design(study_named(GRID)) == {"diamond / 3 / 10"}
     video = study_named("models_video")
-    assert {arm.name for arm in video.arms} - shape.compared_by_design(video) == {"ple"}
+    assert {arm.name for arm in video.arms} - shape.compared_by_design(video) == {
+        *("ple", "constant", "logistic", "trees")
+    }
 
 
 def test_a_factorial_and_what_stands_beside_it_is_shown_arm_by_arm(tmp_path: Path) -> None:
@@ -189,27 +191,6 @@ def test_a_factorial_and_what_stands_beside_it_is_shown_arm_by_arm(tmp_path: Pat
     assert shape.arms_drawn(results) == results.arms
     assert len(style.LOOKS) >= len(results.arms) >= 18
     assert len({look.marker for look in style.LOOKS}) == len(style.LOOKS)
-
-
-def test_the_highest_mean_is_over_complete_replicates(
-    tmp_path: Path,
-) -> None:
-    made = fresh_engine(tmp_path)
-    store_study(made, replicates=4, missing=(("constant", 3), ("diamond", 0)))
-    store_study(made, name="apart", replicates=3, missing=(("constant", 0), ("constant", 2)))
-    results, apart = read(made, "towers"), read(made, "apart")
-    made.dispose()
-    (told,) = (t for t in findings(results) if "Highest" in t)
-    scores = results.test
-    means = {arm: scores.of(arm, "mean")[1:3].mean() for arm in scores.arms}
-    best = max(means, key=lambda arm: float(means[arm]))
-    assert told.startswith(f"Highest mean test AUC over 2 complete replicates: {best}, ")
-    assert f"{means[best]:.4f}" in told
-    assert not [told for told in findings(apart) if "Highest" in told]
-
-
-def findings(results: StudyResults) -> tuple[str, ...]:
-    return outline.entry(analyse_study(results)).findings
 
 
 def test_along_a_knob_arms_are_compared_on_the_references_data(tmp_path: Path) -> None:
@@ -242,10 +223,38 @@ def test_a_factorial_of_which_no_two_arms_are_paired_is_still_reported(tmp_path:
     assert "effects" not in keys
 
 
-def test_many_arms_are_folded_and_few_are_not(out: Path) -> None:
-    assert "<summary>Table 1: 22 rows</summary>" in page(out, "many")
-    assert "that are best on validation are compared here" in page(out, "many")
-    assert "<summary>Table" not in page(out, "models")
+def test_details_are_folded_and_many_arms_scroll(out: Path) -> None:
+    many_arms, few = page(out, "many"), page(out, "models")
+    assert "that are best on validation are compared here" in many_arms
+    assert (many_arms.count('<div class="tall">'), few.count('<div class="tall">')) == (1, 0)
+    for text in (many_arms, few):
+        folded = re.findall(r"<summary>Table (\d+)", text)
+        assert folded
+        assert "1" not in folded  # the leaderboard
+
+
+def test_the_answer_comes_first_then_the_leaderboard_then_the_claims(
+    out: Path, engine: sa.Engine
+) -> None:
+    text, answer = page(out, "models"), outline_of(read(engine, "models")).answer
+    assert answer.use
+    marks = ('class="use"', "<nav", 'data-table="leaderboard"', 'data-key="gains"', 'id="claims"')
+    places = [text.index(mark) for mark in (*marks, 'id="cautions"', 'id="ran"')]
+    assert places == sorted(places)
+    for told in (answer.use, *answer.sentences, answer.next, answer.command):
+        assert told in unescape(text)
+
+
+def test_a_bar_stands_where_its_numbers_say(out: Path) -> None:
+    """On one axis for all of a column; files have the numbers alone."""
+    bars = re.findall(
+        r'([\d.]+)<svg class="bar".*?<circle cx="([\d.]+)%".*?</svg>', page(out, "models")
+    )
+    assert len(bars) == 3 * 7
+    for k in range(3):  # click, long_view and the mean
+        value_A, at_A = np.array(bars[k::3], float).T
+        assert np.corrcoef(value_A, at_A)[0, 1] > 0.99  # the text is rounded
+    assert "svg" not in (out / "models" / "tables" / "leaderboard.tex").read_text()
 
 
 # Inside the models
@@ -272,7 +281,7 @@ def test_the_interval_of_an_entropy_ends_where_entropy_does(engine: sa.Engine) -
 
 
 def test_the_papers_figures_say_what_they_are_of(out: Path) -> None:
-    assert "figures are AUC of one run each" in page(out, "models_census")
+    assert "What the paper reports, from one run each" in page(out, "models_census")
 
 
 @pytest.mark.usefixtures("blank_figures")
@@ -307,7 +316,7 @@ def test_short_names_have_below_them_what_they_stand_for(tmp_path: Path) -> None
     made.dispose()
     text = page(tmp_path, "components")
     assert 'no FM / no chain<span class="note">fm none</span>' in text.replace("\n", "")
-    rows = stored(tmp_path / "components/tables/arms.csv")
+    rows = stored(tmp_path / "components/tables/leaderboard.csv")
     (row,) = (row for row in rows if row["model"] == "fsmd")
     assert row["model, note 1"] == "fm shared"
 
@@ -583,9 +592,10 @@ def test_a_click_on_a_heading_sorts_by_what_the_cells_mean(
 
 @pytest.mark.slow
 @pytest.mark.skipif(CHROMIUM is None, reason="no Chromium is installed")
-def test_in_a_browser_the_script_runs_and_a_phone_needs_no_sideways_scroll(
+def test_in_a_browser_one_can_sort_hide_compare_and_send_what_one_sees(
     out: Path, tmp_path: Path
 ) -> None:
+    """On a phone, which needs no sideways scroll; all in one page, as a browser takes seconds."""
     probe = tmp_path / "probe.html"
     # Headless windows have a least width, so the page goes into a frame as wide as a phone.
     probe.write_text(
@@ -597,31 +607,90 @@ def test_in_a_browser_the_script_runs_and_a_phone_needs_no_sideways_scroll(
     (title,) = re.findall(r"<title>(.*?)</title>", dom)
     seen = json.loads(unescape(title))
     assert seen["wide"] <= seen["room"]
-    assert seen["sorted"] == "ascending"
-    assert seen["rows"] == sorted(seen["rows"])
-    assert seen["hidden"] == ["ple"]
+    first, again, back = seen["first"], seen["again"], seen["back"]
+    assert first["sorted"] == "ascending"
+    assert first["rows"] == sorted(first["rows"])
+    assert first["hidden"] == ["ple"]
+    assert set(first["rowsHidden"]) == {"ple"}
+    assert len(first["rowsHidden"]) > 1  # in more than one table
+    assert "Hidden: 1 of 7. Show ple" in first["gone"]
     assert re.match(r"\w+: [+\u2212]?0\.\d+, [+\u2212]?0\.\d+$", seen["told"])
+    for part in ("hide=ple", "compare=fsmd", "compare=base", "open=compare", ".up"):
+        assert part in first["address"]
+    assert again == first  # a colleague who opens the address sees the same
+    assert back["hidden"] == []
+    assert back["compared"] == first["compared"]
+    assert first["regions"]
+    signs = str.maketrans(f"+{MINUS}", f"{MINUS}+")
+    for one, other in zip(first["compared"], seen["reversed"], strict=True):
+        assert (one[0], one[1].translate(signs)) == (other[0], other[1])
+    difference = results_of(out)
+    assert [cells[1] for cells in first["compared"]] == difference
+
+
+def results_of(out: Path) -> list[str]:
+    """fsmd minus base on each target, as the page writes it."""
+    levels = json.loads((out / "models" / "summary.json").read_text())["levels"]
+    means = {(level["level"], level["task"]): level["mean"] for level in levels}
+    tasks = dict.fromkeys(level["task"] for level in levels)
+    return [signed(means["fsmd", task] - means["base", task]) for task in tasks]
 
 
 PROBE = """
-onload = () => {
-  const page = document.getElementById("f").contentDocument;
-  const sort = page.querySelector("thead th:nth-child(2) button");
-  sort.click();
-  const box = page.querySelector('.chooser input[data-part="ple"]');
-  box.click();
-  const off = [...page.querySelectorAll("svg .off")].map((part) => part.dataset.part);
+const frame = document.getElementById("f");
+const event = (name) => new Promise((done) => {
+  frame.contentWindow.addEventListener(name, done, { once: true });
+});
+function seen() {
+  const page = frame.contentDocument;
+  const off = (selector) => [...page.querySelectorAll(selector)]
+    .filter((each) => each.classList.contains("off"));
+  const sorted = page.querySelector("th[aria-sort]");
+  const rows = sorted ? [...sorted.closest("table").tBodies[0].rows] : [];
+  return {
+    sorted: sorted?.getAttribute("aria-sort"),
+    rows: rows.map((row) => Number.parseFloat(row.cells[1].innerText)),
+    hidden: [...new Set(off("svg [data-part]").map((part) => part.dataset.part))],
+    rowsHidden: off("tr").map((row) => row.dataset.arm),
+    gone: [...page.querySelectorAll(".gone:not([hidden])")].map((each) => each.innerText).join(),
+    compared: [...page.querySelectorAll(".compared tbody tr")].map((row) =>
+      [row.cells[0].innerText, row.cells[1].querySelector("span").childNodes[0].textContent]),
+    regions: !page.querySelector("[data-more]") || !!page.querySelector(".with-regions"),
+    open: [...page.querySelectorAll("details[open]")].map((each) => each.dataset.fold),
+    address: frame.contentWindow.location.hash,
+  };
+}
+function choose(...arms) {
+  const lists = [...frame.contentDocument.querySelectorAll(".compare select")];
+  lists.forEach((list, k) => { list.value = arms[k]; });
+  lists[0].dispatchEvent(new Event("change"));
+}
+frame.onload = async () => {
+  frame.onload = null;
+  let page = frame.contentDocument;
+  const wide = page.documentElement.scrollWidth, room = page.documentElement.clientWidth;
+  page.querySelector("thead th:nth-child(2) button").click();
+  page.querySelector(".compare summary").click();
+  choose("base", "fsmd");
+  const reversed = seen().compared;
+  choose("fsmd", "base");
+  page.querySelector("label.more input")?.click();
+  await new Promise((done) => setTimeout(done, 100));
+  page.querySelector('.chooser input[data-part="ple"]').click();
   const figure = page.querySelector('figure[data-key="gains"]');
   const last = new KeyboardEvent("keydown", { key: "ArrowLeft" });
   figure.querySelector(".narrow").dispatchEvent(last);
-  const table = sort.closest("table");
-  document.title = JSON.stringify({
-    wide: page.documentElement.scrollWidth,
-    room: page.documentElement.clientWidth,
-    sorted: sort.parentNode.getAttribute("aria-sort"),
-    rows: [...table.tBodies[0].rows].map((row) => Number.parseFloat(row.cells[1].innerText)),
-    hidden: [...new Set(off)],
-    told: figure.querySelector(".told").textContent,
-  });
+  const told = figure.querySelector(".told").textContent;
+  const first = seen();
+  const address = frame.contentWindow.location.href;
+  await new Promise((done) => setTimeout(done, 100));
+  frame.contentWindow.history.back();
+  await event("hashchange");
+  const back = seen();
+  frame.src = "about:blank";
+  await new Promise((done) => { frame.onload = done; });
+  frame.src = address;
+  await new Promise((done) => { frame.onload = done; });
+  document.title = JSON.stringify({ wide, room, reversed, told, first, back, again: seen() });
 };
 """

@@ -9,10 +9,9 @@ from fsmd.stats.estimates import ALPHA, Array, p_value
 from fsmd.tasks import MEAN, Task, targets
 from reports import words
 from reports.results import Scores
-from reports.study.comparisons import compare, factor_sentences
+from reports.study.comparisons import compare
 from reports.study.reading import Reading
-from reports.study.tables import significantly_best
-from reports.study.verdicts import Judged, judge
+from reports.study.verdicts import LEANING, VERDICTS, Judged, judge
 from studies import catalog
 from studies.definition import (
     Above,
@@ -67,7 +66,12 @@ def judged(definition: Study, scores: Scores, of: tuple[Task, ...] = TWO) -> tup
 
 
 def verdict(rule: Rule, scores: Scores, of: tuple[Task, ...] = TWO) -> str:
-    return judged(study_of(rule), scores, of)[0].verdict
+    """What is decided: `undecided` where it leans or is open."""
+    return decided(judged(study_of(rule), scores, of)[0])
+
+
+def decided(found: Judged) -> str:
+    return found.verdict if found.verdict in ("holds", "fails") else "undecided"
 
 
 ABOVE = Above("long_view", "diamond", "constant")
@@ -104,7 +108,7 @@ def test_each_rule_holds_fails_or_stays_undecided(
 @pytest.mark.parametrize("rule", [ABOVE, BEST, NOT_WORSE, FLAT])
 def test_one_replicate_decides_nothing(rule: Rule) -> None:
     found = judged(study_of(rule), scores_of(0, 0, 0, 0.1, replicates=1))[0]
-    assert found.verdict == "undecided"
+    assert found.verdict == "open"
     assert "ot enough replicates to decide" in found.found
 
 
@@ -169,7 +173,7 @@ def test_of_several_rules_the_sentence_tells_the_weakest() -> None:
     scores = with_gains((0.0, 0.0), (0.003, -0.003), (0.003, 0.003), noise=0.002)
     gains = [Above(target, arm, "a") for arm in "bcd" for target in ("click", "long_view")]
     found = judged(study_of(*gains), scores)[0]
-    assert (found.verdict, found.p_fails > ALPHA) == ("undecided", True)
+    assert (decided(found), found.p_fails > ALPHA) == ("undecided", True)
     worst = scores.difference("c", "a", "long_view")
     assert f"c minus a on long_view is {words.difference(worst)}" in found.found
     ahead = sum(
@@ -177,19 +181,19 @@ def test_of_several_rules_the_sentence_tells_the_weakest() -> None:
         for arm in "bcd"
         for target in ("click", "long_view")
     )
-    assert f"of 6 comparisons, {ahead} lean its way" in found.found
+    assert f"Of 6 comparisons {ahead} go its way" in found.found
 
 
 def test_of_a_denial_the_sentence_tells_the_model_that_comes_nearest_to_two_gains() -> None:
     scores = with_gains((-0.003, -0.003), (0.0012, 0.0018), (0.004, -0.004), noise=0.0006)
     found = judged(study_of(*(NotEverywhere(arm, "a") for arm in "bcd")), scores)[0]
-    assert found.verdict == "undecided"
+    assert decided(found) == "undecided"
     lower = scores.difference("c", "a", "click")
     assert f"c minus a on click is {words.difference(lower)}" in found.found
-    assert "of 3 conditions" in found.found
+    assert "Of 3 conditions" in found.found
     held = judged(study_of(NotEverywhere("b", "a"), NotEverywhere("d", "a")), scores)[0]
     assert held.verdict == "holds"
-    told = "Each of 2 conditions is met; the weakest: b minus a on "
+    told = "Of 2 conditions all are met; the weakest: b minus a on "
     assert held.found.startswith(told)
 
 
@@ -197,7 +201,7 @@ def test_a_rule_without_comparisons_is_not_held_for_true() -> None:
     alone = Best("mean", "diamond", among=("diamond",))
     assert verdict(alone, scores_of(0, 0, 0, 0.003)) == "undecided"
     told = judged(study_of(ABOVE, alone), scores_of(0, 0, 0, 0.003))[0]
-    assert told.verdict == "undecided"
+    assert told.verdict == "open"
 
 
 def test_a_study_compares_the_same_whatever_came_out_and_whatever_is_claimed() -> None:
@@ -236,7 +240,7 @@ def test_arms_on_different_test_sets_are_not_compared() -> None:
     apart = replace(scores_of(0, 0, 0, 0.003), test_sets={"constant": "other rows"})
     assert len(apart.differences("diamond", "constant", "mean")) == 0
     found = judged(study_of(ABOVE), apart)[0]
-    assert found.verdict == "undecided"
+    assert found.verdict == "open"
     assert len(compare(Reading(study_of(), TWO), apart)) == 6
 
 
@@ -268,15 +272,15 @@ def test_the_deciding_figure_is_in_the_sentence() -> None:
     found = judged(study_of(ABOVE), scores)[0].found
     estimate = scores.difference("diamond", "constant", "long_view")
     assert words.difference(estimate) in found
-    assert "6 paired replicates" in found
-    assert found.startswith("Significant the other way")
+    assert found.startswith("diamond minus constant on long_view is")
+    assert found.endswith("over 6 replicates.")
 
 
 @pytest.mark.parametrize("sign", [1, -1])
 def test_what_decides_and_is_too_small_to_matter_is_said_to_be(sign: int) -> None:
     small = judged(study_of(ABOVE), scores_of(0, 0, 0, sign * 0.0005, noise=0.0001))[0]
     assert small.verdict == ("holds" if sign > 0 else "fails")
-    assert "It is there, but below 0.001, which matters to nobody (p" in small.found
+    assert small.found.endswith("It is there, but below 0.001, which matters to nobody.")
     large = judged(study_of(ABOVE), scores_of(0, 0, 0, sign * 0.003))[0]
     assert "matters" not in large.found
 
@@ -295,25 +299,31 @@ def test_an_arm_that_the_study_has_not_here_is_no_lack_of_replicates() -> None:
     )
 
 
-def test_the_factor_is_judged_arm_by_arm() -> None:
-    def told(scores: Scores) -> tuple[str, ...]:
-        reading = Reading(study_of(BEST), TWO)
-        return factor_sentences(reading, scores, compare(reading, scores))
-
-    found = told(scores_of(0, 0.0001, 0.006, 0.003))
-    assert found[0].startswith("diamond vs constant on the mean: AUC +0.00")
-    assert found[0].endswith("after Holm: better.")
-    assert found[2].endswith("worse.")
-    assert all(s.endswith("after Holm: equivalent.") for s in told(scores_of(0, 0, 0, 0)))
-    assert told(scores_of(0, 0, 0, 0.0005))[0].endswith("(it is above, but by less than matters).")
-    assert "seeds would decide" in told(scores_of(0, 0, 0, 0.001, noise=0.002))[0]
-    assert told(scores_of(0, NAN, 0, 0.003))[1].endswith("no replicate has both.")
-
-
-def test_only_a_significantly_best_arm_stands_out() -> None:
-    assert significantly_best(scores_of(0, 0, 0, 0.003), "mean") == "diamond"
-    assert significantly_best(scores_of(0, 0, 0.003, 0.003), "mean") is None
-    assert significantly_best(scores_of(0, 0, 0, 0.003, replicates=1), "mean") is None
+def test_each_of_five_words_has_its_rule() -> None:
+    """Over shifts of one comparison: decided after Holm, else leaning by p alone, else open."""
+    noise = scores_of(0, 0, 0, 0, noise=0.002)
+    seen = set()
+    claims = tuple(
+        Claim(id, "", "", (rule,)) for id, rule in (("this", ABOVE), ("other", Flat("click", 1.0)))
+    )
+    for shift in np.linspace(-0.008, 0.008, 81):
+        values = noise.values_ART.copy()
+        values[3] += shift
+        found, _ = judged(replace(study(), claims=claims), replace(noise, values_ART=values))
+        difference = noise.difference("diamond", "constant", "long_view")
+        shifted = difference._replace(mean=difference.mean + shift)
+        alone = p_value(shifted, "above"), p_value(shifted, "below")
+        assert found.alone == pytest.approx(alone)
+        assert found.p_holds >= found.alone[0]
+        assert found.p_fails >= found.alone[1]
+        expected = "open"
+        if min(found.p_holds, found.p_fails) < ALPHA:
+            expected = "holds" if found.p_holds < found.p_fails else "fails"
+        elif min(found.alone) < LEANING:
+            expected = "leans towards" if found.alone[0] < LEANING else "leans against"
+        assert found.verdict == expected
+        seen.add(found.verdict)
+    assert seen == set(VERDICTS)
 
 
 @pytest.mark.parametrize("replicates", [3, 10])
@@ -333,7 +343,7 @@ def test_of_claims_on_the_border_of_the_truth_any_is_decided_in_one_of_twenty_st
         noise = rng.normal(0, 0.0008, true.values_ART.shape)
         noise[:, :, 2] = noise[:, :, :2].mean(axis=2)
         scores = replace(true, values_ART=true.values_ART + noise)
-        wrong += any(found.verdict != "undecided" for found in judged(asked, scores))
+        wrong += any(decided(found) != "undecided" for found in judged(asked, scores))
     assert wrong / studies <= 0.05 + 3 * (0.05 * 0.95 / studies) ** 0.5
 
 
@@ -362,7 +372,7 @@ def test_few_false_verdicts_where_nothing_differs() -> None:
     wrong = 0
     for values in rng.normal(0.72, 0.001, (400, 4, 5, 3)):
         scores = Scores(ARMS, tuple(range(5)), targets(TWO), values)
-        wrong += judged(asked, scores)[0].verdict != "undecided"
+        wrong += decided(judged(asked, scores)[0]) != "undecided"
     assert wrong / 400 <= 0.05 + 3 * (0.05 * 0.95 / 400) ** 0.5
 
 
@@ -464,7 +474,7 @@ def test_of_one_task_the_mean_is_that_task_and_what_needs_two_cannot_be_judged()
     assert best.rule == "diamond has a higher AUC on click than every other arm"
     for rule in (NotEverywhere("diamond", "constant"), Trades("diamond", "constant")):
         of_two = judged(study_of(rule), scores, one)[0]
-        assert of_two.verdict == "undecided"
+        assert of_two.verdict == "open"
         assert of_two.found == (
             "It cannot be judged on this data: it speaks of 2 tasks, and this data has 1."
         )
@@ -475,14 +485,14 @@ def test_of_one_task_the_mean_is_that_task_and_what_needs_two_cannot_be_judged()
         "one task is traded for another, and there is one" in judged(trade, scores, one)[0].found
     )
     lacking = judged(study_of(BEST, ABOVE), scores, one)[0]
-    assert (lacking.verdict, lacking.p_holds, lacking.p_fails) == ("undecided", 1, 1)
+    assert (lacking.verdict, lacking.p_holds, lacking.p_fails) == ("open", 1, 1)
     assert "no task of this data stands for long_view" in lacking.found
 
 
 def test_tasks_of_different_metrics_have_no_mean() -> None:
     scores = scores_of(0, 0, 0, 0.003, of=MIXED)
     found = judged(study_of(BEST), scores, MIXED)[0]
-    assert found.verdict == "undecided"
+    assert found.verdict == "open"
     assert "there is no mean of them" in found.found
     assert found.rule == "diamond is better on the mean than every other arm"
     assert verdict(NotWorse("click", "diamond"), scores, MIXED) == "holds"

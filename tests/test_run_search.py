@@ -9,6 +9,7 @@ import pytest
 from fsmd.config import FSMDConfig
 from fsmd.data import load
 from fsmd.training import Training, train
+from studies.definition import Search
 from studies.run import main
 from tests.lab import Immediate
 from tests.test_run import Desk, alive, needs_proc, wait_for, workers_of
@@ -52,6 +53,8 @@ def test_a_search_that_is_killed_in_its_middle_goes_on_and_trains_nothing_twice(
     assert "RUNNING" not in desk.trial_states()
     arms = desk.rows("SELECT arm FROM fsmd_cells WHERE replicate = 0")
     assert len(arms) == 3
+    fresh = {arm for (arm,) in desk.rows("SELECT arm FROM fsmd_cells WHERE replicate = 1")}
+    assert {*Search.baselines} < fresh
     runs = desk.rows("SELECT run_id FROM fsmd_cells")
     assert len(set(runs)) == len(runs)
     page = (desk.folder / "out/pareto/report.html").read_text("utf-8")

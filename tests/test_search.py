@@ -25,6 +25,7 @@ from fsmd.training import Measurement, Training, TrainingResult
 from search_spaces.space import Space
 from search_spaces.spaces import space
 from studies import catalog
+from studies.costs import Costs
 from studies.definition import Search
 from studies.failure import Failure, failure_of
 from studies.planner.agenda import Queue
@@ -832,7 +833,8 @@ class Sizes(Immediate):
 def meter(
     lab: Lab, workers: Sizes, limits: dict[str, float], keys: tuple[str, ...], told: list[str]
 ) -> Meter:
-    return Meter(limits, keys, REF, lab.engine, "a machine", told.append, lambda _: workers)
+    costs = Costs(lab.engine, "a machine", told.append, lambda _: workers)
+    return Meter(limits, keys, REF, costs)
 
 
 def test_what_a_model_costs_is_measured_once_and_judged_the_same_ever_after(lab: Lab) -> None:
@@ -842,7 +844,6 @@ def test_what_a_model_costs_is_measured_once_and_judged_the_same_ever_after(lab:
         strict = meter(lab, workers, {"params": 20.0}, ("latency",), [])
         assert (strict.allowed(small), strict.allowed(large)) == (True, False)
         assert strict.costs(small) == {"latency": 20.0}
-        strict.close()
     assert workers.asked == [small, small, large]  # what breaks a limit is measured no further
 
 

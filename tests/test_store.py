@@ -20,14 +20,13 @@ from fsmd.training import Measurement, Training, TrainingResult
 from reports.predictions import read_test_rows
 from reports.results import read
 from studies.failure import Failure
+from studies.store.costs import CostKey, known_cost, known_costs, record_cost
 from studies.store.records import StudyRecord
 from studies.store.runs import (
     Provenance,
-    known_cost,
     known_result,
     known_runs,
     link_cell,
-    record_cost,
     record_run,
     record_test_rows,
 )
@@ -217,10 +216,15 @@ def test_a_cell_points_at_one_training_and_follows_it(engine: sa.Engine) -> None
 
 
 def test_of_a_cost_the_first_measurement_stays(engine: sa.Engine) -> None:
-    assert known_cost(engine, "a") is None
-    record_cost(engine, "a", "latency", 1.5)
-    record_cost(engine, "a", "latency", 2.5)
-    assert known_cost(engine, "a") == 1.5
+    key = CostKey("latency", "a model", "some rows", "code", "a machine")
+    assert known_cost(engine, key) is None
+    record_cost(engine, key, 1.5)
+    record_cost(engine, key, 2.5)
+    assert known_cost(engine, key) == 1.5
+    other = replace(key, machine="another one")
+    record_cost(engine, other, 3.5)
+    assert known_costs(engine, "latency", "code", ["a model"]) == {key: 1.5, other: 3.5}
+    assert known_costs(engine, "latency", "newer code", ["a model"]) == {}
 
 
 # Test rows

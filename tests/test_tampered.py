@@ -10,7 +10,7 @@ import sqlite3
 from collections import Counter
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import closing, contextmanager
-from dataclasses import replace
+from dataclasses import astuple, replace
 from itertools import count, product
 from pathlib import Path
 from typing import Any, NamedTuple
@@ -31,9 +31,10 @@ from reports.results import load_results, stored_record
 from studies.reading import StoredError
 from studies.search.attempt import arms_of, read_attempts
 from studies.session import open_record
+from studies.store.costs import CostKey, known_cost
 from studies.store.database import open_engine
 from studies.store.records import StudyRecord
-from studies.store.runs import known_cost, known_result, known_runs
+from studies.store.runs import known_result, known_runs
 from studies.store.studies import find_study, study_names
 from studies.store.tables import METADATA, STUDIES, TEST_ROWS
 from studies.store.trainings import read_trainings
@@ -41,6 +42,7 @@ from tests import made_up
 from tests.pages import words_of
 
 STUDY, SEARCH, OTHER = "towers", "search", "other"
+COST = CostKey("latency", "a model", "some rows", "code", "a machine")
 TABLES = {table.name: table for table in METADATA.sorted_tables}
 FREE = {
     ("fsmd_studies", "created_at"),
@@ -100,7 +102,8 @@ def whole(tmp_path_factory: pytest.TempPathFactory) -> Path:
     engine.dispose()
     path = folder / "studies.db"
     with closing(sqlite3.connect(path)) as raw, raw:
-        raw.execute("INSERT INTO fsmd_costs VALUES ('cost', 'latency', 1.0)")
+        costly = (COST.id, *astuple(COST), 1.0)
+        raw.execute("INSERT INTO fsmd_costs VALUES (?, ?, ?, ?, ?, ?, ?)", costly)
         raw.execute("PRAGMA writable_schema=ON")
         raw.execute(
             "UPDATE sqlite_master SET sql = replace(sql, ' NOT NULL', '') "
@@ -539,10 +542,10 @@ def test_a_result_that_the_planner_takes_over_is_checked_too(database: Database)
         known_runs(database.engine, [run_id])
     database.raw.execute("UPDATE fsmd_costs SET value = 'dear'")
     with pytest.raises(StoredError, match="column value must be a finite number; got 'dear'"):
-        known_cost(database.engine, "cost")
+        known_cost(database.engine, COST)
     database.raw.execute("UPDATE fsmd_costs SET value = -1")
     with pytest.raises(StoredError, match="column value must be at least 0; got -1"):
-        known_cost(database.engine, "cost")
+        known_cost(database.engine, COST)
 
 
 # One bad study harms no other

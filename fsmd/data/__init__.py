@@ -15,13 +15,13 @@ from typing import TYPE_CHECKING, Annotated, Any
 from fsmd.data.encoded import open_encoded
 from fsmd.data.options import Between, check_option, parsed
 from fsmd.data.schema import Dataset
-from fsmd.errors import UserError
+from fsmd.errors import UserError, alternatives
 
 if TYPE_CHECKING:
     from fsmd.data.rows.part import Part
     from fsmd.data.source import Source
 
-__all__ = ["load", "names", "open_encoded", "source_of"]
+__all__ = ["description_of", "load", "names", "open_encoded", "source_of"]
 
 DEFAULT = "planted"
 DESCRIPTION = ".toml"
@@ -57,13 +57,29 @@ def source_of(name: str, memory: int | None = None) -> "Source":
     return _found(name, memory)[0]
 
 
+def description_of(name: str) -> Path | None:
+    """The description of a data set; None for one that is made by code. See `load`."""
+    from fsmd.data.description.catalog import names as described
+    from fsmd.data.description.catalog import path_of
+
+    base, is_path = _base(name)
+    if is_path:
+        return Path(os.path.expanduser(base))
+    return path_of(base) if base in described() else None
+
+
+def _base(name: str) -> tuple[str, bool]:
+    """A name without its options, and whether it is a path."""
+    end = name.rfind(DESCRIPTION) + len(DESCRIPTION)
+    is_path = end >= len(DESCRIPTION) and name[end : end + 1] in ("", ":")
+    return (name[:end] if is_path else name.partition(":")[0]), is_path
+
+
 def _found(name: str, memory: int | None) -> "tuple[Source, str, str]":
     """The source, the name on reports, and in which file it is written."""
     from fsmd.data.source import Source
 
-    end = name.rfind(DESCRIPTION) + len(DESCRIPTION)
-    is_path = end >= len(DESCRIPTION) and name[end : end + 1] in ("", ":")
-    base = name[:end] if is_path else name.partition(":")[0]
+    base, is_path = _base(name)
     path = Path(os.path.expanduser(base))
     make, file = (_described(path, memory), str(path)) if is_path else _maker(base, memory)
     asked = name[len(base) :]
@@ -97,7 +113,7 @@ def _described(path: Path, memory: int | None) -> "Callable[..., Source]":
 
         description = read(path)
         log = Log.of(description, (memory or quarter_of_machine()) // 2)
-        source = Source(description.recipe, log.key, log.parts, log.left_out)
+        source = Source(description.recipe, log.key, log.parts, log.left_out, description.inputs)
         return on_fewer_rows(source, rows)
 
     return make
@@ -157,7 +173,7 @@ def _maker(name: str, memory: int | None) -> "tuple[Callable[..., Source], str]"
     if name not in makers:
         faulty = "".join(f"; {fault}" for fault in faults.values())
         raise UserError(
-            f"no data set {name!r}; there are {', '.join(names())}, and any description by its "
+            f"no data set {name!r}{alternatives(name, names())}, and any description by its "
             f"path, which ends in {DESCRIPTION}{faulty}"
         )
     return makers[name]

@@ -9,7 +9,7 @@ import hashlib
 import json
 import os
 import re
-from dataclasses import asdict
+from dataclasses import asdict, replace
 from pathlib import Path
 from typing import NamedTuple
 
@@ -109,6 +109,7 @@ def write_encoded(source: Source, folder: Path, memory: int) -> None:
         "settings": asdict(recipe.settings),
     }
     (folder / FACTS).write_text(json.dumps(facts, indent=1), "utf-8")
+    encoder = replace(encoder, inputs=source.inputs or encoder.inputs)
     (folder / ENCODER).write_text(encoder.to_json(), "utf-8")
     seal(folder, digests)
 

@@ -57,17 +57,21 @@ def open_encoded(path: Path, name: str | None = None) -> Dataset:
     )
 
 
-def seal(path: Path, known: Mapping[str, str]) -> None:
-    """Write the list of digests into a folder that has all other files; some may be known."""
+def seal(path: Path, known: Mapping[str, str], name: str = DIGESTS) -> None:
+    """Write the list of digests into a folder that has all other files; some may be known.
+
+    name: of the file that has the list.
+    """
     files = sorted(path.iterdir())
     digests = {file.name: known.get(file.name) or sha256(file) for file in files}
     sealed = {"files": digests, "digest": digest(digests)}
-    (path / DIGESTS).write_text(canonical_json(sealed), "utf-8")
+    (path / name).write_text(canonical_json(sealed), "utf-8")
 
 
-def fault_of(path: Path) -> str | None:
-    """What in an encoded folder is not as it was written; None if all is. It may hold more files.
+def fault_of(path: Path, name: str = DIGESTS) -> str | None:
+    """What in a sealed folder is not as it was written; None if all is. It may hold more files.
 
+    name: of the file that has the list of digests.
     Files are read once a process (60 ms for 100 MB), and again when size, time or inode changed.
     """
     try:
@@ -75,12 +79,11 @@ def fault_of(path: Path) -> str | None:
     except OSError as error:
         return f"{error.strerror}"
     state = ((name, s.st_ino, s.st_size, s.st_mtime_ns) for name, s in stats.items())
-    return _fault(path, tuple(sorted(state)))
+    return _fault(path, name, tuple(sorted(state)))
 
 
 @lru_cache(maxsize=64)
-def _fault(path: Path, state: tuple[tuple[str, int, int, int], ...]) -> str | None:
-    name = DIGESTS
+def _fault(path: Path, name: str, state: tuple[tuple[str, int, int, int], ...]) -> str | None:
     try:
         with _opened(path / name) as file:
             sealed = json.load(file)

@@ -17,10 +17,10 @@ from numpy.typing import NDArray
 
 from fsmd.config import canonical_json
 from fsmd.data.fitting.hashing import text_hashes
-from fsmd.data.fitting.words import FIRST_ID, NOTHING
+from fsmd.data.inputs import Input
 from fsmd.data.rows.part import Where
-from fsmd.data.schema import Field, Floats, Ids, Schema
-from fsmd.errors import UserError, shown
+from fsmd.data.schema import FIRST_ID, NOTHING, Field, Floats, Ids, Schema
+from fsmd.errors import UserError, alternatives, shown
 from fsmd.tasks import Task
 
 SCALED_BOUND = 10.0
@@ -186,6 +186,11 @@ def moved(
     return np.interp(number_N, *knots) if scale == "quantile" else number_N
 
 
+def bounds(scale: str) -> tuple[float, float]:
+    """Between which numbers must lie that are scaled so."""
+    return (_LEAST_LOGGED if scale == "log" else -NUMBER_BOUND), NUMBER_BOUND
+
+
 def checked_numbers(
     where: Where, name: str, column: pa.Array, scale: str, missing: bool
 ) -> Floats64:
@@ -194,8 +199,8 @@ def checked_numbers(
     missing: whether some may be.
     """
     number_N = np.asarray(column.to_numpy(zero_copy_only=False), np.float64)
-    low = _LEAST_LOGGED if scale == "log" else -NUMBER_BOUND
-    refused_N = (number_N < low) | (number_N > NUMBER_BOUND)
+    low, high = bounds(scale)
+    refused_N = (number_N < low) | (number_N > high)
     if not missing:
         refused_N |= np.isnan(number_N)
     if refused_N.any():
@@ -203,7 +208,7 @@ def checked_numbers(
         value = None if np.isnan(number_N[row]) else float(number_N[row])
         raise UserError(
             f"{where.row(row)}: numbers of column {name!r} must lie between {low:g} and "
-            f"{NUMBER_BOUND:g}{'' if missing else ', none missing'}; got {shown(value)}"
+            f"{high:g}{'' if missing else ', none missing'}; got {shown(value)}"
         )
     return number_N
 
@@ -216,6 +221,10 @@ class Encoder:
     vocabularies: tuple[Vocabulary, ...]
     scales: tuple[Scaling, ...]
     tasks: tuple[Task, ...]
+    inputs: tuple[Input, ...] = ()
+    """How each column of the vocabularies, then of the scales, is taken from a raw row."""
+    score: str | None = None
+    """The formula of the combined score (`fsmd.score`)."""
 
     def transform(self, fields: pa.RecordBatch, where: Where | None = None) -> tuple[Ids, Floats]:
         """Ids N x C and scaled numbers N x D of each row alone; `fields` is a `Part`'s.
@@ -287,6 +296,8 @@ class Encoder:
                 Scaling(**{**s, "knots": tuple(map(tuple, s["knots"]))}) for s in values["scales"]
             ),
             tasks=tuple(Task.from_dict(task) for task in values["tasks"]),
+            inputs=tuple(Input(**each) for each in values["inputs"]),
+            score=values["score"],
         )
 
     def _ids(self, vocabulary: Vocabulary, column: pa.Array, rows: int) -> Ids:
@@ -297,10 +308,11 @@ class Encoder:
 
 def column_of(where: Where, fields: pa.RecordBatch, name: str) -> pa.Array:
     """The column of that name; UserError where there is none."""
-    if name not in fields.schema.names:
-        there = ", ".join(fields.schema.names)
-        raise UserError(f"{where.source}: no column {name!r}; there are {there:.1000}")
-    return fields.column(name)
+    try:
+        return fields.column(name)
+    except KeyError:
+        there = alternatives(name, fields.schema.names)
+        raise UserError(f"{where.source}: no column {name!r}{there}") from None
 
 
 def _beside(columns: Sequence[NDArray[Any]], rows: int, dtype: type[np.generic]) -> NDArray[Any]:

@@ -8,7 +8,7 @@ import sys
 import tarfile
 import zlib
 from collections.abc import Iterator, Mapping
-from contextlib import contextmanager, nullcontext
+from contextlib import contextmanager
 from dataclasses import dataclass, field
 from fnmatch import fnmatchcase
 from pathlib import Path, PurePosixPath
@@ -22,14 +22,13 @@ from filelock import FileLock
 from rich.console import Console
 from rich.progress import track
 
+from fsmd.data.rows.packed import is_packed
 from fsmd.errors import UserError
 from fsmd.notices import say
 from fsmd.writing import replacing
 
 PIECE = 2**20
 """Bytes of a download that are written at once."""
-GZIP = b"\x1f\x8b"
-"""What a gzip begins with."""
 
 
 @dataclass(frozen=True)
@@ -92,11 +91,8 @@ def folders(name: str) -> tuple[Path, ...]:
 
 def content_digest(path: Path) -> str:
     """SHA-256 of a file's content, unpacked where it is a gzip, whatever its name."""
-    with path.open("rb") as raw:
-        packed = raw.read(2) == GZIP
-        raw.seek(0)
-        with gzip.open(raw) if packed else nullcontext(raw) as unpacked:
-            return hashlib.file_digest(unpacked, "sha256").hexdigest()
+    with gzip.open(path) if is_packed(path) else path.open("rb") as unpacked:
+        return hashlib.file_digest(unpacked, "sha256").hexdigest()
 
 
 class _Faulty(ValueError):

@@ -1,5 +1,6 @@
 """How a feature of a recipe is taken from the columns of a raw row: what scoring needs to know."""
 
+from collections.abc import Collection
 from dataclasses import dataclass
 from typing import Literal
 
@@ -19,3 +20,16 @@ class Input:
     """Letters taken off both ends of such a text."""
     optional: bool = False
     """Whether a row without the columns still goes, the value missing."""
+
+
+# How texts go into an exported model, which has no null and no lists.
+
+MEMBERS = "\x1f"
+"""Between the members of tags whose input has no separator of its own."""
+NULL = "\0"
+"""Stands for a missing value where the text "" is a word, and for the text "" elsewhere."""
+
+
+def missing_text(words: Collection[str]) -> str:
+    """What stands for a missing value of a column with these words."""
+    return NULL if "" in words else ""

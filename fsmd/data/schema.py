@@ -13,6 +13,10 @@ from fsmd.tasks import Task
 
 Ids: TypeAlias = NDArray[np.int32]
 Floats: TypeAlias = NDArray[np.float32]
+FIRST_ID = 2
+"""Of a column's words; before it are those of what is unseen and what is missing."""
+NOTHING = -1
+"""The id where a row has fewer members than others."""
 LARGE = 2**31
 """Bytes of a split above which its rows are read piece by piece, whatever the machine has."""
 

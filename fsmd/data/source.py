@@ -7,11 +7,14 @@ from typing import Annotated, Literal
 import numpy as np
 
 from fsmd.config import canonical_json
+from fsmd.data.description.expression import column_text
+from fsmd.data.inputs import Input
 from fsmd.data.options import Between, check_option
 from fsmd.data.rows.part import Part, Parts, taken
 from fsmd.data.settings import TrainingSettings
 from fsmd.errors import UserError, shown
-from fsmd.tasks import Task
+from fsmd.score import parse as parse_score
+from fsmd.tasks import Task, names
 
 LEAST_ROWS = 500
 """Fewer rows tell nothing apart."""
@@ -83,9 +86,11 @@ class Recipe:
     weight: str | None = None
     """The column of what a row counts; None: all alike."""
     settings: TrainingSettings = field(default_factory=TrainingSettings)
+    score: str | None = None
+    """The formula of the combined score (`fsmd.score`); data and training do not depend on it."""
 
     def __post_init__(self) -> None:
-        """Raise UserError for parts that are of another kind."""
+        """Raise UserError for parts that are of another kind, or a score of other tasks."""
         parts = (
             ("name", (self.name,), str),
             ("categorical", self.categorical, Categorical),
@@ -101,6 +106,8 @@ class Recipe:
                     f"`{name}` of a recipe must be {kind.__name__}, in a tuple where there may be "
                     f"several; got {shown(values)}"
                 )
+        if self.score is not None:
+            parse_score(self.score, names(self.tasks))
 
     @property
     def features(self) -> tuple[Categorical | Dense, ...]:
@@ -117,6 +124,8 @@ class Source:
     parts: Parts
     left_out: Mapping[str, int] = field(default_factory=dict)
     """Why -> rows that are in no split; filled by a whole pass over the parts."""
+    inputs: tuple[Input, ...] = ()
+    """How each feature is taken from a raw row, in order; (): as the column of its name."""
 
     def __post_init__(self) -> None:
         """Raise UserError for a key that cannot be written."""
@@ -126,6 +135,20 @@ class Source:
             raise UserError(
                 f"`key` of a source must be what JSON can hold, by name; got {shown(self.key)}"
             ) from error
+
+
+def plain_inputs(recipe: Recipe) -> tuple[Input, ...]:
+    """Each feature as the column of its name, tags as lists."""
+
+    def kind(feature: Categorical | Dense) -> Literal["category", "number", "tags"]:
+        if isinstance(feature, Dense):
+            return "number"
+        return "tags" if isinstance(feature, Tags) else "category"
+
+    return tuple(
+        Input(feature.name, kind(feature), column_text(feature.name))
+        for feature in recipe.features
+    )
 
 
 def on_fewer_rows(source: Source, rows: int | None) -> Source:

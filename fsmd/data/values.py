@@ -11,7 +11,7 @@ import numpy as np
 import pandas as pd
 from numpy.typing import NDArray
 
-from fsmd.errors import UserError, is_text, shown
+from fsmd.errors import UserError, alternatives, is_text, shown
 
 CATEGORIES = "categories of column {} must be text or finite numbers"
 _NUMBERS = "column {} must be numeric"
@@ -34,9 +34,7 @@ class Words(NamedTuple):
 def column_of(where: str, frame: pd.DataFrame, name: str) -> pd.Series:
     """The one column of that name; UserError where there is none or there are several."""
     if name not in frame:
-        there = ", ".join(map(str, frame))
-        there = there if len(there) <= 1000 else f"{there[:997]}..."
-        raise UserError(f"{where}: no column {name!r}; there are {there}")
+        raise UserError(f"{where}: no column {name!r}{alternatives(name, list(map(str, frame)))}")
     if frame.columns.nlevels > 1:
         raise UserError(f"{where}: columns must have one level of names; got several")
     column = frame[name]

@@ -1,16 +1,16 @@
 """Log loss over that of always predicting the rate (He et al. 2014): 1 says nothing."""
 
+import math
 from collections.abc import Sequence
 
 import numpy as np
-from scipy.special import entr
 
 from fsmd.metrics.log_loss import loss_and_weight, row_losses
 from fsmd.metrics.metric import Array, Metric, Rows, share, summed
 
 
 def _entropy(rate: float) -> float:
-    return float(entr(rate) + entr(1 - rate))
+    return -sum(each * math.log(each) for each in (rate, 1 - rate) if each > 0)
 
 
 def _normalized_entropy(parts: Sequence[Rows]) -> float:

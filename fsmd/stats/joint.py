@@ -81,7 +81,7 @@ def joint_ellipse(mean_2: Array, seeds_22: Array, rows_22: Array, *, n: int) -> 
     seeds_22: the covariance of these means over n paired seeds; ValueError below 3.
     rows_22: the test set's part in it; zeros where it is unknown.
     """
-    values, vectors = np.linalg.eigh(seeds_22 + _root(rows_22) @ _root(rows_22))
+    values, vectors = np.linalg.eigh(seeds_22 + symmetric_root(rows_22) @ symmetric_root(rows_22))
     lengths = np.sqrt(np.maximum(values, 0.0))
     along_D2 = deviations(seeds_22, rows_22, n=n) @ vectors
     away_D2 = along_D2 / np.where(lengths > 0, lengths, 1.0)
@@ -97,7 +97,7 @@ def deviations(seeds_22: Array, rows_22: Array, *, n: int, seed: int = 0) -> Arr
     if n < 3:
         raise ValueError(f"a joint region of two means needs at least 3 replicates; got {n}")
     t_D2, z_D2 = _standard(n, seed, DRAWS)
-    drawn_D2: Array = t_D2 @ _root(seeds_22) + z_D2 @ _root(rows_22)
+    drawn_D2: Array = t_D2 @ symmetric_root(seeds_22) + z_D2 @ symmetric_root(rows_22)
     return drawn_D2
 
 
@@ -110,8 +110,8 @@ def _standard(n: int, seed: int, draws: int) -> tuple[Array, Array]:
     return normal * mixed, again
 
 
-def _root(covariance: Array) -> Array:
-    """Symmetric root; an estimate without bias may have an eigenvalue below 0, taken for 0."""
+def symmetric_root(covariance: Array) -> Array:
+    """R with R R = the covariance; an estimate may have an eigenvalue below 0, taken for 0."""
     values, vectors = np.linalg.eigh(covariance)
     root: Array = (vectors * np.sqrt(np.maximum(values, 0.0))) @ vectors.T
     return root

@@ -96,18 +96,27 @@ def membership(points_ARM: Array, draws: int = DRAWS, seed: int = 0) -> Array:
     be too narrow with few seeds. Of arms closer together than their noise some are still ruled
     out too readily, as no prior draws their means together.
     """
-    arms, seeds, objectives = points_ARM.shape
+    arms, seeds, _ = points_ARM.shape
     if seeds < 2:
         return np.full(arms, np.nan)
-    rng = np.random.default_rng(seed)
-    weight_SR = rng.standard_normal((draws, seeds)) / np.sqrt(seeds * (seeds - 1))
-    weight_SR *= np.sqrt((seeds - 1) / rng.chisquare(seeds - 1, size=(draws, 1)))
-    mean_AM = points_ARM.mean(axis=1)
-    away_RN = (points_ARM - mean_AM[:, None]).transpose(1, 0, 2).reshape(seeds, -1)
-    mean_SAM = mean_AM + (weight_SR @ away_RN).reshape(draws, arms, objectives)
+    mean_SAM = drawn_means(points_ARM, np.random.default_rng(seed), draws)
     is_on_SA = [on_front(drawn_AM) for drawn_AM in mean_SAM.round(12)]  # equal arms stay equal
     probability_A: Array = np.mean(is_on_SA, axis=0)
     return probability_A
+
+
+def drawn_means(values_AR: Array, rng: np.random.Generator, draws: int = DRAWS) -> Array:
+    """S x A (x more): all arms' means, drawn together from their joint t distribution.
+
+    values_AR: figures by arm and paired seed, of any more axes; two seeds at least.
+    """
+    arms, seeds, *more = values_AR.shape
+    weight_SR = rng.standard_normal((draws, seeds)) / np.sqrt(seeds * (seeds - 1))
+    weight_SR *= np.sqrt((seeds - 1) / rng.chisquare(seeds - 1, size=(draws, 1)))
+    mean_A = values_AR.mean(axis=1)
+    away_RN = (values_AR - mean_A[:, None]).swapaxes(0, 1).reshape(seeds, -1)
+    drawn_SA: Array = mean_A + (weight_SR @ away_RN).reshape(draws, arms, *more)
+    return drawn_SA
 
 
 class AttainmentBand(NamedTuple):

@@ -58,6 +58,17 @@ def replicates_needed(
     return Needed(None, "too many replicates" if decided(inf) else "test set")
 
 
+def rows_needed(estimate: Estimate, margin: float) -> float:
+    """How many times as many test rows would decide with any number of seeds; may be infinite.
+
+    As if the estimate were true; at most 1 where the rows there are would do.
+    """
+    rows, size = estimate.se_test or 0.0, abs(estimate.mean)
+    distances = (size, ALPHA / 2), (margin - size, ALPHA)  # of a difference, of equivalence
+    times = [(-special.ndtri(a) * rows / d) ** 2 for d, a in distances if d > 0]
+    return float(min(times, default=inf))
+
+
 def chance_to_decide(
     mean: float,
     seeds: float,

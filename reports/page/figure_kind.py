@@ -23,6 +23,11 @@ def always(_: Any) -> bool:
     return True
 
 
+def nothing(_: Any) -> str:
+    """What a figure finds that says nothing of itself."""
+    return ""
+
+
 @dataclass(frozen=True)
 class FigureKind(Generic[Of, Summary]):
     """A figure of a report: its numbers, its drawing and its words."""
@@ -42,6 +47,8 @@ class FigureKind(Generic[Of, Summary]):
     """For those who cannot see it; the first sentence is its title."""
     fits: Callable[[Of], bool] = always
     """Whether it suits the form of a study."""
+    finding: Callable[[Summary], str] = nothing
+    """What is to be seen in it, in a sentence."""
 
 
 def kinds_in(package: ModuleType) -> tuple[FigureKind[Any, Any], ...]:
@@ -68,9 +75,10 @@ def view_of(kind: FigureKind[Any, Any], subject: Any) -> FigureView | None:
         if summary is None:
             return None
         drawing = partial(kind.draw, summary)
-        return FigureView(kind.key, kind.caption(summary), kind.alt(summary), "", drawing)
+        told = kind.caption(summary), kind.alt(summary), kind.finding(summary)
+        return FigureView(kind.key, *told, drawing)
     except UserError:
         raise  # what is stored is at fault, and so is the report
     except Exception as error:
         said = fault_of(kind.key, error)
-        return FigureView(kind.key, said, said, said, partial(apology, said))
+        return FigureView(kind.key, said, said, "", partial(apology, said))

@@ -2,13 +2,15 @@
 
 import base64
 import hashlib
+import json
+from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
 import jinja2
 from markupsafe import Markup
 
-from reports.page.model import FigureView, Index, Report
+from reports.page.model import FigureView, Index, Pairs, Report
 from reports.page.svg import for_page
 
 TEMPLATES = Path(__file__).parent / "templates"
@@ -16,7 +18,8 @@ TEMPLATES = Path(__file__).parent / "templates"
 
 def html(report: Report) -> str:
     """One self-contained page."""
-    return _page("report.html", m=report, wide=_wide, narrow=_narrow)
+    pairs = _compact(report.pairs) if report.pairs else ""
+    return _page("report.html", m=report, wide=_wide, narrow=_narrow, pairs=pairs)
 
 
 def index_html(index: Index) -> str:
@@ -38,6 +41,12 @@ def _page(template: str, **values: Any) -> str:
     page = environment.get_template(template)
     rendered = page.render(script=Markup(script), script_hash=f"sha256-{digest}", **values)
     return f"{rendered.strip()}\n"
+
+
+def _compact(pairs: Pairs) -> Markup:
+    """As JSON that the script reads; no text in it can end the element that it stands in."""
+    text = json.dumps(asdict(pairs), separators=(",", ":"))
+    return Markup(text.replace("<", r"\u003c"))
 
 
 def _wide(figure: FigureView) -> Markup:

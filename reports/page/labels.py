@@ -96,6 +96,27 @@ def placed(
     return {name: chosen[name] for name in points}
 
 
+def apart(
+    places: Sequence[float], rooms: Sequence[float], ends: tuple[float, float]
+) -> list[float]:
+    """Where names go on a line, as near to their places as they can without touching.
+
+    rooms: what each takes; ends: of the line, which they leave only where they find no room.
+
+    >>> apart([0.0, 0.1, 5.0], [1.0, 1.0, 1.0], (0.0, 5.0))
+    [0.5, 1.5, 4.5]
+    """
+    order = sorted(range(len(places)), key=lambda i: (places[i], i))
+    chosen, (low, high) = list(places), ends
+    for i in order:
+        chosen[i] = max(chosen[i], low + rooms[i] / 2)
+        low = chosen[i] + rooms[i] / 2
+    for i in reversed(order):
+        chosen[i] = min(chosen[i], high - rooms[i] / 2)
+        high = chosen[i] - rooms[i] / 2
+    return chosen
+
+
 @cache
 def _width(line: str, size: float) -> float:
     font = FontProperties(family=list(fonts_for(line).families))

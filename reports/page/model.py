@@ -4,7 +4,7 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field, replace
 from functools import cached_property
 from textwrap import fill
-from typing import TYPE_CHECKING, Any, TypeVar
+from typing import TYPE_CHECKING, Any, NamedTuple, TypeVar
 
 from matplotlib.figure import Figure
 
@@ -43,6 +43,8 @@ class TableCell:
     strong: bool = False
     bar: Bar | None = None
     """Drawn below the text."""
+    arm: str = ""
+    """Of a row's first cell: the arm that the row is of, where the text is not its name."""
 
 
 @dataclass(frozen=True)
@@ -138,6 +140,31 @@ class Answer:
         return tuple(filter(None, (self.use, *self.sentences, self.next, self.command)))
 
 
+class PairCell(NamedTuple):
+    """One arm minus another on one target, as it was measured."""
+
+    mean: float
+    low: float | None
+    high: float | None
+    """None, as `low`, where there is no interval."""
+    word: str
+    """What the first arm is, against the second: `better`, or another word of the tables."""
+
+
+@dataclass(frozen=True)
+class Pairs:
+    """Every two arms, for those who want to compare any of them."""
+
+    arms: tuple[str, ...]
+    headings: tuple[str, ...]
+    """Of the targets."""
+    digits: tuple[int, ...]
+    """Decimals of a difference on each target."""
+    cells: tuple[tuple[PairCell, ...] | None, ...]
+    """Of each pair, in the order of `itertools.combinations`: on each target, or None where the
+    two share no replicate."""
+
+
 @dataclass(frozen=True)
 class ClaimView:
     """The paper's sentence, what was found and the verdict: one of five (`Verdict`)."""
@@ -190,6 +217,7 @@ class Report:
     question: str
     headline: str
     answer: Answer = Answer("")
+    pairs: Pairs | None = None
     notices: tuple[str, ...]
     """What a reader must know to take the answer rightly."""
     claims: tuple[ClaimView, ...] = ()
@@ -241,8 +269,6 @@ class IndexEntry:
     headline: str = ""
     answer: Answer | None = None
     claims: tuple[ClaimView, ...] = ()
-    findings: tuple[str, ...] = ()
-    """What was found where nothing was claimed."""
     unfinished: str = ""
     """Why there is no report; empty where there is one."""
 

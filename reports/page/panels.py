@@ -18,6 +18,8 @@ from reports.page.labels import FONT, Box, Point, placed
 Frame = tuple[Point, Point]
 """((lowest x, highest x), (lowest y, highest y))."""
 
+FEW = 4
+"""More planes than this are small."""
 MOST_PAIRS = 10
 """Of so many pairs of targets there is a plane at most."""
 
@@ -131,14 +133,14 @@ def planes(
     handles: Sequence[Any],
     *,
     height: float,
-    side_by_side: int = 2,
 ) -> tuple[Figure, list[Plane]]:
     """A figure with a plane for each frame, and a legend below them; draw inside `styled`.
 
     height: inches of a row of planes, with their labels.
-    side_by_side: so many planes make a row at most; on a phone there is one in a row.
+    Two planes make a row, of more than four three, which are lower; on a phone one does.
     """
-    in_row = style.columns(len(frames), narrow, side_by_side)
+    in_row = style.columns(len(frames), narrow, 2 if len(frames) <= FEW else 3)
+    height = 0.72 * height if in_row > 2 else height
     rows = ceil(len(frames) / in_row)
     below = style.LEGEND_ROW * style.legend_rows(handles, narrow) + 0.15
     wide, high = style.width(narrow), height * rows + below

@@ -14,6 +14,9 @@ from reports.page.fonts import fonts_for
 from reports.page.html import TEMPLATES
 from reports.page.model import FigureView, Index, Report, Section
 
+NOT_PRINTED = ("pairs",)
+"""What only a page can show."""
+
 
 def pdf(reports: Sequence[Report], index: Index | None = None) -> bytes:
     """The reports, with the list of all studies before them."""
@@ -45,9 +48,11 @@ def pdf(reports: Sequence[Report], index: Index | None = None) -> bytes:
 def _printable(part: Any) -> Any:
     """A report, or a part of one, as JSON can hold it."""
     if isinstance(part, FigureView):
-        return {"svg": part.svg, "caption": part.caption, "alt": part.alt}
+        told = {"caption": part.caption, "alt": part.alt, "finding": part.finding}
+        return {"svg": part.svg} | told
     if isinstance(part, Report | Section):
-        return {field.name: _printable(getattr(part, field.name)) for field in fields(part)}
+        names = (field.name for field in fields(part) if field.name not in NOT_PRINTED)
+        return {name: _printable(getattr(part, name)) for name in names}
     if isinstance(part, tuple):
         return [_printable(each) for each in part]
     return part if isinstance(part, str | int | bool) else asdict(part)

@@ -299,12 +299,18 @@ def look(index: int) -> Look:
     return LOOKS[index % len(LOOKS)]
 
 
-def tag(artists: Iterable[Any], part: str, *tips: str) -> None:
+def tag(artists: Iterable[Any], part: str, *tips: str, on_demand: bool = False) -> None:
     """Let the page hide the artists as one part, such as an arm, and tell a value at each point.
 
     tips: one for each point of the artists, or none.
+    on_demand: nobody sees them before the reader of a page asks for them.
     """
     for artist in artists:
-        artist.set_gid(json.dumps({"part": part, "tips": tips}))
+        artist.set_gid(json.dumps({"part": part, "tips": tips, "on_demand": on_demand}))
         if isinstance(artist, Annotation) and artist.arrow_patch:  # the line to its point
-            artist.arrow_patch.set_gid(json.dumps({"part": part, "tips": ()}))
+            tag([artist.arrow_patch], part)
+
+
+def tag_of(gid: str | None) -> dict[str, Any]:
+    """What `tag` gave; empty for another one."""
+    return dict(json.loads(gid)) if gid and gid.startswith("{") else {}

@@ -4,7 +4,6 @@ The same figure gives the same bytes.
 """
 
 import io
-import json
 import re
 import warnings
 from html import escape
@@ -15,7 +14,7 @@ from matplotlib.figure import Figure
 from matplotlib.text import Text
 
 from reports.page.fonts import fonts_for
-from reports.page.style import INK, PAPER, keep_within_panels, styled
+from reports.page.style import INK, PAPER, keep_within_panels, styled, tag_of
 
 _SVG = "{http://www.w3.org/2000/svg}"
 ElementTree.register_namespace("", _SVG[1:-1])
@@ -33,6 +32,8 @@ def to_pdf(figure: Figure) -> bytes:
     """The figure as a PDF file without a date."""
     buffer = io.BytesIO()
     undated = dict.fromkeys(("CreationDate", "Creator", "Producer"))
+    for artist in figure.findobj(lambda each: tag_of(each.get_gid()).get("on_demand", False)):
+        artist.set_visible(False)
     _save(figure, buffer, format="pdf", metadata=undated)
     return buffer.getvalue()
 
@@ -76,9 +77,11 @@ def _with_tags_resolved(content: bytes) -> str:
                 parent.remove(child)
     for group in root.iter(f"{_SVG}g"):
         name = group.attrib.pop("id", "")  # nothing refers to a group
-        if name.startswith("{"):
-            tag = json.loads(name)
+        if tag := tag_of(name):
             group.set("data-part", tag["part"])
+            if tag["on_demand"]:
+                group.set("data-more", "")
+                group.set("display", "none")  # also where no page shows it
             _add_titles(group, tag["tips"])
     return ElementTree.tostring(root, encoding="unicode") + "\n"
 

@@ -99,6 +99,8 @@ class SearchAnalysis:
     picks: tuple[Pick, ...]
     growth: FrontGrowth
     spent: EpochsSpent
+    have: str | None = None
+    """The point that the user has, in the reference's place in the answer."""
 
     def __repr__(self) -> str:
         name, points = self.search.record.name, ", ".join(self.fresh_front or self.front)
@@ -183,12 +185,15 @@ def _search_front(search: SearchResults) -> tuple[str, ...]:
 
 
 def _confirmed(search: SearchResults) -> tuple[Confirmed, ...]:
-    """Every arm with fresh seeds, over those that all of them have."""
+    """Every attempt with fresh seeds, over those that all of them have.
+
+    Baselines are no points of the space; the leaderboard has them.
+    """
     valid, test = search.fresh_sound.valid, search.fresh_sound.test
     if not valid.paired:
         return ()
-    attempts = [search.attempt(arm) for arm in valid.trained]
-    fresh_ART = _fresh_figures(search, valid.trained)
+    attempts = [attempt for attempt in search.attempts if attempt.name in valid.trained]
+    fresh_ART = _fresh_figures(search, [attempt.name for attempt in attempts])
     costs = {cost.key: _cost_on_fresh_seeds(search, cost, attempts) for cost in search.costs}
     points_ARM = _points(search, fresh_ART, costs)
     is_on_A = on_front(points_ARM.mean(axis=1))
@@ -311,7 +316,7 @@ def _picks(
     """Chosen on fresh validation means; without fresh seeds on what the search saw."""
     if not confirmed and not search.all_in("ended"):
         return ()
-    candidates = _candidates(search, confirmed)
+    candidates = candidates_of(search, confirmed)
     by_name: dict[str, list[PickRule]] = {}
     for rule in rules:
         by_name.setdefault(picked(rule, candidates), []).append(rule)
@@ -322,7 +327,7 @@ def _picks(
     )
 
 
-def _candidates(search: SearchResults, confirmed: Sequence[Confirmed]) -> Candidates:
+def candidates_of(search: SearchResults, confirmed: Sequence[Confirmed]) -> Candidates:
     """All that is known of whom a rule may pick, turned so that more is better."""
     if confirmed:
         names = tuple(point.name for point in confirmed)

@@ -6,10 +6,12 @@ from typing import Any
 from fsmd.metrics import METRICS
 from fsmd.stats.pareto import DRAWS
 from reports import ran, words
+from reports.answer import answer_entry, answer_in_words
+from reports.board import board_table
 from reports.index import entry_of
 from reports.page.cells import ends
 from reports.page.figure_kind import kinds_in, views_of
-from reports.page.model import Fact, IndexEntry, Report, Section
+from reports.page.model import Answer, Fact, IndexEntry, Report, Section
 from reports.results import turned
 from reports.search import figures, tables
 from reports.search.analysis import (
@@ -19,8 +21,10 @@ from reports.search.analysis import (
     analyse,
     not_trained_again,
 )
+from reports.search.answer import search_answer
 from reports.search.axis_importance import FEWEST_TRAININGS, AxisImportance
 from reports.search.cautions import cautions
+from reports.search.leaderboard import asked_of
 from reports.search.results import OUTCOMES, SearchResults, in_words, outcome_of, own_fields
 from studies.store.means import Mean, Means
 
@@ -35,7 +39,8 @@ def page(analysis: SearchAnalysis) -> Report:
     return ran.report_of(
         analysis.results,
         headline=headline(analysis),
-        notices=(*findings(analysis), *cautions(analysis)),
+        answer=answer(analysis),
+        notices=cautions(analysis),
         sections=tuple(_sections(analysis)),
         facts=_facts(analysis.search),
         base_table=tables.space_table(analysis.search),
@@ -49,9 +54,16 @@ def _sections(analysis: SearchAnalysis) -> Iterator[Section]:
         yield Section("All configurations", tables=every, folded=True)
         return
     kinds = kinds_in(figures)
+    board = asked_of(analysis)
+    if board.board.standings:
+        yield Section(
+            "Leaderboard",
+            figures=views_of(kinds, "leaderboard", analysis),
+            tables=(board_table(board, "configuration"),),
+        )
     yield Section(
         f"The {analysis.search.sought}",
-        sentences=_not_trained_again(analysis),
+        sentences=(*findings(analysis), *_not_trained_again(analysis)),
         figures=views_of(kinds, "front", analysis),
         tables=(tables.front_table(analysis), tables.axes_table(analysis)),
     )
@@ -61,7 +73,7 @@ def _sections(analysis: SearchAnalysis) -> Iterator[Section]:
         sentences=_pick_sentences(analysis),
         figures=views_of(kinds, "picks", analysis),
         tables=(differences,) if differences else (),
-        blocks=_to_paste(analysis),
+        blocks=tuple(_to_take_home(analysis)),
     )
     yield Section(
         "What the search spent",
@@ -105,21 +117,10 @@ def headline(analysis: SearchAnalysis) -> str:
 
 
 def findings(analysis: SearchAnalysis) -> tuple[str, ...]:
-    """What was found, a sentence each."""
-    if not analysis.front:
+    """What the fresh seeds show of the front, a sentence each."""
+    if not analysis.confirmed:
         return ()
-    if analysis.confirmed:
-        return (_front_on_fresh_seeds(analysis), *_how_much_too_good(analysis))
-    again = (
-        "No fresh seed is complete at every point"
-        if len(analysis.search.fresh.runs)
-        else "None of its points was trained again"
-    )
-    return (
-        f"The {analysis.search.sought} is what the search saw, on one seed: "
-        f"{words.listed(analysis.front)}. "
-        f"{again}, so it looks better than it is.",
-    )
+    return (_front_on_fresh_seeds(analysis), *_how_much_too_good(analysis))
 
 
 def _front_on_fresh_seeds(analysis: SearchAnalysis) -> str:
@@ -177,38 +178,28 @@ def _pick_sentences(analysis: SearchAnalysis) -> tuple[str, ...]:
     basis = "means over the fresh seeds" if analysis.confirmed else "what the search saw"
     mixed = len({task.metric for task in analysis.search.tasks}) > 1
     units = (
-        " Where a rule adds figures of different metrics, they are turned so that more is better "
-        "and measured by the smallest difference that matters."
+        " Figures of different metrics are added in units of the smallest difference that matters."
     )
     return (
         f"Picked on validation, by {basis}; test chose nothing.{units if mixed else ''}",
-        *(_pick_sentence(analysis, pick) for pick in reversed(analysis.picks)),
+        *map(_pick_sentence, reversed(analysis.picks)),
     )
 
 
-def _pick_sentence(analysis: SearchAnalysis, pick: Pick) -> str:
+def _pick_sentence(pick: Pick) -> str:
     why = "; ".join(f"{rule.name}: {rule.why}" for rule in pick.rules)
-    point = next((p for p in analysis.confirmed if p.name == pick.name), None)
-    if point is None:
-        return f"{pick.name} \u2013 {why}."
-    by_metric: dict[str, list[str]] = {}
-    for target, estimate in zip(analysis.search.targets, point.test, strict=True):
-        metric = METRICS[target.metric]
-        figure = f"{words.interval(estimate, metric)} {words.on_target(target.key)}"
-        by_metric.setdefault(metric.label, []).append(figure)
-    test = "; ".join(f"{label} {words.listed(of)}" for label, of in by_metric.items())
-    return f"{pick.name} \u2013 {why}. Test {test}."
+    return f"{pick.name} \u2013 {why}."
 
 
-def _to_paste(analysis: SearchAnalysis) -> tuple[Fact, ...]:
-    """The picks as Python."""
+def _to_take_home(analysis: SearchAnalysis) -> Iterator[Fact]:
+    """The picks as Python, and the command that makes a model of the first one."""
     search = analysis.search
-    facts = []
     for pick in reversed(analysis.picks):
         own = own_fields(search.attempt(pick.name).config, search.space.axes)
         fields = ", ".join(f"{name}={value!r}" for name, value in own.items())
-        facts.append(Fact(f"{pick.name}, to paste", f"FSMDConfig({fields})"))
-    return tuple(facts)
+        yield Fact(f"{pick.name}, to paste", f"FSMDConfig({fields})")
+    for pick in analysis.picks[-1:]:
+        yield ran.export_command(search.results, pick.name)
 
 
 def _too_few_for_importance(importance: AxisImportance) -> str:
@@ -228,7 +219,7 @@ def _facts(search: SearchResults) -> tuple[Fact, ...]:
         f"{in_words(o)} ({'maximised' if o.higher else 'minimised'})" for o in search.objectives
     )
     ways = "; then ".join(
-        words.listed(f"{name} {value}" for name, value in way.items() if value is not None)
+        words.listed(f"{n} {words.plain(v)}" for n, v in way.items() if v is not None)
         for way in search.record.methods
     )
     sought = search.record.search
@@ -247,47 +238,41 @@ def _facts(search: SearchResults) -> tuple[Fact, ...]:
 def _reading(analysis: SearchAnalysis) -> tuple[str, ...]:
     importance = analysis.importance
     return (
+        *(answer_in_words(asked_of(analysis)) if analysis.confirmed else ()),
         "A point dominates another if it is at least as good on every objective and better on "
-        "one; the front is what nothing dominates. Better is more or less, as the objective has "
-        "it. The search trained every configuration on one seed and may stop a training early: "
-        "only those that ended by themselves are on its front. A model stands at the epoch of its "
-        "best mean validation figures; networks that share nothing choose an epoch for each task. "
-        "A stopped training that a longer search takes up again starts anew, and its epochs are "
-        "counted once.",
-        "The best of many noisy values looks better than it is (the winner's curse). So the "
-        "front, and what lies just behind it, was trained again on fresh seeds, the same for "
-        "all. Shrinkage is the search's value minus the fresh mean. Part of it is the luck of "
-        "the search's one seed, which all its points share; its interval is of the fresh mean "
-        "alone.",
-        f"The probability of being non-dominated comes from {DRAWS:,} draws of all points' means "
-        "together, from the t distribution that the paired seeds give them. It is about the "
-        "means over all seeds there could be, among the confirmed points only. Of several points "
-        "that lie closer together than their seeds' noise, it rules some out too readily.",
-        "Points were picked on validation. Test data was evaluated once for each training, at "
-        "the epoch that validation chose, and picked nothing. Validation and test of one "
-        "training share its seed's luck, so a pick's test figures may still look a little too "
-        "good.",
+        "one; the front is what nothing dominates. The search trains each configuration on one "
+        "seed and may stop it early: only what ended by itself is on its front. A model stands "
+        "at the epoch of its best mean validation figures.",
+        "The best of many noisy values looks better than it is (the winner's curse), so the "
+        "front, and what lies just behind it, was trained again on fresh seeds. Shrinkage is the "
+        "search's value minus the fresh mean; its interval is of the fresh mean alone.",
+        *(_about_the_front(analysis) if analysis.confirmed else ()),
+        "Points were picked on validation; test chose nothing. Both share their seed's luck, so "
+        "a pick's test figures may still look a little too good.",
         *(_about_importance(importance) if importance.shares else ()),
     )
 
 
+def _about_the_front(analysis: SearchAnalysis) -> Iterator[str]:
+    yield (
+        f"P({analysis.search.sought}): the share of {DRAWS:,} draws of all fresh means together "
+        "in which nothing dominates the point; of points closer together than their noise some "
+        "are ruled out too readily."
+    )
+
+
 def _about_importance(importance: AxisImportance) -> tuple[str, ...]:
-    expected = "if no axis mattered, about one bar in 20 would pass it"
+    expected = "if no axis mattered, about one bar in 20 would pass its mark"
     if importance.exact:
         return (
-            "Importance is exact: every combination was trained, and an axis's share is that of "
-            "its main effect in the total sum of squares, for the front in that of the points' "
-            "non-domination ranks. A single seed's noise is in the total. An axis without any "
-            "effect stays below the mark beside its bar in 19 of 20 cases (F test against what no "
-            f"main effect explains); {expected}.",
+            "Importance is exact: an axis's share is that of its main effect in the total sum of "
+            "squares, for the front in that of the non-domination ranks. An axis without effect "
+            f"stays below the mark in 19 of 20 cases (F test); {expected}.",
         )
     return (
         "Importance is estimated (PED-ANOVA, Watanabe et al. 2023): how differently the best "
-        "tenth of the trainings, at least five, lies on an axis from all, as shares of all axes. "
-        "A training that was stopped counts as not among the best, since others were ahead. It "
-        "speaks of what sets the best apart, not of all variance. With few trainings it is mostly "
-        "chance, which the mark beside each bar shows: an axis that stays below it has shown "
-        f"nothing, and {expected}.",
+        "tenth of the trainings, at least five, lies on an axis from all. A stopped training "
+        f"counts as not among the best. An axis below its mark has shown nothing; {expected}.",
     )
 
 
@@ -301,6 +286,7 @@ def summary(analysis: SearchAnalysis) -> dict[str, Any]:
         "study": search.record.name,
         "data": search.record.plan.data.name,
         "space": search.space.name,
+        "answer": answer_entry(asked_of(analysis), answer(analysis)),
         "configurations": {outcome: len(search.all_in(outcome)) for outcome in OUTCOMES},
         "tried": [
             {
@@ -376,15 +362,20 @@ def _number(value: float) -> float | None:
     return None if value != value else value
 
 
+def answer(analysis: SearchAnalysis) -> Answer:
+    """What to use."""
+    return search_answer(analysis, asked_of(analysis))
+
+
 def lines(analysis: SearchAnalysis) -> tuple[str, ...]:
-    """What was found, for a terminal and for the dashboard's note."""
+    """The answer and the picks, for a terminal and for the dashboard's note."""
     picks = (
         f"{', '.join(rule.name for rule in pick.rules)}: {pick.name} "
         f"({', '.join(f'{axis}={value}' for axis, value in params.items())})"
         for pick in analysis.picks
         for params in [analysis.search.attempt(pick.name).params]
     )
-    return (headline(analysis), *findings(analysis), *picks)
+    return (headline(analysis), *answer(analysis).lines, *picks)
 
 
 def means(analysis: SearchAnalysis) -> Means:
@@ -415,5 +406,5 @@ def entry(analysis: SearchAnalysis) -> IndexEntry:
         analysis.search.record,
         replicates=len(analysis.seeds),
         headline=headline(analysis),
-        findings=findings(analysis),
+        answer=answer(analysis),
     )

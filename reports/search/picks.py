@@ -10,7 +10,7 @@ from typing import NamedTuple
 
 import numpy as np
 
-from fsmd.errors import UserError
+from fsmd.errors import UserError, alternatives
 from fsmd.metrics import METRICS, Array
 from fsmd.stats.pareto import highest, knee_score
 from fsmd.tasks import Target, Task, targets
@@ -80,7 +80,7 @@ def pick_rule(name: str, tasks: Sequence[Task], objectives: Sequence[Objective])
         *(f"floor:{task}" for task in floors),
         f"weights:{','.join(ascii_uppercase[: len(tasks)])}",
     )
-    raise UserError(f"no rule {name!r} to pick by; there are {', '.join(known)}")
+    raise UserError(f"no rule {name!r} to pick by{alternatives(name, known)}")
 
 
 def _knee(objectives: int) -> PickRule:

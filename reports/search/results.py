@@ -22,9 +22,10 @@ from studies.search.attempt import (
     AttemptState,
     objectives_of,
     read_attempts,
+    search_arms,
     space_of,
 )
-from studies.store.records import PlannedArm, StudyRecord
+from studies.store.records import StudyRecord
 
 Outcome = Literal["ended", "stopped", "paused", "failed"]
 OUTCOMES: Mapping[Outcome, str] = MappingProxyType(
@@ -54,7 +55,8 @@ class SearchResults:
     attempts: tuple[Attempt, ...]
     """In the order of their proposal."""
     results: StudyResults
-    """Every training, on the search's seed and on fresh ones; its arms are the attempts."""
+    """Every training, on the search's seed and on fresh ones; its arms are the attempts, and the
+    baselines, which have fresh seeds alone."""
 
     @property
     def sought(self) -> str:
@@ -151,7 +153,7 @@ class SearchResults:
         runs = self.fresh.runs
         finished = set(runs.loc[runs["status"] == "done", "replicate"])
         failed = runs[(runs["status"] == "failed") & runs["replicate"].isin(finished)]
-        return tuple(a.name for a in self.attempts if a.name in set(failed["arm"]))
+        return tuple(arm.name for arm in self.results.planned if arm.name in set(failed["arm"]))
 
     @cached_property
     def fresh_sound(self) -> StudyResults:
@@ -167,8 +169,7 @@ class SearchResults:
 def read_search(engine: sa.Engine, record: StudyRecord) -> SearchResults:
     """A stored search, as far as it has come."""
     attempts = read_attempts(engine, record)
-    arms = tuple(PlannedArm(a.name, a.config, record.plan.data.name) for a in attempts)
-    return SearchResults(attempts, load_results(engine, record, arms))
+    return SearchResults(attempts, load_results(engine, record, search_arms(record, attempts)))
 
 
 def in_words(objective: Objective) -> str:

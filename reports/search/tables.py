@@ -23,11 +23,10 @@ MANY_AXES = 6
 
 
 def front_table(analysis: SearchAnalysis) -> Table:
-    """The confirmed points; without any, the front that the search saw."""
+    """The confirmed points on validation; without any, the front that the search saw."""
     search, confirmed = analysis.search, analysis.confirmed
     validation = [f"validation {words.column(target)}" for target in search.targets]
-    test = [f"test {words.column(target)}" for target in search.targets]
-    measured = [f"P({search.sought})", *test] if confirmed else []
+    measured = [f"P({search.sought})"] if confirmed else []
     columns = ("configuration", *validation, *measured, *_cost_columns(search), "picked by")
     rows = (
         [_confirmed_row(analysis, point) for point in reversed(confirmed)]
@@ -40,27 +39,21 @@ def front_table(analysis: SearchAnalysis) -> Table:
     seeds = words.count(len(analysis.seeds), "paired fresh seed")
     less = words.less_is_better(search.targets)
     caption = (
-        f"The points that were trained again, over {seeds}: mean {words.measured(search.targets)} "
-        "[95 % interval over the seeds]. Below it the value that the search saw, on its own seed, "
-        f"and that value minus the mean.{less} Bold: the {search.sought} of the fresh means. "
-        f"P({search.sought}): the probability that no other mean is better by every objective, "
-        f"from the t distribution of the paired means; below {FEWEST_SEEDS} seeds it is not "
-        "given. Points were chosen on validation; test is only shown."
+        f"Validation {words.measured(search.targets)} over {seeds} [95 % interval]; below it what "
+        f"the search saw, and that minus the mean.{less} Bold: the {search.sought} of the fresh "
+        f"means. P({search.sought}): the probability of it, from {FEWEST_SEEDS} seeds on."
         if confirmed
-        else f"The {search.sought} that the search saw, on one seed: highest of many values "
-        f"that chance moved, so they look better than they are.{less}"
+        else f"The {search.sought} that the search saw, on one seed: better than it is.{less}"
     )
     return table("front", caption, columns, rows)
 
 
 def _confirmed_row(analysis: SearchAnalysis, point: Confirmed) -> tuple[object, ...]:
     search = analysis.search
-    numbers = list(enumerate(search.targets))
     return (
         TableCell(point.name, strong=point.on_front),
-        *(_fresh_cell(point, k, target) for k, target in numbers),
+        *(_fresh_cell(point, k, target) for k, target in enumerate(search.targets)),
         probability(point, len(analysis.confirmed)),
-        *(interval_cell(point.test[k], METRICS[target.metric]) for k, target in numbers),
         *_cost_cells(search, search.attempt(point.name), [e.mean for e in point.costs]),
         _picked_cell(analysis, point.name),
     )
@@ -139,18 +132,11 @@ def epochs_table(analysis: SearchAnalysis) -> Table:
         *by_stopping,
         ("saved by early stopping", ended, f"{spent.saved_by_patience:,}"),
     ]
-    fair = (
-        f"; fairly: to {spent.typical}, the median of those that ended by themselves"
-        if ended
-        else ""
-    )
-    at_most = (
-        " Saved by stopping, at most: as if every stopped training had gone on to epoch "
-        f"{search.most_epochs}, the last{fair}."
-    )
+    fair = f"; fairly: to {spent.typical}, the median of what ended" if ended else ""
+    at_most = f" At most: as if all had gone on to epoch {search.most_epochs}{fair}."
     caption = (
-        f"Epochs of the search.{at_most if stopped else ''} Saved by early stopping: what those "
-        f"that ended by themselves left of the {search.most_epochs}."
+        f"Epochs of the search.{at_most if stopped else ''} Early stopping: what those that ended "
+        f"left of the {search.most_epochs}."
     )
     return table("epochs", caption, ("epochs", "trainings", "number"), rows)
 
@@ -164,8 +150,7 @@ def importance_table(importance: AxisImportance) -> Table | None:
         for axis in importance.axes
     )
     caption = (
-        "The figure's numbers. Below each: what an axis without any effect stays below in 19 of "
-        "20 cases. Bold: above it."
+        "The figure's numbers. Below: what chance alone reaches in one of 20 cases. Bold: above."
     )
     return table("importance", caption, ("axis", *importance.targets), rows)
 
@@ -187,9 +172,8 @@ def attempts_table(search: SearchResults) -> Table:
     )
     caption = (
         "Everything that was tried, in the order of proposal: ended by itself, stopped by the "
-        "pruner, paused (not finished) or failed. Validation figures on the search's own seed "
-        "where the training stands: at its best epoch so far if it was stopped, which is not "
-        "comparable with one that was trained to the end."
+        "pruner, paused or failed. Validation figures where the training stands, on the search's "
+        "seed: of a stopped one not comparable with one that ended."
         f"{words.less_is_better(search.targets)}"
     )
     columns = (

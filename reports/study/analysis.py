@@ -1,13 +1,18 @@
 """What was read of a study and what was found, as numbers, before any words or ink."""
 
 from dataclasses import dataclass
+from functools import cached_property
 
 import sqlalchemy as sa
 
 from reports import ran
+from reports.answer import Asked
+from reports.page.model import Answer
 from reports.results import NothingYet, Scores, StudyResults, load_results
+from reports.study.answer import study_answer
 from reports.study.comparisons import Comparison, compare, pairs
 from reports.study.joint import JointVerdict, joint_verdicts
+from reports.study.leaderboard import asked_of
 from reports.study.reading import Reading
 from reports.study.verdicts import Judged, judge
 from studies.definition import Study
@@ -23,6 +28,18 @@ class StudyAnalysis:
     comparisons: tuple[Comparison, ...]
     judged: tuple[Judged, ...]
     joint: tuple[JointVerdict, ...]
+    have: str | None = None
+    """The arm that the user has, in the reference's place in the answer."""
+
+    @cached_property
+    def asked(self) -> Asked:
+        """What the answer is about, with the leaderboard."""
+        return asked_of(self.results, self.have)
+
+    @cached_property
+    def answer(self) -> Answer:
+        """What to use."""
+        return study_answer(self.asked)
 
     def __repr__(self) -> str:
         verdicts = {judged.claim.id: judged.verdict for judged in self.judged}

@@ -31,7 +31,7 @@ def cautions(analysis: StudyAnalysis) -> tuple[str, ...]:
 
 def _claims_are_about(analysis: StudyAnalysis) -> str:
     about, data = analysis.study.about, analysis.results.record.plan.data.name
-    here = f"The claims are about {about}; here they are judged on the data set {data}."
+    here = f"The claims are about {about}; they are judged on {data}."
     return here if about else ""
 
 
@@ -66,10 +66,7 @@ def _left_out_as_the_same(analysis: StudyAnalysis) -> str:
 
 
 def _chain_dropped(analysis: StudyAnalysis) -> str:
-    dropped = (
-        "No task of this data follows another, so the chain was dropped: where the study says "
-        "FSMD, the model trained here is FS."
-    )
+    dropped = "No task of this data follows another, so the chain was dropped: FSMD is FS here."
     return dropped if analysis.results.record.plan.chain_dropped else ""
 
 
@@ -119,8 +116,8 @@ def _arms_without_replicates(analysis: StudyAnalysis) -> str:
     scores = analysis.scores
     missing = [arm for arm in scores.arms if arm not in scores.trained]
     them = "it" if len(missing) == 1 else "them"
-    said = f"No finished replicate of {words.listed(missing)}: comparisons with {them} could not"
-    return f"{said} be made.{_unmeasured(analysis)}" if missing else ""
+    said = f"No finished replicate of {words.listed(missing)}: nothing compares {them}."
+    return f"{said}{_unmeasured(analysis)}" if missing else ""
 
 
 def _unmeasured(analysis: StudyAnalysis) -> str:
@@ -145,19 +142,13 @@ def _no_reference(analysis: StudyAnalysis) -> str:
     reference = analysis.study.reference
     if reference in analysis.scores.arms:
         return ""
-    return (
-        f"{reference}, which the others would be compared with, is no arm here: nothing is "
-        "compared with it."
-    )
+    return f"{reference}, the reference, is no arm here: nothing is compared with it."
 
 
 def _no_predictions(analysis: StudyAnalysis) -> str:
     if analysis.scores.samplings or analysis.scores.most_shared < 2:
         return ""
-    return (
-        "No test predictions were kept: intervals and tests cover the seeds alone, not the "
-        "finite test set."
-    )
+    return "No test predictions were kept: intervals and tests cover the seeds alone."
 
 
 def _incomplete_replicates(analysis: StudyAnalysis) -> str:
@@ -167,9 +158,7 @@ def _incomplete_replicates(analysis: StudyAnalysis) -> str:
     which, are = ("Replicates", "are") if len(left_out) > 1 else ("Replicate", "is")
     return (
         f"{which} {words.listed(left_out)} (counted from 0) {are} not finished at every trained "
-        "arm. A comparison is over the replicates that both its arms have, and says how many; "
-        "the table of means uses every finished replicate, so its lines may be of different "
-        "seeds."
+        "arm: a comparison is over those that both its arms have."
     )
 
 
@@ -177,18 +166,17 @@ def _few_replicates(analysis: StudyAnalysis) -> str:
     shared = analysis.scores.most_shared
     if shared < 2:
         return (
-            "No two arms share two finished replicates: there is no interval of a difference "
-            f"and no test, and nothing can be decided. Run at least {FOR_A_LOOK}."
+            "No two arms share two finished replicates, so nothing can be tested. Run at least "
+            f"{FOR_A_LOOK}."
         )
     if shared < FOR_A_LOOK:
         return (
-            f"{shared} replicates are few: intervals are wide and little can be decided. Run "
-            f"{FOR_A_LOOK} for a look, {FOR_A_CLAIM} for a claim."
+            f"{shared} replicates are few: run {FOR_A_LOOK} for a look, {FOR_A_CLAIM} for a claim."
         )
     if analysis.study.claims and shared < FOR_A_CLAIM:
         return (
-            f"{shared} replicates are a look. Before anybody relies on a claim, run "
-            f"{FOR_A_CLAIM}: --replicates {FOR_A_CLAIM} adds what is missing."
+            f"{shared} replicates are a look; for a claim run {FOR_A_CLAIM}: --replicates "
+            f"{FOR_A_CLAIM} adds what is missing."
         )
     return ""
 

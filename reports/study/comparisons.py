@@ -22,12 +22,12 @@ from fsmd.stats.power import (
     detectable,
     replicates_needed,
 )
-from fsmd.tasks import MEAN, Target
+from fsmd.tasks import Target
 from reports import words
 from reports.results import Scores
 from reports.study.reading import Reading
 from reports.study.shape import reference_first
-from studies.definition import Above, Best, Study
+from studies.definition import Study
 
 Word = Literal["better", "worse", "equivalent", "undecided"]
 
@@ -166,40 +166,10 @@ def _detectable(study: Study, comparisons: Sequence[Comparison]) -> str:
             f"With {seeds} this study would hardly show any difference in {metric.label}: they "
             "are too few."
         )
-    claimed = (
-        f"{words.number(told[claims], 2)} for a claim that rests on one comparison (after Holm "
-        f"over {words.count(claims, 'claim')}; more for one that rests on several), and "
-        if claims
-        else ""
-    )
+    claimed = f"{words.number(told[claims], 2)} for a claim, " if claims else ""
     return (
-        f"With {seeds} this study shows with {100 * POWER:g} % chance a true difference in "
-        f"{metric.label} of {claimed}{words.number(told[tests], 2)} in the comparisons with "
-        f"{study.reference} (after Holm over {words.count(tests, 'test')}); medians. Smaller ones "
-        "will mostly stay undecided."
-    )
-
-
-def factor_sentences(
-    reading: Reading, scores: Scores, comparisons: Sequence[Comparison]
-) -> tuple[str, ...]:
-    """The reference and every other arm on its test set, one sentence each.
-
-    On the last target that a claim puts the reference above another arm on; without such a claim
-    on the mean, or on each task where there is none.
-    """
-    study, keys = reading.study, [target.key for target in scores.targets]
-    rules = (rule for claim in study.claims for rule in claim.rules)
-    crowning = [r for r in rules if isinstance(r, Above | Best) and r.arm == study.reference]
-    crowned = {target.key for r in crowning if (target := reading.target(r.target))}
-    claimed = [key for key in keys if key in crowned]
-    if claimed or MEAN in keys:
-        keys = [(claimed or keys)[-1]]
-    known = {(c.target.key, c.arm, c.other): c for c in comparisons}
-    return tuple(
-        f"{arm} vs {other} {words.on_target(key)}: {_said(known.get((key, arm, other)))}"
-        for key in keys
-        for arm, other in pairs(study, scores)
+        f"With {seeds} a true difference in {metric.label} is found with {100 * POWER:g} % chance "
+        f"from {claimed}{words.number(told[tests], 2)} in the comparisons on."
     )
 
 
@@ -207,30 +177,9 @@ def needed_in_words(needed: Needed) -> str:
     """What would decide an undecided comparison.
 
     >>> needed_in_words(Needed(34)), needed_in_words(Needed(None, "test set"))
-    ('at this estimate about 34 seeds would decide', 'at this estimate the test set is too small')
+    ('about 34 seeds', 'the test set is too small')
     """
     if needed.seeds is None:
-        reason = OBSTACLES[needed.obstacle or "too few replicates"]
-        if reason == TOO_FEW:
-            return reason
-        more = " needed" if needed.obstacle == "too many replicates" else ""
-        return f"at this estimate {reason}{more}"
-    about = "at least " if needed.at_least else "about "
-    return f"at this estimate {about}{words.count(needed.seeds, 'seed')} would decide"
-
-
-def _said(comparison: Comparison | None) -> str:
-    if comparison is None or not comparison.difference.n:
-        return "not compared; no replicate has both."
-    c, metric, estimate = comparison, comparison.metric, comparison.difference
-    written = words.difference(estimate, metric.digits + 1)
-    figure = f"{metric.label} {written}, {words.count(estimate.n, 'paired replicate')}"
-    if c.differs.p is None or c.equal.p is None:
-        return f"{figure}; {TOO_FEW}."
-    if c.word == "equivalent":
-        way = "above" if estimate.mean > 0 else "below"
-        real = f" (it is {way}, but by less than matters)" if c.differs.significant else ""
-        inside = f"for being inside ±{words.number(c.margin)}"
-        return f"{figure}, {words.p(c.equal.p)} {inside} after Holm: equivalent{real}."
-    more = f"; {needed_in_words(c.needed)}" if c.word == "undecided" else ""
-    return f"{figure}, {words.p(c.differs.p)} after Holm: {c.word}{more}."
+        return OBSTACLES[needed.obstacle or "too few replicates"]
+    about = "at least" if needed.at_least else "about"
+    return f"{about} {words.count(needed.seeds, 'seed')}"

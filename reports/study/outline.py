@@ -7,6 +7,8 @@ from fsmd.metrics import METRICS
 from fsmd.stats.joint import REGIONS
 from fsmd.tasks import MEAN
 from reports import ran, words
+from reports.answer import answer_entry
+from reports.board import board_table
 from reports.index import entry_of
 from reports.page.cells import ends
 from reports.page.figure_kind import kinds_in, views_of
@@ -22,13 +24,13 @@ from reports.page.model import (
 from reports.results import Scores
 from reports.study import figures, paper, tables
 from reports.study.analysis import StudyAnalysis, analyse
-from reports.study.answer import answers
 from reports.study.cautions import cautions
-from reports.study.comparisons import Comparison, factor_sentences, of_arms
+from reports.study.comparisons import Comparison, of_arms
 from reports.study.figures import seesaw
 from reports.study.how_to_read import how_to_read
 from reports.study.joint import JointVerdict
 from reports.study.nothing_differs import is_null, null_sentences
+from reports.study.pairs import pairs_of
 from reports.study.probabilities import NOT_DRAWN, probability_tables
 from reports.study.shape import has_many_arms, reference_first, role, scores_compared, shape
 from studies.store.means import Mean, Means
@@ -43,13 +45,21 @@ def page(analysis: StudyAnalysis) -> Report:
         results,
         arm=f"{study.factor} = ",
         headline=headline(analysis),
-        notices=(*answers(analysis), *cautions(analysis)),
+        answer=analysis.answer,
+        pairs=pairs_of(analysis),
+        notices=cautions(analysis),
         claims=claim_views(analysis),
         paper=tuple(Fact(s.place, s.said) for s in paper.sources(study.figure)),
         sections=tuple(_sections(analysis)) if analysis.scores.trained else (),
+        commands=(*ran.commands(results), *_take_home(analysis)),
         base_table=tables.base_table(results),
         reading=tuple(how_to_read(analysis)),
     )
+
+
+def _take_home(analysis: StudyAnalysis) -> Iterator[Fact]:
+    if used := analysis.asked.board.used:
+        yield ran.export_command(analysis.results, used.arm)
 
 
 def headline(analysis: StudyAnalysis) -> str:
@@ -77,11 +87,11 @@ def claim_views(analysis: StudyAnalysis) -> tuple[ClaimView, ...]:
 def _sections(analysis: StudyAnalysis) -> Iterator[Section]:
     results = analysis.results
     many = has_many_arms(results)
-    models = shape(analysis.study) in ("models", "knob")
     yield Section(
-        "Models" if models else "Arms",
-        figures=_figures(analysis, "arms"),
-        tables=(tables.arm_table(results), *_tables_of_shape(analysis)),
+        "Leaderboard",
+        sentences=tuple(_left_out(analysis)),
+        figures=(*_figures(analysis, "leaderboard"), *_figures(analysis, "arms")),
+        tables=(_board(analysis), *_tables_of_shape(analysis)),
         folded=many,
     )
     yield _differences(analysis)
@@ -91,21 +101,59 @@ def _sections(analysis: StudyAnalysis) -> Iterator[Section]:
     inside, table = _figures(analysis, "inside"), tables.inner_table(results)
     if inside or table:
         within = (table,) if table else ()
-        yield Section("Inside the models", figures=inside, tables=within, folded=many)
+        yield Section("Inside the models", figures=inside, tables=within, folded=True)
     drawn, told = _figures(analysis, "probabilities"), probability_tables(results)
     yield Section(
         "How good the probabilities are",
         sentences=() if drawn or not told else (NOT_DRAWN,),
         figures=drawn,
         tables=told,
-        folded=many,
+        folded=True,
     )
     yield Section(
-        "Other figures on test",
+        "Details",
         figures=_figures(analysis, "other"),
-        tables=tables.other_tables(results),
-        folded=many,
+        tables=tuple(_details(analysis)),
+        folded=True,
     )
+
+
+def _board(analysis: StudyAnalysis) -> Table:
+    results = analysis.results
+    columns, printed = tables.paper_columns(results)
+    return board_table(
+        analysis.asked,
+        analysis.study.factor,
+        notes=tables.arm_notes(analysis.study),
+        columns=columns,
+        more=lambda arm: printed.get(arm, ()),
+    )
+
+
+def _left_out(analysis: StudyAnalysis) -> Iterator[str]:
+    """Arms on other data, which are in the table of all arms alone."""
+    scores, board = analysis.scores, analysis.asked.board
+    if board.standings and any(
+        not scores.comparable(arm, board.standings[0].arm) for arm in scores.trained
+    ):
+        home = analysis.results.data_of(board.standings[0].arm)
+        yield f"Ranked are the arms on {home}; those on other data are among the details."
+
+
+def _details(analysis: StudyAnalysis) -> Iterator[Table]:
+    """What few readers need: every p-value, every arm by itself, every other figure."""
+    results = analysis.results
+    compared, joint = _compared(analysis)
+    yield from filter(
+        None,
+        (
+            tables.claim_table(analysis.judged),
+            tables.tests_table(results, compared),
+            tables.joint_table(results, joint),
+            tables.arm_table(results, analysis.asked.board),
+        ),
+    )
+    yield from tables.other_tables(results)
 
 
 def _figures(analysis: StudyAnalysis, section: str) -> tuple[FigureView, ...]:
@@ -121,25 +169,28 @@ def _tables_of_shape(analysis: StudyAnalysis) -> Iterator[Table]:
         yield effects
 
 
+def _compared(
+    analysis: StudyAnalysis,
+) -> tuple[tuple[Comparison, ...], tuple[JointVerdict, ...]]:
+    """The reference and the others, of many with a few; by target, and on all tasks at once."""
+    arms = scores_compared(analysis.results).arms
+    joint = (pair for pair in analysis.joint if {pair.arm, pair.other} <= set(arms))
+    return of_arms(analysis.comparisons, arms), tuple(joint)
+
+
 def _differences(analysis: StudyAnalysis) -> Section:
     """The reference against the others; of many, against a few."""
     results, study = analysis.results, analysis.study
-    scores = scores_compared(results)
-    comparisons = of_arms(analysis.comparisons, scores.arms)
-    joint = [pair for pair in analysis.joint if {pair.arm, pair.other} <= set(scores.arms)]
     who = role(study)
     heading = (
         f"{who} against the others" if reference_first(study) else f"the others against {who}"
     )
-    made = tables.difference_table(results, comparisons), tables.joint_table(results, joint)
+    made = tables.difference_table(results, *_compared(analysis))
     return Section(
         words.capital(heading),
-        sentences=(
-            *_some_are_compared(analysis, scores),
-            *factor_sentences(analysis.reading, scores, comparisons),
-        ),
+        sentences=tuple(_some_are_compared(analysis, scores_compared(results))),
         figures=_figures(analysis, "differences"),
-        tables=tuple(table for table in made if table),
+        tables=(made,) if made else (),
     )
 
 
@@ -154,7 +205,7 @@ def _some_are_compared(analysis: StudyAnalysis, scores: Scores) -> Iterator[str]
     )
     yield (
         f"Of {words.count(total, 'arm')}, the {len(scores.arms) - 1} {chosen} are compared here "
-        f"with {analysis.study.reference}; the table of arms has all."
+        f"with {analysis.study.reference}."
     )
 
 
@@ -168,6 +219,7 @@ def summary(analysis: StudyAnalysis) -> dict[str, Any]:
         "study": record.name,
         "data": record.plan.data.name,
         "replicates": len(scores.paired),
+        "answer": answer_entry(analysis.asked, analysis.answer),
         "targets": [
             {"task": target.key, "metric": target.metric, "higher": METRICS[target.metric].higher}
             for target in scores.targets
@@ -185,6 +237,8 @@ def summary(analysis: StudyAnalysis) -> dict[str, Any]:
                 "found": j.found,
                 "p_holds": j.p_holds,
                 "p_fails": j.p_fails,
+                "p_holds_unadjusted": j.alone[0],
+                "p_fails_unadjusted": j.alone[1],
             }
             for j in analysis.judged
         ],
@@ -226,9 +280,9 @@ def _pair(pair: JointVerdict) -> dict[str, Any]:
 
 
 def lines(analysis: StudyAnalysis) -> tuple[str, ...]:
-    """What was found, for a terminal."""
-    claims = (f"{j.verdict.upper():<10}{j.text} {j.found}" for j in analysis.judged)
-    return (headline(analysis), *answers(analysis), *claims)
+    """The answer and the claims, for a terminal."""
+    claims = (f"{j.verdict.upper():<15}{j.text} {j.found}" for j in analysis.judged)
+    return (headline(analysis), *analysis.answer.lines, *claims)
 
 
 def means(analysis: StudyAnalysis) -> Means:
@@ -255,33 +309,10 @@ def means(analysis: StudyAnalysis) -> Means:
 
 def entry(analysis: StudyAnalysis) -> IndexEntry:
     """The study in the list of all."""
-    highest = _highest(analysis.scores) if shape(analysis.study) != "knob" else ()
     return entry_of(
         analysis.results.record,
         replicates=len(analysis.scores.paired),
         headline=headline(analysis),
+        answer=analysis.answer,
         claims=claim_views(analysis),
-        findings=(*highest, *answers(analysis)),
     )
-
-
-def _highest(scores: Scores) -> tuple[str, ...]:
-    """The best arm on the mean, or on each task where there is none, over the complete replicates:
-    means over different seeds do not compare."""
-    if len(scores.paired) < 2:
-        return ()
-    means = [target for target in scores.targets if target.key == MEAN]
-    over = words.count(len(scores.paired), "complete replicate")
-    sentences = []
-    for target in means or scores.targets:
-        metric, key = scores.metric(target.key), target.key
-        estimates = {arm: scores.mean(arm, key, scores.paired) for arm in scores.trained}
-        best = max(estimates, key=lambda arm: metric.sign * estimates[arm].mean)
-        extreme = "Highest" if metric.higher else "Lowest"
-        what = (
-            f"mean test {metric.label}" if means else f"test {metric.label} {words.on_target(key)}"
-        )
-        sentences.append(
-            f"{extreme} {what} over {over}: {best}, {words.interval(estimates[best], metric)}."
-        )
-    return tuple(sentences)

@@ -44,7 +44,7 @@ def _calibration(results: StudyResults, shown: Sequence[Shown]) -> Table | None:
     of_arms = {arm: _parts(results, arm, shown) for arm in results.test.trained}
     known = any(part is not None for parts in of_arms.values() for part in parts)
     caption = (
-        "Probabilities on test at the chosen epochs, mean [95 % interval] over "
+        "On test at the chosen epochs, mean [95 % interval] over "
         f"{ran.sources(known)}. {'; '.join(_said(shown))}. {_whose(shown)}"
     )
     rows = (
@@ -58,9 +58,9 @@ def _said(shown: Sequence[Shown]) -> Iterator[str]:
     """What each metric is, where it is there."""
     there = {each.of.metric.label for each in shown}
     meanings = {
-        "PCOC": "the predicted positives over the observed ones, 1 being right",
-        "ECE": "how far predicted rates are from observed ones, on average over 15 groups of as "
-        "many rows by score, 0 being right, though of few rows chance alone puts it above",
+        "PCOC": "predicted over observed positives, 1 being right",
+        "ECE": "how far predicted rates are from observed ones over 15 groups of rows, 0 being "
+        "right, though chance alone puts it above",
     }
     return (f"{label}: {text}" for label, text in meanings.items() if label in there)
 
@@ -70,8 +70,7 @@ def _steps(results: StudyResults, shown: Sequence[Shown]) -> Table | None:
         return None
     less = words.less_is_better(each.scores.target(each.of.key) for each in shown)
     caption = (
-        "The steps of the funnel on test at the chosen epochs, mean [95 % interval] over seeds."
-        f"{less} {_whose(shown)}"
+        f"The steps of the funnel on test, mean [95 % interval] over seeds.{less} {_whose(shown)}"
     )
     rows = ((arm, *(_cell(each, arm, None) for each in shown)) for arm in results.test.arms)
     return table("steps", caption.strip(), _columns(results, shown), rows)
@@ -84,9 +83,7 @@ def _whose(shown: Sequence[Shown]) -> str:
         return ""
     task, parent = step.of.task, step.of.parent
     return (
-        f"{step.of.key}: the step alone, whether {task} follows on rows with {parent}, by what a "
-        f"chain gives or else by the ratio of both probabilities; {task}: reaching it, among all "
-        "rows."
+        f"{step.of.key}: the step alone, among rows with {parent}; {task}: reaching it, among all."
     )
 
 

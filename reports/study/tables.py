@@ -1,31 +1,34 @@
 """The tables of a study's report, each a pure function of what was read and found."""
 
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import fields
-from itertools import chain, combinations, groupby
+from dataclasses import asdict, fields
+from itertools import chain, groupby
 from statistics import median_low
 from typing import NamedTuple
 
 import numpy as np
 import pandas as pd
 
+from fsmd.baselines import Baseline
 from fsmd.config import FSMDConfig
 from fsmd.metrics import METRICS, Metric
 from fsmd.stats.anova import BLOCK, VALUE, FactorEffect, effects
-from fsmd.stats.estimates import ALPHA, TOO_FEW, holm, mean_interval, p_value
+from fsmd.stats.estimates import ALPHA, TOO_FEW, mean_interval
 from fsmd.stats.joint import REGIONS
 from fsmd.stats.power import POWER
-from fsmd.tasks import ALL
+from fsmd.tasks import ALL, Target
 from reports import ran, words
 from reports.page.cells import difference_cell, interval_cell, table
 from reports.page.model import Table, TableCell
 from reports.results import Scores, StudyResults, at_chosen
+from reports.standing import Leaderboard
 from reports.study import paper
 from reports.study.comparisons import Comparison, needed_in_words
 from reports.study.figures.seesaw import SeesawSummary
 from reports.study.joint import JointVerdict
 from reports.study.scales import scales_of, who_leads, within_margin
-from reports.study.shape import crossed, has_many_arms, reference_first
+from reports.study.shape import crossed, reference_first
+from reports.study.verdicts import Judged
 from search_spaces import Value
 from studies.definition import Study
 
@@ -38,48 +41,50 @@ WIDE = 9
 # Arms
 
 
-def arm_table(results: StudyResults) -> Table:
-    """Mean test figures of each arm beside the paper's, its cost, and its chosen epoch."""
-    scores, study, many = results.test, results.study, has_many_arms(results)
-    best = {} if many else {t.key: significantly_best(scores, t.key) for t in scores.targets}
-    source, settings = paper.table(study.figure), arm_notes(study)
+def paper_columns(results: StudyResults) -> tuple[tuple[str, ...], Mapping[str, tuple[str, ...]]]:
+    """Headings of the paper's own figures, and these by arm; empty where it has none."""
+    source = paper.table(results.study.figure)
+    if source is None:
+        return (), {}
+    unknown = (float("nan"),) * len(source.columns)
+    figures = {arm: source.numbers.get(arm, unknown) for arm in results.test.arms}
+    return (
+        tuple(f"paper, {name}" for name in source.columns),
+        {
+            arm: tuple(words.decimals(value, paper.DIGITS) for value in printed)
+            for arm, printed in figures.items()
+        },
+    )
+
+
+def arm_table(results: StudyResults, board: Leaderboard) -> Table:
+    """Every arm by itself: means where the leaderboard lacks some, and what is left to reach."""
+    scores = results.test
+    targets = scores.targets if board.left_out else ()
+    reached = scores.targets if results.reachable() else ()
     rows = []
     for arm in scores.arms:
         runs = results.done[results.done["arm"] == arm]
-        printed = source.numbers.get(arm, (float("nan"),) * len(source.columns)) if source else ()
-        rows.append(
-            (
-                TableCell(arm, settings.get(arm, ())),
-                *(_mean_cell(results, arm, t.key, best.get(t.key) == arm) for t in scores.targets),
-                *(words.decimals(value, paper.DIGITS) for value in printed),
-                *_costs(results, runs),
-                len(runs),
-            )
-        )
+        means = (interval_cell(scores.mean(arm, t.key), METRICS[t.metric]) for t in targets)
+        left = (_to_best(results, arm, target) for target in reached)
+        rows.append((arm, *means, *left, *_costs(results, runs), len(runs)))
+    said = f"Test {words.measured(targets)} over each arm's own replicates [95 % interval]."
+    caption = f"{said if targets else ''} Seconds and epochs are medians.".strip()
     columns = (
-        study.factor,
-        *map(words.column, scores.targets),
-        *(f"paper, {name}" for name in (source.columns if source else ())),
+        results.study.factor,
+        *map(words.column, targets),
+        *(f"{words.column(target)}, minus the best reachable" for target in reached),
         *("parameters", "training seconds", "chosen epoch", "replicates"),
     )
-    under = " Below a name: the settings that it stands for." if settings else ""
-    reachable = " The last line is the distance to the best reachable figure."
-    bold = (
-        " Bold: better than every other arm, each paired difference significant at "
-        f"{ran.at_level()} after Holm over all pairs of arms."
-    )
-    printed_once = (
-        f" The paper's figures are {METRICS[paper.METRIC].label} of one run each, on its own data."
-    )
-    caption = (
-        f"Test {words.measured(scores.targets)} at the epoch that validation chose: mean [95 % "
-        f"interval] over the arm's replicates.{words.less_is_better(scores.targets)}{under}"
-        f"{reachable if results.reachable() else ''}{'' if many else bold}"
-        f"{printed_once if source else ''} Training seconds: by the clock, of one training in its "
-        "worker; they and the chosen epochs are medians (of an even number the lower of the two "
-        "in the middle)."
-    )
     return table("arms", caption, columns, rows)
+
+
+def _to_best(results: StudyResults, arm: str, target: Target) -> str:
+    """An arm's mean minus the best that any model can have on its data."""
+    mean, best = results.test.mean(arm, target.key).mean, results.reachable(arm).get(target.key)
+    if best is None or mean != mean:
+        return words.DASH
+    return words.signed(mean - best, METRICS[target.metric].digits)
 
 
 def arm_notes(study: Study) -> Mapping[str, tuple[str, ...]]:
@@ -94,28 +99,6 @@ def arm_notes(study: Study) -> Mapping[str, tuple[str, ...]]:
 
 def _says(name: str, value: Value) -> bool:
     return (f"{value:g}" if isinstance(value, float) else str(value)) in name
-
-
-def significantly_best(scores: Scores, key: str) -> str | None:
-    """The arm that beats every other one, after Holm over all pairs; None if there is none."""
-    pairs = list(combinations(scores.trained, 2))
-    gains = [scores.gain(arm, other, key) for arm, other in pairs]
-    adjusted = holm([p_value(gain) for gain in gains])
-    beaten = dict.fromkeys(scores.trained, 0)
-    for (arm, other), gain, p in zip(pairs, gains, adjusted, strict=True):
-        if p is not None and p < ALPHA:
-            beaten[arm if gain.mean > 0 else other] += 1
-    winners = (arm for arm, count in beaten.items() if count == len(beaten) - 1 > 0)
-    return next(winners, None)
-
-
-def _mean_cell(results: StudyResults, arm: str, key: str, strong: bool) -> TableCell:
-    estimate, metric = results.test.mean(arm, key), results.test.metric(key)
-    best = results.reachable(arm).get(key)
-    distance = ""
-    if best is not None and estimate.n:
-        distance = f"{words.signed(estimate.mean - best, metric.digits)} to best"
-    return interval_cell(estimate, metric, distance, strong=strong)
 
 
 def _costs(results: StudyResults, runs: pd.DataFrame) -> tuple[str, str, str]:
@@ -135,85 +118,108 @@ def _costs(results: StudyResults, runs: pd.DataFrame) -> tuple[str, str, str]:
 # Differences
 
 
-def difference_table(results: StudyResults, comparisons: Sequence[Comparison]) -> Table | None:
-    """The reference and every other arm; None if nothing can be paired."""
+def difference_table(
+    results: StudyResults, comparisons: Sequence[Comparison], joint: Sequence[JointVerdict]
+) -> Table | None:
+    """The reference and every other arm, and what all tasks together say; None without a pair."""
     reference, forward = results.study.reference, reference_first(results.study)
     made = [comparison for comparison in comparisons if comparison.difference.n]
     if not made:
         return None
+    together = {(pair.arm, pair.other): pair.of.verdict for pair in joint}
     rows = (
         (
-            f"minus {other}" if forward else arm,
+            _pair_cell(arm, other, forward),
             *map(_comparison_cell, pair),
+            *([together.get((arm, other), words.DASH)] if together else []),
             pair[0].difference.n,
         )
         for (arm, other), of_pair in groupby(made, key=lambda c: (c.arm, c.other))
         for pair in [list(of_pair)]
     )
-    scales, tests = scales_of(results), words.count(made[0].tests, "test")
-    minus = (
-        f"{reference} minus every other arm's"
-        if forward
-        else f"every other arm minus that of {reference}"
-    )
-    leads = who_leads(scales, reference if forward else "the arm", ("above", "below"))
+    leads = who_leads(scales_of(results), reference if forward else "the arm", ("above", "below"))
     caption = (
-        f"Test {words.measured(results.targets)} of {minus}: mean and 95 % interval over "
-        f"{ran.sources(bool(results.test.samplings))}; {leads}."
-        f"{words.less_is_better(results.targets)} Below them p of a test that the two differ, and "
-        "of two one-sided tests that they differ by less than the margin "
-        f"({within_margin(scales)}); in brackets after Holm over {tests} and over {tests}. If the "
-        f"second is below {ALPHA:g} after Holm the word is equivalent; else, if the first is, "
-        "better or worse (bold); else undecided, with the number of seeds in all that would "
-        f"decide with {100 * POWER:g} % chance, were the estimates the truth: a rough guess from "
-        "few. An interval is of one comparison alone and p is adjusted for all, so an interval "
-        "clear of zero may still be undecided."
+        f"Difference of test {words.measured(results.targets)} [95 % interval over "
+        f"{ran.sources(bool(results.test.samplings))}]; {leads}. The words are after Holm over "
+        "all of them, so an interval clear of zero may be undecided."
     )
     head = reference if forward else f"minus {reference}"
-    columns = (head, *map(words.column, results.targets), "paired replicates")
+    all_tasks = ["all tasks"] if together else []
+    columns = (head, *map(words.column, results.targets), *all_tasks, "paired replicates")
     return table("differences", caption, columns, rows)
+
+
+def _pair_cell(arm: str, other: str, forward: bool) -> TableCell:
+    """Under the heading `reference` or `minus reference`."""
+    return TableCell(f"minus {other}", arm=other) if forward else TableCell(arm)
 
 
 def _comparison_cell(comparison: Comparison) -> TableCell:
     c = comparison
-    tests = ("differ", c.differs), ("equivalent", c.equal)
-    if any(test.raw is None for _, test in tests):
-        return difference_cell(c.difference, c.metric, TOO_FEW)
-    notes = [f"{name}: {words.p_by_holm(test.raw or 0, test.p or 0)}" for name, test in tests]
-    decided = c.word != "undecided"
-    notes.append(c.word if decided else f"{c.word}; {needed_in_words(c.needed)}")
-    return difference_cell(c.difference, c.metric, *notes, strong=c.word in ("better", "worse"))
+    word = TOO_FEW if c.differs.raw is None else c.word
+    return difference_cell(c.difference, c.metric, word, strong=c.word in ("better", "worse"))
+
+
+def tests_table(results: StudyResults, comparisons: Sequence[Comparison]) -> Table | None:
+    """The p-values behind the words of the table of differences; None where nothing was tested."""
+    made = [comparison for comparison in comparisons if comparison.differs.raw is not None]
+    if not made:
+        return None
+    rows = (
+        (
+            f"{c.arm} minus {c.other}, {c.target.key}",
+            *(words.p_alone(p or 0.0) for test in (c.differs, c.equal) for p in test),
+            c.word,
+            words.DASH if c.word != "undecided" else needed_in_words(c.needed),
+        )
+        for c in made
+    )
+    caption = (
+        "p that two arms differ, and that they do by less than the margin "
+        f"({within_margin(scales_of(results))}); after Holm over "
+        f"{words.count(made[0].tests, 'test')} each. To decide: what would with {100 * POWER:g} % "
+        "chance, a rough guess."
+    )
+    columns = (
+        *("difference", "differ", "differ, Holm", "equivalent", "equivalent, Holm"),
+        *("word", "to decide"),
+    )
+    return table("tests", caption, columns, rows)
 
 
 def joint_table(results: StudyResults, verdicts: Sequence[JointVerdict]) -> Table | None:
-    """The reference and other arms on all tasks at once; None where nothing was compared."""
+    """The p-values of all tasks at once; None where nothing was compared."""
     if not verdicts:
         return None
-    reference, forward = results.study.reference, reference_first(results.study)
     rows = (
         (
-            f"against {pair.other}" if forward else pair.arm,
+            f"{pair.arm} against {pair.other}",
             TableCell(pair.of.verdict, strong=pair.of.verdict != "undecided"),
-            *(words.p(pair.of.p[region]) for region in REGIONS),
+            *(words.p_alone(pair.of.p[region]) for region in REGIONS),
         )
         for pair in verdicts
     )
-    who = (
-        f"{reference} against every other arm"
-        if forward
-        else f"Every other arm against {reference}"
+    caption = (
+        f"All tasks at once: p that shows each word. It needs p below "
+        f"{words.number(verdicts[0].of.alpha, 2)}, {ALPHA:g} over the number of pairs."
+    )
+    return table("joint", caption, ("pair", "all tasks", *REGIONS), rows)
+
+
+def claim_table(judged: Sequence[Judged]) -> Table | None:
+    """The p-values of the claims; None without any."""
+    if not judged:
+        return None
+    rows = (
+        (j.claim.id, j.verdict, *map(words.p_alone, (*j.alone, j.p_holds, j.p_fails)))
+        for j in judged
     )
     caption = (
-        f"{who} on {words.listed(results.task_names)} at once. Dominates: a gain of more than "
-        f"the margin ({within_margin(scales_of(results))}) on a task and no loss of more than it "
-        "on any; dominated: the reverse; seesaw: a gain on one task and a loss on another; "
-        "equivalent: less than the margin on all. Under each: p of a test that shows it, put "
-        "together from tests task by task. A verdict needs p below "
-        f"{words.number(verdicts[0].of.alpha, 2)}: {ALPHA:g} over the number of pairs "
-        "(Bonferroni)."
+        "One-sided p of each claim: that it holds, that it fails; alone, and after Holm over "
+        f"{words.count(len(judged), 'claim')}, two each."
     )
-    head = reference if forward else f"against {reference}"
-    return table("joint", caption, (head, "verdict", *REGIONS), rows)
+    heads = (f"{side}, {how}" for how in ("alone", "Holm") for side in ("holds", "fails"))
+    return table("claims", caption, ("claim", "verdict", *heads), rows)
 
 
 def seesaw_table(summary: SeesawSummary) -> Table:
@@ -257,11 +263,9 @@ def effects_table(results: StudyResults) -> Table | None:
             cell = _effect_cell(effect, METRICS[target.metric])
             by_term.setdefault(effect.factors, []).append(cell)
     caption = (
-        "Main effects and two-way interactions: analysis of variance (type II) with seeds as "
-        "blocks, over the arms that cross the factors. Spread: the largest minus the smallest "
-        f"effect, in {words.measured(scores.targets)}. Share: the part of the variance within "
-        "seeds. The p-values are for reading, not for the claims: they are not adjusted and know "
-        "nothing of the test set."
+        "Main effects and two-way interactions (analysis of variance, seeds as blocks). Spread: "
+        f"the largest minus the smallest effect, in {words.measured(scores.targets)}; share: of "
+        "the variance within seeds; p: not adjusted, without the test set's part."
     )
     rows = ((" x ".join(term), *cells) for term, cells in by_term.items())
     return table("effects", caption, ("factor", *map(words.column, scores.targets)), rows)
@@ -321,13 +325,12 @@ def _other_table(results: StudyResults, key: str, wanted: Sequence[OtherFigure])
     absent = [figure.heading for figure in wanted if not figure.is_told]
     gaps = not all(f.scores.has(arm, f.task) for f in wanted for arm in f.scores.arms)
     why = (
-        " Where a figure is missing, the arm has no such output, or the test rows do not define "
-        "it: none is of that kind, or all of them have one label."
+        " A figure is missing where the arm has no such output or the test rows do not define it."
         f"{f' So it is for every arm with {words.listed(absent)}.' if absent else ''}"
     )
     rows = ((arm, *(figure.cell(arm) for figure in figures)) for arm in results.test.arms)
     caption = (
-        "Other figures on test at the chosen epochs, mean [95 % interval]."
+        "On test at the chosen epochs, mean [95 % interval]."
         f"{words.less_is_better(f.scores.target(f.task) for f in figures)}{why if gaps else ''}"
     )
     return table(key, caption, (results.study.factor, *(f.heading for f in figures)), rows)
@@ -368,10 +371,9 @@ def inner_table(results: StudyResults) -> Table | None:
     if not rows:
         return None
     caption = (
-        "Inside, at the chosen epochs. Entropy of a gate's weights over its largest value, mean "
-        "[95 % interval] over replicates: 1 means equal weights for all experts, 0 one expert "
-        "alone. Dead units: hidden units of experts or bottom that are 0 on every row looked at, "
-        "mean over replicates, at the later of the chosen epochs."
+        "At the chosen epochs, mean [95 % interval]. Gate entropy: 1 means equal weights for all "
+        "experts, 0 one alone. Dead units: hidden units of experts or bottom that are 0 on every "
+        "row looked at."
     )
     columns = (results.study.factor, *(f"gate entropy, {task}" for task in tasks), "dead units")
     return table("inside", caption, columns, rows)
@@ -405,14 +407,25 @@ def _dead_units(results: StudyResults) -> Mapping[str, float]:
 def base_table(results: StudyResults) -> Table:
     """The configuration, and where arms differ."""
     rows = []
-    for field in fields(FSMDConfig):
-        values = {a.name: words.plain(getattr(a.config, field.name)) for a in results.planned}
+    networks = [arm for arm in results.planned if isinstance(arm.config, FSMDConfig)]
+    for field in fields(FSMDConfig) if networks else ():
+        values = {a.name: words.plain(getattr(a.config, field.name)) for a in networks}
         varied = len(set(values.values())) > 1
         text = _by_value(values) if varied else next(iter(values.values()))
         rows.append((field.name, TableCell(text, strong=varied)))
     rows.sort(key=lambda row: not row[1].strong)  # what is varied comes first
-    caption = "The configuration. Bold: what differs between arms; every arm shares the rest."
+    simple = {a.name: a.config for a in results.planned if isinstance(a.config, Baseline)}
+    rows += [(name, TableCell(_settings(own), strong=True)) for name, own in simple.items()]
+    caption = "The configuration. Bold: what differs between arms."
+    if simple:
+        caption += " Baselines share none of it, and stand last with their own settings."
     return table("configuration", caption, ("setting", "value"), rows)
+
+
+def _settings(baseline: Baseline) -> str:
+    """`learning_rate 0.1, leaves 31`."""
+    own = ((name, value) for name, value in asdict(baseline).items() if value is not None)
+    return ", ".join(f"{name} {words.plain(value)}" for name, value in own)
 
 
 def _by_value(values: Mapping[str, str]) -> str:

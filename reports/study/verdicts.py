@@ -22,7 +22,10 @@ from reports.results import Scores, turned
 from reports.study.reading import Reading
 from studies.definition import Above, Best, Claim, Flat, NotEverywhere, NotWorse, Rule, Trades
 
-Verdict = Literal["holds", "fails", "undecided"]
+Verdict = Literal["holds", "leans towards", "open", "leans against", "fails"]
+VERDICTS: tuple[Verdict, ...] = ("holds", "leans towards", "open", "leans against", "fails")
+LEANING = 0.1
+"""A claim leans where its p, taken alone and without Holm, is below this."""
 OverTasks = NotEverywhere | Trades
 """Rules about all tasks at once."""
 OverArms = Above | Best | NotWorse | Flat
@@ -31,13 +34,16 @@ OverArms = Above | Best | NotWorse | Flat
 
 @dataclass(frozen=True)
 class Judged:
-    """A claim with its verdict, the two p-values after Holm and the sentence that says why."""
+    """A claim with its verdict, its p-values and the sentence that says what was found."""
 
     claim: Claim
     text: str
     """The claim's, with what its tasks stand for on this data."""
     p_holds: float
+    """After Holm over all claims, as `p_fails`."""
     p_fails: float
+    alone: tuple[float, float]
+    """The two without Holm."""
     verdict: Verdict
     found: str
     rule: str
@@ -194,19 +200,26 @@ def _judged(
     scores: Scores,
     p: tuple[float, float],
 ) -> Judged:
-    verdict: Verdict = "undecided"
-    if p[0] < ALPHA:
-        verdict = "holds"
-    elif p[1] < ALPHA:
-        verdict = "fails"
+    holds, fails = every(conditions)
+    alone = holds.p, fails.p
+    verdict = _verdict(p, alone)
     rule = "; and ".join(in_words(rule, reading) for rule in _together(claim.rules))
     lacking = dict.fromkeys(filter(None, map(reading.lacking, claim.rules)))
     found = f"It cannot be judged on this data: {'; '.join(lacking)}."
     if not lacking:
         single = not any(isinstance(rule, OverTasks) for rule in claim.rules)
         noun = "comparison" if single else "condition"
-        found = _Telling(reading, scores, noun, conditions, p).sentence(verdict)
-    return Judged(claim, reading.in_words(claim), *p, verdict, found, rule)
+        found = _Telling(reading, scores, noun, conditions).sentence(verdict)
+    return Judged(claim, reading.in_words(claim), *p, alone, verdict, found, rule)
+
+
+def _verdict(p: tuple[float, float], alone: tuple[float, float]) -> Verdict:
+    """p: that it holds and that it fails, after Holm; alone: without."""
+    if min(p) < ALPHA:
+        return "holds" if p[0] <= p[1] else "fails"
+    if min(alone) < LEANING:
+        return "leans towards" if alone[0] <= alone[1] else "leans against"
+    return "open"
 
 
 @dataclass(frozen=True)
@@ -218,11 +231,9 @@ class _Telling:
     noun: str
     """What a part of the claim is called."""
     conditions: tuple[Evidence, ...]
-    p: tuple[float, float]
-    """That it holds, and that it fails, after Holm."""
 
     def sentence(self, verdict: Verdict) -> str:
-        """One or two sentences: the strongest against it or the weakest for it."""
+        """The strongest against it or the weakest for it."""
         conditions = self.conditions
         answers = [c.holds.by for c in conditions if c.holds.by and c.holds.by.difference.n]
         tested = [c for c in conditions if c.holds.by and c.holds.by.tested]
@@ -231,26 +242,15 @@ class _Telling:
             return f"None of the comparisons could be made: {self._reason()}."
         if not tested:
             return f"{words.capital(TOO_FEW)}: {self._figure(answers[0])}."
-        for_it, against = (
-            words.p_by_holm(side.p, after)
-            for side, after in zip((holds, fails), self.p, strict=True)
-        )
-        if verdict == "fails":
-            figure = self._figure(fails.by)
-            return f"Significant the other way: {figure}; {against}.{self._small(fails)}"
+        if verdict in ("fails", "leans against"):
+            return f"{self._figure(fails.by)}.{self._small(verdict, fails)}"
         several, total = len(conditions) > 1, words.count(len(conditions), self.noun)
-        weakest = f"{'the weakest: ' if several else ''}{self._figure(holds.by)}"
-        if verdict == "holds":
-            met = f"Each of {total} is met; " if several else ""
-            return f"{met}{weakest}; {for_it}.{self._small(holds)}"
-        missing = len(conditions) - len(tested)
-        untested = f" {words.count(missing, self.noun)} could not be tested." if missing else ""
         lean = sum(condition.holds.p < condition.fails.p for condition in tested)
-        many = f"of {total}, {lean} {'leans' if lean == 1 else 'lean'} its way; "
-        return (
-            f"Not decided: {many if several else ''}{weakest}. For it {for_it}; against it "
-            f"{against}.{untested}"
-        )
+        missing = len(conditions) - len(tested)
+        untested = f", {missing} could not be tested" if missing else ""
+        went = "all are met" if verdict == "holds" else f"{lean} go its way{untested}"
+        before = f"Of {total} {went}; the weakest: " if several else ""
+        return f"{before}{self._figure(holds.by)}.{self._small(verdict, holds)}"
 
     def _reason(self) -> str:
         """Why nothing could be compared: arms that are not there, else too few replicates."""
@@ -268,16 +268,16 @@ class _Telling:
         return (
             f"{q.arm} minus {q.other} {words.on_target(q.target)} is "
             f"{words.difference(difference, metric.digits + 1)} over "
-            f"{words.count(difference.n, 'paired replicate')}"
+            f"{words.count(difference.n, 'replicate')}"
         )
 
-    def _small(self, side: Side) -> str:
+    def _small(self, verdict: Verdict, side: Side) -> str:
         """A word where a difference was shown not to be zero, and to be too small to matter."""
-        if side.by is None or side.by.question.kind == "within" or side.by.question.bound:
+        q = side.by.question if side.by else None
+        if verdict not in ("holds", "fails") or q is None or q.kind == "within" or q.bound:
             return ""  # shown was something else than that it is not zero
-        margin = self.reading.margin(self.scores.target(side.by.question.target))
+        assert side.by is not None
+        margin = self.reading.margin(self.scores.target(q.target))
         p = p_value(side.by.difference, "within", margin)
-        if p is None or p >= ALPHA:
-            return ""
-        small = words.number(margin)
-        return f" It is there, but below {small}, which matters to nobody ({words.p(p)})."
+        small = f" It is there, but below {words.number(margin)}, which matters to nobody."
+        return "" if p is None or p >= ALPHA else small

@@ -12,7 +12,7 @@ from importlib import import_module
 from pathlib import Path
 from pkgutil import iter_modules
 
-from fsmd.errors import UserError
+from fsmd.errors import UserError, alternatives
 from studies.definition import Definition, Search, Study
 from studies.planner.design import check
 
@@ -34,7 +34,7 @@ def get(name: str) -> Definition:
         raise UserError(f"no study file {name!r}; give the path of one, or a name of --list")
     if not own and name not in names():
         raise UserError(
-            f"no study {name!r}; there are {', '.join(names())}, or the path of a .py file"
+            f"no study {name!r}{alternatives(name, names())}, or the path of a .py file"
         )
     try:
         if own:

@@ -1,12 +1,13 @@
-"""Table II: the paper's models on Census-Income, and two that it shows elsewhere."""
+"""Table II: the paper's models on Census-Income, two that it shows elsewhere, and baselines."""
 
 from dataclasses import replace
 
 from fsmd.config import MODELS
-from studies.definition import CENSUS, Above, Best, Claim, Study, models
+from studies.definition import CENSUS, Above, Best, Claim, Study, baselines, models
 
 _BASE = replace(MODELS["base"], layers=(512, 256))
 PAPER = ("single_task", "shared_bottom", "mmoe", "ple", "base", "fg", "fs")
+SIMPLE = ("constant", "logistic", "trees")
 
 STUDY = Study(
     name="models_census",
@@ -14,7 +15,7 @@ STUDY = Study(
     question="Which model serves both tasks of Census-Income best, and does FS lead?",
     factor="model",
     base=_BASE,
-    arms=models((*PAPER, "deepfm", "wide_deep"), _BASE),
+    arms=(*models((*PAPER, "deepfm", "wide_deep"), _BASE), *baselines(SIMPLE)),
     reference="base",
     figure="Table II",
     claims=(

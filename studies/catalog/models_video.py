@@ -1,9 +1,19 @@
-"""Table IV and Fig. 10: the paper's models on a video log, and PLE."""
+"""Table IV and Fig. 10: the paper's models on a video log, PLE and baselines."""
 
 from dataclasses import replace
 
 from fsmd.config import MODELS
-from studies.definition import VIDEO, Above, Best, Claim, NotEverywhere, Study, Trades, models
+from studies.definition import (
+    VIDEO,
+    Above,
+    Best,
+    Claim,
+    NotEverywhere,
+    Study,
+    Trades,
+    baselines,
+    models,
+)
 
 _BASE = replace(MODELS["base"], layers=(256, 128))
 PAPER = ("single_task", "deepfm", "shared_bottom", "esmm", "mmoe", "base", "fg", "fs", "fsmd")
@@ -15,7 +25,7 @@ STUDY = Study(
     question="Which model serves click and long view best, and which trade one for the other?",
     factor="model",
     base=_BASE,
-    arms=models((*PAPER, "ple"), _BASE),
+    arms=(*models((*PAPER, "ple"), _BASE), *baselines(("constant", "logistic", "trees"))),
     reference="base",
     figure="Table IV and Fig. 10",
     claims=(

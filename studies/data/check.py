@@ -3,6 +3,7 @@
 from argparse import Namespace
 from collections.abc import Sequence
 
+from fsmd.command_line import check_folders, print_lines
 from fsmd.data import source_of
 from fsmd.data.checks.check import Finding
 from fsmd.data.checks.learnable import check_recipe, refusing
@@ -13,7 +14,7 @@ from fsmd.data.source import Source
 from fsmd.errors import UserError
 from fsmd.writing import write
 from studies.data.page import LEVELS, Checks, page, summary
-from studies.options import DEFAULT_OUT, check_folders, print_lines
+from studies.options import DEFAULT_OUT
 from studies.planner.design import slug
 
 PAGE = "check.html"

@@ -6,8 +6,9 @@ from collections.abc import Callable, Mapping, Sequence
 from importlib import import_module
 from typing import NamedTuple
 
-from fsmd.errors import UserError
-from studies.options import CommandLine, exit_code, memory, place
+from fsmd.command_line import CommandLine, exit_code, place
+from fsmd.errors import UserError, alternatives
+from studies.options import memory
 
 COMMAND = "python -m studies.data"
 
@@ -146,7 +147,7 @@ def _run(given: Sequence[str], prog: str) -> int:
         return 0
     name, *rest = given
     if name not in COMMANDS:
-        raise UserError(f"no command {name!r}; there are {', '.join(COMMANDS)}")
+        raise UserError(f"no command {name!r}{alternatives(name, COMMANDS)}")
     options: Namespace = parser(name, prog).parse_args(rest)
     code: int = import_module(f"studies.data.{name}").run(options)
     return code

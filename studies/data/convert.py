@@ -12,7 +12,7 @@ import pyarrow.parquet as pq
 from rich.console import Console
 from rich.progress import Progress
 
-from fsmd.errors import UserError, shown
+from fsmd.errors import UserError, alternatives, shown
 from fsmd.writing import replacing
 
 VALUES = 2**21
@@ -69,7 +69,7 @@ def run(options: argparse.Namespace) -> int:
     """Convert the set that the options name; the exit code."""
     if options.set not in CONVERTERS:
         raise UserError(
-            f"no conversion of {shown(options.set)}; there are {', '.join(CONVERTERS)}. Other "
+            f"no conversion of {shown(options.set)}{alternatives(options.set, CONVERTERS)}. Other "
             "public sets are read as they are: `catalog` lists them"
         )
     CONVERTERS[options.set](options.source, options.target)
@@ -199,8 +199,8 @@ def _row(line: str, shape: Shape, split: str) -> dict[str, Any]:
         elif field in shape.single:
             row[field] = value
         else:
-            there = ", ".join((*shape.single, *shape.lists))
-            raise ValueError(f"no field {field!r:.60} in such a file; there are {there}")
+            there = alternatives(field, (*shape.single, *shape.lists))
+            raise ValueError(f"no field {field!r:.60} in such a file{there}")
         if field in shape.weighted:
             row[f"{field}_weight"] = _number(weight[0])
     return row

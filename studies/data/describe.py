@@ -14,6 +14,7 @@ from rich.console import Console
 from rich.table import Table
 from rich.text import Text
 
+from fsmd.command_line import check_folders
 from fsmd.data.description.toml import check_files, name_of
 from fsmd.data.description.values import FileSet
 from fsmd.data.progress import told
@@ -26,7 +27,6 @@ from studies.data.draft.guesses import draft_of
 from studies.data.draft.look import Seen, look
 from studies.data.draft.text import text_of
 from studies.data.draft.values import Draft
-from studies.options import check_folders
 
 MEMORY = 2**30
 """Bytes for the sample and the side tables, where nothing is said."""

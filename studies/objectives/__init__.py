@@ -5,7 +5,7 @@ A new cost is one file here with a `COST`; the file's name is its name.
 
 from collections.abc import Mapping, Sequence
 
-from fsmd.errors import UserError
+from fsmd.errors import UserError, alternatives, listed
 from fsmd.folder import held
 from fsmd.tasks import MEAN, Task, names, targets
 from studies.objectives.cost import Cost, OfTraining
@@ -26,7 +26,7 @@ def cost(name: str) -> Cost:
     """The cost of this name; UserError lists the others."""
     known = costs()
     if name not in known:
-        raise UserError(f"no cost {name!r}; there are {', '.join(known)}")
+        raise UserError(f"no cost {name!r}{alternatives(name, known)}")
     return known[name]
 
 
@@ -46,13 +46,13 @@ def named(keys: Sequence[str], tasks: Sequence[Task]) -> tuple[Objective, ...]:
     if len(tasks) == 1:
         by_target[MEAN] = by_target[tasks[0].name]  # which is that task
     known = {name: cost.objective for name, cost in costs().items()} | by_target
-    choices = ", ".join(dict.fromkeys((ALL_TASKS, *by_target, *known)))
+    choices = tuple(dict.fromkeys((ALL_TASKS, *by_target, *known)))
     expanded = [name for key in keys for name in (names(tasks) if key == ALL_TASKS else (key,))]
     if not expanded:
-        raise UserError(f"a search must have an objective; got none; there are {choices}")
+        raise UserError(f"a search must have an objective; got none; there are {listed(choices)}")
     for n, key in enumerate(expanded):
         if key not in known:
-            raise UserError(f"no objective {key!r}; there are {choices}")
+            raise UserError(f"no objective {key!r}{alternatives(key, choices)}")
         if known[key] in [known[name] for name in expanded[:n]]:
             raise UserError(f"objective {key!r} is there twice in {','.join(keys)}; name it once")
     return tuple(known[key] for key in expanded)

@@ -7,10 +7,11 @@ from dataclasses import asdict, dataclass, field, replace
 from itertools import chain
 from typing import Any
 
+from fsmd.baselines import BASELINES, Baseline, Config, check_library
 from fsmd.config import FSMDConfig, check_fits, digest, fitted
 from fsmd.data.schema import DataRef, Dataset
 from fsmd.data.settings import TrainingSettings
-from fsmd.errors import UserError, shown
+from fsmd.errors import UserError, alternatives, listed, meant, shown
 from fsmd.runtime import Runtime
 from fsmd.tasks import MEAN, check_label
 from fsmd.training import Training, code_version
@@ -129,11 +130,16 @@ def _check_study(study: Study) -> None:
         check_label(arm.name, f"the name of an arm of {study.name!r}")
         if arms.count(arm.name) > 1:
             raise UserError(f"arm {arm.name!r} of {study.name!r} is there twice; rename one")
+        if arm.baseline and arm.changes:
+            raise UserError(
+                f"arm {arm.name!r} of {study.name!r} is the baseline {arm.baseline.kind}, and so "
+                f"no change of the base; got {shown(dict(arm.changes))}"
+            )
         arm.config(study.base)  # raises for a field or a value that no model has
     if study.reference not in arms:
         raise UserError(
-            f"the reference of {study.name!r} must be one of its arms ({', '.join(arms)}); got "
-            f"{study.reference!r}"
+            f"the reference of {study.name!r} must be one of its arms ({listed(arms)}); got "
+            f"{study.reference!r}{meant(study.reference, arms)}"
         )
     ids = [claim.id for claim in study.claims]
     for claim in study.claims:
@@ -152,12 +158,12 @@ def _check_study(study: Study) -> None:
             if name not in (None, *arms):
                 raise UserError(
                     f"claim {claim.id!r} of {study.name!r} names {name!r}, which is none of its "
-                    f"arms ({', '.join(arms)})"
+                    f"arms ({listed(arms)}){meant(name, arms)}"
                 )
         if values.get("target", MEAN) not in targets:
             raise UserError(
                 f"claim {claim.id!r} of {study.name!r} must be of one of {', '.join(targets)}; "
-                f"got {values['target']!r}"
+                f"got {values['target']!r}{meant(values['target'], targets)}"
             )
 
 
@@ -192,16 +198,19 @@ def plan(
         listed = "; ".join(f"{name}: {tasks}" for name, tasks in tasks_of.items())
         raise UserError(f"all data sets of a study must have the same tasks; got {listed}")
     main = next(iter(sets.values()))
-    arms: dict[tuple[FSMDConfig, str, int], PlannedArm] = {}
+    arms: dict[tuple[Config, str, int], PlannedArm] = {}
     same: list[tuple[str, str]] = []
     chain_dropped = False
     for arm in study.arms:
         data = sets[arm.data] if arm.data else main
-        tasks = data.schema.tasks
-        complete = data.settings.applied(arm.config(study.base))
-        config = fitted(complete, tasks)
-        chain_dropped |= config.chain != complete.chain
-        check_fits(config, tasks)
+        tasks, config = data.schema.tasks, arm.config(study.base)
+        if isinstance(config, Baseline):
+            check_library(config.kind)
+        if isinstance(config, FSMDConfig):
+            complete = data.settings.applied(config)
+            config = fitted(complete, tasks)
+            chain_dropped |= config.chain != complete.chain
+            check_fits(config, tasks)
         planned = PlannedArm(arm.name, config, data.name, arm.stream)
         earlier = arms.setdefault((config, data.content_hash, arm.stream), planned)
         if earlier is not planned:
@@ -218,6 +227,15 @@ def plan(
 def search_plan(data: Dataset, settings: TrainingSettings, seed: int, runtime: Runtime) -> Plan:
     """What all trainings share, where the arms are found on the way."""
     return Plan((DataFacts.of(data),), settings, seed, runtime, code_version())
+
+
+def baseline_arms(search: Search, data: Dataset) -> tuple[PlannedArm, ...]:
+    """What a search trains beside its front; UserError for an unknown name."""
+    for name in search.baselines:
+        if name not in BASELINES:
+            raise UserError(f"no baseline {name!r}{alternatives(name, BASELINES)}")
+        check_library(BASELINES[name].kind)
+    return tuple(PlannedArm(name, BASELINES[name], data.name) for name in search.baselines)
 
 
 def _described(data: Dataset) -> str:
@@ -252,11 +270,15 @@ def cells_of(record: StudyRecord, refs: Mapping[str, DataRef], replicate: int) -
 def going_on(stored: StudyRecord, asked: StudyRecord) -> StudyRecord:
     """A stored study as it goes on: as asked now, but with the claims as they were first stated.
 
-    Of a search, the way it is run now comes last among the ways it was run.
+    Of a search, the way it is run now comes last among the ways it was run, and the baselines
+    that it had stay planned.
     """
+    arms = {arm.name: arm for arm in (*stored.plan.arms, *asked.plan.arms)}
+    plan = replace(asked.plan, arms=tuple(arms.values())) if asked.is_search else asked.plan
     before = [method for method in stored.methods if method not in asked.methods]
     return replace(
         asked,
+        plan=plan,
         stated=stored.stated,
         methods=(*before, *asked.methods),
         created_at=stored.created_at,

@@ -6,11 +6,14 @@ measurements (one transaction), the cell, the trial's values; then it removes th
 next run makes up for whatever a kill cut off in between, without training again.
 """
 
+import math
 import shutil
+import time
 from collections.abc import Callable, Collection, Sequence
 from concurrent.futures import FIRST_COMPLETED, Future, wait
 from contextlib import suppress
 from dataclasses import dataclass, field
+from functools import partial
 from pathlib import Path
 from typing import NamedTuple
 
@@ -34,9 +37,10 @@ POLL_SECONDS = 0.2
 CHECKPOINT = ".ckpt"
 
 Outcome = TrainingResult | Failure
-Work = Callable[[Sequence[Training], Sequence[Path], int | None], Sequence[Outcome]]
-"""(trainings of a step, the checkpoint of each, the epoch to pause at) -> how each of them ended.
-What it raises befalls all of them."""
+Work = Callable[..., Sequence[Outcome]]
+"""(trainings of a step, the checkpoint of each, the epoch to pause at) -> how each of them ended;
+`deadline`, too, where there is one: see `studies.workers.worker.train_all`. What it raises befalls
+all of them."""
 
 
 @dataclass(frozen=True)
@@ -62,6 +66,8 @@ class Tally(NamedTuple):
     """By themselves."""
     lost: int
     """By what may pass: the next run tries them again."""
+    cut: int = 0
+    """For which the time did not suffice: another run goes on with them."""
 
 
 @dataclass
@@ -80,11 +86,13 @@ class Planner:
     retry_failed: bool = False
     """Whether trainings that failed by themselves before are tried again."""
     listen: Callable[[Event], None] = lambda event: None
+    deadline: float = math.inf
+    """Of `time.time()`: nothing is begun after it, and what runs is paused after its epoch."""
     attempts: dict[str, int] = field(default_factory=dict)
     """Identity -> how often a worker was given its last step, up to which it was paused."""
 
     def run(self, cells: Sequence[Cell], paused: Collection[Cell] = ()) -> Tally:
-        """Bring every cell to its end; returns when nothing is missing.
+        """Bring every cell to its end; returns when nothing is missing, or at the deadline.
 
         paused: others that a later run goes on with. What a kill left of the rest is ended.
         """
@@ -92,12 +100,13 @@ class Planner:
         ended = {id for id, status in self._statuses(cells).items() if self.is_final(status)}
         self.take_over([cell for cell in cells if cell.training.id in ended])
         self.follow(Queue(cell for cell in cells if cell.training.id not in ended))
-        self.mirror.prune_the_rest(paused)
+        ends = self._statuses(cells)
+        cut = [c for c in cells if ends.get(c.training.id) in (None, "paused")]
+        self.mirror.prune_the_rest((*paused, *cut))
         self._sweep(kept=[cell.training.id for cell in (*cells, *paused)])
-        ends = list(self._statuses(cells).values())
-        trained, failed = len(self.attempts) - before, ends.count("failed")
-        lost = len(ends) - ends.count("done") - failed
-        return Tally(len(cells) - trained, trained, failed, lost)
+        told, trained = list(ends.values()), len(self.attempts) - before
+        known = max(0, len(cells) - len(cut) - trained)
+        return Tally(known, trained, told.count("failed"), told.count("lost"), len(cut))
 
     def is_final(self, status: str | None) -> bool:
         """Whether a training of this stored status is not trained again."""
@@ -109,7 +118,8 @@ class Planner:
         again, running = list[Step](), dict[Future[Sequence[Outcome]], Step]()
         while True:
             while len(running) < self.slots:
-                step = again.pop() if again else agenda.next()
+                in_time = time.time() < self.deadline
+                step = again.pop() if again else agenda.next() if in_time else None
                 if step is None:
                     break
                 step = self._without_known(step, agenda)
@@ -144,7 +154,10 @@ class Planner:
             self.listen(Event("started", cell))
         trainings = tuple(cell.training for cell in step.cells)
         checkpoints = tuple(map(self._checkpoint, step.cells))
-        return self.workers.submit(self.work, trainings, checkpoints, step.until)
+        if math.isinf(self.deadline):
+            return self.workers.submit(self.work, trainings, checkpoints, step.until)
+        work = partial(self.work, deadline=self.deadline)
+        return self.workers.submit(work, trainings, checkpoints, step.until)
 
     @property
     def _folder(self) -> Path:

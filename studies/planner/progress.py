@@ -1,4 +1,9 @@
-"""A live bar over replicates and epochs; a line now and then where the output is no terminal."""
+"""A live bar over trainings and epochs; plain lines where the output is no terminal.
+
+A file, such as the log of a build, gets a line when training begins, one when trainings end (at
+most one every few seconds), one now and then where none ends, and one at the end: whole lines of
+plain text, each with how far all is.
+"""
 
 import time
 from collections.abc import Mapping, Sequence
@@ -14,9 +19,12 @@ from fsmd.tasks import Task
 from fsmd.training import TrainingProgress
 from studies.planner.design import Cell
 from studies.planner.planner import Event
+from studies.timing import counted, spoken
 
+SOON_SECONDS = 5.0
+"""Between two lines of a file, at least."""
 EVERY_SECONDS = 30.0
-"""Between two lines of a file: how far all is."""
+"""The same, at most."""
 
 
 @dataclass
@@ -34,6 +42,7 @@ class LiveProgress:
 
     def __init__(self, console: Console, cells: int, workers: int, tasks: Sequence[Task]) -> None:
         self._tasks, self._workers, self._cells, self._left = tasks, workers, cells, cells
+        self._plain = not console.is_terminal or console.is_dumb_terminal
         self._bar = Progress(
             TextColumn("{task.description}"),
             BarColumn(bar_width=24),
@@ -41,20 +50,23 @@ class LiveProgress:
             TimeElapsedColumn(),
             TextColumn("[dim]{task.fields[note]}"),
             console=console,
-            disable=not console.is_terminal,
+            disable=self._plain,
             transient=True,
         )
         self._total = self._bar.add_task("trainings", total=cells, note="", count=f"0/{cells}")
         self._lines: dict[str, _Line] = {}
-        self._next_line = time.monotonic() + EVERY_SECONDS
         self._finished: list[float] = []
+        self._began = self._last_line = time.monotonic()
+        self._started, self._news = False, False
 
     def __enter__(self) -> Self:
         self._bar.start()
         return self
 
-    def __exit__(self, *_: object) -> None:
+    def __exit__(self, error: type[BaseException] | None, *_: object) -> None:
         self._bar.stop()
+        if self._plain and self._started and error is None:
+            self._say(f"in {spoken(time.monotonic() - self._began)}")
 
     def __call__(self, event: Event) -> None:
         """Draw what happened."""
@@ -71,17 +83,18 @@ class LiveProgress:
             self._start(cell)
         if event.kind in ("known", "done", "failed", "stopped"):
             self._left -= 1
+            self._news |= self._started
             if event.kind == "done" and line:
                 self._finished.append(time.monotonic() - line.started)
         if event.kind in ("failed", "retried"):
-            self._bar.console.print(
-                f"{event.kind}: {cell.arm}, replicate {cell.replicate}: {event.detail}",
-                soft_wrap=True,
-                markup=False,
-                highlight=False,
-            )
+            self._print(f"{event.kind}: {cell.arm}, replicate {cell.replicate}: {event.detail}")
 
     def _start(self, cell: Cell) -> None:
+        if self._plain and not self._started:
+            known = self._cells - self._left
+            there = f", {known} of them there already" if known else ""
+            self._print(f"{self._cells} trainings{there}, on {counted(self._workers)}")
+        self._started = True
         epochs = cell.training.epochs
         task = self._bar.add_task(
             f"  {cell.arm}, replicate {cell.replicate}",
@@ -108,14 +121,22 @@ class LiveProgress:
         left = seconds_left(self._finished, running, self._left, self._workers)
         ended = self._cells - self._left
         self._bar.update(self._total, completed=ended, count=f"{ended}/{self._cells}", note=left)
-        if self._bar.disable and now >= self._next_line:
-            self._next_line = now + EVERY_SECONDS
+        waited = now - self._last_line
+        if self._plain and waited >= (SOON_SECONDS if self._news else EVERY_SECONDS):
             epochs = sum(line.done for line in self._lines.values())
-            under_way = f"{len(self._lines)} under way, {epochs:.0f} epochs of them done"
-            parts = (f"{ended} of {self._cells} trainings ended", under_way, left)
-            self._bar.console.print(
-                ", ".join(filter(None, parts)), soft_wrap=True, highlight=False
-            )
+            under_way = f"{len(self._lines)} under way"
+            self._say(f"{under_way} with {epochs:.1f} epochs done" if epochs else under_way, left)
+
+    def _say(self, *more: str) -> None:
+        """A line of a file: how far all is, and more."""
+        self._last_line, self._news = time.monotonic(), False
+        ended = self._cells - self._left
+        share = 100 * ended // max(self._cells, 1)
+        parts = (f"{share:3d} %  {ended} of {self._cells} trainings ended", *more)
+        self._print(", ".join(filter(None, parts)))
+
+    def _print(self, line: str) -> None:
+        self._bar.console.print(line, soft_wrap=True, markup=False, highlight=False)
 
 
 def told(tasks: Sequence[Task], figures: Mapping[str, float]) -> str:
@@ -149,5 +170,4 @@ def seconds_left(
     each = median(known)
     under_way = sum(max(each - spent, 0.0) for spent, _ in running)
     seconds = (under_way + each * (missing - len(running))) / max(1, min(workers, missing))
-    text = f"{seconds:.0f} s" if seconds < 90 else f"{seconds / 60:.0f} min"
-    return f"{'about' if finished else 'at most'} {text} left"
+    return f"{'about' if finished else 'at most'} {spoken(seconds)} left"

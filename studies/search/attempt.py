@@ -42,6 +42,10 @@ class AttemptState(StrEnum):
     LOST = "lost"  # its workers died, or memory ran out; the next run tries again
 
 
+OVER = (AttemptState.ENDED, AttemptState.STOPPED, AttemptState.FAILED)
+"""States of attempts with which a search is done."""
+
+
 @dataclass(frozen=True)
 class Attempt:
     """A configuration that a search proposed, and its training as far as it is known."""
@@ -197,11 +201,17 @@ def read_attempts(engine: sa.Engine, record: StudyRecord) -> tuple[Attempt, ...]
 
 
 def arms_of(engine: sa.Engine, record: StudyRecord) -> tuple[PlannedArm, ...]:
-    """Of a study as planned; of a search what it has tried."""
+    """Of a study as planned; of a search what it has tried, and its baselines."""
     if not record.is_search:
         return record.plan.arms
+    return search_arms(record, read_attempts(engine, record))
+
+
+def search_arms(record: StudyRecord, attempts: Sequence[Attempt]) -> tuple[PlannedArm, ...]:
+    """A search's attempts as arms, and its baselines."""
     data = record.plan.data.name
-    return tuple(PlannedArm(a.name, a.config, data) for a in read_attempts(engine, record))
+    tried = (PlannedArm(each.name, each.config, data) for each in attempts)
+    return (*tried, *record.plan.arms)
 
 
 def _config_of(

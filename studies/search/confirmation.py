@@ -1,4 +1,4 @@
-"""What a search confirms: its best attempts and the paper's models, on fresh seeds."""
+"""What a search confirms on fresh seeds: its best attempts, the paper's models, baselines."""
 
 from collections.abc import Collection, Iterable, Sequence
 
@@ -7,7 +7,7 @@ import sqlalchemy as sa
 
 from fsmd.data.schema import DataRef
 from fsmd.stats.pareto import best_first, on_front
-from studies.planner.design import Cell
+from studies.planner.design import Cell, replicate_seed
 from studies.search.attempt import SEARCH_REPLICATE, Attempt, AttemptState, cell_of
 from studies.store.records import StudyRecord
 from studies.store.runs import known_cells
@@ -40,14 +40,41 @@ def fresh_cells(
 ) -> tuple[tuple[Cell, str], ...]:
     """The trainings on fresh seeds that are stored, and the status of each."""
     by_name = {attempt.name: attempt for attempt in attempts}
-    return tuple(
-        (cell_of(by_name[arm], record, data, replicate), status)
-        for (arm, replicate), (_, status) in known_cells(engine, record.name).items()
+    known = known_cells(engine, record.name)
+    names = [arm.name for arm in record.plan.arms]
+    simple = {(c.arm, c.replicate): c for c in baseline_cells(record, data, names)}
+    cells = {
+        (arm, replicate): cell_of(by_name[arm], record, data, replicate)
+        for arm, replicate in known
         if replicate != SEARCH_REPLICATE and arm in by_name
+    }
+    return tuple((cell, known[key][1]) for key, cell in (cells | simple).items() if key in known)
+
+
+def baseline_cells(
+    record: StudyRecord, data: DataRef, begun: Collection[str] = ()
+) -> tuple[Cell, ...]:
+    """The trainings of baselines on the fresh seeds that the confirmation has.
+
+    begun: names of those that have some already, which get as many as the others.
+    """
+    search, plan = record.search, record.plan
+    return tuple(
+        Cell(
+            arm=arm.name,
+            params=(),
+            replicate=replicate,
+            training=plan.training(arm.config, data, replicate_seed(plan.seed, replicate)),
+        )
+        for replicate in range(1, search.confirm + 1)
+        for arm in plan.arms
+        if arm.name in (*search.baselines, *begun)
     )
 
 
-def to_confirm(attempts: Iterable[Attempt], begun: Collection[str] = ()) -> tuple[str, ...]:
+def to_confirm(
+    attempts: Iterable[Attempt], begun: Collection[str] = (), points: int | None = None
+) -> tuple[str, ...]:
     """What is trained again on fresh seeds, the best first, then the references.
 
     The front (`CONFIRM_AT_MOST` points of it, the best of each objective first), what lies within
@@ -55,6 +82,8 @@ def to_confirm(attempts: Iterable[Attempt], begun: Collection[str] = ()) -> tupl
     hide the best ones, the next ranks up to `CONFIRM_AT_LEAST` points. References count even where
     they were stopped. Attempts that have fresh seeds already get as many as the others, wherever
     they stand by now: what is compared must be paired.
+
+    points: attempts at most, and no references: what there is time for.
     """
     attempts = [attempt for attempt in attempts if attempt.curve and not attempt.failed]
     ended = [attempt for attempt in attempts if attempt.state == AttemptState.ENDED]
@@ -70,8 +99,9 @@ def to_confirm(attempts: Iterable[Attempt], begun: Collection[str] = ()) -> tupl
     chosen += near[: max(0, CONFIRM_WITH_NEAR - len(chosen))]
     rest = [i for i in order if i not in chosen]
     chosen += rest[: max(0, CONFIRM_AT_LEAST - len(chosen))]
+    chosen = chosen[:points]
     names = [attempt.name for attempt in attempts]
-    kept = {*references(names), *begun}
+    kept = {*(references(names) if points is None else ()), *begun}
     return tuple(
         dict.fromkeys([*(ended[i].name for i in chosen), *(n for n in names if n in kept)])
     )

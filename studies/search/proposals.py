@@ -61,6 +61,7 @@ def propose(
     A sampler that repeats itself is asked again, with the repetition as one more running trial,
     then chance decides.
     """
+    optuna.logging.set_verbosity(optuna.logging.WARNING)
     known = {_key(t.params) for t in tried}
     if sampler == "grid":
         return _next_of_grid(space, known, seed)

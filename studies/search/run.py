@@ -1,5 +1,6 @@
 """One run of a search: search, stop what nothing promotes, confirm the best on fresh seeds."""
 
+import math
 import time
 from functools import partial
 from typing import NamedTuple
@@ -8,22 +9,26 @@ import sqlalchemy as sa
 from rich.console import Console
 
 from fsmd.data.schema import Dataset
-from fsmd.errors import UserError
+from fsmd.errors import UserError, meant
 from search_spaces.spaces import SPACES, space
+from studies.auto.plan import NO_DEADLINES, Deadlines
+from studies.costs import Costs
 from studies.definition import Search
 from studies.objectives import end_costs, named
 from studies.options import check_range
+from studies.planner.agenda import Queue
 from studies.planner.planner import Planner
 from studies.planner.progress import LiveProgress
 from studies.planner.provenance import machine
 from studies.search.agenda import SearchAgenda, resumed
-from studies.search.attempt import Attempt, AttemptState, objectives_of, space_of
-from studies.search.confirmation import begun, confirmation, to_confirm
+from studies.search.attempt import OVER, Attempt, AttemptState, objectives_of, space_of
+from studies.search.confirmation import baseline_cells, begun, confirmation, to_confirm
 from studies.search.meter import Meter, limits_of
 from studies.search.proposals import SAMPLERS, grid
 from studies.search.pruning import PRUNERS
 from studies.store.mirror import Mirror, open_mirror
 from studies.store.records import Plan, StudyRecord
+from studies.store.runs import known_runs
 
 
 class SearchOutcome(NamedTuple):
@@ -33,6 +38,8 @@ class SearchOutcome(NamedTuple):
     confirmed: tuple[str, ...]
     """Names of the attempts that were to be confirmed on fresh seeds."""
     trained: int
+    unfinished: tuple[int, int]
+    """Configurations, and trainings on fresh seeds, for which the time did not suffice."""
     failed: int
     """Trainings that failed by themselves, and those that the next run tries again."""
     lost: int
@@ -49,7 +56,9 @@ def check_search(search: Search, plan: Plan) -> None:
         ("pruner", search.pruner, PRUNERS),
     ):
         if value not in known:
-            raise UserError(f"--{name} must be one of {' '.join(known)}; got {value!r}")
+            raise UserError(
+                f"--{name} must be one of {' '.join(known)}; got {value!r}{meant(value, known)}"
+            )
     named(search.objectives, plan.tasks)
     for name, number, least, most in (
         ("trials", search.trials, 1, 10**6),
@@ -80,12 +89,16 @@ def search_mirror(engine: sa.Engine, record: StudyRecord) -> Mirror:
 
 
 def run_search(
-    record: StudyRecord, data: Dataset, planner: Planner, console: Console
+    record: StudyRecord,
+    data: Dataset,
+    planner: Planner,
+    console: Console,
+    deadlines: Deadlines = NO_DEADLINES,
 ) -> SearchOutcome:
     """Search, stop what nothing promotes, and confirm the front on fresh seeds.
 
     record: a stored search, as `check_search` lets it pass. planner: with `search_mirror`'s
-    mirror. console: where progress and notices go.
+    mirror. console: where progress and notices go. deadlines: an automatic search's.
 
     Raises UserError where no configuration keeps the limits.
     """
@@ -93,7 +106,8 @@ def run_search(
     objectives = objectives_of(record)
     notify = partial(console.print, markup=False)
     asked_before = [o.key for o in objectives if o.asked == "before"]
-    meter = Meter(limits_of(search), asked_before, data.ref, engine, machine(), notify)
+    costs = Costs(engine, machine(), notify)
+    meter = Meter(limits_of(search), asked_before, data.ref, costs)
     margins = tuple(objective.margin for objective in objectives)
     agenda = SearchAgenda(
         planner=planner,
@@ -103,27 +117,63 @@ def run_search(
         pruner=PRUNERS[search.pruner](record.plan.settings.epochs, margins),
         allowed=meter.allowed,
         costs=meter.costs,
-        deadline=time.monotonic() + (search.timeout or float("inf")),
+        deadline=time.monotonic()
+        + min(search.timeout or math.inf, deadlines.search - time.time()),
         attempts=resumed(engine, record, data.ref, planner.retry_failed),
     )
     try:
+        planner.deadline = deadlines.end
+        if search.auto is not None:
+            agenda.repair()
+            _baselines_first(record, data, planner, console)
+        planner.deadline = deadlines.search
         with LiveProgress(console, search.trials, planner.slots, tasks) as planner.listen:
             agenda.repair()
             planner.follow(agenda)
             agenda.stop_the_rest()
+        planner.deadline = deadlines.end
     finally:
-        meter.close()
+        costs.close()
     tell_exhausted(agenda, console)
-    names = to_confirm(agenda.attempts, begun(engine, record)) if search.confirm else ()
+    known = begun(engine, record)
+    points = search.auto.points if search.auto else None
+    names = to_confirm(agenda.attempts, known, points) if search.confirm else ()
     cells = confirmation(record, data.ref, agenda.attempts, names, search.confirm)
+    simple = baseline_cells(record, data.ref, known) if names else ()
     if cells:
-        console.print(f"confirming {len(names)} configurations on {search.confirm} fresh seeds")
+        beside = f", beside {len({cell.arm for cell in simple})} baselines," if simple else ""
+        console.print(
+            f"confirming {len(names)} configurations{beside} on {search.confirm} fresh seeds"
+        )
+    cells += simple
     with LiveProgress(console, len(cells), planner.slots, tasks) as planner.listen:
         fresh = planner.run(cells, agenda.waiting)
     ends = [attempt.state for attempt in agenda.attempts]
     failed = fresh.failed + ends.count(AttemptState.FAILED)
     lost = fresh.lost + ends.count(AttemptState.LOST)
-    return SearchOutcome(tuple(agenda.attempts), names, len(planner.attempts), failed, lost)
+    tried = sum(end in OVER for end in ends)
+    return SearchOutcome(
+        attempts=tuple(agenda.attempts),
+        confirmed=names,
+        trained=len(planner.attempts),
+        unfinished=(0 if agenda.exhausted else max(0, search.trials - tried), fresh.cut),
+        failed=failed,
+        lost=lost,
+    )
+
+
+def _baselines_first(
+    record: StudyRecord, data: Dataset, planner: Planner, console: Console
+) -> None:
+    """Train the baselines on the fresh seeds before anything is searched."""
+    cells = baseline_cells(record, data.ref)
+    statuses = known_runs(planner.engine, [cell.training.id for cell in cells])
+    left = [cell for cell in cells if not planner.is_final(statuses.get(cell.training.id))]
+    if left:
+        tasks = record.plan.tasks
+        console.print(f"training {len(record.search.baselines)} baselines")
+        with LiveProgress(console, len(left), planner.slots, tasks) as planner.listen:
+            planner.follow(Queue(left))
 
 
 def tell_exhausted(agenda: SearchAgenda, console: Console) -> None:

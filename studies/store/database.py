@@ -54,6 +54,13 @@ def open_engine(url: str, create: bool = False) -> sa.Engine:
     return engine
 
 
+def is_there(url: str) -> bool:
+    """Whether there may be results: an SQLite file that is not there has none."""
+    target = _target(url, create=True)
+    path = file_of(target)
+    return path is None or os.path.exists(path)
+
+
 def _target(url: str, create: bool) -> sa.URL:
     """The URL as SQLAlchemy is to have it; of an SQLite file to read, one that changes nothing."""
     try:

@@ -23,6 +23,7 @@ from optuna.storages import RDBStorage
 from optuna.study import StudyDirection
 from optuna.trial import FrozenTrial, TrialState, create_trial
 
+from fsmd.baselines import Baseline
 from fsmd.errors import UserError
 from fsmd.tasks import MEAN, Task, targets
 from fsmd.training import TrainingResult
@@ -98,9 +99,17 @@ class Mirror:
                 _replace_trials(self.engine, self._study(name), trials)
                 self._reload(name)
 
-    @patient
-    def open(self, cell: Cell) -> FrozenTrial:
+    def _shows(self, cell: Cell) -> bool:
+        """Whether it has a trial: a search's baselines are no points of its space."""
+        return not (self.is_search and isinstance(cell.training.config, Baseline))
+
+    def open(self, cell: Cell) -> None:
         """Show that the cell is trained, by its one trial."""
+        if self._shows(cell):
+            self._open(cell)
+
+    @patient
+    def _open(self, cell: Cell) -> FrozenTrial:
         trial, name = self._trials.get(_key(cell)), self._name_of(cell.replicate)
         if trial is None:  # nor is there one of a try that the database cut off
             self._trials = self._read()
@@ -119,18 +128,18 @@ class Mirror:
         """Tell the trial each objective's value, or FAIL without a result; never twice."""
         if not self.tells(cell, result is not None):
             values = self.values(cell, result) if result else None
-            self._end(self.open(cell), TrialState.COMPLETE if result else TrialState.FAIL, values)
+            self._end(self._open(cell), TrialState.COMPLETE if result else TrialState.FAIL, values)
 
     def tells(self, cell: Cell, done: bool) -> bool:
         """Whether the trial says that the training is done, or else that it failed."""
         trial = self._trials.get(_key(cell))
         state = TrialState.COMPLETE if done else TrialState.FAIL
-        return trial is not None and trial.state == state
+        return not self._shows(cell) or (trial is not None and trial.state == state)
 
     @patient
     def prune(self, cell: Cell) -> None:
         """Tell the trial that nothing goes on with it."""
-        self._end(self.open(cell), TrialState.PRUNED)
+        self._end(self._open(cell), TrialState.PRUNED)
 
     @patient
     def prune_the_rest(self, paused: Collection[Cell]) -> None:

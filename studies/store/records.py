@@ -7,6 +7,7 @@ from collections.abc import Mapping
 from dataclasses import asdict, dataclass
 from typing import Any
 
+from fsmd.baselines import Config
 from fsmd.config import FSMDConfig, check_fits
 from fsmd.data.schema import DataRef, Dataset
 from fsmd.data.settings import TrainingSettings
@@ -69,7 +70,7 @@ class PlannedArm:
     """An arm as its data set can train it."""
 
     name: str
-    config: FSMDConfig
+    config: Config
     """Complete: what the definition left open comes from the data set's settings."""
     data: str
     stream: int = 0
@@ -87,7 +88,7 @@ class Plan:
     runtime: Runtime
     code: str  # `code_version()`
     arms: tuple[PlannedArm, ...] = ()
-    """Empty for a search, whose arms are found on the way."""
+    """Of a search its baselines alone: the other arms are found on the way."""
     same: tuple[tuple[str, str], ...] = ()
     """(arm left out, the arm that is the same model on this data)."""
     chain_dropped: bool = False
@@ -109,7 +110,8 @@ class Plan:
                     f"arm {arm.name!r} must be complete, on one of the data sets "
                     f"{', '.join(sets)}, and of a stream from 0"
                 )
-            check_fits(arm.config, self.tasks)
+            if isinstance(arm.config, FSMDConfig):
+                check_fits(arm.config, self.tasks)
         for left_out, arm_name in self.same:
             if arm_name not in arms or left_out in arms:
                 raise ValueError(f"same must name an arm left out, and an arm; got {self.same}")
@@ -133,7 +135,7 @@ class Plan:
         """Of the data set of this name; KeyError if there is none."""
         return {facts.name: facts for facts in self.sets}[name]
 
-    def training(self, config: FSMDConfig, data: DataRef, seed: int) -> Training:
+    def training(self, config: Config, data: DataRef, seed: int) -> Training:
         """A training that shares what all of them share."""
         settings = self.settings
         return Training(config, data, seed, settings.epochs, settings.patience, self.runtime)

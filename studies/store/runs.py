@@ -21,7 +21,6 @@ from studies.store.database import now
 from studies.store.faults import patient
 from studies.store.tables import (
     CELLS,
-    COSTS,
     MEASUREMENTS,
     PREDICTIONS,
     RUNS,
@@ -65,7 +64,7 @@ def known_runs(engine: sa.Engine, ids: list[str]) -> dict[str, str]:
     """Identity -> status (done, paused, failed, lost) of those of `ids` that have ended."""
     known: dict[str, str] = {}
     with engine.connect() as connection:
-        for some in _batches(ids):
+        for some in batches(ids):
             query = sa.select(RUNS.c.id, RUNS.c.status).where(RUNS.c.id.in_(some))
             known.update((row.id, row.status) for row in connection.execute(query))
     for run_id, status in known.items():
@@ -155,6 +154,15 @@ def _outcome_columns(outcome: TrainingResult | Failure) -> dict[str, Any]:
     return {**empty, **columns, "status": status, "chosen_epochs": dict(outcome.chosen_epochs)}
 
 
+@patient
+def seconds_since(engine: sa.Engine, study: str, since: str) -> float:
+    """Seconds of all trainings of a study that came to a pause or an end since a time."""
+    query = sa.select(RUNS.c.seconds).join(CELLS, RUNS.c.id == CELLS.c.run_id)
+    query = query.where(CELLS.c.study == study, RUNS.c.finished_at >= since)
+    with engine.connect() as connection:
+        return sum(seconds or 0.0 for seconds in connection.scalars(query))
+
+
 def known_result(engine: sa.Engine, run_id: str) -> TrainingResult:
     """What is stored of one training; see `known_results`."""
     return known_results(engine, [run_id])[run_id]
@@ -171,7 +179,7 @@ def known_results(
     """
     results = dict[str, TrainingResult]()
     with engine.connect() as connection:
-        for some in _batches(ids):
+        for some in batches(ids):
             measured = as_stored(MEASUREMENTS).where(MEASUREMENTS.c.run_id.in_(some))
             rows: dict[str, list[Any]] = {}
             for row in connection.execute(measured.order_by(MEASUREMENTS.c.epoch)):
@@ -185,7 +193,7 @@ def known_results(
     return results
 
 
-def _batches(ids: Sequence[str]) -> Iterator[Sequence[str]]:
+def batches(ids: Sequence[str]) -> Iterator[Sequence[str]]:
     """Databases limit the number of a query's parameters."""
     return (ids[start : start + 500] for start in range(0, len(ids), 500))
 
@@ -218,21 +226,3 @@ def known_cells(engine: sa.Engine, study: str) -> dict[tuple[str, int], tuple[st
     with engine.connect() as connection:
         rows = connection.execute(query.order_by(CELLS.c.replicate)).all()
     return {(row.arm, row.replicate): (row.id, row.status) for row in rows}
-
-
-@patient
-def known_cost(engine: sa.Engine, cost_id: str) -> float | None:
-    """What was measured of a model before training; None if it was not."""
-    with engine.connect() as connection:
-        value = connection.scalar(sa.select(COSTS.c.value).filter_by(id=cost_id))
-    with stored_at(f"cost {cost_id[:12]}, column value"):
-        if value is not None and read(float, value) < 0:
-            raise ValueError(f"must be at least 0; got {value}")
-    return value
-
-
-@patient
-def record_cost(engine: sa.Engine, cost_id: str, cost: str, value: float) -> None:
-    """Keep what a model costs; the first measurement stays."""
-    with suppress(sa.exc.IntegrityError), engine.begin() as connection:
-        connection.execute(sa.insert(COSTS).values(id=cost_id, cost=cost, value=value))

@@ -1,10 +1,11 @@
 """Reads and writes what is stored of studies and searches."""
 
 from dataclasses import asdict, replace
+from typing import Any
 
 import sqlalchemy as sa
 
-from fsmd.config import fitted
+from fsmd.config import FSMDConfig, fitted
 from studies.definition import Search, Study
 from studies.objectives import named
 from studies.planner.design import check
@@ -66,9 +67,14 @@ def _check_arms(study: Study, record: StudyRecord) -> None:
     for arm in plan.arms:
         if arm.name not in names:
             raise ValueError(f"arm {arm.name!r} of the plan is none of {', '.join(names)}")
-        config = fitted(study.config(arm.name), plan.tasks)
-        open_as_planned = {name: getattr(arm.config, name) for name in config.left_open}
-        if replace(config, **open_as_planned) != arm.config:
+        config = study.config(arm.name)
+        if isinstance(config, FSMDConfig):
+            fit = fitted(config, plan.tasks)
+            as_planned: dict[str, Any] = {
+                name: getattr(arm.config, name, None) for name in fit.left_open
+            }
+            config = replace(fit, **as_planned)
+        if config != arm.config:
             raise ValueError(f"arm {arm.name!r} must be the model that is planned under its name")
         if (study.arm(arm.name).data or plan.data.name, study.arm(arm.name).stream) != (
             arm.data,

@@ -92,6 +92,10 @@ COSTS = sa.Table(
     METADATA,
     sa.Column("id", sa.String(64), primary_key=True),  # of cost, model, data, code and machine
     sa.Column("cost", sa.String(200), nullable=False),  # its name; see studies.objectives
+    sa.Column("config_hash", sa.String(64), nullable=False),  # these two as in fsmd_runs
+    sa.Column("data_hash", sa.String(64), nullable=False),
+    sa.Column("code", sa.String(64), nullable=False),
+    sa.Column("machine", sa.String(400), nullable=False),
     sa.Column("value", sa.Double, nullable=False),
 )
 

@@ -11,7 +11,8 @@ from typing import Any, Literal, NamedTuple
 
 import sqlalchemy as sa
 
-from fsmd.config import FSMDConfig, digest
+from fsmd.baselines import Config, config_class
+from fsmd.config import digest
 from fsmd.data.settings import SHUFFLES
 from fsmd.errors import shown
 from fsmd.metrics import METRICS
@@ -63,7 +64,7 @@ class TrainingRow:
     def __post_init__(self) -> None:
         """Refuse what contradicts itself."""
         with stored_at("column config"):
-            read(FSMDConfig, self.config)
+            read(Config, self.config)
         if self.config_hash != digest(self.config):
             raise ValueError("column config_hash must be the digest of column config")
         check_time("column finished_at", self.finished_at)
@@ -264,7 +265,7 @@ def _check_place(run: TrainingRow, plan: Plan, arm: PlannedArm | None) -> None:
         )
     if arm is None:
         return  # the plan no longer has it
-    if read(FSMDConfig, run.config) != arm.config:
+    if read(Config, run.config) != arm.config:
         raise ValueError("column config must be the model that is planned for the arm")
     planned = plan.facts(arm.data).content_hash
     if run.data_hash != planned:
@@ -276,8 +277,12 @@ def _check_place(run: TrainingRow, plan: Plan, arm: PlannedArm | None) -> None:
 
 def _check_together(found: Sequence[CellTraining], arms: Mapping[str, PlannedArm]) -> None:
     """Trainings that are compared must be of one code, and of one seed where they are paired."""
-    if len(codes := {cell.run.code for cell in found}) > 1:
-        raise StoredError(f"column code of {RUNS.name}", f"must be one; got {sorted(codes)}")
+    codes: dict[type, set[str]] = {}
+    for cell in found:
+        codes.setdefault(config_class(cell.run.config), set()).add(cell.run.code)
+    for several in codes.values():
+        if len(several) > 1:
+            raise StoredError(f"column code of {RUNS.name}", f"must be one; got {sorted(several)}")
     seeds: dict[tuple[int, int], int] = {}
     for cell in found:
         if cell.arm not in arms:

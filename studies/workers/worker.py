@@ -1,10 +1,13 @@
 """What a worker process runs; torch is loaded there only."""
 
 import gc
+import math
+import time
 from collections.abc import Callable, Sequence
 from functools import partial
 from pathlib import Path
 
+from fsmd.config import FSMDConfig
 from fsmd.errors import UserError
 from fsmd.training import Training, TrainingProgress, TrainingResult, train
 from studies.failure import Failure, failure_of
@@ -15,25 +18,57 @@ tell: Callable[[Message], None] | None = None
 
 
 def train_all(
-    trainings: Sequence[Training], checkpoints: Sequence[Path], until: int | None
+    trainings: Sequence[Training],
+    checkpoints: Sequence[Path],
+    until: int | None,
+    deadline: float = math.inf,
 ) -> list[TrainingResult | Failure]:
     """Train each up to epoch `until`, going on from its checkpoint if there is one.
+
+    deadline: of `time.time()`; what then runs is paused at the end of its epoch, but for what no
+    checkpoint can resume: baselines go to their end.
 
     An error of one training is its outcome. What ends the process ends all of them.
 
     Raises UserError where nothing can be trained: that is no training's fault.
     """
-    _load()
+    if any(isinstance(training.config, FSMDConfig) for training in trainings):
+        _load()
     outcomes: list[TrainingResult | Failure] = []
     for training, checkpoint in zip(trainings, checkpoints, strict=True):
         try:
-            outcomes.append(train(training, until, checkpoint, partial(_tell, training.id)))
+            outcomes.append(_trained(training, until, checkpoint, deadline))
         except Exception as error:
             outcomes.append(failure_of(error))
         finally:
             # A Trainer and its module hold each other: else a training's tensors stay for a while.
             gc.collect()
     return outcomes
+
+
+class _TimeUpError(Exception):
+    """Ends a training whose checkpoint of the epoch is written."""
+
+
+def _trained(
+    training: Training, until: int | None, checkpoint: Path, deadline: float
+) -> TrainingResult:
+    tell = partial(_tell, training.id)
+    if deadline == math.inf or not isinstance(training.config, FSMDConfig):
+        return train(training, until, checkpoint, tell)
+    epochs = 0
+
+    def tell_or_end(progress: TrainingProgress) -> None:
+        nonlocal epochs
+        tell(progress)
+        before, epochs = epochs, int(progress.done)
+        if epochs > before and time.time() >= deadline:
+            raise _TimeUpError
+
+    try:
+        return train(training, until, checkpoint, tell_or_end)
+    except _TimeUpError:
+        return train(training, epochs, checkpoint, tell)  # what the checkpoint has: nothing more
 
 
 def _load() -> None:

@@ -8,6 +8,7 @@ from typing import Any
 
 import sqlalchemy as sa
 
+from fsmd.baselines import Config
 from fsmd.config import FSMDConfig, fitted
 from fsmd.data.schema import DataRef
 from fsmd.data.settings import TrainingSettings
@@ -121,12 +122,14 @@ def planned(
     )
     arms: list[PlannedArm] = []
     same: list[tuple[str, str]] = []
-    kept: dict[tuple[FSMDConfig, str, int], str] = {}
+    kept: dict[tuple[Config, str, int], str] = {}
     chain_dropped = False
     for arm in study.arms:
-        asked = settings.applied(study.config(arm.name))
-        config = fitted(asked, tasks)
-        chain_dropped |= config.chain != asked.chain
+        config = study.config(arm.name)
+        if isinstance(config, FSMDConfig):
+            asked = settings.applied(config)
+            config = fitted(asked, tasks)
+            chain_dropped |= config.chain != asked.chain
         key = config, arm.data or data, arm.stream
         if key in kept:
             same.append((arm.name, kept[key]))

@@ -6,6 +6,7 @@ from itertools import combinations
 
 import numpy as np
 
+from fsmd.baselines import Config
 from fsmd.config import GATED, FSMDConfig
 from fsmd.metrics import METRICS
 from fsmd.metrics.steps import step_scores
@@ -40,7 +41,7 @@ def usual(tasks: Sequence[Task], k: int) -> float:
 class MadeUpTraining:
     """One training of a study: what it is of, and how good it turns out."""
 
-    config: FSMDConfig
+    config: Config
     index: int
     """Of the arm in the plan."""
     seed: int
@@ -135,7 +136,7 @@ class MadeUpTraining:
     def _inner(self, epoch: int, own: np.random.Generator) -> Iterator[Measurement]:
         """What is recorded of a model's inside: nothing where nothing is shared."""
         config, step = self.config, self.index % 10
-        if config.sharing in ("none", "embeddings"):
+        if not isinstance(config, FSMDConfig) or config.sharing in ("none", "embeddings"):
             return
         names = [task.name for task in self.tasks]
         for i, (task, other) in enumerate(combinations(names, 2)):

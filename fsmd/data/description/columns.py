@@ -6,6 +6,7 @@ missing and where it is refused; the second thing that each function returns say
 
 from collections.abc import Callable, Mapping
 from decimal import Decimal
+from functools import cache
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -46,6 +47,7 @@ def plain(column: pa.Array) -> pa.Array:
     return column
 
 
+@cache
 def value_type(type_: pa.DataType) -> pa.DataType:
     """The type of the values, without a dictionary or run ends."""
     if isinstance(type_, pa.BaseExtensionType):
@@ -53,24 +55,62 @@ def value_type(type_: pa.DataType) -> pa.DataType:
     return type_.value_type if _is_packed(type_) else type_
 
 
+@cache
+def plain_type(kind: pa.DataType) -> pa.DataType:
+    """The type of the values, whatever they are stored as; bytes are texts."""
+    types = pa.types
+    if isinstance(kind, pa.BaseExtensionType):
+        return plain_type(kind.storage_type)
+    if types.is_dictionary(kind) or types.is_run_end_encoded(kind):
+        return plain_type(kind.value_type)
+    texts = (
+        *(types.is_string, types.is_large_string, types.is_string_view),
+        *(
+            types.is_binary,
+            types.is_large_binary,
+            types.is_binary_view,
+            types.is_fixed_size_binary,
+        ),
+    )
+    if any(test(kind) for test in texts):
+        return pa.string()
+    lists = (types.is_list, types.is_large_list, types.is_fixed_size_list, types.is_list_view)
+    if any(test(kind) for test in (*lists, types.is_large_list_view)):
+        return pa.list_(plain_type(kind.value_type))
+    return kind
+
+
+def in_plain_type(array: pa.Array, kind: pa.DataType) -> pa.Array:
+    """The array in a type that `plain_type` gives; ArrowInvalid for text that is not UTF-8."""
+    if array.type != kind:
+        array = array.cast(kind)
+    if pa.types.is_string(kind) or pa.types.is_list(kind):
+        array.validate(full=True)  # whoever wrote the file may not have
+    return array
+
+
+@cache
 def is_text(type_: pa.DataType) -> bool:
     """Whether values of the type are texts."""
     types = pa.types
     return any(f(type_) for f in (types.is_string, types.is_large_string, types.is_string_view))
 
 
+@cache
 def is_bytes(type_: pa.DataType) -> bool:
     """Whether values of the type are bytes, which older writers of Parquet use for texts."""
     types = pa.types
     return any(f(type_) for f in (types.is_binary, types.is_large_binary, types.is_binary_view))
 
 
+@cache
 def is_number(type_: pa.DataType) -> bool:
     """Whether values of the type are numbers; true and false are none."""
     types = pa.types
     return any(f(type_) for f in (types.is_integer, types.is_floating, types.is_decimal))
 
 
+@cache
 def is_plain(type_: pa.DataType) -> bool:
     """Whether `texts` takes values of the type."""
     types = pa.types
@@ -78,6 +118,7 @@ def is_plain(type_: pa.DataType) -> bool:
     return any(f(type_) for f in others)
 
 
+@cache
 def is_moment(type_: pa.DataType) -> bool:
     """Whether values of the type are moments or days."""
     return bool(pa.types.is_timestamp(type_) or pa.types.is_date(type_))

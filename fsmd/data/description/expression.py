@@ -38,12 +38,14 @@ need it (as in `number(x) if x != 'none' else 0`). Two columns of texts are comp
 """
 
 import ast
+import keyword
 import operator
 import warnings
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from functools import partial, reduce
 from typing import Any, Literal, NamedTuple, NoReturn, TypeAlias, cast
+from unicodedata import normalize
 
 import numpy as np
 import pyarrow as pa
@@ -98,7 +100,7 @@ _WORDS = {
 }
 
 
-class _Node(NamedTuple):
+class Node(NamedTuple):
     """A part of an expression."""
 
     op: str
@@ -107,7 +109,7 @@ class _Node(NamedTuple):
     """As it is written."""
     at: int
     """Its first letter's position in the text, from 1."""
-    args: tuple["_Node", ...] = ()
+    args: tuple["Node", ...] = ()
     value: Any = None
     """Of a column its name, of a constant a `pa.Scalar`, of `in` the list."""
 
@@ -128,12 +130,13 @@ class Expression:
     """Whose it is, for messages, such as "[tasks] click.label"."""
     columns: tuple[str, ...]
     """Names in order of appearance, each once."""
-    _root: _Node = field(repr=False)
+    root: Node = field(repr=False)
+    """The whole, as its parts."""
 
     @property
     def column(self) -> str | None:
         """The name, where the expression is a column and nothing else."""
-        return self._root.value if self._root.op == "column" else None
+        return self.root.value if self.root.op == "column" else None
 
     def kind(self, types: Mapping[str, pa.DataType], want: Kind | None = None) -> Kind:
         """What the values are, or `want`, which they can be turned into.
@@ -158,21 +161,21 @@ class Expression:
         """
         types = {name: columns[name].type for name in self.columns if name in columns}
         kind, plan = self._planned(types, want)
-        found = _Run(self, plan, columns, where).of(self._root, kind)
+        found = _Run(self, plan, columns, where).of(self.root, kind)
         return pa.repeat(found, rows) if isinstance(found, pa.Scalar) else found
 
     def _planned(self, types: Mapping[str, pa.DataType], want: Kind | None) -> tuple[Kind, _Plan]:
-        def of_column(node: _Node) -> _Inner:
+        def of_column(node: Node) -> _Inner:
             if node.value not in types:
                 _refuse(self, node, f"no column {node.value!r}", alternatives(node.value, types))
             kind = _kind_of_type(types[node.value])
             return "untyped" if kind == "text" else kind
 
         plan = _Plan({}, {})
-        found = _check(self, self._root, of_column, plan)
+        found = _check(self, self.root, of_column, plan)
         natural = {"untyped": "text", "moment": "number", "other": "text"}.get(found, found)
         whole = want or cast(Kind, natural)
-        _must_fit(self, self._root, found, whole)
+        _must_fit(self, self.root, found, whole)
         return whole, plan
 
 
@@ -185,6 +188,16 @@ def parse(text: str, what: str) -> Expression:
     reader = _Reader(text, what)
     root = reader.root()
     return Expression(text, what, tuple(dict.fromkeys(reader.columns)), root)
+
+
+def column_text(name: str) -> str:
+    """The expression that is the column of a name.
+
+    >>> column_text("click"), column_text("watch-time")
+    ('click', "column('watch-time')")
+    """
+    is_name = name.isidentifier() and not keyword.iskeyword(name)
+    return name if is_name and normalize("NFKC", name) == name else f"column({name!r})"
 
 
 # Reading
@@ -222,7 +235,7 @@ class _Reader:
         self.columns: list[str] = []
         self._left = MOST_PARTS
 
-    def root(self) -> _Node:
+    def root(self) -> Node:
         text = self.text
         if not isinstance(text, str) or not text.strip():
             raise UserError(f"{self.what}: an expression must be a text; got {shown(text)}")
@@ -255,7 +268,7 @@ class _Reader:
             self._refuse(tree, "comments stand in the TOML, after the text")
         return self._node(tree)
 
-    def _node(self, tree: ast.expr) -> _Node:
+    def _node(self, tree: ast.expr) -> Node:
         self._left -= 1
         if self._left < 0:
             raise UserError(
@@ -286,14 +299,14 @@ class _Reader:
                 return self._called(tree)
         return self._refuse(tree, _CLOSED)
 
-    def _made(self, op: str, tree: ast.expr, *args: ast.expr, value: Any = None) -> _Node:
+    def _made(self, op: str, tree: ast.expr, *args: ast.expr, value: Any = None) -> Node:
         return self._node_of(op, tree, tree, tuple(self._node(arg) for arg in args), value)
 
     def _node_of(
-        self, op: str, first: ast.expr, last: ast.expr, args: tuple[_Node, ...], value: Any = None
-    ) -> _Node:
+        self, op: str, first: ast.expr, last: ast.expr, args: tuple[Node, ...], value: Any = None
+    ) -> Node:
         part, at = self._where(first, last)
-        node = _Node(op, part, at, args, value)
+        node = Node(op, part, at, args, value)
         return _folded(self, node) if args and all(a.op == "constant" for a in args) else node
 
     def _constant(self, tree: ast.Constant) -> pa.Scalar:
@@ -314,7 +327,7 @@ class _Reader:
 
     def _compared(
         self, tree: ast.Compare, sides: Sequence[ast.expr], kinds: Sequence[ast.cmpop]
-    ) -> _Node:
+    ) -> Node:
         made = []
         for left, kind, right in zip(sides, kinds, sides[1:], strict=False):
             ends = (left, right) if len(kinds) > 1 else (tree, tree)
@@ -347,7 +360,7 @@ class _Reader:
         # As they are: a list of Arrow has one type, and would round whole numbers.
         return tuple(int(value) if isinstance(value, bool) else value for value in values)
 
-    def _called(self, tree: ast.Call) -> _Node:
+    def _called(self, tree: ast.Call) -> Node:
         name = tree.func.id if isinstance(tree.func, ast.Name) else None
         if name is None:
             self._refuse(tree, _CLOSED)
@@ -383,10 +396,10 @@ class _Reader:
 
     def _refuse(self, tree: ast.expr, rule: str, there: str = "") -> NoReturn:
         part, at = self._where(tree, tree)
-        _refuse(self, _Node("", part, at), rule, there)
+        _refuse(self, Node("", part, at), rule, there)
 
 
-def _refuse(whose: Expression | _Reader, node: _Node, rule: str, there: str = "") -> NoReturn:
+def _refuse(whose: Expression | _Reader, node: Node, rule: str, there: str = "") -> NoReturn:
     whole = shown(whose.text)
     of = f" of {whole}" if node.part.strip() != whose.text.strip() else ""
     raise UserError(f"{whose.what}: {rule}; got {shown(node.part)}, column {node.at}{of}{there}")
@@ -680,8 +693,8 @@ def _kind_of_type(type_: pa.DataType) -> _Inner:
 
 def _check(
     whose: "Expression | _Reader",
-    node: _Node,
-    of_column: Callable[[_Node], _Inner],
+    node: Node,
+    of_column: Callable[[Node], _Inner],
     plan: _Plan,
 ) -> _Inner:
     """The kind of a part, whose own parts are of the kinds that they must be, into the plan."""
@@ -699,7 +712,7 @@ def _check(
     return found
 
 
-def _must_fit(whose: "Expression | _Reader", node: _Node, kind: _Inner, need: _Need) -> None:
+def _must_fit(whose: "Expression | _Reader", node: Node, kind: _Inner, need: _Need) -> None:
     """Raise UserError for a part that is of another kind than it must be."""
     if kind in _FITS[need]:
         return
@@ -712,7 +725,7 @@ def _must_fit(whose: "Expression | _Reader", node: _Node, kind: _Inner, need: _N
 
 
 def _rule(
-    whose: "Expression | _Reader", node: _Node, kinds: Sequence[_Inner]
+    whose: "Expression | _Reader", node: Node, kinds: Sequence[_Inner]
 ) -> tuple[_Inner, list[_Need]]:
     """The kind of a part, and what each of its own parts must be turned into."""
     op = node.op
@@ -741,7 +754,7 @@ def _kept(kind: _Inner) -> _Need:
     return "text" if kind == "untyped" else cast(_Need, kind)
 
 
-def _common(whose: "Expression | _Reader", node: _Node, kinds: Sequence[_Inner]) -> _Inner:
+def _common(whose: "Expression | _Reader", node: Node, kinds: Sequence[_Inner]) -> _Inner:
     """The kind that values have which stand for each other."""
     found = set(kinds) - {"untyped"}
     if "other" in found or ("text" in found and len(found) > 1):
@@ -754,7 +767,7 @@ def _common(whose: "Expression | _Reader", node: _Node, kinds: Sequence[_Inner])
     return "number" if found <= _NUMERIC else "text"
 
 
-def _compared_as(whose: "Expression | _Reader", node: _Node, kinds: Sequence[_Inner]) -> _Need:
+def _compared_as(whose: "Expression | _Reader", node: Node, kinds: Sequence[_Inner]) -> _Need:
     found = set(kinds)
     if found == {"untyped"}:
         one, other = (arg.part for arg in node.args)
@@ -778,7 +791,7 @@ def _compared_as(whose: "Expression | _Reader", node: _Node, kinds: Sequence[_In
 # Evaluating
 
 
-def _folded(reader: "_Reader", node: _Node) -> _Node:
+def _folded(reader: "_Reader", node: Node) -> Node:
     """A part of constants alone, as one; UserError if it has no value."""
     plan = _Plan({}, {})
     kind = _check(reader, node, lambda _: "other", plan)
@@ -803,7 +816,7 @@ class _Run:
         self._asked: list[Callable[[], Any]] = []
         """For each condition around the part: the rows on which it asks for the part."""
 
-    def of(self, node: _Node, need: _Need) -> Any:
+    def of(self, node: Node, need: _Need) -> Any:
         """The part's values, turned into what is needed: an array; a scalar of a constant."""
         if node.op == "column":
             key = (node.value, need)
@@ -822,7 +835,7 @@ class _Run:
             return self._turned(node, self._applied(node, arrays)[0], need)
         return self._turned(node, self._applied(node, data), need)
 
-    def _arguments(self, node: _Node) -> list[Any]:
+    def _arguments(self, node: Node) -> list[Any]:
         """The values of a part's parts, each wanted on the rows that ask for it alone."""
         needs = self._plan.needs[id(node)]
         if node.op == "if":
@@ -843,7 +856,7 @@ class _Run:
             del self._asked[len(self._asked) - len(node.args) :]
         return found
 
-    def _applied(self, node: _Node, data: list[Any]) -> Any:
+    def _applied(self, node: Node, data: list[Any]) -> Any:
         if node.op == "in":
             return _is_in(data[0], node.value)
         if node.op.endswith("()"):
@@ -855,13 +868,13 @@ class _Run:
         given = next(x for x in data if not isinstance(x, pa.Scalar))
         return self._kept(node, made, _MOMENT if node.op == "seconds()" else _MADE, given)
 
-    def _turned(self, node: _Node, data: Any, need: _Need) -> Any:
+    def _turned(self, node: Node, data: Any, need: _Need) -> Any:
         if isinstance(data, pa.Scalar):
             array = pa.array([data.as_py()], data.type)
             return self._kept(node, _turned(array, need), _TURNED, array)[0]
         return self._kept(node, _turned(data, need), _TURNED, data)
 
-    def _kept(self, node: _Node, made: Typed, rule: str, given: Any) -> Any:
+    def _kept(self, node: Node, made: Typed, rule: str, given: Any) -> Any:
         """The values; UserError if one is refused on a row that is asked for."""
         if made.refused_N is None:
             return made.values
@@ -899,7 +912,7 @@ def _turned(data: pa.Array, need: _Need) -> Typed:
     return Typed(data)
 
 
-def _column_names(node: _Node) -> Iterator[str]:
+def _column_names(node: Node) -> Iterator[str]:
     if node.op == "column":
         yield node.value
     for arg in node.args:

@@ -14,16 +14,15 @@
     the role), "user_time" (shares), "fraction" (seed; shares, of), "files" (train, test; valid),
     "column" (column: an expression; train, valid, test: a value or a list) or "rules" (train,
     valid, test: expressions).
+[score]: formula (`fsmd.score`), the one number that a served row is ranked by.
 [training]: fields of `fsmd.data.settings.TrainingSettings`.
 [origin]: folder, source, licence, archive, sha256; [[published]]: source, metric, figures, note.
 """
 
 import codecs
 import difflib
-import keyword
 import math
 import tomllib
-import unicodedata
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from datetime import date, datetime
@@ -34,7 +33,7 @@ from typing import Any, NamedTuple, NoReturn, TypeAlias, get_type_hints
 import pyarrow as pa
 
 from fsmd.data.description.columns import instants
-from fsmd.data.description.expression import Expression
+from fsmd.data.description.expression import Expression, column_text
 from fsmd.data.description.expression import parse as parse_expression
 from fsmd.data.description.values import (
     ByFiles,
@@ -59,7 +58,9 @@ from fsmd.data.settings import TrainingSettings
 from fsmd.data.source import MOST_BUCKETS, MOST_MEMBERS, Categorical, Dense, Recipe, Tags
 from fsmd.errors import UserError, alternatives, is_text, shown
 from fsmd.metrics import METRICS
-from fsmd.tasks import Task, check_label, check_tasks
+from fsmd.score import WHAT
+from fsmd.score import parse as parse_score
+from fsmd.tasks import Task, check_label, check_tasks, names
 
 LARGEST = 2**20
 """Bytes of a description at most; what is longer is a log."""
@@ -116,6 +117,7 @@ def parse(text: str, path: Path) -> Description:
         "fields": _table,
         "tasks": _table,
         "split": _table,
+        "score": _table,
         "training": _table,
         "origin": _table,
         "published": _tables,
@@ -164,6 +166,7 @@ class _Reader:
             request=", ".join(roles.request) or day,
             weight=roles.weight,
             settings=self._training(found.get("training", {})),
+            score=self._score(found["score"], tasks) if "score" in found else None,
         )
         return Description(
             path=self.path,
@@ -290,7 +293,7 @@ class _Reader:
                 self._refuse("fields", f"{name}.{key}", f"this is of {of} alone", table[key])
         got = _values(where, table, {**_KIND, **_FIELD, **_KINDS[kind]})
         source = FieldSource(
-            got.get("from", _column(name)),
+            got.get("from", column_text(name)),
             got.get("separator"),
             got.get("strip", ""),
             got.get("optional", False),
@@ -392,6 +395,11 @@ class _Reader:
             for key, values in got.items()
         }
 
+    def _score(self, table: _Table, tasks: tuple[Task, ...]) -> str:
+        got = _values(f"{self.path}: [score] ", table, {"formula": _text}, "formula")
+        parse_score(got["formula"], names(tasks), f"{self.path}: {WHAT}")
+        return str(got["formula"])
+
     def _origin(self, table: _Table) -> PublicSource:
         where = f"{self.path}: [origin] "
         got = _values(where, table, _ORIGIN, "folder", "source", "licence")
@@ -452,12 +460,6 @@ def _told(where: str) -> Iterator[None]:
         yield
     except UserError as error:
         raise UserError(f"{where}{error}") from None
-
-
-def _column(name: str) -> str:
-    """The expression that is the column of a name."""
-    plain = name.isidentifier() and not keyword.iskeyword(name)
-    return name if plain and unicodedata.normalize("NFKC", name) == name else f"column({name!r})"
 
 
 def _comparable(moment: Moment) -> float:

@@ -9,7 +9,8 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Literal, TypeAlias
 
-from fsmd.data.source import Recipe
+from fsmd.data.inputs import Input
+from fsmd.data.source import Recipe, plain_inputs
 
 Moment: TypeAlias = int | float | str
 """A number in the unit of the time column, or an ISO 8601 date or date and time."""
@@ -189,3 +190,15 @@ class Description:
     split: SplitRule
     origin: PublicSource | None = None
     published: tuple[Published, ...] = ()
+
+    @property
+    def inputs(self) -> tuple[Input, ...]:
+        """How each feature of the recipe is taken from a raw row."""
+
+        def described(plain: Input) -> Input:
+            said = self.fields[plain.name]
+            return Input(
+                plain.name, plain.kind, said.expression, said.separator, said.strip, said.optional
+            )
+
+        return tuple(map(described, plain_inputs(self.recipe)))

@@ -21,10 +21,10 @@ from fsmd.data.encoder import (
     moved,
 )
 from fsmd.data.fitting.numbers import Floats64, Moments, RowSample
-from fsmd.data.fitting.words import FIRST_ID, WordTally
+from fsmd.data.fitting.words import WordTally
 from fsmd.data.rows.part import Part
-from fsmd.data.schema import Ids
-from fsmd.data.source import Categorical, Dense, Recipe, Tags
+from fsmd.data.schema import FIRST_ID, Ids
+from fsmd.data.source import Categorical, Dense, Recipe, Tags, plain_inputs
 from fsmd.errors import UserError
 
 _KNOTS = 257
@@ -91,6 +91,8 @@ class Fitting:
             vocabularies=vocabularies,
             scales=tuple(map(self._scaling, range(len(self._recipe.dense)))),
             tasks=self._recipe.tasks,
+            inputs=plain_inputs(self._recipe),
+            score=self._recipe.score,
         )
         to_ids = (_to_ids(v, id_of.get(self._root[v.name])) for v in vocabularies)
         return encoder, tuple(to_ids)

@@ -14,13 +14,8 @@ from numpy.typing import NDArray
 
 from fsmd.data.fitting.hashing import text_hashes
 from fsmd.data.rows.hashes import hashes
-from fsmd.data.schema import Ids
+from fsmd.data.schema import FIRST_ID, Ids
 from fsmd.errors import UserError
-
-FIRST_ID = 2
-"""Of the categories; 0 is unseen, 1 is missing."""
-NOTHING = -1
-"""What fills up a row of tags."""
 
 _LEAST_WAITING = 2**18
 _SHARES = 64  # of the words on the disk; one of them is in memory at a time

@@ -19,7 +19,7 @@ import pyarrow.compute as pc
 from pyarrow.csv import ConvertOptions, InvalidRow, ParseOptions, ReadOptions, open_csv
 
 from fsmd.data.description.values import FileSet
-from fsmd.data.files import GZIP
+from fsmd.data.rows.packed import is_packed
 from fsmd.errors import UserError, shown
 
 BLOCK = 2**22
@@ -278,7 +278,7 @@ def _text(path: Path, files: FileSet) -> io.TextIOWrapper:
 def _bytes(path: Path, files: FileSet) -> "pa.NativeFile | _Separated":
     if _letter(path, files) == _UNIT:
         return _Separated(_unpacked(path), files.encoding, _separator(path, files))
-    packed = _is_packed(path)
+    packed = is_packed(path)
     return pa.input_stream(str(path), compression="gzip" if packed else None)
 
 
@@ -309,12 +309,7 @@ class _Separated(io.RawIOBase):
 
 
 def _unpacked(path: Path) -> BinaryIO:
-    return gzip.open(path) if _is_packed(path) else path.open("rb")  # type: ignore[return-value]
-
-
-def _is_packed(path: Path) -> bool:
-    with path.open("rb") as file:
-        return file.read(2) == GZIP
+    return gzip.open(path) if is_packed(path) else path.open("rb")  # type: ignore[return-value]
 
 
 def _is_utf8(files: FileSet) -> bool:

@@ -12,10 +12,10 @@ import numpy as np
 import pyarrow as pa
 
 from fsmd.data.description.values import FileSet
-from fsmd.data.files import GZIP
 from fsmd.data.rows import csv, parquet
+from fsmd.data.rows.packed import GZIP
 from fsmd.data.rows.part import Where
-from fsmd.errors import UserError, shown
+from fsmd.errors import UserError, listed, shown
 
 MOST_ROWS = 2**16
 """Of a batch: enough for Arrow to be quick, and little memory."""
@@ -118,11 +118,9 @@ def _is_data(path: Path, folder: Path) -> bool:
 def _there(folder: Path) -> str:
     """The names in a folder, to choose from."""
     try:
-        names = sorted(entry.name for entry in os.scandir(folder) if entry.name[0] != ".")
+        return listed(sorted(e.name for e in os.scandir(folder) if e.name[0] != "."))
     except OSError as error:
         return f"none ({error.strerror})"
-    more = [f"and {len(names) - 20} more"] if len(names) > 20 else []
-    return ", ".join([*names[:20], *more]) or "none"
 
 
 def open_log(path: Path, files: FileSet) -> LogFile:

@@ -11,7 +11,6 @@ import pyarrow.compute as pc
 from numpy.typing import NDArray
 
 from fsmd.data.description.columns import plain, texts
-from fsmd.data.files import cache_root
 from fsmd.data.fitting.hashing import mixed
 
 Hashes = NDArray[np.uint64]
@@ -19,6 +18,8 @@ Hashes = NDArray[np.uint64]
 _ALONE = np.uint64(0xD1B54A32D192ED03)
 _BUCKETS = 64
 _WORD = 8
+_FEW = 64
+"""Rows that are too few for it to matter which of them are equal."""
 _SPREAD = 8
 """Times as many places as values are few enough to look each up."""
 
@@ -63,6 +64,9 @@ def coded(column: pa.Array) -> tuple[pa.DictionaryArray, NDArray[np.bool_] | Non
     So each is written and hashed once. And where values are refused.
     """
     is_coded = pa.types.is_dictionary(column.type)
+    if not is_coded and len(column) < _FEW:  # a row that is served: each step costs more than it
+        text, refused_N = texts(column)
+        return text.dictionary_encode(), refused_N
     different = compact(column) if is_coded else _different(plain(column))
     text, refused_D = texts(different.dictionary)
     indices = different.indices
@@ -163,6 +167,8 @@ class Buckets:
 
     def __init__(self, kind: np.dtype[Any], memory: int) -> None:
         """kind: of a record, with a field `hash`. memory: bytes that all may take before that."""
+        from fsmd.data.files import cache_root  # loads much that no scoring needs
+
         self._kind, folder = kind, cache_root()
         folder.mkdir(parents=True, exist_ok=True)
         self._stack = ExitStack()

@@ -4,13 +4,13 @@ from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass
 
 import numpy as np
-import pandas as pd
 import pyarrow as pa
+from numpy.typing import NDArray
 
 from fsmd.data.description.values import FileSet
+from fsmd.data.rows.fields import words_of
 from fsmd.data.rows.files import LogFile, batches
-from fsmd.data.rows.hashes import coded, hashes, joined
-from fsmd.data.rows.part import Where
+from fsmd.data.rows.hashes import Hashes, hashes, joined
 from fsmd.errors import UserError, shown
 
 
@@ -21,7 +21,10 @@ class SideTable:
     on: tuple[str, ...]
     columns: Mapping[str, pa.Array]
     """R values each; without those of the key."""
-    _index: pd.Index
+    _hash_R: Hashes
+    """Of the keys, in ascending order."""
+    _row_R: NDArray[np.intp]
+    """Of each of them."""
 
     @classmethod
     def read(
@@ -55,9 +58,10 @@ class SideTable:
                     )
         key_R = pa.chunked_array(keys, pa.string()).combine_chunks()
         hash_R = hashes(key_R)
-        index = pd.Index(hash_R)
-        if not index.is_unique:
-            i = int(np.argmax(index.duplicated()))
+        order_R = np.argsort(hash_R, kind="stable")
+        again_R = np.diff(hash_R[order_R]) == 0
+        if again_R.any():
+            i = int(order_R[1:][again_R].min())
             raise UserError(
                 f"{', '.join(str(file.path) for file in files)}: each key must be there once in a "
                 f"side table; {', '.join(on)} = {shown(_words(key_R[i]))} is there again"
@@ -69,30 +73,22 @@ class SideTable:
             )
             for name in names
         }
-        return cls(on, columns, index)
+        return cls(on, columns, hash_R[order_R], order_R)
 
     def joined(
         self, batch: pa.RecordBatch, key: pa.DictionaryArray, wanted: Collection[str]
     ) -> pa.RecordBatch:
         """The batch with those columns of this table that are wanted; null where no key fits."""
-        at_D = self._index.get_indexer(pd.Index(hashes(key.dictionary)))
-        place = pa.array(at_D, pa.int64(), mask=at_D < 0).take(key.indices)
+        hash_D = hashes(key.dictionary)
+        at_D = np.searchsorted(self._hash_R, hash_D)
+        known = np.append(self._hash_R, np.uint64(0))  # the end is none's place
+        lost_D = (at_D == len(self._hash_R)) | (known[at_D] != hash_D)
+        row_D = np.append(self._row_R, 0)[at_D]
+        place = pa.array(row_D, pa.int64(), mask=lost_D).take(key.indices)
         arrays = {name: self.columns[name].take(place) for name in self.columns if name in wanted}
         return pa.RecordBatch.from_arrays(
             [*batch.columns, *arrays.values()], names=[*batch.schema.names, *arrays]
         )
-
-
-def words_of(batch: pa.RecordBatch, name: str, where: Where) -> pa.DictionaryArray:
-    """A column as text; UserError with row and value for what can be no category."""
-    words, refused_N = coded(batch.column(name))
-    if refused_N is not None and refused_N.any():
-        row = int(np.argmax(refused_N))
-        raise UserError(
-            f"{where.row(row)}: column {name!r}: categories must be texts or finite numbers; got "
-            f"{shown(batch.column(name)[row].as_py())}"
-        )
-    return words
 
 
 def _different(column: pa.Array) -> pa.Array:

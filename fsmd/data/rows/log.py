@@ -11,7 +11,7 @@ import pyarrow as pa
 import pyarrow.compute as pc
 from numpy.typing import NDArray
 
-from fsmd.data.description.columns import DAY, PER_SECOND, texts
+from fsmd.data.description.columns import DAY, PER_SECOND
 from fsmd.data.description.values import (
     ByFiles,
     ByShare,
@@ -23,79 +23,58 @@ from fsmd.data.encoded import SPLITS
 from fsmd.data.files import writing_cache
 from fsmd.data.fitting.hashing import mixed
 from fsmd.data.rows import splits
+from fsmd.data.rows.fields import UntypedRows, Value
 from fsmd.data.rows.files import LogFile, batches, open_all
 from fsmd.data.rows.hashes import (
     Buckets,
     Hashes,
     alone,
-    coded,
     compact,
     joined,
     owner_codes,
     row_hashes,
 )
-from fsmd.data.rows.joins import SideTable, words_of
+from fsmd.data.rows.joins import SideTable
 from fsmd.data.rows.part import Part, Where
 from fsmd.data.rows.place import digests_of, place_of, verify
-from fsmd.data.rows.plan import Reader, Value, Values, columns_of
+from fsmd.data.rows.plan import Reader, Values, columns_of
 from fsmd.data.rows.splits import NONE, Codes, TimedUsers, Times
-from fsmd.data.source import Categorical, Dense, Tags
 from fsmd.errors import UserError, shown
 
 _BEYOND = 2.0**63
 
 
-class _Rows(NamedTuple):
-    """Some rows of the log, not yet typed; asks each expression once."""
+class _Numbered(NamedTuple):
+    """Some rows of the log."""
 
-    batch: pa.RecordBatch
-    where: Where
+    rows: UntypedRows
     number_N: NDArray[np.int64]
     """Of each row in the whole log, repeats counted."""
-    known: dict[tuple[str, str], pa.Array]
 
     def of(self, value: Value) -> pa.Array:
         """The value of each row."""
-        key = (value.expression.text, value.want)
-        if key not in self.known:
-            columns = {name: self.batch.column(name) for name in value.expression.columns}
-            self.known[key] = value.expression.evaluate(
-                columns, self.where, self.batch.num_rows, value.want
-            )
-        return self.known[key]
+        return self.rows.of(value)
 
-    def words(self, value: Value) -> pa.DictionaryArray:
-        """The value of each row as a text."""
-        if value.is_raw:
-            return self.column_words(value.expression.columns[0])
-        key = (value.expression.text, "words")
-        if key not in self.known:
-            # Numbers of expressions are finite: none is refused.
-            self.known[key] = coded(self.of(value))[0]
-        return self.known[key]
+    @property
+    def where(self) -> Where:
+        """Where they were read."""
+        return self.rows.where
 
-    def column_words(self, name: str) -> pa.DictionaryArray:
-        """A column as text."""
-        key = (name, "column")
-        if key not in self.known:
-            self.known[key] = words_of(self.batch, name, self.where)
-        return self.known[key]
-
-    def only(self, kept_N: NDArray[np.bool_]) -> "_Rows":
+    def only(self, kept_N: NDArray[np.bool_]) -> "_Numbered":
         """The rows that are kept."""
         if kept_N.all():
             return self
         mask = pa.array(kept_N)
-        return _Rows(
-            self.batch.filter(mask),
+        rows = UntypedRows(
+            self.rows.batch.filter(mask),
             Where(self.where.source, self.where.rows_N[kept_N]),
-            self.number_N[kept_N],
-            {key: _filtered(array, mask) for key, array in self.known.items()},
+            {key: _filtered(array, mask) for key, array in self.rows.known.items()},
         )
+        return _Numbered(rows, self.number_N[kept_N])
 
     def codes(self, key: Sequence[Value]) -> Hashes:
         """A hash for each row's key; a row without one is alone."""
-        return owner_codes(joined([self.words(value) for value in key]), self.number_N)
+        return owner_codes(joined([self.rows.words(value) for value in key]), self.number_N)
 
     def times(self, value: Value) -> Times:
         """int64, or float64 with NaN; UserError with row for one that is no time."""
@@ -184,7 +163,24 @@ class Log:
         self.left_out.clear()
         self.left_out.update(left)
 
-    def _rows(self, columns: Collection[str], left_out: dict[str, int]) -> Iterator[_Rows]:
+    def raw(self, split: str) -> Iterator[pa.RecordBatch]:
+        """The rows of a split with the columns that are used, as files and side tables have them.
+
+        In the order of `parts`.
+        """
+        of_rows, wanted = self._split, SPLITS.index(split)
+        for rows in self._rows(self.values.columns(), {}):
+            kept_N = of_rows(rows) == wanted
+            if kept_N.any():
+                yield rows.only(kept_N).rows.batch
+
+    def features(self, rows: UntypedRows) -> pa.RecordBatch:
+        """The features of raw rows, as `Part.fields` has them; needs their columns alone."""
+        inputs = self.description.inputs
+        arrays = [rows.feature(each, self.values.fields[each.name]) for each in inputs]
+        return pa.RecordBatch.from_arrays(arrays, names=[each.name for each in inputs])
+
+    def _rows(self, columns: Collection[str], left_out: dict[str, int]) -> Iterator[_Numbered]:
         """All rows but repeats, with these columns, joined; counts the repeats."""
         wanted, sides = set(columns), []
         for side in reversed(self.sides):
@@ -198,26 +194,26 @@ class Log:
             for batch, where in batches(file, self.description.data, of_log, coded):
                 number_N = np.arange(done, done + batch.num_rows, dtype=np.int64)
                 done += batch.num_rows
-                rows = _Rows(batch, where, number_N, {})
+                numbered = _Numbered(UntypedRows(batch, where, {}), number_N)
                 if self._kept is not None:
-                    rows = rows.only(self._kept[number_N])
-                    repeats = batch.num_rows - rows.batch.num_rows
+                    numbered = numbered.only(self._kept[number_N])
+                    repeats = batch.num_rows - len(numbered.number_N)
                     left_out["repeats"] = left_out.get("repeats", 0) + repeats
+                rows = numbered.rows
                 for side in reversed(sides):
                     key = joined([rows.column_words(name) for name in side.on])
                     rows = rows._replace(batch=side.joined(rows.batch, key, wanted))
-                yield rows
+                yield numbered._replace(rows=rows)
         if not done:
             raise UserError(f"{', '.join(str(f.path) for f in self.files)}: there are no rows")
 
-    def _part(self, split: str, rows: _Rows) -> Part:
+    def _part(self, split: str, rows: _Numbered) -> Part:
         recipe, values = self.description.recipe, self.values
-        arrays = [self._field(rows, column) for column in recipe.features]
         user_N = rows.codes(values.user) if values.user else None
         label_NK = np.stack([self._label(rows, k) for k in range(len(recipe.tasks))], axis=1)
         return Part(
             split=split,
-            fields=pa.RecordBatch.from_arrays(arrays, names=[c.name for c in recipe.features]),
+            fields=self.features(rows.rows),
             label_NK=label_NK,
             where=rows.where,
             weight_N=None if values.weight is None else _floats(rows.of(values.weight)),
@@ -227,50 +223,7 @@ class Log:
             item_N=rows.codes(values.item) if values.item else None,
         )
 
-    def _field(self, rows: _Rows, column: Categorical | Dense) -> pa.Array:
-        value = self.values.fields[column.name]
-        is_tags = isinstance(column, Tags)
-        if value is None:
-            text = pa.list_(pa.string()) if is_tags else pa.string()
-            kind = pa.float64() if isinstance(column, Dense) else text
-            return pa.nulls(rows.batch.num_rows, kind)
-        if is_tags:
-            return self._tags(rows, column.name, value)
-        if isinstance(column, Categorical):
-            return rows.words(value)
-        return rows.of(value).cast(pa.float64(), safe=False)
-
-    def _tags(self, rows: _Rows, name: str, value: Value) -> pa.Array:
-        source = self.description.fields[name]
-        plain = value.expression.column
-        kind = rows.batch.schema.field(plain).type if plain else None
-        if kind is not None and pa.types.is_list(kind):
-            lists = rows.batch.column(plain)
-            text, refused_N = texts(lists.flatten())
-            if refused_N is not None and refused_N.any():
-                member = int(np.argmax(refused_N))
-                row = pc.list_parent_indices(lists)[member].as_py()
-                raise UserError(
-                    f"{rows.where.row(row)}: column {plain!r}: members must be texts or finite "
-                    f"numbers; got {shown(lists[row].as_py())}"
-                )
-            length_N = _ints(pc.list_value_length(lists))
-            missing_N = lists.is_null()
-        else:
-            text = rows.of(value)
-            missing_N = text.is_null()
-            if source.strip:
-                text = pc.utf8_trim(text, source.strip)
-            lists = pc.split_pattern(text, source.separator)
-            text, length_N = lists.flatten(), _ints(pc.list_value_length(lists))
-        # A member without letters is none, as between two separators.
-        is_there = pc.fill_null(pc.not_equal(text, ""), False).to_numpy(zero_copy_only=False)
-        before = np.concatenate([[0], np.cumsum(is_there)])
-        offset_E = before[np.concatenate([[0], np.cumsum(length_N)])].astype(np.int32)
-        made = pa.ListArray.from_arrays(pa.array(offset_E), text.filter(pa.array(is_there)))
-        return pc.if_else(missing_N, pa.scalar(None, made.type), made)
-
-    def _label(self, rows: _Rows, k: int) -> NDArray[np.float64]:
+    def _label(self, rows: _Numbered, k: int) -> NDArray[np.float64]:
         task = self.description.recipe.tasks[k]
         value, where = self.values.labels[k]
         label_N = _floats(rows.of(value))
@@ -287,7 +240,7 @@ class Log:
             label_N = np.where(_truths(rows.of(where)), label_N, np.nan)
         return label_N
 
-    def _requests(self, rows: _Rows, user_N: Hashes | None) -> Hashes | None:
+    def _requests(self, rows: _Numbered, user_N: Hashes | None) -> Hashes | None:
         values = self.values
         if values.request:
             return rows.codes(values.request)
@@ -325,7 +278,7 @@ class Log:
         return kept_N
 
     @cached_property
-    def _split(self) -> Callable[[_Rows], Codes]:
+    def _split(self) -> Callable[[_Numbered], Codes]:
         """What says the split of each row; some rules read the log first."""
         rule, values = self.description.split, self.values
         if isinstance(rule, ByTime):
@@ -346,7 +299,7 @@ class Log:
             return self._by_files(rule)
         return self._by_rules
 
-    def _by_users_time(self, rule: ByUserTime) -> Callable[[_Rows], Codes]:
+    def _by_users_time(self, rule: ByUserTime) -> Callable[[_Numbered], Codes]:
         by, user = self.values.split[0], self.values.user
         columns = {c for value in (by, *user) for c in value.expression.columns}
         timed = (
@@ -356,7 +309,7 @@ class Log:
         codes = splits.of_users_times(rule, timed, self.memory // 4)
         return lambda rows: codes(rows.number_N)
 
-    def _by_files(self, rule: ByFiles) -> Callable[[_Rows], Codes]:
+    def _by_files(self, rule: ByFiles) -> Callable[[_Numbered], Codes]:
         paths = [file.path for file in self.files]
         of_path: dict[str, int] = {}
         for code, name in enumerate(SPLITS):
@@ -369,7 +322,7 @@ class Log:
                     )
         middle = 0 if rule.valid else self._middle(of_path)
 
-        def codes(rows: _Rows) -> Codes:
+        def codes(rows: _Numbered) -> Codes:
             code = of_path.get(rows.where.source, NONE)
             code_N = np.full(len(rows.number_N), code, np.int8)
             if code == 2:
@@ -394,7 +347,7 @@ class Log:
                 return int(kept[left - total])
         return 0
 
-    def _by_rules(self, rows: _Rows) -> Codes:
+    def _by_rules(self, rows: _Numbered) -> Codes:
         true_3N = [_truths(rows.of(value)) for value in self.values.split]
 
         def refused(row: int) -> UserError:
@@ -425,10 +378,4 @@ def _floats(number: pa.Array) -> NDArray[np.float64]:
     found: NDArray[np.float64] = number.cast(pa.float64(), safe=False).to_numpy(
         zero_copy_only=False
     )
-    return found
-
-
-def _ints(number: pa.Array) -> NDArray[np.int64]:
-    """0 where it is missing."""
-    found: NDArray[np.int64] = pc.fill_null(number, 0).to_numpy(zero_copy_only=False)
     return found

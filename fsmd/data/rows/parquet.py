@@ -6,6 +6,7 @@ from pathlib import Path
 import pyarrow as pa
 import pyarrow.parquet as pq
 
+from fsmd.data.description.columns import in_plain_type, plain_type
 from fsmd.errors import UserError
 
 _MOST_ROWS, _MOST_BYTES = 2**16, 2**26  # of a batch, uncompressed
@@ -23,7 +24,7 @@ def columns(path: Path) -> dict[str, pa.DataType]:
             )
     if not names:
         raise UserError(f"{path} has no columns")
-    return {field.name: _plain(field.type) for field in schema}
+    return {field.name: plain_type(field.type) for field in schema}
 
 
 def batches(
@@ -83,30 +84,6 @@ def _batch_size(file: pq.ParquetFile, used: int) -> int:
     return max(1, min(_MOST_ROWS, int(_MOST_BYTES / max(width, 1.0))))
 
 
-def _plain(kind: pa.DataType) -> pa.DataType:
-    """The type of the values, whatever they are stored as."""
-    types = pa.types
-    if isinstance(kind, pa.BaseExtensionType):
-        return _plain(kind.storage_type)
-    if types.is_dictionary(kind) or types.is_run_end_encoded(kind):
-        return _plain(kind.value_type)
-    texts = (
-        *(types.is_string, types.is_large_string, types.is_string_view),
-        *(
-            types.is_binary,
-            types.is_large_binary,
-            types.is_binary_view,
-            types.is_fixed_size_binary,
-        ),
-    )
-    if any(test(kind) for test in texts):
-        return pa.string()
-    lists = (types.is_list, types.is_large_list, types.is_fixed_size_list, types.is_list_view)
-    if any(test(kind) for test in (*lists, types.is_large_list_view)):
-        return pa.list_(_plain(kind.value_type))
-    return kind
-
-
 def _as(
     path: Path, done: int, name: str, array: pa.Array, kind: pa.DataType, coded: bool
 ) -> pa.Array:
@@ -115,17 +92,17 @@ def _as(
         array = array.storage
     if coded and kind == pa.string() and pa.types.is_dictionary(array.type):
         try:
-            words = _checked(array.dictionary, kind)
+            words = in_plain_type(array.dictionary, kind)
             return pa.DictionaryArray.from_arrays(array.indices.cast(pa.int32()), words)
         except pa.ArrowInvalid:
             array = array.dictionary_decode()  # perhaps no row has that word
     try:
-        return _checked(array, kind)
+        return in_plain_type(array, kind)
     except pa.ArrowInvalid as error:
         for i in range(len(array)):
             part = array.slice(i, 1)
             try:
-                _checked(part, kind)
+                in_plain_type(part, kind)
             except pa.ArrowInvalid:
                 value = error if pa.types.is_nested(kind) else part.cast(pa.binary())[0]
                 raise UserError(
@@ -133,11 +110,3 @@ def _as(
                     f"got {value}"
                 ) from error
         raise
-
-
-def _checked(array: pa.Array, kind: pa.DataType) -> pa.Array:
-    if array.type != kind:
-        array = array.cast(kind)
-    if pa.types.is_string(kind) or pa.types.is_list(kind):
-        array.validate(full=True)  # whoever wrote the file may not have
-    return array

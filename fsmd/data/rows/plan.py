@@ -7,7 +7,7 @@ from typing import NamedTuple
 
 import pyarrow as pa
 
-from fsmd.data.description.columns import is_moment, is_plain, parsed
+from fsmd.data.description.columns import is_moment, parsed
 from fsmd.data.description.expression import Expression, Kind, parse
 from fsmd.data.description.values import (
     ByRules,
@@ -17,18 +17,10 @@ from fsmd.data.description.values import (
     Description,
 )
 from fsmd.data.encoded import SPLITS
+from fsmd.data.inputs import Input
+from fsmd.data.rows.fields import Value, value_of, words_value
 from fsmd.data.rows.files import LogFile, batches
-from fsmd.data.source import Categorical, Dense, Tags
 from fsmd.errors import UserError
-
-
-class Value(NamedTuple):
-    """An expression and the kind in which its values are wanted."""
-
-    expression: Expression
-    want: Kind
-    is_raw: bool = False
-    """Whether it is a column whose values become texts as they are."""
 
 
 class Values(NamedTuple):
@@ -110,7 +102,7 @@ class Reader:
                 "[roles] user"
             )
         return Values(
-            fields={column.name: self._field(column) for column in description.recipe.features},
+            fields={feature.name: self._field(feature) for feature in description.inputs},
             labels=tuple(self._label(task.name) for task in description.recipe.tasks),
             user=self._key(roles.user, "user"),
             item=self._key(roles.item, "item"),
@@ -147,29 +139,9 @@ class Reader:
                     )
                 before.setdefault(name, files[0].path)
 
-    def _field(self, column: Categorical | Dense) -> Value | None:
-        source = self._description.fields[column.name]
-        what = f"[fields] {column.name}.from"
-        where = f"{self._description.path}: {what}"
-        expression = self._parsed(source.expression, what)
-        if source.optional and any(name not in self._types for name in expression.columns):
-            return None
-        if isinstance(column, Tags):
-            plain = expression.column
-            kind = self._types.get(plain) if plain is not None else None
-            if kind is not None and pa.types.is_list(kind):
-                if not is_plain(kind.value_type):
-                    raise UserError(f"{where}: a list must be of texts or numbers; got {kind}")
-                return Value(expression, "text")
-            if source.separator is None:
-                raise UserError(
-                    f"{where}: tags must be a list column, or a text with `separator`; column "
-                    f"{expression.text!r} is no list, and no separator is set"
-                )
-            return self._value(source.expression, what, "text")
-        if isinstance(column, Dense):
-            return self._value(source.expression, what, "number")
-        return self._words(source.expression, what)
+    def _field(self, feature: Input) -> Value | None:
+        what = f"[fields] {feature.name}.from"
+        return value_of(feature, self._types, str(self._description.path), what)
 
     def _label(self, name: str) -> tuple[Value, Value | None]:
         source = self._description.labels[name]
@@ -181,17 +153,12 @@ class Reader:
         return value, self._value(source.where, f"[tasks] {name}.where", "truth")
 
     def _key(self, texts_: Sequence[str], role: str) -> tuple[Value, ...]:
-        return tuple(self._words(text, f"[roles] {role}") for text in texts_)
+        return tuple(
+            words_value(self._parsed(text, f"[roles] {role}"), self._types) for text in texts_
+        )
 
     def _parsed(self, text: str, what: str) -> Expression:
         return parse(text, f"{self._description.path}: {what}")
-
-    def _words(self, text: str, what: str) -> Value:
-        """A category: what the expression gives, as text."""
-        expression = self._parsed(text, what)
-        kind = expression.kind(self._types)
-        is_raw = expression.column is not None and not is_moment(self._types[expression.column])
-        return Value(expression, kind, is_raw)
 
     def _value(self, text: str, what: str, want: Kind) -> Value:
         expression = self._parsed(text, what)

@@ -15,7 +15,7 @@ from fsmd.data.description.values import ByShare, ByTime, ByUserTime, Moment
 from fsmd.data.files import cache_root, writing_cache
 from fsmd.data.fitting.hashing import mixed
 from fsmd.data.rows.hashes import Buckets, Hashes
-from fsmd.errors import UserError, shown
+from fsmd.errors import UserError, alternatives, shown
 
 NONE = -1
 """The code of a row of no split; of others the position in `encoded.SPLITS`."""
@@ -141,8 +141,8 @@ def files_of(
         here = [path for path in paths if _is_of(path, pattern, folder)]
         if not here:
             raise UserError(
-                f"[split] {split}: no file of the log is {pattern!r}; there are "
-                f"{', '.join(path.name for path in paths[:20])}"
+                f"[split] {split}: no file of the log is {pattern!r}"
+                f"{alternatives(pattern, [path.name for path in paths])}"
             )
         found += here
     return tuple(dict.fromkeys(found))

@@ -70,6 +70,17 @@ def _keys(summary: ImportanceSummary) -> list[Artist]:
     ]
 
 
+def finding(summary: ImportanceSummary) -> str:
+    """The axis that decides most for each target."""
+    told = []
+    for target, shares in zip(summary.targets, summary.shares, strict=True):
+        best = max(range(len(shares)), key=lambda i: shares[i].share)
+        share = shares[best]
+        chance = "" if share.share > share.by_chance else ", not more than chance shows"
+        told.append(f"for {target} {summary.axes[best]} ({100 * share.share:.0f} %{chance})")
+    return f"What decides most: {words.listed(told)}."
+
+
 def caption(summary: ImportanceSummary) -> str:
     """How the shares were computed."""
     how = (
@@ -92,4 +103,4 @@ def alt(summary: ImportanceSummary) -> str:
     return f"Importance of each axis. {of_targets}."
 
 
-FIGURE = FigureKind("importance", "axes", 0, summarize, draw, caption, alt)
+FIGURE = FigureKind("importance", "axes", 0, summarize, draw, caption, alt, finding=finding)

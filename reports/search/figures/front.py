@@ -30,6 +30,9 @@ from studies.objectives import Objective
 
 Point = tuple[float, float]
 
+MOST_NAMED = 6
+"""So many points of the front are named in a sentence at most."""
+
 
 class FreshPoint(NamedTuple):
     """A confirmed point in a plane: its means over fresh seeds, and where the search saw it."""
@@ -241,7 +244,8 @@ def _draw_fresh(plane: Plane, shown: FrontPlane, summary: FrontSummary) -> None:
     for fresh in shown.fresh:
         if fresh.searched:
             line: dict[str, Any] = {"linewidth": 0.7, "linestyle": (0, (1, 1.5))}
-            axis.plot(*zip(fresh.searched, fresh.at, strict=True), color=style.FAINT, **line)
+            way = axis.plot(*zip(fresh.searched, fresh.at, strict=True), color=style.FAINT, **line)
+            style.tag(way, fresh.name)
     if summary.fresh_front and summary.with_stairs:
         axis.plot(*_fresh_stairs(plane, shown, summary), color=style.INK, linewidth=1.2)
     for known, look in _LOOKS:
@@ -250,17 +254,16 @@ def _draw_fresh(plane: Plane, shown: FrontPlane, summary: FrontSummary) -> None:
             (x, y), (across, up) = fresh.at, fresh.means
             line = {"color": look.color, "linewidth": 1.1, "alpha": 0.7}
             if not _fills(across, plane.frame[0]):
-                style.interval(axis, across, y, across=True, **line)
+                style.interval(axis, across, y, part=fresh.name, across=True, **line)
             if not _fills(up, plane.frame[1]):
-                style.interval(axis, up, x, **line)
+                style.interval(axis, up, x, part=fresh.name, **line)
             if fresh.region and fresh.name in summary.fresh_front:
-                plane.draw_region(fresh.region, edgecolor=look.color, linewidth=0.9, alpha=0.8)
-        for filled in (True, False):
-            alike = [fresh for fresh in group if _is_filled(fresh, summary) == filled]
-            inside = look.color if filled else style.PAPER
+                edge = {"edgecolor": look.color, "linewidth": 0.9, "alpha": 0.8}
+                style.tag([plane.draw_region(fresh.region, **edge)], fresh.name)
+            inside = look.color if _is_filled(fresh, summary) else style.PAPER
             mark = look.line(6.5, linestyle="none", markerfacecolor=inside)
-            tips = (f"{fresh.name}: {'; '.join(fresh.values)}" for fresh in alike)
-            style.tag(_plot(plane, [f.at for f in alike], mark), "on fresh seeds", *tips)
+            tip = f"{fresh.name}: {'; '.join(fresh.values)}"
+            style.tag(_plot(plane, [fresh.at], mark), fresh.name, tip)
     _ring(plane, [fresh.at for fresh in shown.fresh if fresh.name in summary.picked])
 
 
@@ -308,7 +311,8 @@ def _write_names(plane: Plane, shown: FrontPlane, summary: FrontSummary) -> None
         stairs = zip(*_fresh_stairs(plane, shown, summary), strict=True)
         for (x, y), (right, low) in pairwise(plane.on_page(corner) for corner in stairs):
             line.append(Box((x + right) / 2, (y + low) / 2, right - x + 2, y - low + 2))
-    plane.write_names(at, marks=points.values(), taken=line)
+    for name, text in plane.write_names(at, marks=points.values(), taken=line).items():
+        style.tag([text], name)
 
 
 def _keys(summary: FrontSummary) -> list[Artist]:
@@ -340,6 +344,24 @@ def _keys(summary: FrontSummary) -> list[Artist]:
 # Words
 
 
+def finding(summary: FrontSummary) -> str:
+    """Who is on the front of the fresh seeds, and how much of the search's front that is."""
+    fresh = {point.name for plane in summary.planes for point in plane.fresh}
+    if not fresh:
+        return (
+            f"The search saw {words.count(len(summary.front), 'point')} on the front, on one "
+            "seed: they look better than they are."
+        )
+    kept = [name for name in summary.front if name in summary.fresh_front]
+    names = summary.fresh_front
+    named = words.listed(names) if len(names) <= MOST_NAMED else words.count(len(names), "point")
+    return (
+        f"On fresh seeds the front of {words.count(len(fresh), 'confirmed point')} is {named}; of "
+        f"the {len(summary.front)} that the search saw on it, {len(kept)} "
+        f"{'is' if len(kept) == 1 else 'are'} still there."
+    )
+
+
 def caption(summary: FrontSummary) -> str:
     """What is shown, and which objectives."""
     fresh = [point for plane in summary.planes for point in plane.fresh]
@@ -348,33 +370,15 @@ def caption(summary: FrontSummary) -> str:
     hidden = max(map(outside, summary.planes))
     on_front = "Filled" if summary.with_stairs else "Larger marks (filled: on their front)"
     several = style.ends_of(mean for point in fresh for mean in point.means)
-    crosses = (
-        ", with 95 % intervals of each objective, cut off at the frame (one that is wider than "
-        "the frame is left out; the table has it)"
-        if several
-        else ""
-    )
-    seeds = (
-        f"{on_front}: means over the fresh seeds{crosses}; a dotted line leads to each from what "
-        "the search saw."
-    )
-    crossed = (
-        "Every point has the same seeds, so where crosses overlap the order may still be clear: "
-        "see P(front)."
-    )
-    band = (
-        "Band: from what the front of every single seed attains to what that of one does; the "
-        "line in it is what those of half of the seeds attain."
-    )
+    crosses = ", with 95 % intervals where the frame has room" if several else ""
+    seeds = f"{on_front}: means over the fresh seeds{crosses}, dotted from what the search saw."
     ellipse = "Ellipse: 95 % region of both means together, of the points on the fresh front."
     turn = "An axis on which less is better is reversed, so that up and to the right is better."
     sentences = (
         f"{_shown(summary)}. Hollow: every training that ended, on the search's own seed.",
         seeds if fresh else "Nothing was trained again: this is what the search saw.",
-        crossed if crosses else "",
         ellipse if regions else "",
         "The stairs bound what a front dominates." if summary.with_stairs else "",
-        band if summary.band else "",
         turn if turned_round else "",
         f"{words.count(hidden, 'point')} far behind left out." if hidden else "",
         "Rings: picked points.",
@@ -405,4 +409,4 @@ def alt(summary: FrontSummary) -> str:
     return f"The front of {keys}. {points or words.listed(summary.front)}."
 
 
-FIGURE = FigureKind("front", "front", 0, summarize, draw, caption, alt)
+FIGURE = FigureKind("front", "front", 0, summarize, draw, caption, alt, finding=finding)

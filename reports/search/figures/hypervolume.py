@@ -81,15 +81,23 @@ def _keys(summary: HypervolumeSummary) -> list[Line2D]:
     return keys
 
 
+def finding(summary: HypervolumeSummary) -> str:
+    """When most of it was reached."""
+    most = next(i for i, share in enumerate(summary.shares) if share >= 0.9)
+    return (
+        f"90 % of the final front's volume were there after {most + 1} of "
+        f"{words.count(len(summary.names), 'configuration')}, {summary.epochs[most]:,} of "
+        f"{words.count(summary.epochs[-1], 'epoch')}."
+    )
+
+
 def caption(summary: HypervolumeSummary) -> str:
     """What is measured, and from which corner."""
     corner = words.listed(summary.reference)
     return (
         "Hypervolume of the front over configurations and over the epochs they cost, as a share "
-        f"of the final one: what lies between {corner} and the points that "
-        "ended (a tenth of each objective's range beyond its worst value, so "
-        "that the ends of the front count). In the order of proposal, each with all its epochs. "
-        "It is what the search saw on one seed, so it carries the winner's curse."
+        f"of the final one: what lies between {corner} (a tenth of each objective's range beyond "
+        "its worst value) and the points that ended. It is what the search saw, on one seed."
     )
 
 
@@ -103,4 +111,4 @@ def alt(summary: HypervolumeSummary) -> str:
     )
 
 
-FIGURE = FigureKind("hypervolume", "spent", 0, summarize, draw, caption, alt)
+FIGURE = FigureKind("hypervolume", "spent", 0, summarize, draw, caption, alt, finding=finding)

@@ -203,6 +203,16 @@ def _keys(summary: ParallelSummary) -> list[Line2D]:
     return [style.key(label, color=color, linewidth=width) for label, color, width in looks]
 
 
+def finding(summary: ParallelSummary) -> str:
+    """The best that the search saw."""
+    ended = [line for line in summary.lines if line.gain is not None]
+    best = max(ended, key=lambda line: line.rank)
+    return (
+        f"Of {words.count(len(summary.lines), 'configuration')}, {best.name} had the best "
+        f"{in_words(summary.ranked_by)} that the search saw, {summary.written(summary.high)}."
+    )
+
+
 def caption(summary: ParallelSummary) -> str:
     """What the colour and the place of a line say."""
     none = (
@@ -213,9 +223,8 @@ def caption(summary: ParallelSummary) -> str:
     reversed_ = "" if summary.ranked_by.higher else "; of it less is better"
     return (
         f"Every configuration as a line through its axes, coloured by the rank of the "
-        f"{in_words(summary.ranked_by)} that the search saw, the best on top{reversed_}; lines "
-        "through the same values are set off a little. Thin and grey: not trained to the end, so "
-        f"without a comparable figure.{none}"
+        f"{in_words(summary.ranked_by)} that the search saw, the best on top{reversed_}. Thin and "
+        f"grey: not trained to the end.{none}"
     )
 
 
@@ -228,4 +237,4 @@ def alt(summary: ParallelSummary) -> str:
     )
 
 
-FIGURE = FigureKind("parallel", "all", 0, summarize, draw, caption, alt)
+FIGURE = FigureKind("parallel", "all", 0, summarize, draw, caption, alt, finding=finding)

@@ -66,12 +66,13 @@ def draw(summary: RankingSummary, narrow: bool = False) -> Figure:
     tips = (f"{name}, search: {objective_value(v, objective)}" for name, v in summary.searched)
     style.tag(marks, "as the search saw it", *tips)
     for y, point in zip(range(lines, 0, -1), summary.fresh, strict=True):
-        style.interval(axis, point.mean, y, across=True, color=style.BLUE, alpha=0.7)
+        line = {"color": style.BLUE, "alpha": 0.7}
+        style.interval(axis, point.mean, y, part=point.name, across=True, **line)
         if point.searched is not None:
             axis.plot([point.searched], [y], **style.HOLLOW)
         mark = axis.plot([point.mean.mean], [y], "o", color=style.BLUE, markersize=6)
         tip = f"{point.name}: {objective_interval(point.mean, objective)}"
-        style.tag(mark, "on fresh seeds", tip)
+        style.tag(mark, point.name, tip)
         if point.picked:
             axis.plot([point.mean.mean], [y], **style.RING, markersize=12)
     axis.set_xlim(x_range(summary))
@@ -101,6 +102,19 @@ def _keys(summary: RankingSummary) -> list[Line2D]:
     return keys
 
 
+def finding(summary: RankingSummary) -> str:
+    """Who is the best, and what the search thought of it."""
+    objective = summary.objective
+    if not summary.fresh:
+        name, value = max(summary.searched, key=lambda each: objective.gain(each[1]))
+        return f"The search saw the best in {name}, {objective_value(value, objective)}."
+    best = max(summary.fresh, key=lambda point: objective.gain(point.mean.mean))
+    told = f"{best.name} is the best on fresh seeds, {objective_interval(best.mean, objective)}"
+    if best.searched is None:
+        return f"{told}."
+    return f"{told}; the search saw {objective_value(best.searched, objective)}."
+
+
 def caption(summary: RankingSummary) -> str:
     """Who stands where."""
     fresh = (
@@ -125,4 +139,4 @@ def alt(summary: RankingSummary) -> str:
     return f"{words.capital(in_words(summary.objective))}. {points or f'{count} that ended'}."
 
 
-FIGURE = FigureKind("ranking", "front", 0, summarize, draw, caption, alt)
+FIGURE = FigureKind("ranking", "front", 0, summarize, draw, caption, alt, finding=finding)

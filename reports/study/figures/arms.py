@@ -1,5 +1,7 @@
 """Figs. 11 to 13 redrawn: test figures by arm, with every replicate and the mean's interval."""
 
+from math import radians, sin
+from statistics import median
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -16,6 +18,8 @@ from reports.results import StudyResults
 from reports.study.scales import Scale, label, less_is_better, scales_of
 from reports.study.shape import has_many_arms, role, shape
 
+FEW = 7
+"""More arms than this are named once, below the last of several panels."""
 MIN_SPAN = 4.0
 """The smallest range of an axis, in margins of its metric: noise is not blown up to look like an
 effect."""
@@ -84,13 +88,45 @@ def summarize(results: StudyResults) -> ArmsSummary | None:
 @style.styled()
 def draw(summary: ArmsSummary, narrow: bool = False) -> Figure:
     """A panel for each target."""
-    count = len(summary.panels)
-    figure, axes = style.panels(count, narrow, height=2.6)
+    in_row = style.columns(len(summary.panels), narrow)
+    if _room(summary, style.width(narrow) / in_row) < 15:
+        in_row = 1
+    inches = style.width(narrow) / in_row
+    turn = _turn(summary, inches)
+    names = 0.06 * max(map(len, summary.arms)) * sin(radians(turn))  # a letter takes 0.075 inches
+    # Panels below each other share the names, if these are many.
+    shared = in_row == 1 and len(summary.arms) > FEW
+    height = 2.3 + names / (len(summary.panels) if shared else 1)
+    figure, axes = style.panels(len(summary.panels), narrow, height, side_by_side=in_row)
     for axis, panel in zip(axes, summary.panels, strict=True):
         _draw_panel(axis, summary, panel)
-        _set_ticks(axis, summary.arms, style.width(narrow) / style.columns(count, narrow))
+        _set_ticks(axis, summary.arms, turn)
+        if shared and axis is not axes[-1]:
+            axis.set_xlabel("")
+            axis.tick_params(labelbottom=False)
     style.legend(figure, _keys(summary), narrow)
     return figure
+
+
+def finding(summary: ArmsSummary) -> str:
+    """The best and the worst mean on the last target, beside what seeds do."""
+    if len(summary.arms) < 2:
+        return ""
+    panel = summary.panels[-1]
+    by_arm = dict(zip(summary.arms, panel.estimates, strict=True))
+    worst, *_, best = sorted(by_arm, key=lambda arm: panel.scale.metric.sign * by_arm[arm].mean)
+    metric, key = panel.scale.metric, panel.scale.key
+    ends = map(style.ends_of, ([estimate] for estimate in panel.estimates))
+    widths = [(both[1] - both[0]) / 2 for both in ends if both]
+    seeds = ""
+    if widths:
+        width = words.figure(median(widths), metric)
+        seeds = f"; the interval of a mean is ±{width} in the median"
+    low, high = (words.figure(by_arm[arm].mean, metric) for arm in (worst, best))
+    return (
+        f"Test {metric.label} {words.on_target(key)} goes from {low} ({worst}) to {high} ({best})"
+        f"{seeds}."
+    )
 
 
 def caption(summary: ArmsSummary) -> str:
@@ -105,7 +141,7 @@ def caption(summary: ArmsSummary) -> str:
     )
     return (
         f"Test {label(summary.scales)} by {summary.factor}{as_in} with every replicate.{joined} "
-        "The interval is a 95 % t interval of the mean over seeds."
+        "Intervals (95 %) are over seeds."
         f"{less_is_better(summary.scales)}{own_scale}{reachable}"
     )
 
@@ -169,12 +205,22 @@ def _look(arm: str, summary: ArmsSummary) -> tuple[str, str]:
     return (style.ORANGE, "D") if arm == summary.reference else (style.BLUE, "s")
 
 
-def _set_ticks(axis: Axes, arms: tuple[str, ...], inches: float) -> None:
-    """The arms' names, slanted where they would touch: the steeper, the closer they are."""
-    room = 0.78 * inches * 72 / len(arms)  # the axis takes 0.78 of the panel
+def _room(summary: ArmsSummary, inches: float) -> float:
+    """Points that an arm has in a panel, of which the axis takes 0.78."""
+    return 0.78 * inches * 72 / len(summary.arms)
+
+
+def _turn(summary: ArmsSummary, inches: float) -> int:
+    """By how much names are slanted where they would touch: the steeper, the closer they are."""
+    room = _room(summary, inches)
+    if max(map(len, summary.arms)) * 6 <= room:  # a letter takes about 6 points
+        return 0
+    return 25 if room > 26 else 45 if room > 15 else 90
+
+
+def _set_ticks(axis: Axes, arms: tuple[str, ...], turn: int) -> None:
     axis.set_xticks(range(len(arms)), arms)
-    if max(map(len, arms)) * 6 > room:  # a letter takes about 6 points
-        turn = 25 if room > 26 else 45 if room > 15 else 90
+    if turn:
         for text in axis.get_xticklabels():
             text.set(rotation=turn, ha="right", rotation_mode="anchor")
             text.set_verticalalignment("center" if turn == 90 else "top")
@@ -217,4 +263,4 @@ def _keys(summary: ArmsSummary) -> list[Line2D]:
     return keys
 
 
-FIGURE = FigureKind("arms", "arms", 20, summarize, draw, caption, alt, fits)
+FIGURE = FigureKind("arms", "arms", 20, summarize, draw, caption, alt, fits, finding)

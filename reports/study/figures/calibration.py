@@ -23,6 +23,7 @@ from reports.page import style
 from reports.page.figure_kind import FigureKind
 from reports.predictions import Figure, TestRows, read_scores, read_test_rows, scores_of
 from reports.results import StudyResults
+from reports.study.named import looks_of
 from reports.study.shape import arms_drawn, best_on_validation
 from studies.reading import of_study
 from studies.store.faults import patient
@@ -94,6 +95,36 @@ def draw(summary: CalibrationSummary, narrow: bool = False) -> Drawing:
     return drawing
 
 
+def finding(summary: CalibrationSummary) -> str:
+    """In how many groups the predicted rate is as observed, and where it is furthest off."""
+    off = dict[tuple[str, str], float]()
+    inside = count = 0
+    for panel in summary.panels:
+        for arm, groups in zip(summary.arms, panel.courses, strict=True):
+            for group in groups:
+                low, high = group.observed.low, group.observed.high
+                count += 1
+                inside += low is not None and high is not None and low <= group.predicted <= high
+            predicted, observed = (sum(rates) for rates in _rates(groups))
+            if observed:
+                off[arm, panel.key] = predicted / observed - 1
+    if not off:
+        return ""
+    arm, key = max(off, key=lambda each: abs(off[each]))
+    share = words.number(abs(100 * off[arm, key]), 2)
+    way = "more" if off[arm, key] > 0 else "less"
+    return (
+        f"In {inside} of {words.count(count, 'group')} the predicted rate lies in the interval of "
+        f"the observed one; furthest off on the whole is {arm} on {key}, which predicts {share} % "
+        f"{way} than is observed."
+    )
+
+
+def _rates(groups: Sequence[Group]) -> tuple[list[float], list[float]]:
+    """Predicted and observed, of groups of as many rows."""
+    return [group.predicted for group in groups], [group.observed.mean for group in groups]
+
+
 def caption(summary: CalibrationSummary) -> str:
     """What is drawn."""
     units, rates = f"{summary.unit}s" if summary.unit else "rows", ""
@@ -105,13 +136,11 @@ def caption(summary: CalibrationSummary) -> str:
             "against how often it is reached among all rows."
         )
     return (
-        "Predicted against observed rate on test at the chosen epochs, both by log-odds; on the "
-        f"dashed diagonal they are equal.{rates} A mark is one of {BINS} groups of as many rows "
-        "by score, equal scores together, as in ECE. Each training's rows are grouped by its own "
-        "probabilities, then an arm's trainings are pooled group by group; probabilities are not "
-        "averaged over trainings, as that would be another model. Bars: 95 % Wilson interval of "
-        f"the observed rate for the rows of one training, {units} taken as independent; seeds are "
-        f"not in it. At the frame: nearer to 0 or 1 than the axes go.{summary.chosen}"
+        "Predicted against observed rate on test, both by log-odds; on the dashed diagonal they "
+        f"are equal.{rates} A mark is one of {BINS} groups of as many rows by score, an arm's "
+        f"trainings pooled group by group. Bars: 95 % interval (Wilson) for the rows of one "
+        f"training, {units} taken as independent; seeds are not in it. At the frame: nearer to 0 "
+        f"or 1 than the axes go.{summary.chosen}"
     )
 
 
@@ -154,7 +183,7 @@ def _arms(results: StudyResults) -> tuple[list[str], str]:
 @patient
 def _read(results: StudyResults, arms: Sequence[str], chosen: str) -> CalibrationSummary | None:
     steps = [task for task in results.tasks if task.after is not None]
-    ece, done, drawn = METRICS["ece"], results.done, arms_drawn(results)
+    ece, done = METRICS["ece"], results.done
     figures = [
         *(Figure(task.name, ece) for task in results.tasks),
         *(Figure(task.name, ece, task.after) for task in steps),
@@ -176,7 +205,8 @@ def _read(results: StudyResults, arms: Sequence[str], chosen: str) -> Calibratio
         CalibrationPanel(each.figure.key, each.said, of_arms, each.obstacle)
         for each, of_arms in zip(told, by_panel, strict=True)
     )
-    looks = tuple(map(drawn.index, courses))
+    look_of = looks_of(results)
+    looks = tuple(look_of[arm] for arm in courses)
     step = (steps[0].name, str(steps[0].after)) if steps else None
     return CalibrationSummary(tuple(panels), tuple(courses), looks, chosen, rows.unit, step)
 
@@ -347,4 +377,6 @@ def _rate(value: float) -> str:
     return f"{words.number(100 * value if value < 0.9 else round(100 * value, 6), 3)} %"
 
 
-FIGURE = FigureKind("calibration", "probabilities", 10, summarize, draw, caption, alt)
+FIGURE = FigureKind(
+    "calibration", "probabilities", 10, summarize, draw, caption, alt, finding=finding
+)

@@ -1,23 +1,31 @@
 """Learning curves: validation figures by epoch, and the chosen epoch of each replicate."""
 
-from collections.abc import Sequence
-from typing import NamedTuple
+from collections.abc import Mapping, Sequence
+from statistics import median
+from typing import Any, NamedTuple
 
 import pandas as pd
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
+from matplotlib.lines import Line2D
 from matplotlib.ticker import MaxNLocator
 
 from fsmd.metrics import Metric
 from reports import words
 from reports.page import style
 from reports.page.figure_kind import FigureKind
+from reports.page.labels import apart
 from reports.results import StudyResults
+from reports.study.named import looks_of, named_arms
 from reports.study.scales import Scale, label, less_is_better, task_scales
 from reports.study.shape import arms_drawn
 
 MIN_SPAN = 4.0
 """The smallest range of an axis, before its room, in margins of its metric."""
+
+
+HEIGHT, NAME = 2.9, 7.5
+"""Inches of a panel, and points of a name's letters."""
 
 
 class CurveOfArm(NamedTuple):
@@ -35,6 +43,9 @@ class CurvesSummary(NamedTuple):
 
     scales: tuple[Scale, ...]
     curves: tuple[tuple[CurveOfArm, ...], ...]
+    named: tuple[str, ...]
+    """The arms in colour; the others are grey."""
+    looks: Mapping[str, int]
 
 
 def summarize(results: StudyResults) -> CurvesSummary | None:
@@ -47,38 +58,67 @@ def summarize(results: StudyResults) -> CurvesSummary | None:
     for scale in scales:
         rows = valid[(valid["task"] == scale.key) & (valid["metric"] == scale.metric.name)]
         curves.append(tuple(_curve(rows, results.done, arm, scale.key) for arm in arms))
-    return CurvesSummary(scales, tuple(curves))
+    return CurvesSummary(scales, tuple(curves), named_arms(results), looks_of(results))
 
 
 @style.styled()
 def draw(summary: CurvesSummary, narrow: bool = False) -> Figure:
-    """A panel for each task; marks of one epoch stand beside each other, arm by arm."""
-    figure, axes = style.panels(len(summary.scales), narrow, height=3.2, extra=1.0)
+    """A panel for each task; marks of one epoch stand beside each other, arm by arm.
+
+    A name stands where its line ends.
+    """
+    in_row = style.columns(len(summary.scales), narrow, 2)
+    figure, axes = style.panels(
+        len(summary.scales), narrow, HEIGHT, extra=0.3, side_by_side=in_row
+    )
     for axis, scale, curves in zip(axes, summary.scales, summary.curves, strict=True):
-        for index, curve in enumerate(curves):
-            _draw_curve(axis, curve, scale.metric, index, len(curves))
+        _draw_others(axis, [curve for curve in curves if curve.arm not in summary.named])
+        named = [curve for curve in curves if curve.arm in summary.named]
+        for index, curve in enumerate(named):
+            look = style.look(summary.looks[curve.arm])
+            _draw_curve(axis, curve, look, scale.metric, (index, len(named)))
         axis.set(xlabel="epoch", ylabel=f"validation {scale.metric.label}")
         axis.set_ylim(y_range(curves, scale.metric))
         axis.set_title(scale.key, loc="left")
         axis.xaxis.set_major_locator(MaxNLocator(integer=True, min_n_ticks=1))
-    keys = [
-        style.key(curve.arm, markerfacecolor="none", **style.look(index).line(4.5))
-        for index, curve in enumerate(summary.curves[0])
-    ]
-    style.legend(figure, keys, narrow)
+        _write_names(axis, named, summary.looks)
+    style.legend(figure, _keys(summary), narrow)
     return figure
+
+
+def finding(summary: CurvesSummary) -> str:
+    """Which arm is at its best first, and which last."""
+    epochs = dict[str, list[int]]()
+    for of_task in summary.curves:
+        for curve in of_task:
+            epochs.setdefault(curve.arm, []).extend(epoch for epoch, _ in curve.chosen)
+    typical = {arm: median(known) for arm, known in epochs.items() if known}
+    if not typical:
+        return ""
+    every = sorted(epoch for known in epochs.values() for epoch in known)
+    if every[0] == every[-1]:
+        return f"Every training was at its best in epoch {every[0]}."
+    first, last = (pick(typical, key=lambda arm: typical[arm]) for pick in (min, max))
+    between = f"Trainings were at their best in epochs {every[0]} to {every[-1]}"
+    if typical[first] == typical[last]:
+        return f"{between}, in the median in epoch {typical[first]:g} with every arm."
+    return (
+        f"{between}: {first} first (epoch {typical[first]:g} in the median), {last} last "
+        f"({typical[last]:g})."
+    )
 
 
 def caption(summary: CurvesSummary) -> str:
     """What is drawn."""
     ways = {scale.metric.higher for scale in summary.scales}
+    others = len(summary.curves[0]) - len(summary.named)
+    grey = f" Grey: {words.count(others, 'other arm')}." if others else ""
     off = "lower" if ways == {True} else "higher" if ways == {False} else "worse"
     return (
         f"Validation {label(summary.scales)} by epoch: the mean over an arm's replicates, up to "
-        "the last epoch that all of them reached. The axes show what lies around the chosen "
-        f"epochs; earlier epochs, far {off}, leave the frame. Hollow marks: each replicate's "
-        "chosen epoch, the one that test figures belong to; arms side by side."
-        f"{less_is_better(summary.scales)}"
+        f"the last epoch that all of them reached. Early epochs, far {off}, leave the frame. "
+        "Hollow marks: each replicate's chosen epoch, the one that test figures belong to."
+        f"{less_is_better(summary.scales)}{grey}"
     )
 
 
@@ -119,12 +159,21 @@ def _curve(rows: pd.DataFrame, done: pd.DataFrame, arm: str, task: str) -> Curve
     return CurveOfArm(arm, tuple(shared.index.tolist()), tuple(means.tolist()), tuple(chosen))
 
 
-def _draw_curve(axis: Axes, curve: CurveOfArm, metric: Metric, index: int, count: int) -> None:
-    look = style.look(index)
+def _draw_others(axis: Axes, curves: Sequence[CurveOfArm]) -> None:
+    """A thin line each; what they reached is in the tables."""
+    for curve in curves:
+        line = axis.plot(curve.epochs, curve.means, color=style.FAINT, linewidth=0.8, alpha=0.55)
+        style.tag(line, curve.arm)
+
+
+def _draw_curve(
+    axis: Axes, curve: CurveOfArm, look: style.Look, metric: Metric, place: tuple[int, int]
+) -> None:
+    """place: which one of how many it is."""
     line = axis.plot(curve.epochs, curve.means, color=look.color, linewidth=1.5)
     line[0].set_linestyle(look.dashes)
     style.tag(line, curve.arm)
-    aside = style.aside(index, count, room=0.56)
+    aside = style.aside(*place, room=0.56)
     places = [epoch + aside for epoch, _ in curve.chosen]
     hollow = look.line(5, linestyle="none", markerfacecolor="none")
     marks = axis.plot(places, [value for _, value in curve.chosen], **hollow)
@@ -135,4 +184,37 @@ def _draw_curve(axis: Axes, curve: CurveOfArm, metric: Metric, index: int, count
     style.tag(marks, curve.arm, *tips)
 
 
-FIGURE = FigureKind("curves", "curves", 10, summarize, draw, caption, alt)
+def _write_names(axis: Axes, curves: Sequence[CurveOfArm], looks: Mapping[str, int]) -> None:
+    """Right of the panel, each led to by a line from where its curve ends."""
+    curves = [curve for curve in curves if curve.epochs]
+    low, high = axis.get_ylim()
+    names = [style.lines(curve.arm, 16) for curve in curves]
+    line = (high - low) * 1.25 * NAME / (72 * (HEIGHT - 0.75))  # without title and epochs
+    rooms = [line * (1 + name.count("\n")) for name in names]
+    ends = [(curve.epochs[-1], min(max(curve.means[-1], low), high)) for curve in curves]
+    heights = apart([y for _, y in ends], rooms, (low, high))
+    arrow: dict[str, Any] = {"arrowstyle": "-", "color": style.FAINT, "linewidth": 0.5}
+    arrow |= {"shrinkA": 1, "shrinkB": 0, "relpos": (0, 0.5)}
+    for curve, name, end, height in zip(curves, names, ends, heights, strict=True):
+        text = axis.annotate(
+            name,
+            end,
+            (1.03, height),
+            textcoords=axis.get_yaxis_transform(),
+            annotation_clip=False,
+            va="center",
+            fontsize=NAME,
+            color=style.look(looks[curve.arm]).color,
+            arrowprops=arrow,
+        )
+        style.tag([text], curve.arm)
+
+
+def _keys(summary: CurvesSummary) -> list[Line2D]:
+    keys = [style.key("chosen epoch of a replicate", **style.HOLLOW)]
+    if len(summary.curves[0]) > len(summary.named):
+        keys.append(style.key("the other arms", color=style.FAINT, linewidth=0.8))
+    return keys
+
+
+FIGURE = FigureKind("curves", "curves", 10, summarize, draw, caption, alt, finding=finding)

@@ -78,6 +78,30 @@ def draw(summary: DifferencesSummary, narrow: bool = False) -> Figure:
     return figure
 
 
+def finding(summary: DifferencesSummary) -> str:
+    """How many intervals are clear of zero on the last target, and the largest difference."""
+    scale, rows = summary.scales[-1], summary.rows[-1]
+    clear = [row for row in rows if row.estimate.low is not None and not _has_zero(row.estimate)]
+    largest = max(rows, key=lambda row: abs(row.estimate.mean))
+    told = words.difference(largest.estimate, scale.digits)
+    on_it = words.on_target(scale.key)
+    pair = f"{summary.reference} minus {largest.arm}"
+    if not summary.forward:
+        pair = f"{largest.arm} minus {summary.reference}"
+    if not style.ends_of(row.estimate for row in rows):
+        return f"The largest difference {on_it} is {pair}, {told}."
+    return (
+        f"{words.capital(on_it)} {len(clear) or 'none'} of {words.count(len(rows), 'interval')} "
+        f"{'lies' if len(clear) < 2 else 'lie'} clear of zero; the largest difference is {pair}, "
+        f"{told}."
+    )
+
+
+def _has_zero(estimate: Estimate) -> bool:
+    low, high = style.ends_of([estimate])
+    return low <= 0 <= high
+
+
 def caption(summary: DifferencesSummary) -> str:
     """What is drawn."""
     reference = summary.reference
@@ -92,8 +116,8 @@ def caption(summary: DifferencesSummary) -> str:
     leads = who_leads(summary.scales, ahead, ("right of", "left of"))
     return (
         f"Test {label(summary.scales)} of {minus}, replicate by replicate{intervals}. "
-        f"{words.capital(leads)}; the band is the margin below which a difference matters to "
-        f"nobody ({within_margin(summary.scales)}).{less_is_better(summary.scales)}"
+        f"{words.capital(leads)}; grey: what matters to nobody "
+        f"({within_margin(summary.scales)}).{less_is_better(summary.scales)}"
     )
 
 
@@ -166,4 +190,6 @@ def _keys(summary: DifferencesSummary) -> list[Artist]:
     ]
 
 
-FIGURE = FigureKind("differences", "differences", 10, summarize, draw, caption, alt)
+FIGURE = FigureKind(
+    "differences", "differences", 10, summarize, draw, caption, alt, finding=finding
+)

@@ -81,6 +81,26 @@ def draw(summary: EffectsSummary, narrow: bool = False) -> Figure:
     return figure
 
 
+def finding(summary: EffectsSummary) -> str:
+    """The factor that moves the last target most."""
+    scale, ends = summary.scales[-1], dict[str, tuple[tuple[float, str], tuple[float, str]]]()
+    for effect in summary.effects:
+        by_value = zip(effect.values, effect.estimates[-1], strict=True)
+        means = [(e.mean * scale.metric.sign, words.plain(value)) for value, e in by_value if e.n]
+        if means:
+            ends[effect.factor] = min(means), max(means)
+    if not ends:
+        return ""
+    spread = {factor: high[0] - low[0] for factor, (low, high) in ends.items()}
+    factor = max(spread, key=lambda each: spread[each])
+    (_, worst), (_, best) = ends[factor]
+    return (
+        f"{words.capital(words.on_target(scale.key))} {factor} decides most: {best} is better "
+        f"than {worst} by {words.decimals(spread[factor], scale.digits)}, on average over the "
+        "other factors."
+    )
+
+
 def caption(summary: EffectsSummary) -> str:
     """What is drawn."""
     partly = (
@@ -162,4 +182,4 @@ def _draw_panel(axis: Axes, summary: EffectsSummary, effect: MainEffect, metric:
     style.difference_ticks(axis.yaxis)
 
 
-FIGURE = FigureKind("effects", "arms", 20, summarize, draw, caption, alt, fits)
+FIGURE = FigureKind("effects", "arms", 20, summarize, draw, caption, alt, fits, finding)

@@ -24,6 +24,7 @@ from reports.results import Scores, StudyResults
 from reports.study import paper
 from reports.study.comparisons import pairs as compared_pairs
 from reports.study.joint import joint_verdicts
+from reports.study.named import FEW, looks_of, named_arms
 from reports.study.reading import Reading
 from reports.study.scales import (
     Scale,
@@ -33,7 +34,7 @@ from reports.study.scales import (
     task_scales,
     within_margin,
 )
-from reports.study.shape import shape
+from reports.study.shape import reference_first, shape
 
 _CORNERS = ((1, 1), (1, -1), (-1, 1), (-1, -1))
 Pair = tuple[int, int]
@@ -49,7 +50,7 @@ class Gain(NamedTuple):
     """By pair; None below three replicates."""
     n: int
     verdict: str
-    """On all tasks at once, as the table says it."""
+    """On all tasks at once, the way that the table has it (`GainsSummary.forward`)."""
 
 
 class GainsSummary(NamedTuple):
@@ -65,6 +66,10 @@ class GainsSummary(NamedTuple):
     """Arm -> the paper's gains, in a plane of `paper_pair`."""
     paper_pair: int
     looks: Mapping[str, int]
+    forward: bool
+    """Whether verdicts are of the reference against the arm."""
+    named: tuple[str, ...]
+    """The arms in colour and with a name; the others are grey."""
     with_test_set: bool
     """Whether the regions cover the finite test set."""
 
@@ -103,7 +108,9 @@ def summarize(results: StudyResults) -> GainsSummary | None:
         gains=gains,
         paper={arm: (gain[across], gain[up]) for arm, gain in reported.items() if arm in arms},
         paper_pair=pairs.index(pair) if pair in pairs else 0,
-        looks={arm: index for index, arm in enumerate(arms)},
+        looks=looks_of(results),
+        forward=reference_first(study),
+        named=named_arms(results),
         with_test_set=bool(scores.samplings),
     )
 
@@ -167,7 +174,8 @@ def frame(summary: GainsSummary, pair: int, with_paper: bool = False) -> Frame:
             ends += [point[side] for point in summary.paper.values()]
         most = 2.5 * max(map(abs, ends))
         for gain in summary.gains:
-            region, middle = gain.regions[pair], gain.means[task]
+            region = None if is_on_demand(summary) else gain.regions[pair]
+            middle = gain.means[task]
             away = reach(region)[side] if region else 0.0
             ends += [min(middle + away, most), max(middle - away, -most)]
         metric = summary.scales[task].metric
@@ -196,6 +204,25 @@ def draw(summary: GainsSummary, narrow: bool = False) -> Figure:
     return figure
 
 
+def finding(summary: GainsSummary) -> str:
+    """The verdicts on all tasks at once, as the table has them."""
+    by_verdict: dict[str, list[str]] = {}
+    for gain in summary.gains:
+        by_verdict.setdefault(gain.verdict, []).append(gain.arm)
+    told = (
+        f"{verdict} ({words.listed(arms) if len(arms) <= 3 else words.count(len(arms), 'arm')})"
+        for verdict, arms in by_verdict.items()
+    )
+    sides = summary.reference, "the others" if len(summary.gains) > 1 else summary.gains[0].arm
+    who = " against ".join(sides if summary.forward else sides[::-1])
+    return f"On all tasks at once, {who}: {words.listed(told)}."
+
+
+def is_on_demand(summary: GainsSummary) -> bool:
+    """Whether the regions would hide each other; the page shows them when it is asked to."""
+    return len(summary.gains) >= FEW
+
+
 def caption(summary: GainsSummary) -> str:
     """What is drawn."""
     shown = [summary.scales[k] for k in sorted({task for pair in summary.pairs for task in pair})]
@@ -206,12 +233,13 @@ def caption(summary: GainsSummary) -> str:
         if all(scale.metric.higher for scale in shown)
         else f"The corners say which way is better.{less_is_better(summary.scales)}"
     )
-    region = (
-        " Ellipses are 95 % joint regions of both mean differences, over "
-        f"{ran.sources(summary.with_test_set)}; one that leaves the frame ends beyond it."
-        if any(region for gain in summary.gains for region in gain.regions)
-        else ""
-    )
+    region, sampled = "", ran.sources(summary.with_test_set)
+    if any(region for gain in summary.gains for region in gain.regions):
+        region = f" Ellipses: 95 % joint regions of both means, over {sampled}."
+        if is_on_demand(summary):
+            region = f" The page shows 95 % joint regions, over {sampled}, when it is asked to."
+    others = len([gain for gain in summary.gains if gain.arm not in summary.named])
+    grey = f" Hollow and grey: {words.count(others, 'other arm')}." if others else ""
     beside = (
         f" Hollow: the paper's own gains over {summary.reference}, from one run each, on its own "
         "data."
@@ -222,19 +250,19 @@ def caption(summary: GainsSummary) -> str:
     return (
         f"Each model's test {label(summary.scales)} minus that of {summary.reference} on "
         f"{words.listed(scale.key for scale in shown)}, mean over {over}."
-        f"{left_out(len(summary.scales), summary.pairs)} {where}{region}{beside} Grey: the margin "
-        f"below which a difference matters to nobody ({within_margin(summary.scales)}). Where a "
-        "mean lies is no verdict: the table of all tasks at once has those."
+        f"{left_out(len(summary.scales), summary.pairs)} {where}{region}{grey}{beside} Grey "
+        f"band: what matters to nobody ({within_margin(summary.scales)}). Where a mean lies is no "
+        "verdict."
     )
 
 
 def alt(summary: GainsSummary) -> str:
     """Each arm's differences on all tasks, and the verdict that the table has."""
-    of_arms = []
+    of_arms, turn = [], f"{summary.reference} against it, " if summary.forward else ""
     for gain in summary.gains:
         by_task = zip(summary.scales, gain.means, strict=True)
         differences = words.listed(words.signed(mean, scale.digits) for scale, mean in by_task)
-        of_arms.append(f"{gain.arm} {differences}: {gain.verdict}")
+        of_arms.append(f"{gain.arm} {differences}: {turn}{gain.verdict}")
     tasks = words.listed(f"on {scale.key}" for scale in summary.scales)
     return f"Differences from {summary.reference} {tasks}. {'; '.join(of_arms)}."
 
@@ -245,12 +273,7 @@ def _verdicts(results: StudyResults) -> Mapping[str, str]:
     reading, reference = Reading(study, results.tasks), study.reference
     verdicts = joint_verdicts(reading, scores, compared_pairs(study, scores))
     return {
-        pair.other if pair.arm == reference else pair.arm: (
-            f"{reference} against it, {pair.of.verdict}"
-            if pair.arm == reference
-            else pair.of.verdict
-        )
-        for pair in verdicts
+        pair.other if pair.arm == reference else pair.arm: pair.of.verdict for pair in verdicts
     }
 
 
@@ -297,9 +320,12 @@ def _draw_plane(plane: Plane, summary: GainsSummary, number: int, with_paper: bo
         look, region, (x, y) = _look(summary, gain.arm), gain.regions[number], points[gain.arm]
         if region and not with_paper:
             line: dict[str, Any] = {"edgecolor": look.color, "linestyle": look.dashes}
-            style.tag([plane.draw_region(region, linewidth=1.1, **line)], gain.arm)
+            edge = plane.draw_region(region, linewidth=1.1, **line)
+            style.tag([edge], gain.arm, on_demand=is_on_demand(summary))
         mark = axis.plot(x, y, marker=look.marker, color=look.color, zorder=4)
         mark[0].set(markersize=4 if with_paper else 7, markeredgecolor=style.PAPER)
+        if gain.arm not in summary.named:
+            mark[0].set(**style.HOLLOW, markeredgecolor=style.FAINT, zorder=3)
         pairs = zip(here, (x, y), strict=True)
         told = ", ".join(words.signed(value, scale.digits) for scale, value in pairs)
         style.tag(mark, gain.arm, f"{gain.arm}: {told}")
@@ -308,7 +334,9 @@ def _draw_plane(plane: Plane, summary: GainsSummary, number: int, with_paper: bo
         for arm, point in summary.paper.items():
             _draw_paper(plane, arm, point, _look(summary, arm))
     axis.plot(0, 0, "+", color=style.INK, markersize=9, markeredgewidth=1.6)
-    _write_names(plane, here, summary.paper if with_paper else points, summary.reference)
+    shown = summary.paper if with_paper else points
+    named = {arm: at for arm, at in shown.items() if arm in summary.named}
+    _write_names(plane, here, named, summary.reference)
     labels = [f"{scale.key}: {scale.metric.label} minus {summary.reference}" for scale in here]
     axis.set(xlabel=labels[0], ylabel=labels[1])
     style.difference_ticks(axis.xaxis)
@@ -316,6 +344,8 @@ def _draw_plane(plane: Plane, summary: GainsSummary, number: int, with_paper: bo
 
 
 def _look(summary: GainsSummary, arm: str) -> style.Look:
+    if arm not in summary.named:
+        return style.Look(style.FAINT, "o", "-")
     return style.look(summary.looks[arm])
 
 
@@ -365,7 +395,10 @@ def _write_names(
 def _keys(summary: GainsSummary) -> list[Artist]:
     point: dict[str, Any] = {"color": style.INK, "linestyle": "none", "marker": "o"}
     keys: list[Artist] = [style.key("mean difference", markersize=6, **point)]
-    if any(region for gain in summary.gains for region in gain.regions):
+    if len(summary.gains) > len(summary.named):
+        keys.append(style.key("the other arms", **style.HOLLOW))
+    with_regions = any(region for gain in summary.gains for region in gain.regions)
+    if with_regions and not is_on_demand(summary):
         keys.append(style.key("95 % joint region", color=style.INK, linewidth=1.1))
     keys.append(margin_key(summary.scales))
     if summary.paper:
@@ -373,4 +406,4 @@ def _keys(summary: GainsSummary) -> list[Artist]:
     return keys
 
 
-FIGURE = FigureKind("gains", "arms", 10, summarize, draw, caption, alt, fits)
+FIGURE = FigureKind("gains", "arms", 10, summarize, draw, caption, alt, fits, finding)

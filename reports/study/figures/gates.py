@@ -8,6 +8,7 @@ from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from matplotlib.patches import Rectangle
 
+from fsmd.config import FSMDConfig
 from reports import words
 from reports.page import style
 from reports.page.figure_kind import FigureKind
@@ -60,6 +61,20 @@ def draw(summary: GatesSummary, narrow: bool = False) -> Figure:
     return figure
 
 
+def finding(summary: GatesSummary) -> str:
+    """The gate that weighs most unequally."""
+    rows = [
+        (task, row) for task, of in zip(summary.tasks, summary.rows, strict=True) for row in of
+    ]
+    task, row = max(rows, key=lambda each: max(each[1].weights) * len(each[1].weights))
+    weight, equal = max(row.weights), 1 / len(row.weights)
+    return (
+        f"The most one-sided gate is that of {row.arm} on {task}: expert "
+        f"{row.weights.index(weight) + 1} has {100 * weight:.0f} % of the weight, where equal "
+        f"weights would give it {100 * equal:.0f} %."
+    )
+
+
 def caption(summary: GatesSummary) -> str:
     """What is drawn."""
     own = any(row.shared < len(row.weights) for rows in summary.rows for row in rows)
@@ -86,7 +101,8 @@ def _row(
     values = [scores.of(arm, task) for scores in by_expert]
     weights = tuple(float(np.nanmean(v)) for v in values if np.isfinite(v).any())
     planned = results.planned_arm(arm)
-    own = planned.config.own_count if planned else 0
+    config = planned.config if planned else None
+    own = config.own_count if isinstance(config, FSMDConfig) else 0
     return GateRow(arm, weights, len(weights) - own) if weights else None
 
 
@@ -116,4 +132,4 @@ def _draw_cell(
     style.tag([text], row.arm)
 
 
-FIGURE = FigureKind("gates", "inside", 20, summarize, draw, caption, alt)
+FIGURE = FigureKind("gates", "inside", 20, summarize, draw, caption, alt, finding=finding)

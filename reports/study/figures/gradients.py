@@ -1,6 +1,8 @@
 """Whether tasks pull apart: the cosine between two tasks' gradients over the epochs."""
 
+from collections.abc import Mapping
 from itertools import combinations
+from statistics import fmean
 from typing import NamedTuple
 
 import pandas as pd
@@ -14,6 +16,7 @@ from reports import words
 from reports.page import style
 from reports.page.figure_kind import FigureKind
 from reports.results import StudyResults
+from reports.study.named import looks_of, named_arms
 from reports.study.shape import arms_drawn
 
 MOST_PAIRS = 6
@@ -40,7 +43,9 @@ class GradientsPanel(NamedTuple):
 class GradientsSummary(NamedTuple):
     """What the figure shows."""
 
-    arms: tuple[str, ...]
+    named: tuple[str, ...]
+    """The arms in colour; the others are grey."""
+    looks: Mapping[str, int]
     panels: tuple[GradientsPanel, ...]
     pairs: int
     """Of how many pairs of tasks there are cosines."""
@@ -59,7 +64,10 @@ def summarize(results: StudyResults) -> GradientsSummary | None:
         courses = (_course(of_pair[of_pair["arm"] == arm], arm) for arm in arms)
         if kept := tuple(course for course in courses if course.epochs):
             panels.append(GradientsPanel(pair, kept))
-    return GradientsSummary(arms, tuple(panels[:MOST_PAIRS]), len(panels)) if panels else None
+    if not panels:
+        return None
+    shown = tuple(panels[:MOST_PAIRS])
+    return GradientsSummary(named_arms(results), looks_of(results), shown, len(panels))
 
 
 @style.styled()
@@ -78,8 +86,27 @@ def draw(summary: GradientsSummary, narrow: bool = False) -> Figure:
     return figure
 
 
+def finding(summary: GradientsSummary) -> str:
+    """Which arm's tasks pull against each other most."""
+    means = {
+        (course.arm, words.listed(panel.tasks)): fmean(course.means)
+        for panel in summary.panels
+        for course in panel.courses
+    }
+    below = sum(mean < 0 for mean in means.values())
+    (arm, tasks), least = min(means.items(), key=lambda each: each[1])
+    said = f"lowest in {arm} ({tasks}), {words.decimals(least, 2)}"
+    if not below:
+        return f"Nowhere do two tasks pull against each other on average; the cosine is {said}."
+    some = "" if len(means) == 1 else f" in {below} of {len(means)} cases"
+    return f"Tasks pull against each other on average{some}; the cosine is {said}."
+
+
 def caption(summary: GradientsSummary) -> str:
     """What is drawn."""
+    arms = {course.arm for panel in summary.panels for course in panel.courses}
+    grey = f" Grey: {words.count(len(arms - {*summary.named}), 'other arm')}."
+    grey = grey if arms - {*summary.named} else ""
     left_out = (
         f" Of {summary.pairs} pairs of tasks the first {len(summary.panels)} are shown; "
         "results.csv has all."
@@ -90,7 +117,8 @@ def caption(summary: GradientsSummary) -> str:
         "Cosine between two tasks' loss gradients on the shared parameters, by epoch: mean over "
         "replicates, bar: from the least to the greatest, up to the last epoch that all of them "
         "reached. Above 0 a step for one task also helps the other; below 0 the tasks pull "
-        f"apart, which is what conflict means. A model that shares nothing has none.{left_out}"
+        "apart, which is what conflict means. A model that shares nothing has none."
+        f"{grey}{left_out}"
     )
 
 
@@ -117,9 +145,15 @@ def y_range(summary: GradientsSummary) -> tuple[float, float]:
 def _draw_panel(axis: Axes, summary: GradientsSummary, panel: GradientsPanel) -> None:
     axis.axhline(0, color=style.INK, linewidth=1)
     axis.xaxis.set_major_locator(MaxNLocator(integer=True, min_n_ticks=1))
-    for index, course in enumerate(panel.courses):
-        look = style.look(summary.arms.index(course.arm))
-        aside = style.aside(index, len(panel.courses), room=0.5)
+    named = [course for course in panel.courses if course.arm in summary.named]
+    for course in panel.courses:
+        if course not in named:
+            line = axis.plot(course.epochs, course.means, color=style.FAINT, linewidth=0.8)
+            line[0].set_alpha(0.55)
+            style.tag(line, course.arm)
+    for index, course in enumerate(named):
+        look = style.look(summary.looks[course.arm])
+        aside = style.aside(index, len(named), room=0.5)
         places = [epoch + aside for epoch in course.epochs]
         ranges = axis.vlines(places, course.lows, course.highs, color=look.color)
         ranges.set(linewidth=1, alpha=0.6)
@@ -142,12 +176,17 @@ def _keys(summary: GradientsSummary) -> list[Line2D]:
     spread = {"color": style.FAINT, "marker": "|", "markersize": 9, "linestyle": "none"}
     return [
         *(
-            style.key(arm, **style.look(index).line(3.5))
-            for index, arm in enumerate(summary.arms)
+            style.key(arm, **style.look(summary.looks[arm]).line(3.5))
+            for arm in summary.named
             if arm in drawn
         ),
         style.key("range of replicates", **spread),
+        *(
+            [style.key("the other arms", color=style.FAINT, linewidth=0.8)]
+            if drawn - {*summary.named}
+            else []
+        ),
     ]
 
 
-FIGURE = FigureKind("gradients", "inside", 10, summarize, draw, caption, alt)
+FIGURE = FigureKind("gradients", "inside", 10, summarize, draw, caption, alt, finding=finding)

@@ -33,6 +33,10 @@ MIN_SPAN = 0.3
 """The smallest range of an axis, in margins of its metric: five decimals tell its ticks apart."""
 
 
+MOST_NAMED = 6
+"""So many arms of the front are named in a sentence at most."""
+
+
 class ScatterArm(NamedTuple):
     """An arm's mean on each task over `n` replicates; `group` is its value of the first factor."""
 
@@ -128,6 +132,15 @@ def draw(summary: ScatterSummary, narrow: bool = False) -> Figure:
     return figure
 
 
+def finding(summary: ScatterSummary) -> str:
+    """Who is on the front of the means."""
+    if not summary.front:
+        return "Means cannot be ranked: fewer than two replicates are complete at every arm."
+    front, count = summary.front, words.count(len(summary.arms), "arm")
+    named = words.listed(front) if len(front) <= MOST_NAMED else words.count(len(front), "arm")
+    return f"Of {count} no other matches or beats {named}{_everywhere(summary)}, by the means."
+
+
 def caption(summary: ScatterSummary) -> str:
     """What is drawn."""
     shown = sorted({task for pair in summary.pairs for task in pair}) or [0]
@@ -167,11 +180,8 @@ def _about_front(summary: ScatterSummary) -> str:
         f"±{words.figure(width, scale.metric)} on {scale.key}"
         for width, scale in zip(summary.half_widths, summary.scales, strict=False)
     )
-    interval = f": a mean's 95 % interval over seeds is {widths} in the median" if widths else ""
-    return (
-        f" The front has the arms that no other matches or beats{_everywhere(summary)}; it is of "
-        f"means, and which arms are on it is partly chance{interval}."
-    )
+    interval = f" (a mean's 95 % interval: {widths} in the median)" if widths else ""
+    return f" Which arms are on the front of the means is partly chance{interval}."
 
 
 def _written(summary: ScatterSummary, means: Sequence[float]) -> list[str]:
@@ -239,17 +249,19 @@ def _draw_points(plane: Plane, summary: ScatterSummary, points: dict[str, Point]
     plane.axis.grid(**style.GRID)
     for index, group in enumerate(summary.groups):
         arms, look = [arm for arm in summary.arms if arm.group == group], style.look(index)
-        if arms:
-            places = zip(*(points[arm.arm] for arm in arms), strict=True)
-            marks = plane.axis.plot(*places, **look.line(4.5, linestyle="none", alpha=0.85))
-            tips = (f"{arm.arm}: {', '.join(_written(summary, arm.means))}" for arm in arms)
-            style.tag(marks, str(group), *tips)
-    for arm in summary.named:
-        if arm in (*summary.front, summary.reference):
-            ring = "D" if arm == summary.reference else "o"
-            plane.axis.plot(*points[arm], **{**style.RING, "marker": ring, "markersize": 9})
+        for each in arms:
+            mark = plane.axis.plot(*points[each.arm], **look.line(4.5, linestyle="none"))
+            mark[0].set_alpha(0.85)
+            tip = f"{each.arm}: {', '.join(_written(summary, each.means))}"
+            style.tag(mark, each.arm, tip)
     named = {arm: points[arm] for arm in summary.named}
-    plane.write_names(named, marks=points.values())
+    for arm, at in named.items():
+        if arm in (*summary.front, summary.reference):
+            shape_of_ring = "D" if arm == summary.reference else "o"
+            ring = {**style.RING, "marker": shape_of_ring, "markersize": 9}
+            style.tag(plane.axis.plot(*at, **ring), arm)
+    for arm, name in plane.write_names(named, marks=points.values()).items():
+        style.tag([name], arm)
 
 
 def _keys(summary: ScatterSummary) -> list[Line2D]:
@@ -267,4 +279,4 @@ def _keys(summary: ScatterSummary) -> list[Line2D]:
     return keys
 
 
-FIGURE = FigureKind("scatter", "arms", 10, summarize, draw, caption, alt, fits)
+FIGURE = FigureKind("scatter", "arms", 10, summarize, draw, caption, alt, fits, finding)

@@ -106,6 +106,25 @@ def draw(summary: SeesawSummary, narrow: bool = False) -> Figure:
     return figure
 
 
+def finding(summary: SeesawSummary) -> str:
+    """Whose gain changes most from the first setting to the last, on a task."""
+    ends = [
+        (scale, line.model, line.estimates[0].mean, line.estimates[-1].mean)
+        for scale, lines in zip(summary.scales, summary.lines, strict=True)
+        for line in lines
+        if scale.key != MEAN and line.estimates[0].n and line.estimates[-1].n
+    ]
+    if not ends:
+        return ""
+    scale, model, first, last = max(ends, key=lambda e: abs(e[3] - e[2]) / e[0].margin)
+    settings = summary.settings
+    return (
+        f"{model} changes most, {words.on_target(scale.key)}: its difference from "
+        f"{summary.reference} goes from {words.signed(first, scale.digits)} at {summary.knob} "
+        f"{settings[0]} to {words.signed(last, scale.digits)} at {settings[-1]}."
+    )
+
+
 def caption(summary: SeesawSummary) -> str:
     """What is drawn."""
     several = " of a metric" if len(metrics_of(summary.scales)) > 1 else ""
@@ -188,4 +207,4 @@ def _keys(summary: SeesawSummary) -> list[Artist]:
     ]
 
 
-FIGURE = FigureKind("seesaw", "arms", 10, summarize, draw, caption, alt, fits)
+FIGURE = FigureKind("seesaw", "arms", 10, summarize, draw, caption, alt, fits, finding)

@@ -1,0 +1,270 @@
+"""What to use, in plain words: of a study's arms, or of a search's points on fresh seeds."""
+
+from collections.abc import Callable, Iterator, Mapping
+from dataclasses import dataclass
+from typing import Any
+
+from fsmd.metrics import METRICS
+from fsmd.stats.best import FEWEST_SEEDS
+from fsmd.stats.estimates import ALPHA, UNKNOWN
+from fsmd.stats.power import MOST_REPLICATES, replicates_needed, rows_needed
+from fsmd.tasks import Target
+from reports import words
+from reports.page.model import Answer
+from reports.ran import FOR_A_LOOK
+from reports.results import StudyResults
+from reports.standing import WORTH_SAVING, Leaderboard, Standing
+
+CERTAINTY = ((0.95, "almost surely"), (0.8, "probably"), (0.5, "perhaps"))
+"""The least chance of being the best -> the word for it; below all of them it is open."""
+RIVALS = 3
+"""Of how many that may be the best it is asked what would decide."""
+MOST_TIMES = 1000
+"""No test set is so many times as large."""
+
+
+@dataclass(frozen=True)
+class Asked:
+    """What an answer is about."""
+
+    results: StudyResults
+    board: Leaderboard
+    margins: Mapping[str, float]
+    noun: str
+    """What stands on the board: `arm`, or `point`."""
+    seed: str
+    """What more of them makes surer: `replicate`, or `fresh seed`."""
+    command: Callable[[int], str]
+    """The command that runs so many of them."""
+    have: bool = False
+    """Whether the board's reference is what the user has, not the study's own."""
+
+    @property
+    def targets(self) -> tuple[Target, ...]:
+        """The tasks that count."""
+        return tuple(t for t in self.results.targets if t.key in self.margins)
+
+    @property
+    def has_less(self) -> bool:
+        """Whether of some figure less is better, so that gains are turned."""
+        return not all(METRICS[target.metric].higher for target in self.targets)
+
+    @property
+    def matters(self) -> str:
+        """The smallest difference that does: `0.001`, or `0.001 in AUC and 0.01 in log loss`."""
+        told = {METRICS[t.metric].label: words.number(self.margins[t.key]) for t in self.targets}
+        if len(set(told.values())) == 1:
+            return next(iter(told.values()))
+        return words.listed(f"{margin} in {label}" for label, margin in told.items())
+
+
+def answer_of(asked: Asked) -> Answer:
+    """The answer; where nothing can be said, what would change that."""
+    board, leader = asked.board, asked.board.leader
+    if not board.standings:
+        return Answer(
+            "Nothing can be said: no training that counts was finished.",
+            next="Run it again; --retry-failed tries what failed.",
+            command=asked.command(FOR_A_LOOK),
+        )
+    if leader is None or board.replicates < FEWEST_SEEDS:
+        return _too_early(asked, leader)
+    if len(board.standings) == 1:
+        return Answer(f"Use {leader.arm}: it is the only {asked.noun} that was finished.")
+    simple = board.of(board.simple)
+    if simple is not None:
+        return _simple_wins(asked, simple)
+    sentences = (_gains(asked, leader), _chances(asked, leader), *_costs(asked, leader))
+    return Answer(_use(asked, leader), sentences, **_next(asked, leader))
+
+
+def _use(asked: Asked, leader: Standing) -> str:
+    number = words.count(len(asked.board.standings), asked.noun)
+    for least, word in CERTAINTY:
+        if (leader.chance_best or 0.0) >= least:
+            return f"Use {leader.arm}: it is {word} the best of {number}."
+    return f"Use {leader.arm} for now: which of {number} is the best is open."
+
+
+def _too_early(asked: Asked, leader: Standing | None) -> Answer:
+    there = words.count(asked.board.replicates, f"complete {asked.seed}")
+    ahead = f" {leader.arm} is ahead on validation, which may be luck." if leader else ""
+    return Answer(
+        "Nothing can be said yet.",
+        (f"There {'is' if asked.board.replicates == 1 else 'are'} {there}.{ahead}",),
+        _run(asked, FOR_A_LOOK),
+        asked.command(FOR_A_LOOK),
+    )
+
+
+def answer_in_words(asked: Asked) -> Iterator[str]:
+    """How the answer and the leaderboard are to be read."""
+    sure = ", ".join(f"{word} from {100 * least:.0f} %" for least, word in CERTAINTY)
+    yield (
+        f"The answer: validation puts one {asked.noun} first, by {asked.board.decided_by}; its "
+        f"figures are of test. Words for its chance of being the best: {sure}, else open; below "
+        f"{FEWEST_SEEDS} seeds nothing is said. The chance is over seeds and test rows, and among "
+        "many that lie closer together than their noise it is told too surely."
+    )
+    yield (
+        f"What matters: {asked.matters}. Not shown worse: no test at {100 * ALPHA:g} % shows a "
+        "larger loss against the first on any task. Cheapest: by time to score where that is "
+        "known, else by parameters. A simple model wins where none gains more than what matters "
+        "over it on any task."
+    )
+
+
+def answer_entry(asked: Asked, answer: Answer) -> dict[str, Any]:
+    """For JSON: the sentences, and the numbers of the leaderboard."""
+    return {
+        "use": answer.use,
+        "sentences": list(answer.sentences),
+        "next": answer.next,
+        "command": answer.command,
+        "decided_by": asked.board.decided_by,
+        "standings": [
+            {
+                "level": s.arm,
+                "leader": s.is_leader,
+                "not_worse": s.not_worse,
+                "cheapest": s.is_cheapest,
+                "chance_best": s.chance_best,
+                "chance_worse": s.chance_worse,
+                "parameters": s.parameters,
+                "latency": s.latency,
+                "seconds": s.seconds,
+            }
+            for s in asked.board.standings
+        ],
+    }
+
+
+# A simple model
+
+
+def _simple_wins(asked: Asked, best: Standing) -> Answer:
+    told = f"Use {best.arm}: a simple model wins."
+    leader = asked.board.leader or best
+    models = [standing for standing in asked.board.standings if not standing.is_baseline]
+    if models:
+        sentence = (
+            f"No other gains more than what matters ({asked.matters}) over it on any task; the "
+            f"first of them, {models[0].arm}: {_gains_over(asked, models[0], best)}."
+        )
+    else:
+        sentence = "Nothing else was trained."
+    sentences = (sentence, _chances(asked, best), *_costs(asked, best))
+    return Answer(told, sentences, **_next(asked, leader))
+
+
+# The sentences
+
+
+def _gains(asked: Asked, leader: Standing) -> str:
+    """Over the reference, or, where that leads, over the next one; then over a simple model."""
+    board = asked.board
+    other = board.of(board.reference)
+    what = "what you have" if asked.have else "the reference"
+    if other is None or other.arm == leader.arm:
+        other, what = board.standings[1], "the next"
+    simple = next((s for s in board.standings if s.is_baseline), None)
+    told = f"Over {other.arm} ({what}): {_gains_over(asked, leader, other)}."
+    if simple is None or simple.arm == other.arm or leader.is_baseline:
+        return told
+    return (
+        f"{told} Over {simple.arm}, the best simple model: {_gains_over(asked, leader, simple)}."
+    )
+
+
+def _gains_over(asked: Asked, one: Standing, other: Standing) -> str:
+    """`test AUC +0.0012 [0.0003, 0.0021] on click and ...`; each metric is named once."""
+    by_metric: dict[str, list[str]] = {}
+    for target in asked.targets:
+        metric = METRICS[target.metric]
+        gain = asked.results.test.gain(one.arm, other.arm, target.key)
+        figure = f"{words.difference(gain, metric.digits)} {words.on_target(target.key)}"
+        by_metric.setdefault(metric.label, []).append(figure)
+    told = "; ".join(f"{label} {words.listed(of)}" for label, of in by_metric.items())
+    return f"test {told}{' (above zero is better)' if asked.has_less else ''}"
+
+
+def _chances(asked: Asked, leader: Standing) -> str:
+    """That it is the best, and that it is worse than the reference."""
+    told = f"The chance that it is the best: {words.chance(leader.chance_best or 0.0)}"
+    if leader.chance_worse is None:
+        return f"{told}."
+    worse = words.chance(leader.chance_worse)
+    return f"{told}; that it is worse than {asked.board.reference}: {worse}."
+
+
+def _costs(asked: Asked, used: Standing) -> Iterator[str]:
+    parts = [
+        *([] if used.parameters is None else [f"has {used.parameters:,.0f} parameters"]),
+        *([] if used.latency is None else [f"scores 1,000 rows in {used.latency:.2g} ms"]),
+        *([] if used.seconds is None else [f"trains in {words.duration(used.seconds)}"]),
+    ]
+    if parts:
+        yield f"It {words.listed(parts)}."
+    cheaper = asked.board.cheapest
+    if cheaper is None or cheaper.arm == used.arm:
+        return
+    saved = _saved(cheaper, used)
+    if saved:
+        chance = words.chance(cheaper.chance_far or 0.0)
+        yield (
+            f"Cheaper: {cheaper.arm} {saved}, and is not shown to be worse by more than what "
+            f"matters ({asked.matters}); the chance that it is: {chance}."
+        )
+
+
+def _saved(cheaper: Standing, used: Standing) -> str:
+    """`needs 40 % less time to score`; empty where it is not worth a word."""
+    pairs = (
+        (cheaper.latency, used.latency, "time to score"),
+        (cheaper.parameters, used.parameters, "parameters"),
+    )
+    for less, more, what in pairs:
+        if less is not None and more is not None:
+            share = 1 - less / more if more > 0 else 0.0
+            few = "fewer" if what == "parameters" else "less"
+            return f"needs {100 * share:.0f} % {few} {what}" if share >= WORTH_SAVING else ""
+    return ""
+
+
+# What next
+
+
+def _next(asked: Asked, leader: Standing) -> dict[str, str]:
+    """What would make it surer; empty where it is sure."""
+    if (leader.chance_best or 0.0) >= CERTAINTY[0][0]:
+        return {}
+    others = [other for other in asked.board.standings if other.behind_in_all is not None]
+    rivals = sorted(others, key=lambda other: -(other.chance_best or 0.0))[:RIVALS]
+    needed = [(rival, replicates_needed(rival.behind_in_all or UNKNOWN, 1.0)) for rival in rivals]
+    seeds = max((each.seeds or 0 for _, each in needed), default=0)
+    if asked.board.replicates < FOR_A_LOOK:
+        seeds = max(seeds, FOR_A_LOOK)
+    elif limited := [rival for rival, each in needed if each.seeds is None]:
+        return {"next": _limit(asked, limited[0])}
+    if seeds <= asked.board.replicates:
+        return {"next": f"What is open is too small to matter ({asked.matters})."}
+    return {"next": _run(asked, seeds, "To be surer, run"), "command": asked.command(seeds)}
+
+
+def _limit(asked: Asked, rival: Standing) -> str:
+    times = rows_needed(rival.behind_in_all or UNKNOWN, 1.0)
+    tell = f"tell {rival.arm} from it"
+    if times <= 1:
+        return f"It would take more than {MOST_REPLICATES:,} {asked.seed}s to {tell}."
+    larger = f" (one about {times:,.0f} times as large would)" if times < MOST_TIMES else ""
+    return f"More {asked.seed}s will not {tell}: the test set is the limit{larger}."
+
+
+def _run(asked: Asked, seeds: int, verb: str = "Run") -> str:
+    """`Run 10 replicates: 20 more trainings, about 14 min of one worker.`"""
+    done = asked.results.done
+    arms = [standing.arm for standing in asked.board.standings]
+    more = len(arms) * seeds - int(done["arm"].isin(arms).sum())
+    took = f", about {words.duration(more * float(done['seconds'].median()))} of one worker"
+    number = words.count(seeds, asked.seed)
+    return f"{verb} {number}: {words.count(more, 'more training')}{took if len(done) else ''}."

@@ -1,0 +1,148 @@
+"""The leaderboard as a table: of a study, or of a search's points on fresh seeds."""
+
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from itertools import chain
+from typing import NamedTuple
+
+from fsmd.metrics import METRICS
+from fsmd.stats.estimates import Estimate
+from fsmd.tasks import Target
+from reports import ran, words
+from reports.answer import Asked
+from reports.page.cells import interval_cell, table
+from reports.page.model import Bar, Table, TableCell
+from reports.results import turned
+from reports.standing import Standing
+
+More = Callable[[str], Iterable[object]]
+"""An arm -> its cells in the columns that only a study, or a search, has."""
+
+
+def board_table(
+    asked: Asked,
+    heading: str,
+    *,
+    notes: Mapping[str, tuple[str, ...]] | None = None,
+    columns: Sequence[str] = (),
+    more: More = lambda arm: (),
+) -> Table:
+    """Sorted, with intervals as bars; those that are not ranked stand below, over their own seeds.
+
+    notes: arm -> lines below its name; columns: headings of `more`.
+    """
+    targets, standings = _shown(asked), asked.board.standings
+    has_latency = any(standing.latency is not None for standing in standings)
+    own = notes or {}
+    axes = {t.key: _axis([s.means[t.key] for s in standings]) for t in targets}
+    rows = [
+        (
+            TableCell(s.arm, (*own.get(s.arm, ()), *_marks(s)), strong=s.is_leader),
+            *(_mean_cell(s, target, axes[target.key]) for target in targets),
+            *(
+                words.DASH if c is None else words.chance(c)
+                for c in (s.chance_best, s.chance_worse)
+            ),
+            _number(s.parameters, ",.0f"),
+            *([_number(s.latency, ".3g")] * has_latency),
+            _number(s.seconds, ".1f"),
+            *more(s.arm),
+        )
+        for s in standings
+    ]
+    reference = asked.board.reference
+    head = (
+        heading,
+        *map(words.column, targets),
+        *("best", f"worse than {reference}" if reference else "worse", "parameters"),
+        *(["ms per 1,000 rows"] * has_latency),
+        *("training seconds", *columns),
+    )
+    unknown = [words.DASH] * (len(head) - 1 - len(targets) - len(columns))
+    others = (
+        (TableCell(arm, (f"not ranked: {few}",)), *cells, *unknown, *more(arm))
+        for arm, few, cells in _not_ranked(asked, targets)
+    )
+    return table("leaderboard", _caption(asked), head, chain(rows, others))
+
+
+def _not_ranked(
+    asked: Asked, targets: Sequence[Target]
+) -> Iterator[tuple[str, str, list[TableCell]]]:
+    """Arms on the same test rows that have too few replicates, and their means over these."""
+    test, ranked = asked.results.test, asked.board.standings
+    for arm in asked.board.left_out:
+        if ranked and arm in test.trained and test.comparable(arm, ranked[0].arm):
+            means = [test.mean(arm, target.key) for target in targets]
+            metrics = (METRICS[target.metric] for target in targets)
+            cells = [interval_cell(mean, m) for mean, m in zip(means, metrics, strict=True)]
+            yield arm, words.count(means[0].n, asked.seed), cells
+
+
+def _number(value: float | None, form: str) -> str:
+    return words.DASH if value is None else format(value, form)
+
+
+def _caption(asked: Asked) -> str:
+    board, targets = asked.board, _shown(asked)
+    covers = ran.sources(bool(asked.results.test.samplings))
+    over = words.count(board.replicates, f"complete {asked.seed}")
+    return (
+        f"Test {words.measured(targets)} over {over} [95 % interval over the seeds]. First is the "
+        f"best by validation ({board.decided_by}); the others by test, each with its difference "
+        f"to the first and that one's interval over {covers}.{words.less_is_better(targets)} "
+        "Best, worse: the chance of it."
+    )
+
+
+def _shown(asked: Asked) -> list[Target]:
+    """The tasks that count, and their mean where there is one."""
+    first = next(iter(asked.board.standings), None)
+    return [t for t in asked.results.targets if first is not None and t.key in first.means]
+
+
+def _marks(standing: Standing) -> Iterator[str]:
+    if standing.is_baseline:
+        yield "a simple model"
+    if standing.is_leader:
+        yield "first on validation"
+    elif standing.not_worse:
+        yield "not shown worse than the best"
+    if standing.is_cheapest:
+        yield "cheapest of those"
+
+
+class _Axis(NamedTuple):
+    """What the bars of a column share."""
+
+    low: float
+    high: float
+    mark: float
+    """The first one's mean."""
+
+    def bar(self, estimate: Estimate) -> Bar | None:
+        """None where nothing differs."""
+        if not self.high > self.low:
+            return None
+        ends = estimate.low, estimate.high
+        low, high = (None if end is None else self._at(end) for end in ends)
+        return Bar(self._at(estimate.mean), low, high, self._at(self.mark))
+
+    def _at(self, value: float) -> float:
+        return (value - self.low) / (self.high - self.low)
+
+
+def _axis(column: Sequence[Estimate]) -> _Axis:
+    """Of all means and intervals of a column, the first one's first."""
+    ends = [end for e in column for end in (e.mean, e.low, e.high) if end is not None]
+    return _Axis(min(ends, default=0.0), max(ends, default=0.0), ends[0] if ends else 0.0)
+
+
+def _mean_cell(standing: Standing, target: Target, axis: _Axis) -> TableCell:
+    """The mean with its interval, then the difference to the leader."""
+    metric = METRICS[target.metric]
+    estimate, behind = standing.means[target.key], standing.behind_leader.get(target.key)
+    notes = [words.bounds(estimate, metric.digits)]
+    if behind is not None:
+        notes.append(words.difference(turned(behind, metric.sign), metric.digits))
+    kept = tuple(filter(None, notes))
+    return TableCell(words.figure(estimate.mean, metric), kept, bar=axis.bar(estimate))

@@ -1,0 +1,1 @@
+"""Searches that fit into a time: measured first, planned, and then run exactly as planned."""

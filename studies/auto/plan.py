@@ -1,0 +1,218 @@
+"""The plan of an automatic search: what fits into the time; pure functions of what was measured.
+
+A run's numbers depend on its plan alone, never on the clock or on how many workers there are, as
+long as the time suffices.
+"""
+
+import math
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass, replace
+from statistics import fmean
+from typing import NamedTuple
+
+from fsmd.data.settings import TrainingSettings
+from fsmd.errors import UserError
+from studies.timing import EpochTime, Load, counted, spoken
+
+KEPT = 0.1
+"""Share of the budget that is planned for nothing: for what is slower, and for the report."""
+FOR_REPORT = 0.05
+"""Share of the budget in which nothing is trained."""
+MEASURING = 0.05
+"""Share of the budget in which one epoch of each candidate is measured."""
+EPOCHS = (20, 12, 8, 5, 3, 2, 1)
+"""Epochs at most, the first that leaves enough to try; the data set's own before all of them."""
+CONFIRMING = ((5, 6), (5, 4), (3, 3))
+"""(fresh seeds, configurations) of the confirmation, the first that leaves enough to try."""
+FEWEST_TRIALS, MOST_TRIALS = 12, 200
+LEAST = (2, 4, (2, 2))
+"""Epochs, trials and confirmation of the smallest plan that is worth its time."""
+
+
+@dataclass(frozen=True)
+class MeasuredModel:
+    """One epoch of a candidate."""
+
+    name: str
+    is_baseline: bool
+    seconds: float
+    """Of an epoch."""
+    once: float
+    """Seconds besides the epochs."""
+    measured: float
+    """Epochs that were trained to know it."""
+
+    @property
+    def time(self) -> EpochTime:
+        """The same, as times of trainings are computed."""
+        return EpochTime(self.seconds, self.once, self.measured)
+
+
+@dataclass(frozen=True)
+class Stage:
+    """What is trained one after the other."""
+
+    name: str
+    trainings: int
+    seconds: float
+    """Of the clock, at most."""
+
+
+@dataclass(frozen=True)
+class AutoPlan:
+    """What an automatic search was planned from. Without `measured` it has no plan yet."""
+
+    budget: float = 0.0
+    """Seconds for everything."""
+    workers: int = 0
+    machine: str = ""
+    measured: tuple[MeasuredModel, ...] = ()
+    spent: float = 0.0
+    """Seconds until there was a plan."""
+    points: int = 6
+    """Configurations that are confirmed on fresh seeds, at most."""
+    stages: tuple[Stage, ...] = ()
+
+    @property
+    def epoch(self) -> float:
+        """Seconds of an epoch of a configuration, in the mean over those that were measured."""
+        return fmean(m.seconds for m in self.measured if not m.is_baseline)
+
+    def seconds(self, stage: str) -> float:
+        """Of the clock that a stage may take; KeyError if there is none of this name."""
+        return {each.name: each.seconds for each in self.stages}[stage]
+
+
+BASELINES, SEARCH, CONFIRMATION = "baselines", "search", "confirmation"
+
+
+class Deadlines(NamedTuple):
+    """When a stage begins nothing any more and pauses what runs; of `time.time()`."""
+
+    search: float = math.inf
+    end: float = math.inf
+    """Of all that is trained."""
+
+
+NO_DEADLINES = Deadlines()
+
+
+def deadlines(plan: AutoPlan, left: float, now: float) -> Deadlines:
+    """Those of a run that has so many seconds left.
+
+    What runs at one of them goes on to the end of its epoch, for which there is time.
+    """
+    end = now + left - FOR_REPORT * plan.budget - plan.epoch
+    return Deadlines(end - plan.seconds(CONFIRMATION), end)
+
+
+@dataclass(frozen=True)
+class Sizes:
+    """How much is trained."""
+
+    epochs: int
+    trials: int
+    confirm: int
+    """Fresh seeds."""
+    points: int
+    baselines: tuple[str, ...]
+
+
+def fitting(plan: AutoPlan, settings: TrainingSettings) -> tuple[Sizes, AutoPlan]:
+    """What fits into the budget, and the plan with its stages.
+
+    The data set's epochs if they leave enough to try, else fewer; as many configurations as then
+    fit. Raises UserError that says what the smallest plan needs.
+    """
+    left = (1 - KEPT) * plan.budget - plan.spent
+    for sizes in _wanted(plan, settings.epochs):
+        planned = replace(plan, points=sizes.points, stages=_stages(plan, sizes))
+        used = planned.seconds(BASELINES) + planned.seconds(CONFIRMATION)
+        waves = int((left - used) / _training(plan, sizes.epochs))
+        trials = min(waves * plan.workers, MOST_TRIALS)
+        if trials >= sizes.trials:
+            sizes = replace(sizes, trials=trials)
+            return sizes, replace(planned, stages=_stages(plan, sizes))
+    least = sum(stage.seconds for stage in _stages(plan, sizes))
+    needed = (least + plan.spent) / (1 - KEPT)
+    raise UserError(
+        f"--budget {in_words(plan.budget)} is too small: the smallest plan ({sizes.trials} "
+        f"configurations of {sizes.epochs} epochs, {sizes.points} of them on {sizes.confirm} "
+        f"fresh seeds) needs about {in_words(needed, up=True)} on {counted(plan.workers)}"
+    )
+
+
+def _wanted(plan: AutoPlan, most_epochs: int) -> Iterator[Sizes]:
+    """What would be good, the best first and the smallest last; `trials` are the fewest."""
+    baselines = tuple(m.name for m in plan.measured if m.is_baseline)
+    for epochs in (most_epochs, *(each for each in EPOCHS if each < most_epochs)):
+        for confirm, points in CONFIRMING:
+            yield Sizes(epochs, FEWEST_TRIALS, confirm, points, baselines)
+    epochs, trials, (confirm, points) = LEAST
+    yield Sizes(min(epochs, most_epochs), trials, confirm, points, baselines)
+
+
+def _training(plan: AutoPlan, epochs: int) -> float:
+    """Seconds of a configuration at most; those that are drawn are like those that are known."""
+    return fmean(m.time.of(epochs) for m in plan.measured if not m.is_baseline)
+
+
+def _stages(plan: AutoPlan, sizes: Sizes) -> tuple[Stage, ...]:
+    each = _training(plan, sizes.epochs)
+    simple = [m.time.of(sizes.epochs) for m in plan.measured if m.is_baseline]
+    loads = {
+        BASELINES: Load(sizes.confirm * len(simple), fmean(simple) if simple else 0.0),
+        SEARCH: Load(sizes.trials, each),
+        CONFIRMATION: Load(sizes.confirm * sizes.points, each),
+    }
+    return tuple(
+        Stage(name, load.trainings, load.on(plan.workers)) for name, load in loads.items()
+    )
+
+
+def cut_off(unfinished: tuple[int, int]) -> str:
+    """What a report of a run says of what the time did not suffice for; empty where it did."""
+    few = zip(unfinished, ("configurations", "trainings on fresh seeds"), strict=True)
+    left = " and ".join(f"{count} {what}" for count, what in few if count)
+    more = "the same command with more --budget goes on"
+    return f"; the time was up before {left} were trained: {more}" if left else ""
+
+
+def table(plan: AutoPlan, sizes: Sizes) -> tuple[str, ...]:
+    """The plan as lines of text, a small table."""
+    rows = [
+        ("measured", "an epoch", "once", "epochs measured"),
+        *(
+            (m.name, f"{m.seconds:.2f} s", f"{m.once:.2f} s", f"{m.measured:.2g}")
+            for m in plan.measured
+        ),
+    ]
+    stages = [
+        ("stage", "trainings", "at most", ""),
+        *((s.name, str(s.trainings), spoken(s.seconds), "") for s in plan.stages),
+    ]
+    share = f"{100 * (1 - KEPT):.0f} %"
+    return (
+        f"Plan for {in_words(plan.budget)} on {counted(plan.workers)}, {share} of it at most:",
+        *_aligned(rows),
+        *_aligned(stages),
+        f"{sizes.trials} configurations of {sizes.epochs} epochs at most; the best {sizes.points} "
+        f"and {len(sizes.baselines)} baselines on {sizes.confirm} fresh seeds.",
+    )
+
+
+def _aligned(rows: Sequence[Sequence[str]]) -> Iterator[str]:
+    widths = [max(map(len, column)) for column in zip(*rows, strict=True)]
+    for first, *others in rows:
+        cells = [t.rjust(w) for t, w in zip(others, widths[1:], strict=True)]
+        yield "  ".join(("", first.ljust(widths[0]), *cells)).rstrip()
+
+
+def in_words(seconds: float, up: bool = False) -> str:
+    """A time as --budget takes it; `up` never says less than it is.
+
+    >>> in_words(30), in_words(1800), in_words(9000), in_words(61, up=True)
+    ('30s', '30m', '150m', '62s')
+    """
+    more = 1 if up else 0
+    return f"{seconds + more:.0f}s" if seconds < 120 else f"{seconds / 60 + more:.0f}m"

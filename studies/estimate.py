@@ -1,0 +1,176 @@
+"""How long the trainings of a run will take, from what is stored or from a short measurement."""
+
+from collections import defaultdict
+from collections.abc import Callable, Mapping, Sequence
+from statistics import median
+from typing import NamedTuple
+
+import sqlalchemy as sa
+
+from fsmd.baselines import Baseline
+from fsmd.config import digest
+from fsmd.data.schema import DataRef
+from fsmd.training import Training
+from studies.planner.design import cells
+from studies.request import Request
+from studies.search.attempt import cell_of, read_attempts, space_of
+from studies.search.confirmation import CONFIRM_WITH_NEAR, baseline_cells
+from studies.store.faults import patient
+from studies.store.records import StudyRecord
+from studies.store.runs import known_runs
+from studies.store.studies import find_study
+from studies.store.tables import RUNS
+from studies.timing import EpochTime, counted, spoken
+from studies.workers.local import processors
+
+MOST_SECONDS = 5.0
+"""To measure an epoch, or a part of it, where nothing stored tells how long one takes."""
+
+
+class Stored(NamedTuple):
+    """What is stored of trainings on some data, by the digests of their configurations."""
+
+    whole: Mapping[str, float]
+    """Median seconds of those with the settings of now, to where they ended."""
+    of_epoch: Mapping[str, float]
+    """Median seconds of an epoch of whatever has ended."""
+
+
+NOTHING = Stored({}, {})
+
+
+@patient
+def read_stored(
+    engine: sa.Engine, data_hashes: Sequence[str], planned: Sequence[Training]
+) -> Stored:
+    """Of all trainings on these data; planned: those that are as they would be now."""
+    query = sa.select(RUNS.c.id, RUNS.c.config_hash, RUNS.c.seconds, RUNS.c.epochs)
+    query = query.where(RUNS.c.status == "done", RUNS.c.data_hash.in_(data_hashes))
+    same, whole, of_epoch = {t.id for t in planned}, _Times(list), _Times(list)
+    with engine.connect() as connection:
+        for run_id, config, seconds, epochs in connection.execute(query):
+            of_epoch[config].append(seconds / epochs)
+            if run_id in same:
+                whole[config].append(seconds)
+    medians = ({key: median(values) for key, values in each.items()} for each in (whole, of_epoch))
+    return Stored(*medians)
+
+
+_Times = defaultdict[str, list[float]]
+
+
+def guessed(
+    left: Sequence[Training],
+    stored: Stored,
+    workers: int,
+    measure: Callable[[Training], EpochTime],
+) -> str:
+    """How long trainings take on some workers, and where that is known from.
+
+    Each by its model's stored trainings, or by others of its kind (a network, or a baseline by
+    its name), or by a measurement of one of its kind, which `measure` makes.
+    """
+    kinds = {_config_hash(t): _kind(t) for t in left}
+    measured: dict[str, EpochTime] = {}
+    sources, seconds = dict[str, None](), list[float]()
+    for training in left:
+        config, kind = _config_hash(training), _kind(training)
+        alike = [c for c in stored.whole if kinds.get(c) == kind]
+        if config in stored.whole or alike:
+            source = "what the same study trained"
+            each = stored.whole.get(config) or median(stored.whole[c] for c in alike)
+        elif config in stored.of_epoch:
+            source = "stored trainings of the same models"
+            each = training.epochs * stored.of_epoch[config]
+        else:
+            source = "a short measurement of one model of each kind, made now"
+            if kind not in measured:
+                measured[kind] = measure(training)
+            each = measured[kind].of(training.epochs)
+        sources[source] = None
+        seconds.append(each)
+    clock = max(sum(seconds) / workers, *seconds)
+    bound = "about" if [*sources] == ["what the same study trained"] else "at most"
+    return f"{bound} {spoken(clock)} on {counted(workers)}, by {' and '.join(sources)}"
+
+
+def _config_hash(training: Training) -> str:
+    """As its row has it."""
+    return digest(training.identity["config"])
+
+
+def _kind(training: Training) -> str:
+    return training.config.kind if isinstance(training.config, Baseline) else ""
+
+
+def rehearsed(
+    engine: sa.Engine | None,
+    record: StudyRecord,
+    refs: Mapping[str, DataRef],
+    request: Request,
+    measure: Callable[[Training], EpochTime],
+) -> tuple[str, ...]:
+    """What a run would train, what is there already, and how long the rest will take, in lines.
+
+    engine: None where there is no database yet. refs: the data sets by their names.
+    """
+    told, known, likely = (_of_search if record.is_search else _of_study)(
+        engine, record, refs, request
+    )
+    statuses = known_runs(engine, [t.id for t in known]) if engine else {}
+    final = ("done",) if request.retry_failed else ("done", "failed")
+    left = [t for t in known if statuses.get(t.id) not in final]
+    there = len(known) - len(left)
+    left += likely
+    time = "nothing is left to train"
+    if left:
+        hashes = [ref.content_hash for ref in refs.values()]
+        stored = read_stored(engine, hashes, known) if engine else NOTHING
+        workers = min(request.workers or processors(), len(left))
+        time = guessed(left, stored, workers, measure)
+    return (
+        f"{record.name} on {record.plan.data.name}: {told}.",
+        f"In the database: {there} of {len(known)}; left to train: {len(left)}"
+        f"{', about' if likely else ''}.",
+        f"Time: {time}.",
+        f"Report: {request.out / record.name / 'report.html'}",
+        "Nothing was trained or stored.",
+    )
+
+
+_Ahead = tuple[str, list[Training], list[Training]]
+"""(what is planned, in words; trainings that are known; others like those to come)."""
+
+
+def _of_study(
+    engine: sa.Engine | None,
+    record: StudyRecord,
+    refs: Mapping[str, DataRef],
+    request: Request,
+) -> _Ahead:
+    trainings = [cell.training for cell in cells(record, refs, request.replicates)]
+    arms, count = len(record.plan.arms), request.replicates
+    told = f"{arms} arms, {count} replicate{'s' if count > 1 else ''}: {len(trainings)} trainings"
+    return told, trainings, []
+
+
+def _of_search(
+    engine: sa.Engine | None,
+    record: StudyRecord,
+    refs: Mapping[str, DataRef],
+    request: Request,
+) -> _Ahead:
+    """Of what the pruner stops nothing is known: the most counts."""
+    search, plan, ref = record.search, record.plan, next(iter(refs.values()))
+    stored = engine is not None and find_study(engine, record.name) is not None
+    tried = read_attempts(engine, record) if engine is not None and stored else ()
+    points = min(search.auto.points if search.auto else CONFIRM_WITH_NEAR, search.trials)
+    begun = [cell_of(attempt, record, ref) for attempt in tried]
+    trials, fresh = max(0, search.trials - len(tried)), points * search.confirm
+    model = plan.training(space_of(record).base, ref, plan.seed)
+    told = (
+        f"{search.trials} configurations, of which about {points} are trained on {search.confirm} "
+        f"fresh seeds too, beside {len(search.baselines)} baselines"
+    )
+    known = [cell.training for cell in (*begun, *baseline_cells(record, ref))]
+    return told, known, [model] * (trials + fresh)

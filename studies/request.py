@@ -1,0 +1,64 @@
+"""What is asked of a run, as a value."""
+
+from dataclasses import dataclass, replace
+from pathlib import Path
+
+from fsmd.data.schema import Dataset
+from fsmd.data.settings import TrainingSettings
+from studies.definition import Definition
+from studies.options import DEFAULT_OUT, DEFAULT_STORAGE, check_range
+
+RANGES = {
+    "replicates": (1, 1_000),
+    "epochs": (1, 1_000_000),
+    "patience": (1, 1_000_000),
+    "workers": (1, 10_000),
+    "seed": (0, 2**63 - 1),
+}
+"""Option -> the least and the most of it: more is a mistake, or takes all memory."""
+
+
+@dataclass(frozen=True)
+class Request:
+    """What is to be run, and how; None means the definition's or the data set's own."""
+
+    definition: Definition
+    default: Definition | None = None
+    """The definition as the catalog has it, where options changed it."""
+    data: str | None = None
+    memory: int | None = None
+    """Bytes that encoding the data may take."""
+    replicates: int = 5
+    epochs: int | None = None
+    patience: int | None = None
+    workers: int | None = None
+    storage: str = DEFAULT_STORAGE
+    out: Path = DEFAULT_OUT
+    device: str = "auto"
+    seed: int = 0
+    name: str | None = None
+    """To store it under, where not under its own."""
+    retry_failed: bool = False
+    have: str | None = None
+    """The arm that the user has: the report's answer compares with it."""
+    picks: tuple[str, ...] = ()
+    """Rules by which a search's report picks, beside its own."""
+    budget: float | None = None
+    """Seconds for all of an automatic search."""
+    plan: Path | None = None
+    """The file of an automatic search's plan, to run the same again."""
+
+    def check(self) -> None:
+        """Raise UserError for a number that no run can have."""
+        for option, (least, most) in RANGES.items():
+            value = getattr(self, option)
+            if value is not None:
+                check_range(f"--{option}", value, least, most)
+
+    def settings(self, data: Dataset) -> TrainingSettings:
+        """The data set's, with the epochs and the patience that were asked for."""
+        return replace(
+            data.settings,
+            epochs=self.epochs or data.settings.epochs,
+            patience=self.patience or data.settings.patience,
+        )

@@ -13,7 +13,7 @@ from reports import words
 from reports.page.model import Answer
 from reports.ran import FOR_A_LOOK
 from reports.results import StudyResults
-from reports.standing import WORTH_SAVING, Leaderboard, Standing
+from reports.standing import WORTH_SAVING, ArmStanding, Leaderboard
 
 CERTAINTY = ((0.95, "almost surely"), (0.8, "probably"), (0.5, "perhaps"))
 """The least chance of being the best -> the word for it; below all of them it is open."""
@@ -78,7 +78,7 @@ def answer_of(asked: Asked) -> Answer:
     return Answer(_use(asked, leader), sentences, **_next(asked, leader))
 
 
-def _use(asked: Asked, leader: Standing) -> str:
+def _use(asked: Asked, leader: ArmStanding) -> str:
     number = words.count(len(asked.board.standings), asked.noun)
     for least, word in CERTAINTY:
         if (leader.chance_best or 0.0) >= least:
@@ -86,7 +86,7 @@ def _use(asked: Asked, leader: Standing) -> str:
     return f"Use {leader.arm} for now: which of {number} is the best is open."
 
 
-def _too_early(asked: Asked, leader: Standing | None) -> Answer:
+def _too_early(asked: Asked, leader: ArmStanding | None) -> Answer:
     there = words.count(asked.board.replicates, f"complete {asked.seed}")
     ahead = f" {leader.arm} is ahead on validation, which may be luck." if leader else ""
     return Answer(
@@ -142,7 +142,7 @@ def answer_entry(asked: Asked, answer: Answer) -> dict[str, Any]:
 # A simple model
 
 
-def _simple_wins(asked: Asked, best: Standing) -> Answer:
+def _simple_wins(asked: Asked, best: ArmStanding) -> Answer:
     told = f"Use {best.arm}: a simple model wins."
     leader = asked.board.leader or best
     models = [standing for standing in asked.board.standings if not standing.is_baseline]
@@ -160,7 +160,7 @@ def _simple_wins(asked: Asked, best: Standing) -> Answer:
 # The sentences
 
 
-def _gains(asked: Asked, leader: Standing) -> str:
+def _gains(asked: Asked, leader: ArmStanding) -> str:
     """Over the reference, or, where that leads, over the next one; then over a simple model."""
     board = asked.board
     other = board.of(board.reference)
@@ -176,7 +176,7 @@ def _gains(asked: Asked, leader: Standing) -> str:
     )
 
 
-def _gains_over(asked: Asked, one: Standing, other: Standing) -> str:
+def _gains_over(asked: Asked, one: ArmStanding, other: ArmStanding) -> str:
     """`test AUC +0.0012 [0.0003, 0.0021] on click and ...`; each metric is named once."""
     by_metric: dict[str, list[str]] = {}
     for target in asked.targets:
@@ -188,7 +188,7 @@ def _gains_over(asked: Asked, one: Standing, other: Standing) -> str:
     return f"test {told}{' (above zero is better)' if asked.has_less else ''}"
 
 
-def _chances(asked: Asked, leader: Standing) -> str:
+def _chances(asked: Asked, leader: ArmStanding) -> str:
     """That it is the best, and that it is worse than the reference."""
     told = f"The chance that it is the best: {words.chance(leader.chance_best or 0.0)}"
     if leader.chance_worse is None:
@@ -197,7 +197,7 @@ def _chances(asked: Asked, leader: Standing) -> str:
     return f"{told}; that it is worse than {asked.board.reference}: {worse}."
 
 
-def _costs(asked: Asked, used: Standing) -> Iterator[str]:
+def _costs(asked: Asked, used: ArmStanding) -> Iterator[str]:
     parts = [
         *([] if used.parameters is None else [f"has {used.parameters:,.0f} parameters"]),
         *([] if used.latency is None else [f"scores 1,000 rows in {used.latency:.2g} ms"]),
@@ -217,7 +217,7 @@ def _costs(asked: Asked, used: Standing) -> Iterator[str]:
         )
 
 
-def _saved(cheaper: Standing, used: Standing) -> str:
+def _saved(cheaper: ArmStanding, used: ArmStanding) -> str:
     """`needs 40 % less time to score`; empty where it is not worth a word."""
     pairs = (
         (cheaper.latency, used.latency, "time to score"),
@@ -234,7 +234,7 @@ def _saved(cheaper: Standing, used: Standing) -> str:
 # What next
 
 
-def _next(asked: Asked, leader: Standing) -> dict[str, str]:
+def _next(asked: Asked, leader: ArmStanding) -> dict[str, str]:
     """What would make it surer; empty where it is sure."""
     if (leader.chance_best or 0.0) >= CERTAINTY[0][0]:
         return {}
@@ -251,7 +251,7 @@ def _next(asked: Asked, leader: Standing) -> dict[str, str]:
     return {"next": _run(asked, seeds, "To be surer, run"), "command": asked.command(seeds)}
 
 
-def _limit(asked: Asked, rival: Standing) -> str:
+def _limit(asked: Asked, rival: ArmStanding) -> str:
     times = rows_needed(rival.behind_in_all or UNKNOWN, 1.0)
     tell = f"tell {rival.arm} from it"
     if times <= 1:

@@ -12,7 +12,7 @@ from reports.answer import Asked
 from reports.page.cells import interval_cell, table
 from reports.page.model import Bar, Table, TableCell
 from reports.results import turned
-from reports.standing import Standing
+from reports.standing import ArmStanding
 
 More = Callable[[str], Iterable[object]]
 """An arm -> its cells in the columns that only a study, or a search, has."""
@@ -100,7 +100,7 @@ def _shown(asked: Asked) -> list[Target]:
     return [t for t in asked.results.targets if first is not None and t.key in first.means]
 
 
-def _marks(standing: Standing) -> Iterator[str]:
+def _marks(standing: ArmStanding) -> Iterator[str]:
     if standing.is_baseline:
         yield "a simple model"
     if standing.is_leader:
@@ -137,7 +137,7 @@ def _axis(column: Sequence[Estimate]) -> _Axis:
     return _Axis(min(ends, default=0.0), max(ends, default=0.0), ends[0] if ends else 0.0)
 
 
-def _mean_cell(standing: Standing, target: Target, axis: _Axis) -> TableCell:
+def _mean_cell(standing: ArmStanding, target: Target, axis: _Axis) -> TableCell:
     """The mean with its interval, then the difference to the leader."""
     metric = METRICS[target.metric]
     estimate, behind = standing.means[target.key], standing.behind_leader.get(target.key)

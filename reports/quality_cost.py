@@ -18,7 +18,7 @@ from reports.page import style
 from reports.page.labels import Point
 from reports.page.panels import Frame, Plane, planes
 from reports.results import turned
-from reports.standing import Leaderboard, Standing
+from reports.standing import ArmStanding, Leaderboard
 
 VARIES = 1.05
 """The dearest arm costs so many times the cheapest at least, or the cost tells nothing."""
@@ -30,8 +30,8 @@ FEW = 8
 """Of more arms only those that stand out are named."""
 
 
-class Cost(NamedTuple):
-    """What is paid: a field of `Standing`, and its words."""
+class CostAxis(NamedTuple):
+    """What is paid: a field of `ArmStanding`, and its words."""
 
     field: str
     label: str
@@ -40,9 +40,9 @@ class Cost(NamedTuple):
 
 
 COSTS = (
-    Cost("latency", "ms per 1,000 rows on one thread", " ms per 1,000 rows"),
-    Cost("parameters", "parameters", " parameters"),
-    Cost("seconds", "seconds of one training", " s of training"),
+    CostAxis("latency", "ms per 1,000 rows on one thread", " ms per 1,000 rows"),
+    CostAxis("parameters", "parameters", " parameters"),
+    CostAxis("seconds", "seconds of one training", " s of training"),
 )
 """The first that is known of all arms, and varies, is shown."""
 
@@ -59,16 +59,16 @@ class CostPoint(NamedTuple):
 class QualityCostSummary(NamedTuple):
     """What the figure shows."""
 
-    cost: Cost
+    cost: CostAxis
     targets: tuple[Target, ...]
     """Of each panel: the tasks' mean, or each task where there is none."""
     margins: tuple[float, ...]
     over: str
     """The arm that gains are over: the reference or, where there is none, the leader."""
     points: tuple[CostPoint, ...]
-    leader: Standing | None
+    leader: ArmStanding | None
     reference: str | None
-    cheapest: Standing | None
+    cheapest: ArmStanding | None
     left_out: int
     """Arms whose cost or gain is not known."""
 
@@ -113,7 +113,7 @@ def summary_of(
 
 
 def _gains(
-    standing: Standing, over: str, is_reference: bool, shown: Sequence[Target]
+    standing: ArmStanding, over: str, is_reference: bool, shown: Sequence[Target]
 ) -> tuple[Estimate, ...]:
     """On each target; empty where one is not known."""
     if standing.arm == over:
@@ -122,7 +122,7 @@ def _gains(
     return tuple(known[t.key] for t in shown) if all(t.key in known for t in shown) else ()
 
 
-def _cost(standings: Sequence[Standing]) -> Cost | None:
+def _cost(standings: Sequence[ArmStanding]) -> CostAxis | None:
     """One that is known of all comes before one that is known of some."""
     known = {cost: [getattr(standing, cost.field) for standing in standings] for cost in COSTS}
     for all_of_them in (True, False):

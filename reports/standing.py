@@ -28,7 +28,7 @@ WORTH_SAVING = 0.1
 
 
 @dataclass(frozen=True)
-class Standing:
+class ArmStanding:
     """One arm. Gains are differences turned so that more is better."""
 
     arm: str
@@ -70,7 +70,7 @@ class Leaderboard:
     Without any replicate that all of them have there is no leader.
     """
 
-    standings: tuple[Standing, ...]
+    standings: tuple[ArmStanding, ...]
     reference: str | None
     decided_by: str
     """In words: the mean of the tasks, or their sum in units of what matters."""
@@ -82,21 +82,21 @@ class Leaderboard:
     """Arms with less than half of the replicates that others have, or on other test rows."""
 
     @property
-    def leader(self) -> Standing | None:
+    def leader(self) -> ArmStanding | None:
         """The first one, if validation puts it there."""
         return next((standing for standing in self.standings if standing.is_leader), None)
 
     @property
-    def used(self) -> Standing | None:
+    def used(self) -> ArmStanding | None:
         """What to use: the simple model that wins, else the leader."""
         return self.of(self.simple) or self.leader
 
     @property
-    def cheapest(self) -> Standing | None:
-        """See `Standing.is_cheapest`; None with too few seeds."""
+    def cheapest(self) -> ArmStanding | None:
+        """See `ArmStanding.is_cheapest`; None with too few seeds."""
         return next((standing for standing in self.standings if standing.is_cheapest), None)
 
-    def of(self, arm: str | None) -> Standing | None:
+    def of(self, arm: str | None) -> ArmStanding | None:
         """An arm's; None for one that is not among them."""
         return next((standing for standing in self.standings if standing.arm == arm), None)
 
@@ -224,7 +224,7 @@ class _Ranking:
         rows_AA: Array = np.einsum("akbl,k,l->ab", covariance_AKAK, self.weight_K, self.weight_K)
         return rows_AA
 
-    def standing(self, arm: str, chance_best: float | None) -> Standing:
+    def standing(self, arm: str, chance_best: float | None) -> ArmStanding:
         """All but whether it is the cheapest."""
         results, test, leader = self.results, self.results.test, self.leader
         shown = [target for target in test.targets if self._counts(target)]
@@ -233,7 +233,7 @@ class _Ranking:
         far = None if leader is None or arm == leader else self._losses_too_large(arm, leader)
         runs = results.done[results.done["arm"] == arm]
         planned = results.planned_arm(arm)
-        return Standing(
+        return ArmStanding(
             arm=arm,
             means=means,
             over_reference=self._gains(arm, other, shown),
@@ -251,7 +251,7 @@ class _Ranking:
             is_cheapest=False,
         )
 
-    def simple(self, standings: Sequence[Standing]) -> str | None:
+    def simple(self, standings: Sequence[ArmStanding]) -> str | None:
         """See `Leaderboard.simple`; None with too few seeds."""
         best = next((standing.arm for standing in standings if standing.is_baseline), None)
         if best is None or len(self.complete) < FEWEST_SEEDS:
@@ -310,7 +310,7 @@ class _Ranking:
         return f"{'mean ' if len(targets) > 1 else ''}{words.measured(targets)} on {names}"
 
 
-def _cheapest(standings: Sequence[Standing]) -> str | None:
+def _cheapest(standings: Sequence[ArmStanding]) -> str | None:
     """By latency where it is known of all, else by parameters; None with nothing to choose.
 
     The leader, which is the first, where none is cheaper by what is worth saving.

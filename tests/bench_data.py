@@ -77,8 +77,8 @@ def epochs(rows: int) -> Figures:
     import torch
 
     from fsmd.batches import Batches, EpochOrder
-    from fsmd.module import FSMDModule
     from fsmd.forward import scored
+    from fsmd.module import FSMDModule
 
     torch.set_num_threads(1)
     base = replace(MODELS["mmoe"], layers=(64, 32), tower_width=32, expert_count=4)

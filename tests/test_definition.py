@@ -35,6 +35,7 @@ from studies.definition import (
 )
 from studies.planner.design import check
 from tests import made_up
+from tests.made_up.definitions import of_network
 
 
 def through_json(definition: Definition) -> Definition:
@@ -166,7 +167,7 @@ def test_fields_that_differ_are_named_in_the_configurations_order() -> None:
 
 def test_an_arm_that_a_study_does_not_have_is_a_key_error() -> None:
     study = made_up.towers()
-    assert study.config("diamond").tower_shape == "diamond"
+    assert of_network(study.config("diamond")).tower_shape == "diamond"
     with pytest.raises(KeyError, match="no such"):
         study.arm("no such")
 

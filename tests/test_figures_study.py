@@ -30,7 +30,7 @@ from reports.page import labels, panels, style
 from reports.page.figure_kind import FigureKind, kinds_in
 from reports.page.svg import for_page, to_pdf, to_svg
 from reports.results import Scores, StudyResults, read
-from reports.standing import Leaderboard, Standing
+from reports.standing import ArmStanding, Leaderboard
 from reports.study.figures import (
     arms,
     curves,
@@ -879,14 +879,14 @@ def test_regions_of_many_arms_are_seen_on_demand_and_are_in_no_file(video: Study
 # Quality against cost
 
 
-def standing(arm: str, gain: float, latency: float) -> Standing:
+def standing(arm: str, gain: float, latency: float) -> ArmStanding:
     """Of a board whose reference is `base`; the leader is `best`, 0.004 above it."""
     value = mean_interval([gain - 0.0005, gain, gain + 0.0005])
     behind = mean_interval([gain - 0.0045, gain - 0.004, gain - 0.0035])
     unknown: Any = dict.fromkeys(
         ("behind_in_all", "chance_best", "chance_worse", "chance_far", "seconds")
     )
-    return Standing(
+    return ArmStanding(
         arm=arm,
         means={MEAN: mean_interval([0.7 + gain, 0.7001 + gain])},
         over_reference={} if arm == "base" else {MEAN: value},
@@ -901,7 +901,7 @@ def standing(arm: str, gain: float, latency: float) -> Standing:
     )
 
 
-def board(*standings: Standing) -> Leaderboard:
+def board(*standings: ArmStanding) -> Leaderboard:
     return Leaderboard(standings, "base", "the mean", 3)
 
 

@@ -229,7 +229,7 @@ def test_a_study_on_a_new_data_set_by_a_new_metric_ends_in_a_report_with_a_new_f
     page = (folder / "report.html").read_text("utf-8")
     for word in ("Brier score", "deep gates", "The largest mean minus the smallest.", "It helps."):
         assert word in page
-    for table in ("arms", "differences"):
+    for table in ("leaderboard", "differences"):
         head = (folder / f"tables/{table}.csv").read_text("utf-8").splitlines()[0]
         assert "Brier score, buy" in head
         assert "AUC" not in head

@@ -62,6 +62,7 @@ from tests.lab import (
     result_of,
     small_data,
 )
+from tests.made_up.definitions import of_network
 
 
 @pytest.fixture
@@ -165,7 +166,7 @@ def test_a_deterministic_failure_is_recorded_with_its_traceback_and_not_repeated
     lab: Lab,
 ) -> None:
     def work(training: Training) -> TrainingResult:
-        if training.config.tower_shape == "increasing":
+        if of_network(training.config).tower_shape == "increasing":
             raise DivergedError("the loss is not finite in epoch 2")
         return result_of(training)
 
@@ -415,8 +416,8 @@ def test_what_an_arm_or_the_base_sets_stays_and_what_they_leave_open_comes_from_
     study = replace(study, base=replace(study.base, dropout=0.4))
     for arm, rate in zip(record_of(study).plan.arms, (0.01, 0.02), strict=True):
         assert arm.config.learning_rate == rate
-        assert arm.config.dropout == 0.4
-        assert arm.config.batch_size == SETTINGS.batch_size
+        assert of_network(arm.config).dropout == 0.4
+        assert of_network(arm.config).batch_size == SETTINGS.batch_size
         assert arm.config.left_open == ()
 
 
@@ -427,7 +428,7 @@ def test_an_arm_is_trained_by_the_settings_of_the_data_it_brings() -> None:
     small = replace(SETTINGS, batch_size=64)
     sets = {"planted": small_data(), "other": replace(small_data(name="other"), settings=small)}
     planned = plan(study, sets, SETTINGS, 0, record_of(one_factor_study()).plan.runtime)
-    assert [arm.config.batch_size for arm in planned.arms] == [512, 64]
+    assert [of_network(arm.config).batch_size for arm in planned.arms] == [512, 64]
     assert [facts.name for facts in planned.sets] == ["planted", "other"]
 
 
@@ -450,7 +451,7 @@ def test_a_model_that_the_data_cannot_carry_is_refused_before_anything_is_stored
 def test_without_a_funnel_the_chain_falls_away_and_the_plan_says_so(lab: Lab) -> None:
     planned = record_of(lab.definition, small_data(UNRELATED)).plan
     assert planned.chain_dropped is True
-    assert not any(arm.config.chain for arm in planned.arms)
+    assert not any(of_network(arm.config).chain for arm in planned.arms)
     assert record_of(lab.definition).plan.chain_dropped is False
 
 
@@ -691,7 +692,7 @@ def test_a_step_may_hold_several_trainings_and_each_ends_for_itself(lab: Lab) ->
     tries: list[str] = []
 
     def work(training: Training) -> TrainingResult | Failure:
-        shape = training.config.tower_shape
+        shape = of_network(training.config).tower_shape
         tries.append(shape)
         if shape == "increasing":
             return Failure("DivergedError: nan", "where")

@@ -11,6 +11,7 @@ import pandas as pd
 import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
+import torch
 
 from fsmd.data.schema import Floats
 from fsmd.predict import main
@@ -18,6 +19,14 @@ from tests.made_models import MadeLog, expected, log_of, save, trained_model
 
 CLOSE = 1e-6
 LABELS = ["is_click", "is_buy", "is_long"]
+
+
+@pytest.fixture(scope="module", autouse=True)
+def _one_thread() -> Iterator[None]:
+    before = torch.get_num_threads()
+    torch.set_num_threads(1)
+    yield
+    torch.set_num_threads(before)
 
 
 @pytest.fixture(scope="module")
@@ -56,8 +65,15 @@ def check(path: Path, want: dict[str, Floats], repeats: int = 1) -> pd.DataFrame
     return found
 
 
-@pytest.mark.parametrize("engine", ["onnx", "torch"])
-@pytest.mark.parametrize("name", ["scores.parquet", "scores.csv", "scores.csv.gz"])
+@pytest.mark.parametrize(
+    ("name", "engine"),
+    [
+        ("scores.parquet", "onnx"),
+        ("scores.csv", "onnx"),
+        ("scores.csv.gz", "onnx"),
+        ("scores.csv", "torch"),
+    ],
+)
 def test_a_file_of_texts_is_joined_and_scored_in_order(
     log: MadeLog,
     model: Path,

@@ -33,6 +33,7 @@ from studies.store.studies import find_study
 from studies.workers.local import LocalWorkers
 from studies.workers.worker import train_all
 from tests.lab import Immediate
+from tests.made_up.definitions import of_network
 
 TAKES_LONG = True
 
@@ -473,9 +474,9 @@ def test_a_study_in_a_file_of_ones_own_runs_on_any_number_of_tasks(
     engine = open_engine("sqlite:///studies.db")
     record = find_study(engine, "own")
     assert record is not None
-    assert [arm.config.batch_norm for arm in record.plan.arms] == [True, False]
-    assert {arm.config.batch_size for arm in record.plan.arms} == {500}
-    assert {arm.config.dropout for arm in record.plan.arms} == {0.25}
+    assert [of_network(arm.config).batch_norm for arm in record.plan.arms] == [True, False]
+    assert {of_network(arm.config).batch_size for arm in record.plan.arms} == {500}
+    assert {of_network(arm.config).dropout for arm in record.plan.arms} == {0.25}
     assert record.study.base.dropout == 0.25
     assert record.study.base.learning_rate is None
     assert record.study.file == "my_own.py"

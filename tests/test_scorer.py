@@ -237,7 +237,7 @@ ODD = st.one_of(
 )
 
 
-@settings(max_examples=60, deadline=None)
+@settings(max_examples=40, deadline=None)
 @given(data=st.data())
 def test_odd_values_get_the_same_scores_by_both_engines_or_the_same_refusal(
     log: MadeLog, scorers: tuple[Scorer, Scorer], data: st.DataObject

@@ -44,6 +44,7 @@ from fsmd.training import (
     train,
 )
 from fsmd.training import _meaning as meaning
+from tests.made_up.definitions import of_network
 
 TAKES_LONG = True
 
@@ -424,7 +425,11 @@ def test_a_configuration_that_leaves_something_open_is_no_training(planted: Data
     with pytest.raises(UserError, match="must know batch_size and learning_rate and dropout"):
         Training(FSMDConfig(), planted.ref, seed=0)
     on = Training.on(planted, replace(FSMDConfig(), dropout=0.3), seed=4)
-    assert (on.config.batch_size, on.config.learning_rate, on.config.dropout) == (512, 0.002, 0.3)
+    assert (
+        of_network(on.config).batch_size,
+        on.config.learning_rate,
+        of_network(on.config).dropout,
+    ) == (512, 0.002, 0.3)
     assert (on.epochs, on.patience, on.seed) == (30, 2, 4)
 
 

@@ -10,7 +10,7 @@ from typing import Any
 import jinja2
 from markupsafe import Markup
 
-from reports.page.model import FigureView, Index, Pairs, Report
+from reports.page.model import ComparedPairs, FigureView, Index, Report
 from reports.page.svg import for_page
 
 TEMPLATES = Path(__file__).parent / "templates"
@@ -43,7 +43,7 @@ def _page(template: str, **values: Any) -> str:
     return f"{rendered.strip()}\n"
 
 
-def _compact(pairs: Pairs) -> Markup:
+def _compact(pairs: ComparedPairs) -> Markup:
     """As JSON that the script reads; no text in it can end the element that it stands in."""
     text = json.dumps(asdict(pairs), separators=(",", ":"))
     return Markup(text.replace("<", r"\u003c"))

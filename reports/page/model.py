@@ -152,7 +152,7 @@ class PairCell(NamedTuple):
 
 
 @dataclass(frozen=True)
-class Pairs:
+class ComparedPairs:
     """Every two arms, for those who want to compare any of them."""
 
     arms: tuple[str, ...]
@@ -217,7 +217,7 @@ class Report:
     question: str
     headline: str
     answer: Answer = Answer("")
-    pairs: Pairs | None = None
+    pairs: ComparedPairs | None = None
     notices: tuple[str, ...]
     """What a reader must know to take the answer rightly."""
     claims: tuple[ClaimView, ...] = ()

@@ -6,14 +6,14 @@ from itertools import combinations
 from fsmd.stats.estimates import ALPHA, holm, p_value
 from fsmd.tasks import Target
 from reports import words
-from reports.page.model import PairCell, Pairs
+from reports.page.model import ComparedPairs, PairCell
 from reports.results import Scores
 from reports.study.analysis import StudyAnalysis
 from reports.study.comparisons import Comparison
 from reports.study.shape import scores_compared
 
 
-def pairs_of(analysis: StudyAnalysis) -> Pairs | None:
+def pairs_of(analysis: StudyAnalysis) -> ComparedPairs | None:
     """Of the trained arms, or of those that are compared where they are many; None below two.
 
     What the tables compare has the tables' word; other pairs are a family of their own, by Holm.
@@ -31,7 +31,7 @@ def pairs_of(analysis: StudyAnalysis) -> Pairs | None:
         word = _known(known, arm, other, target) or words_of[(arm, other), target]
         return PairCell(e.mean, e.low, e.high, word)
 
-    return Pairs(
+    return ComparedPairs(
         arms=scores.trained,
         headings=tuple(map(words.column, scores.targets)),
         digits=tuple(scores.metric(target.key).digits + 1 for target in scores.targets),

@@ -21,7 +21,7 @@ import sqlalchemy as sa
 
 from fsmd.config import digest
 from fsmd.errors import UserError
-from fsmd.training import Training, TrainingProgress, TrainingResult
+from fsmd.training import TrainingProgress, TrainingResult
 from fsmd.writing import sweep
 from studies.failure import Failure, failure_of
 from studies.planner.agenda import Agenda, Queue, Step

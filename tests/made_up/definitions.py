@@ -3,6 +3,7 @@
 from collections.abc import Sequence
 from dataclasses import replace
 
+from fsmd.baselines import Config
 from fsmd.config import MODELS, FSMDConfig
 from fsmd.tasks import MEAN, Task, names
 from studies.definition import (
@@ -22,6 +23,13 @@ from studies.definition import (
     one_factor,
 )
 from tests.made_up.tasks import tasks
+
+
+def of_network(config: Config) -> FSMDConfig:
+    """A configuration that is no baseline's."""
+    assert isinstance(config, FSMDConfig)
+    return config
+
 
 _SMALL = FSMDConfig(layers=(8,), tower_width=8, tower_depth=2, expert_count=4)
 

@@ -33,6 +33,7 @@ from fsmd.errors import UserError, alternatives
 from fsmd.saved.head import DESCRIPTION
 from fsmd.scorer import BATCH, ENGINES, Scorer
 
+COMMAND = "python -m fsmd.predict"
 MOST_BATCH = 2**20
 SIDE_MEMORY = 2**33
 """Bytes that side tables may take."""
@@ -40,40 +41,44 @@ STOPPED = "Stopped; nothing was written."
 _SHOWN_EVERY = {True: 1.0, False: 30.0}  # seconds, in a terminal and elsewhere
 
 
-def main(arguments: Sequence[str] | None = None, prog: str = "python -m fsmd.predict") -> int:
+def main(arguments: Sequence[str] | None = None, prog: str = COMMAND) -> int:
     """Score what the command line names; its exit code."""
-    return exit_code(lambda: _run(arguments, prog), STOPPED)
+    return exit_code(lambda: _run(parser(prog).parse_args(arguments)), STOPPED)
 
 
-def _run(arguments: Sequence[str] | None, prog: str) -> int:
-    parser = CommandLine(
+def parser(prog: str = COMMAND) -> CommandLine:
+    """The command line."""
+    p = CommandLine(
         prog,
         "Score raw rows by a model that `python -m studies.export` wrote.",
         "example: %(prog)s model/ log.parquet --out scores.parquet --keep user_id,video_id",
     )
-    parser.add_argument("model", type=place, help="folder of the model")
-    parser.add_argument(
+    p.add_argument("model", type=place, help="folder of the model")
+    p.add_argument(
         "rows", nargs="+", help="files, globs or folders of .csv, .tsv (also .gz) or .parquet"
     )
-    parser.add_argument(
+    p.add_argument(
         "--out", type=place, required=True, help="file to write: .parquet, .csv or .csv.gz"
     )
-    parser.add_argument(
+    p.add_argument(
         "--keep", default="", metavar="COLUMN,...", help="columns of the rows to write beside"
     )
-    parser.add_argument(
+    p.add_argument(
         "--join",
         nargs="+",
         action="append",
         metavar="FILE",
         help="files of a side table; once for each [[join]] of the data, in their order",
     )
-    parser.add_argument("--engine", choices=ENGINES, default="auto", help="(default: %(default)s)")
-    parser.add_argument(
+    p.add_argument("--engine", choices=ENGINES, default="auto", help="(default: %(default)s)")
+    p.add_argument(
         "--batch", type=_batch, default=BATCH, help="rows scored at once (default: %(default)s)"
     )
-    parser.add_argument("--threads", type=int, default=1, help="that score (default: %(default)s)")
-    given = parser.parse_args(arguments)
+    p.add_argument("--threads", type=int, default=1, help="that score (default: %(default)s)")
+    return p
+
+
+def _run(given: argparse.Namespace) -> int:
     scorer = Scorer.load(given.model, given.engine, given.threads)
     scorer.batch = given.batch
     keep = [name for name in given.keep.split(",") if name]
@@ -238,6 +243,13 @@ def _beside(
 def _writer_of(out: Path) -> Callable[[Path, pa.Schema], Any]:
     """What opens a writer of batches; UserError for a name that says no format."""
     name = out.name.lower()
+    try:
+        str(out).encode()  # Arrow takes no other names
+        out.stat()  # raises for a name that no file can have
+    except FileNotFoundError:
+        pass
+    except (OSError, ValueError) as error:
+        raise UserError(f"--out must be a file that can be written; {error}") from error
     if out.is_dir():
         raise UserError(f"--out must be a file; {out} is a folder")
     writers: dict[str, Callable[[Path, pa.Schema], Any]] = {

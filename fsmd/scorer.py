@@ -26,11 +26,12 @@ from fsmd.data.rows.part import Where
 from fsmd.data.schema import Floats
 from fsmd.errors import UserError, shown
 from fsmd.saved.feed import Feed
-from fsmd.saved.head import ENCODER, ONNX, Example, ModelHead, read_example, read_head
+from fsmd.saved.head import ENCODER, ONNX, Example, ModelHead, read_example, read_head, reading
 
 ENGINES = ("auto", "onnx", "torch")
 TOLERANCE = 1e-6
 """How far scores of the example may be from those it has: absolute, of larger ones relative."""
+MOST_THREADS = 1024
 BATCH = 4096
 """Rows that go through the model at once."""
 FEW = 16
@@ -78,13 +79,16 @@ class Scorer:
         folder = Path(folder)
         if engine not in ENGINES:
             raise UserError(f"`engine` must be one of {', '.join(ENGINES)}; got {shown(engine)}")
-        if type(threads) is not int or threads < 1:
-            raise UserError(f"`threads` must be a whole number from 1 on; got {shown(threads)}")
+        if type(threads) is not int or not 1 <= threads <= MOST_THREADS:
+            raise UserError(
+                f"`threads` must be a whole number from 1 to {MOST_THREADS}; got {shown(threads)}"
+            )
         head = read_head(folder)
         if engine == "auto":
             engine = "onnx" if importlib.util.find_spec("onnxruntime") else "torch"
-        scorer = (_by_onnx if engine == "onnx" else _by_torch)(cls, head, folder, threads)
-        _check_example(scorer, read_example(folder), folder)
+        with reading(folder):
+            scorer = (_by_onnx if engine == "onnx" else _by_torch)(cls, head, folder, threads)
+            _check_example(scorer, read_example(folder), folder)
         return scorer
 
     def score(self, rows: Any) -> Any:
@@ -223,12 +227,10 @@ def _by_onnx(of: type[Scorer], head: ModelHead, folder: Path, threads: int) -> S
     options.intra_op_num_threads = threads
     options.inter_op_num_threads = 1
     options.log_severity_level = 3
-    try:
+    with reading(folder / ONNX):
         session = onnxruntime.InferenceSession(
             str(folder / ONNX), options, providers=["CPUExecutionProvider"]
         )
-    except Exception as error:  # which has a class for each cause, of no common base
-        raise UserError(f"{folder / ONNX} cannot be loaded ({error})") from error
     feed = Feed(_encoder(folder))
     outputs = [output.name for output in head.outputs]
 
@@ -276,6 +278,8 @@ def _encoder(folder: Path) -> Encoder:
 def _check_example(scorer: Scorer, example: Example, folder: Path) -> None:
     """Raise UserError unless the example has the scores that the folder says."""
     found = scorer.score(list(example.rows))
+    if not found or {*scorer.outputs} != set.intersection(*map(set, example.expected)):
+        raise UserError(f"{folder}: its example must have rows, and each output of every row")
     for row, (got, expected) in enumerate(zip(found, example.expected, strict=True)):
         for name, value in expected.items():
             if not abs(got[name] - value) <= TOLERANCE * max(1.0, abs(value)):

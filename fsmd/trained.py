@@ -25,17 +25,15 @@ class TrainedModel:
     own chosen epoch."""
 
     def logits(self, ids_NC: Ids, dense_ND: Floats) -> Floats:
-        """What the model gives of N encoded rows, N x K float32, before any chain.
-
-        A network loads torch.
-        """
-        return self._scored(ids_NC, dense_ND)[0]
+        """What the model gives of N encoded rows, N x K float32, before any chain."""
+        return self.logits_and_scores(ids_NC, dense_ND)[0]
 
     def scores(self, ids_NC: Ids, dense_ND: Floats) -> Floats:
-        """Log-odds of each task over all rows, N x K float32. A network loads torch."""
-        return self._scored(ids_NC, dense_ND)[1]
+        """Log-odds of each task over all rows, N x K float32."""
+        return self.logits_and_scores(ids_NC, dense_ND)[1]
 
-    def _scored(self, ids_NC: Ids, dense_ND: Floats) -> tuple[Floats, Floats]:
+    def logits_and_scores(self, ids_NC: Ids, dense_ND: Floats) -> tuple[Floats, Floats]:
+        """Both by one pass over the rows. A network loads torch."""
         if isinstance(self.config, Baseline):
             from fsmd.baselines.scoring import log_odds
 

@@ -13,7 +13,7 @@ from reports import words
 from reports.page.model import Answer
 from reports.ran import FOR_A_LOOK
 from reports.results import StudyResults
-from reports.standing import WORTH_SAVING, ArmStanding, Leaderboard
+from reports.standing import LIKELY, WORTH_SAVING, ArmStanding, Leaderboard, SimpleModel
 
 CERTAINTY = ((0.95, "almost surely"), (0.8, "probably"), (0.5, "perhaps"))
 """The least chance of being the best -> the word for it; below all of them it is open."""
@@ -38,11 +38,24 @@ class Asked:
     """The command that runs so many of them."""
     have: bool = False
     """Whether the board's reference is what the user has, not the study's own."""
+    factor: str = ""
+    """What arms that are called by a number alone are values of."""
+
+    def called(self, arm: str | None) -> str:
+        """An arm in a sentence: `fsmd`, or `gate_depth = 3`."""
+        name = arm or ""
+        is_number = name.replace(".", "", 1).isdecimal()
+        return f"{self.factor} = {name}" if self.factor and is_number else name
 
     @property
     def targets(self) -> tuple[Target, ...]:
         """The tasks that count."""
         return tuple(t for t in self.results.targets if t.key in self.margins)
+
+    @property
+    def on_any(self) -> str:
+        """Where a loss may lie; empty with one task."""
+        return " on any task" if len(self.targets) > 1 else ""
 
     @property
     def has_less(self) -> bool:
@@ -64,31 +77,41 @@ def answer_of(asked: Asked) -> Answer:
     if not board.standings:
         return Answer(
             "Nothing can be said: no training that counts was finished.",
-            next="Run it again; --retry-failed tries what failed.",
-            command=asked.command(FOR_A_LOOK),
+            next="Run it again: this tries what failed once more.",
+            command=f"{asked.command(FOR_A_LOOK)} --retry-failed",
         )
     if leader is None or board.replicates < FEWEST_SEEDS:
         return _too_early(asked, leader)
     if len(board.standings) == 1:
-        return Answer(f"Use {leader.arm}: it is the only {asked.noun} that was finished.")
-    simple = board.of(board.simple)
-    if simple is not None:
-        return _simple_wins(asked, simple)
-    sentences = (_gains(asked, leader), _chances(asked, leader), *_costs(asked, leader))
+        return Answer(
+            f"Use {asked.called(leader.arm)}: it is the only {asked.noun} that was finished."
+        )
+    if board.simple and board.simple.wins:
+        return _simple_wins(asked, leader, board.simple)
+    sentences = (
+        *_gains(asked, leader, board.simple),
+        _chances(asked, leader),
+        *_costs(asked, leader),
+    )
     return Answer(_use(asked, leader), sentences, **_next(asked, leader))
 
 
 def _use(asked: Asked, leader: ArmStanding) -> str:
     number = words.count(len(asked.board.standings), asked.noun)
-    for least, word in CERTAINTY:
-        if (leader.chance_best or 0.0) >= least:
-            return f"Use {leader.arm}: it is {word} the best of {number}."
-    return f"Use {leader.arm} for now: which of {number} is the best is open."
+    if word := _how_surely(leader.chance_best or 0.0):
+        return f"Use {asked.called(leader.arm)}: it is {word} the best of {number}."
+    return f"Use {asked.called(leader.arm)} for now: which of {number} is the best is open."
+
+
+def _how_surely(chance: float) -> str:
+    """Empty where it is open."""
+    return next((word for least, word in CERTAINTY if chance >= least), "")
 
 
 def _too_early(asked: Asked, leader: ArmStanding | None) -> Answer:
     there = words.count(asked.board.replicates, f"complete {asked.seed}")
-    ahead = f" {leader.arm} is ahead on validation, which may be luck." if leader else ""
+    name = asked.called(leader.arm) if leader else ""
+    ahead = f" {name} is ahead on validation, which may be luck." if name else ""
     return Answer(
         "Nothing can be said yet.",
         (f"There {'is' if asked.board.replicates == 1 else 'are'} {there}.{ahead}",),
@@ -104,13 +127,14 @@ def answer_in_words(asked: Asked) -> Iterator[str]:
         f"The answer: validation puts one {asked.noun} first, by {asked.board.decided_by}; its "
         f"figures are of test. Words for its chance of being the best: {sure}, else open; below "
         f"{FEWEST_SEEDS} seeds nothing is said. The chance is over seeds and test rows, and among "
-        "many that lie closer together than their noise it is told too surely."
+        "arms that lie closer together than their noise it is told too surely: 95 % is true in "
+        "about 80 %."
     )
     yield (
         f"What matters: {asked.matters}. Not shown worse: no test at {100 * ALPHA:g} % shows a "
         "larger loss against the first on any task. Cheapest: by time to score where that is "
-        "known, else by parameters. A simple model wins where none gains more than what matters "
-        "over it on any task."
+        "known, else by parameters. A simple model wins where validation's best other model is "
+        "unlikely to gain more than what matters over it on any task, and no other is shown to."
     )
 
 
@@ -142,46 +166,49 @@ def answer_entry(asked: Asked, answer: Answer) -> dict[str, Any]:
 # A simple model
 
 
-def _simple_wins(asked: Asked, best: ArmStanding) -> Answer:
-    told = f"Use {best.arm}: a simple model wins."
-    leader = asked.board.leader or best
-    models = [standing for standing in asked.board.standings if not standing.is_baseline]
-    if models:
-        sentence = (
-            f"No other gains more than what matters ({asked.matters}) over it on any task; the "
-            f"first of them, {models[0].arm}: {_gains_over(asked, models[0], best)}."
-        )
-    else:
-        sentence = "Nothing else was trained."
-    sentences = (sentence, _chances(asked, best), *_costs(asked, best))
-    return Answer(told, sentences, **_next(asked, leader))
+def _simple_wins(asked: Asked, leader: ArmStanding, simple: SimpleModel) -> Answer:
+    used = asked.board.of(simple.arm) or leader
+    surely = 1 - simple.chance_beaten
+    return Answer(
+        f"Use {used.arm}: a simple model {_how_surely(surely)} wins.",
+        (_over_simple(asked, used, simple), _chances(asked, used), *_costs(asked, used)),
+        **({} if surely >= CERTAINTY[0][0] else _next(asked, leader)),
+    )
+
+
+def _over_simple(asked: Asked, used: ArmStanding, simple: SimpleModel) -> str:
+    """The gain of the best other model over a simple one, and the chance that it matters."""
+    over = f"Over {simple.arm}, the best simple model"
+    if used.arm == simple.arm:
+        over = f"{simple.rival}, the first of the others, over it"
+    return (
+        f"{over}: {_gain(asked, simple.rival, simple.arm)}; the chance that it gains more than "
+        f"what matters ({asked.matters}){asked.on_any}: {words.chance(simple.chance_beaten)}."
+    )
 
 
 # The sentences
 
 
-def _gains(asked: Asked, leader: ArmStanding) -> str:
+def _gains(asked: Asked, leader: ArmStanding, simple: SimpleModel | None) -> Iterator[str]:
     """Over the reference, or, where that leads, over the next one; then over a simple model."""
     board = asked.board
     other = board.of(board.reference)
     what = "what you have" if asked.have else "the reference"
     if other is None or other.arm == leader.arm:
         other, what = board.standings[1], "the next"
-    simple = next((s for s in board.standings if s.is_baseline), None)
-    told = f"Over {other.arm} ({what}): {_gains_over(asked, leader, other)}."
-    if simple is None or simple.arm == other.arm or leader.is_baseline:
-        return told
-    return (
-        f"{told} Over {simple.arm}, the best simple model: {_gains_over(asked, leader, simple)}."
-    )
+    if simple is None or {leader.arm, other.arm} != {simple.arm, simple.rival}:
+        yield f"Over {asked.called(other.arm)} ({what}): {_gain(asked, leader.arm, other.arm)}."
+    if simple is not None:
+        yield _over_simple(asked, leader, simple)
 
 
-def _gains_over(asked: Asked, one: ArmStanding, other: ArmStanding) -> str:
+def _gain(asked: Asked, arm: str, other: str) -> str:
     """`test AUC +0.0012 [0.0003, 0.0021] on click and ...`; each metric is named once."""
     by_metric: dict[str, list[str]] = {}
     for target in asked.targets:
         metric = METRICS[target.metric]
-        gain = asked.results.test.gain(one.arm, other.arm, target.key)
+        gain = asked.results.test.gain(arm, other, target.key)
         figure = f"{words.difference(gain, metric.digits)} {words.on_target(target.key)}"
         by_metric.setdefault(metric.label, []).append(figure)
     told = "; ".join(f"{label} {words.listed(of)}" for label, of in by_metric.items())
@@ -194,7 +221,7 @@ def _chances(asked: Asked, leader: ArmStanding) -> str:
     if leader.chance_worse is None:
         return f"{told}."
     worse = words.chance(leader.chance_worse)
-    return f"{told}; that it is worse than {asked.board.reference}: {worse}."
+    return f"{told}; that it is worse than {asked.called(asked.board.reference)}: {worse}."
 
 
 def _costs(asked: Asked, used: ArmStanding) -> Iterator[str]:
@@ -210,10 +237,12 @@ def _costs(asked: Asked, used: ArmStanding) -> Iterator[str]:
         return
     saved = _saved(cheaper, used)
     if saved:
-        chance = words.chance(cheaper.chance_far or 0.0)
+        chance = cheaper.chance_far or 0.0
         yield (
-            f"Cheaper: {cheaper.arm} {saved}, and is not shown to be worse by more than what "
-            f"matters ({asked.matters}); the chance that it is: {chance}."
+            f"Cheaper{', but likely worse' if chance >= LIKELY else ''}: "
+            f"{asked.called(cheaper.arm)} {saved}. "
+            f"That it is worse by more than what matters ({asked.matters}){asked.on_any} is not "
+            f"shown; the chance of it: {words.chance(chance)}."
         )
 
 
@@ -253,7 +282,7 @@ def _next(asked: Asked, leader: ArmStanding) -> dict[str, str]:
 
 def _limit(asked: Asked, rival: ArmStanding) -> str:
     times = rows_needed(rival.behind_in_all or UNKNOWN, 1.0)
-    tell = f"tell {rival.arm} from it"
+    tell = f"tell {asked.called(rival.arm)} from it"
     if times <= 1:
         return f"It would take more than {MOST_REPLICATES:,} {asked.seed}s to {tell}."
     larger = f" (one about {times:,.0f} times as large would)" if times < MOST_TIMES else ""

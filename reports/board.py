@@ -31,6 +31,7 @@ def board_table(
     notes: arm -> lines below its name; columns: headings of `more`.
     """
     targets, standings = _shown(asked), asked.board.standings
+    reference = asked.board.reference
     has_latency = any(standing.latency is not None for standing in standings)
     own = notes or {}
     axes = {t.key: _axis([s.means[t.key] for s in standings]) for t in targets}
@@ -38,10 +39,8 @@ def board_table(
         (
             TableCell(s.arm, (*own.get(s.arm, ()), *_marks(s)), strong=s.is_leader),
             *(_mean_cell(s, target, axes[target.key]) for target in targets),
-            *(
-                words.DASH if c is None else words.chance(c)
-                for c in (s.chance_best, s.chance_worse)
-            ),
+            _chance(s.chance_best),
+            *([_chance(s.chance_worse)] * (reference is not None)),
             _number(s.parameters, ",.0f"),
             *([_number(s.latency, ".3g")] * has_latency),
             _number(s.seconds, ".1f"),
@@ -49,11 +48,12 @@ def board_table(
         )
         for s in standings
     ]
-    reference = asked.board.reference
     head = (
         heading,
         *map(words.column, targets),
-        *("best", f"worse than {reference}" if reference else "worse", "parameters"),
+        "best",
+        *([f"worse than {reference}"] * (reference is not None)),
+        "parameters",
         *(["ms per 1,000 rows"] * has_latency),
         *("training seconds", *columns),
     )
@@ -78,6 +78,10 @@ def _not_ranked(
             yield arm, words.count(means[0].n, asked.seed), cells
 
 
+def _chance(value: float | None) -> str:
+    return words.DASH if value is None else words.chance(value)
+
+
 def _number(value: float | None, form: str) -> str:
     return words.DASH if value is None else format(value, form)
 
@@ -90,7 +94,7 @@ def _caption(asked: Asked) -> str:
         f"Test {words.measured(targets)} over {over} [95 % interval over the seeds]. First is the "
         f"best by validation ({board.decided_by}); the others by test, each with its difference "
         f"to the first and that one's interval over {covers}.{words.less_is_better(targets)} "
-        "Best, worse: the chance of it."
+        f"Best{', worse' if board.reference else ''}: the chance of it."
     )
 
 

@@ -114,7 +114,10 @@ class _Found:
             over = f"over the {words.count(board.replicates, 'replicate')} that all arms have"
             if used.is_leader:
                 return used.arm, f"the best {board.decided_by} on validation, {over}"
-            return used.arm, f"the simple model that no other beats by what matters, {over}"
+            return (
+                used.arm,
+                f"a simple model that the others are unlikely to beat by what matters, {over}",
+            )
         if self.fresh is None or not self.candidates.names:
             raise self._nothing()
         rule = pick_rule(

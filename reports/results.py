@@ -276,16 +276,17 @@ class StudyResults:
     @cached_property
     def _latencies(self) -> Mapping[str, float]:
         on_machines: dict[str, dict[str, float]] = {}
-        columns: Any = self.runs[["arm", "config_hash", "data_hash"]].drop_duplicates()
-        arms = dict[tuple[str, str], list[str]]()
-        for arm, *model in columns.itertuples(index=False):
-            arms.setdefault(tuple(model), []).append(arm)
-        hashes = {config for config, _ in arms}
+        model = ["config_hash", "data_hash", "code"]
+        columns: Any = self.runs[["arm", *model]].drop_duplicates()
+        arms = dict[tuple[str, ...], list[str]]()
+        for arm, *key in columns.itertuples(index=False):
+            arms.setdefault(tuple(key), []).append(arm)
         with of_study(self.record.name):
-            known = known_costs(self.engine, LATENCY, self.record.plan.code, hashes)
-        for key, value in sorted(known.items(), key=lambda item: item[0].machine):
-            for arm in arms.get((key.config_hash, key.data_hash), ()):
-                on_machines.setdefault(key.machine, {})[arm] = value
+            codes, hashes = {code for *_, code in arms}, {config for config, *_ in arms}
+            known = known_costs(self.engine, LATENCY, codes, hashes)
+        for cost, value in sorted(known.items(), key=lambda item: item[0].machine):
+            for arm in arms.get((cost.config_hash, cost.data_hash, cost.code), ()):
+                on_machines.setdefault(cost.machine, {})[arm] = value
         return max(on_machines.values(), key=len, default={})
 
     def reachable(self, arm: str | None = None) -> Mapping[str, float]:

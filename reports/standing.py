@@ -17,7 +17,7 @@ from numpy.typing import NDArray
 
 from fsmd.config import FSMDConfig
 from fsmd.metrics import METRICS, Array
-from fsmd.stats.best import FEWEST_SEEDS, chances_of_best
+from fsmd.stats.best import FEWEST_SEEDS, chances_of_best, drawn_together
 from fsmd.stats.estimates import ALPHA, Estimate, mean_interval, p_value
 from fsmd.tasks import MEAN, Target
 from reports import words
@@ -25,6 +25,8 @@ from reports.results import Scores, StudyResults, samplings_of
 
 WORTH_SAVING = 0.1
 """The least part of the leader's cost that makes another one cheaper."""
+LIKELY = 0.5
+"""From this chance on something is likely."""
 
 
 @dataclass(frozen=True)
@@ -45,8 +47,8 @@ class ArmStanding:
     chance_worse: float | None
     """That it is worse than the reference; None with too few seeds, or for the reference."""
     chance_far: float | None
-    """That it is worse than the leader by more than what matters, on the task where this is
-    likeliest; None with too few seeds, or for the leader."""
+    """That it is worse than the leader by more than what matters on any task; None with too few
+    seeds, or for the leader."""
     parameters: float | None
     latency: float | None
     """Milliseconds per 1,000 rows on one thread; None where it was not measured."""
@@ -64,6 +66,18 @@ class ArmStanding:
 
 
 @dataclass(frozen=True)
+class SimpleModel:
+    """The best simple model on validation, against the best other one on validation."""
+
+    arm: str
+    rival: str
+    chance_beaten: float
+    """That the rival gains more than what matters over it on any task."""
+    wins: bool
+    """Whether that is unlikely, and no other model is shown to gain so much on any task."""
+
+
+@dataclass(frozen=True)
 class Leaderboard:
     """All arms that can be compared with each other, the leader first, then by test.
 
@@ -76,8 +90,8 @@ class Leaderboard:
     """In words: the mean of the tasks, or their sum in units of what matters."""
     replicates: int
     """Complete at every arm."""
-    simple: str | None = None
-    """The simple model that wins: over which no other gains more than what matters on any task."""
+    simple: SimpleModel | None = None
+    """None with too few seeds, or without a simple model or any other."""
     left_out: tuple[str, ...] = ()
     """Arms with less than half of the replicates that others have, or on other test rows."""
 
@@ -89,7 +103,7 @@ class Leaderboard:
     @property
     def used(self) -> ArmStanding | None:
         """What to use: the simple model that wins, else the leader."""
-        return self.of(self.simple) or self.leader
+        return self.of(self.simple.arm) if self.simple and self.simple.wins else self.leader
 
     @property
     def cheapest(self) -> ArmStanding | None:
@@ -117,17 +131,16 @@ def leaderboard(
 
 
 def _leaderboard(ranking: "_Ranking") -> Leaderboard:
-    results, arms, reference = ranking.results, ranking.arms, ranking.reference
-    chances = dict(zip(arms, ranking.chances_of_best(), strict=True))
-    standings = [ranking.standing(arm, chances[arm]) for arm in ranking.order]
+    results, reference = ranking.results, ranking.reference
+    standings = [ranking.standing(arm) for arm in ranking.order]
     cheapest = _cheapest([standing for standing in standings if standing.not_worse])
     return Leaderboard(
         standings=tuple(replace(s, is_cheapest=s.arm == cheapest) for s in standings),
         reference=reference if reference in results.test.arms else None,
         decided_by=ranking.decided_by,
         replicates=len(ranking.complete),
-        simple=ranking.simple(standings),
-        left_out=tuple(arm for arm in results.arms if arm not in arms),
+        simple=ranking.simple,
+        left_out=tuple(arm for arm in results.arms if arm not in ranking.arms),
     )
 
 
@@ -180,12 +193,17 @@ class _Ranking:
         return self.worth_AR(scores)[np.ix_(rows, columns)]
 
     @cached_property
+    def by_validation(self) -> list[str]:
+        """The best first; none without a complete replicate."""
+        if not self.complete:
+            return []
+        worth_A = self._at_complete(self.results.valid).mean(axis=1)
+        return [self.arms[i] for i in np.argsort(-worth_A, kind="stable")]
+
+    @property
     def leader(self) -> str | None:
         """The best on validation."""
-        if not self.complete:
-            return None
-        worth_A = self._at_complete(self.results.valid).mean(axis=1)
-        return self.arms[int(worth_A.argmax())]
+        return next(iter(self.by_validation), None)
 
     @cached_property
     def order(self) -> list[str]:
@@ -197,17 +215,39 @@ class _Ranking:
         worth = {arm: float(np.nanmean(worth_AR[test.arms.index(arm)])) for arm in self.arms}
         return sorted(self.arms, key=lambda arm: (arm != self.leader, -worth[arm]))
 
-    def chances_of_best(self) -> list[float | None]:
-        """Of each arm; None with too few seeds."""
+    @cached_property
+    def _drawn_SAK(self) -> Array | None:
+        """Draws of all true means on the tasks that count, together, in units of what matters."""
         if len(self.complete) < FEWEST_SEEDS:
-            return [None] * len(self.arms)
-        chances: list[float | None] = chances_of_best(
-            self._at_complete(self.results.test), self._rows_AA()
-        ).tolist()
-        return chances
+            return None
+        test, names = self.results.test, self.results.task_names
+        counts = [k for k, name in enumerate(names) if name in self.margins]
+        rows = [test.arms.index(arm) for arm in self.arms]
+        columns = [test.replicates.index(replicate) for replicate in self.complete]
+        of = [test.targets.index(test.target(names[k])) for k in counts]
+        unit_K = self.weight_K[counts] * len(counts)
+        rows_AKAK = self._rows_AKAK()
+        if rows_AKAK is not None:
+            rows_AKAK = rows_AKAK[:, counts][..., counts] * unit_K[:, None, None] * unit_K
+        return drawn_together(test.values_ART[np.ix_(rows, columns, of)] * unit_K, rows_AKAK)
 
-    def _rows_AA(self) -> Array | None:
-        """The test rows' part in the covariance of the arms' worth; None without predictions."""
+    @cached_property
+    def chance_best(self) -> Mapping[str, float]:
+        """Arm -> that it is the best on all tasks together; empty with too few seeds."""
+        if self._drawn_SAK is None:
+            return {}
+        chance_A = chances_of_best(self._drawn_SAK.mean(axis=2))
+        return dict(zip(self.arms, chance_A.tolist(), strict=True))
+
+    def _chance_beaten(self, arm: str, other: str) -> float | None:
+        """That the other gains more than what matters over an arm on any task."""
+        if self._drawn_SAK is None:
+            return None
+        first, second = (self._drawn_SAK[:, self.arms.index(name)] for name in (other, arm))
+        return float(((first - second).round(9) > 1).any(axis=1).mean())
+
+    def _rows_AKAK(self) -> Array | None:
+        """The test rows' part in the covariance of the arms' means; None without predictions."""
         test = self.results.test
         known = [s for s in test.samplings if set(self.arms) <= set(s.arms)]
         if not known and test.samplings:  # no two arms share just the complete replicates
@@ -220,11 +260,10 @@ class _Ranking:
         if sampling is None:
             return None
         at = [sampling.arms.index(arm) for arm in self.arms]
-        covariance_AKAK = sampling.covariance_AKAK[at][:, :, at]
-        rows_AA: Array = np.einsum("akbl,k,l->ab", covariance_AKAK, self.weight_K, self.weight_K)
-        return rows_AA
+        rows_AKAK: Array = sampling.covariance_AKAK[at][:, :, at]
+        return rows_AKAK
 
-    def standing(self, arm: str, chance_best: float | None) -> ArmStanding:
+    def standing(self, arm: str) -> ArmStanding:
         """All but whether it is the cheapest."""
         results, test, leader = self.results, self.results.test, self.leader
         shown = [target for target in test.targets if self._counts(target)]
@@ -232,37 +271,46 @@ class _Ranking:
         other = self.reference if self.reference in test.arms else None
         far = None if leader is None or arm == leader else self._losses_too_large(arm, leader)
         runs = results.done[results.done["arm"] == arm]
-        planned = results.planned_arm(arm)
         return ArmStanding(
             arm=arm,
             means=means,
             over_reference=self._gains(arm, other, shown),
             behind_leader=self._gains(arm, leader, shown),
             behind_in_all=self._worth(arm, leader),
-            chance_best=chance_best,
+            chance_best=self.chance_best.get(arm),
             chance_worse=self._chance_worse(arm, other),
-            chance_far=None if far is None else 1 - min(far),
+            chance_far=None if far is None or leader is None else self._chance_beaten(arm, leader),
             parameters=_largest(runs["parameters"]),
             latency=results.latency(arm),
             seconds=float(median_low(runs["seconds"])),
-            is_baseline=planned is not None and not isinstance(planned.config, FSMDConfig),
+            is_baseline=self._is_simple(arm),
             is_leader=arm == leader,
             not_worse=arm == leader or (far is not None and len(far) * min(far) >= ALPHA),
             is_cheapest=False,
         )
 
-    def simple(self, standings: Sequence[ArmStanding]) -> str | None:
-        """See `Leaderboard.simple`; None with too few seeds."""
-        best = next((standing.arm for standing in standings if standing.is_baseline), None)
-        if best is None or len(self.complete) < FEWEST_SEEDS:
+    def _is_simple(self, arm: str) -> bool:
+        planned = self.results.planned_arm(arm)
+        return planned is not None and not isinstance(planned.config, FSMDConfig)
+
+    @property
+    def simple(self) -> SimpleModel | None:
+        """See `Leaderboard.simple`."""
+        simple = [arm for arm in self.by_validation if self._is_simple(arm)]
+        others = [arm for arm in self.by_validation if not self._is_simple(arm)]
+        if not simple or not others:
             return None
-        gains = (
-            self.results.test.gain(other.arm, best, key).mean - margin
-            for other in standings
+        best, rival = simple[0], others[0]
+        chance = self._chance_beaten(best, rival)
+        if chance is None:
+            return None
+        tests = [
+            p_value(self.results.test.gain(other, best, key), "above", margin)
+            for other in others
             for key, margin in self.margins.items()
-            if not other.is_baseline
-        )
-        return best if all(gain <= 0 for gain in gains) else None
+        ]
+        shown = any(p is not None and p * len(tests) < ALPHA for p in tests)
+        return SimpleModel(best, rival, chance, wins=chance < LIKELY and not shown)
 
     def _counts(self, target: Target) -> bool:
         """Whether it is shown: a task that counts, and the mean where all do."""

@@ -93,8 +93,8 @@ def measure_latency(
     if len(distinct) > MOST_ARMS:
         return
     keys = [_key(LATENCY, config, data, here) for config, data in distinct]
-    hashes = {key.config_hash for key in keys}
-    known = known_costs(engine, LATENCY, code_version(), hashes)
+    codes, hashes = {key.code for key in keys}, {key.config_hash for key in keys}
+    known = known_costs(engine, LATENCY, codes, hashes)
     for there in {key.machine for key in known}:
         if all(replace(key, machine=there) in known for key in keys):
             return
@@ -107,4 +107,5 @@ def measure_latency(
 
 
 def _key(name: str, config: Config, data: DataRef, machine: str) -> CostKey:
-    return CostKey(name, digest(asdict(config)), data.content_hash, code_version(), machine)
+    code = code_version(type(config))
+    return CostKey(name, digest(asdict(config)), data.content_hash, code, machine)

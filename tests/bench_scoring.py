@@ -30,16 +30,16 @@ from fsmd.errors import UserError
 from fsmd.module import FSMDModule
 from fsmd.predict import predict
 from fsmd.saved.feed import Feed
-from fsmd.saved.head import Example
+from fsmd.saved.model import save_model
 from fsmd.scorer import BATCH, Scorer
 from fsmd.trained import TrainedModel
-from tests.made_models import write
+from studies.export.example import example_of
+from tests.made_up.model_folders import saved
 
 ROWS = 100_000
 TURNS = 3
 SINGLE = 400
 MEMORY = 2**30
-NO_EXAMPLE = Example((), (), "none")
 
 
 class Given(NamedTuple):
@@ -77,7 +77,9 @@ def given(folder: Path) -> Given:
     batches = [decoded(batch) for batch in raw_rows(name)]
     table = pa.Table.from_batches(batches)[:ROWS].combine_chunks()
     pq.write_table(table, folder / "rows.parquet")
-    write(folder / "model", encoder, TrainedModel(config, data.schema, tensors), NO_EXAMPLE)
+    trained = TrainedModel(config, data.schema, tensors)
+    example = example_of(name, encoder, trained, real=False)
+    save_model(saved(encoder, trained, example), folder / "model")
     return Given(folder / "model", module.eval(), encoder, folder / "rows.parquet", table)
 
 

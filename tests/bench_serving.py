@@ -126,7 +126,7 @@ def main(arguments: Sequence[str] | None = None) -> None:
 def made(folder: Path) -> Path:
     """Imports what a measurement has no need of."""
     from fsmd.saved.model import save_model
-    from tests.made_up.models import untrained
+    from tests.made_up.model_folders import untrained
 
     save_model(untrained("planted:rows=20000"), folder)
     return folder

@@ -1,5 +1,6 @@
 """Shared by all tests: a cache of their own, small data, real data where it is to be had."""
 
+import gc
 import os
 from collections.abc import Iterator
 from pathlib import Path
@@ -54,6 +55,13 @@ def no_power_cut() -> Iterator[None]:
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(os, "fsync", lambda _: None)
         yield
+
+
+@pytest.fixture(scope="module", autouse=True)
+def what_is_loaded_stays() -> None:
+    """Collections look through what is new alone: thousands of modules and tests are loaded."""
+    gc.collect()
+    gc.freeze()
 
 
 @pytest.fixture(scope="module")

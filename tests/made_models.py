@@ -2,7 +2,7 @@
 
 import csv
 from collections.abc import Sequence
-from dataclasses import MISSING, asdict, dataclass, fields
+from dataclasses import dataclass
 from functools import cache
 from pathlib import Path
 from typing import Any
@@ -15,11 +15,11 @@ from fsmd.config import MODELS, fitted
 from fsmd.data.encoder import Encoder
 from fsmd.data.schema import Dataset, Floats
 from fsmd.module import FSMDModule
-from fsmd.saved.facts import ModelFacts
-from fsmd.saved.head import Example, ModelHead
-from fsmd.saved.model import SavedModel, save_model
+from fsmd.saved.head import Example
+from fsmd.saved.model import save_model
 from fsmd.saved.outputs import output_values
 from fsmd.trained import TrainedModel
+from tests.made_up.model_folders import saved
 
 DESCRIPTION = """
 [data]
@@ -186,33 +186,5 @@ def save(log: MadeLog, trained: TrainedModel, folder: Path) -> Path:
     rows = [{name: row[name] for name in columns} for row in log.rows[:EXAMPLES]]
     example = Example(tuple(rows), tuple(scores), "made up")
     description = (log.folder / "dataset.toml").read_bytes()
-    return write(folder, log.encoder, trained, example, description)
-
-
-def write(
-    folder: Path,
-    encoder: Encoder,
-    trained: TrainedModel,
-    example: Example,
-    description: bytes | None = None,
-) -> Path:
-    """A model's folder of which nobody knows where it is from."""
-    head = ModelHead(
-        name="made up",
-        kind=getattr(trained.config, "kind", "fsmd"),
-        config=asdict(trained.config),
-        schema=trained.schema,
-        inputs=encoder.inputs,
-        score=encoder.score,
-        training={"id": "0", "seed": 0, "code": "0", "runtime": {"device": "cpu"}},
-        libraries={},
-    )
-    known: dict[str, Any] = {
-        **{each.name: "made" for each in fields(ModelFacts) if each.default is MISSING},
-        **dict.fromkeys(("refit", "licence", "equal", "farthest", "latency", "seconds")),
-        **{"rows": {}, "rates": {}, "chosen_epochs": {}, "figures": ()},
-        **{"replicate": 0, "parameters": 0},
-    }
-    facts = ModelFacts(**known)
-    save_model(SavedModel(head, encoder, trained, facts, example, description), folder)
+    save_model(saved(log.encoder, trained, example, description), folder)
     return folder

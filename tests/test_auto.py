@@ -18,6 +18,7 @@ from fsmd.data import load
 from fsmd.data.settings import TrainingSettings
 from fsmd.errors import UserError
 from fsmd.training import Training, TrainingResult, train
+from reports.build import build
 from reports.results import load_results
 from studies import catalog
 from studies.auto.file import FORMAT, PlanFile, read_plan
@@ -27,6 +28,7 @@ from studies.auto.plan import (
     KEPT,
     SEARCH,
     AutoPlan,
+    Deadlines,
     MeasuredModel,
     deadlines,
     fitting,
@@ -43,6 +45,7 @@ from studies.workers.worker import train_all
 from tests.lab import Immediate
 
 pytestmark = pytest.mark.usefixtures("one_thread")
+REAL_BUILD = build
 DATA = "planted:rows=500"
 SETTINGS = TrainingSettings()
 
@@ -240,6 +243,21 @@ def test_what_the_time_does_not_suffice_for_is_said_and_made_up_for_by_more_time
     assert main(["auto", "--plan", plan, "--budget", "100h"]) == 0
     said = capsys.readouterr().out
     assert "1 points on fresh seeds too; took" in said
+
+
+@pytest.mark.usefixtures("blank_figures")
+def test_where_the_time_sufficed_for_baselines_alone_they_are_reported(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.setattr("reports.build.build", REAL_BUILD)
+    monkeypatch.setattr("studies.session.deadlines_of", lambda *_: Deadlines(search=0.0))
+    assert main(["auto", "--plan", str(small_plan(tmp_path / "small.json"))]) == 0
+    said = capsys.readouterr().out
+    assert "0 configurations of the space paper. 0 epochs spent, 2 more on fresh seeds." in said
+    assert "the time was up before 3 configurations were trained" in said
+    page = Path("out/auto-paper-planted-rows-500/report.html").read_text("utf-8")
+    assert "Leaderboard" in page
+    assert "logistic" in page
 
 
 def test_a_plan_is_made_and_shown_by_a_dry_run_that_stores_nothing(

@@ -1,6 +1,7 @@
 """Simple models that networks have to beat: against plain implementations, and as trainings."""
 
 import sqlite3
+import subprocess
 import sys
 from collections.abc import Callable, Sequence
 from contextlib import closing
@@ -19,7 +20,7 @@ from threadpoolctl import threadpool_limits
 
 from fsmd.baselines import BASELINES, Baseline, Config, fitting
 from fsmd.baselines.columns import FOLDS, TaskRows, mean_labels, task_rows
-from fsmd.baselines.libraries import NEEDS, check_library, library
+from fsmd.baselines.libraries import BOOSTING, check_library, library
 from fsmd.baselines.nodes import LEAF, joined, tree
 from fsmd.baselines.trees import TREES, Boosted
 from fsmd.config import MODELS
@@ -40,7 +41,7 @@ from studies.search.confirmation import baseline_cells
 from studies.store.records import StudyRecord
 from tests.lab import NOW, Immediate, small_data
 
-KINDS = tuple(kind for kind in BASELINES if find_spec(NEEDS.get(kind, "numpy")))
+KINDS = tuple(kind for kind in BASELINES if kind not in BOOSTING or find_spec(kind))
 """Those whose libraries are installed."""
 BASE = MODELS["base"]
 FIELDS = (Field("user", 6), Field("tags", 5, length=3), Field("hour", 3, share="user"))
@@ -246,6 +247,14 @@ def test_trees_say_what_lightgbm_says_of_them(monkeypatch: pytest.MonkeyPatch) -
     np.testing.assert_allclose(found, wanted, atol=1e-5)
 
 
+@pytest.mark.parametrize("kind", [kind for kind in KINDS if BASELINES[kind].min_rows])
+def test_trees_that_nothing_can_split_say_the_rate(trained: Trained, kind: str) -> None:
+    data = data_of((Task("click"),))
+    result = trained(data, Baseline(kind, min_rows=len(data.train)))
+    log_odds = task_rows(data, 0).log_odds
+    np.testing.assert_allclose(scores(result)["click"], log_odds, rtol=1e-5)
+
+
 def test_trees_say_what_catboost_says_of_them(monkeypatch: pytest.MonkeyPatch) -> None:
     catboost = pytest.importorskip("catboost")
     from fsmd.baselines.catboost import _boost
@@ -389,6 +398,17 @@ def test_patience_ends_each_task_by_itself(trained: Trained) -> None:
     data = replace(data_of(), settings=TrainingSettings(epochs=30, patience=1))
     result = trained(data, Baseline("trees", learning_rate=0.5))
     assert result.epochs <= max(result.chosen_epochs.values()) + 1 < 30
+
+
+def test_the_first_training_of_a_process_has_one_thread_too() -> None:
+    program = (
+        "from fsmd.baselines import BASELINES, fitting\n"
+        "from threadpoolctl import threadpool_info\n"
+        "with fitting._one_thread(BASELINES['trees']):\n"
+        "    print({each['num_threads'] for each in threadpool_info()})"
+    )
+    told = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True)
+    assert told.stdout == "{1}\n", told.stderr
 
 
 def test_networks_and_baselines_have_each_their_own_code_and_baselines_no_torch() -> None:

@@ -33,7 +33,7 @@ from studies.blend.search import (
     search,
     simplex,
 )
-from tests.made_up.models import untrained
+from tests.made_up.model_folders import untrained
 
 ROWS, USERS = 1500, 90
 

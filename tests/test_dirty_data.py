@@ -787,5 +787,5 @@ def test_a_report_says_why_a_figure_is_missing(tmp_path: Path) -> None:
     (table,) = other_tables(read(engine, "mine"))
     engine.dispose()
     assert table.columns == ("knob", "log loss, click")
-    assert "the test rows do not define it: none is of that kind, or all of them" in table.caption
+    assert "has no such output or the test rows do not define it." in table.caption
     assert "AUC on test rows not seen in train, click" in table.caption

@@ -258,6 +258,16 @@ def test_tags_are_ids_of_their_members_padded_and_cut_at_one_end() -> None:
                 assert row.tolist() == want + [-1] * (len(row) - len(want))
 
 
+def test_of_tags_of_which_one_is_kept_a_list_without_any_is_a_missing_value() -> None:
+    content = tables()
+    recipe = replace(RECIPE, categorical=(Tags("tags", max_length=1),))
+    found = of(content, recipe)
+    members = content.train["tags"]
+    is_empty_N = np.array([not any(m is not None for m in each or ()) for each in members])
+    assert (is_empty_N & members.notna().to_numpy()).any()
+    np.testing.assert_array_equal(ids_of(found, "tags", "train")[:, 0] == 1, is_empty_N)
+
+
 def test_columns_that_share_ids_are_counted_together() -> None:
     content = tables()
     found = of(content)

@@ -11,6 +11,7 @@ import shutil
 import subprocess
 import sys
 from pathlib import Path
+from typing import NamedTuple
 
 import pytest
 
@@ -200,31 +201,68 @@ def tree(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return folder
 
 
-def run(tree: Path, *arguments: str) -> subprocess.CompletedProcess[str]:
-    """`python -m studies.run` of the copy."""
+COMMANDS = {
+    "study": "my_study --replicates 2 --epochs 2",
+    "search": "my_search --epochs 2",
+    "faulty": "faulty",
+    "list": "--list",
+}
+
+ONE_PROCESS = """
+import json, sys, torch
+from contextlib import redirect_stderr, redirect_stdout
+from io import StringIO
+from pytest import MonkeyPatch
+import studies.workers.local
+from tests.lab import Immediate
+
+torch.set_num_threads(1)
+studies.workers.local.LocalWorkers = Immediate  # before anything takes it from there
+from studies.run import main
+from tests.conftest import leave_figures_blank
+
+told = {}
+for name, line in json.loads(sys.argv[1]).items():
+    with redirect_stdout(StringIO()) as out, redirect_stderr(StringIO()) as err:
+        code = main(line.split())
+    told[name] = (code, out.getvalue(), err.getvalue())
+    leave_figures_blank(MonkeyPatch())  # the study's are drawn
+print(json.dumps(told))
+"""
+
+
+class Ended(NamedTuple):
+    """What a command returned and said."""
+
+    code: int
+    out: str
+    err: str
+
+
+@pytest.fixture(scope="module")
+def ended(tree: Path) -> dict[str, Ended]:
+    """All commands of the copy, in one process: to load torch takes longer than they."""
     environment = {
         **os.environ,
-        "PYTHONPATH": str(tree),
+        "PYTHONPATH": os.pathsep.join(map(str, (tree, ROOT))),
         "FSMD_CACHE": str(tree / "cache"),
     }
-    return subprocess.run(
-        [sys.executable, "-m", "studies.run", *arguments],
+    run = subprocess.run(
+        [sys.executable, "-c", ONE_PROCESS, json.dumps(COMMANDS)],
         cwd=tree,
         env=environment,
         capture_output=True,
         text=True,
         check=False,
     )
-
-
-SMALL = ("--epochs", "2", "--workers", "1")
+    assert run.returncode == 0, run.stderr
+    return {name: Ended(*told) for name, told in json.loads(run.stdout).items()}
 
 
 def test_a_study_on_a_new_data_set_by_a_new_metric_ends_in_a_report_with_a_new_figure(
-    tree: Path,
+    tree: Path, ended: dict[str, Ended]
 ) -> None:
-    ended = run(tree, "my_study", "--replicates", "2", *SMALL)
-    assert ended.returncode == 0, ended.stderr
+    assert ended["study"].code == 0, ended["study"].err
     folder = tree / "out/my_study"
     page = (folder / "report.html").read_text("utf-8")
     for word in ("Brier score", "deep gates", "The largest mean minus the smallest.", "It helps."):
@@ -243,23 +281,22 @@ def test_a_study_on_a_new_data_set_by_a_new_metric_ends_in_a_report_with_a_new_f
     assert {row["arm"] for row in rows} == {"True", "False", "deep gates"}
 
 
-def test_a_search_with_a_new_objective_ends_in_a_report(tree: Path) -> None:
-    ended = run(tree, "my_search", *SMALL)
-    assert ended.returncode == 0, ended.stderr
+def test_a_search_with_a_new_objective_ends_in_a_report(
+    tree: Path, ended: dict[str, Ended]
+) -> None:
+    assert ended["search"].code == 0, ended["search"].err
     page = (tree / "out/my_search/report.html").read_text("utf-8")
     assert "layers of a gate" in page
     assert "Brier score" in page
 
 
-def test_a_faulty_study_is_one_clear_line_and_hurts_no_other(tree: Path) -> None:
-    ended = run(tree, "faulty", *SMALL)
-    assert ended.returncode == 2
-    (line,) = ended.stderr.splitlines()
+def test_a_faulty_study_is_one_clear_line_and_hurts_no_other(ended: dict[str, Ended]) -> None:
+    assert ended["faulty"].code == 2
+    (line,) = ended["faulty"].err.splitlines()
     assert line.startswith("error: the study file faulty.py is faulty: ")
     assert "`expert_count` must be a whole number" in line
-    listed = run(tree, "--list")
-    assert listed.returncode == 0
-    lines = {line.split()[0]: line for line in listed.stdout.splitlines()}
+    assert ended["list"].code == 0
+    lines = {line.split()[0]: line for line in ended["list"].out.splitlines()}
     assert {"my_study", "my_search", "faulty", "tower_shape"} <= set(lines)
     assert "faulty.py is faulty" in lines["faulty"]
     assert "Does batch norm help?" in lines["my_study"]

@@ -11,7 +11,6 @@ import onnxruntime
 import pandas as pd
 import pyarrow as pa
 import pytest
-import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from numpy.typing import NDArray
@@ -38,6 +37,7 @@ from fsmd.tasks import Task, names, parents
 from fsmd.trained import TrainedModel
 
 CLOSE = 1e-6
+pytestmark = pytest.mark.usefixtures("one_thread")
 ONE = (Task("click"),)
 TWO = (Task("click"), Task("buy", after="click"))
 THREE = (*TWO, Task("like"))
@@ -53,14 +53,6 @@ OTHERS = ("", "new", "A", "7.0", "\t\n", "😀😀", "x" * 99, "None", "nan")
 
 Rows = Mapping[str, Sequence[Any]]
 Array = NDArray[Any]
-
-
-@pytest.fixture(scope="module", autouse=True)
-def _one_thread() -> Iterator[None]:
-    before = torch.get_num_threads()
-    torch.set_num_threads(1)
-    yield
-    torch.set_num_threads(before)
 
 
 @pytest.fixture(autouse=True)
@@ -289,6 +281,7 @@ def test_ids_and_numbers_of_a_fitted_encoder_are_those_of_training(tmp_path: Pat
             Categorical("city", buckets=5),
             Tags("seen", share="item", max_length=3, keep="end"),
             Tags("tags", max_length=2),
+            Tags("last", max_length=1, keep="end"),
         ),
         (Dense("age"), Dense("price", "quantile"), Dense("size", "log", missing=3.0)),
         TWO,
@@ -307,6 +300,7 @@ def test_ids_and_numbers_of_a_fitted_encoder_are_those_of_training(tmp_path: Pat
                 "city": draw.integers(0, 30, rows),
                 "seen": lists,
                 "tags": lists[::-1],
+                "last": lists,
                 "age": pd.Series(draw.normal(40, 9, rows)).mask(lost),
                 "price": draw.lognormal(2, 1, rows),
                 "size": draw.lognormal(1, 1, rows),

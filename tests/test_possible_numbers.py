@@ -393,7 +393,7 @@ def board_agrees(analysis: StudyAnalysis, said: Said) -> None:
     used = board.used
     if told["use"].startswith("Use ") and not told["use"].startswith("Use any"):
         assert used is not None
-        assert told["use"].startswith(f"Use {used.arm}")
+        assert told["use"].startswith(f"Use {analysis.asked.called(used.arm)}")
     else:
         assert told["next"] or told["use"].startswith("Use any")
     for standing in board.standings:

@@ -2,7 +2,6 @@
 
 import gzip
 import os
-from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
@@ -11,29 +10,19 @@ import pandas as pd
 import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
-import torch
 
 from fsmd.data.schema import Floats
 from fsmd.predict import main
 from tests.made_models import MadeLog, expected, log_of, save, trained_model
 
 CLOSE = 1e-6
+pytestmark = pytest.mark.usefixtures("one_thread")
 LABELS = ["is_click", "is_buy", "is_long"]
 
 
-@pytest.fixture(scope="module", autouse=True)
-def _one_thread() -> Iterator[None]:
-    before = torch.get_num_threads()
-    torch.set_num_threads(1)
-    yield
-    torch.set_num_threads(before)
-
-
 @pytest.fixture(scope="module")
-def log(tmp_path_factory: pytest.TempPathFactory) -> Iterator[MadeLog]:
-    with pytest.MonkeyPatch.context() as patch:
-        patch.setenv("FSMD_CACHE", str(tmp_path_factory.mktemp("cache")))
-        yield log_of(tmp_path_factory.mktemp("data"))
+def log(tmp_path_factory: pytest.TempPathFactory) -> MadeLog:
+    return log_of(tmp_path_factory.mktemp("data"))
 
 
 @pytest.fixture(scope="module")
@@ -148,8 +137,11 @@ def test_texts_are_read_as_the_models_description_says(
         (["whole.csv", "--out", "scores.txt"], "--out must end in .parquet, .csv, .csv.gz"),
         (["whole.csv", "--out", "whole.csv"], "--out must be none of the files that are read"),
         (["whole.csv", "--out", "."], "--out must be a file"),
+        (["whole.csv", "--out", "a\0.csv"], "--out must be a file that can be written; embedded"),
+        (["whole.csv", "--out", "whole.csv/a.csv"], "--out must be a file that can be written"),
+        (["whole.csv", "--threads", "9" * 9], "`threads` must be a whole number from 1 to 1024"),
         (["whole.csv", "--batch", "0"], "must be a whole number from 1 to"),
-        (["whole.csv", "--threads", "0"], "`threads` must be a whole number from 1 on"),
+        (["whole.csv", "--threads", "0"], "`threads` must be a whole number from 1 to 1024"),
         (["whole.csv", "--engine", "tf"], "invalid choice"),
         (["wrong.csv"], "wrong.csv, row 299 (from 0): column 'price': a number must be"),
     ],

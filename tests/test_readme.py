@@ -50,6 +50,7 @@ def desk(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     for module in ("timing", "session"):
         monkeypatch.setattr(f"studies.{module}.measure", lambda *_: EpochTime(0.1, 0.1, 1.0))
     monkeypatch.setattr("studies.session.measure_latency", lambda *_: None)
+    monkeypatch.setattr("studies.costs.Costs._measure", lambda *_: 1.0)
     for name, value in {"FEWEST_TRIALS": 4, "MOST_TRIALS": 4, "CONFIRMING": ((2, 2),)}.items():
         monkeypatch.setattr(f"studies.auto.plan.{name}", value)
     monkeypatch.chdir(tmp_path)

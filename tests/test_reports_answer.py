@@ -132,7 +132,9 @@ def test_where_no_two_arms_share_the_complete_replicates_the_test_rows_still_cou
 
 def test_fifty_arms_are_ranked(tmp_path: Path) -> None:
     results = results_of(tmp_path, many(count=50), replicates=3, effects={"30": 0.01})
-    assert answer_of(results).use == "Use 30: it is almost surely the best of 50 arms."
+    assert answer_of(results).use == (
+        "Use embedding size = 30: it is almost surely the best of 50 arms."
+    )
 
 
 def test_what_the_user_has_stands_in_the_references_place(tmp_path: Path) -> None:
@@ -165,11 +167,11 @@ def test_where_all_failed_the_answer_says_what_to_do(tmp_path: Path) -> None:
     failures = {(arm.name, 0): FAILURE for arm in towers().arms}
     answer = answer_of(results_of(tmp_path, replicates=1, failures=failures))
     assert answer.use == "Nothing can be said: no training that counts was finished."
-    assert "--retry-failed" in answer.next
+    assert answer.command.endswith(" --retry-failed")
 
 
 def test_a_test_set_that_is_too_small_is_named_as_the_limit(tmp_path: Path) -> None:
-    answer = answer_of(results_of(tmp_path, replicates=5, rows=200))
+    answer = answer_of(results_of(tmp_path, replicates=5, rows=300))
     assert "for now" in answer.use
     assert answer.next.startswith("More replicates will not tell ")
     assert "the test set is the limit (one about " in answer.next
@@ -203,9 +205,11 @@ def test_the_cheapest_that_is_not_shown_to_be_worse_is_named_with_what_it_saves(
     chance = board.cheapest.chance_far
     gains = board.cheapest.behind_leader
     far = [1 - (p_value(gains[key], "below", -0.001) or 0) for key in ("click", "long_view")]
-    assert chance == pytest.approx(1 - min(1 - f for f in far))
+    assert max(far) - 0.03 < (chance or 0) < 1 - (1 - far[0]) * (1 - far[1]) + 0.03
     told = answer_of(with_costs(results, costs)).sentences[-1]
-    assert told.startswith("Cheaper: decreasing needs 40 % fewer parameters, and is not shown to")
+    assert told.startswith(
+        "Cheaper, but likely worse: decreasing needs 40 % fewer parameters. That it is worse by"
+    )
     near = with_costs(results, costs | {"decreasing": 950})
     cheapest = board_of(near).cheapest
     assert cheapest is not None
@@ -221,12 +225,17 @@ def test_a_simple_model_wins_where_no_other_gains_what_matters(tmp_path: Path) -
     assert board.used is not None
     assert board.used.is_baseline
     answer = answer_of(equal)
-    assert answer.use == f"Use {board.used.arm}: a simple model wins."
-    assert "No other gains more than what matters (0.001) over it" in answer.sentences[0]
+    assert answer.use.startswith(f"Use {board.used.arm}: a simple model ")
+    assert answer.use.endswith(" wins.")
+    assert (
+        "the chance that it gains more than what matters (0.001) on any task: "
+        in (answer.sentences[0])
+    )
     ahead = results_of(tmp_path / "b", study, replicates=5, effects={"fs": 0.01})
     answer = answer_of(ahead)
     assert answer.use.startswith("Use fs: it is almost surely")
-    assert "the best simple model: test AUC +0.0" in answer.sentences[0]
+    assert "the best simple model: test AUC +0.0" in answer.sentences[1]
+    assert answer.sentences[1].endswith("on any task: > 99 %.")
     marks = {s.arm: s.is_baseline for s in board_of(ahead).standings}
     assert marks == {"mmoe": False, "fs": False, "logistic": True, "trees": True}
 

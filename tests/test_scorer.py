@@ -5,7 +5,7 @@ import json
 import shutil
 import subprocess
 import sys
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from decimal import Decimal
 from pathlib import Path
 from typing import Any
@@ -14,30 +14,21 @@ import numpy as np
 import pandas as pd
 import pyarrow as pa
 import pytest
-import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from fsmd import Scorer, UserError
-from fsmd.saved.head import seal_model
+from fsmd.config import digest
+from fsmd.saved.head import CHECKSUMS, CONFIG, ENCODER, EXAMPLE, ONNX, WEIGHTS, seal_model
 from tests.made_models import ALL, MadeLog, expected, log_of, save, trained_model, typed
 
 CLOSE = 1e-6
-
-
-@pytest.fixture(scope="module", autouse=True)
-def _one_thread() -> Iterator[None]:
-    before = torch.get_num_threads()
-    torch.set_num_threads(1)
-    yield
-    torch.set_num_threads(before)
+pytestmark = pytest.mark.usefixtures("one_thread")
 
 
 @pytest.fixture(scope="module")
-def log(tmp_path_factory: pytest.TempPathFactory) -> Iterator[MadeLog]:
-    with pytest.MonkeyPatch.context() as patch:
-        patch.setenv("FSMD_CACHE", str(tmp_path_factory.mktemp("cache")))
-        yield log_of(tmp_path_factory.mktemp("data"))
+def log(tmp_path_factory: pytest.TempPathFactory) -> MadeLog:
+    return log_of(tmp_path_factory.mktemp("data"))
 
 
 @pytest.fixture(scope="module")
@@ -330,12 +321,42 @@ def test_a_column_that_is_there_twice_is_refused(
 # Loading
 
 
+@pytest.mark.parametrize(
+    ("name", "content"),
+    [
+        *((CONFIG, content) for content in (b"[]", b"[" * 10**5, b"\xff", b"{}")),
+        *((ENCODER, content) for content in (b"null", b"[" * 10**5, b"\xff")),
+        (EXAMPLE, b'{"rows": [], "expected": [], "origin": ""}'),
+        *((ONNX, content) for content in (b"", b"no graph")),
+        *((WEIGHTS, content) for content in (b"", b"no arrays")),
+        *((CHECKSUMS, content) for content in (b"[]", b"5", b"{}", b"[" * 10**5)),
+    ],
+)
+def test_a_part_that_was_sealed_and_cannot_be_is_one_line(
+    folder: Path, tmp_path: Path, name: str, content: bytes
+) -> None:
+    changed = tmp_path / "model"
+    shutil.copytree(folder, changed)
+    if name != CHECKSUMS:
+        (changed / CHECKSUMS).unlink()
+    (changed / name).write_bytes(content)
+    if name == CHECKSUMS:
+        files = json.dumps({"files": [], "digest": digest([])})
+        (changed / name).write_bytes(files.encode() if content == b"[]" else content)
+    else:
+        seal_model(changed)
+    for engine in {ONNX: ["onnx"], WEIGHTS: ["torch"]}.get(name, ["onnx", "torch"]):
+        with pytest.raises(UserError, match=str(changed)) as refused:
+            Scorer.load(changed, engine)
+        assert len(str(refused.value)) < 500
+
+
 def test_a_folder_that_is_not_as_it_was_written_is_refused(folder: Path, tmp_path: Path) -> None:
     changed = tmp_path / "model"
     shutil.copytree(folder, changed)
     with pytest.raises(UserError, match="`engine` must be one of auto, onnx, torch; got 'tf'"):
         Scorer.load(changed, "tf")
-    with pytest.raises(UserError, match="`threads` must be a whole number from 1 on; got 0"):
+    with pytest.raises(UserError, match="`threads` must be a whole number from 1 to 1024; got 0"):
         Scorer.load(changed, threads=0)
     example = json.loads((changed / "example.json").read_text("utf-8"))
     example["expected"][1]["P(buy)"] += 3e-6
@@ -348,6 +369,12 @@ def test_a_folder_that_is_not_as_it_was_written_is_refused(folder: Path, tmp_pat
         told = rf"{engine} gives P\(buy\) = .* of row 1 .from 0. of the example, and the folder"
         with pytest.raises(UserError, match=told):
             Scorer.load(changed, engine)
+    del example["expected"][1]["P(buy)"]
+    (changed / "example.json").write_text(json.dumps(example), "utf-8")
+    (changed / "checksums.json").unlink()
+    seal_model(changed)
+    with pytest.raises(UserError, match="its example must have rows, and each output of every"):
+        Scorer.load(changed)
     with pytest.raises(UserError, match="is no model"):
         Scorer.load(tmp_path)
 

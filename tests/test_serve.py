@@ -18,7 +18,7 @@ import pytest
 
 from fsmd.saved.model import save_model
 from fsmd.scorer import Scorer
-from tests.made_up.models import untrained
+from tests.made_up.model_folders import untrained
 
 SERVE = Path(__file__).parents[1] / "examples" / "serve.py"
 MODEL = "/v2/models/made_up"

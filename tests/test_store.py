@@ -223,8 +223,8 @@ def test_of_a_cost_the_first_measurement_stays(engine: sa.Engine) -> None:
     assert known_cost(engine, key) == 1.5
     other = replace(key, machine="another one")
     record_cost(engine, other, 3.5)
-    assert known_costs(engine, "latency", "code", ["a model"]) == {key: 1.5, other: 3.5}
-    assert known_costs(engine, "latency", "newer code", ["a model"]) == {}
+    assert known_costs(engine, "latency", ["code"], ["a model"]) == {key: 1.5, other: 3.5}
+    assert known_costs(engine, "latency", ["newer code"], ["a model"]) == {}
 
 
 # Test rows

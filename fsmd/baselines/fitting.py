@@ -5,7 +5,8 @@ Validation alone ends it and chooses the epoch; test is evaluated once, at the e
 
 import math
 import time
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from dataclasses import replace
 from importlib import import_module
 from typing import Any, NamedTuple
@@ -63,7 +64,7 @@ def run(
     assert isinstance(config, Baseline)
     tasks, count = data.schema.tasks, len(data.schema.tasks)
     fitted: list[_Fitted] = []
-    with threadpool_limits(1):  # sums come in one order whatever else runs
+    with _one_thread(config) as kind:
         for k in range(count):
 
             def tell(epochs: int, figure: float, k: int = k) -> None:
@@ -71,7 +72,7 @@ def run(
                     done = (k * training.epochs + epochs) / count
                     on_progress(TrainingProgress({tasks[k].name: figure}, done))
 
-            fitted.append(_fit(config, training, data, k, fixed_epochs, tell))
+            fitted.append(_fit(kind, training, data, k, fixed_epochs, tell))
         arrays = _joined([each.arrays for each in fitted])
         epochs = max(max(each.epoch, len(each.figures)) for each in fitted)
         measurements = _curve(data, fitted, epochs)
@@ -107,16 +108,27 @@ def quick_model(config: Baseline, data: Dataset) -> TrainedModel:
     data = replace(data, train=replace(data.train, **few))
     training = Training(config, data.ref, seed=0, epochs=QUICK_EPOCHS)
     epochs = {task.name: QUICK_EPOCHS for task in data.schema.tasks}
-    with threadpool_limits(1):
+    with _one_thread(config) as kind:
         fitted = [
-            _fit(config, training, data, k, epochs, lambda *_: None)
+            _fit(kind, training, data, k, epochs, lambda *_: None)
             for k in range(len(data.schema.tasks))
         ]
     return TrainedModel(config, data.schema, _joined([each.arrays for each in fitted]))
 
 
+@contextmanager
+def _one_thread(config: Baseline) -> Iterator[Kind]:
+    """Sums come in one order whatever else runs.
+
+    What is loaded within has as many threads as it likes, so the kind's library is loaded before.
+    """
+    kind: Kind = import_module(f"fsmd.baselines.{config.kind}").grown
+    with threadpool_limits(1):
+        yield kind
+
+
 def _fit(
-    config: Baseline,
+    kind: Kind,
     training: Training,
     data: Dataset,
     k: int,
@@ -127,21 +139,20 @@ def _fit(
     epochs = training.epochs if fixed_epochs is None else fixed_epochs[task.name]
     rule = Selection.of((task,), True, training.patience, fixed_epochs)
     some = np.arange(0, len(rows.rows), max(len(rows.rows) // LOSS_ROWS, 1))
-    kind: Kind = import_module(f"fsmd.baselines.{config.kind}").grown
-    asked = BaselineTask(config, data, rows, some, training.seed, epochs)
+    assert isinstance(training.config, Baseline)
+    asked = BaselineTask(training.config, data, rows, some, training.seed, epochs)
     arrays: Mapping[str, NDArray[Any]] = {}
     losses, figures, epoch = list[float](), list[float](), 0
     grown: Grown
     for grown in kind(asked):
-        weight_N, label_N = rows.weight_N[some], rows.label_N[some]
-        loss = measured(METRICS["log_loss"], grown.train_N, label_N, weight_N)
-        groups = valid.groups
-        figure = measured(
-            METRICS[task.metric], grown.valid_N, valid.labels[:, k], valid.weights, groups
+        loss = measured(
+            METRICS["log_loss"], grown.train_N, rows.label_N[some], rows.weight_N[some]
         )
+        metric, label_N = METRICS[task.metric], valid.labels[:, k]
+        figure = measured(metric, grown.valid_N, label_N, valid.weights, valid.groups)
         if figure is None or not math.isfinite(figure):
             raise DivergedError(
-                f"the {METRICS[task.metric].label} of task {task.name!r} on validation is no "
+                f"the {metric.label} of task {task.name!r} on validation is no "
                 f"number in epoch {len(figures) + 1}"
             )
         losses.append(0.0 if loss is None else loss)

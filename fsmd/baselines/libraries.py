@@ -6,13 +6,13 @@ from typing import Any
 
 from fsmd.errors import UserError
 
-NEEDS = {"lightgbm": "lightgbm", "catboost": "catboost"}
-"""Kind -> the library without which it cannot be trained; the others need none."""
+BOOSTING = ("lightgbm", "catboost")
+"""Kinds that cannot be trained without the library of their name."""
 
 
 def check_library(kind: str) -> None:
     """Raise UserError for a baseline whose library is not installed."""
-    if kind in NEEDS and find_spec(NEEDS[kind]) is None:
+    if kind in BOOSTING and find_spec(kind) is None:
         raise _missing(kind, "it is not installed")
 
 

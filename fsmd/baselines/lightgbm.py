@@ -41,7 +41,8 @@ def _boost(config: Baseline, number_NF: Floats, rows: TaskRows, trees: int, seed
 
     def grow() -> Iterator[Nodes]:
         for count in range(trees):
-            if booster.update():
+            is_over = booster.update()
+            if is_over and count:  # the first tree has the rate, also where nothing can be split
                 return
             (info,) = booster.dump_model(start_iteration=count, num_iteration=1)["tree_info"]
             yield _tree(info["tree_structure"])

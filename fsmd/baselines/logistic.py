@@ -5,6 +5,8 @@ from collections.abc import Iterator
 
 import numpy as np
 import scipy.sparse as sp
+from sklearn.exceptions import ConvergenceWarning
+from sklearn.linear_model import LogisticRegression
 
 from fsmd.baselines.columns import fields_of, table_rows
 from fsmd.baselines.grown import BaselineTask, Grown
@@ -16,9 +18,6 @@ ITERATIONS = 10
 
 def grown(asked: BaselineTask) -> Iterator[Grown]:
     """After every `ITERATIONS` steps of L-BFGS, until it has converged."""
-    from sklearn.exceptions import ConvergenceWarning
-    from sklearn.linear_model import LogisticRegression
-
     config, data, rows = asked.config, asked.data, asked.rows
     assert config.l2 is not None
     table, width = table_rows(data.schema), len(data.schema.dense)

@@ -20,10 +20,10 @@ class Nodes(NamedTuple):
     """Trees, one after the other; see `fsmd.baselines` for each array."""
 
     feature: NDArray[np.int32]
-    threshold: Floats
+    threshold: NDArray[Any]
     left: NDArray[np.int32]
     right: NDArray[np.int32]
-    value: Floats
+    value: NDArray[Any]
     roots: NDArray[np.int32]
 
     def scores(self, number_NF: Floats) -> NDArray[np.float64]:

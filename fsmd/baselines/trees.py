@@ -6,6 +6,7 @@ from typing import Any, cast
 
 import numpy as np
 from numpy.typing import NDArray
+from sklearn.ensemble import HistGradientBoostingClassifier
 
 from fsmd.baselines.columns import TaskRows, mean_labels
 from fsmd.baselines.config import Baseline
@@ -59,8 +60,6 @@ def grown(asked: BaselineTask) -> Iterator[Grown]:
 
 
 def _boost(config: Baseline, number_NF: Floats, rows: TaskRows, trees: int, seed: int) -> Boosted:
-    from sklearn.ensemble import HistGradientBoostingClassifier
-
     model = HistGradientBoostingClassifier(
         learning_rate=config.learning_rate,
         max_leaf_nodes=config.leaves,

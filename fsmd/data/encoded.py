@@ -94,7 +94,7 @@ def _fault(path: Path, name: str, state: tuple[tuple[str, int, int, int], ...]) 
                 return f"{name} is damaged"
     except OSError as error:
         return f"{name} cannot be read ({error.strerror})"
-    except (ValueError, TypeError, KeyError):
+    except (ValueError, TypeError, KeyError, AttributeError, RecursionError):
         return f"{name} is damaged"
     return None
 

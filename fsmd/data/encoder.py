@@ -58,7 +58,10 @@ class ColumnWords(NamedTuple):
 
 
 def members_of(column: pa.Array, length: int = 1, keep: str = "start") -> ColumnWords:
-    """The words of a column of text, or of lists of text; of longer lists `length` are kept."""
+    """The words of a column of text, or of lists of text; of longer lists `length` are kept.
+
+    Where one is kept, a list without members is a missing value: each row must have an id.
+    """
     if not _is_list(column.type):
         coded = column if pa.types.is_dictionary(column.type) else column.dictionary_encode()
         return ColumnWords(coded.dictionary, _codes(coded), None, None)
@@ -72,7 +75,8 @@ def members_of(column: pa.Array, length: int = 1, keep: str = "start") -> Column
     if keep == "end":
         column_M -= np.maximum(count_N - length, 0)[row_M]
     kept = (column_M >= 0) & (column_M < length)
-    missing = np.flatnonzero(column.is_null().to_numpy(zero_copy_only=False))
+    null_N = column.is_null().to_numpy(zero_copy_only=False)
+    missing = np.flatnonzero(count_N == 0 if length == 1 else null_N)
     return ColumnWords(
         coded.dictionary,
         np.concatenate([code_M[kept], np.full(len(missing), len(coded.dictionary), np.int32)]),

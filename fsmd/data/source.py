@@ -47,7 +47,7 @@ class Tags(Categorical):
     """A column of lists of categories, as a video's tags or the last items of a user."""
 
     max_length: int = 8
-    """Members used of a row."""
+    """Members used of a row; of 1, a row without any is one whose value is missing."""
     keep: Literal["start", "end"] = "start"
     """Of a longer list; a sequence in order of time keeps its end, the newest."""
 

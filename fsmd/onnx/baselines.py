@@ -16,7 +16,7 @@ from fsmd.data.schema import Schema
 from fsmd.onnx.encoder import EncodedRows
 from fsmd.onnx.graph import Graph
 from fsmd.onnx.tables import IdTables
-from fsmd.onnx.trees import Forest, add_trees
+from fsmd.onnx.trees import add_trees
 
 Arrays = Mapping[str, NDArray[Any]]
 
@@ -65,12 +65,12 @@ def _trees(graph: Graph, rows: EncodedRows, tables: IdTables | None, arrays: Arr
     return graph.add("Add", base_BK, graph.cast(sum_BK, TensorProto.DOUBLE))
 
 
-def _forest(nodes: Nodes, k: int, tasks: int, fields: int) -> Forest:
+def _forest(nodes: Nodes, k: int, tasks: int, fields: int) -> Nodes:
     """The trees of task k, with its own numbers among those of all: rates, counts, dense."""
     part = np.minimum(nodes.feature // fields, 2) if fields else 2
     moved = nodes.feature + fields * np.array([k, tasks - 1 + k, 2 * tasks - 2])[part]
     feature = np.where(nodes.feature == LEAF, LEAF, moved).astype(np.int32)
-    return Forest(*nodes._replace(feature=feature))
+    return nodes._replace(feature=feature)
 
 
 def _of_all_rows(graph: Graph, rows: EncodedRows, value_K: NDArray[Any]) -> str:

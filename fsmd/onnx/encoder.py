@@ -11,12 +11,13 @@ import numpy as np
 from numpy.typing import NDArray
 from onnx import TensorProto
 
+from fsmd.baselines.nodes import LEAF, Nodes
 from fsmd.data.encoder import SCALED_BOUND, Encoder, Scaling, Vocabulary
 from fsmd.data.inputs import MEMBERS, NULL, Input, missing_text
 from fsmd.data.schema import FIRST_ID, NOTHING
 from fsmd.errors import UserError
 from fsmd.onnx.graph import Graph
-from fsmd.onnx.trees import Forest, add_trees
+from fsmd.onnx.trees import add_trees
 
 
 class EncodedRows(NamedTuple):
@@ -152,7 +153,8 @@ def _placed(graph: Graph, field: _Texts, ids_BM: str) -> str:
     place_BM = graph.add("Where", is_kept, place_BM, graph.constant(length, np.int64))
     rows = graph.add("Shape", field.input)
     shape = graph.concat([rows, graph.constant([length + 1], np.int64)], 0)
-    nothing = graph.add("Expand", graph.constant(NOTHING, np.int64), shape)
+    empty = field.vocabulary.missing if length == 1 else NOTHING
+    nothing = graph.add("Expand", graph.constant(empty, np.int64), shape)
     placed = graph.add("ScatterElements", nothing, place_BM, ids_BM, axis=1)
     start, end = graph.constant([0], np.int64), graph.constant([length], np.int64)
     placed_BL = graph.add("Slice", placed, start, end, axis)
@@ -262,7 +264,7 @@ def _shares(graph: Graph, number: str, scales: Sequence[Scaling]) -> str:
     return graph.add("Add", risen, at_place([k[1] for k in knots]))
 
 
-def _search(knots: NDArray[np.float64], column: int) -> Forest:
+def _search(knots: NDArray[np.float64], column: int) -> Nodes:
     """A tree that gives the position of the last knot which is not above a number."""
     nodes: list[list[float]] = []
 
@@ -270,7 +272,7 @@ def _search(knots: NDArray[np.float64], column: int) -> Forest:
         """The node that tells the knots from `low` to before `high` apart."""
         at, middle = len(nodes), (low + high) // 2
         if high - low == 1:
-            nodes.append([-1, 0, at, at, low])
+            nodes.append([LEAF, 0, at, at, low])
             return at
         node = [column, knots[middle], at, at, 0]
         nodes.append(node)
@@ -279,5 +281,5 @@ def _search(knots: NDArray[np.float64], column: int) -> Forest:
 
     grow(0, len(knots))
     feature, threshold, left, right, value = np.array(nodes).T
-    whole = [each.astype(np.int32) for each in (feature, left, right)]
-    return Forest(whole[0], threshold, whole[1], whole[2], value, np.zeros(1, np.int32))
+    feature, left, right = (each.astype(np.int32) for each in (feature, left, right))
+    return Nodes(feature, threshold, left, right, value, np.zeros(1, np.int32))

@@ -4,45 +4,33 @@ Suffixes: B rows, F numbers, M nodes of all trees of a target, K targets.
 """
 
 from collections.abc import Sequence
-from typing import Any, NamedTuple
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 from onnx import numpy_helper
 
+from fsmd.baselines.nodes import LEAF, Nodes
 from fsmd.onnx.graph import Graph
 
 
-class Forest(NamedTuple):
-    """The trees whose sum is one target; each one's nodes lie together, its root first."""
-
-    feature_M: NDArray[np.int32]
-    """Position of the number that is compared; -1 at a leaf."""
-    threshold_M: NDArray[Any]
-    left_M: NDArray[np.int32]
-    """Position of the node of numbers that are less (or equal: see `add_trees`)."""
-    right_M: NDArray[np.int32]
-    value_M: NDArray[Any]
-    """Of the leaves."""
-    roots: NDArray[np.int32]
-
-
-def add_trees(graph: Graph, number_BF: str, forests: Sequence[Forest], equal: bool) -> str:
+def add_trees(graph: Graph, number_BF: str, forests: Sequence[Nodes], equal: bool) -> str:
     """The sum of each target's trees, B x K float32, of numbers of 64 bits.
 
-    equal: whether a number that is equal to a threshold goes left. There must be a tree.
+    forests: of each target; thresholds and values may have 64 bits here. equal: whether a number
+    that is equal to a threshold goes left. There must be a tree.
     """
     first = np.cumsum([0, *(len(forest.roots) for forest in forests)])
-    own = [np.searchsorted(f.roots, np.arange(len(f.feature_M)), "right") - 1 for f in forests]
+    own = [np.searchsorted(f.roots, np.arange(len(f.feature)), "right") - 1 for f in forests]
     tree = np.concatenate([first[k] + own_M for k, own_M in enumerate(own)])
     start = np.concatenate([f.roots[own_M] for f, own_M in zip(forests, own, strict=True)])
-    target = np.repeat(np.arange(len(forests)), [len(f.feature_M) for f in forests])
-    position = np.concatenate([np.arange(len(f.feature_M)) for f in forests])
+    target = np.repeat(np.arange(len(forests)), [len(f.feature) for f in forests])
+    position = np.concatenate([np.arange(len(f.feature)) for f in forests])
 
     def joined(part: str) -> NDArray[Any]:
         return np.concatenate([getattr(forest, part) for forest in forests])
 
-    is_leaf = joined("feature_M") < 0
+    is_leaf = joined("feature") == LEAF
     mode = "BRANCH_LEQ" if equal else "BRANCH_LT"
 
     def steps(part: str) -> list[int]:
@@ -55,15 +43,15 @@ def add_trees(graph: Graph, number_BF: str, forests: Sequence[Forest], equal: bo
         "n_targets": len(forests),
         "nodes_treeids": tree.tolist(),
         "nodes_nodeids": (position - start).tolist(),
-        "nodes_featureids": np.where(is_leaf, 0, joined("feature_M")).tolist(),
+        "nodes_featureids": np.where(is_leaf, 0, joined("feature")).tolist(),
         "nodes_modes": np.where(is_leaf, "LEAF", mode).tolist(),
-        "nodes_values_as_tensor": _doubles(np.where(is_leaf, 0.0, joined("threshold_M"))),
-        "nodes_truenodeids": steps("left_M"),
-        "nodes_falsenodeids": steps("right_M"),
+        "nodes_values_as_tensor": _doubles(np.where(is_leaf, 0.0, joined("threshold"))),
+        "nodes_truenodeids": steps("left"),
+        "nodes_falsenodeids": steps("right"),
         "target_treeids": tree[is_leaf].tolist(),
         "target_nodeids": (position - start)[is_leaf].tolist(),
         "target_ids": target[is_leaf].tolist(),
-        "target_weights_as_tensor": _doubles(joined("value_M")[is_leaf]),
+        "target_weights_as_tensor": _doubles(joined("value")[is_leaf]),
     }
     return graph.trees(number_BF, attributes, len(tree))
 

@@ -6,6 +6,7 @@ ONNX file alone needs neither.
 
 import json
 from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
@@ -165,13 +166,27 @@ def read_example(folder: Path) -> Example:
 
 
 def _read(path: Path, kind: Any) -> Any:
+    with reading(path):
+        try:
+            return kind.from_json(path.read_text("utf-8"))
+        except UserError as error:
+            raise UserError(f"{path}: {error}") from None
+
+
+@contextmanager
+def reading(path: Path) -> Iterator[None]:
+    """Whatever goes wrong while a model, or a file of it, is read is told as a UserError.
+
+    The checksums say only that all is as it was sealed, and each library has errors of its own.
+    """
     try:
-        return kind.from_json(path.read_text("utf-8"))
-    except UserError as error:
-        raise UserError(f"{path}: {error}") from None
-    except (OSError, ValueError, KeyError, TypeError) as error:
+        yield
+    except (UserError, MemoryError):
+        raise
+    except Exception as error:
+        cause = " ".join(str(error).split())[:200]
         raise UserError(
-            f"{path} cannot be read ({type(error).__name__}: {error}); export the model again"
+            f"{path} cannot be read ({type(error).__name__}: {cause}); export the model again"
         ) from error
 
 

@@ -3,6 +3,7 @@
 import hashlib
 import importlib.metadata
 import importlib.util
+import math
 import os
 import re
 from collections.abc import Iterator
@@ -18,7 +19,14 @@ from fsmd.errors import UserError
 from fsmd.saved import head as files
 from fsmd.saved.card import card
 from fsmd.saved.facts import ModelFacts
-from fsmd.saved.head import Example, ModelHead, read_example, read_head, seal_model
+from fsmd.saved.head import (
+    Example,
+    ModelHead,
+    read_example,
+    read_head,
+    reading,
+    seal_model,
+)
 from fsmd.saved.outputs import with_combined
 from fsmd.saved.triton import triton_config
 from fsmd.score import parse
@@ -74,10 +82,17 @@ def save_model(model: SavedModel, folder: Path) -> None:
     """Write a folder, or put it in the place of an older one, as a whole.
 
     Before that it is loaded again, and its example is scored. Raises UserError for a place that
-    holds something else, and for a model that ONNX cannot hold.
+    holds something else, for a model that ONNX cannot hold, and for a score that is no number.
     """
     check_exporting()
     check_place(folder)
+    for row, values in enumerate(model.example.expected):
+        for name, value in values.items():
+            if not math.isfinite(value):
+                raise UserError(
+                    f"{name} must be a finite number; row {row} (from 0) of the example has "
+                    f"{value}: change the formula {model.head.score}"
+                )
     from fsmd.scorer import Scorer
 
     with replacing(folder.absolute()) as fresh:
@@ -93,17 +108,18 @@ def load_model(folder: Path) -> SavedModel:
     from safetensors.numpy import load_file
 
     head = read_head(folder)
-    kind: Any = config_class(head.config)
-    config = kind.from_dict(head.config)
     description = folder / files.DESCRIPTION
-    return SavedModel(
-        head=head,
-        encoder=Encoder.from_json((folder / files.ENCODER).read_text("utf-8")),
-        trained=TrainedModel(config, head.schema, load_file(folder / files.WEIGHTS)),
-        facts=ModelFacts.from_json((folder / files.FIGURES).read_text("utf-8")),
-        example=read_example(folder),
-        description=description.read_bytes() if description.is_file() else None,
-    )
+    with reading(folder):
+        kind: Any = config_class(head.config)
+        config = kind.from_dict(head.config)
+        return SavedModel(
+            head=head,
+            encoder=Encoder.from_json((folder / files.ENCODER).read_text("utf-8")),
+            trained=TrainedModel(config, head.schema, load_file(folder / files.WEIGHTS)),
+            facts=ModelFacts.from_json((folder / files.FIGURES).read_text("utf-8")),
+            example=read_example(folder),
+            description=description.read_bytes() if description.is_file() else None,
+        )
 
 
 def with_score(model: SavedModel, formula: str | None) -> SavedModel:

@@ -20,17 +20,18 @@ def output_values(
     score: the formula of the combined score. Loads torch, unless the model is a baseline.
     """
     tasks, chained = trained.schema.tasks, getattr(trained.config, "chain", False)
-    score_NK = trained.scores(ids_NC, dense_ND).astype(np.float64)
-    logit_NK = trained.logits(ids_NC, dense_ND).astype(np.float64) if chained else score_NK
+    both = trained.logits_and_scores(ids_NC, dense_ND)
+    logit_NK, score_NK = (each.astype(np.float64) for each in both)
     at = {name: k for k, name in enumerate(names(tasks))}
     values: dict[str, Floats] = {}
     for output in outputs_of(tasks):
         k = at[output.task or ""]
         odds_N = score_NK[:, k]
-        if output.given is not None:
-            step_N = step_scores(odds_N, score_NK[:, at[output.given]])
-            odds_N = logit_NK[:, k] if chained else step_N
-        values[output.name] = np.asarray(1 / (1 + np.exp(-odds_N)), np.float32)
+        if output.given is not None and chained:
+            odds_N = logit_NK[:, k]
+        elif output.given is not None:
+            odds_N = step_scores(odds_N, score_NK[:, at[output.given]])
+        values[output.name] = np.exp(-np.logaddexp(0, -odds_N)).astype(np.float32)
     return values if score is None else with_combined(values, score, trained)
 
 
@@ -42,4 +43,5 @@ def with_combined(
     of_task = {o.task: values[o.name] for o in outputs_of(tasks) if o.task and o.given is None}
     combined_N = parse(score, names(tasks)).evaluate(of_task)
     own = {name: value for name, value in values.items() if name != SCORE}
-    return {**own, SCORE: combined_N.astype(np.float32)}
+    with np.errstate(over="ignore"):
+        return {**own, SCORE: combined_N.astype(np.float32)}

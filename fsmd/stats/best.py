@@ -1,6 +1,6 @@
 """How surely one of several arms is the best of them, over seeds and test rows together.
 
-Suffixes: A arms, R paired seeds, S draws.
+Suffixes: A arms, R paired seeds, K tasks, S draws.
 """
 
 import numpy as np
@@ -13,27 +13,34 @@ FEWEST_SEEDS = 3
 """For any chance: the scatter of two seeds is hardly known."""
 
 
-def chances_of_best(
-    values_AR: Array, rows_AA: Array | None = None, draws: int = DRAWS, seed: int = 0
+def drawn_together(
+    values_ARK: Array, rows_AKAK: Array | None = None, draws: int = DRAWS, seed: int = 0
 ) -> Array:
-    """A: the chance that an arm's true mean is the highest; they add up to 1, equals share it.
+    """S x A x K: what the true means may be, but for what is the same of all arms.
 
     All arms' means are drawn together: from the joint t distribution of the paired seeds, in which
     what a seed does to all arms cancels, and for the test rows from a normal one. Nothing is
-    assumed about how far apart arms are, so of many that lie closer together than their noise the
-    first is told too surely.
+    assumed about how far apart arms are: where they lie closer together than their noise, what
+    is told at 95 % is true in about 80 %.
 
-    values_AR: figures, more being better, on seeds that all arms have.
-    rows_AA: the test rows' part in the covariance of the means; None: the seeds alone.
-    NaN below `FEWEST_SEEDS`.
+    values_ARK: figures on seeds that all arms have, `FEWEST_SEEDS` of them at least.
+    rows_AKAK: the test rows' part in the covariance of the means; None: the seeds alone.
     """
-    arms, seeds = values_AR.shape
-    if seeds < FEWEST_SEEDS:
-        return np.full(arms, np.nan)
     rng = np.random.default_rng(seed)
-    mean_SA = drawn_means(values_AR - values_AR.mean(), rng, draws)
-    if rows_AA is not None:
-        mean_SA = mean_SA + rng.standard_normal((draws, arms)) @ symmetric_root(rows_AA)
+    mean_SAK = drawn_means(values_ARK - values_ARK.mean(axis=(0, 1)), rng, draws)
+    if rows_AKAK is not None:
+        size = mean_SAK[0].size
+        moved = rng.standard_normal((draws, size)) @ symmetric_root(rows_AKAK.reshape(size, size))
+        mean_SAK = mean_SAK + moved.reshape(mean_SAK.shape)
+    return mean_SAK
+
+
+def chances_of_best(mean_SA: Array) -> Array:
+    """A: in how many draws an arm is the highest; they add up to 1, equals share it.
+
+    >>> chances_of_best(np.array([[0.7, 0.6], [0.7, 0.7]])).tolist()
+    [0.75, 0.25]
+    """
     mean_SA = mean_SA.round(9)  # equal arms stay equal
     is_best_SA = mean_SA == mean_SA.max(axis=1, keepdims=True)
     chance_A: Array = (is_best_SA / is_best_SA.sum(axis=1, keepdims=True)).mean(axis=0)

@@ -144,7 +144,7 @@ def analyse(engine: sa.Engine, record: StudyRecord, picks: Sequence[str] = ()) -
 
 def analyse_search(search: SearchResults, picks: Sequence[str] = ()) -> SearchAnalysis:
     """See `analyse`."""
-    if not search.all_in("ended", "failed"):
+    if not search.all_in("ended", "failed") and search.fresh.done.empty:
         raise NothingYet(
             f"search {search.record.name!r} has no finished training yet: of "
             f"{count(len(search.attempts), 'configuration')} none was trained to its end; "
@@ -190,9 +190,9 @@ def _confirmed(search: SearchResults) -> tuple[Confirmed, ...]:
     Baselines are no points of the space; the leaderboard has them.
     """
     valid, test = search.fresh_sound.valid, search.fresh_sound.test
-    if not valid.paired:
-        return ()
     attempts = [attempt for attempt in search.attempts if attempt.name in valid.trained]
+    if not attempts or not valid.paired:
+        return ()
     fresh_ART = _fresh_figures(search, [attempt.name for attempt in attempts])
     costs = {cost.key: _cost_on_fresh_seeds(search, cost, attempts) for cost in search.costs}
     points_ARM = _points(search, fresh_ART, costs)
@@ -337,8 +337,8 @@ def candidates_of(search: SearchResults, confirmed: Sequence[Confirmed]) -> Cand
     else:
         ended = search.all_in("ended")
         names = tuple(attempt.name for attempt in ended)
-        points_NM = np.array([attempt.gains for attempt in ended])
-        figures_NK = np.array([attempt.stands for attempt in ended])
+        points_NM = np.array([a.gains for a in ended]).reshape(-1, len(search.objectives))
+        figures_NK = np.array([a.stands for a in ended]).reshape(-1, len(search.tasks))
     gains = {o.key: points_NM[:, m] for m, o in enumerate(search.objectives)}
     for target in search.results.targets:
         sign = METRICS[target.metric].sign

@@ -22,7 +22,17 @@ def search_answer(analysis: SearchAnalysis, asked: Asked) -> Answer:
     answer = _with_more_time(analysis, answer_of(asked))
     if not answer.use.startswith("Use"):
         return answer
-    return replace(answer, sentences=(*answer.sentences, *_front(analysis, asked)))
+    told = *_configuration(analysis, asked), *answer.sentences, *_front(analysis, asked)
+    return replace(answer, sentences=told)
+
+
+def _configuration(analysis: SearchAnalysis, asked: Asked) -> Iterator[str]:
+    """What the point to use is; a model that the search did not propose has a name."""
+    used = asked.board.used
+    found = next((a for a in analysis.search.attempts if used and a.name == used.arm), None)
+    if found and found.params:
+        params = words.listed(f"{axis}={words.plain(v)}" for axis, v in found.params.items())
+        yield f"{found.name} is {params}."
 
 
 def _with_more_time(analysis: SearchAnalysis, answer: Answer) -> Answer:

@@ -12,6 +12,7 @@ from reports.index import entry_of
 from reports.page.cells import ends
 from reports.page.figure_kind import kinds_in, views_of
 from reports.page.model import Answer, Fact, IndexEntry, Report, Section
+from reports.pairs import pairs_of
 from reports.results import turned
 from reports.search import figures, tables
 from reports.search.analysis import (
@@ -40,6 +41,9 @@ def page(analysis: SearchAnalysis) -> Report:
         analysis.results,
         headline=headline(analysis),
         answer=answer(analysis),
+        pairs=pairs_of(
+            analysis.search.fresh_sound.test, lambda target: METRICS[target.metric].margin
+        ),
         notices=cautions(analysis),
         sections=tuple(_sections(analysis)),
         facts=_facts(analysis.search),
@@ -50,9 +54,6 @@ def page(analysis: SearchAnalysis) -> Report:
 
 def _sections(analysis: SearchAnalysis) -> Iterator[Section]:
     every = (tables.attempts_table(analysis.search),)
-    if not analysis.front:
-        yield Section("All configurations", tables=every, folded=True)
-        return
     kinds = kinds_in(figures)
     board = asked_of(analysis)
     if board.board.standings:
@@ -61,6 +62,9 @@ def _sections(analysis: SearchAnalysis) -> Iterator[Section]:
             figures=views_of(kinds, "leaderboard", analysis),
             tables=(board_table(board, "configuration"),),
         )
+    if not analysis.front:
+        yield Section("All configurations", tables=every, folded=True)
+        return
     yield Section(
         f"The {analysis.search.sought}",
         sentences=(*findings(analysis), *_not_trained_again(analysis)),
@@ -99,7 +103,7 @@ def headline(analysis: SearchAnalysis) -> str:
     """One line under the title: what was tried, and what it cost."""
     search, spent = analysis.search, analysis.spent
     numbers = ((len(search.all_in(outcome)), said) for outcome, said in OUTCOMES.items())
-    went = ", ".join(f"{number} {said}" for number, said in numbers if number)
+    went = "".join(f", {number} {said}" for number, said in numbers if number)
     fresh = f", {search.fresh_epochs:,} more on fresh seeds" if search.fresh_epochs else ""
     at_most = f"at most {spent.saved_at_most:,}"
     fairly = spent.saved_fairly
@@ -111,7 +115,7 @@ def headline(analysis: SearchAnalysis) -> str:
     return (
         f"{words.capital(ran.on_what(search.results))}: "
         f"{words.count(len(search.attempts), 'configuration')} of the space "
-        f"{search.space.name}, {went}. {words.count(spent.total, 'epoch')} "
+        f"{search.space.name}{went}. {words.count(spent.total, 'epoch')} "
         f"spent{fresh}{f'; saved: {words.listed(saved)}' if saved else ''}."
     )
 
@@ -324,7 +328,7 @@ def summary(analysis: SearchAnalysis) -> dict[str, Any]:
         },
         "hypervolume": {
             "reference": _as_measured(search, analysis.growth.reference),
-            "final": analysis.growth.volumes[-1],
+            "final": analysis.growth.volumes[-1] if analysis.growth.volumes else 0.0,
         },
     }
 

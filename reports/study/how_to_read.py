@@ -36,8 +36,8 @@ def how_to_read(analysis: StudyAnalysis) -> Iterator[str]:
             "A claim is made of conditions that must all be true. It holds if each is shown, and "
             f"fails if one is shown not to be true: one-sided tests at {at_level()}, after Holm "
             "over all claims. It leans towards or against where its p alone, without Holm, is "
-            f"below {LEANING:g}: a hint, which chance gives either way to one claim in ten. Else "
-            "it is open, which does not mean equal."
+            f"below {LEANING:g}: a hint, which chance alone gives to one claim in ten each way. "
+            "Else it is open, which does not mean equal."
         )
     if len(results.tasks) > 1:
         yield (

@@ -26,6 +26,7 @@ def asked_of(results: StudyResults, have: str | None = None) -> Asked:
         seed="replicate",
         command=lambda count: ran.run_command(results, replicates=count),
         have=have is not None,
+        factor=results.study.factor,
     )
 
 

@@ -21,6 +21,7 @@ from reports.page.model import (
     Section,
     Table,
 )
+from reports.pairs import pairs_of
 from reports.results import Scores
 from reports.study import figures, paper, tables
 from reports.study.analysis import StudyAnalysis, analyse
@@ -30,7 +31,6 @@ from reports.study.figures import seesaw
 from reports.study.how_to_read import how_to_read
 from reports.study.joint import JointVerdict
 from reports.study.nothing_differs import is_null, null_sentences
-from reports.study.pairs import pairs_of
 from reports.study.probabilities import NOT_DRAWN, probability_tables
 from reports.study.shape import has_many_arms, reference_first, role, scores_compared, shape
 from studies.store.means import Mean, Means
@@ -46,7 +46,11 @@ def page(analysis: StudyAnalysis) -> Report:
         arm=f"{study.factor} = ",
         headline=headline(analysis),
         answer=analysis.answer,
-        pairs=pairs_of(analysis),
+        pairs=pairs_of(
+            scores_compared(results),
+            analysis.reading.margin,
+            {(c.arm, c.other, c.target.key): c.word for c in analysis.comparisons},
+        ),
         notices=cautions(analysis),
         claims=claim_views(analysis),
         paper=tuple(Fact(s.place, s.said) for s in paper.sources(study.figure)),

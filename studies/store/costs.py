@@ -44,13 +44,13 @@ def known_cost(engine: sa.Engine, key: CostKey) -> float | None:
 
 @patient
 def known_costs(
-    engine: sa.Engine, cost: str, code: str, config_hashes: Collection[str]
+    engine: sa.Engine, cost: str, codes: Collection[str], config_hashes: Collection[str]
 ) -> dict[CostKey, float]:
-    """What was measured of a cost of some models by a version of the code, on any machine."""
+    """What was measured of a cost of some models by versions of the code, on any machine."""
     known = dict[CostKey, float]()
     with engine.connect() as connection:
         for some in batches(list(config_hashes)):
-            query = as_stored(COSTS).where(COSTS.c.cost == cost, COSTS.c.code == code)
+            query = as_stored(COSTS).where(COSTS.c.cost == cost, COSTS.c.code.in_(codes))
             rows = connection.execute(query.where(COSTS.c.config_hash.in_(some))).all()
             known |= {_key(row): _value(row) for row in rows}
     return known

@@ -80,6 +80,7 @@ def _load() -> None:
             f"the libraries that train cannot be loaded: {type(error).__name__}: {error}; mend "
             "the environment: the same command goes on from here"
         ) from error
+    gc.freeze()  # what is loaded stays: to look through it after each training takes long
 
 
 def _tell(training_id: str, progress: TrainingProgress) -> None:

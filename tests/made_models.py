@@ -4,6 +4,7 @@ import csv
 from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import cache
+from importlib.util import find_spec
 from pathlib import Path
 from typing import Any
 
@@ -60,7 +61,7 @@ formula = "click ** 1.0 * (0.1 + buy) ** 0.5 - column('long view') / 4"
 """
 NUMBERS = ("age", "watch time", "price")
 EXAMPLES = 4
-ALL = (*MODELS, *BASELINES)
+ALL = (*MODELS, *(name for name in BASELINES if name != "catboost" or find_spec(name)))
 
 
 @dataclass(frozen=True, eq=False)

@@ -154,7 +154,7 @@ def test_a_large_split_is_evaluated_piece_by_piece_to_the_same_figures(
     for name, value in (("LARGE", 1), ("IN_MEMORY", 1000)):
         monkeypatch.setattr(f"fsmd.batches.{name}", value)
     monkeypatch.setattr("fsmd.trainer.EVALUATION_BATCH", 300)
-    monkeypatch.setattr("fsmd.evaluation.EVALUATION_BATCH", 300)
+    monkeypatch.setattr("fsmd.forward.EVALUATION_BATCH", 300)
     got = train(training)
     for one, other in zip(got.measurements, want.measurements, strict=True):
         assert replace(one, value=0.0) == replace(other, value=0.0)

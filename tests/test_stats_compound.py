@@ -7,9 +7,9 @@ from scipy import stats
 from fsmd.stats.compound import (
     NOTHING,
     Evidence,
+    Judgement,
     Question,
     Side,
-    Tested,
     answered,
     either,
     every,
@@ -69,7 +69,7 @@ def test_a_comparison_speaks_for_what_is_asked_and_for_its_opposite(
     found = answered(question, difference)
     assert found.holds.p == p_value(difference, kind, 0.001)
     assert found.fails.p == p_value(difference, opposite, 0.001)
-    assert found.holds.by == found.fails.by == Tested(question, difference)
+    assert found.holds.by == found.fails.by == Judgement(question, difference)
     turned = answered(Question("click", "b", "a", opposite, 0.001), difference)
     assert (turned.holds.p, turned.fails.p) == (found.fails.p, found.holds.p)
 

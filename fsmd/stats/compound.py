@@ -37,7 +37,7 @@ class Question:
         return _OPPOSITE[self.kind]
 
 
-class Tested(NamedTuple):
+class Judgement(NamedTuple):
     """A question and the difference that was estimated."""
 
     question: Question
@@ -53,7 +53,7 @@ class Side(NamedTuple):
     """A p-value, and the comparison that it comes from if anything was compared."""
 
     p: float
-    by: Tested | None
+    by: Judgement | None
 
 
 class Evidence(NamedTuple):
@@ -72,7 +72,7 @@ def answered(question: Question, difference: Estimate) -> Evidence:
 
     def side(kind: Kind) -> Side:
         p = p_value(difference, kind, question.bound)
-        return Side(1.0 if p is None else p, Tested(question, difference))
+        return Side(1.0 if p is None else p, Judgement(question, difference))
 
     return Evidence(side(question.kind), side(question.opposite))
 

@@ -14,7 +14,16 @@ from itertools import chain, combinations, groupby, permutations
 from typing import Literal
 
 from fsmd.metrics import METRICS
-from fsmd.stats.compound import NOTHING, Evidence, Question, Side, Tested, either, every, negated
+from fsmd.stats.compound import (
+    NOTHING,
+    Evidence,
+    Judgement,
+    Question,
+    Side,
+    either,
+    every,
+    negated,
+)
 from fsmd.stats.compound import answered as evidence_of
 from fsmd.stats.estimates import ALPHA, TOO_FEW, UNKNOWN, holm, p_value
 from reports import words
@@ -260,7 +269,7 @@ class _Telling:
         are = "is not an arm" if len(absent) == 1 else "are no arms"
         return f"{words.listed(absent)} {are} of this study here" if absent else TOO_FEW
 
-    def _figure(self, answer: Tested | None) -> str:
+    def _figure(self, answer: Judgement | None) -> str:
         """Which arms, on what, by how much, over how many replicates; as it was measured."""
         assert answer is not None  # something was compared
         q, metric = answer.question, self.scores.metric(answer.question.target)

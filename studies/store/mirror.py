@@ -84,7 +84,11 @@ class Mirror:
         but what runs and no table of ours knows yet. A search's attempts are all known.
         """
         wanted: dict[str, list[FrozenTrial]] = {name: [] for name in self.studies}
-        states = [(cell, _STATES.get(status, TrialState.RUNNING)) for cell, status in known]
+        states = [
+            (cell, _STATES.get(status, TrialState.RUNNING))
+            for cell, status in known
+            if self._shows(cell)
+        ]
         done = [cell.training.id for cell, state in states if state == TrialState.COMPLETE]
         results = known_results(self.engine, done)
         for cell, state in states:

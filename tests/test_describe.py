@@ -373,7 +373,7 @@ def test_a_file_that_is_there_is_kept_unless_forced(
     assert told[-3:] == [
         "The draft is mine.toml (tasks: click, buy). Edit it, then:",
         "  python -m studies.data check mine.toml",
-        "  python -m studies.run gate_depth --data mine.toml",
+        "  python -m studies.run auto --data mine.toml --budget 30m",
     ]
     assert main(["describe", "log.csv"]) == 0
     assert tomllib.loads(capsys.readouterr().out)["tasks"]["click"] == "click == 1"

@@ -171,7 +171,7 @@ def _help(prog: str) -> str:
             "From files to a report:",
             f"  {prog} describe LOG... --out dataset.toml    then edit the draft",
             f"  {prog} check dataset.toml",
-            "  python -m studies.run gate_depth --data dataset.toml",
+            "  python -m studies.run auto --data dataset.toml --budget 30m",
             "",
             "Exit code: 0; 2 for a mistake, or data that no study runs on; 130 after Ctrl-C.",
         )

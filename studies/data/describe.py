@@ -74,7 +74,7 @@ def run(options: Namespace) -> int:
         *(note for note in draft.notes if note.startswith("NOTE")),
         f"The draft is {where} (tasks: {one_line(tasks)}). Edit it, then:",
         f"  python -m studies.data check {where}",
-        f"  python -m studies.run gate_depth --data {where}",
+        f"  python -m studies.run auto --data {where} --budget 30m",
     ):
         console.print(line, soft_wrap=True, markup=False, highlight=False)
     return 0

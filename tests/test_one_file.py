@@ -214,11 +214,12 @@ from contextlib import redirect_stderr, redirect_stdout
 from io import StringIO
 from pytest import MonkeyPatch
 import studies.workers.local
-from tests.lab import Immediate
 
 torch.set_num_threads(1)
-studies.workers.local.LocalWorkers = Immediate  # before anything takes it from there
+# Before anything takes it from there, as tests.lab does.
+studies.workers.local.LocalWorkers = lambda count: Immediate(count)
 from studies.run import main
+from tests.lab import Immediate
 from tests.conftest import leave_figures_blank
 
 told = {}

@@ -42,7 +42,7 @@ def board_table(
             _chance(s.chance_best),
             *([_chance(s.chance_worse)] * (reference is not None)),
             _number(s.parameters, ",.0f"),
-            *([_number(s.latency, ".3g")] * has_latency),
+            *([_number(s.latency, "#.3g")] * has_latency),
             _number(s.seconds, ".1f"),
             *more(s.arm),
         )

@@ -181,7 +181,7 @@ def frame(summary: QualityCostSummary, panel: int) -> Frame:
     kept = [p.gains[panel].mean for p in summary.points if p.arm in _stand_out(summary)]
     lowest = min([middle - FAR * (high - middle), *kept])
     low = min([-margin, *(mean for mean in means if mean >= lowest)])
-    room = 0.6 * (high - low)
+    room = 1.5 * (high - low)
     near = [gain for gain in gains if gain.mean >= low]
     ends = [min(max(end, low - room), high + room) for end in style.ends_of(near)]
     metric = METRICS[summary.targets[panel].metric]
@@ -215,10 +215,9 @@ def _draw_plane(plane: Plane, summary: QualityCostSummary, k: int) -> None:
     front = sorted(
         (at[p.arm] for p in summary.points if p.on_front[k]), key=lambda point: point[0]
     )
-    right = plane.frame[0][1]
     line: dict[str, Any] = {"color": style.INK, "linewidth": 1, "linestyle": (0, (5, 2))}
     xs, ys = zip(*front, strict=True)
-    axis.step([*xs, right], [*ys, ys[-1]], where="post", zorder=1.5, **line)
+    axis.step(xs, ys, where="post", zorder=1.5, **line)
     for point in summary.points:
         (x, y), look = at[point.arm], _look(summary, point.arm)
         style.interval(axis, point.gains[k], x, part=point.arm, color=look["color"], alpha=0.7)

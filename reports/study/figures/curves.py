@@ -129,7 +129,7 @@ def alt(summary: CurvesSummary) -> str:
 
 
 def y_range(curves: Sequence[CurveOfArm], metric: Metric) -> tuple[float, float]:
-    """Around the chosen epochs, with some room where the curves come from.
+    """Around the chosen epochs and all later ones, with some room where the curves come from.
 
     The first epochs lie far off: with them in the frame all arms would be one line.
     """
@@ -137,7 +137,7 @@ def y_range(curves: Sequence[CurveOfArm], metric: Metric) -> tuple[float, float]
     for curve in curves:
         chosen = [epoch for epoch, _ in curve.chosen] or [0]
         by_epoch = zip(curve.epochs, curve.means, strict=True)
-        seen += [mean for epoch, mean in by_epoch if min(chosen) <= epoch <= max(chosen) + 1]
+        seen += [mean for epoch, mean in by_epoch if min(chosen) <= epoch]
     if not seen:
         return 0.0, 1.0
     span = max(max(seen) - min(seen), MIN_SPAN * metric.margin)

@@ -35,7 +35,7 @@ class Factor:
 class Arm:
     """One thing that a study compares: a model under a name.
 
-    A study file of one's own may set a baseline beside its models:
+    A study file of one's own may set a baseline beside its models::
 
         arms=(*models(("mmoe", "fs"), base), *baselines(("constant", "trees")))
     """

@@ -50,7 +50,7 @@ def test_a_notebook_server_runs_it(tmp_path: Path) -> None:
     import nbformat
     from nbclient import NotebookClient
 
-    notebook = nbformat.from_dict(json.loads(NOTEBOOK.read_text("utf-8")))  # type: ignore[no-untyped-call]
+    notebook = nbformat.read(NOTEBOOK, as_version=4)  # type: ignore[no-untyped-call]
     resources = {"metadata": {"path": str(tmp_path)}}
     NotebookClient(notebook, timeout=600, resources=resources).execute()
     assert (tmp_path / "scores.parquet").is_file()

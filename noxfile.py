@@ -1,8 +1,8 @@
-"""Sessions: `nox` runs lint, types and tests; demo and bench are for the asking."""
+"""Sessions: `nox` runs lint, types, documentation and tests; demo and bench are for the asking."""
 
 import nox
 
-nox.options.sessions = ["lint", "types", "tests"]
+nox.options.sessions = ["lint", "types", "docs", "tests"]
 nox.options.reuse_venv = "yes"
 
 LOCKED = ("-c", "constraints.txt")

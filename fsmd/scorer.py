@@ -15,8 +15,10 @@ from typing import Any, TypeAlias
 
 import numpy as np
 import pyarrow as pa
+import pyarrow.compute as pc
 from numpy.typing import NDArray
 
+from fsmd.data.description.columns import is_plain
 from fsmd.data.description.expression import parse as parse_expression
 from fsmd.data.encoder import Encoder
 from fsmd.data.inputs import Input
@@ -29,8 +31,6 @@ from fsmd.saved.feed import Feed
 from fsmd.saved.head import ENCODER, ONNX, Example, ModelHead, read_example, read_head, reading
 
 ENGINES = ("auto", "onnx", "torch")
-TOLERANCE = 1e-6
-"""How far scores of the example may be from those it has: absolute, of larger ones relative."""
 MOST_THREADS = 1024
 BATCH = 4096
 """Rows that go through the model at once."""
@@ -89,6 +89,8 @@ class Scorer:
         with reading(folder):
             scorer = (_by_onnx if engine == "onnx" else _by_torch)(cls, head, folder, threads)
             _check_example(scorer, read_example(folder), folder)
+        # pyarrow imports pandas, where it is there, at its first rows: before threads ask at once.
+        pa.array([None], from_pandas=True)
         return scorer
 
     def score(self, rows: Any) -> Any:
@@ -189,12 +191,27 @@ class Scorer:
         self, rows: pa.RecordBatch, where: Where, features: Sequence[Input]
     ) -> pa.RecordBatch:
         types = {field.name: field.type for field in rows.schema}
-        values = self.check_types(types, where.source, features)
+        try:
+            values = self.check_types(types, where.source, features)
+        except UserError:
+            self._check_each(rows, where, features)
+            raise
         raw = UntypedRows(rows, where, {})
         return pa.RecordBatch.from_arrays(
             [raw.feature(each, values[each.name]) for each in features],
             names=[each.name for each in features],
         )
+
+    def _check_each(self, rows: pa.RecordBatch, where: Where, features: Sequence[Input]) -> None:
+        """Raise UserError that names a row, where a feature cannot be of such columns."""
+        types = {field.name: field.type for field in rows.schema}
+        for each in features:
+            columns = [name for name in self._columns_of[each.name] if name in types]
+            odd = [name for name in columns if not is_plain(types[name])] or columns
+            there = (pc.index(rows.column(name).is_valid(), True).as_py() for name in odd)
+            first = min((row for row in there if row >= 0), default=None)
+            source = where.source if first is None else where.row(first)
+            value_of(each, types, source, f"feature {each.name!r}")
 
     def _few(self, rows: Sequence[Mapping[str, Any]], feed: Feed) -> dict[str, Floats]:
         """The outputs of a few rows; Arrow takes what is not simple."""
@@ -277,12 +294,12 @@ def _encoder(folder: Path) -> Encoder:
 
 def _check_example(scorer: Scorer, example: Example, folder: Path) -> None:
     """Raise UserError unless the example has the scores that the folder says."""
-    found = scorer.score(list(example.rows))
+    found, tolerances = scorer.score(list(example.rows)), scorer.head.tolerances
     if not found or {*scorer.outputs} != set.intersection(*map(set, example.expected)):
         raise UserError(f"{folder}: its example must have rows, and each output of every row")
     for row, (got, expected) in enumerate(zip(found, example.expected, strict=True)):
         for name, value in expected.items():
-            if not abs(got[name] - value) <= TOLERANCE * max(1.0, abs(value)):
+            if not abs(got[name] - value) <= tolerances[name] * max(1.0, abs(value)):
                 raise UserError(
                     f"{folder}: {scorer.engine} gives {name} = {got[name]:.8g} of row {row} (from "
                     f"0) of the example, and the folder says {value:.8g}; use another version of "

@@ -5,6 +5,7 @@ import json
 import shutil
 import subprocess
 import sys
+import uuid
 from collections.abc import Mapping, Sequence
 from decimal import Decimal
 from pathlib import Path
@@ -255,6 +256,31 @@ def test_odd_values_get_the_same_scores_by_both_engines_or_the_same_refusal(
     check(by_onnx, {name: [one[name][0] for one in alone] for name in by_onnx})
 
 
+def test_steps_without_a_chain_may_be_a_little_farther_apart_and_the_card_says_so(
+    folder: Path, scorers: tuple[Scorer, Scorer], tmp_path: Path
+) -> None:
+    """A quotient has up to eight times the error of its parts, of which each is near enough."""
+    far = dict.fromkeys(("P(click)", "P(buy)", "P(long view)", "score"), 1e-6)
+    assert scorers[0].head.tolerances == {**far, "P(buy|click)": 1e-5}
+    text = (folder / "README.md").read_text("utf-8")
+    assert "agree to 1e-06 on each P(task), and to 1e-05 on steps" in text
+    assert "P(b) may exceed P(a): the step is then 0.9999999." in text
+    changed = tmp_path / "model"
+    shutil.copytree(folder, changed)
+    example = json.loads((changed / "example.json").read_text("utf-8"))
+
+    def loaded_with(more: float) -> Scorer:
+        example["expected"][1]["P(buy|click)"] += more
+        (changed / "example.json").write_text(json.dumps(example), "utf-8")
+        (changed / "checksums.json").unlink()
+        seal_model(changed)
+        return Scorer.load(changed)
+
+    loaded_with(8e-6)
+    with pytest.raises(UserError, match=r"gives P\(buy\|click\) = .* of row 1 "):
+        loaded_with(8e-6)
+
+
 # Refusals
 
 
@@ -266,14 +292,16 @@ def test_odd_values_get_the_same_scores_by_both_engines_or_the_same_refusal(
         ({"age": float("inf")}, r"row 0 .*'age': a number must be a finite decimal.*; got inf"),
         ({"price": -5}, r"row 0 .from 0.: numbers of column 'price' must lie between -0.99"),
         ({"watch time": 1e31}, r"row 0 .*'watch time' must lie between -1e\+30 and 1e\+30"),
-        ({"brand": {"a": 1}}, r"feature 'brand': here must be a text, not a value of another"),
+        ({"brand": {"a": 1}}, r"row 0 .*column 'brand': a value must be a text or a finite"),
+        ({"brand": [1]}, r"row 0 .from 0.: feature 'brand': here must be a text, not a value of"),
         ({"brand": float("inf")}, r"'brand': categories must be texts or finite numbers; got inf"),
         ({"when": "yesterday"}, r"column 'when': a moment must be an ISO 8601 day"),
-        ({"tags": [["a"]]}, r"feature 'tags': a list must be of texts or numbers; got list"),
+        ({"tags": [["a"]]}, r"row 0 .*feature 'tags': a list must be of texts or numbers; got l"),
+        ({"tags": [1, object()]}, r"row 0 .*column 'tags': a value must be a text or a finite"),
         ({"tags": ["a|b"]}, r"row 0 .*members of 'tags' must not hold '\|'.*; got 'a\|b'"),
         ({"brand": "\ud800"}, r"row 0 .*column 'brand': a value must be a text"),
         ({"user": object()}, r"row 0 .*column 'user': a value must be a text or a finite"),
-        ({"brand": b"\xff"}, r"column 'brand' must have texts, numbers.*[Ii]nvalid"),
+        ({"brand": b"\xff"}, r"row 0 .*column 'brand': a value must be a text or a finite"),
     ],
 )
 def test_what_cannot_be_scored_is_one_line_that_names_row_column_and_value(
@@ -284,6 +312,30 @@ def test_what_cannot_be_scored_is_one_line_that_names_row_column_and_value(
     with pytest.raises(UserError, match=told) as refused:
         scorers[0].score([changed])
     assert "\n" not in str(refused.value)
+
+
+VALUES = (
+    *(np.uint64(2**64 - 1), 2**64 - 1, np.uint64(7), np.float32(1.5), True, b"7", b"\xff"),
+    *(uuid.UUID(bytes=b"a" * 16), {1, 2}, frozenset((1,)), {"a": 1}, 1 + 2j, object()),
+    *(datetime.time(3), datetime.timedelta(1), np.timedelta64(3, "s"), "\ud800"),
+)
+
+
+@pytest.mark.parametrize("name", ["user", "when", "tags", "price", "brand"])
+def test_a_value_alone_is_what_it_is_beside_values_of_other_kinds(
+    scorers: tuple[Scorer, Scorer], row: dict[str, Any], name: str
+) -> None:
+    def last(rows: list[dict[str, Any]]) -> Any:
+        try:
+            return scorers[0].score(rows)[-1]
+        except UserError as error:
+            return str(error).replace(f"row {len(rows) - 1} (from 0)", "the last row")
+
+    for value in VALUES:
+        changed = {**row, name: value}
+        alone, beside = last([changed]), last([row, changed])
+        assert isinstance(alone, dict) or "the last row" in alone
+        assert beside == (alone if isinstance(alone, str) else pytest.approx(alone, abs=CLOSE))
 
 
 @pytest.mark.parametrize(

@@ -1,8 +1,10 @@
 """The example scorer as its clients meet it: a real process, spoken to over HTTP."""
 
 import http.client
+import importlib.util
 import json
 import re
+import select
 import signal
 import socket
 import subprocess
@@ -12,8 +14,10 @@ from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 
+import numpy as np
 import pytest
 
 from fsmd.saved.model import save_model
@@ -248,6 +252,7 @@ def test_too_many_rows_or_bytes_are_413_however_they_come(
             assert piece, answer
             answer += piece
     assert answer.startswith(b"HTTP/1.1 413 ")
+    assert b"\r\nconnection: close\r\n" in answer.lower()
     assert server.ask("POST", "/score", {"rows": [row]})[0] == 200
 
 
@@ -270,6 +275,41 @@ def test_health_is_answered_while_all_threads_score(server: Server, row: dict[st
             client.join()
     assert answers == [200] * 20
     assert set(statuses) == {200}
+
+
+def test_the_first_requests_may_come_at_once_and_health_does_not_wait_for_them(
+    folder: Path, row: dict[str, Any]
+) -> None:
+    with served(folder) as server:
+        body = json.dumps({"rows": [row] * 4000})
+        address = "127.0.0.1", server.port
+        clients = [http.client.HTTPConnection(*address, timeout=30) for _ in range(3)]
+        for client in clients:
+            client.request("POST", "/score", body)
+        answers = [server.ask("GET", "/v2/health/live")[0] for _ in range(3)]
+        came, _, _ = select.select([client.sock for client in clients], [], [], 0)
+        assert answers == [200] * 3
+        assert len(came) < 3
+        assert [client.getresponse().status for client in clients] == [200] * 3
+        for client in clients:
+            client.close()
+
+
+def test_a_score_that_is_no_number_is_null() -> None:
+    spec = importlib.util.spec_from_file_location("serve", SERVE)
+    assert spec is not None
+    assert spec.loader is not None
+    serve = importlib.util.module_from_spec(spec)
+    spec.loader.exec_module(serve)
+    scorer = SimpleNamespace(
+        score=lambda rows: [{"P(click)": 0.5, "score": float("inf")} for _ in rows],
+        run=lambda _: {"score": np.array([np.nan, 1.0])},
+        inputs=(),
+        outputs=("score",),
+    )
+    service = serve.Service("made_up", scorer, None, MOST_ROWS, MOST_BYTES)
+    assert service.score({"rows": [{}]}) == {"rows": [{"P(click)": 0.5, "score": None}]}
+    assert service.infer({"inputs": []})["outputs"][0]["data"] == [None, 1.0]
 
 
 @pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGINT])

@@ -93,45 +93,56 @@ def check_columns(
             raise UserError(f"{source}: column {name!r} is there {times} times; keep one")
 
 
-def of_values(values: Sequence[Any], name: str) -> pa.Array:
-    """A column of Python's values, in whatever mixture; UserError for one that is none."""
+def of_values(values: Sequence[Any], name: str, row_of: Sequence[int] | None = None) -> pa.Array:
+    """A column of Python's values, in whatever mixture; UserError for one that is none.
+
+    row_of: the row of each, for messages; None: its position.
+    """
+    row_of = range(len(values)) if row_of is None else row_of
     kinds = {type(value) for value in values if not _is_missing(value)}
     if any(issubclass(kind, _LISTS) for kind in kinds):
-        return _lists(values, name)
+        return _lists(values, name, row_of)
     if any(issubclass(kind, _MOMENTS) for kind in kinds):
-        return _moments(values, name)
+        return _moments(values, name, row_of)
     if len(kinds) <= 1 or kinds == {int, float}:
         try:
-            return pa.array(values, from_pandas=True)
+            array = pa.array(values, from_pandas=True)
+            # Else as beside values of another kind: a number of 64 bits is a text, a set is none.
+            if is_plain(array.type) and array.type != pa.uint64():
+                return in_plain_type(array, plain_type(array.type))
         except _REFUSED:
             pass  # such as a whole number that no type holds, or half a pair of surrogates
-    return pa.array([_text(value, row, name) for row, value in enumerate(values)], pa.string())
+    words = [_text(value, row, name) for row, value in zip(row_of, values, strict=True)]
+    return pa.array(words, pa.string())
 
 
-def _lists(values: Sequence[Any], name: str) -> pa.Array:
+def _lists(values: Sequence[Any], name: str, row_of: Sequence[int]) -> pa.Array:
     members: list[Any] = []
+    row_of_members: list[int] = []
     edges: list[int | None] = []
-    for row, value in enumerate(values):
+    for row, value in zip(row_of, values, strict=True):
         if isinstance(value, _LISTS):
             edges.append(len(members))
             members.extend(value)
+            row_of_members.extend([row] * len(value))
         elif _is_missing(value):
             edges.append(None)
         else:
             other = next(i for i, v in enumerate(values) if isinstance(v, _LISTS))
             raise UserError(
-                f"{SOURCE}: column {name!r} must have lists in all rows or in none; row {other} "
-                f"(from 0) has {shown(values[other])}, and row {row} has {shown(value)}"
+                f"{SOURCE}: column {name!r} must have lists in all rows or in none; row "
+                f"{row_of[other]} (from 0) has {shown(values[other])}, and row {row} has "
+                f"{shown(value)}"
             )
     return pa.ListArray.from_arrays(
-        pa.array([*edges, len(members)], pa.int32()), of_values(members, name)
+        pa.array([*edges, len(members)], pa.int32()), of_values(members, name, row_of_members)
     )
 
 
-def _moments(values: Sequence[Any], name: str) -> pa.Array:
+def _moments(values: Sequence[Any], name: str, row_of: Sequence[int]) -> pa.Array:
     """In UTC; of days and times alike."""
     found: list[datetime.datetime | None] = []
-    for row, value in enumerate(values):
+    for row, value in zip(row_of, values, strict=True):
         is_of_numpy = isinstance(value, np.datetime64)
         moment = value.astype("datetime64[us]").item() if is_of_numpy else value
         if _is_missing(value):

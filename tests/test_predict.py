@@ -87,6 +87,11 @@ def test_a_file_of_texts_is_joined_and_scored_in_order(
         assert kept.where(kept.notna(), None).tolist() == [row[column] for row in log.rows]
 
 
+def test_the_cards_command_names_the_side_tables_of_the_data(model: Path) -> None:
+    command = "rows.parquet --join side/items.csv --out scores.parquet\n"
+    assert command in (model / "README.md").read_text("utf-8")
+
+
 def test_parquet_in_a_folder_of_partitions_is_scored_in_the_order_of_names(
     model: Path, want: dict[str, Floats], table: pa.Table, tmp_path: Path
 ) -> None:

@@ -2,14 +2,25 @@
 
 import json
 import re
+import shlex
 from collections.abc import Iterable, Iterator, Mapping, Sequence
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from fsmd.data.description.toml import parse
 from fsmd.data.encoder import Encoder
 from fsmd.data.inputs import Input
 from fsmd.metrics import METRICS
+from fsmd.metrics.steps import CERTAIN
 from fsmd.saved.facts import ModelFacts, ModelFigure
-from fsmd.saved.head import ONNX, Example, ModelHead
+from fsmd.saved.head import (
+    DESCRIPTION,
+    ONNX,
+    STEP_TOLERANCE,
+    TOLERANCE,
+    Example,
+    ModelHead,
+)
 
 if TYPE_CHECKING:
     from fsmd.saved.model import SavedModel
@@ -27,13 +38,13 @@ def card(model: "SavedModel", sizes: Mapping[str, int]) -> str:
     head, facts = model.head, model.facts
     parts = (
         ("", _summary(head, facts)),
-        ("How to score rows", _usage(head)),
+        ("How to score rows", _usage(model.description)),
         ("Inputs", _inputs(model.encoder)),
         ("Outputs", _outputs(head)),
         ("Figures", _figures(head, facts)),
         ("Cost", _cost(facts, sizes)),
         ("Data", _data(head, facts, described=model.description is not None)),
-        ("Limits", _limits(model.example)),
+        ("Limits", _limits(head, model.example)),
         ("Provenance", _provenance(head, facts)),
     )
     sections = (
@@ -91,12 +102,17 @@ def _summary(head: ModelHead, facts: ModelFacts) -> Iterator[str]:
         )
 
 
-def _usage(head: ModelHead) -> Iterator[str]:
+def _usage(description: bytes | None) -> Iterator[str]:
+    joins = parse(description.decode("utf-8-sig"), Path(DESCRIPTION)).joins if description else ()
+    sides = "".join(f" --join {shlex.join(join.files.patterns)}" for join in joins)
     yield "```bash"
-    yield "# Needs neither torch nor pandas."
-    yield "pip install -r requirements.txt && pip install --no-deps fsmd"
-    yield "python -m fsmd.predict THIS_FOLDER rows.parquet --out scores.parquet"
+    yield "# Needs neither torch nor pandas. FSMD is a copy of the repository of fsmd."
+    yield "pip install -r requirements.txt && pip install --no-deps FSMD"
+    yield f"python -m fsmd.predict THIS_FOLDER rows.parquet{sides} --out scores.parquet"
     yield "```"
+    if joins:
+        yield ""
+        yield "`--join` names side tables, unless the rows have their columns already."
     yield ""
     yield "```python"
     yield "import json"
@@ -158,10 +174,9 @@ def _outputs(head: ModelHead) -> Iterator[str]:
         yield f"`score` is `{head.score}`, of the probabilities over all rows."
     if any(each.given for each in head.outputs):
         yield ""
-        chained = head.config.get("chain", False)
         yield "Along the funnel P(b) = P(b|a) x P(a)" + (
             ", by construction: no step can be likelier than the one before it."
-            if chained
+            if head.chained
             else "; the model has no chain, so P(b|a) is computed as a quotient, cut off below 1."
         )
 
@@ -169,10 +184,13 @@ def _outputs(head: ModelHead) -> Iterator[str]:
 def _figures(head: ModelHead, facts: ModelFacts) -> Iterator[str]:
     own = {task.name: task.metric for task in head.tasks}
     replicates = max((figure.replicates for figure in facts.figures), default=0)
+    over = "the one training of this configuration that there is"
+    if replicates > 1:
+        over = f"{replicates} trainings of this configuration from different seeds"
     yield (
-        f"*Mean*: over {replicates} trainings of this configuration from different seeds, with "
-        "the 95 % interval. *These weights*: of the one training that made this folder. Test was "
-        "evaluated once, at the epochs that validation chose "
+        f"*Mean*: over {over}, with the 95 % interval where there are several. *These weights*: "
+        "of the training that made this folder. Test was evaluated once, at the epochs that "
+        "validation chose "
         f"({', '.join(f'{_plain(t)}: {e}' for t, e in facts.chosen_epochs.items())})."
     )
     yield ""
@@ -253,7 +271,7 @@ def _data(head: ModelHead, facts: ModelFacts, described: bool) -> Iterator[str]:
         yield f"Along the funnel: {', '.join(funnel)}."
 
 
-def _limits(example: Example) -> Iterator[str]:
+def _limits(head: ModelHead, example: Example) -> Iterator[str]:
     yield (
         "- A category that train has not, or has too rarely, counts as *unseen*: all such values "
         "are alike to the model. A missing value is told from it where train misses some."
@@ -263,6 +281,14 @@ def _limits(example: Example) -> Iterator[str]:
         "the time and the traffic of train; nothing here watches for drift: compare PCOC on new "
         "rows with the one above, and train again when it moves."
     )
+    apart = f"- The engines onnx and torch agree to {TOLERANCE:g} on each P(task)"
+    if set(head.tolerances.values()) == {TOLERANCE}:
+        yield f"{apart}."
+    else:
+        yield (
+            f"{apart}, and to {STEP_TOLERANCE:g} on steps, which are quotients of 32-bit numbers "
+            f"here. Without a chain P(b) may exceed P(a): the step is then {1 - CERTAIN:.7f}."
+        )
     yield (
         "- Its probabilities are of rows that were shown by the system that wrote the log; what "
         "another system would show may differ. It was tested on the test split alone, offline: "

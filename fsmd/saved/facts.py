@@ -2,7 +2,7 @@
 
 import json
 from collections.abc import Mapping
-from dataclasses import asdict, dataclass, field
+from dataclasses import asdict, dataclass
 from typing import Any
 
 
@@ -67,8 +67,7 @@ class ModelFacts:
     """Of one training of the study, in the median."""
     machine: str
     """On which the model was trained."""
-    licence_of_model: str = "other"
-    libraries: Mapping[str, str] = field(default_factory=dict)
+    licence_of_model: str
 
     def to_json(self) -> str:
         """Inverse of `from_json`."""

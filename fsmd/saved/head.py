@@ -18,6 +18,10 @@ from fsmd.errors import UserError, shown
 from fsmd.tasks import Task
 
 FORMAT = 1
+TOLERANCE = 1e-6
+"""How far engines may be apart in an output: absolute, of larger ones relative."""
+STEP_TOLERANCE = 1e-5
+"""The same of a step that is a quotient, in which errors of 32 bits weigh up to eight times."""
 SCORE = "score"
 """The output that a formula gives."""
 CARD, WEIGHTS, ONNX, CONFIG = "README.md", "model.safetensors", "model.onnx", "config.json"
@@ -93,6 +97,19 @@ class ModelHead:
     def tasks(self) -> tuple[Task, ...]:
         """What is predicted."""
         return self.schema.tasks
+
+    @property
+    def chained(self) -> bool:
+        """Whether the model gives the step of a task that follows another; else a quotient is."""
+        return bool(self.config.get("chain", False))
+
+    @property
+    def tolerances(self) -> Mapping[str, float]:
+        """Output -> how far engines may be apart in it."""
+        return {
+            output.name: TOLERANCE if output.given is None or self.chained else STEP_TOLERANCE
+            for output in self.outputs
+        }
 
     @property
     def outputs(self) -> tuple[ModelOutput, ...]:

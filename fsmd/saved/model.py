@@ -176,7 +176,7 @@ def requirements() -> str:
         for each in importlib.metadata.requires(_PACKAGE) or ()
     }
     lines = (bounds.get(name, name) for name in SCORING_NEEDS)
-    head = "# To score alone: pip install -r requirements.txt && pip install --no-deps fsmd"
+    head = "# To score alone; and pip install --no-deps a copy of the repository of fsmd."
     return "\n".join((head, *lines, ""))
 
 

@@ -61,7 +61,7 @@ def parser(prog: str = COMMAND) -> argparse.ArgumentParser:
         default=False,
         help="rows of test as the example, not made-up ones",
     )
-    p.add_argument("--licence", default="other", metavar="ID", help="of the model, for its card")
+    p.add_argument("--licence", metavar="ID", help="of the model, for its card")
     p.add_argument("--storage", default=DEFAULT_STORAGE, metavar="URL", help="the database")
     p.add_argument(
         "--device",

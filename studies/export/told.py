@@ -74,7 +74,7 @@ def facts_of(
         latency=chosen.latency,
         seconds=chosen.seconds,
         machine=provenance(training.runtime.device).machine,
-        licence_of_model=options.licence,
+        licence_of_model=options.licence or OTHER,
     )
 
 
@@ -85,7 +85,7 @@ def _command(chosen: ChosenArm, options: argparse.Namespace) -> str:
     words += ["--refit", options.refit] if options.refit else []
     words += ["--score", options.score] if options.score else []
     words += ["--example-rows"] if options.example_rows else []
-    words += ["--licence", options.licence] if options.licence != OTHER else []
+    words += ["--licence", options.licence] if options.licence else []
     return shlex.join([*words, "--out", "model"])
 
 

@@ -15,7 +15,7 @@ from importlib import import_module
 from typing import Any
 
 _HOME = {
-    "Comparison": "reports.study.comparisons",
+    "Comparison": "reports.pairs",
     "Estimate": "fsmd.stats.estimates",
     "Scores": "reports.results",
     "SearchAnalysis": "reports.search.analysis",

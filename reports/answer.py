@@ -14,6 +14,7 @@ from reports.page.model import Answer
 from reports.ran import FOR_A_LOOK
 from reports.results import StudyResults
 from reports.standing import LIKELY, WORTH_SAVING, ArmStanding, Leaderboard, SimpleModel
+from studies.timing import spoken
 
 CERTAINTY = ((0.95, "almost surely"), (0.8, "probably"), (0.5, "perhaps"))
 """The least chance of being the best -> the word for it; below all of them it is open."""
@@ -43,9 +44,7 @@ class Asked:
 
     def called(self, arm: str | None) -> str:
         """An arm in a sentence: `fsmd`, or `gate_depth = 3`."""
-        name = arm or ""
-        is_number = name.replace(".", "", 1).isdecimal()
-        return f"{self.factor} = {name}" if self.factor and is_number else name
+        return words.called(arm or "", self.factor)
 
     @property
     def targets(self) -> tuple[Target, ...]:
@@ -228,7 +227,7 @@ def _costs(asked: Asked, used: ArmStanding) -> Iterator[str]:
     parts = [
         *([] if used.parameters is None else [f"has {used.parameters:,.0f} parameters"]),
         *([] if used.latency is None else [f"scores 1,000 rows in {used.latency:.2g} ms"]),
-        *([] if used.seconds is None else [f"trains in {words.duration(used.seconds)}"]),
+        *([] if used.seconds is None else [f"trains in {spoken(used.seconds)}"]),
     ]
     if parts:
         yield f"It {words.listed(parts)}."
@@ -294,6 +293,6 @@ def _run(asked: Asked, seeds: int, verb: str = "Run") -> str:
     done = asked.results.done
     arms = [standing.arm for standing in asked.board.standings]
     more = len(arms) * seeds - int(done["arm"].isin(arms).sum())
-    took = f", about {words.duration(more * float(done['seconds'].median()))} of one worker"
+    took = f", about {spoken(more * float(done['seconds'].median()))} of one worker"
     number = words.count(seeds, asked.seed)
     return f"{verb} {number}: {words.count(more, 'more training')}{took if len(done) else ''}."

@@ -46,7 +46,7 @@ def choose(
     record = stored_record(engine, study_name)
     found = _of_search(engine, record) if record.is_search else _of_study(engine, record)
     name, why = found.picked(pick)
-    return _chosen(found.results, found.figures_of, name, why, replicate)
+    return _chosen(found, name, why, replicate)
 
 
 @dataclass(frozen=True)
@@ -167,13 +167,11 @@ def _of_study(engine: sa.Engine, record: StudyRecord) -> _Found:
     return _Found(results, None, board, Candidates(arms, points_NM, gains), objectives)
 
 
-def _chosen(
-    results: StudyResults, figures_of: Any, name: str, why: str, replicate: int | None
-) -> ChosenArm:
+def _chosen(found: _Found, name: str, why: str, replicate: int | None) -> ChosenArm:
+    results, of_arm = found.results, found.figures_of(name)
     arm = results.planned_arm(name)
     if arm is None:
         raise UserError(f"arm {name!r} is stored, but the study no longer plans it; pick another")
-    of_arm = figures_of(name)
     done = results.done[results.done["arm"] == name]
     there = sorted(int(r) for r in done["replicate"])
     if not there:
@@ -185,8 +183,8 @@ def _chosen(
         raise UserError(
             f"--replicate must be a finished one of {name!r}: {listed}; got {replicate}"
         )
-    stored = _stored(results, name, replicate)
     run = done[done["replicate"] == replicate].iloc[0]
+    stored = _stored(results, run)
     return ChosenArm(
         record=results.record,
         arm=arm,
@@ -200,14 +198,10 @@ def _chosen(
     )
 
 
-def _stored(
-    results: StudyResults, arm: str, replicate: int
-) -> Mapping[tuple[str, str, str], float]:
-    """Of one training: its figures at its chosen epochs."""
-    runs: Any = results.done
-    run = runs[(runs["arm"] == arm) & (runs["replicate"] == replicate)].iloc[0]
+def _stored(results: StudyResults, run: Any) -> Mapping[tuple[str, str, str], float]:
+    """Of one training, a row of `runs`: its figures at its chosen epochs."""
     rows: Any = results.measurements
-    rows = rows[(rows["arm"] == arm) & (rows["replicate"] == replicate)]
+    rows = rows[(rows["arm"] == run["arm"]) & (rows["replicate"] == run["replicate"])]
     chosen = run["chosen_epochs"]
     return {
         (row.split, row.task, row.metric): float(row.value)

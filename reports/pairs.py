@@ -1,80 +1,129 @@
-"""Any two arms of a study, or points of a search, for the page's two lists."""
+"""Arms compared two by two: what is tested of each pair, and all pairs for the page's lists."""
 
 from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+from functools import cached_property
 from itertools import combinations
+from typing import Literal, NamedTuple
 
-from fsmd.stats.estimates import ALPHA, holm, p_value
+from fsmd.metrics import METRICS, Metric
+from fsmd.stats.estimates import ALPHA, Estimate, holm, p_value
+from fsmd.stats.power import Needed, replicates_needed
 from fsmd.tasks import Target
 from reports import words
 from reports.page.model import ComparedPairs, PairCell
 from reports.results import Scores
 
+Word = Literal["better", "worse", "equivalent", "undecided"]
+
+
+class PairedTest(NamedTuple):
+    """A p-value and what it is after Holm; None where the test could not be made."""
+
+    raw: float | None
+    p: float | None
+
+    @property
+    def significant(self) -> bool:
+        """Whether it decides."""
+        return self.p is not None and self.p < ALPHA
+
+
+@dataclass(frozen=True)
+class Comparison:
+    """`arm` minus `other` on a target: whether they differ, and whether they are equivalent."""
+
+    target: Target
+    arm: str
+    other: str
+    difference: Estimate
+    """As it was measured; of no replicates where the two share none."""
+    differs: PairedTest
+    equal: PairedTest
+    margin: float
+    tests: int
+    """How many tests each of the two families has."""
+
+    @property
+    def metric(self) -> Metric:
+        """What is measured."""
+        return METRICS[self.target.metric]
+
+    @property
+    def gain(self) -> float:
+        """The mean difference, turned so that more is better."""
+        return self.metric.sign * self.difference.mean
+
+    @property
+    def word(self) -> Word:
+        """Equivalent, if that is shown, whatever the sign; else better or worse, if it differs."""
+        if self.equal.significant:
+            return "equivalent"
+        if self.differs.significant:
+            return "better" if self.gain > 0 else "worse"
+        return "undecided"
+
+    @cached_property
+    def needed(self) -> Needed:
+        """What would decide it."""
+        if self.word != "undecided":
+            return Needed(self.difference.n)
+        return replicates_needed(self.difference, self.margin, (self.tests, self.tests))
+
+
+def compared(
+    pairs: Sequence[tuple[str, str]], scores: Scores, margin: Callable[[Target], float]
+) -> tuple[Comparison, ...]:
+    """Each pair on each target, adjusted family by family, also pairs that share no replicate.
+
+    margin: target -> the smallest difference on it that matters.
+    """
+    asked = [(target, arm, other) for arm, other in pairs for target in scores.targets]
+    differences = [scores.difference(arm, other, target.key) for target, arm, other in asked]
+    margins = [margin(target) for target, _, _ in asked]
+    within = (p_value(d, "within", m) for d, m in zip(differences, margins, strict=True))
+    differs, equal = (_family(list(raw)) for raw in (map(p_value, differences), within))
+    rows = zip(asked, differences, differs, equal, margins, strict=True)
+    return tuple(
+        Comparison(*who, difference, one, two, margin, len(asked))
+        for who, difference, one, two, margin in rows
+    )
+
+
+def _family(raw: list[float | None]) -> list[PairedTest]:
+    return [PairedTest(one, p) for one, p in zip(raw, holm(raw), strict=True)]
+
+
+# Any two
+
 
 def pairs_of(
     scores: Scores,
     margin: Callable[[Target], float],
-    known: Mapping[tuple[str, str, str], str] = {},
+    tables: Sequence[Comparison] = (),
 ) -> ComparedPairs | None:
-    """Of the trained arms; None below two.
+    """Of the trained arms, for the page's two lists; None below two.
 
-    What the tables compare has the tables' word; other pairs are a family of their own, by Holm.
+    What the tables compare has the tables' word; other pairs are a family of their own.
 
-    margin: target -> the smallest difference on it that matters; known: an arm, the
-    other and a target's key -> the tables' word on the first.
+    margin: target -> the smallest difference on it that matters.
     """
     pairs = list(combinations(scores.trained, 2))
     if not pairs:
         return None
-    asked = [(pair, target) for pair in pairs for target in scores.targets]
-    words_of = dict(zip(asked, _words(scores, margin, asked), strict=True))
-
-    def cell(arm: str, other: str, target: Target) -> PairCell:
-        e = scores.difference(arm, other, target.key)
-        word = _known(known, arm, other, target) or words_of[(arm, other), target]
-        return PairCell(e.mean, e.low, e.high, word)
-
+    known = {(c.arm, c.other, c.target): c.word for c in tables}
+    known |= {(c.other, c.arm, c.target): _REVERSED.get(c.word, c.word) for c in tables}
+    cells: dict[tuple[str, str], list[PairCell]] = {pair: [] for pair in pairs}
+    for c in compared(pairs, scores, margin):
+        word = known.get((c.arm, c.other, c.target), c.word)
+        e = c.difference
+        cells[c.arm, c.other].append(PairCell(e.mean, e.low, e.high, word))
     return ComparedPairs(
         arms=scores.trained,
         headings=tuple(map(words.column, scores.targets)),
         digits=tuple(scores.metric(target.key).digits + 1 for target in scores.targets),
-        cells=tuple(
-            tuple(cell(*pair, target) for target in scores.targets)
-            if scores.shared(*pair)
-            else None
-            for pair in pairs
-        ),
+        cells=tuple(tuple(cells[pair]) if scores.shared(*pair) else None for pair in pairs),
     )
 
 
-def _words(
-    scores: Scores,
-    margin: Callable[[Target], float],
-    asked: Sequence[tuple[tuple[str, str], Target]],
-) -> list[str]:
-    """By the rule of the tables, over all that is asked."""
-    gains = [scores.gain(*pair, target.key) for pair, target in asked]
-    margins = [margin(target) for _, target in asked]
-    differ = holm([p_value(gain) for gain in gains])
-    equal = holm([p_value(g, "within", m) for g, m in zip(gains, margins, strict=True)])
-    said = []
-    for gain, one, two in zip(gains, differ, equal, strict=True):
-        word = "undecided"
-        if two is not None and two < ALPHA:
-            word = "equivalent"
-        elif one is not None and one < ALPHA:
-            word = "better" if gain.mean > 0 else "worse"
-        said.append(word)
-    return said
-
-
-_REVERSED = {"better": "worse", "worse": "better"}
-
-
-def _known(
-    known: Mapping[tuple[str, str, str], str], arm: str, other: str, target: Target
-) -> str | None:
-    """The tables' word on the first arm; None where they do not compare the two."""
-    if word := known.get((arm, other, target.key)):
-        return word
-    word = known.get((other, arm, target.key))
-    return None if word is None else _REVERSED.get(word, word)
+_REVERSED: Mapping[Word, Word] = {"better": "worse", "worse": "better"}

@@ -148,6 +148,16 @@ def chance(value: float) -> str:
 # Words
 
 
+def called(arm: str, factor: str) -> str:
+    """An arm in a sentence; one that is called by a number alone with what it is a value of.
+
+    >>> called("fsmd", "model"), called("3", "gate depth"), called("0.5", "")
+    ('fsmd', 'gate depth = 3', '0.5')
+    """
+    is_number = arm.replace(".", "", 1).isdecimal()
+    return f"{factor} = {arm}" if factor and is_number else arm
+
+
 def count(number: int, noun: str, plural: str = "") -> str:
     """A number and its noun: `1 replicate`, `5 replicates`."""
     return f"{number:,} {noun if number == 1 else plural or noun + 's'}"
@@ -178,17 +188,6 @@ def by_key(groups: Iterable[tuple[str, Iterable[str]]]) -> str:
 def capital(sentence: str) -> str:
     """With a capital letter; the rest stays."""
     return sentence[:1].upper() + sentence[1:]
-
-
-def duration(seconds: float) -> str:
-    """Seconds in the unit a reader would take.
-
-    >>> duration(42.31), duration(754), duration(9000)
-    ('42.3 s', '12.6 min', '2.5 h')
-    """
-    if seconds < 60:
-        return f"{seconds:.1f} s"
-    return f"{seconds / 60:.1f} min" if seconds < 3600 else f"{seconds / 3600:.1f} h"
 
 
 def plain(value: Any) -> str:

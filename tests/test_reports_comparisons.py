@@ -1,6 +1,7 @@
 """The reference and the others: better, worse, equivalent, undecided; all tasks at once."""
 
 from dataclasses import replace
+from itertools import combinations
 
 import numpy as np
 import pytest
@@ -12,9 +13,10 @@ from fsmd.stats.estimates import Array
 from fsmd.stats.power import Needed
 from fsmd.stats.sampling import Sampling
 from fsmd.tasks import MEAN, Task, targets
+from reports.page.model import ComparedPairs, PairCell
+from reports.pairs import Comparison, PairedTest, pairs_of
 from reports.results import Scores
 from reports.study.comparisons import (
-    Comparison,
     compare,
     detectable_differences,
     needed_in_words,
@@ -231,6 +233,51 @@ def test_of_several_metrics_each_has_its_own_smallest_difference() -> None:
 )
 def test_what_would_decide_is_told_in_words(needed: Needed, told: str) -> None:
     assert needed_in_words(needed) == told
+
+
+def by_pair(found: ComparedPairs | None) -> dict[tuple[str, str], tuple[PairCell, ...] | None]:
+    assert found is not None
+    return dict(zip(combinations(found.arms, 2), found.cells, strict=True))
+
+
+@pytest.mark.parametrize("of", [TWO, LOSSES])
+def test_any_two_arms_have_their_difference_and_a_word(of: tuple[Task, ...]) -> None:
+    scores = scores_of([(0.0, 0.0), (0.003, 0.003), (0.003, -0.003)], of=of)
+    cells = by_pair(pairs_of(scores, Reading(study_of(), of).margin))
+    for pair, row in cells.items():
+        found = [scores.difference(*pair, target.key) for target in scores.targets]
+        assert [cell[:3] for cell in row or ()] == [(d.mean, d.low, d.high) for d in found]
+    words = {"".join(pair): [cell.word for cell in row or ()][:2] for pair, row in cells.items()}
+    assert words["ab"] == ["equivalent", "equivalent"]
+    assert words["ac"] == words["bc"] == ["worse", "worse"]
+    assert words["ad"] == ["worse", "better"]
+    assert words["cd"] == ["equivalent", "better"]
+
+
+def test_pairs_that_a_table_has_have_its_word_whichever_is_first() -> None:
+    scores, reading = scores_of([(0.0005, 0.0)] * 2, noise=0.001), Reading(study_of(), TWO)
+    alone = by_pair(pairs_of(scores, reading.margin))
+    assert {cell.word for row in alone.values() for cell in row or ()} == {"undecided"}
+    surely = PairedTest(0.001, 0.001)
+    tables = [
+        replace(c, differs=surely, equal=PairedTest(1, 1)) for c in compare(reading, scores)
+    ]  # b and c against a
+    told = by_pair(pairs_of(scores, reading.margin, tables))
+    for other in "bc":
+        expected = ["worse" if c.gain > 0 else "better" for c in tables if c.arm == other]
+        assert [cell.word for cell in told["a", other] or ()] == expected
+    assert told["b", "c"] == alone["b", "c"]
+
+
+def test_two_that_share_no_replicate_have_no_difference() -> None:
+    scores = scores_of([(0.0, 0.0)] * 2)
+    scores.values_ART[1, 4:], scores.values_ART[2, :4] = np.nan, np.nan
+    cells = by_pair(pairs_of(scores, Reading(study_of(), TWO).margin))
+    assert [pair for pair, row in cells.items() if row is None] == [("b", "c")]
+
+
+def test_one_arm_is_compared_with_none() -> None:
+    assert pairs_of(scores_of([]), Reading(study_of(), TWO).margin) is None
 
 
 # All tasks

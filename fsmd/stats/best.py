@@ -16,7 +16,7 @@ FEWEST_SEEDS = 3
 def drawn_together(
     values_ARK: Array, rows_AKAK: Array | None = None, draws: int = DRAWS, seed: int = 0
 ) -> Array:
-    """S x A x K: what the true means may be, but for what is the same of all arms.
+    """S x A x K: what the true means may be.
 
     All arms' means are drawn together: from the joint t distribution of the paired seeds, in which
     what a seed does to all arms cancels, and for the test rows from a normal one. Nothing is
@@ -27,7 +27,7 @@ def drawn_together(
     rows_AKAK: the test rows' part in the covariance of the means; None: the seeds alone.
     """
     rng = np.random.default_rng(seed)
-    mean_SAK = drawn_means(values_ARK - values_ARK.mean(axis=(0, 1)), rng, draws)
+    mean_SAK = drawn_means(values_ARK, rng, draws)
     if rows_AKAK is not None:
         size = mean_SAK[0].size
         moved = rng.standard_normal((draws, size)) @ symmetric_root(rows_AKAK.reshape(size, size))
@@ -38,7 +38,7 @@ def drawn_together(
 def chances_of_best(mean_SA: Array) -> Array:
     """A: in how many draws an arm is the highest; they add up to 1, equals share it.
 
-    >>> chances_of_best(np.array([[0.7, 0.6], [0.7, 0.7]])).tolist()
+    >>> chances_of_best(np.array([[0.7, 0.6], [0.1 + 0.2, 0.3]])).tolist()
     [0.75, 0.25]
     """
     mean_SA = mean_SA.round(9)  # equal arms stay equal

@@ -7,11 +7,11 @@ from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
-import jinja2
 from markupsafe import Markup
 
 from reports.page.model import ComparedPairs, FigureView, Index, Report
 from reports.page.svg import for_page
+from studies.templates import rendered
 
 TEMPLATES = Path(__file__).parent / "templates"
 
@@ -29,18 +29,10 @@ def index_html(index: Index) -> str:
 
 def _page(template: str, **values: Any) -> str:
     """The script runs by its hash alone: nothing that came in with the data could."""
-    environment = jinja2.Environment(
-        loader=jinja2.FileSystemLoader(TEMPLATES),
-        autoescape=True,
-        trim_blocks=True,
-        lstrip_blocks=True,
-        undefined=jinja2.StrictUndefined,
-    )
     script = (TEMPLATES / "report.js").read_text("utf-8")
     digest = base64.b64encode(hashlib.sha256(script.encode()).digest()).decode()
-    page = environment.get_template(template)
-    rendered = page.render(script=Markup(script), script_hash=f"sha256-{digest}", **values)
-    return f"{rendered.strip()}\n"
+    own = {"script": Markup(script), "script_hash": f"sha256-{digest}"}
+    return rendered(TEMPLATES / template, **own, **values)
 
 
 def _compact(pairs: ComparedPairs) -> Markup:

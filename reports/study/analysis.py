@@ -8,9 +8,10 @@ import sqlalchemy as sa
 from reports import ran
 from reports.answer import Asked
 from reports.page.model import Answer
+from reports.pairs import Comparison
 from reports.results import NothingYet, Scores, StudyResults, load_results
 from reports.study.answer import study_answer
-from reports.study.comparisons import Comparison, compare, pairs
+from reports.study.comparisons import compare, pairs
 from reports.study.joint import JointVerdict, joint_verdicts
 from reports.study.leaderboard import asked_of
 from reports.study.reading import Reading

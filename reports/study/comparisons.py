@@ -6,30 +6,17 @@ definition.
 """
 
 from collections.abc import Iterable, Sequence
-from dataclasses import dataclass
-from functools import cached_property
-from typing import Literal, NamedTuple
 
 import numpy as np
 
-from fsmd.metrics import METRICS, Metric
-from fsmd.stats.estimates import ALPHA, TOO_FEW, Estimate, holm, p_value
-from fsmd.stats.power import (
-    MOST_REPLICATES,
-    POWER,
-    Needed,
-    Obstacle,
-    detectable,
-    replicates_needed,
-)
-from fsmd.tasks import Target
+from fsmd.stats.estimates import ALPHA, TOO_FEW
+from fsmd.stats.power import MOST_REPLICATES, POWER, Needed, Obstacle, detectable
 from reports import words
+from reports.pairs import Comparison, compared
 from reports.results import Scores
 from reports.study.reading import Reading
 from reports.study.shape import reference_first
 from studies.definition import Study
-
-Word = Literal["better", "worse", "equivalent", "undecided"]
 
 OBSTACLES: dict[Obstacle, str] = {
     "too few replicates": TOO_FEW,
@@ -37,60 +24,6 @@ OBSTACLES: dict[Obstacle, str] = {
     "test set": "the test set is too small",
 }
 """Why no number of seeds would decide, in words."""
-
-
-class PairedTest(NamedTuple):
-    """A p-value and what it is after Holm; None where the test could not be made."""
-
-    raw: float | None
-    p: float | None
-
-    @property
-    def significant(self) -> bool:
-        """Whether it decides."""
-        return self.p is not None and self.p < ALPHA
-
-
-@dataclass(frozen=True)
-class Comparison:
-    """`arm` minus `other` on a target: whether they differ, and whether they are equivalent."""
-
-    target: Target
-    arm: str
-    other: str
-    difference: Estimate
-    """As it was measured; of no replicates where the two share none."""
-    differs: PairedTest
-    equal: PairedTest
-    margin: float
-    tests: int
-    """How many tests each of the two families has."""
-
-    @property
-    def metric(self) -> Metric:
-        """What is measured."""
-        return METRICS[self.target.metric]
-
-    @property
-    def gain(self) -> float:
-        """The mean difference, turned so that more is better."""
-        return self.metric.sign * self.difference.mean
-
-    @property
-    def word(self) -> Word:
-        """Equivalent, if that is shown, whatever the sign; else better or worse, if it differs."""
-        if self.equal.significant:
-            return "equivalent"
-        if self.differs.significant:
-            return "better" if self.gain > 0 else "worse"
-        return "undecided"
-
-    @cached_property
-    def needed(self) -> Needed:
-        """What would decide it."""
-        if self.word != "undecided":
-            return Needed(self.difference.n)
-        return replicates_needed(self.difference, self.margin, (self.tests, self.tests))
 
 
 def pairs(study: Study, scores: Scores) -> tuple[tuple[str, str], ...]:
@@ -107,24 +40,7 @@ def pairs(study: Study, scores: Scores) -> tuple[tuple[str, str], ...]:
 
 def compare(reading: Reading, scores: Scores) -> tuple[Comparison, ...]:
     """Each pair on each target, adjusted family by family, also pairs that share no replicate."""
-    asked = [
-        (target, arm, other)
-        for arm, other in pairs(reading.study, scores)
-        for target in scores.targets
-    ]
-    differences = [scores.difference(arm, other, target.key) for target, arm, other in asked]
-    margins = [reading.margin(target) for target, _, _ in asked]
-    within = (p_value(d, "within", m) for d, m in zip(differences, margins, strict=True))
-    differs, equal = (_family(list(raw)) for raw in (map(p_value, differences), within))
-    rows = zip(asked, differences, differs, equal, margins, strict=True)
-    return tuple(
-        Comparison(*who, difference, one, two, margin, len(asked))
-        for who, difference, one, two, margin in rows
-    )
-
-
-def _family(raw: list[float | None]) -> list[PairedTest]:
-    return [PairedTest(one, p) for one, p in zip(raw, holm(raw), strict=True)]
+    return compared(pairs(reading.study, scores), scores, reading.margin)
 
 
 def of_arms(comparisons: Sequence[Comparison], arms: Iterable[str]) -> tuple[Comparison, ...]:

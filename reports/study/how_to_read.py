@@ -7,12 +7,12 @@ from fsmd.stats.estimates import ALPHA
 from fsmd.tasks import Task
 from reports import words
 from reports.answer import answer_in_words
+from reports.pairs import Comparison
 from reports.predictions import read_test_rows
 from reports.ran import at_level
 from reports.results import Scores, StudyResults
 from reports.study.analysis import StudyAnalysis
 from reports.study.cautions import FIXED, statement
-from reports.study.comparisons import Comparison
 from reports.study.scales import scales_of, within_margin
 from reports.study.verdicts import LEANING
 from studies.store.faults import patient

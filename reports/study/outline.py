@@ -21,12 +21,12 @@ from reports.page.model import (
     Section,
     Table,
 )
-from reports.pairs import pairs_of
+from reports.pairs import Comparison, pairs_of
 from reports.results import Scores
 from reports.study import figures, paper, tables
 from reports.study.analysis import StudyAnalysis, analyse
 from reports.study.cautions import cautions
-from reports.study.comparisons import Comparison, of_arms
+from reports.study.comparisons import of_arms
 from reports.study.figures import seesaw
 from reports.study.how_to_read import how_to_read
 from reports.study.joint import JointVerdict
@@ -49,7 +49,7 @@ def page(analysis: StudyAnalysis) -> Report:
         pairs=pairs_of(
             scores_compared(results),
             analysis.reading.margin,
-            {(c.arm, c.other, c.target.key): c.word for c in analysis.comparisons},
+            analysis.comparisons,
         ),
         notices=cautions(analysis),
         claims=claim_views(analysis),

@@ -20,10 +20,11 @@ from fsmd.tasks import ALL, Target
 from reports import ran, words
 from reports.page.cells import difference_cell, interval_cell, table
 from reports.page.model import Table, TableCell
+from reports.pairs import Comparison
 from reports.results import Scores, StudyResults, at_chosen
 from reports.standing import Leaderboard
 from reports.study import paper
-from reports.study.comparisons import Comparison, needed_in_words
+from reports.study.comparisons import needed_in_words
 from reports.study.figures.seesaw import SeesawSummary
 from reports.study.joint import JointVerdict
 from reports.study.scales import scales_of, who_leads, within_margin

@@ -133,12 +133,13 @@ def _questions(rule: OverArms, reading: Reading, scores: Scores) -> tuple[Questi
 
 def in_words(rule: Rule, reading: Reading) -> str:
     """The rule as a sentence without its full stop."""
+    arm = words.called(getattr(rule, "arm", ""), reading.study.factor)
     if isinstance(rule, OverTasks):
         amount, other = _amount(rule, reading), rule.other
         if isinstance(rule, NotEverywhere):
-            return f"{rule.arm} gains less than {amount} over {other} on at least one task"
+            return f"{arm} gains less than {amount} over {other} on at least one task"
         return (
-            f"{rule.arm} gains more than {amount} over {other} on one task and loses more than "
+            f"{arm} gains more than {amount} over {other} on one task and loses more than "
             "that on another"
         )
     target = reading.target(rule.target)
@@ -151,9 +152,9 @@ def in_words(rule: Rule, reading: Reading) -> str:
         return f"no two arms differ by more than {margin} in {on_it}"
     if isinstance(rule, NotWorse):
         below = "below" if metric.higher else "above"
-        return f"{rule.arm} is at most {margin} {below} every other arm in {on_it}"
+        return f"{arm} is at most {margin} {below} every other arm in {on_it}"
     higher = "higher" if metric.higher else "lower"
-    return f"{rule.arm} has a {higher} {on_it} than {_others(rule)}"
+    return f"{arm} has a {higher} {on_it} than {_others(rule)}"
 
 
 def _without_target(rule: OverArms) -> str:
@@ -274,8 +275,9 @@ class _Telling:
         assert answer is not None  # something was compared
         q, metric = answer.question, self.scores.metric(answer.question.target)
         difference = turned(answer.difference, metric.sign)
+        arm = words.called(q.arm, self.reading.study.factor)
         return (
-            f"{q.arm} minus {q.other} {words.on_target(q.target)} is "
+            f"{arm} minus {q.other} {words.on_target(q.target)} is "
             f"{words.difference(difference, metric.digits + 1)} over "
             f"{words.count(difference.n, 'replicate')}"
         )

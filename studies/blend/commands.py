@@ -1,6 +1,5 @@
 """From an exported model to the exponents of one score: what `python -m studies.blend` does."""
 
-import studies.start  # noqa: F401  # isort: skip  (first: nothing may shadow what follows)
 import argparse
 import json
 import shlex
@@ -15,6 +14,7 @@ from fsmd.data.schema import Dataset, Split
 from fsmd.errors import UserError, alternatives
 from fsmd.metrics import METRICS, Metric
 from fsmd.saved.model import SavedModel, check_exporting, load_model, save_model, with_score
+from fsmd.tasks import names
 from fsmd.trained import TrainedModel
 from fsmd.writing import write
 from studies.blend.page import BlendResult, facts, lines, page, picture
@@ -158,6 +158,6 @@ def _data(saved: SavedModel, name: str | None) -> Dataset:
 
 
 def _judged(trained: TrainedModel, data: Dataset, split: Split) -> JudgedRows:
-    names = tuple(task.name for task in data.schema.tasks)
     scores_NK = trained.scores(split.ids, split.dense)
-    return JudgedRows(names, scores_NK, split.labels, split.weights, split.groups)
+    tasks = names(data.schema.tasks)
+    return JudgedRows(tasks, scores_NK, split.labels, split.weights, split.groups)

@@ -1,16 +1,15 @@
 """The page of a search for one score, its picture and its JSON. Needs no library that draws."""
 
 from collections.abc import Iterator, Mapping, Sequence
-from functools import cache
 from itertools import combinations, islice
 from pathlib import Path
 from typing import Any, NamedTuple
 
-import jinja2
 import numpy as np
 
 from fsmd.stats.pareto import on_front
 from studies.blend.search import BlendFront, ComparedScore, Interval, Weighed, formula
+from studies.templates import rendered
 
 MOST_PANELS = 10
 """Pairs of tasks that are drawn."""
@@ -183,7 +182,8 @@ def picture(result: BlendResult) -> str:
     """The panels as one SVG file."""
     drawn = panels(result)
     columns = min(3, len(drawn))
-    rendered = _template("front.svg").render(
+    return rendered(
+        Path(__file__).with_name("front.svg"),
         panels=drawn,
         columns=columns,
         rows=-(-len(drawn) // columns),
@@ -193,13 +193,13 @@ def picture(result: BlendResult) -> str:
         L=LEFT,
         B=BOTTOM,
     )
-    return f"{rendered.strip()}\n"
 
 
 def page(result: BlendResult) -> str:
     """One self-contained page without a script."""
     first, *rest = lines(result)
-    rendered = _template("blend.html").render(
+    return rendered(
+        Path(__file__).with_name("blend.html"),
         result=result,
         front=result.front,
         metric=result.front.metric,
@@ -209,16 +209,3 @@ def page(result: BlendResult) -> str:
         interval=interval,
         panels_left_out=len(result.front.tasks) * (len(result.front.tasks) - 1) // 2 > MOST_PANELS,
     )
-    return f"{rendered.strip()}\n"
-
-
-@cache
-def _template(name: str) -> jinja2.Template:
-    environment = jinja2.Environment(
-        loader=jinja2.FileSystemLoader(Path(__file__).parent),
-        autoescape=True,
-        trim_blocks=True,
-        lstrip_blocks=True,
-        undefined=jinja2.StrictUndefined,
-    )
-    return environment.get_template(name)

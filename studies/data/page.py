@@ -5,11 +5,8 @@ Its pictures are a few bars, drawn by the template: libraries that draw belong t
 
 from collections import Counter
 from collections.abc import Mapping, Sequence
-from functools import cache
 from pathlib import Path
 from typing import NamedTuple
-
-import jinja2
 
 from fsmd.data.checks.categories import Categories, CategoryFacts
 from fsmd.data.checks.check import Finding
@@ -24,6 +21,7 @@ from fsmd.data.checks.tally import SampledRows, count, percent
 from fsmd.data.encoded import SPLITS
 from fsmd.data.source import Categorical, Dense, Recipe, Tags
 from studies.data.pictures import Bin, Course, Histogram, course, histogram, words
+from studies.templates import rendered
 
 LEVELS = ("error", "warning", "note")
 
@@ -84,7 +82,8 @@ def page(recipe: Recipe, checks: Checks, findings: Sequence[Finding]) -> str:
     by_split = ", ".join(f"{count(n)} {split}" for split, n in checks.rates.rows.items())
     drawn = max((len(rows.label_NK) for rows in samples.values()), default=0)
     is_drawn = any(rows.rows > len(rows.label_NK) for rows in samples.values())
-    rendered = _template().render(
+    return rendered(
+        Path(__file__).with_name("check.html"),
         name=recipe.name,
         headline=f"{by_split} rows. {summary(findings)}.",
         findings=findings,
@@ -96,19 +95,6 @@ def page(recipe: Recipe, checks: Checks, findings: Sequence[Finding]) -> str:
         else "",
         percent=percent,
     )
-    return f"{rendered.strip()}\n"
-
-
-@cache
-def _template() -> jinja2.Template:
-    environment = jinja2.Environment(
-        loader=jinja2.FileSystemLoader(Path(__file__).parent),
-        autoescape=True,
-        trim_blocks=True,
-        lstrip_blocks=True,
-        undefined=jinja2.StrictUndefined,
-    )
-    return environment.get_template("check.html")
 
 
 def _labels(recipe: Recipe, checks: Checks, samples: Mapping[str, SampledRows]) -> list[LabelView]:

@@ -63,10 +63,11 @@ def listed(names: Collection[str]) -> str:
 def alternatives(name: object, names: Collection[str]) -> str:
     """The end of a message about a name that is none of `names`: which are like it, and all.
 
-    >>> alternatives("clik", ["click", "price"])
-    "; did you mean 'click'?; there are click, price"
+    >>> alternatives("clik", ["click", "price"]), alternatives("x", ["click", "price"])
+    ("; did you mean 'click'? There are click, price", '; there are click, price')
     """
-    return f"{meant(name, names)}; there are {listed(names)}"
+    near = meant(name, names)
+    return f"{near} There are {listed(names)}" if near else f"; there are {listed(names)}"
 
 
 class UserError(ValueError):

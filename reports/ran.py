@@ -15,6 +15,7 @@ from reports.results import StudyResults
 from studies.definition import Search
 from studies.planner.design import study_name
 from studies.store.records import DataFacts
+from studies.timing import spoken
 
 FOR_A_LOOK, FOR_A_CLAIM = 5, 10
 """Replicates below which a report warns, and below which it says that this is a look."""
@@ -166,10 +167,10 @@ def _time(results: StudyResults) -> str:
     """Empty where nothing was finished."""
     is_search = results.record.is_search
     seconds = (results.runs if is_search else results.done)["seconds"]
-    in_all = f"{words.duration(float(seconds.sum()))} by the clock, summed over trainings"
+    in_all = f"{spoken(float(seconds.sum()))} by the clock, summed over trainings"
     if is_search or seconds.empty:
         return in_all if is_search else ""
-    return f"{in_all}; {words.duration(float(seconds.median()))} each in the median"
+    return f"{in_all}; {spoken(float(seconds.median()))} each in the median"
 
 
 def _libraries(versions: dict[str, str]) -> str:
@@ -214,7 +215,8 @@ def _asked_of_search(search: Search) -> dict[str, object]:
     if search.auto is None:
         return {name: getattr(search, name) for name in (*Search.SOUGHT, *Search.METHOD)}
     own = ("space", "objectives", "max_params", "baselines")
-    return {name: getattr(search, name) for name in own} | {"budget": f"{search.auto.budget:g}s"}
+    asked = {name: getattr(search, name) for name in own}
+    return asked | {"budget": f"{search.auto.budget:.10g}s"}
 
 
 def export_command(results: StudyResults, arm: str) -> Fact:

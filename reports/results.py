@@ -11,7 +11,7 @@ import pandas as pd
 import sqlalchemy as sa
 from numpy.typing import NDArray
 
-from fsmd.errors import UserError, alternatives, listed, meant
+from fsmd.errors import UserError, alternatives
 from fsmd.metrics import METRICS, Array, Metric
 from fsmd.stats.estimates import Estimate, mean_interval
 from fsmd.stats.sampling import Sampling
@@ -316,10 +316,7 @@ def stored_record(engine: sa.Engine, name: str) -> StudyRecord:
     record = find_study(engine, name)
     if record is None:
         stored = study_names(engine)
-        there = listed(stored) if stored else "none yet"
-        raise UserError(
-            f"no study {name!r} in this database{meant(name, stored)}; stored: {there}"
-        )
+        raise UserError(f"no study {name!r} in this database{alternatives(name, stored)}")
     return record
 
 

@@ -114,8 +114,10 @@ def rehearsed(
 
     engine: None where there is no database yet. refs: the data sets by their names.
     """
-    told, known, likely = (_of_search if record.is_search else _of_study)(
-        engine, record, refs, request
+    told, known, likely = (
+        _of_search(engine, record, next(iter(refs.values())))
+        if record.is_search
+        else _of_study(record, refs, request.replicates)
     )
     statuses = known_runs(engine, [t.id for t in known]) if engine else {}
     final = ("done",) if request.retry_failed else ("done", "failed")
@@ -142,26 +144,16 @@ _Ahead = tuple[str, list[Training], list[Training]]
 """(what is planned, in words; trainings that are known; others like those to come)."""
 
 
-def _of_study(
-    engine: sa.Engine | None,
-    record: StudyRecord,
-    refs: Mapping[str, DataRef],
-    request: Request,
-) -> _Ahead:
-    trainings = [cell.training for cell in cells(record, refs, request.replicates)]
-    arms, count = len(record.plan.arms), request.replicates
+def _of_study(record: StudyRecord, refs: Mapping[str, DataRef], count: int) -> _Ahead:
+    trainings = [cell.training for cell in cells(record, refs, count)]
+    arms = len(record.plan.arms)
     told = f"{arms} arms, {count} replicate{'s' if count > 1 else ''}: {len(trainings)} trainings"
     return told, trainings, []
 
 
-def _of_search(
-    engine: sa.Engine | None,
-    record: StudyRecord,
-    refs: Mapping[str, DataRef],
-    request: Request,
-) -> _Ahead:
+def _of_search(engine: sa.Engine | None, record: StudyRecord, ref: DataRef) -> _Ahead:
     """Of what the pruner stops nothing is known: the most counts."""
-    search, plan, ref = record.search, record.plan, next(iter(refs.values()))
+    search, plan = record.search, record.plan
     stored = engine is not None and find_study(engine, record.name) is not None
     tried = read_attempts(engine, record) if engine is not None and stored else ()
     points = min(search.auto.points if search.auto else CONFIRM_WITH_NEAR, search.trials)

@@ -26,7 +26,7 @@ def memory(text: str) -> int:
 
 def duration(text: str) -> float:
     """An option's seconds: 90s, 30m, 2h, 1.5 h. Raises ArgumentTypeError for what is no time."""
-    said = re.fullmatch(r"(\d{1,6}(?:\.\d*)?) ?([smh])", text.strip().lower())
+    said = re.fullmatch(r"(\d{1,9}(?:\.\d*)?) ?([smh])", text.strip().lower())
     seconds = float(said[1]) * 60 ** "smh".index(said[2]) if said else 0.0
     if seconds < 1:
         raise argparse.ArgumentTypeError(

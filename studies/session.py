@@ -93,11 +93,8 @@ def run(request: Request) -> Finished:
     from reports.build import build  # here, as reports import studies
 
     began, started = time.time(), time.perf_counter()
-    _check(request)
     console = _console()
-    request, file = of_plan(request)
-    sets = _sets(request, console)
-    request = _automatic(request, file, sets, console, began)
+    request, sets = _prepared(request, console, began)
     asked = _asked(request, sets)
     engine = open_engine(request.storage, create=True)
     try:
@@ -156,12 +153,7 @@ def dry_run(request: Request) -> tuple[str, ...]:
 
     Nothing is stored and no report is written; data that was never encoded is encoded.
     """
-    began = time.time()
-    _check(request)
-    console = _console()
-    request, file = of_plan(request)
-    sets = _sets(request, console)
-    request = _automatic(request, file, sets, console, began)
+    request, sets = _prepared(request, _console(), time.time())
     asked = _asked(request, sets)
     engine = open_engine(request.storage) if is_there(request.storage) else None
     try:
@@ -200,13 +192,17 @@ def _doing(console: Console, what: str) -> Iterator[None]:
         timer.cancel()
 
 
-def _check(request: Request) -> None:
+def _prepared(request: Request, console: Console, began: float) -> tuple[Request, Sets]:
+    """What is asked for, an automatic search by its plan, and its data sets."""
     request.check()
     if request.name is not None:
         check_name(request.name, "--name")
     check_cache()
     device_for(request.device, None)
     check(request.definition)
+    request, file = of_plan(request)
+    sets = _sets(request, console)
+    return _automatic(request, file, sets, console, began), sets
 
 
 def _data(request: Request) -> str:

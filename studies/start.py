@@ -16,7 +16,10 @@ ROOT = os.path.dirname(os.path.dirname(os.path.abspath(__file__)))
 
 
 PACKAGES = ("fsmd", "search_spaces", "studies", "reports")
-_MODULES = ("studies.run", "studies.record", "studies.data", "studies.export", "reports.build")
+_MODULES = (
+    *("studies.run", "studies.record", "studies.data", "studies.export", "studies.blend"),
+    "reports.build",
+)
 
 
 def _is_command() -> bool:

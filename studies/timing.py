@@ -97,14 +97,15 @@ def measure_all(
 
 
 def spoken(seconds: float) -> str:
-    """A time in words.
+    """A time in the unit a reader would take, in two digits or all before the point.
 
-    >>> spoken(4.2), spoken(100), spoken(9000)
-    ('4 s', '2 min', '2.5 h')
+    >>> spoken(0.42), spoken(42.31), spoken(100), spoken(754), spoken(7200), spoken(360_000)
+    ('0.42 s', '42 s', '1.7 min', '13 min', '2 h', '100 h')
     """
-    if seconds < 90:
-        return f"{seconds:.0f} s"
-    return f"{seconds / 60:.0f} min" if seconds < 5400 else f"{seconds / 3600:.1f} h"
+    number, unit = (seconds, "s") if seconds < 90 else (seconds / 60, "min")
+    if number >= 90:
+        number, unit = seconds / 3600, "h"
+    return f"{number:.2g} {unit}" if number < 9.95 else f"{number:.0f} {unit}"
 
 
 def counted(workers: int) -> str:

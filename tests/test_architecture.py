@@ -127,8 +127,14 @@ HEAVY = ("torch", "lightning", "optuna", "pandas")
 STARTS: tuple[tuple[tuple[str, ...], tuple[str, ...]], ...] = (
     (("fsmd.config", "fsmd.training", "studies.catalog", "studies.run"), HEAVY),
     (("fsmd.data",), ("torch", "lightning", "optuna")),
-    (("search_spaces.spaces", "studies.search.attempt"), ("torch", "lightning")),
-    (("studies.session", "reports.build", "reports.index"), ("torch", "lightning")),
+    (
+        ("reports.build", "reports.index", "reports.study.outline", "reports.page.files"),
+        ("torch", "lightning", "optuna"),
+    ),
+    (
+        ("search_spaces.spaces", "studies.search.attempt", "studies.session"),
+        ("torch", "lightning"),
+    ),
 )
 """Modules in the order of their weight, and what importing them must not load."""
 

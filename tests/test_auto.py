@@ -5,8 +5,6 @@ import time
 from collections.abc import Callable
 from dataclasses import asdict, replace
 from pathlib import Path
-from types import SimpleNamespace
-from typing import Any
 
 import pandas as pd
 import pytest
@@ -18,8 +16,11 @@ from fsmd.data import load
 from fsmd.data.settings import TrainingSettings
 from fsmd.errors import UserError
 from fsmd.training import Training, TrainingResult, train
-from reports.build import build
+from reports.build import analyse, build
+from reports.page.model import Answer
 from reports.results import load_results
+from reports.search.analysis import SearchAnalysis
+from reports.search.outline import answer
 from studies import catalog
 from studies.auto.file import FORMAT, PlanFile, read_plan
 from studies.auto.plan import (
@@ -35,14 +36,14 @@ from studies.auto.plan import (
     table,
 )
 from studies.definition import Search
+from studies.options import DEFAULT_STORAGE
 from studies.run import main
 from studies.search.attempt import arms_of
 from studies.store.database import open_engine
-from studies.store.means import Means
 from studies.store.studies import find_study
 from studies.timing import EpochTime, epoch_time
 from studies.workers.worker import train_all
-from tests.lab import Immediate
+from tests.lab import Immediate, no_report
 
 pytestmark = pytest.mark.usefixtures("one_thread")
 REAL_BUILD = build
@@ -57,9 +58,9 @@ def made_plan(budget: float, workers: int = 2, seconds: float = 1.0) -> AutoPlan
         workers=workers,
         machine="a machine",
         measured=(
-            MeasuredModel("constant", True, 0.0, 0.1, 2),
-            MeasuredModel("trees", True, seconds, 0.5, 2),
-            MeasuredModel("fsmd", False, seconds, 1.0, 2),
+            MeasuredModel("constant", True, EpochTime(0.0, 0.1, 2)),
+            MeasuredModel("trees", True, EpochTime(seconds, 0.5, 2)),
+            MeasuredModel("fsmd", False, EpochTime(seconds, 1.0, 2)),
         ),
         spent=budget / 20,
     )
@@ -147,15 +148,7 @@ def test_a_training_is_paused_at_the_end_of_its_epoch_and_goes_on_to_the_same_nu
 @pytest.fixture(autouse=True)
 def quick(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
     """Trainings in this process; models that are as quick as made up, and a page for a report."""
-
-    def build(engine: Any, name: str, out: Path, *_: Any) -> SimpleNamespace:
-        page = out / name / "report.html"
-        page.parent.mkdir(parents=True, exist_ok=True)
-        for path in (page, page.with_name("report.pdf")):
-            path.touch()
-        return SimpleNamespace(page=page, lines=(), figures=(), means=Means((), (), "", ()))
-
-    monkeypatch.setattr("reports.build.build", build)
+    monkeypatch.setattr("reports.build.build", no_report)
     monkeypatch.setattr("studies.session.LocalWorkers", lambda _: Immediate())
     monkeypatch.setattr("studies.session.measure_latency", lambda *_: None)
     monkeypatch.setattr("studies.auto.measuring.measure_all", measured_as(1.0))
@@ -188,6 +181,17 @@ def small_plan(path: Path) -> Path:
     path.write_text(json.dumps(asdict(file)), "utf-8")
     assert read_plan(path) == file
     return path
+
+
+def advice() -> Answer:
+    """What the report would say of the default database."""
+    engine = open_engine(DEFAULT_STORAGE)
+    try:
+        analysis = analyse(engine, "auto-paper-planted-rows-500")
+    finally:
+        engine.dispose()
+    assert isinstance(analysis, SearchAnalysis)
+    return answer(analysis)
 
 
 def measurements(storage: str) -> pd.DataFrame:
@@ -243,6 +247,9 @@ def test_what_the_time_does_not_suffice_for_is_said_and_made_up_for_by_more_time
     assert main(["auto", "--plan", plan, "--budget", "100h"]) == 0
     said = capsys.readouterr().out
     assert "1 points on fresh seeds too; took" in said
+    told = advice()
+    assert told.next == "To be surer, run it anew with twice the time: 60 min."
+    assert told.command.endswith(" --name auto-paper-planted-rows-500-2")
 
 
 @pytest.mark.usefixtures("blank_figures")
@@ -258,6 +265,10 @@ def test_where_the_time_sufficed_for_baselines_alone_they_are_reported(
     page = Path("out/auto-paper-planted-rows-500/report.html").read_text("utf-8")
     assert "Leaderboard" in page
     assert "logistic" in page
+    told = advice()
+    assert told.next == "The time was up before all of its plan was trained: go on with 60 min."
+    assert " --budget 3600s " in told.command
+    assert told.command.endswith(" --name auto-paper-planted-rows-500")
 
 
 def test_a_plan_is_made_and_shown_by_a_dry_run_that_stores_nothing(

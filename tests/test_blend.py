@@ -84,6 +84,9 @@ def test_picks_of_three_tasks_are_as_good_as_those_of_a_grid_three_times_as_fine
     ]
     for k, task in enumerate(rows.tasks):
         assert found.picks[f"best:{task}"].figures[k] > max(p[k] for p in points) - 5e-4
+    for each in found.tried:  # measured is what is written
+        score_N = combined("product", rows.log_odds_NK, each.weights)
+        assert each.figures == rows.figures(metric, score_N)
 
 
 @pytest.mark.parametrize("tasks", [2, 3, 5, 8])
@@ -116,7 +119,7 @@ def test_the_interval_of_a_gain_covers_it_as_often_as_it_says() -> None:
     whole = made_up(2, seed=1, rows=60_000)
     metric, weights = METRICS["auc"], (0.6, 0.4)
     truth = gain(whole, weights)
-    covered = []
+    covered, values, halves = [], [], []
     for part in np.array_split(np.arange(60_000), 100):
         rows = JudgedRows(
             whole.tasks, whole.log_odds_NK[part], whole.label_NK[part], None, groups={}
@@ -125,7 +128,10 @@ def test_the_interval_of_a_gain_covers_it_as_often_as_it_says() -> None:
         interval = found[1].gained[1]
         assert interval.value == pytest.approx(gain(rows, weights))
         covered.append(interval.low <= truth <= interval.high)
+        values.append(interval.value)
+        halves.append((interval.high - interval.low) / 2)
     assert 0.87 <= np.mean(covered) <= 0.995
+    assert np.mean(halves) == pytest.approx(1.96 * np.std(values), rel=0.2)
 
 
 def gain(rows: JudgedRows, weights: tuple[float, ...]) -> float:

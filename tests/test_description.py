@@ -321,7 +321,7 @@ def test_a_key_that_is_none_is_named_with_the_one_that_was_meant(section: str) -
     text = LEAST if start in LEAST else f"{LEAST}{start}\n"
     message = refused(changed(text, start, f"{start}\n{key if '=' in key else f'{key} = 1'}"))
     assert message.startswith(f"{start} q." if "=" in key else start)
-    assert f"did you mean {meant!r}?; there are " in message
+    assert f"did you mean {meant!r}? There are " in message
 
 
 @pytest.mark.parametrize(
@@ -348,7 +348,7 @@ def test_a_key_that_is_none_is_named_with_the_one_that_was_meant(section: str) -
         ),
         # fields
         ('"category"', '"categry"', "[fields] tab.kind: this must be one of category, number, "
-         "tags, sequence (did you mean 'category'?); got 'categry'"),
+         "tags, sequence; got 'categry'; did you mean 'category'?"),
         ('"category"', "1", "[fields] tab: a field must be a kind (category, number"),
         ('"category"', "{ min_count = 2 }", "[fields] tab.kind: this must be one of"),
         ('"category"', '{ kind = "number", hash = 5 }', "[fields] tab.hash: this is of category, "
@@ -387,8 +387,8 @@ def test_a_key_that_is_none_is_named_with_the_one_that_was_meant(section: str) -
         ("\nclick =", "\nmean =", "a task must have a name of its own"),
         ("\nclick =", '\n"a|b" =', "a task must have a name of its own"),
         # splits
-        ('"fraction"', '"fractions"', "one of time, user_time, fraction, files, column, rules "
-         "(did you mean 'fraction'?)"),
+        ('"fraction"', '"fractions"', "one of time, user_time, fraction, files, column, rules; "
+         "got 'fractions'; did you mean 'fraction'?"),
         ("seed = 0", "", "[split] seed: this must be there; there are by"),
         ("seed = 0", "seed = -1", "[split] seed: this must be a whole number from 0"),
         ("seed = 0", "seed = 0\nshares = [0.5, 0.5]", "[split] shares: this must be three"),

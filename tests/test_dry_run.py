@@ -1,8 +1,6 @@
 """What a run says that it would do, before it does anything."""
 
 from pathlib import Path
-from types import SimpleNamespace
-from typing import Any
 
 import pytest
 
@@ -11,10 +9,9 @@ from fsmd.training import Training
 from studies.estimate import NOTHING, Stored, guessed
 from studies.planner.design import cells
 from studies.run import main
-from studies.store.means import Means
 from studies.timing import EpochTime
 from tests import made_up
-from tests.lab import Immediate, record_of, result_of, small_data
+from tests.lab import Immediate, no_report, record_of, result_of, small_data
 
 DATA = "planted:rows=500"
 
@@ -62,16 +59,8 @@ def test_the_time_left_is_told_from_what_is_stored_before_anything_is_measured()
 @pytest.fixture
 def no_torch(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
     """Trainings that bring made-up figures at once, an empty report, and a folder to work in."""
-
-    def build(engine: Any, name: str, out: Path, *_: Any) -> SimpleNamespace:
-        page = out / name / "report.html"
-        page.parent.mkdir(parents=True, exist_ok=True)
-        for path in (page, page.with_name("report.pdf")):
-            path.touch()
-        return SimpleNamespace(page=page, lines=(), figures=(), means=Means((), (), "", ()))
-
     tasks = load(DATA).schema.tasks
-    monkeypatch.setattr("reports.build.build", build)
+    monkeypatch.setattr("reports.build.build", no_report)
     monkeypatch.setattr("studies.session.LocalWorkers", lambda _: Immediate())
     monkeypatch.setattr("studies.session.measure_latency", lambda *_: None)
     monkeypatch.setattr("studies.session.measure", lambda *_: EpochTime(0.5))

@@ -602,7 +602,7 @@ def test_any_text_is_an_expression_or_a_line(text: str) -> None:
     ("text", "words"),
     [
         ("is_clik == 1", "no column 'is_clik'; got 'is_clik', column 1 of 'is_clik == 1'; did you "
-         "mean 'is_click'?; there are is_click, price, é"),
+         "mean 'is_click'? There are is_click, price, é"),
         ("is_click == 1 and prise > 2", "no column 'prise'; got 'prise', column 19 of"),
         ("column('é') == 1 or  q", "got 'q', column 22 of"),
         ("  is_click .x", "got 'is_click .x', column 3"),

@@ -7,8 +7,7 @@ from typing import Any
 import pandas as pd
 import pytest
 
-from tests.lab import Immediate
-from tests.test_readme import no_report
+from tests.lab import Immediate, no_report
 
 TAKES_LONG = True
 

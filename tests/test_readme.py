@@ -11,7 +11,6 @@ from collections.abc import Callable, Iterator
 from glob import glob
 from importlib import import_module
 from pathlib import Path
-from types import SimpleNamespace
 from typing import Any
 
 import numpy as np
@@ -21,10 +20,9 @@ import pytest
 from fsmd.data import open_encoded
 from fsmd.tasks import names
 from fsmd.training import Measurement, Training, TrainingResult
-from studies.store.means import Means
 from studies.timing import EpochTime
 from tests.conftest import leave_figures_blank
-from tests.lab import Immediate
+from tests.lab import Immediate, no_report
 from tests.test_catalog import LOG, USERS, VIDEOS
 
 TAKES_LONG = True
@@ -125,15 +123,6 @@ def no_training(training: Training, *_: Any) -> TrainingResult:
         for split in ("valid", "test")
     ]
     return TrainingResult(tuple(figures), dict.fromkeys(names(tasks), 1), 1, True, 0.1, 10)
-
-
-def no_report(_: Any, name: str, out: Path, *__: Any, **___: Any) -> SimpleNamespace:
-    """In the place of `reports.build.build`."""
-    page = out / name / "report.html"
-    page.parent.mkdir(parents=True, exist_ok=True)
-    for path in (page, page.with_name("report.pdf")):
-        path.touch()
-    return SimpleNamespace(page=page, lines=(), figures=(), means=Means((), (), "", ()))
 
 
 def commands(block: str) -> Iterator[list[str]]:

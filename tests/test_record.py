@@ -7,6 +7,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
+from fsmd.baselines import Baseline
 from fsmd.selection import Selection
 from fsmd.training import Measurement, Training, TrainingResult
 from studies import catalog
@@ -32,7 +33,8 @@ def curve_of(training: Training) -> list[tuple[float, ...]]:
 
 def trained(training: Training) -> TrainingResult:
     """What `train` would return, with its early stopping."""
-    selection = Selection.of(TASKS, training.config.separate, training.patience)
+    separate = isinstance(training.config, Baseline) or training.config.separate
+    selection = Selection.of(TASKS, separate, training.patience)
     curve = curve_of(training)
     end = next((n for n in range(1, EPOCHS) if selection.standing(curve[:n]).exhausted), EPOCHS)
     measurements = tuple(

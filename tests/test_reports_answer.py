@@ -81,6 +81,7 @@ def test_on_any_tasks_and_metrics_the_arm_that_is_ahead_on_all_is_almost_surely_
     assert answer.use == "Use increasing: it is almost surely the best of 4 arms."
     assert answer.sentences[0].startswith("Over diamond (the reference): test ")
     assert all(f"on {task.name}" in answer.sentences[0] for task in of)
+    assert ("(above zero is better)" in answer.sentences[0]) == (of is MIXED)
     assert answer.sentences[1].endswith("> 99 %; that it is worse than diamond: < 1 %.")
     assert (answer.next, answer.command) == ("", "")
     assert len(" ".join(answer.lines).split()) <= 90
@@ -159,6 +160,7 @@ def test_too_few_seeds_say_nothing_and_what_would_change_that(
     assert answer.next.startswith(f"Run 5 replicates: {more} more trainings, about ")
     assert "--replicates 5" in answer.command
     assert {s.chance_best for s in board.standings} == {None}
+    assert {s.chance_worse for s in board.standings} == {None}
     assert board.cheapest is None
     assert not any(s.not_worse for s in board.standings if not s.is_leader)
 
@@ -175,6 +177,19 @@ def test_a_test_set_that_is_too_small_is_named_as_the_limit(tmp_path: Path) -> N
     assert "for now" in answer.use
     assert answer.next.startswith("More replicates will not tell ")
     assert "the test set is the limit (one about " in answer.next
+    assert not answer.command
+
+
+def test_before_a_test_set_is_blamed_there_are_a_few_seeds(tmp_path: Path) -> None:
+    answer = answer_of(results_of(tmp_path, replicates=3, rows=300))
+    assert answer.next.startswith("To be surer, run 5 replicates: 8 more trainings")
+    assert "--replicates 5 " in answer.command
+
+
+def test_nothing_is_to_be_run_for_what_is_too_small_to_matter(tmp_path: Path) -> None:
+    answer = answer_of(results_of(tmp_path, replicates=6, effects={"increasing": -0.0003}))
+    assert answer.use == "Use diamond: it is perhaps the best of 4 arms."
+    assert answer.next == "What is open is too small to matter (0.001)."
     assert not answer.command
 
 
@@ -224,13 +239,19 @@ def test_a_simple_model_wins_where_no_other_gains_what_matters(tmp_path: Path) -
     assert board.leader is not None
     assert board.used is not None
     assert board.used.is_baseline
+    assert board.simple is not None
+    assert 0.05 < board.simple.chance_beaten < 0.5
     answer = answer_of(equal)
-    assert answer.use.startswith(f"Use {board.used.arm}: a simple model ")
-    assert answer.use.endswith(" wins.")
+    assert answer.use == f"Use {board.used.arm}: a simple model perhaps wins."
     assert (
         "the chance that it gains more than what matters (0.001) on any task: "
         in (answer.sentences[0])
     )
+    other = board_of(moved(equal, "test", "mmoe", 0.01))  # which validation does not put first
+    assert other.simple is not None
+    assert other.simple.chance_beaten == board.simple.chance_beaten
+    assert not other.simple.wins
+    assert other.used == other.leader
     ahead = results_of(tmp_path / "b", study, replicates=5, effects={"fs": 0.01})
     answer = answer_of(ahead)
     assert answer.use.startswith("Use fs: it is almost surely")

@@ -693,7 +693,7 @@ def test_the_command_builds_a_search(
     assert command.main(["begun", *arguments]) == 2
     assert "no finished training yet" in capsys.readouterr().err
     assert command.main(["search", "--pick", "best:like", *arguments]) == 2
-    assert "there are knee, best:click" in capsys.readouterr().err
+    assert "There are knee, best:click" in capsys.readouterr().err
     measured = pd.read_csv(tmp_path / "again" / "results.csv")
     assert len(measured) == len(search(engine, "again").results.measurements)
     figures = {path.name for path in (tmp_path / "again" / "figures").iterdir()}

@@ -12,8 +12,6 @@ from collections.abc import Callable, Iterator
 from dataclasses import dataclass, replace
 from multiprocessing.process import BaseProcess
 from pathlib import Path
-from types import SimpleNamespace
-from typing import Any
 
 import pytest
 
@@ -27,12 +25,11 @@ from studies.definition import Study
 from studies.failure import Failure
 from studies.run import main
 from studies.store.database import open_engine
-from studies.store.means import Means
 from studies.store.mirror import stored_studies
 from studies.store.studies import find_study
 from studies.workers.local import LocalWorkers
 from studies.workers.worker import train_all
-from tests.lab import Immediate
+from tests.lab import Immediate, no_report
 from tests.made_up.definitions import of_network
 
 TAKES_LONG = True
@@ -137,21 +134,14 @@ SHORT = (
 
 
 @pytest.fixture
-def no_report(monkeypatch: pytest.MonkeyPatch) -> None:
+def without_report(monkeypatch: pytest.MonkeyPatch) -> None:
     """For tests of what is trained: a report is most of a small run's time."""
 
-    def build(engine: Any, name: str, out: Path, *_: Any) -> SimpleNamespace:
-        page = out / name / "report.html"
-        page.parent.mkdir(parents=True, exist_ok=True)
-        for path in (page, page.with_name("report.pdf")):
-            path.touch()
-        return SimpleNamespace(page=page, lines=(), figures=(), means=Means((), (), "", ()))
-
-    monkeypatch.setattr("reports.build.build", build)
+    monkeypatch.setattr("reports.build.build", no_report)
 
 
 @pytest.fixture
-def in_process(monkeypatch: pytest.MonkeyPatch, no_report: None) -> None:
+def in_process(monkeypatch: pytest.MonkeyPatch, without_report: None) -> None:
     """Trainings in this process, which has torch loaded."""
     monkeypatch.setattr("studies.session.LocalWorkers", Immediate)
 
@@ -251,7 +241,7 @@ def test_a_killed_training_goes_on_from_its_checkpoint(tmp_path: Path) -> None:
 
 
 @needs_proc
-@pytest.mark.usefixtures("no_report")
+@pytest.mark.usefixtures("without_report")
 def test_a_killed_planner_loses_nothing_and_a_second_one_is_refused(
     desk: Desk, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
@@ -373,7 +363,7 @@ def test_ctrl_c_waits_for_a_worker_that_is_being_started(
     ("arguments", "message"),
     [
         ((), "name a study, or use --list"),
-        (("tower",), "no study 'tower'; did you mean 'tower_shape'?; there are "),
+        (("tower",), "no study 'tower'; did you mean 'tower_shape'? There are "),
         (("mine/tower.py",), "no study file 'mine/tower.py'"),
         (("tower_shape", "--data", "mars"), "no data set 'mars'; there are planted, adult"),
         (("tower_shape", "--replicates", "0"), "--replicates must be at least 1; got 0"),

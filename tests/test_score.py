@@ -59,7 +59,7 @@ def test_a_formula_is_a_tree_of_tasks_numbers_and_operators() -> None:
 @pytest.mark.parametrize(
     ("text", "told"),
     [
-        ("clik * buy", "no task 'clik'; did you mean 'click'[?]; there are click, buy, long view"),
+        ("clik * buy", "no task 'clik'; did you mean 'click'[?] There are click, buy, long view"),
         ("click ** buy", "an exponent must be a constant; got 'buy', column 10"),
         ("0.5 * 3", "a score must name a task"),
         ("log(click)", "a score has tasks, numbers, .*; got 'log.click.', column 1"),

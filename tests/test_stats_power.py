@@ -12,6 +12,7 @@ from fsmd.stats.power import (
     chance_to_decide,
     detectable,
     replicates_needed,
+    rows_needed,
 )
 
 MARGIN = 0.001
@@ -52,6 +53,21 @@ def test_turned_round_a_difference_needs_as_many_seeds(by_test: float | None) ->
     values = np.random.default_rng(9).normal(0.0006, 0.001, size=6)
     one, other = mean_interval(values, by_test), mean_interval(-values, by_test)
     assert replicates_needed(one, MARGIN) == replicates_needed(other, MARGIN)
+
+
+@pytest.mark.parametrize("mean", [0.0002, -0.0007, 0.0015])
+def test_so_many_times_the_rows_decide_with_enough_seeds_and_fewer_never(mean: float) -> None:
+    """A small difference is shown to be small, a larger one to be there."""
+    estimate = undecided(mean, 0.001, 5, by_rows=0.001**2)
+
+    def is_limit(times: float) -> bool:
+        larger = estimate._replace(se_test=0.001 / times**0.5)
+        return replicates_needed(larger, MARGIN).obstacle == "test set"
+
+    times = rows_needed(estimate, MARGIN)
+    assert times > 1
+    assert is_limit(0.99 * times)
+    assert not is_limit(1.01 * times)
 
 
 @pytest.mark.parametrize("n", [3, 5, 10])

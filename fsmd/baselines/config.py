@@ -65,11 +65,6 @@ class Baseline:
                 object.__setattr__(self, name, float(getattr(self, name)))
 
     @property
-    def separate(self) -> bool:
-        """Whether each task is a model of its own: always."""
-        return True
-
-    @property
     def left_open(self) -> tuple[str, ...]:
         """The fields that the data set's settings are to decide: none."""
         return ()

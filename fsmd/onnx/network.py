@@ -182,16 +182,13 @@ def _experts(layers: _Layers, config: FSMDConfig, x: str, tasks: int) -> list[st
             [layers.mlp(f"{name}.own.{k}.{i}.net", x_BH) for i in range(own)]
             for k, x_BH in enumerate(x_K)
         ]
-        x_K, before = (
-            [
-                _mixed(layers, f"{name}.gates.{k}", x_BH, [*shared_N, *own_K_N[k]])
-                for k, x_BH in enumerate(x_K)
-            ],
-            shared,
-        )
+        x_K = [
+            _mixed(layers, f"{name}.gates.{k}", x_BH, [*shared_N, *own_K_N[k]])
+            for k, x_BH in enumerate(x_K)
+        ]
         if level < config.extraction_levels - 1:
             everyone = [*shared_N, *(expert for own_N in own_K_N for expert in own_N)]
-            shared = _mixed(layers, f"{name}.shared_gate", before, everyone)
+            shared = _mixed(layers, f"{name}.shared_gate", shared, everyone)
     return x_K
 
 

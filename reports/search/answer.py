@@ -7,7 +7,10 @@ from reports import ran, words
 from reports.answer import Asked, answer_of
 from reports.page.model import Answer
 from reports.search.analysis import SearchAnalysis
+from studies.auto.plan import AutoPlan
+from studies.search.attempt import OVER, SEARCH_REPLICATE
 from studies.search.confirmation import to_confirm
+from studies.timing import spoken
 
 
 def search_answer(analysis: SearchAnalysis, asked: Asked) -> Answer:
@@ -36,17 +39,37 @@ def _configuration(analysis: SearchAnalysis, asked: Asked) -> Iterator[str]:
 
 
 def _with_more_time(analysis: SearchAnalysis, answer: Answer) -> Answer:
-    """An automatic search has no seeds to ask for, but a time."""
-    record = analysis.search.record
-    if record.search.auto is None or not answer.command:
+    """An automatic search has no seeds to ask for, but a time.
+
+    Its plan stays; more than what was planned takes a new one, under another name.
+    """
+    search, record = analysis.search, analysis.search.record
+    auto = record.search.auto
+    if auto is None or not answer.command:
         return answer
-    budget = 2 * record.search.auto.budget
-    asked = {"budget": f"{budget:g}s", "name": f"{record.name}-2"}
+    if _is_cut_off(analysis, auto):
+        trained = float(search.results.runs["seconds"].sum()) / auto.workers
+        budget = 2 * max(auto.budget, auto.spent + trained)
+        why, asked = "The time was up before all of its plan was trained: go on with", {}
+    else:
+        budget = 2 * auto.budget
+        why, asked = "To be surer, run it anew with twice the time:", {"name": f"{record.name}-2"}
     return replace(
         answer,
-        next=f"To be surer, run it anew with twice the time: {words.duration(budget)}.",
-        command=ran.run_command(analysis.results, **asked),
+        next=f"{why} {spoken(budget)}.",
+        command=ran.run_command(search.results, budget=f"{budget:.10g}s", **asked),
     )
+
+
+def _is_cut_off(analysis: SearchAnalysis, auto: AutoPlan) -> bool:
+    """Whether something of the plan is left, with which the same command goes on."""
+    search, sought = analysis.search, analysis.search.record.search
+    names = (*to_confirm(search.attempts, points=auto.points), *sought.baselines)
+    runs = search.results.runs
+    fresh = runs[runs["arm"].isin(names) & (runs["replicate"] != SEARCH_REPLICATE)]
+    ended = int(fresh["status"].isin(("done", "failed")).sum())
+    over = sum(attempt.state in OVER for attempt in search.attempts)
+    return over < sought.trials or ended < len(names) * sought.confirm
 
 
 def _front(analysis: SearchAnalysis, asked: Asked) -> Iterator[str]:
@@ -69,7 +92,7 @@ def _unconfirmed(analysis: SearchAnalysis) -> Answer:
     points = len(to_confirm(search.attempts))
     known = search.results.done["seconds"].dropna()
     more = points * ran.FOR_A_LOOK
-    took = f", about {words.duration(more * float(known.median()))} of one worker"
+    took = f", about {spoken(more * float(known.median()))} of one worker"
     return Answer(
         "Nothing can be said yet.",
         (

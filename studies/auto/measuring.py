@@ -50,10 +50,7 @@ def planned(
     times = measure_all(workers, trainings, most, notify)
     if not set(times) - simple:
         raise UserError(f"no model of the space {search.space} could be trained; see above")
-    measured = tuple(
-        MeasuredModel(name, name in simple, time.seconds, time.once, time.measured)
-        for name, time in times.items()
-    )
+    measured = tuple(MeasuredModel(name, name in simple, time) for name, time in times.items())
     auto = replace(
         search.auto,
         budget=budget,

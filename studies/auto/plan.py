@@ -35,17 +35,7 @@ class MeasuredModel:
 
     name: str
     is_baseline: bool
-    seconds: float
-    """Of an epoch."""
-    once: float
-    """Seconds besides the epochs."""
-    measured: float
-    """Epochs that were trained to know it."""
-
-    @property
-    def time(self) -> EpochTime:
-        """The same, as times of trainings are computed."""
-        return EpochTime(self.seconds, self.once, self.measured)
+    time: EpochTime
 
 
 @dataclass(frozen=True)
@@ -76,7 +66,7 @@ class AutoPlan:
     @property
     def epoch(self) -> float:
         """Seconds of an epoch of a configuration, in the mean over those that were measured."""
-        return fmean(m.seconds for m in self.measured if not m.is_baseline)
+        return fmean(m.time.seconds for m in self.measured if not m.is_baseline)
 
     def seconds(self, stage: str) -> float:
         """Of the clock that a stage may take; KeyError if there is none of this name."""
@@ -183,7 +173,7 @@ def table(plan: AutoPlan, sizes: Sizes) -> tuple[str, ...]:
     rows = [
         ("measured", "an epoch", "once", "epochs measured"),
         *(
-            (m.name, f"{m.seconds:.2f} s", f"{m.once:.2f} s", f"{m.measured:.2g}")
+            (m.name, f"{m.time.seconds:.2f} s", f"{m.time.once:.2f} s", f"{m.time.measured:.2g}")
             for m in plan.measured
         ),
     ]

@@ -20,7 +20,6 @@
 """
 
 import codecs
-import difflib
 import math
 import tomllib
 from collections.abc import Callable, Iterator, Mapping
@@ -56,7 +55,7 @@ from fsmd.data.encoder import NUMBER_BOUND
 from fsmd.data.options import check_option
 from fsmd.data.settings import TrainingSettings
 from fsmd.data.source import MOST_BUCKETS, MOST_MEMBERS, Categorical, Dense, Recipe, Tags
-from fsmd.errors import UserError, alternatives, is_text, shown
+from fsmd.errors import UserError, alternatives, is_text, meant, shown
 from fsmd.metrics import METRICS
 from fsmd.score import WHAT
 from fsmd.score import parse as parse_score
@@ -73,7 +72,11 @@ _Table: TypeAlias = dict[str, Any]
 
 
 class _Wrong(ValueError):
-    """The rule that a value breaks."""
+    """The rule that a value breaks; `near`: what may have been meant."""
+
+    def __init__(self, rule: str, near: str = "") -> None:
+        super().__init__(rule)
+        self.near = near
 
 
 def read(path: Path) -> Description:
@@ -444,7 +447,8 @@ def _values(where: str, table: Any, reads: Mapping[str, _Reads], *needed: str) -
         try:
             got[key] = reads[key](value)
         except _Wrong as wrong:
-            raise UserError(f"{place}: this must be {wrong}; got {shown(value)}") from None
+            rule = f"this must be {wrong}; got {shown(value)}{wrong.near}"
+            raise UserError(f"{place}: {rule}") from None
     for key in needed:
         if key not in got:
             raise UserError(
@@ -539,9 +543,7 @@ def _number(value: Any) -> float:
 def _one_of(*options: str) -> _Reads:
     def reads(value: Any) -> str:
         if not isinstance(value, str) or value not in options:
-            close = difflib.get_close_matches(str(value), options, n=1)
-            meant = f" (did you mean {close[0]!r}?)" if close else ""
-            raise _Wrong(f"one of {', '.join(options)}{meant}")
+            raise _Wrong(f"one of {', '.join(options)}", meant(value, options))
         return value
 
     return reads

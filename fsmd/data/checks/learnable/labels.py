@@ -12,7 +12,7 @@ from fsmd.data.schema import Floats
 from fsmd.data.source import Recipe
 from fsmd.errors import UserError, shown
 from fsmd.metrics import METRICS, GroupCodes, is_certain
-from fsmd.tasks import Task, names
+from fsmd.tasks import Task, parents
 
 _LEAST_WEIGHT, _MOST_WEIGHT = 1e-15, 1e15  # 32 bits hold sums of their squares
 
@@ -24,9 +24,7 @@ class Labels:
 
     def __init__(self, recipe: Recipe) -> None:
         self._recipe = recipe
-        self._after = [
-            names(recipe.tasks).index(t.after) if t.after else None for t in recipe.tasks
-        ]
+        self._after = parents(recipe.tasks)
         self._rows = dict.fromkeys(SPLITS, 0)
         tasks = len(recipe.tasks)
         self._classes = {split: np.zeros((tasks, 2), np.int64) for split in SPLITS}

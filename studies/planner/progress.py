@@ -162,7 +162,7 @@ def seconds_left(
     >>> seconds_left([60.0, 80.0], [(30.0, 0.1)], missing=3, workers=1)
     'about 3 min left'
     >>> seconds_left([], [(30.0, 0.1)], missing=2, workers=1)
-    'at most 10 min left'
+    'at most 9.5 min left'
     """
     known = list(finished) or [spent / share for spent, share in running if share > 0]
     if not known or not missing:

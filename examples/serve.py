@@ -16,10 +16,11 @@ import math
 import signal
 import socket
 import sys
+from collections import Counter
 from collections.abc import AsyncIterator, Callable, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import asynccontextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from functools import partial
 from pathlib import Path
 from typing import Any, NoReturn
@@ -29,7 +30,7 @@ import uvicorn
 from numpy.typing import NDArray
 from starlette.applications import Starlette
 from starlette.exceptions import HTTPException
-from starlette.requests import Request
+from starlette.requests import ClientDisconnect, Request
 from starlette.responses import JSONResponse, Response
 from starlette.routing import Route
 
@@ -39,8 +40,21 @@ VERSION = "1"
 """Of the one model that is served; a new one is another folder and a new process."""
 NUMBERS = ("FP64", "FP32", "INT64", "INT32")
 """Data types that an input of numbers may come in."""
+BODIES = 16
+"""Of the greatest length, that are held in memory at once."""
+UNREAD = (408, 413, 503)
+"""Statuses after which the rest of the body is not read: the connection ends."""
+ERROR_LENGTH = 500
+"""Characters of an error's line, which may tell what a client sent."""
 
 Array = NDArray[Any]
+
+
+class _Answer(JSONResponse):
+    """In ASCII: half a surrogate pair that a client sent has no other form."""
+
+    def render(self, content: Any) -> bytes:
+        return json.dumps(content, allow_nan=False).encode()
 
 
 @dataclass(frozen=True)
@@ -52,6 +66,10 @@ class Service:
     threads: ThreadPoolExecutor
     max_rows: int
     max_bytes: int
+    patience: float = 30.0
+    """Seconds that a body may take to come."""
+    held: Counter[str] = field(default_factory=Counter)
+    """`bytes` of the bodies that come, wait, or are worked on."""
 
     def score(self, body: dict[str, Any]) -> dict[str, Any]:
         """POST /score: raw rows in, a row of outputs for each."""
@@ -70,6 +88,8 @@ class Service:
     def infer(self, body: dict[str, Any]) -> dict[str, Any]:
         """POST /v2/models/NAME/infer: the inputs of model.onnx in, its outputs out."""
         _known(body, ("id", "parameters", "inputs", "outputs"), "the body")
+        if not isinstance(body.get("id", ""), str):
+            _refuse("`id` must be a text")
         names = _output_names(body.get("outputs"), self.scorer)
         found = self.scorer.run(self._inputs(body.get("inputs")))
         answer: dict[str, Any] = {"model_name": self.name, "model_version": VERSION}
@@ -86,7 +106,7 @@ class Service:
         ]
         return answer
 
-    async def model(self, request: Request) -> JSONResponse:
+    async def model(self, request: Request) -> _Answer:
         """GET /v2/models/NAME: what goes in and what comes out."""
         self._check_model(request)
         inputs = [
@@ -96,7 +116,7 @@ class Service:
         outputs = [
             {"name": name, "datatype": "FP32", "shape": [-1]} for name in self.scorer.outputs
         ]
-        return JSONResponse(
+        return _Answer(
             {
                 "name": self.name,
                 "versions": [VERSION],
@@ -106,10 +126,10 @@ class Service:
             }
         )
 
-    async def model_ready(self, request: Request) -> JSONResponse:
+    async def model_ready(self, request: Request) -> _Answer:
         """GET /v2/models/NAME/ready."""
         self._check_model(request)
-        return JSONResponse({"name": self.name, "ready": True})
+        return _Answer({"name": self.name, "ready": True})
 
     def _check_model(self, request: Request) -> None:
         name, version = request.path_params["name"], request.path_params.get("version", VERSION)
@@ -131,30 +151,36 @@ class Service:
             self._check_model(request)
         if "inference-header-content-length" in request.headers:
             _refuse("binary tensors are not read here; send `data` as JSON")
-        content = await self._content(request)
+        content = bytearray()
 
-        def answered() -> bytes:
-            found = work(_parsed(content))
-            return json.dumps(found, ensure_ascii=False, allow_nan=False).encode()
+        def answered() -> Response:
+            return _Answer(work(_parsed(content)))
 
-        loop = asyncio.get_running_loop()
         try:
-            written = await loop.run_in_executor(self.threads, answered)
+            async with asyncio.timeout(self.patience):
+                await self._read(request, content)
+            return await asyncio.get_running_loop().run_in_executor(self.threads, answered)
         except UserError as error:
             _refuse(str(error))
-        return Response(written, media_type="application/json")
+        except TimeoutError:
+            _refuse(f"the body must come within {self.patience} seconds", 408)
+        except ClientDisconnect:
+            _refuse("the client is gone before its body came")
+        finally:
+            self.held["bytes"] -= len(content)
 
-    async def _content(self, request: Request) -> bytes:
-        """The body, of which no more is read than may be, however it comes."""
+    async def _read(self, request: Request, content: bytearray) -> None:
+        """Read the body, and no more of it, or of all bodies at once, than may be."""
         declared = request.headers.get("content-length", "")
         if declared.isdecimal() and int(declared) > self.max_bytes:
             _refuse(f"a body has {self.max_bytes:,} bytes at most; got {int(declared):,}", 413)
-        content = bytearray()
         async for piece in request.stream():
             content += piece
+            self.held["bytes"] += len(piece)
             if len(content) > self.max_bytes:
                 _refuse(f"a body has {self.max_bytes:,} bytes at most; got more", 413)
-        return bytes(content)
+            if self.held["bytes"] > BODIES * self.max_bytes:
+                _refuse("too many long bodies are here at once; send it again later", 503)
 
     def _inputs(self, tensors: Any) -> dict[str, Array]:
         """The tensors of a request by name, all there are and each of one length."""
@@ -183,7 +209,7 @@ def _refuse(text: str, status: int = 400) -> NoReturn:
     raise HTTPException(status, text)
 
 
-def _parsed(content: bytes) -> dict[str, Any]:
+def _parsed(content: bytes | bytearray) -> dict[str, Any]:
     """The JSON object that a body is."""
     try:
         body = json.loads(content, parse_constant=_no_number, object_pairs_hook=_each_once)
@@ -206,8 +232,8 @@ def _no_number(text: str) -> NoReturn:
 def _each_once(pairs: Sequence[tuple[str, Any]]) -> dict[str, Any]:
     named = dict(pairs)
     if len(named) < len(pairs):
-        names = [name for name, _ in pairs]
-        raise ValueError(f"{next(n for n in names if names.count(n) > 1)!r} is there twice")
+        ((twice, _),) = Counter(name for name, _ in pairs).most_common(1)
+        raise ValueError(f"{twice!r} is there twice")
     return named
 
 
@@ -227,10 +253,13 @@ def _output_names(asked: Any, scorer: Scorer) -> list[str]:
         return known
     if not isinstance(asked, list) or not all(isinstance(each, dict) for each in asked):
         _refuse("`outputs` must be a list of objects with a name")
-    for each in asked:
-        if str(each.get("name")) not in known:
-            _refuse(f"no output {each.get('name')!r}; there are {', '.join(known)}")
-    return [each["name"] for each in asked]
+    names = [each.get("name") for each in asked]
+    for at, name in enumerate(names):
+        if name not in known:
+            _refuse(f"no output {name!r}; there are {', '.join(known)}")
+        if name in names[:at]:
+            _refuse(f"output {name!r} is there twice")
+    return names
 
 
 def _tensor(
@@ -263,24 +292,25 @@ def _is_number(value: Any) -> bool:
     return value is None or (isinstance(value, int | float) and not isinstance(value, bool))
 
 
-def _error(_: Request, error: Exception) -> JSONResponse:
+def _error(_: Request, error: Exception) -> _Answer:
     status = error.status_code if isinstance(error, HTTPException) else 500
     text = error.detail if isinstance(error, HTTPException) else "the server failed; see its log"
-    # What is left of a body that is too long is not read: the connection ends.
-    headers = {"connection": "close"} if status == 413 else {}
+    if len(text) > ERROR_LENGTH:  # by what a client sent
+        text = f"{text[:ERROR_LENGTH]}..."
+    headers = {"connection": "close"} if status in UNREAD else {}
     if isinstance(error, HTTPException):
         headers |= dict(error.headers or {})
-    return JSONResponse({"error": text}, status, headers=headers)
+    return _Answer({"error": text}, status, headers=headers)
 
 
 def application(service: Service, on_start: Callable[[], None] = lambda: None) -> Starlette:
     """All that is answered."""
 
-    async def server(_: Request) -> JSONResponse:
-        return JSONResponse({"name": "fsmd", "version": VERSION, "extensions": []})
+    async def server(_: Request) -> _Answer:
+        return _Answer({"name": "fsmd", "version": VERSION, "extensions": []})
 
-    async def health(_: Request, what: str) -> JSONResponse:
-        return JSONResponse({what: True})
+    async def health(_: Request, what: str) -> _Answer:
+        return _Answer({what: True})
 
     @asynccontextmanager
     async def lifespan(_: Starlette) -> AsyncIterator[None]:
@@ -304,7 +334,9 @@ def application(service: Service, on_start: Callable[[], None] = lambda: None) -
         ),
     ]
     handlers = {HTTPException: _error, Exception: _error}
-    return Starlette(routes=routes, exception_handlers=handlers, lifespan=lifespan)
+    served = Starlette(routes=routes, exception_handlers=handlers, lifespan=lifespan)
+    served.router.redirect_slashes = False
+    return served
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
@@ -321,13 +353,17 @@ def main(arguments: Sequence[str] | None = None) -> int:
     host, port = listener.getsockname()[:2]
     name = options.name or options.model.resolve().name
     threads = ThreadPoolExecutor(options.threads, "score")
-    service = Service(name, scorer, threads, options.max_rows, options.max_bytes)
+    limits = options.max_rows, options.max_bytes, options.patience
+    service = Service(name, scorer, threads, *limits)
     where = f"http://{host}:{port}"
     application_ = application(
         service, on_start=lambda: print(f"{name} is served at {where}", flush=True)
     )
     config = uvicorn.Config(
-        application_, log_level="warning", timeout_graceful_shutdown=options.patience
+        application_,
+        http="h11",  # bounds the headers, and hands on any method
+        log_level="warning",
+        timeout_graceful_shutdown=options.patience,
     )
     # Else the thread that answers waits up to 5 ms each time for one that scores.
     sys.setswitchinterval(0.0005)
@@ -370,7 +406,8 @@ def _options(arguments: Sequence[str] | None) -> argparse.Namespace:
         "--patience",
         type=_positive,
         default=30,
-        help="seconds that requests under way have when it is to end (default: %(default)s)",
+        help="seconds that a body may take to come, and that requests under way have when it is "
+        "to end (default: %(default)s)",
     )
     return p.parse_args(arguments)
 

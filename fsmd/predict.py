@@ -115,6 +115,12 @@ def predict(
     if any(out.resolve() == file.path.resolve() for file in source.files):
         raise UserError(f"--out must be none of the files that are read; got {out}")
     kept = pa.schema([(name, source.types[name]) for name in keep])
+    for field in kept:
+        if pa.types.is_nested(field.type) and write is not pa.parquet.ParquetWriter:
+            raise UserError(
+                f"--keep: a CSV file cannot hold column {field.name!r}, whose values are "
+                f"{field.type}; let --out end in .parquet"
+            )
     schema = pa.schema([*kept, *((name, pa.float32()) for name in scorer.outputs)])
     with _placed(out) as fresh, write(fresh, schema) as writer, _progress() as advance:
         for batch, where in source.batches():

@@ -20,7 +20,6 @@ from numpy.typing import NDArray
 
 from fsmd.data.description.columns import is_plain
 from fsmd.data.description.expression import parse as parse_expression
-from fsmd.data.encoder import Encoder
 from fsmd.data.inputs import Input
 from fsmd.data.rows import given
 from fsmd.data.rows.fields import UntypedRows, Value, value_of
@@ -28,12 +27,22 @@ from fsmd.data.rows.part import Where
 from fsmd.data.schema import Floats
 from fsmd.errors import UserError, shown
 from fsmd.saved.feed import Feed
-from fsmd.saved.head import ENCODER, ONNX, Example, ModelHead, read_example, read_head, reading
+from fsmd.saved.head import (
+    ONNX,
+    Example,
+    ModelHead,
+    read_encoder,
+    read_example,
+    read_head,
+    reading,
+)
 
 ENGINES = ("auto", "onnx", "torch")
 MOST_THREADS = 1024
 BATCH = 4096
 """Rows that go through the model at once."""
+MOST_TYPES = 1000
+"""Sets of columns' types of which it is remembered what is computed from them."""
 FEW = 16
 """Rows at most that are taken one by one, as a server gets them."""
 
@@ -159,13 +168,17 @@ class Scorer:
             *(each.name for each in features),
             *((name, types[name]) for name in columns if name in types),
         )
-        if key not in self._values:
+        values = self._values.get(key)
+        if values is None:
             given.check_columns(source, columns, self.optional, list(types))
-            self._values[key] = {
+            values = {
                 each.name: value_of(each, types, source, f"feature {each.name!r}")
                 for each in features
             }
-        return self._values[key]
+            if len(self._values) >= MOST_TYPES:
+                self._values.clear()
+            self._values[key] = values
+        return values
 
     def run(self, inputs: Mapping[str, NDArray[Any]]) -> Mapping[str, Floats]:
         """The outputs of model.onnx for exactly its inputs, all of one length.
@@ -248,7 +261,7 @@ def _by_onnx(of: type[Scorer], head: ModelHead, folder: Path, threads: int) -> S
         session = onnxruntime.InferenceSession(
             str(folder / ONNX), options, providers=["CPUExecutionProvider"]
         )
-    feed = Feed(_encoder(folder))
+    feed = Feed(read_encoder(folder, head))
     outputs = [output.name for output in head.outputs]
 
     def run(fields: pa.RecordBatch, where: Where) -> Mapping[str, Floats]:
@@ -286,10 +299,6 @@ def _by_torch(of: type[Scorer], head: ModelHead, folder: Path, threads: int) -> 
             torch.set_num_threads(before)
 
     return of(head, "torch", run)
-
-
-def _encoder(folder: Path) -> Encoder:
-    return Encoder.from_json((folder / ENCODER).read_text("utf-8"))
 
 
 def _check_example(scorer: Scorer, example: Example, folder: Path) -> None:

@@ -20,9 +20,9 @@ def write(path: Path, content: bytes) -> None:
 def replacing(path: Path) -> Iterator[Path]:
     """A free path near `path`: the file or folder made there takes its place as a whole.
 
-    A kill, a power cut or an error leaves the old one or the new one, or none where a folder takes
-    the place of something. What dead processes left half written beside it is removed. A file
-    takes no folder's place.
+    A kill, a power cut or an error leaves the old one or the new one; where a folder takes the
+    place of something a kill may leave none, and the next writing beside it puts the old one
+    back. What dead processes left half written there is removed. A file takes no folder's place.
 
     Raises OSError where nothing can be written.
     """
@@ -39,7 +39,8 @@ def replacing(path: Path) -> Iterator[Path]:
             for each in (*fresh.rglob("*"), fresh):
                 _sync(each)  # else a power cut may leave empty files under their final names
             if fresh.is_dir() and os.path.lexists(path):
-                path.rename(folder / "old")  # a folder cannot be replaced in one step
+                (folder / "old").mkdir()  # a folder cannot be replaced in one step
+                path.rename(folder / "old" / path.name)
             fresh.replace(path)
             _sync(path.parent)
         finally:
@@ -47,7 +48,7 @@ def replacing(path: Path) -> Iterator[Path]:
 
 
 def sweep(folder: Path) -> None:
-    """Remove what dead processes left half written in a folder."""
+    """Remove what dead processes left half written in a folder; what they moved away is back."""
     for lock in folder.glob(".fsmd-*.lock"):
         # Held: its process lives. Another user's, or gone by now: not ours to remove.
         with suppress(Timeout, OSError), FileLock(lock, timeout=0):
@@ -55,6 +56,9 @@ def sweep(folder: Path) -> None:
 
 
 def _remove(lock: Path) -> None:
+    for old in lock.with_suffix(".tmp").glob("old/*"):
+        if not os.path.lexists(lock.with_name(old.name)):  # the new one did not come there
+            old.rename(lock.with_name(old.name))
     shutil.rmtree(lock.with_suffix(".tmp"), ignore_errors=True)
     lock.unlink(missing_ok=True)
 

@@ -3,6 +3,7 @@
 import math
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
+from functools import cached_property
 from typing import Any, Literal
 
 from optuna.distributions import (
@@ -141,13 +142,13 @@ class Space:
             combinations = _crossed(combinations, choice)
         return combinations
 
-    @property
-    def known(self) -> dict[str, dict[str, Value]]:
+    @cached_property  # a search asks before each of its proposals
+    def known(self) -> Mapping[str, Params]:
         """Name -> parameters of the known models that lie in the space.
 
         A name that the data makes the same model as another one (FSMD without a funnel) is out.
         """
-        known: dict[str, dict[str, Value]] = {}
+        known: dict[str, Params] = {}
         for name, model in self.models:
             trained = replace(model, **{n: getattr(self.base, n) for n in model.left_open})
             chained = self.base.chain or "chain" in self.axes

@@ -194,13 +194,13 @@ def _doing(console: Console, what: str) -> Iterator[None]:
 
 def _prepared(request: Request, console: Console, began: float) -> tuple[Request, Sets]:
     """What is asked for, an automatic search by its plan, and its data sets."""
+    request, file = of_plan(request)
     request.check()
     if request.name is not None:
         check_name(request.name, "--name")
     check_cache()
     device_for(request.device, None)
     check(request.definition)
-    request, file = of_plan(request)
     sets = _sets(request, console)
     return _automatic(request, file, sets, console, began), sets
 

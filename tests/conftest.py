@@ -4,6 +4,7 @@ import gc
 import os
 from collections.abc import Iterator
 from pathlib import Path
+from typing import Any
 
 import pytest
 from hypothesis import settings
@@ -57,6 +58,23 @@ def no_power_cut() -> Iterator[None]:
         yield
 
 
+@pytest.fixture(scope="session", autouse=True)
+def migrations_are_read_once() -> Iterator[None]:
+    """Optuna reads all its migrations anew for each database: longer than to make its tables."""
+    from optuna.storages._rdb.storage import _VersionManager
+
+    read, scripts = _VersionManager._create_alembic_script, list[Any]()
+
+    def once(manager: _VersionManager) -> Any:
+        if not scripts:
+            scripts.append(read(manager))
+        return scripts[0]
+
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(_VersionManager, "_create_alembic_script", once)
+        yield
+
+
 @pytest.fixture(scope="module", autouse=True)
 def what_is_loaded_stays() -> None:
     """Collections look through what is new alone: thousands of modules and tests are loaded."""
@@ -87,14 +105,18 @@ def blank_figures(monkeypatch: pytest.MonkeyPatch) -> None:
     leave_figures_blank(monkeypatch)
 
 
-def leave_figures_blank(monkeypatch: pytest.MonkeyPatch) -> None:
-    """No figure is drawn; pages and files have an empty picture in its place."""
+def leave_figures_blank(monkeypatch: pytest.MonkeyPatch, but: str = "") -> None:
+    """No figure but one is drawn; pages and files have an empty picture in its place."""
     from reports.page.model import FigureView
 
-    blank = '<svg xmlns="http://www.w3.org/2000/svg" viewBox="0 0 1 1"></svg>'
-    monkeypatch.setattr(FigureView, "svg", blank)
-    monkeypatch.setattr(FigureView, "svg_narrow", blank)
-    monkeypatch.setattr(FigureView, "pdf", b"")
+    svg = '<svg xmlns="http://www.w3.org/2000/svg" viewBox="0 0 1 1"></svg>'
+    for name, blank in (("svg", svg), ("svg_narrow", svg), ("pdf", b"")):
+        drawn = vars(FigureView)[name]
+
+        def picture(view: FigureView, drawn: Any = drawn, blank: object = blank) -> object:
+            return drawn.__get__(view) if view.key == but else blank
+
+        monkeypatch.setattr(FigureView, name, property(picture))
 
 
 @pytest.fixture

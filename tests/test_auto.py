@@ -5,6 +5,7 @@ import time
 from collections.abc import Callable
 from dataclasses import asdict, replace
 from pathlib import Path
+from typing import Any
 
 import pandas as pd
 import pytest
@@ -298,6 +299,38 @@ def test_what_no_automatic_search_can_be_is_refused(
     given = ("auto", "--data", DATA, *(("--space", "paper") if "--epochs" in arguments else ()))
     assert main([*given, *arguments]) == 2
     assert words in capsys.readouterr().err
+
+
+@pytest.mark.parametrize(
+    ("place", "value", "words"),
+    [
+        (("seed",), -1, "--seed must be"),
+        (("epochs",), 0, "--epochs must be"),
+        (("search", "baselines"), ["constant"] * 2, "has 'constant' twice"),
+        (("search", "auto", "stages"), [], "stages must be baselines, search, confirmation"),
+        (("search", "auto", "workers"), 0, "workers must be from 1"),
+        (("search", "auto", "measured"), [], "a model that is no baseline must be measured"),
+        (("search", "auto", "measured", 1, "time", "seconds"), 1e99, "trees must be from 0"),
+    ],
+)
+def test_a_plan_that_was_changed_to_what_cannot_be_is_refused_in_one_line(
+    place: tuple[Any, ...],
+    value: Any,
+    words: str,
+    tmp_path: Path,
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    plan = small_plan(tmp_path / "small.json")
+    values = part = json.loads(plan.read_text("utf-8"))
+    *inner, last = place
+    for each in inner:
+        part = part[each]
+    part[last] = value
+    plan.write_text(json.dumps(values), "utf-8")
+    capsys.readouterr()
+    assert main(["auto", "--plan", str(plan)]) == 2
+    (line,) = capsys.readouterr().err.splitlines()
+    assert words in line
 
 
 def test_a_plan_of_other_rows_and_of_what_is_no_automatic_search_is_refused(

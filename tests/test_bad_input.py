@@ -12,20 +12,28 @@ from types import SimpleNamespace
 from typing import Any
 
 import pandas as pd
+import pyarrow as pa
+import pyarrow.parquet as pq
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from fsmd import Scorer, predict
 from fsmd.command_line import check_folders
 from fsmd.data import load
 from fsmd.errors import UserError
+from fsmd.saved.head import read_example
+from fsmd.saved.model import save_model
 from fsmd.tasks import Task
 from reports import build, commands
 from studies import execute, get, open_engine, record, run
+from studies.blend import commands as blend
+from studies.export import command as export
 from studies.objectives import named
 from studies.planner.design import check_name
 from studies.store.studies import find_study
 from tests.lab import Immediate
+from tests.made_up import model_folders
 
 DATA = "planted:rows=2000"
 HOSTILE = (
@@ -171,6 +179,33 @@ def test_a_report_takes_a_value_or_refuses_it_in_one_line(
     module, starts = COMMANDS["report"]
     for arguments in islice(hostile(module, starts), 0, None, share):
         outcome(module, arguments, untrained, capsys)
+
+
+@pytest.mark.parametrize("command", ["export", "blend", "predict"])
+@pytest.mark.parametrize("share", [pytest.param(1, marks=pytest.mark.slow), 13])
+def test_taking_a_model_home_takes_a_value_or_refuses_it_in_one_line(
+    untrained: Path,
+    tmp_path_factory: pytest.TempPathFactory,
+    capsys: pytest.CaptureFixture[str],
+    command: str,
+    share: int,
+) -> None:
+    """No arm of the study is trained: there, no value is right."""
+    assert run.main(["null", "--data", DATA, "--name", "mine"]) == 0
+    model = tmp_path_factory.mktemp("home") / "model"
+    save_model(model_folders.untrained(DATA), model)
+    rows = model.with_name("rows.parquet")
+    pq.write_table(pa.Table.from_pylist([*read_example(model).rows]), rows)
+    module, start = {
+        "export": (export, ("mine", "--out", "home")),
+        "blend": (blend, (str(model),)),
+        "predict": (predict, (str(model), str(rows), "--out", "scores.csv")),
+    }[command]
+    for arguments in islice(hostile(module, [start]), 0, None, share):
+        code, _ = outcome(module, arguments, untrained, capsys)
+        if code == 0:
+            swept(untrained)
+    assert Scorer.load(model).outputs
 
 
 @pytest.mark.parametrize("value", HOSTILE[::4])

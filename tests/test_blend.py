@@ -218,6 +218,7 @@ def test_set_writes_the_formula_into_the_folder_which_then_scores_by_it(
         (("--by", "ndgc@10"), "did you mean 'ndcg@10'"),
         (("--pick", "best:lke"), "did you mean 'best:like'"),
         (("--data", "planted:rows=2500,tasks=3"), "has other content"),
+        (("--out", "mine"), "--out must not be mine, the model's folder"),
     ],
 )
 def test_a_mistake_is_one_line_and_nothing_is_written(

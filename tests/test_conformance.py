@@ -401,7 +401,7 @@ def studies(engine: sa.Engine) -> dict[str, tuple[StudyResults, ...]]:
     kept: dict[str, tuple[StudyResults, ...]] = {}
     for label, tasks in JUDGED.items():
         results = []
-        for form in FORMS if label == "2 tasks" else (made_up.models, made_up.grid):
+        for form in FORMS if label == "2 tasks" else (made_up.models, made_up.small_grid):
             study = form(tasks)
             record = made_up.store_study(
                 engine,

@@ -502,10 +502,14 @@ def test_a_place_that_holds_something_else_is_left_as_it_is(
     own = stored.folder / "own"
     shutil.copytree(model, own)
     (own / "notes.txt").write_text("mine")
+    shutil.copytree(model, stored.folder / "inner")
+    (stored.folder / "inner" / "README.md").unlink()
+    (stored.folder / "inner" / "README.md").mkdir()
     for out, told in (
         ("taken", "is there and is no model"),
         ("a file", "is a file"),
         ("own", "holds 'notes.txt' too, which would be lost"),
+        ("inner", "holds 'README.md' too, which would be lost"),
         ("a file/model", "must be a folder that can be written"),
     ):
         assert stored.export(out=out) == 2

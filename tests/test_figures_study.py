@@ -58,6 +58,7 @@ from tests.made_up import (
     knob,
     many,
     models,
+    small_grid,
     store_study,
     tasks,
     towers,
@@ -72,13 +73,6 @@ STORED = sorted({*KINDS} - {"quality_cost"})
 """What a made-up study has; its arms all cost the same."""
 
 
-def small_grid(of: Sequence[Task] = tasks(2)) -> Study:
-    """Eight arms of the grid, which are still a factorial of three factors."""
-    kept = [arm for arm in grid(of).arms if {*arm.name.split(" / ")} <= {*SMALL_GRID}]
-    return replace(grid(of), name="small_grid", arms=tuple(kept))
-
-
-SMALL_GRID = ("constant", "diamond", "1", "2", "4")
 INSIDE = ("differences", "curves", "gradients", "gates")
 FORMS: dict[str, tuple[Callable[..., Study], tuple[str, ...]]] = {
     "models": (models, ("gains", "arms", *INSIDE)),

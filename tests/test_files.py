@@ -284,14 +284,14 @@ for way in ("kill", "fail"):
                     code = error.errno
                 os._exit(code)
             status = os.waitpid(pid, 0)[1]
-            now = made(path)
-            there = now in (["old"] * whole, ["new"] * whole)
-            assert there or (folder and not now), (way, folder, n, now)
             if way == "kill":
+                assert made(path) or folder, n
                 sweep(path.parent)
-            elif os.WEXITSTATUS(status) == errno.ENOSPC:
-                assert now in (["old"] * whole, [])
-            assert list(path.parent.iterdir()) == ([path] if there else []), (way, folder, n)
+            now = made(path)
+            assert now in (["old"] * whole, ["new"] * whole), (way, folder, n, now)
+            if way == "fail" and os.WEXITSTATUS(status) == errno.ENOSPC:
+                assert now == ["old"] * whole
+            assert list(path.parent.iterdir()) == [path], (way, folder, n)
             if status == 0:
                 break
         print(way, n - 1)

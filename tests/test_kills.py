@@ -19,7 +19,6 @@ from typing import Any
 import numpy as np
 import pytest
 import sqlalchemy as sa
-from optuna.storages._rdb.storage import RDBStorage, _VersionManager
 
 from fsmd.training import Measurement, Training, TrainingResult
 from fsmd.writing import replacing
@@ -292,7 +291,7 @@ def bench(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Bench]:
 
 def share(engines: dict[str, sa.Engine], patch: pytest.MonkeyPatch) -> None:
     """Let all runs have what does not change: most of their time is for making it anew."""
-    make, version = sa.create_engine, RDBStorage("sqlite://").get_head_version()
+    make = sa.create_engine
 
     def engine(url: Any, **options: Any) -> sa.Engine:
         key = f"{url} {options}"
@@ -300,7 +299,6 @@ def share(engines: dict[str, sa.Engine], patch: pytest.MonkeyPatch) -> None:
             engines[key] = make(url, **options)
         return engines[key]
 
-    patch.setattr(_VersionManager, "get_head_version", lambda _: version)
     patch.setattr("sqlalchemy.create_engine", engine)
     patch.setattr("sqlalchemy.engine.create_engine", engine)
 

@@ -139,6 +139,7 @@ def test_texts_are_read_as_the_models_description_says(
         (["typed.parquet"], "feature 'brand': here must be a text, not a value of another type"),
         (["whole.csv", "--keep", "usr"], "--keep: no column 'usr'; did you mean 'user'?"),
         (["whole.csv", "--keep", "user,user"], "of the output is named 'user' already"),
+        (["more.parquet", "--keep", "more"], "a CSV file cannot hold column 'more', whose values"),
         (["whole.csv", "--out", "scores.txt"], "--out must end in .parquet, .csv, .csv.gz"),
         (["whole.csv", "--out", "whole.csv"], "--out must be none of the files that are read"),
         (["whole.csv", "--out", "."], "--out must be a file"),
@@ -167,6 +168,7 @@ def test_what_cannot_be_scored_is_one_line_and_leaves_the_old_output(
     structs = pa.array([{"a": 1}] * len(table))
     brand = table.schema.get_field_index("brand")
     pq.write_table(table.set_column(brand, "brand", structs), "typed.parquet")
+    pq.write_table(table.append_column("more", structs), "more.parquet")
     frame = table.to_pandas()
     frame.to_csv("whole.csv", index=False)
     frame.drop(columns=["brand", "price"]).to_csv("bare.csv", index=False)

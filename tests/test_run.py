@@ -318,11 +318,11 @@ def test_a_name_keeps_a_run_with_other_settings_apart(
 
 @needs_proc
 def test_ctrl_c_stops_at_once_and_says_that_nothing_is_lost(tmp_path: Path) -> None:
-    desk = Desk(tmp_path)
+    desk, data = Desk(tmp_path), ("--data", DATA)
     # A background job ignores the signal, and so would its child.
     before = signal.signal(signal.SIGINT, signal.default_int_handler)
     try:
-        process = desk.start("gate_depth", "--replicates", "1", "--workers", "1")
+        process = desk.start("gate_depth", *data, "--replicates", "1", "--workers", "1")
     finally:
         signal.signal(signal.SIGINT, before)
     wait_for(lambda: desk.trial_states() == ["RUNNING"] and workers_of(process.pid), process)

@@ -403,6 +403,29 @@ def test_a_part_that_was_sealed_and_cannot_be_is_one_line(
         assert len(str(refused.value)) < 500
 
 
+@pytest.mark.parametrize(
+    ("changes", "told"),
+    [
+        ({CONFIG: ("tags", "number")}, "config.json and encoder.json must say the same of inputs"),
+        (dict.fromkeys((CONFIG, ENCODER), ("tags", "x")), "kind must be one of category, number"),
+        ({ENCODER: ("long view", "long_view")}, "must say the same of tasks"),
+    ],
+)
+def test_a_head_and_an_encoder_of_two_models_are_refused(
+    folder: Path, tmp_path: Path, changes: dict[str, tuple[str, str]], told: str
+) -> None:
+    changed = tmp_path / "model"
+    shutil.copytree(folder, changed)
+    (changed / CHECKSUMS).unlink()
+    for name, (old, new) in changes.items():
+        text = (changed / name).read_text("utf-8")
+        (changed / name).write_text(text.replace(f'"{old}"', f'"{new}"'), "utf-8")
+    seal_model(changed)
+    for engine in ("onnx", "torch"):
+        with pytest.raises(UserError, match=told):
+            Scorer.load(changed, engine)
+
+
 def test_a_folder_that_is_not_as_it_was_written_is_refused(folder: Path, tmp_path: Path) -> None:
     changed = tmp_path / "model"
     shutil.copytree(folder, changed)

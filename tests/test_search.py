@@ -260,9 +260,9 @@ def ids(agenda: SearchAgenda) -> list[str]:
 
 
 def test_the_papers_models_come_first_and_nothing_is_trained_twice(lab: Lab) -> None:
-    found = lab.search(trials=30, slots=2)
+    found = lab.search(trials=16, slots=2)
     assert [a.name for a in found.attempts][:2] == ["paper's best", "deep fsmd"]
-    assert len(set(ids(found))) == 30
+    assert len(set(ids(found))) == 16
     steps = {id: [until for i, until in lab.work if i == id] for id, _ in lab.work}
     for untils in steps.values():
         upwards = sorted(set(untils), key=lambda until: until or 0)
@@ -439,8 +439,8 @@ def test_limits_are_kept_before_anything_is_trained(lab: Lab) -> None:
     def few(config: FSMDConfig) -> bool:
         return config.expert_count <= 6
 
-    found = lab.search(trials=20, allowed=few)
-    assert len(found.attempts) == 20
+    found = lab.search(trials=12, allowed=few)
+    assert len(found.attempts) == 12
     assert all(few(a.config) for a in found.attempts)
     assert set(ids(found)) >= {training for training, _ in lab.work}
 
@@ -452,7 +452,7 @@ def test_with_limits_a_search_that_goes_on_proposes_what_it_would_have_proposed(
         return config.expert_count <= 4
 
     searches = []
-    for name, sittings in (("whole", [14]), ("cut", [5, 9, 14])):
+    for name, sittings in (("whole", [12]), ("cut", [5, 9, 12])):
         lab = lab_in(tmp_path / name)
         for trials in sittings:
             # Trained to their ends: what was stopped would be told as ended in between.

@@ -1,5 +1,6 @@
 """The example scorer as its clients meet it: a real process, spoken to over HTTP."""
 
+import asyncio
 import http.client
 import importlib.util
 import json
@@ -10,6 +11,7 @@ import socket
 import subprocess
 import sys
 import threading
+import time
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -169,6 +171,8 @@ NOT_JSON = "the body is no JSON"
         ({"rows": {}}, "the body must have `rows`"),
         ({"rows": [1]}, "the body must have `rows`"),
         ({"rows": [], "row": []}, "the body has no 'row'; it has rows"),
+        ({"rows": [], "\ud800": []}, "the body has no '\\ud800'; it has rows"),
+        ({"a" * 5000: []}, f"the body has no '{'a' * 400}"),
     ],
 )
 def test_a_body_that_cannot_be_read_is_refused_in_one_line(
@@ -177,6 +181,16 @@ def test_a_body_that_cannot_be_read_is_refused_in_one_line(
     status, error = server.refused("/score", body)
     assert status == 400
     assert told in error
+    assert len(error) < 600
+
+
+def test_a_name_that_is_twice_among_many_is_found_at_once(server: Server) -> None:
+    names = [f'"{n}":0' for n in range(18_000)]
+    body = ",".join([*names, names[-1]])
+    began = time.perf_counter()
+    status, error = server.refused("/score", f'{{"rows": [{{{body}}}]}}'.encode())
+    assert (status, "'17999' is there twice" in error) == (400, True)
+    assert time.perf_counter() - began < 1  # took many seconds where each was counted
 
 
 def test_a_mistake_in_a_row_is_told_with_row_and_column(
@@ -198,6 +212,7 @@ def test_a_mistake_in_a_row_is_told_with_row_and_column(
         ({"datatype": "FP16"}, "the datatype of input 'user_id' must be BYTES; got 'FP16'"),
         ({"shape": [1, 1]}, "the shape of input 'user_id' must be [1], as its data is"),
         ({"shape": None}, "the shape of input 'user_id' must be [1]"),
+        ({"shape": "\ud800"}, "the shape of input 'user_id' must be [1]"),
         ({"data": "a"}, "the data of input 'user_id' must be a list"),
         ({"data": [None]}, "row 0, input 'user_id': a text is needed; got None"),
         ({"name": "user"}, "input 'user' is none of the model's; the model's are user_id"),
@@ -229,6 +244,11 @@ def test_what_is_not_there_is_404_and_another_method_405(server: Server) -> None
     assert (status, "'user_id', 'age_range'" in error) == (400, True)
     body = {"inputs": tensors(server, 1), "outputs": [{"name": "P(like)"}]}
     assert "no output 'P(like)'; there are P(click)" in server.refused(f"{MODEL}/infer", body)[1]
+    body["outputs"] = [{"name": "score"}] * 2
+    assert "'score' is there twice" in server.refused(f"{MODEL}/infer", body)[1]
+    assert "`id` must be a text" in server.refused(f"{MODEL}/infer", {"id": []})[1]
+    assert server.refused("/score/", {"rows": []}) == (404, "Not Found")
+    assert server.ask("FOO", "/score") == (405, {"error": "Method Not Allowed"})
     binary = server.refused(f"{MODEL}/infer", b"{}", inference_header_content_length="2")
     assert (binary[0], "binary tensors" in binary[1]) == (400, True)
 
@@ -295,12 +315,37 @@ def test_the_first_requests_may_come_at_once_and_health_does_not_wait_for_them(
             client.close()
 
 
-def test_a_score_that_is_no_number_is_null() -> None:
+def example() -> Any:
+    """The module."""
     spec = importlib.util.spec_from_file_location("serve", SERVE)
     assert spec is not None
     assert spec.loader is not None
     serve = importlib.util.module_from_spec(spec)
     spec.loader.exec_module(serve)
+    return serve
+
+
+@pytest.mark.parametrize(("held", "status"), [(0, 408), (16 * MOST_BYTES, 503)])
+def test_a_body_that_does_not_come_in_time_or_finds_no_place_is_refused(
+    held: int, status: int
+) -> None:
+    serve = example()
+    service = serve.Service("made_up", None, None, MOST_ROWS, MOST_BYTES, 0.01)
+    service.held["bytes"] = held
+    pieces = [{"type": "http.request", "body": b"{", "more_body": True}]
+
+    async def receive() -> Any:
+        return pieces.pop() if pieces else await asyncio.sleep(60)
+
+    scope = {"type": "http", "path_params": {}, "headers": []}
+    with pytest.raises(serve.HTTPException) as caught:
+        asyncio.run(service.answer(serve.Request(scope, receive), service.score))
+    assert caught.value.status_code == status
+    assert service.held["bytes"] == held
+
+
+def test_a_score_that_is_no_number_is_null() -> None:
+    serve = example()
     scorer = SimpleNamespace(
         score=lambda rows: [{"P(click)": 0.5, "score": float("inf")} for _ in rows],
         run=lambda _: {"score": np.array([np.nan, 1.0])},

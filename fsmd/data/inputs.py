@@ -2,7 +2,9 @@
 
 from collections.abc import Collection
 from dataclasses import dataclass
-from typing import Literal
+from typing import Literal, get_args
+
+Kind = Literal["category", "number", "tags"]
 
 
 @dataclass(frozen=True)
@@ -11,7 +13,7 @@ class Input:
 
     name: str
     """Of the recipe's feature."""
-    kind: Literal["category", "number", "tags"]
+    kind: Kind
     expression: str
     """Over raw columns (`fsmd.data.description.expression`); often a column's plain name."""
     separator: str | None = None
@@ -20,6 +22,11 @@ class Input:
     """Letters taken off both ends of such a text."""
     optional: bool = False
     """Whether a row without the columns still goes, the value missing."""
+
+    def __post_init__(self) -> None:
+        """Raise ValueError for a kind that there is not, as a file may have."""
+        if self.kind not in get_args(Kind):
+            raise ValueError(f"kind must be one of {', '.join(get_args(Kind))}; got {self.kind!r}")
 
 
 # How texts go into an exported model, which has no null and no lists.

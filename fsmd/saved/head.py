@@ -12,6 +12,7 @@ from pathlib import Path
 from typing import Any
 
 from fsmd.data.encoded import fault_of, seal
+from fsmd.data.encoder import Encoder
 from fsmd.data.inputs import Input
 from fsmd.data.schema import Schema
 from fsmd.errors import UserError, shown
@@ -180,6 +181,17 @@ def read_example(folder: Path) -> Example:
     """Rows and what the model must say of them; of a folder that was checked."""
     example: Example = _read(folder / EXAMPLE, Example)
     return example
+
+
+def read_encoder(folder: Path, head: ModelHead) -> Encoder:
+    """What encodes rows; UserError for one that is of another model than the head."""
+    encoder: Encoder = _read(folder / ENCODER, Encoder)
+    for name in ("inputs", "tasks", "score"):
+        if getattr(encoder, name) != getattr(head, name):
+            raise UserError(
+                f"{folder}: {CONFIG} and {ENCODER} must say the same of {name}; export it again"
+            )
+    return encoder
 
 
 def _read(path: Path, kind: Any) -> Any:

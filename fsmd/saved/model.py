@@ -22,6 +22,7 @@ from fsmd.saved.facts import ModelFacts
 from fsmd.saved.head import (
     Example,
     ModelHead,
+    read_encoder,
     read_example,
     read_head,
     reading,
@@ -68,10 +69,10 @@ def check_place(folder: Path) -> None:
         return
     if not folder.is_dir():
         raise UserError(f"{folder} is a file; a model is a folder: give another place")
-    there = {path.name for path in folder.iterdir()}
-    if there and not {files.CONFIG, files.CHECKSUMS} <= there:
+    there = {path.name: path.is_dir() for path in folder.iterdir()}
+    if there and not {files.CONFIG, files.CHECKSUMS} <= there.keys():
         raise UserError(f"{folder} is there and is no model; give another place, or remove it")
-    if others := sorted(there - {*files.FILES}):
+    if others := sorted(n for n, is_dir in there.items() if is_dir or n not in files.FILES):
         raise UserError(
             f"{folder} is a model and holds {others[0]!r} too, which would be lost; move that "
             "away, or give another place"
@@ -114,7 +115,7 @@ def load_model(folder: Path) -> SavedModel:
         config = kind.from_dict(head.config)
         return SavedModel(
             head=head,
-            encoder=Encoder.from_json((folder / files.ENCODER).read_text("utf-8")),
+            encoder=read_encoder(folder, head),
             trained=TrainedModel(config, head.schema, load_file(folder / files.WEIGHTS)),
             facts=ModelFacts.from_json((folder / files.FIGURES).read_text("utf-8")),
             example=read_example(folder),

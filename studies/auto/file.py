@@ -37,8 +37,9 @@ class PlanFile:
         """Raise ValueError for what is no plan."""
         if self.format != FORMAT:
             raise ValueError(f"format must be {FORMAT}; got {self.format}")
-        if self.search.auto is None or not self.search.auto.measured:
+        if self.search.auto is None:
             raise ValueError("search.auto must have what was measured")
+        self.search.auto.check()
 
     @classmethod
     def of(cls, record: StudyRecord) -> "PlanFile":

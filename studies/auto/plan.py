@@ -25,6 +25,8 @@ EPOCHS = (20, 12, 8, 5, 3, 2, 1)
 CONFIRMING = ((5, 6), (5, 4), (3, 3))
 """(fresh seeds, configurations) of the confirmation, the first that leaves enough to try."""
 FEWEST_TRIALS, MOST_TRIALS = 12, 200
+MOST_SECONDS = 1e13
+"""More than any budget, and whatever was measured or planned within it."""
 LEAST = (2, 4, (2, 2))
 """Epochs, trials and confirmation of the smallest plan that is worth its time."""
 
@@ -62,6 +64,23 @@ class AutoPlan:
     points: int = 6
     """Configurations that are confirmed on fresh seeds, at most."""
     stages: tuple[Stage, ...] = ()
+
+    def check(self) -> None:
+        """Raise ValueError for what no search was planned from."""
+        stages = tuple(stage.name for stage in self.stages)
+        if stages != (BASELINES, SEARCH, CONFIRMATION):
+            raise ValueError(f"stages must be {BASELINES}, {SEARCH}, {CONFIRMATION}; got {stages}")
+        if all(each.is_baseline for each in self.measured):
+            raise ValueError("a model that is no baseline must be measured")
+        least = {"budget": 1, "workers": 1, "points": 1, "spent": 0}
+        numbers = [(name, getattr(self, name), low) for name, low in least.items()]
+        for measured in self.measured:
+            time = measured.time
+            numbers += [(measured.name, each, 0) for each in (time.seconds, time.once)]
+        numbers += [(stage.name, stage.seconds, 0) for stage in self.stages]
+        for name, number, low in numbers:
+            if not low <= number <= MOST_SECONDS:
+                raise ValueError(f"{name} must be from {low} to {MOST_SECONDS:.0e}; got {number}")
 
     @property
     def epoch(self) -> float:

@@ -91,6 +91,8 @@ def _run(options: argparse.Namespace) -> int:
     saved = load_model(options.model)
     out: Path = options.out or DEFAULT_OUT / f"{options.model.resolve().name}-score"
     check_folders("--out", out)
+    if out.resolve() == options.model.resolve():
+        raise UserError(f"--out must not be {out}, the model's folder, which holds a model alone")
     data = _data(saved, options.data)
     valid = _judged(saved.trained, data, data.valid)
     metric = _metric(options.by, valid)

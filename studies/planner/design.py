@@ -232,6 +232,8 @@ def search_plan(data: Dataset, settings: TrainingSettings, seed: int, runtime: R
 def baseline_arms(search: Search, data: Dataset) -> tuple[PlannedArm, ...]:
     """What a search trains beside its front; UserError for an unknown name."""
     for name in search.baselines:
+        if search.baselines.count(name) > 1:
+            raise UserError(f"--baselines has {name!r} twice; leave one out")
         if name not in BASELINES:
             raise UserError(f"no baseline {name!r}{alternatives(name, BASELINES)}")
         check_library(BASELINES[name].kind)

@@ -5,7 +5,7 @@ are stored too, and each stored test figure is the metric of the stored scores.
 """
 
 from tests.made_up.databases import fresh_engine
-from tests.made_up.definitions import counts, grid, knob, many, models, towers
+from tests.made_up.definitions import counts, grid, knob, many, models, small_grid, towers
 from tests.made_up.searches import drawn_points, grid_points, paper_points, store_search
 from tests.made_up.studies import store_study
 from tests.made_up.tasks import CENSUS, MIXED, tasks
@@ -24,6 +24,7 @@ __all__ = [
     "many",
     "models",
     "paper_points",
+    "small_grid",
     "store_search",
     "store_study",
     "tasks",

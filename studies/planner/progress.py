@@ -6,9 +6,10 @@ plain text, each with how far all is.
 """
 
 import time
+from collections import defaultdict
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from statistics import median
+from statistics import mean
 from typing import Self
 
 from rich.console import Console
@@ -32,6 +33,7 @@ class _Line:
     """A training under way: its line of the bar, and how far it is."""
 
     task: TaskID
+    arm: str
     started: float
     epochs: int
     done: float = 0.0
@@ -55,7 +57,7 @@ class LiveProgress:
         )
         self._total = self._bar.add_task("trainings", total=cells, note="", count=f"0/{cells}")
         self._lines: dict[str, _Line] = {}
-        self._finished: list[float] = []
+        self._finished: defaultdict[str, list[float]] = defaultdict(list)
         self._began = self._last_line = time.monotonic()
         self._started, self._news = False, False
 
@@ -85,7 +87,7 @@ class LiveProgress:
             self._left -= 1
             self._news |= self._started
             if event.kind == "done" and line:
-                self._finished.append(time.monotonic() - line.started)
+                self._finished[line.arm].append(time.monotonic() - line.started)
         if event.kind in ("failed", "retried"):
             self._print(f"{event.kind}: {cell.arm}, replicate {cell.replicate}: {event.detail}")
 
@@ -102,7 +104,7 @@ class LiveProgress:
             note="starting",
             count=f"epoch 1/{epochs}",
         )
-        self._lines[cell.training.id] = _Line(task, time.monotonic(), epochs)
+        self._lines[cell.training.id] = _Line(task, cell.arm, time.monotonic(), epochs)
 
     def _advance(self, training_id: str, progress: TrainingProgress) -> None:
         line = self._lines.get(training_id)
@@ -117,7 +119,10 @@ class LiveProgress:
 
     def _estimate(self) -> None:
         now = time.monotonic()
-        running = [(now - line.started, line.done / line.epochs) for line in self._lines.values()]
+        running = [
+            (line.arm, now - line.started, line.done / line.epochs)
+            for line in self._lines.values()
+        ]
         left = seconds_left(self._finished, running, self._left, self._workers)
         ended = self._cells - self._left
         self._bar.update(self._total, completed=ended, count=f"{ended}/{self._cells}", note=left)
@@ -151,23 +156,36 @@ def told(tasks: Sequence[Task], figures: Mapping[str, float]) -> str:
 
 
 def seconds_left(
-    finished: Sequence[float], running: Sequence[tuple[float, float]], missing: int, workers: int
+    finished: Mapping[str, Sequence[float]],
+    running: Sequence[tuple[str, float, float]],
+    missing: int,
+    workers: int,
 ) -> str:
     """The time left, in words.
 
-    finished: seconds of trainings that ended; running: (seconds so far, share of the epochs at
-    most); missing: trainings without an end, the running ones among them. Before any training has
-    ended nobody knows when early stopping will end one, so the answer is an upper bound.
+    finished: of each arm the seconds of its trainings that ended; running: (arm, seconds so far,
+    share of the epochs at most); missing: trainings without an end, the running ones among them.
+    A training is taken to need what others of its arm did, or else of any; one that needs longer,
+    what all its epochs would. Before any training has ended nobody knows when early stopping will
+    end one, so the answer is an upper bound.
 
-    >>> seconds_left([60.0, 80.0], [(30.0, 0.1)], missing=3, workers=1)
+    >>> seconds_left({"a": [60.0, 80.0]}, [("a", 30.0, 0.1)], missing=3, workers=1)
     'about 3 min left'
-    >>> seconds_left([], [(30.0, 0.1)], missing=2, workers=1)
+    >>> seconds_left({"a": [20.0]}, [("b", 30.0, 0.5)], missing=1, workers=1)
+    'about 30 s left'
+    >>> seconds_left({}, [("a", 30.0, 0.1)], missing=2, workers=1)
     'at most 9.5 min left'
     """
-    known = list(finished) or [spent / share for spent, share in running if share > 0]
+    ended = [seconds for each in finished.values() for seconds in each]
+    known = ended or [spent / share for _, spent, share in running if share > 0]
     if not known or not missing:
         return ""
-    each = median(known)
-    under_way = sum(max(each - spent, 0.0) for spent, _ in running)
-    seconds = (under_way + each * (missing - len(running))) / max(1, min(workers, missing))
-    return f"{'about' if finished else 'at most'} {spoken(seconds)} left"
+    under_way = 0.0
+    for arm, spent, share in running:
+        needed = mean(finished.get(arm) or known)
+        if spent >= needed:
+            needed = spent / share if share > 0 else spent
+        under_way += needed - spent
+    seconds = under_way + mean(known) * (missing - len(running))
+    words = spoken(seconds / max(1, min(workers, missing)))
+    return f"{'about' if ended else 'at most'} {words} left"

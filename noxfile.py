@@ -52,8 +52,8 @@ def demo(session: nox.Session) -> None:
 
 @nox.session
 def bench(session: nox.Session) -> None:
-    """Speed of training, as ratios measured in one run."""
-    session.install(*LOCKED, "-e", ".")
+    """Speed of training, beside others and the bound by matrix products; ends in JSON."""
+    _groups(session, "rivals")
     session.run("python", "-m", "tests.bench_training", *session.posargs)
 
 

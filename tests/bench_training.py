@@ -1,178 +1,193 @@
-"""Examples per CPU-second of training, beside a plain loop and the bound by matrix products.
+"""Examples per CPU-second of training, beside others and the bound by matrix products.
 
-`nox -s bench` runs it: MMoE with 8 experts of (256, 128) on census (planted data without it), one
-thread, by turns in one process, so that only the ratios count. The last line is JSON.
+`nox -s bench` runs it: models with batch norm on census (on planted data where it is not here;
+dropout where the data sets it), one thread. The contenders train an epoch each by turns, so that
+ratios hold whatever else the machine does. Each goes on with its own training, so that their AUC
+is told after the same epochs. The last line is JSON: model -> batch -> column -> examples per
+CPU-second.
 """
 
+import argparse
+import gc
 import json
 import logging
-import time
+import sys
 import warnings
-from collections.abc import Callable, Iterator
-from dataclasses import replace
+from collections.abc import Callable, Mapping, Sequence
 from statistics import median
-from typing import Any
+from typing import NamedTuple
 
-import lightning
 import torch
-from lightning.pytorch.callbacks import Callback
-from torch import Tensor, nn
+from rich.console import Console
+from rich.table import Table
+from threadpoolctl import threadpool_limits
 
-from fsmd.batches import Batches, EpochOrder
-from fsmd.config import MODELS, FSMDConfig
 from fsmd.data import load
 from fsmd.data.schema import Dataset
 from fsmd.errors import UserError
-from fsmd.module import FSMDModule
+from tests.bench import around, rivals
+from tests.bench.bound import linear_layers, rate
+from tests.bench.ours import OURS, Contender, Ours, Validated, Workload, workload
 
-EXAMPLES = 40_960
-LEARNING_RATE = 0.001
-Contender = Callable[[FSMDConfig, Dataset, int], float]
-"""Trains a model in batches of a size; CPU seconds of `EXAMPLES`."""
+MODELS = ("mmoe", "ple", "fsmd", "shared_bottom")
+BATCHES = (256, 2_048, 16_384)
+EXAMPLES = 32_768
 TURNS = 3
+BOUNDS = {"bound_float32": torch.float32, "bound_bfloat16": torch.bfloat16}
+PROFILED = 8_192
 
 
-class _Clock(Callback):
-    """CPU seconds of the training epoch alone."""
+class Measured(NamedTuple):
+    """All figures of a workload."""
 
-    seconds = 0.0
+    work: Workload
+    rates: Mapping[str, Sequence[float]]
+    """Column -> examples per CPU-second of each turn."""
+    validated: Mapping[str, Validated]
+    operators: Mapping[str, float]
 
-    def on_train_epoch_start(self, trainer: Any, pl_module: Any) -> None:
-        self.started = time.process_time()
+    @property
+    def medians(self) -> dict[str, int]:
+        """Column -> examples per CPU-second."""
+        return {column: round(median(values)) for column, values in self.rates.items()}
 
-    def on_train_epoch_end(self, trainer: Any, pl_module: Any) -> None:
-        self.seconds = time.process_time() - self.started
+    def ratio(self, column: str) -> float | None:
+        """Ours over a column, the median over turns; None where it was not measured."""
+        pairs = zip(self.rates["ours"], self.rates.get(column, ()), strict=False)
+        ratios = [mine / other for mine, other in pairs]
+        return median(ratios) if ratios else None
 
 
-def ours(config: FSMDConfig, data: Dataset, batch_size: int) -> float:
-    """CPU seconds of EXAMPLES through the Lightning module, as `train` runs it."""
-    clock = _Clock()
-    trainer = lightning.Trainer(
-        max_epochs=1,
-        limit_train_batches=EXAMPLES // batch_size,
-        accelerator="cpu",
-        logger=False,
-        callbacks=[clock],
-        enable_checkpointing=False,
-        enable_progress_bar=False,
-        enable_model_summary=False,
+def measure(
+    data: Dataset,
+    name: str,
+    batch_size: int,
+    examples: int,
+    turns: int,
+    tell: Callable[[str], None],
+) -> Measured:
+    """Let all contenders that there are train a model by turns."""
+    work = workload(data, name, batch_size, examples)
+    contenders: dict[str, Contender] = {column: Ours(work, column) for column in OURS}
+    if rivals.can_train(work):
+        contenders |= {rival: rivals.RIVALS[rival](work) for rival in rivals.installed()}
+    layers = list(linear_layers(work.config, work.schema))
+    rates: dict[str, list[float]] = {column: [] for column in (*contenders, *BOUNDS)}
+    for turn in range(turns):
+        for column, contender in contenders.items():
+            rates[column].append(len(work.train) / contender.epoch(turn))
+        for column, dtype in BOUNDS.items():
+            rates[column].append(rate(layers, batch_size, len(work.train) // 4, dtype))
+        told = ", ".join(f"{column} {values[-1]:,.0f}" for column, values in rates.items())
+        tell(f"{name}, batch {batch_size:,}, turn {turn + 1} of {turns}: {told}")
+    validated = {column: contender.validate() for column, contender in contenders.items()}
+    few = workload(data, name, batch_size, min(examples, max(PROFILED, 2 * batch_size)))
+    return Measured(work, rates, validated, Ours(few).operators())
+
+
+def speeds(measured: Sequence[Measured]) -> Table:
+    """Rates, and ours over the others'."""
+    columns = list(dict.fromkeys(column for m in measured for column in m.rates))
+    others = [column for column in columns if column not in OURS]
+    table = Table(
+        *("model", "batch", *columns, *(f"ours / {column}" for column in others)),
+        title=f"Training on {measured[0].work.schema.name}: examples per CPU-second",
     )
-    order = EpochOrder(len(data.train), seed=0)
-    batches = Batches(data.train, batch_size, torch.device("cpu"), order)
-    trainer.fit(FSMDModule.create(config, data.schema, seed=0), batches)
-    return clock.seconds
+    for m in measured:
+        figures = [f"{m.medians[c]:,}" if c in m.rates else "" for c in columns]
+        ratios = [m.ratio(column) for column in others]
+        told = ["" if ratio is None else f"{ratio:.2f}" for ratio in ratios]
+        table.add_row(m.work.name, f"{m.work.batch_size:,}", *figures, *told)
+    return table
 
 
-class PlainMMoE(nn.Module):
-    """The textbook's modules, without anything of ours."""
-
-    def __init__(self, config: FSMDConfig, data: Dataset) -> None:
-        super().__init__()
-        fields = data.schema.categorical
-        self.tables = nn.ModuleList(nn.Embedding(f.cardinality, 4) for f in fields)
-        d_in = 4 * len(fields) + len(data.schema.dense)
-
-        def mlp(d_in: int, widths: tuple[int, ...]) -> nn.Sequential:
-            parts: list[nn.Module] = []
-            for width in widths:
-                parts += [nn.Linear(d_in, width), nn.BatchNorm1d(width), nn.ReLU()]
-                d_in = width
-            return nn.Sequential(*parts)
-
-        self.experts = nn.ModuleList(mlp(d_in, config.layers) for _ in range(config.expert_count))
-        self.gates = nn.ModuleList(nn.Linear(d_in, config.expert_count) for _ in range(2))
-        self.towers = nn.ModuleList(
-            nn.Sequential(
-                mlp(config.layers[-1], config.tower_dims), nn.Linear(config.tower_dims[-1], 1)
-            )
-            for _ in range(2)
-        )
-
-    def forward(self, ids: Tensor, dense: Tensor) -> Tensor:
-        """Logits B x 2."""
-        vectors = [table(ids[:, i]) for i, table in enumerate(self.tables)]
-        x = torch.cat([*vectors, dense], 1)
-        experts = torch.stack([expert(x) for expert in self.experts], 1)
-        logits = []
-        for gate, tower in zip(self.gates, self.towers, strict=True):
-            weights = gate(x).softmax(1).unsqueeze(2)
-            logits.append(tower((weights * experts).sum(1)))
-        return torch.cat(logits, 1)
+def judged(measured: Sequence[Measured], turns: int) -> Table:
+    """AUC of each task and the speed of evaluation."""
+    tasks = [task.name for task in measured[0].work.schema.tasks]
+    table = Table(
+        *("model", "batch", "by", *(f"AUC {task}" for task in tasks), "rows per CPU-second"),
+        title=f"Validation after {turns} {'epoch' if turns == 1 else 'epochs'}",
+    )
+    for m in measured:
+        for column, (seconds, figures) in m.validated.items():
+            aucs = [f"{figures[task]:.4f}" for task in tasks]
+            speed = f"{len(m.work.valid) / seconds:,.0f}"
+            table.add_row(m.work.name, f"{m.work.batch_size:,}", column, *aucs, speed)
+    return table
 
 
-def plain(config: FSMDConfig, data: Dataset, batch_size: int) -> float:
-    """CPU seconds of EXAMPLES through a plain loop over shuffled tensors."""
-    model = PlainMMoE(config, data)
-    optimiser = torch.optim.Adam(model.parameters(), lr=LEARNING_RATE)
-    columns = [torch.from_numpy(a) for a in (data.train.ids, data.train.dense, data.train.labels)]
-    started = time.process_time()
-    order = torch.randperm(len(data.train))
-    for i in range(EXAMPLES // batch_size):
-        rows = order[i * batch_size : (i + 1) * batch_size]
-        ids, dense, labels = (column[rows] for column in columns)
-        optimiser.zero_grad()
-        loss = nn.functional.binary_cross_entropy_with_logits(model(ids, dense), labels)
-        loss.backward()  # type: ignore[no-untyped-call]
-        optimiser.step()
-    return time.process_time() - started
+def profiles(measured: Sequence[Measured]) -> Table:
+    """The largest operators of ours."""
+    table = Table("model", "batch", "operators", title="Ours: shares of self time")
+    for m in measured:
+        told = ", ".join(f"{name} {share:.1%}" for name, share in m.operators.items())
+        table.add_row(m.work.name, f"{m.work.batch_size:,}", told)
+    return table
 
 
-def bound(config: FSMDConfig, data: Dataset, batch_size: int) -> float:
-    """CPU seconds of the three matrix products of each linear layer, for EXAMPLES."""
-    layers = [m for m in PlainMMoE(config, data).modules() if isinstance(m, nn.Linear)]
-    rows = batch_size
-    operands = [
-        (torch.randn(rows, m.in_features), torch.randn(rows, m.out_features), m.weight.detach())
-        for m in layers
-    ]
-    started = time.process_time()
-    for _ in range(EXAMPLES // rows):
-        for x, gradient, weight in operands:
-            x @ weight.T
-            gradient @ weight
-            gradient.T @ x
-    return time.process_time() - started
-
-
-def measure(config: FSMDConfig, data: Dataset, batch_size: int) -> dict[str, float]:
-    """Median examples per CPU-second of each contender, by turns."""
-    contenders: dict[str, Contender] = {
-        "ours": ours,
-        "plain": plain,
-        "bound": bound,
-    }
-    seconds: dict[str, list[float]] = {name: [] for name in contenders}
-    for _ in range(TURNS):
-        for name, run in contenders.items():
-            seconds[name].append(run(config, data, batch_size))
-    return {name: EXAMPLES / median(values) for name, values in seconds.items()}
-
-
-def lines() -> Iterator[str]:
-    """A line for each batch size, then one of JSON."""
+def main() -> int:
+    """Measure and print; the last line is JSON."""
+    p = argparse.ArgumentParser(description="Speed of training, as ratios measured in one run.")
+    p.add_argument("--models", nargs="+", choices=MODELS, default=MODELS, help="default: all")
+    p.add_argument("--batches", nargs="+", type=int, default=BATCHES, help="default: %(default)s")
+    p.add_argument("--examples", type=int, default=EXAMPLES, help="of an epoch; %(default)s")
+    p.add_argument("--turns", type=int, default=TURNS, help="epochs of each; default: %(default)s")
+    p.add_argument("--data", help="default: census, or planted data where it is not here")
+    options = p.parse_args()
+    if options.turns < 1:
+        p.error(f"--turns must be at least 1; got {options.turns}")
     try:
-        data = load("census")
+        _run(options)
+    except UserError as error:
+        print(f"error: {error}", file=sys.stderr)
+        return 2
+    return 0
+
+
+def _data(asked: str | None) -> Dataset:
+    try:
+        return load(asked or "census")
     except UserError:
-        data = load("planted")
-    config = replace(
-        MODELS["mmoe"], layers=(256, 128), expert_count=8, learning_rate=LEARNING_RATE
+        if asked:
+            raise
+        return load("planted")
+
+
+def _run(options: argparse.Namespace) -> None:
+    console, told = Console(width=None if sys.stdout.isatty() else 200), Console(stderr=True)
+
+    def tell(line: str) -> None:
+        told.print(line, soft_wrap=True, highlight=False)
+
+    data = _data(options.data)
+    # Refuses a batch that is too large before anything is measured.
+    workload(data, options.models[0], max(options.batches), options.examples)
+    for rival in sorted(rivals.RIVALS.keys() - rivals.installed()):
+        tell(f"{rival} is not installed, so its column is left out (dependency group: rivals)")
+    measured = []
+    for name in options.models:
+        for batch_size in options.batches:
+            measured.append(measure(data, name, batch_size, options.examples, options.turns, tell))
+            gc.collect()  # a trainer and its module hold each other
+    tell("start-up and a study's overhead")
+    start, overhead = around.start_up(options.turns), around.overhead(options.turns)
+    for table in (speeds(measured), judged(measured, options.turns), profiles(measured)):
+        console.print(table)
+    console.print(
+        f"start-up of a process: {start.imported:.1f} CPU-seconds of import, "
+        f"{start.first_step:.1f} to the first step\n"
+        f"a study's overhead per training: {overhead:.2f} CPU-seconds beside its epochs",
+        highlight=False,
     )
-    figures = {}
-    for batch_size in (256, 2048):
-        rates = measure(config, data, batch_size)
-        figures[str(batch_size)] = {
-            "examples_per_cpu_second": round(rates["ours"]),
-            "over_plain_loop": round(rates["ours"] / rates["plain"], 3),
-            "of_bound": round(rates["ours"] / rates["bound"], 3),
-        }
-        told = ", ".join(f"{name} {rate:,.0f}" for name, rate in rates.items())
-        yield f"{data.schema.name}, batch {batch_size}: examples per CPU-second: {told}"
-    yield json.dumps(figures)
+    by_model: dict[str, dict[str, Mapping[str, int]]] = {name: {} for name in options.models}
+    for m in measured:
+        by_model[m.work.name][str(m.work.batch_size)] = m.medians
+    print(json.dumps(by_model), flush=True)
 
 
 if __name__ == "__main__":
     torch.set_num_threads(1)
     logging.getLogger("lightning.pytorch").setLevel(logging.ERROR)
     warnings.filterwarnings("ignore", module=r"lightning\..*")
-    for line in lines():
-        print(line, flush=True)
+    with threadpool_limits(1, "blas"):
+        sys.exit(main())

@@ -9,6 +9,7 @@ from fsmd.stats.estimates import Estimate
 from fsmd.tasks import Target
 from reports import ran, words
 from reports.answer import Asked
+from reports.page import style
 from reports.page.cells import interval_cell, table
 from reports.page.model import Bar, Table, TableCell
 from reports.results import turned
@@ -34,7 +35,9 @@ def board_table(
     reference = asked.board.reference
     has_latency = any(standing.latency is not None for standing in standings)
     own = notes or {}
-    axes = {t.key: _axis([s.means[t.key] for s in standings]) for t in targets}
+    axes = {
+        t.key: _axis([s.means[t.key] for s in standings], METRICS[t.metric].sign) for t in targets
+    }
     rows = [
         (
             TableCell(s.arm, (*own.get(s.arm, ()), *_marks(s)), strong=s.is_leader),
@@ -124,20 +127,23 @@ class _Axis(NamedTuple):
     """The first one's mean."""
 
     def bar(self, estimate: Estimate) -> Bar | None:
-        """None where nothing differs."""
-        if not self.high > self.low:
+        """None where nothing differs, and for one that is far behind."""
+        if not self.low <= estimate.mean <= self.high or self.low == self.high:
             return None
         ends = estimate.low, estimate.high
-        low, high = (None if end is None else self._at(end) for end in ends)
+        low, high = (None if end is None else min(max(self._at(end), 0.0), 1.0) for end in ends)
         return Bar(self._at(estimate.mean), low, high, self._at(self.mark))
 
     def _at(self, value: float) -> float:
         return (value - self.low) / (self.high - self.low)
 
 
-def _axis(column: Sequence[Estimate]) -> _Axis:
-    """Of all means and intervals of a column, the first one's first."""
-    ends = [end for e in column for end in (e.mean, e.low, e.high) if end is not None]
+def _axis(column: Sequence[Estimate], sign: int) -> _Axis:
+    """Of the means of a column and their intervals, the first one's first, but for those far
+    behind (`style.near`)."""
+    shown = style.near((e.mean for e in column), sign)
+    near = [e for e in column if min(shown) <= e.mean <= max(shown)]
+    ends = [end for e in near for end in (e.mean, e.low, e.high) if end is not None]
     return _Axis(min(ends, default=0.0), max(ends, default=0.0), ends[0] if ends else 0.0)
 
 

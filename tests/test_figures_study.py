@@ -25,7 +25,7 @@ from fsmd.stats.estimates import Array, mean_interval
 from fsmd.stats.joint import joint_ellipse
 from fsmd.stats.sampling import Sampling
 from fsmd.tasks import MEAN, Task, names, targets
-from reports import quality_cost
+from reports import quality_cost, words
 from reports.page import labels, panels, style
 from reports.page.figure_kind import FigureKind, kinds_in
 from reports.page.svg import for_page, to_pdf, to_svg
@@ -953,3 +953,48 @@ def test_a_cost_that_is_known_of_all_and_varies_is_shown() -> None:
         )
     assert quality_cost_of(board(*(replace(s, latency=2.0) for s in BOARD.standings))) is None
     assert quality_cost_of(board(BOARD.standings[0])) is None
+
+
+def test_an_arm_far_behind_does_not_squeeze_the_others_and_its_figure_is_told(
+    video: StudyResults,
+) -> None:
+    away, seen = -0.2, dict[str, tuple[float, float]]()
+    apart: Any = summary_of(video, differences)
+    last = apart.rows[0][-1]
+    far_row = last._replace(
+        estimate=last.estimate._replace(mean=away, low=away - 0.01, high=away + 0.01),
+        values=tuple(away for _ in last.values),
+    )
+    squeezed = apart._replace(rows=((*apart.rows[0][:-1], far_row), *apart.rows[1:]))
+    for name, summary in (("without", apart), ("with", squeezed)):
+        axis = differences.draw(summary).axes[0]
+        seen[name] = axis.get_xlim()
+        told = [text.get_text() for text in axis.texts]
+        assert told == ([f"← {words.signed(away, 5)}"] if name == "with" else [])
+    assert away < 2 * seen["without"][0] < seen["with"][0] < 0
+
+    gain: Any = summary_of(video, gains)
+    gone = gain.gains[0]._replace(means=(away, *gain.gains[0].means[1:]))
+    behind = gain._replace(gains=(gone, *gain.gains[1:]), paper={})
+    assert [gains.far_behind(behind, each) for each in behind.gains].count(True) == 1
+    assert "1 arm far behind left out" in gains.caption(behind)
+    assert gains.draw(behind).axes[0].get_xlim()[0] > away
+
+    by_arm: Any = summary_of(video, arms)
+    panel = by_arm.panels[0]
+    moved = panel.estimates[0]._replace(mean=0.5, low=0.49, high=0.51)
+    values_AR = panel.values_AR.copy()
+    values_AR[0] = 0.5
+    panel = panel._replace(estimates=(moved, *panel.estimates[1:]), values_AR=values_AR)
+    axis = arms.draw(by_arm._replace(panels=(panel, *by_arm.panels[1:]))).axes[0]
+    assert axis.get_ylim()[0] > 0.51
+    assert [text.get_text() for text in axis.texts] == ["0.5000\n↓"]
+
+    course: Any = summary_of(video, curves)
+    of_task = course.curves[0]
+    flat = of_task[0]._replace(
+        means=tuple(0.5 for _ in of_task[0].means),
+        chosen=tuple((epoch, 0.5) for epoch, _ in of_task[0].chosen),
+    )
+    low, _ = curves.y_range((flat, *of_task[1:]), course.scales[0].metric)
+    assert low == curves.y_range(of_task[1:], course.scales[0].metric)[0] > 0.5

@@ -37,6 +37,8 @@ RING: Mapping[str, Any] = MappingProxyType(
     {"marker": "o", "color": INK, "markerfacecolor": "none", "linestyle": "none"}
 )
 """Around points that stand out."""
+FAR = 2.0
+"""See `near`."""
 HOLLOW: Mapping[str, Any] = MappingProxyType({**RING, "color": FAINT, "markersize": 4})
 """A faint point."""
 
@@ -181,6 +183,45 @@ def limits(
     """
     extra = max(room * (high - low), (least - (high - low)) / 2)
     return max(low - extra, within[0]), min(high + extra, within[1])
+
+
+def near(means: Iterable[float], sign: int = 1) -> list[float]:
+    """The means that an axis shows, best first: those of arms far behind squeeze all others.
+
+    A mean is far behind if it is more than `FAR` times as far from the next better one as all the
+    better ones are from each other, and these are more than half. sign: 1 where more is better,
+    else -1.
+
+    >>> near([0.72, 0.5, 0.74, 0.73])
+    [0.74, 0.73, 0.72]
+    >>> near([0.3, 0.1, 0.11, 0.15], sign=-1)
+    [0.1, 0.11, 0.15]
+    """
+    best_first = sorted(means, reverse=sign > 0)
+    for count in range(max(3, len(best_first) // 2 + 1), len(best_first)):
+        first, last, behind = best_first[0], best_first[count - 1], best_first[count]
+        if 0 < FAR * abs(first - last) < abs(last - behind):
+            return best_first[:count]
+    return best_first
+
+
+def beyond(
+    axis: Axes, mean: float, at: float, text: str, *, part: str, across: bool = False
+) -> None:
+    """Tell the figure of an arm at the place `at` if it lies off the axis, upright or across."""
+    low, high = axis.get_xlim() if across else axis.get_ylim()
+    if low <= mean <= high:
+        return
+    less = mean < low
+    end, inwards = (low, 3) if less else (high, -3)
+    if across:
+        told, places = f"← {text}" if less else f"{text} →", ((end, at), (inwards, 0))
+        sides = {"ha": "left" if less else "right", "va": "center"}
+    else:
+        told, places = f"{text}\n↓" if less else f"↑\n{text}", ((at, end), (0, inwards))
+        sides = {"ha": "center", "va": "bottom" if less else "top"}
+    look: dict[str, Any] = {"color": FAINT, "fontsize": 7.5, **sides}
+    tag([axis.annotate(told, *places, textcoords="offset points", **look)], part)
 
 
 def aside(index: int, count: int, *, room: float, step: float = inf) -> float:

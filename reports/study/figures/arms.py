@@ -162,9 +162,15 @@ def alt(summary: ArmsSummary) -> str:
 
 
 def y_range(panel: ArmsPanel) -> tuple[float, float]:
-    """Room for every replicate and interval; the best reachable figure only if it is near."""
-    inside = [*panel.values_AR[np.isfinite(panel.values_AR)], *style.ends_of(panel.estimates)]
-    low, high, metric = float(min(inside)), float(max(inside)), panel.scale.metric
+    """Room for every replicate and interval of an arm that is not far behind (`style.near`); the
+    best reachable figure only if it is near."""
+    metric = panel.scale.metric
+    shown = style.near((e.mean for e in panel.estimates if e.n), metric.sign)
+    kept = [bool(e.n) and min(shown) <= e.mean <= max(shown) for e in panel.estimates]
+    values = panel.values_AR[np.array(kept)]
+    ends = style.ends_of(e for e, is_kept in zip(panel.estimates, kept, strict=True) if is_kept)
+    inside = [*values[np.isfinite(values)], *ends]
+    low, high = float(min(inside)), float(max(inside))
     least = MIN_SPAN * metric.margin
     span = max(high - low, least)
     if panel.reachable is not None and low - span <= panel.reachable <= high + span:
@@ -193,6 +199,9 @@ def _draw_panel(axis: Axes, summary: ArmsSummary, panel: ArmsPanel) -> None:
         style.tag(mean, arm, f"{arm}, mean: {words.interval(estimate, metric)}")
     low, high = y_range(panel)
     axis.set(xlim=(-0.6, len(places) - 0.4), ylim=(low, high), xlabel=summary.factor)
+    for i, (arm, estimate) in enumerate(zip(summary.arms, panel.estimates, strict=True)):
+        figure = words.figure(estimate.mean, metric)
+        style.beyond(axis, estimate.mean, i, figure, part=arm)
     axis.set_title(panel.scale.key, loc="left", pad=6 if panel.reachable is None else 18)
     axis.set_ylabel(f"test {metric.label}")
     axis.yaxis.set_major_locator(MaxNLocator(nbins=6, steps=[1, 2, 2.5, 5, 10]))

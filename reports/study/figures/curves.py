@@ -1,7 +1,7 @@
 """Learning curves: validation figures by epoch, and the chosen epoch of each replicate."""
 
 from collections.abc import Mapping, Sequence
-from statistics import median
+from statistics import fmean, median
 from typing import Any, NamedTuple
 
 import pandas as pd
@@ -131,10 +131,14 @@ def alt(summary: CurvesSummary) -> str:
 def y_range(curves: Sequence[CurveOfArm], metric: Metric) -> tuple[float, float]:
     """Around the chosen epochs and all later ones, with some room where the curves come from.
 
-    The first epochs lie far off: with them in the frame all arms would be one line.
+    The first epochs lie far off: with them in the frame all arms would be one line. So would they
+    be with an arm far behind (`style.near`).
     """
-    seen = [value for curve in curves for _, value in curve.chosen]
-    for curve in curves:
+    reached = {c.arm: fmean(value for _, value in c.chosen) for c in curves if c.chosen}
+    shown = style.near(reached.values(), metric.sign)
+    near = [c for c in curves if not reached or reached.get(c.arm, shown[0]) in shown]
+    seen = [value for curve in near for _, value in curve.chosen]
+    for curve in near:
         chosen = [epoch for epoch, _ in curve.chosen] or [0]
         by_epoch = zip(curve.epochs, curve.means, strict=True)
         seen += [mean for epoch, mean in by_epoch if min(chosen) <= epoch]

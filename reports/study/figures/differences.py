@@ -131,13 +131,16 @@ def alt(summary: DifferencesSummary) -> str:
 
 
 def x_range(summary: DifferencesSummary, metric: Metric) -> tuple[float, float]:
-    """One range for all panels of a metric, so that they compare: every replicate, interval and
-    the margin."""
+    """One range for all panels of a metric, so that they compare: every replicate and interval,
+    unless the arm is far behind (`style.near`), and the margin."""
     ends = list[float]()
+    sign = -metric.sign if summary.forward else metric.sign
     for scale, rows in zip(summary.scales, summary.rows, strict=True):
         if scale.metric == metric:
-            ends += [-scale.margin, scale.margin, *style.ends_of(row.estimate for row in rows)]
-            ends += [value for row in rows for value in row.values]
+            shown = style.near([0.0, *(row.estimate.mean for row in rows)], sign)
+            near = [row for row in rows if min(shown) <= row.estimate.mean <= max(shown)]
+            ends += [-scale.margin, scale.margin, *style.ends_of(row.estimate for row in near)]
+            ends += [value for row in near for value in row.values]
     reach = metric.high - metric.low
     return style.limits(min(ends), max(ends), 0.06, least=0.0, within=(-reach, reach))
 
@@ -158,6 +161,9 @@ def _draw_panel(
         _draw_row(axis, place, row, scale.digits)
     axis.set_yticks(range(len(rows)), [style.lines(row.arm) for row in rows])
     axis.set(ylim=(len(rows) - 0.4, -0.6), xlim=x_range(summary, scale.metric))
+    for place, row in enumerate(rows):
+        told = words.signed(row.estimate.mean, scale.digits)
+        style.beyond(axis, row.estimate.mean, place, told, part=row.arm, across=True)
     minus = f"minus that of {summary.reference}"
     if summary.forward:
         minus = f"of {summary.reference} minus the arm's"

@@ -165,15 +165,17 @@ def standing(gains: Mapping[str, float]) -> str:
 
 
 def frame(summary: GainsSummary, pair: int, with_paper: bool = False) -> Frame:
-    """Every mean, the margin and the regions, unless these are out of all proportion."""
+    """Every mean that is not far behind, the margin and the regions, unless these are out of all
+    proportion."""
     ranges = []
+    near = [gain for gain in summary.gains if not far_behind(summary, gain)]
     for side, task in enumerate(summary.pairs[pair]):
         margin = summary.scales[task].margin
-        ends = [-margin, margin, *(gain.means[task] for gain in summary.gains)]
+        ends = [-margin, margin, *(gain.means[task] for gain in near)]
         if with_paper:
             ends += [point[side] for point in summary.paper.values()]
         most = 2.5 * max(map(abs, ends))
-        for gain in summary.gains:
+        for gain in near:
             region = None if is_on_demand(summary) else gain.regions[pair]
             middle = gain.means[task]
             away = reach(region)[side] if region else 0.0
@@ -238,8 +240,11 @@ def caption(summary: GainsSummary) -> str:
         region = f" Ellipses: 95 % joint regions of both means, over {sampled}."
         if is_on_demand(summary):
             region = f" The page shows 95 % joint regions, over {sampled}, when it is asked to."
-    others = len([gain for gain in summary.gains if gain.arm not in summary.named])
+    near = [gain for gain in summary.gains if not far_behind(summary, gain)]
+    others = len([gain for gain in near if gain.arm not in summary.named])
     grey = f" Hollow and grey: {words.count(others, 'other arm')}." if others else ""
+    far = len(summary.gains) - len(near)
+    grey += f" {words.count(far, 'arm')} far behind left out." if far else ""
     beside = (
         f" Hollow: the paper's own gains over {summary.reference}, from one run each, on its own "
         "data."
@@ -300,6 +305,16 @@ def _paper_places(results: StudyResults, scales: tuple[Scale, ...]) -> tuple[int
     return tuple(keys.index(target.key) for target in known) if len(known) == 2 else ()
 
 
+def far_behind(summary: GainsSummary, gain: Gain) -> bool:
+    """Whether an arm is so far behind on some task that it would squeeze the others together."""
+    for task, scale in enumerate(summary.scales):
+        sign = scale.metric.sign
+        shown = style.near([0.0, *(each.means[task] for each in summary.gains)], sign)
+        if sign * gain.means[task] < sign * shown[-1]:
+            return True
+    return False
+
+
 def _around_zero(low: float, high: float, reach: float) -> Point:
     """Some room, and at least three tenths of the axis on each side of zero; not beyond what a
     difference can be."""
@@ -315,8 +330,9 @@ def _draw_plane(plane: Plane, summary: GainsSummary, number: int, with_paper: bo
     axis.add_patch(Rectangle((-across, -up), 2 * across, 2 * up, **band))
     axis.axhline(0, color=style.INK, linewidth=0.8)
     axis.axvline(0, color=style.INK, linewidth=0.8)
-    points = {gain.arm: (gain.means[pair[0]], gain.means[pair[1]]) for gain in summary.gains}
-    for gain in summary.gains:
+    near = [gain for gain in summary.gains if not far_behind(summary, gain)]
+    points = {gain.arm: (gain.means[pair[0]], gain.means[pair[1]]) for gain in near}
+    for gain in near:
         look, region, (x, y) = _look(summary, gain.arm), gain.regions[number], points[gain.arm]
         if region and not with_paper:
             line: dict[str, Any] = {"edgecolor": look.color, "linestyle": look.dashes}

@@ -11,7 +11,7 @@ from fsmd.stats.power import MOST_REPLICATES, replicates_needed, rows_needed
 from fsmd.tasks import Target
 from reports import words
 from reports.page.model import Answer
-from reports.ran import FOR_A_LOOK
+from reports.ran import FOR_A_LOOK, sources
 from reports.results import StudyResults
 from reports.standing import LIKELY, WORTH_SAVING, ArmStanding, Leaderboard, SimpleModel
 from studies.timing import spoken
@@ -130,10 +130,12 @@ def answer_in_words(asked: Asked) -> Iterator[str]:
         "about 80 %."
     )
     yield (
-        f"What matters: {asked.matters}. Not shown worse: no test at {100 * ALPHA:g} % shows a "
-        "larger loss against the first on any task. Cheapest: by time to score where that is "
-        "known, else by parameters. A simple model wins where validation's best other model is "
-        "unlikely to gain more than what matters over it on any task, and no other is shown to."
+        "On the leaderboard a mean's interval covers the seeds, a difference's "
+        f"{sources(bool(asked.results.test.samplings))}. What matters: {asked.matters}. "
+        f"Not shown worse: no test at {100 * ALPHA:g} % shows a larger loss against the first on "
+        "any task. Cheapest: by time to score where that is known, else by parameters. A simple "
+        "model wins where validation's best other model is unlikely to gain more than what "
+        "matters over it on any task, and no other is shown to."
     )
 
 

@@ -7,7 +7,7 @@ from typing import NamedTuple
 from fsmd.metrics import METRICS
 from fsmd.stats.estimates import Estimate
 from fsmd.tasks import Target
-from reports import ran, words
+from reports import words
 from reports.answer import Asked
 from reports.page import style
 from reports.page.cells import interval_cell, table
@@ -32,7 +32,7 @@ def board_table(
     notes: arm -> lines below its name; columns: headings of `more`.
     """
     targets, standings = _shown(asked), asked.board.standings
-    reference = asked.board.reference
+    of_chance = _chance_columns(asked)
     has_latency = any(standing.latency is not None for standing in standings)
     own = notes or {}
     axes = {
@@ -42,8 +42,7 @@ def board_table(
         (
             TableCell(s.arm, (*own.get(s.arm, ()), *_marks(s)), strong=s.is_leader),
             *(_mean_cell(s, target, axes[target.key]) for target in targets),
-            _chance(s.chance_best),
-            *([_chance(s.chance_worse)] * (reference is not None)),
+            *map(_chance, (s.chance_best, s.chance_worse)[: len(of_chance)]),
             _number(s.parameters, ",.0f"),
             *([_number(s.latency, "#.3g")] * has_latency),
             _number(s.seconds, ".1f"),
@@ -54,8 +53,7 @@ def board_table(
     head = (
         heading,
         *map(words.column, targets),
-        "best",
-        *([f"worse than {reference}"] * (reference is not None)),
+        *of_chance,
         "parameters",
         *(["ms per 1,000 rows"] * has_latency),
         *("training seconds", *columns),
@@ -91,14 +89,22 @@ def _number(value: float | None, form: str) -> str:
 
 def _caption(asked: Asked) -> str:
     board, targets = asked.board, _shown(asked)
-    covers = ran.sources(bool(asked.results.test.samplings))
     over = words.count(board.replicates, f"complete {asked.seed}")
+    heads = words.listed(head.split(" ")[0] for head in _chance_columns(asked))
+    chances = f" {words.capital(heads)}: the chance of it." if heads else ""
     return (
-        f"Test {words.measured(targets)} over {over} [95 % interval over the seeds]. First is the "
-        f"best by validation ({board.decided_by}); the others by test, each with its difference "
-        f"to the first and that one's interval over {covers}.{words.less_is_better(targets)} "
-        f"Best{', worse' if board.reference else ''}: the chance of it."
+        f"Test {words.measured(targets)} over {over} [95 % interval over the seeds]: "
+        "first the best by validation, then by test, each with its difference to the first."
+        f"{words.less_is_better(targets)}{chances}"
     )
+
+
+def _chance_columns(asked: Asked) -> list[str]:
+    """None where nothing is known yet: of too few replicates."""
+    board = asked.board
+    if all(s.chance_best is None for s in board.standings):
+        return []
+    return ["best", *([f"worse than {board.reference}"] * (board.reference is not None))]
 
 
 def _shown(asked: Asked) -> list[Target]:

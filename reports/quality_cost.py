@@ -324,9 +324,12 @@ def finding(summary: QualityCostSummary) -> str:
     if best and cheap:
         return f"{best.arm} leads; none that is not shown to be worse costs notably less."
     front = sorted((p for p in summary.points if p.on_front[0]), key=lambda p: p.cost)
-    said = (f"{p.arm} ({amount(p.cost)}{summary.cost.unit})" for p in front)
+    costs = words.listed(dict.fromkeys(amount(p.cost) for p in (front[0], front[-1])), "to")
     on_it = words.on_target(summary.targets[0].key)
-    return f"Nothing cheaper is as good {on_it} as {words.listed(said, 'or')}."
+    return (
+        f"Nothing cheaper is as good {on_it} as {words.listed((p.arm for p in front), 'or')} "
+        f"({costs}{summary.cost.unit})."
+    )
 
 
 def caption(summary: QualityCostSummary) -> str:

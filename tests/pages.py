@@ -16,6 +16,13 @@ def words_of(page: str) -> str:
     return unescape(text_of(page))
 
 
+def open_part(page: str) -> str:
+    """The page without what is folded; what a fold is about stays."""
+    return re.sub(
+        r"<details[^>]*>.*?(<summary.*?</summary>).*?</details>", r"\1", page, flags=re.DOTALL
+    )
+
+
 class Resources(HTMLParser):
     """Collects what a browser would load, ids, and drawings without a title."""
 

@@ -1,5 +1,6 @@
 """The figures of a search's report: numbers exactly, ink by what it holds."""
 
+import re
 from collections.abc import Iterator
 from functools import cache
 from itertools import combinations
@@ -258,6 +259,21 @@ def test_a_line_crosses_each_axis_at_its_value(engine: sa.Engine) -> None:
     heights = [line.height for line in summary.lines if line.height is not None]
     assert (min(heights), max(heights)) == (0, 1)
     assert parallel.draw(summary).axes
+
+
+@pytest.mark.parametrize("name", ["search", "plain", "wide"])
+def test_the_line_of_each_named_point_can_be_hidden_by_itself(
+    engine: sa.Engine, name: str
+) -> None:
+    """The others go together, by how they ended: a list of every training is of no use."""
+    found = analysis(engine, name)
+    summary = parallel.summarize(found)
+    assert summary is not None
+    confirmed = [point.name for point in found.confirmed]
+    drawn = set(re.findall('data-part="([^"]+)"', to_svg(parallel.draw(summary))))
+    groups = {"trained to the end", "not trained to the end"}
+    assert {*confirmed, *found.front, *found.picked_by} == drawn - groups
+    assert drawn & groups
 
 
 @pytest.mark.parametrize(

@@ -3,6 +3,7 @@
 Drawing is slow, so that what can be stated of numbers is not drawn.
 """
 
+import re
 from collections.abc import Callable, Sequence
 from dataclasses import replace
 from functools import cache
@@ -48,6 +49,7 @@ from reports.study.leaderboard import leaderboard_of
 from reports.study.named import MOST, looks_of, named_arms
 from reports.study.scales import Scale, within_margin
 from reports.study.shape import arms_drawn
+from reports.study.tables import seesaw_table
 from studies.definition import Factor, Study, one_factor
 from tests.drawn import ticks_are_true
 from tests.made_up import (
@@ -791,6 +793,17 @@ def test_each_model_has_a_panel_with_all_tasks_in_it_along_the_knob(made: Made) 
     drawn = [np.asarray(line.get_xdata(), float).tolist() for line in axes[0].lines]
     places = {xs[0] for xs in drawn if len(xs) == 2 and xs[0] == xs[1]}
     assert len(places) == 5 * len(summary.settings)  # no two intervals over each other
+
+
+def test_each_arm_along_the_knob_can_be_hidden_in_figure_and_table(made: Made) -> None:
+    results = made("knob", "two")
+    summary = summary_of(results, seesaw)
+    arms = {arm for arm in results.test.arms if not arm.startswith(summary.reference)}
+    svg = to_svg(seesaw.draw(summary))
+    assert set(re.findall('data-part="([^"]+)"', svg)) == arms
+    tips = len(arms) * len(seesaw.tasks_drawn(summary, AUC))
+    assert svg.count("<title>") == tips
+    assert {row[0].arm for row in seesaw_table(summary).rows} == arms
 
 
 def test_each_metric_has_panels_and_a_range_of_its_own_along_the_knob(made: Made) -> None:

@@ -47,7 +47,7 @@ from tests.made_up import (
     store_search,
     tasks,
 )
-from tests.pages import words_of
+from tests.pages import open_part, words_of
 
 RNG = np.random.default_rng(7)
 TASKS = tasks(2)
@@ -523,7 +523,7 @@ def test_the_page_says_what_was_tried_and_found(pages: Mapping[str, str]) -> Non
         "12 configurations of the space paper, 8 trained to the end, 3 stopped early, 1 failed",
         "Over 2 fresh seeds the front of 5 confirmed points is",
         "1 fresh seed left out",
-        "Better on the search's seed than on fresh ones (below zero: worse), on average",
+        "Better on the search's seed than on fresh ones, on average over its front:",
         "Nothing can be said yet. There are 2 complete fresh seeds.",
         ", to paste: FSMDConfig(expert_count=",
         "11 trainings ended or were stopped: below 20",
@@ -534,6 +534,22 @@ def test_the_page_says_what_was_tried_and_found(pages: Mapping[str, str]) -> Non
     ):
         assert sentence in text, sentence
     assert "<script>" not in pages["search"].partition("<main")[2].partition("</main>")[0]
+
+
+def test_what_decides_stands_open_and_short_and_folding_loses_no_table(
+    engine: sa.Engine, pages: Mapping[str, str]
+) -> None:
+    for name, page in pages.items():
+        report = outline.page(analysis(engine, name))
+        shown = open_part(page)
+        body, text = shown[shown.index("<body") :], words_of(shown)
+        words = len(words_of(body).split())
+        assert words < (1100 if name in ("wide", "four") else 900), name  # many axes, objectives
+        assert page.count("<table") == len(report.tables)
+        assert body.count("<figure") == len(report.figures)
+        for said in (report.answer.use, *report.answer.sentences, *report.notices):
+            assert " ".join(said.split()) in text
+        assert "<table" in body or not analysis(engine, name).front
 
 
 def test_without_confirmation_the_page_says_whose_front_it_is(pages: Mapping[str, str]) -> None:

@@ -230,6 +230,9 @@ class Report:
     base_table: Table
     """What was held, and what was varied."""
     commands: tuple[Fact, ...]
+    """How to get all of it again."""
+    take_home: tuple[Fact, ...] = ()
+    """How to get the model to use."""
     reading: tuple[str, ...]
     """How to read it."""
 

@@ -9,6 +9,7 @@ from types import MappingProxyType
 from typing import Any, Literal, NamedTuple
 
 import matplotlib
+import numpy as np
 from matplotlib.axes import Axes
 from matplotlib.axis import Axis
 from matplotlib.figure import Figure
@@ -260,16 +261,22 @@ def course(
     estimates: Sequence[Estimate],
     look: Look,
     *,
-    part: str,
+    parts: Sequence[str],
     tips: Sequence[str],
 ) -> None:
-    """Means joined by a line, each with its interval; without those that nothing is known of."""
+    """Means joined by a line, each with its interval; without those that nothing is known of.
+
+    Of each part is its mean, its interval and the line half-way to its neighbours.
+    """
     known = [k for k, estimate in enumerate(estimates) if estimate.n]
-    for k in known:
-        interval(axis, estimates[k], places[k], part=part, color=look.color, linewidth=1.3)
-    means = [estimates[k].mean for k in known]
-    line = axis.plot([places[k] for k in known], means, **look.line(5, linewidth=1.3))
-    tag(line, part, *(tips[k] for k in known))
+    means = [(places[k], estimates[k].mean) for k in known]
+    for i, k in enumerate(known):
+        interval(axis, estimates[k], places[k], part=parts[k], color=look.color, linewidth=1.3)
+        around = np.array(means[max(i - 1, 0) : i + 2])
+        here = min(i, 1)
+        x, y = (around + around[here]).T / 2
+        line = axis.plot(x, y, markevery=[here], **look.line(5, linewidth=1.3))
+        tag(line, parts[k], tips[k])
 
 
 def difference_ticks(axis: Axis, most: int = 5) -> None:

@@ -25,6 +25,7 @@ from reports.search.analysis import (
 from reports.search.answer import search_answer
 from reports.search.axis_importance import FEWEST_TRAININGS, AxisImportance
 from reports.search.cautions import cautions
+from reports.search.figures import hypervolume
 from reports.search.leaderboard import asked_of
 from reports.search.results import OUTCOMES, SearchResults, in_words, outcome_of, own_fields
 from studies.store.means import Mean, Means
@@ -70,6 +71,7 @@ def _sections(analysis: SearchAnalysis) -> Iterator[Section]:
         sentences=(*findings(analysis), *_not_trained_again(analysis)),
         figures=views_of(kinds, "front", analysis),
         tables=(tables.front_table(analysis), tables.axes_table(analysis)),
+        folded=bool(analysis.confirmed),  # without them, there is no leaderboard above
     )
     differences = tables.difference_table(analysis)
     yield Section(
@@ -77,12 +79,14 @@ def _sections(analysis: SearchAnalysis) -> Iterator[Section]:
         sentences=_pick_sentences(analysis),
         figures=views_of(kinds, "picks", analysis),
         tables=(differences,) if differences else (),
+        folded=True,
         blocks=tuple(_to_take_home(analysis)),
     )
     yield Section(
         "What the search spent",
         figures=views_of(kinds, "spent", analysis),
         tables=(tables.epochs_table(analysis),),
+        folded=True,
     )
     importance = tables.importance_table(analysis.importance)
     yield Section(
@@ -161,9 +165,8 @@ def _how_much_too_good(analysis: SearchAnalysis) -> tuple[str, ...]:
     if not gains:
         return ()
     return (
-        f"Better on the search's seed than on fresh ones (below zero: worse), on average over "
-        f"the points of its front, by validation {words.measured(targets)}: "
-        f"{words.listed(gains)}.",
+        "Better on the search's seed than on fresh ones, on average over its front: validation "
+        f"{words.measured(targets)} {words.listed(gains)}.",
     )
 
 
@@ -209,8 +212,7 @@ def _to_take_home(analysis: SearchAnalysis) -> Iterator[Fact]:
 def _too_few_for_importance(importance: AxisImportance) -> str:
     return (
         f"{words.count(importance.trainings, 'training')} ended or were stopped: below "
-        f"{FEWEST_TRAININGS}, or where too few ended, the importance of an axis is mostly chance, "
-        "so none is shown."
+        f"{FEWEST_TRAININGS}, or where too few ended, an axis's importance is mostly chance."
     )
 
 
@@ -240,9 +242,10 @@ def _facts(search: SearchResults) -> tuple[Fact, ...]:
 
 
 def _reading(analysis: SearchAnalysis) -> tuple[str, ...]:
-    importance = analysis.importance
+    importance, asked = analysis.importance, asked_of(analysis)
+    growth = hypervolume.summarize(analysis)
     return (
-        *(answer_in_words(asked_of(analysis)) if analysis.confirmed else ()),
+        *(answer_in_words(asked) if analysis.confirmed or asked.board.standings else ()),
         "A point dominates another if it is at least as good on every objective and better on "
         "one; the front is what nothing dominates. The search trains each configuration on one "
         "seed and may stop it early: only what ended by itself is on its front. A model stands "
@@ -251,8 +254,9 @@ def _reading(analysis: SearchAnalysis) -> tuple[str, ...]:
         "front, and what lies just behind it, was trained again on fresh seeds. Shrinkage is the "
         "search's value minus the fresh mean; its interval is of the fresh mean alone.",
         *(_about_the_front(analysis) if analysis.confirmed else ()),
-        "Points were picked on validation; test chose nothing. Both share their seed's luck, so "
-        "a pick's test figures may still look a little too good.",
+        "Validation, on which points were picked, and test share their seed's luck, so a pick's "
+        "test figures may still look a little too good.",
+        *((hypervolume.corner_in_words(growth),) if growth else ()),
         *(_about_importance(importance) if importance.shares else ()),
     )
 

@@ -39,9 +39,10 @@ def front_table(analysis: SearchAnalysis) -> Table:
     seeds = words.count(len(analysis.seeds), "paired fresh seed")
     less = words.less_is_better(search.targets)
     caption = (
-        f"Validation {words.measured(search.targets)} over {seeds} [95 % interval]; below it what "
-        f"the search saw, and that minus the mean.{less} Bold: the {search.sought} of the fresh "
-        f"means. P({search.sought}): the probability of it, from {FEWEST_SEEDS} seeds on."
+        f"Validation {words.measured(search.targets)} over {seeds} [95 % interval]. Below it: "
+        f"what the search saw, and that minus the mean.{less} Bold: the {search.sought} of "
+        f"the fresh means. P({search.sought}): the probability of it, from {FEWEST_SEEDS} seeds "
+        "on."
         if confirmed
         else f"The {search.sought} that the search saw, on one seed: better than it is.{less}"
     )
@@ -85,7 +86,7 @@ def difference_table(analysis: SearchAnalysis) -> Table | None:
     metrics = [METRICS[target.metric] for target in targets]
     rows = [
         (
-            f"{pick.name} minus {other}",
+            TableCell(f"{pick.name} minus {other}", arm=pick.name),
             *(
                 difference_cell(estimate, metric, strong=_is_clear_of_zero(estimate))
                 for metric, estimate in zip(metrics, estimates, strict=True)
@@ -105,8 +106,8 @@ def difference_table(analysis: SearchAnalysis) -> Table | None:
             "interval is clear of zero. Each interval is of one comparison alone."
         )
     caption = (
-        f"Test {words.measured(targets)} of each picked point minus that of the paper's models, "
-        f"paired over {words.count(len(analysis.seeds), 'fresh seed')}{intervals}"
+        f"Test {words.measured(targets)} of each picked point minus that of the paper's models. "
+        f"Paired over {words.count(len(analysis.seeds), 'fresh seed')}{intervals}"
     )
     columns = ("difference", *(f"test {words.column(target)}" for target in targets))
     return table("differences", caption, columns, rows)
@@ -171,9 +172,9 @@ def attempts_table(search: SearchResults) -> Table:
         for attempt in search.attempts
     )
     caption = (
-        "Everything that was tried, in the order of proposal: ended by itself, stopped by the "
-        "pruner, paused or failed. Validation figures where the training stands, on the search's "
-        "seed: of a stopped one not comparable with one that ended."
+        "Everything that was tried, in the order of proposal. Each ended by itself, was stopped "
+        "by the pruner, is paused or failed. Validation figures where the training stands, on the "
+        "search's seed: of a stopped one not comparable with one that ended."
         f"{words.less_is_better(search.targets)}"
     )
     columns = (

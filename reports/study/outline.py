@@ -55,7 +55,7 @@ def page(analysis: StudyAnalysis) -> Report:
         claims=claim_views(analysis),
         paper=tuple(Fact(s.place, s.said) for s in paper.sources(study.figure)),
         sections=tuple(_sections(analysis)) if analysis.scores.trained else (),
-        commands=(*ran.commands(results), *_take_home(analysis)),
+        take_home=tuple(_take_home(analysis)),
         base_table=tables.base_table(results),
         reading=tuple(how_to_read(analysis)),
     )

@@ -227,7 +227,7 @@ def seesaw_table(summary: SeesawSummary) -> Table:
     """The differences of the seesaw figure: one line for each model and setting."""
     rows = (
         (
-            f"{first.model} @ {setting}",
+            TableCell(f"{first.model} @ {setting}", arm=first.arms[k]),
             *(
                 difference_cell(lines[m].estimates[k], scale.metric)
                 for scale, lines in zip(summary.scales, summary.lines, strict=True)

@@ -84,14 +84,14 @@ def finding(summary: ImportanceSummary) -> str:
 def caption(summary: ImportanceSummary) -> str:
     """How the shares were computed."""
     how = (
-        "share of the variance that each axis's main effect explains, exactly: the design is a "
-        "full factorial. The mark is what an axis without any effect stays below in 19 of 20 "
-        "cases (F test)"
+        "share of the variance that each axis's main effect explains, exactly"
         if summary.exact
-        else "importance of each axis for being among the best (PED-ANOVA), as shares that add "
-        "up to 1. The mark is the 95 % quantile where chance alone says which are the best"
+        else "importance of each axis for being among the best (PED-ANOVA), as shares of 1"
     )
-    return f"What matters for each target: {how}. {summary.trainings} trainings."
+    return (
+        f"What matters for each target: {how}, over {summary.trainings} trainings; mark: what "
+        "chance alone reaches in one of 20 cases."
+    )
 
 
 def alt(summary: ImportanceSummary) -> str:

@@ -30,9 +30,6 @@ from studies.objectives import Objective
 
 Point = tuple[float, float]
 
-MOST_NAMED = 6
-"""So many points of the front are named in a sentence at most."""
-
 
 class FreshPoint(NamedTuple):
     """A confirmed point in a plane: its means over fresh seeds, and where the search saw it."""
@@ -345,7 +342,7 @@ def _keys(summary: FrontSummary) -> list[Artist]:
 
 
 def finding(summary: FrontSummary) -> str:
-    """Who is on the front of the fresh seeds, and how much of the search's front that is."""
+    """How much of the search's front is on that of the fresh seeds, which a sentence names."""
     fresh = {point.name for plane in summary.planes for point in plane.fresh}
     if not fresh:
         return (
@@ -353,12 +350,9 @@ def finding(summary: FrontSummary) -> str:
             "seed: they look better than they are."
         )
     kept = [name for name in summary.front if name in summary.fresh_front]
-    names = summary.fresh_front
-    named = words.listed(names) if len(names) <= MOST_NAMED else words.count(len(names), "point")
     return (
-        f"On fresh seeds the front of {words.count(len(fresh), 'confirmed point')} is {named}; of "
-        f"the {len(summary.front)} that the search saw on it, {len(kept)} "
-        f"{'is' if len(kept) == 1 else 'are'} still there."
+        f"Of {words.count(len(summary.front), 'point')} that the search saw on the front, "
+        f"{len(kept) or 'none'} {'are' if len(kept) > 1 else 'is'} still there on fresh seeds."
     )
 
 
@@ -368,20 +362,21 @@ def caption(summary: FrontSummary) -> str:
     regions = any(f.region for f in fresh if f.name in summary.fresh_front)
     turned_round = any(not o.higher for plane in summary.planes for o in plane.objectives)
     hidden = max(map(outside, summary.planes))
-    on_front = "Filled" if summary.with_stairs else "Larger marks (filled: on their front)"
+    on_front = "filled" if summary.with_stairs else "larger (filled: on their front)"
     several = style.ends_of(mean for point in fresh for mean in point.means)
-    crosses = ", with 95 % intervals where the frame has room" if several else ""
-    seeds = f"{on_front}: means over the fresh seeds{crosses}, dotted from what the search saw."
-    ellipse = "Ellipse: 95 % region of both means together, of the points on the fresh front."
+    crosses = " with 95 % intervals where the frame has room" if several else ""
+    seeds = f"{on_front}, means over the fresh seeds{crosses}"
+    parts = (
+        f"{_shown(summary)}: hollow, what ended, on the search's own seed",
+        seeds if fresh else "nothing was trained again",
+        "ellipses, 95 % regions of both means" if regions else "",
+        "stairs, what a front dominates" if summary.with_stairs else "",
+    )
     turn = "An axis on which less is better is reversed, so that up and to the right is better."
     sentences = (
-        f"{_shown(summary)}. Hollow: every training that ended, on the search's own seed.",
-        seeds if fresh else "Nothing was trained again: this is what the search saw.",
-        ellipse if regions else "",
-        "The stairs bound what a front dominates." if summary.with_stairs else "",
+        f"{'; '.join(filter(None, parts))}.",
         turn if turned_round else "",
         f"{words.count(hidden, 'point')} far behind left out." if hidden else "",
-        "Rings: picked points.",
     )
     return " ".join(filter(None, sentences))
 

@@ -91,13 +91,20 @@ def finding(summary: HypervolumeSummary) -> str:
     )
 
 
-def caption(summary: HypervolumeSummary) -> str:
-    """What is measured, and from which corner."""
-    corner = words.listed(summary.reference)
+def caption(_: HypervolumeSummary) -> str:
+    """What is measured."""
     return (
-        "Hypervolume of the front over configurations and over the epochs they cost, as a share "
-        f"of the final one: what lies between {corner} (a tenth of each objective's range beyond "
-        "its worst value) and the points that ended. It is what the search saw, on one seed."
+        "Hypervolume of the front that the search saw, over configurations and over the epochs "
+        "they cost, as a share of the final one."
+    )
+
+
+def corner_in_words(summary: HypervolumeSummary) -> str:
+    """From which corner it is measured."""
+    return (
+        "Hypervolume is what lies between the points that ended and "
+        f"{words.listed(summary.reference)}, a tenth of each objective's range beyond its worst "
+        "value."
     )
 
 

@@ -48,6 +48,9 @@ class AttemptLine(NamedTuple):
     rank: float
     """Of the gain among those that ended, from 0 to 1, the best last; sets the colour."""
     picked: bool
+    part: str
+    """What the page hides it with: itself where other figures and tables name it, so that lists
+    stay short, else what ended as it did."""
 
 
 class ParallelSummary(NamedTuple):
@@ -88,6 +91,7 @@ def summarize(analysis: SearchAnalysis) -> ParallelSummary | None:
         return None
     gains = list(gain_of.values())
     low, high = min(gains), max(gains)
+    named = {*(point.name for point in analysis.confirmed), *analysis.front, *analysis.picked_by}
     lines = []
     for attempt in search.attempts:
         gain = gain_of.get(attempt.name)
@@ -100,10 +104,15 @@ def summarize(analysis: SearchAnalysis) -> ParallelSummary | None:
                 height=None if gain is None else (gain - low) / ((high - low) or 1.0),
                 rank=below / max(len(gains) - 1, 1),
                 picked=attempt.name in analysis.picked_by,
+                part=attempt.name if attempt.name in named else _ending(gain is not None),
             )
         )
     scales = tuple(_scale(choice, params) for choice in varied)
     return ParallelSummary(scales, by, low, high, tuple(lines))
+
+
+def _ending(ended: bool) -> str:
+    return "trained to the end" if ended else "not trained to the end"
 
 
 def _place(choice: Choice, params: Mapping[str, Value]) -> float:
@@ -160,17 +169,17 @@ def _last_scale(summary: ParallelSummary) -> ParallelScale:
 def _draw_line(axis: Axes, summary: ParallelSummary, line: AttemptLine, across: bool) -> None:
     """Set off a little by its rank, so that lines through the same values lie side by side."""
     at = np.array(line.places)
-    state, part = "not trained to the end", "stopped"
+    state = _ending(ended=False)
     look: dict[str, Any] = {"color": style.FAINT, "linewidth": 0.6, "alpha": 0.5}
     if line.gain is not None and line.height is not None:
         at = np.array([*(at + 0.05 * (line.rank - 0.5)), line.height])
         look = {"color": to_hex(COLORS(line.rank)), "linewidth": 1.3, "alpha": 0.9}
         if line.picked:
             look["linewidth"] = 3.0
-        state, part = f"{summary.ranking} {summary.written(line.gain)}", "trained to the end"
+        state = f"{summary.ranking} {summary.written(line.gain)}"
     steps = np.arange(len(at))
     drawn = axis.plot(*((steps, at) if across else (at, steps)), **look)
-    style.tag(drawn, part, f"{line.name}: {state}")
+    style.tag(drawn, line.part, f"{line.name}: {state}")
 
 
 def _draw_scale(axis: Axes, i: int, scale: ParallelScale, across: bool) -> None:
@@ -199,7 +208,7 @@ def _keys(summary: ParallelSummary) -> list[Line2D]:
     if any(line.picked for line in summary.lines):
         looks.append(("picked", style.INK, 3.0))
     if any(line.height is None for line in summary.lines):
-        looks.append(("not trained to the end", style.FAINT, 0.6))
+        looks.append((_ending(ended=False), style.FAINT, 0.6))
     return [style.key(label, color=color, linewidth=width) for label, color, width in looks]
 
 
@@ -223,8 +232,7 @@ def caption(summary: ParallelSummary) -> str:
     reversed_ = "" if summary.ranked_by.higher else "; of it less is better"
     return (
         f"Every configuration as a line through its axes, coloured by the rank of the "
-        f"{in_words(summary.ranked_by)} that the search saw, the best on top{reversed_}. Thin and "
-        f"grey: not trained to the end.{none}"
+        f"{in_words(summary.ranked_by)} that the search saw, the best on top{reversed_}.{none}"
     )
 
 

@@ -118,14 +118,14 @@ def finding(summary: RankingSummary) -> str:
 def caption(summary: RankingSummary) -> str:
     """Who stands where."""
     fresh = (
-        " Filled: means over the fresh seeds with 95 % intervals, the best on top."
+        "filled, means over the fresh seeds with 95 % intervals, the best on top"
         if summary.fresh
-        else " Nothing was trained again: this is what the search saw."
+        else "nothing was trained again"
     )
     less = "" if summary.objective.higher else " Less is better."
     return (
-        f"{words.capital(in_words(summary.objective))}. Hollow: every training that ended, on the "
-        f"search's own seed.{fresh}{less}"
+        f"{words.capital(in_words(summary.objective))}: hollow, what ended, on the search's own "
+        f"seed; {fresh}.{less}"
     )
 
 

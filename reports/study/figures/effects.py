@@ -174,7 +174,8 @@ def _draw_panel(axis: Axes, summary: EffectsSummary, effect: MainEffect, metric:
             for name, estimate in zip(names, estimates, strict=True)
         ]
         places = [i + aside for i in range(len(names))]
-        style.course(axis, places, estimates, style.look(k), part=scale.key, tips=tips)
+        parts = [scale.key] * len(names)  # a mean over many arms is no arm's
+        style.course(axis, places, estimates, style.look(k), parts=parts, tips=tips)
     slanted: dict[str, Any] = {"rotation": 25, "ha": "right", "rotation_mode": "anchor"}
     axis.set_xticks(range(len(names)), names, **slanted if max(map(len, names)) > 4 else {})
     axis.set_title(effect.factor, loc="left")

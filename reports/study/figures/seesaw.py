@@ -37,6 +37,8 @@ class SeesawLine(NamedTuple):
     """One model on one target: what it differs by from the reference at each setting."""
 
     model: str
+    arms: tuple[str, ...]
+    """The model at each setting; empty where there is none."""
     estimates: tuple[Estimate, ...]
 
 
@@ -72,7 +74,11 @@ def summarize(results: StudyResults) -> SeesawSummary | None:
     scales = scales_of(results)
     lines = tuple(
         tuple(
-            SeesawLine(str(model), tuple(estimate(model, at, scale.key) for at in settings))
+            SeesawLine(
+                str(model),
+                tuple(arms.get((model, at), "") for at in settings),
+                tuple(estimate(model, at, scale.key) for at in settings),
+            )
             for model in models
             if model != base
         )
@@ -180,7 +186,7 @@ def _draw_panel(axis: Axes, summary: SeesawSummary, metric: Metric, model: int) 
     axis.axhspan(-margin, margin, color=style.FAINT, alpha=0.18, linewidth=0)
     axis.axhline(0, color=style.INK, linewidth=0.9)
     for place, k in enumerate(tasks):
-        (name, estimates), scale = summary.lines[k][model], summary.scales[k]
+        (name, arms, estimates), scale = summary.lines[k][model], summary.scales[k]
         aside = style.aside(place, len(tasks), room=0.64, step=0.16)
         tips = [
             f"{name}, {summary.knob} {setting}, {scale.key}: "
@@ -188,7 +194,7 @@ def _draw_panel(axis: Axes, summary: SeesawSummary, metric: Metric, model: int) 
             for setting, estimate in zip(summary.settings, estimates, strict=True)
         ]
         places = [i + aside for i in range(len(estimates))]
-        style.course(axis, places, estimates, style.look(k), part=name, tips=tips)
+        style.course(axis, places, estimates, style.look(k), parts=arms, tips=tips)
     axis.set_xticks(range(len(summary.settings)), summary.settings)
     axis.set(xlim=(-0.4, len(summary.settings) - 0.6), ylim=y_range(summary, metric))
     of_metric = f", {metric.label}" if len(metrics_of(summary.scales)) > 1 else ""

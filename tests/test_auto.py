@@ -28,6 +28,7 @@ from studies.auto.plan import (
     BASELINES,
     CONFIRMATION,
     KEPT,
+    REPORT_SECONDS,
     SEARCH,
     AutoPlan,
     Deadlines,
@@ -87,10 +88,14 @@ def test_a_plan_keeps_a_tenth_of_its_time_or_says_what_time_would_do(
         return
     used = sum(stage.seconds for stage in planned.stages)
     assert used + planned.spent <= (1 - KEPT) * budget * (1 + 1e-9)
+    ends = deadlines(planned, budget - planned.spent, now=0.0)
+    assert used <= ends.end * (1 + 1e-9), "all that is planned ends before the deadline"
+    assert budget - planned.spent - ends.end >= REPORT_SECONDS
     assert 1 <= sizes.epochs <= epochs
-    assert (sizes.trials, sizes.baselines) >= (4, ("constant", "trees"))
+    assert sizes.trials >= 4
+    assert sizes.baselines in {("constant", "trees"), ("constant",), ()}
     counts = {stage.name: stage.trainings for stage in planned.stages}
-    assert counts[BASELINES] == 2 * sizes.confirm
+    assert counts[BASELINES] == len(sizes.baselines) * sizes.confirm
     assert counts[SEARCH] == sizes.trials
     assert counts[CONFIRMATION] == sizes.confirm * planned.points == sizes.confirm * sizes.points
 
@@ -108,7 +113,7 @@ def test_more_time_is_never_planned_as_less_training() -> None:
 def test_the_plan_is_a_small_table() -> None:
     sizes, plan = fitting(made_plan(1800), SETTINGS)
     lines = table(plan, sizes)
-    assert lines[0] == "Plan for 30m on 2 workers, 90 % of it at most:"
+    assert lines[0] == "Plan for 30m on 2 workers, 27m of it at most:"
     assert max(map(len, lines)) < 100
     assert [line.split()[0] for line in lines[-4:-1]] == [BASELINES, SEARCH, CONFIRMATION]
 
@@ -117,7 +122,33 @@ def test_the_search_ends_in_time_for_the_confirmation_and_all_in_time_for_the_re
     _, plan = fitting(made_plan(1800), SETTINGS)
     ends = deadlines(plan, left=1000.0, now=50.0)
     assert ends.search == ends.end - plan.seconds(CONFIRMATION)
-    assert ends.end == 50 + 1000 - 0.05 * 1800 - plan.epoch
+    assert ends.end == 50 + 1000 - 0.05 * 1800 - 1  # an epoch
+    small = replace(plan, budget=60.0)
+    assert deadlines(small, left=60.0, now=0.0).end == 60 - REPORT_SECONDS - 1
+
+
+def test_a_budget_without_room_for_the_report_is_refused_with_the_smallest_that_has_it() -> None:
+    plan = replace(made_plan(REPORT_SECONDS + 1), spent=0.0)
+    with pytest.raises(
+        UserError, match=r"needs about 29s on 2 workers, 16 s of them for the last"
+    ):
+        fitting(plan, SETTINGS)
+    assert fitting(replace(plan, budget=29.0), SETTINGS)[0].trials == 4
+
+
+def test_a_baseline_that_would_not_end_in_time_is_left_out_and_the_plan_says_so() -> None:
+    plan = made_plan(60)
+    slow = MeasuredModel("trees", True, EpochTime(20.0))
+    sizes, planned = fitting(replace(plan, measured=(slow, *plan.measured[::2])), SETTINGS)
+    assert sizes.baselines == ("constant",)
+    assert planned.stages[0].trainings == sizes.confirm
+    assert table(planned, sizes)[-1].startswith("trees is left out: it takes too long")
+
+
+def test_the_baselines_stage_lasts_until_the_slowest_of_them_ends() -> None:
+    plan = made_plan(1800, workers=64, seconds=10.0)
+    sizes, planned = fitting(plan, SETTINGS)
+    assert planned.seconds(BASELINES) >= plan.measured[1].time.of(sizes.epochs)
 
 
 def test_an_epoch_is_measured_without_what_comes_once() -> None:

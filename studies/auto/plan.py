@@ -15,9 +15,13 @@ from fsmd.errors import UserError
 from studies.timing import EpochTime, Load, counted, spoken
 
 KEPT = 0.1
-"""Share of the budget that is planned for nothing: for what is slower, and for the report."""
+"""Share of the budget, at least, that is planned for nothing: for what is slower, and for the
+report."""
 FOR_REPORT = 0.05
-"""Share of the budget in which nothing is trained."""
+"""Share of the budget in which nothing is trained: models are timed and the report is written."""
+REPORT_SECONDS = 15.0
+"""The least of that, in seconds, however small the budget is: the report of a small search takes
+8 s of one core, and the timing of its models some more."""
 MEASURING = 0.05
 """Share of the budget in which one epoch of each candidate is measured."""
 EPOCHS = (20, 12, 8, 5, 3, 2, 1)
@@ -83,9 +87,28 @@ class AutoPlan:
                 raise ValueError(f"{name} must be from {low} to {MOST_SECONDS:.0e}; got {number}")
 
     @property
-    def epoch(self) -> float:
-        """Seconds of an epoch of a configuration, in the mean over those that were measured."""
-        return fmean(m.time.seconds for m in self.measured if not m.is_baseline)
+    def after(self) -> float:
+        """Seconds at the end in which nothing is begun.
+
+        What then runs goes on to the end of its epoch, and after that the report is written.
+        """
+        return max(FOR_REPORT * self.budget, REPORT_SECONDS) + self._epoch
+
+    @property
+    def left(self) -> float:
+        """Seconds for which trainings are planned."""
+        return self.budget - max(KEPT * self.budget, self.after) - self.spent
+
+    def budget_of(self, seconds: float) -> float:
+        """The smallest budget that leaves so many seconds for trainings."""
+        used = seconds + self.spent
+        after = used + self._epoch
+        return max(used / (1 - KEPT), after / (1 - FOR_REPORT), after + REPORT_SECONDS)
+
+    @property
+    def _epoch(self) -> float:
+        """Of a configuration, of the slowest that was measured."""
+        return max(m.time.seconds for m in self.measured if not m.is_baseline)
 
     def seconds(self, stage: str) -> float:
         """Of the clock that a stage may take; KeyError if there is none of this name."""
@@ -96,7 +119,10 @@ BASELINES, SEARCH, CONFIRMATION = "baselines", "search", "confirmation"
 
 
 class Deadlines(NamedTuple):
-    """When a stage begins nothing any more and pauses what runs; of `time.time()`."""
+    """When a stage begins nothing any more and pauses what runs; of `time.time()`.
+
+    Baselines cannot be paused: they come first, and none is planned that does not fit.
+    """
 
     search: float = math.inf
     end: float = math.inf
@@ -107,11 +133,8 @@ NO_DEADLINES = Deadlines()
 
 
 def deadlines(plan: AutoPlan, left: float, now: float) -> Deadlines:
-    """Those of a run that has so many seconds left.
-
-    What runs at one of them goes on to the end of its epoch, for which there is time.
-    """
-    end = now + left - FOR_REPORT * plan.budget - plan.epoch
+    """Those of a run that has so many seconds left."""
+    end = now + left - plan.after
     return Deadlines(end - plan.seconds(CONFIRMATION), end)
 
 
@@ -130,35 +153,41 @@ class Sizes:
 def fitting(plan: AutoPlan, settings: TrainingSettings) -> tuple[Sizes, AutoPlan]:
     """What fits into the budget, and the plan with its stages.
 
-    The data set's epochs if they leave enough to try, else fewer; as many configurations as then
-    fit. Raises UserError that says what the smallest plan needs.
+    The data set's epochs if they leave enough to try, else fewer, and then without the baselines
+    that take the longest; as many configurations as then fit. Raises UserError that says what the
+    smallest plan needs.
     """
-    left = (1 - KEPT) * plan.budget - plan.spent
     for sizes in _wanted(plan, settings.epochs):
         planned = replace(plan, points=sizes.points, stages=_stages(plan, sizes))
         used = planned.seconds(BASELINES) + planned.seconds(CONFIRMATION)
-        waves = int((left - used) / _training(plan, sizes.epochs))
+        waves = int((plan.left - used) / _training(plan, sizes.epochs))
         trials = min(waves * plan.workers, MOST_TRIALS)
         if trials >= sizes.trials:
             sizes = replace(sizes, trials=trials)
             return sizes, replace(planned, stages=_stages(plan, sizes))
-    least = sum(stage.seconds for stage in _stages(plan, sizes))
-    needed = (least + plan.spent) / (1 - KEPT)
+    needed = plan.budget_of(sum(stage.seconds for stage in _stages(plan, sizes)))
     raise UserError(
         f"--budget {in_words(plan.budget)} is too small: the smallest plan ({sizes.trials} "
         f"configurations of {sizes.epochs} epochs, {sizes.points} of them on {sizes.confirm} "
-        f"fresh seeds) needs about {in_words(needed, up=True)} on {counted(plan.workers)}"
+        f"fresh seeds) needs about {in_words(needed, up=True)} on {counted(plan.workers)}, "
+        f"{plan.after:.0f} s of them for the last epoch and the report"
     )
 
 
 def _wanted(plan: AutoPlan, most_epochs: int) -> Iterator[Sizes]:
     """What would be good, the best first and the smallest last; `trials` are the fewest."""
-    baselines = tuple(m.name for m in plan.measured if m.is_baseline)
+    simple = [m for m in plan.measured if m.is_baseline]
+    baselines = tuple(m.name for m in simple)
     for epochs in (most_epochs, *(each for each in EPOCHS if each < most_epochs)):
         for confirm, points in CONFIRMING:
             yield Sizes(epochs, FEWEST_TRIALS, confirm, points, baselines)
     epochs, trials, (confirm, points) = LEAST
-    yield Sizes(min(epochs, most_epochs), trials, confirm, points, baselines)
+    epochs = min(epochs, most_epochs)
+    slowest_last = sorted(simple, key=lambda m: m.time.of(epochs))
+    for count in range(len(simple), -1, -1):
+        kept = {m.name for m in slowest_last[:count]}
+        fewer = tuple(name for name in baselines if name in kept)
+        yield Sizes(epochs, trials, confirm, points, fewer)
 
 
 def _training(plan: AutoPlan, epochs: int) -> float:
@@ -168,14 +197,17 @@ def _training(plan: AutoPlan, epochs: int) -> float:
 
 def _stages(plan: AutoPlan, sizes: Sizes) -> tuple[Stage, ...]:
     each = _training(plan, sizes.epochs)
-    simple = [m.time.of(sizes.epochs) for m in plan.measured if m.is_baseline]
+    simple = [m.time.of(sizes.epochs) for m in plan.measured if m.name in sizes.baselines]
     loads = {
-        BASELINES: Load(sizes.confirm * len(simple), fmean(simple) if simple else 0.0),
         SEARCH: Load(sizes.trials, each),
         CONFIRMATION: Load(sizes.confirm * sizes.points, each),
     }
-    return tuple(
-        Stage(name, load.trainings, load.on(plan.workers)) for name, load in loads.items()
+    # Baselines are few and most unlike each other: their mean says not when the last one ends.
+    longest = max(simple, default=0.0)
+    seconds = longest + (sizes.confirm * sum(simple) - longest) / plan.workers
+    return (
+        Stage(BASELINES, sizes.confirm * len(simple), seconds),
+        *(Stage(name, load.trainings, load.on(plan.workers)) for name, load in loads.items()),
     )
 
 
@@ -200,13 +232,15 @@ def table(plan: AutoPlan, sizes: Sizes) -> tuple[str, ...]:
         ("stage", "trainings", "at most", ""),
         *((s.name, str(s.trainings), spoken(s.seconds), "") for s in plan.stages),
     ]
-    share = f"{100 * (1 - KEPT):.0f} %"
+    planned = in_words(plan.spent + plan.left)
+    out = [m.name for m in plan.measured if m.is_baseline and m.name not in sizes.baselines]
     return (
-        f"Plan for {in_words(plan.budget)} on {counted(plan.workers)}, {share} of it at most:",
+        f"Plan for {in_words(plan.budget)} on {counted(plan.workers)}, {planned} of it at most:",
         *_aligned(rows),
         *_aligned(stages),
         f"{sizes.trials} configurations of {sizes.epochs} epochs at most; the best {sizes.points} "
         f"and {len(sizes.baselines)} baselines on {sizes.confirm} fresh seeds.",
+        *(f"{name} is left out: it takes too long, and cannot be stopped." for name in out),
     )
 
 
@@ -220,8 +254,8 @@ def _aligned(rows: Sequence[Sequence[str]]) -> Iterator[str]:
 def in_words(seconds: float, up: bool = False) -> str:
     """A time as --budget takes it; `up` never says less than it is.
 
-    >>> in_words(30), in_words(1800), in_words(9000), in_words(61, up=True)
-    ('30s', '30m', '150m', '62s')
+    >>> in_words(30), in_words(150), in_words(1800), in_words(9000), in_words(61, up=True)
+    ('30s', '150s', '30m', '150m', '62s')
     """
     more = 1 if up else 0
-    return f"{seconds + more:.0f}s" if seconds < 120 else f"{seconds / 60 + more:.0f}m"
+    return f"{seconds + more:.0f}s" if seconds < 600 else f"{seconds / 60 + more:.0f}m"

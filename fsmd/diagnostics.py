@@ -56,19 +56,19 @@ def inner_figures(module: FSMDModule, batch: Batch) -> Iterator[tuple[str, str, 
     with _evaluating(module), torch.no_grad(), _recorded([*gates, *units]) as outputs:
         model(batch[0], batch[1])
     for task, gate in zip(names(module.schema.tasks), gates, strict=False):  # or no gates
-        weight_BN = outputs[gate]
+        (weight_BN,) = outputs[gate]
         for i, weight in enumerate(weight_BN.mean(0).tolist()):
             yield task, f"gate_weight_{i}", weight
         if weight_BN.shape[1] > 1:
             entropy = torch.special.entr(weight_BN).sum(1).mean() / math.log(weight_BN.shape[1])
             yield task, "gate_entropy", float(entropy)
     if units:
-        dead = torch.cat([(outputs[unit] == 0).all(0) for unit in units])
+        dead = torch.cat([(out_BH == 0).all(0) for unit in units for out_BH in outputs[unit]])
         yield ALL, "dead_units", float(dead.float().mean())
 
 
 def _hidden_units(model: FSMD) -> list[nn.Module]:
-    """The ReLU layers of all experts, or of the bottom."""
+    """The ReLU layers of all experts, or of the bottom, each called for one network at a time."""
     if isinstance(model.sharing, Experts):
         wanted = {"shared", "own"}
     else:
@@ -81,12 +81,12 @@ def _hidden_units(model: FSMD) -> list[nn.Module]:
 
 
 @contextmanager
-def _recorded(modules: Sequence[nn.Module]) -> Iterator[dict[nn.Module, Tensor]]:
-    """Outputs of `modules` while the block runs."""
-    outputs: dict[nn.Module, Tensor] = {}
+def _recorded(modules: Sequence[nn.Module]) -> Iterator[dict[nn.Module, list[Tensor]]]:
+    """Outputs of `modules` while the block runs: one for each time that a module is called."""
+    outputs: dict[nn.Module, list[Tensor]] = {module: [] for module in modules}
 
     def keep(module: nn.Module, _: object, output: Tensor) -> None:
-        outputs[module] = output
+        outputs[module].append(output)
 
     hooks = [module.register_forward_hook(keep) for module in modules]
     try:

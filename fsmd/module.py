@@ -28,6 +28,7 @@ from fsmd.data.settings import TrainingSettings
 from fsmd.errors import UserError
 from fsmd.metrics import METRICS, measured
 from fsmd.model import FSMD, log_probabilities, scores, task_losses
+from fsmd.runtime import Runtime
 from fsmd.tasks import MEAN
 
 CHOSEN_WEIGHTS = "chosen_weights"
@@ -41,12 +42,20 @@ class FSMDModule(lightning.LightningModule):
     for a batch that the schema does not describe.
     """
 
-    def __init__(self, config: dict[str, Any], schema: dict[str, Any], seed: int = 0) -> None:
+    def __init__(
+        self,
+        config: dict[str, Any],
+        schema: dict[str, Any],
+        seed: int = 0,
+        precision: str = "float32",
+    ) -> None:
         super().__init__()
         self.save_hyperparameters()
         self.config = TrainingSettings().applied(FSMDConfig.from_dict(config))
         self.schema = Schema.from_dict(schema)
         self.model = FSMD(self.config, self.schema, seed)
+        if Runtime(precision=precision).precision == "bfloat16":
+            self.model.precision = torch.bfloat16
         weights = self.config.task_weights or tuple(task.weight for task in self.schema.tasks)
         self.register_buffer("weight_K", torch.tensor(weights), persistent=False)
         self.weight_K: Tensor
@@ -73,9 +82,11 @@ class FSMDModule(lightning.LightningModule):
         self.size_C: Tensor
 
     @classmethod
-    def create(cls, config: FSMDConfig, schema: Schema, seed: int) -> "FSMDModule":
-        """The module of a configuration and a schema."""
-        return cls(asdict(config), asdict(schema), seed)
+    def create(
+        cls, config: FSMDConfig, schema: Schema, seed: int, precision: str = "float32"
+    ) -> "FSMDModule":
+        """The module of a configuration and a schema; precision: see `Runtime`."""
+        return cls(asdict(config), asdict(schema), seed, precision)
 
     def forward(self, ids_BC: Tensor, dense_BD: Tensor) -> Tensor:
         """Probability of each task over all rows, B x K (with the chain: pCTR, pCTCVR)."""

@@ -7,6 +7,8 @@ from typing import Any
 
 from fsmd.errors import UserError
 
+PRECISIONS = ("float32", "bfloat16")
+
 
 @dataclass(frozen=True)
 class Runtime:
@@ -14,14 +16,22 @@ class Runtime:
 
     device: str = "cpu"
     """cpu, cuda or cuda:N."""
+    precision: str = "float32"
+    """Of the hidden layers' products and activations while they train, and of nothing else:
+    parameters, optimiser, statistics, gates, logits and losses are of float32, and so is every
+    figure."""
 
     def __post_init__(self) -> None:
-        """Raise `UserError` for the name of no device."""
+        """Raise `UserError` for the name of no device or precision."""
         kind, colon, index = self.device.partition(":")
         if kind not in ("cpu", "cuda") or (
             colon and (kind == "cpu" or not re.fullmatch("[0-9]{1,9}", index))
         ):
             raise UserError(f"a device must be cpu, cuda or cuda:N; got {self.device!r}")
+        if self.precision not in PRECISIONS:
+            raise UserError(
+                f"a precision must be {' or '.join(PRECISIONS)}; got {self.precision!r}"
+            )
 
     @property
     def kind(self) -> str:
@@ -31,7 +41,7 @@ class Runtime:
     @property
     def identity(self) -> dict[str, Any]:
         """What determines the numbers."""
-        return {"device": self.kind}
+        return {"device": self.kind, "precision": self.precision}
 
     @classmethod
     def from_dict(cls, values: Mapping[str, Any]) -> "Runtime":

@@ -50,7 +50,7 @@ def run(
     device = _device(training)
     with _alone():
         file = CheckpointFile(training, checkpoint)
-        module = FSMDModule.create(config, data.schema, training.seed)
+        module = FSMDModule.create(config, data.schema, training.seed, training.runtime.precision)
         curve = Curve()
         rule = Selection.of(data.schema.tasks, config.separate, training.patience, fixed_epochs)
         chosen = ChosenWeights(rule, curve)

@@ -99,6 +99,7 @@ def what_ran(results: StudyResults) -> tuple[Fact, ...]:
         ("Trainings", _trainings(results)),
         ("Training time", _time(results)),
         ("Device", _unlike((runtime["device"] for runtime in runs["runtime"]), "; ")),
+        ("Precision", _unlike((runtime["precision"] for runtime in runs["runtime"]), "; ")),
         ("Machine", _unlike(runs["machine"], "; ")),
         ("Code of the model", _unlike(runs["code"], "; ")),
         ("Libraries", _unlike(map(_libraries, runs["libraries"]), "; ")),
@@ -196,7 +197,11 @@ def run_command(results: StudyResults, **other: object) -> str:
         asked["replicates"] = int(runs["replicate"].max()) + 1 if len(runs) else FOR_A_LOOK
     if not (record.is_search and record.search.auto):  # whose plan has them
         asked |= {"epochs": plan.settings.epochs, "patience": plan.settings.patience}
-    asked |= {"seed": plan.seed, "device": plan.runtime.device}
+    asked |= {
+        "seed": plan.seed,
+        "device": plan.runtime.device,
+        "precision": plan.runtime.precision,
+    }
     if record.name != study_name(record.definition, plan.data.name):
         asked["name"] = record.name
     asked |= other

@@ -35,6 +35,7 @@ class Request:
     storage: str = DEFAULT_STORAGE
     out: Path = DEFAULT_OUT
     device: str = "auto"
+    precision: str = "auto"
     seed: int = 0
     name: str | None = None
     """To store it under, where not under its own."""

@@ -55,6 +55,12 @@ _OPTIONS = (
     ("patience", int, "N", "epochs without better validation figures that end a training"),
     ("workers", int, "N", "worker processes (default: one a processor that may be used)"),
     ("device", str, "NAME", "auto, cpu, cuda or cuda:N (default: auto)"),
+    (
+        "precision",
+        str,
+        "NAME",
+        "of the hidden layers' products: auto (the study's, else float32), float32 or bfloat16",
+    ),
     ("seed", int, "N", "the study's seed, from which the replicates' derive (default: 0)"),
     ("name", str, "NAME", "store under another name, to keep apart what would be refused"),
 )

@@ -23,7 +23,7 @@ from fsmd.data import load
 from fsmd.data.files import cache_root, check_cache
 from fsmd.data.schema import DataRef, Dataset
 from fsmd.errors import UserError, alternatives
-from fsmd.runtime import Runtime
+from fsmd.runtime import PRECISIONS, Runtime
 from fsmd.training import Training
 from studies import catalog
 from studies.auto.file import PLAN_FILE, PlanFile, write_plan
@@ -100,7 +100,7 @@ def run(request: Request) -> Finished:
     try:
         with only_planner(engine, asked.name):
             check_mirror(engine, asked.name, _sought(asked))
-            record = open_record(engine, asked, request.device)
+            record = open_record(engine, asked, request.device, request.precision)
             if is_automatic(record.definition):
                 write_plan(request.out / record.name / PLAN_FILE, record)
             for data in sets.values():
@@ -158,9 +158,9 @@ def dry_run(request: Request) -> tuple[str, ...]:
     engine = open_engine(request.storage) if is_there(request.storage) else None
     try:
         if engine:
-            record, _ = _agreed(engine, asked, request.device)
+            record, _ = _agreed(engine, asked, request.device, request.precision)
         else:
-            runtime = Runtime(device_for(request.device, None))
+            runtime = runtime_for(request.device, request.precision, None)
             record = replace(asked, plan=replace(asked.plan, runtime=runtime))
         refs = {data.name: data.ref for data in sets.values()}
         return rehearsed(engine, record, refs, request, _measured)
@@ -199,7 +199,7 @@ def _prepared(request: Request, console: Console, began: float) -> tuple[Request
     if request.name is not None:
         check_name(request.name, "--name")
     check_cache()
-    device_for(request.device, None)
+    runtime_for(request.device, request.precision, None)
     check(request.definition)
     sets = _sets(request, console)
     return _automatic(request, file, sets, console, began), sets
@@ -255,7 +255,7 @@ def _automatic(
         return known
     assert request.budget is not None, "without a plan there is a budget"
     settings, slots = request.settings(data), request.workers or processors()
-    runtime = Runtime(device_for(request.device, None))
+    runtime = runtime_for(request.device, request.precision, None)
     with LocalWorkers(slots) as workers:
         search, sizes = planned_search(
             search,
@@ -314,17 +314,21 @@ _WAYS = {
 """First word of a difference -> what is another, and what makes it the same again."""
 
 
-def open_record(engine: sa.Engine, asked: StudyRecord, device: str = "cpu") -> StudyRecord:
+def open_record(
+    engine: sa.Engine, asked: StudyRecord, device: str = "cpu", precision: str = "auto"
+) -> StudyRecord:
     """The stored study as it goes on, or the one asked for, stored now if it is new.
 
     Raises UserError if it was run with other settings.
     """
-    record, is_new = _agreed(engine, asked, device)
+    record, is_new = _agreed(engine, asked, device, precision)
     (insert_study if is_new else update_study)(engine, record)
     return record
 
 
-def _agreed(engine: sa.Engine, asked: StudyRecord, device: str) -> tuple[StudyRecord, bool]:
+def _agreed(
+    engine: sa.Engine, asked: StudyRecord, device: str, precision: str
+) -> tuple[StudyRecord, bool]:
     """What `open_record` stores, and whether it is new; only reads."""
     for name in study_names(engine):
         if name != asked.name and name.lower() == asked.name.lower():
@@ -333,7 +337,7 @@ def _agreed(engine: sa.Engine, asked: StudyRecord, device: str) -> tuple[StudyRe
                 "and large letters for the same; choose another --name"
             )
     stored = find_study(engine, asked.name)
-    runtime = Runtime(device_for(device, stored.plan.runtime.device if stored else None))
+    runtime = runtime_for(device, precision, stored.plan.runtime if stored else None)
     asked = replace(asked, plan=replace(asked.plan, runtime=runtime))
     if stored is None:
         return asked, True
@@ -353,7 +357,21 @@ def _agreed(engine: sa.Engine, asked: StudyRecord, device: str) -> tuple[StudyRe
     return going_on(stored, asked), False
 
 
-def device_for(asked: str, stored: str | None) -> str:
+def runtime_for(device: str, precision: str, stored: Runtime | None) -> Runtime:
+    """What to train on and in; `auto` is as the study was run, if it was.
+
+    Raises UserError for a device that is not here, and for what is no precision.
+    """
+    on = _device_for(device, stored.device if stored else None)
+    if precision == "auto":
+        return Runtime(on, stored.precision) if stored else Runtime(on)
+    if precision not in PRECISIONS:
+        names = ", ".join(PRECISIONS)
+        raise UserError(f"--precision must be auto, {names}; got {precision!r}")
+    return Runtime(on, precision)
+
+
+def _device_for(asked: str, stored: str | None) -> str:
     """The device to train on: `auto` is the one that the study was run on, else a GPU if there is.
 
     Raises UserError for a device that is not here.

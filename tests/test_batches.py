@@ -115,7 +115,7 @@ def test_a_training_by_blocks_is_as_good_as_by_rows_even_of_sorted_data(
             ref = replace(worst.ref, shuffle=shuffle)
             result = train(Training(SMALL, ref, seed, epochs=3, patience=3))
             values.append(result.value("test", "click", "auc"))
-    assert abs(np.mean(value["blocks"]) - np.mean(value["rows"])) < 0.01
+    assert np.mean(value["blocks"]) > np.mean(value["rows"]) - 0.01
     assert min(value["blocks"]) > 0.6
 
 

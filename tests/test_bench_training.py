@@ -46,7 +46,9 @@ def test_a_run_without_rivals_measures_ours_and_the_bounds(
     monkeypatch.setattr(rivals, "installed", list)
     told: list[str] = []
     measured = bench_training.measure(data, "shared_bottom", 64, 200, 2, told.append)
-    assert list(measured.medians) == ["ours", "bound_float32", "bound_bfloat16"]
+    assert list(measured.medians) == [
+        *("ours", "ours_bfloat16", "bound_float32", "bound_bfloat16")
+    ]
     assert all(value > 0 for value in measured.medians.values())
     assert len(measured.work.train) == 192  # whole batches
     assert [line[: line.index(":")] for line in told] == [

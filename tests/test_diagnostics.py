@@ -127,9 +127,9 @@ def test_equal_gates_have_entropy_one(data: Dataset, batch: Batch) -> None:
 def test_dead_units_are_those_that_are_zero_on_all_rows(data: Dataset, batch: Batch) -> None:
     module: Any = module_of(replace(SMALL, batch_norm=False), data)
     before = {m: v for _, m, v in inner_figures(module, batch)}["dead_units"]
-    experts = [*module.model.sharing.levels[0].shared]
+    experts = module.model.sharing.levels[0].shared
     with torch.no_grad():
-        experts[0].net[0].bias.fill_(-1e6)  # its 16 units of the first layer
+        experts[0].bias[0].fill_(-1e6)  # the first one's 16 units of the first layer
     after = {m: v for _, m, v in inner_figures(module, batch)}["dead_units"]
     experts_in_all = 2 + 2 * len(data.schema.tasks)  # two shared ones, two of each task
     units = experts_in_all * (16 + 8)  # each of two layers

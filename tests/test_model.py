@@ -13,9 +13,9 @@ from torch.nn.functional import binary_cross_entropy_with_logits
 from fsmd.config import MODELS, FSMDConfig, fitted
 from fsmd.data.schema import Field, Schema
 from fsmd.errors import UserError
+from fsmd.layers import Dropout, HiddenLayer
 from fsmd.model import (
     FSMD,
-    Dropout,
     Experts,
     ExtractionLayer,
     FactorizationMachine,
@@ -203,7 +203,7 @@ def test_the_bias_tower_reads_all_columns_of_its_fields() -> None:
         there = [i for i in ids[b, 4:].tolist() if i >= 0]
         last = sum((tower.tables[0].weight[i] for i in there), torch.zeros(4))
         inputs = torch.cat([last / max(1, len(there)), tower.tables[1].weight[ids[b, 0]]])
-        torch.testing.assert_close(got[b], tower.logit(tower.hidden[0](inputs).relu()))
+        torch.testing.assert_close(got[b], tower.logit(naive_mlp(tower.hidden, inputs)))
 
 
 @pytest.mark.parametrize("fields", [(Field("a", 3, share="b"), Field("b", 3)), (Field("b", 3),)])
@@ -252,8 +252,8 @@ def test_an_equal_gate_is_the_mean_of_the_experts_and_learns_nothing() -> None:
     x = torch.randn(5, 9)
     outputs, _ = layer([x, x], x)
     for k in range(2):
-        experts = [*layer.shared, *layer.own[k]]
-        want = torch.stack([expert(x) for expert in experts]).mean(0)
+        experts = [naive_mlp(part, x, n) for part in (layer.shared, layer.own[k]) for n in (0, 1)]
+        want = torch.stack(experts).mean(0)
         torch.testing.assert_close(outputs[k], want)
     assert not list(layer.gates.parameters())
 
@@ -261,10 +261,18 @@ def test_an_equal_gate_is_the_mean_of_the_experts_and_learns_nothing() -> None:
 def test_own_experts_may_be_all_of_them(schema: Schema) -> None:
     model: Any = FSMD(replace(SMALL, own_experts=4), schema, seed=0)
     level = model.sharing.levels[0]
-    assert (len(level.shared), [len(own) for own in level.own]) == (0, [4, 4])
+    assert experts_of(level) == (0, [4, 4])
+    assert not list(level.shared.parameters())
     assert model(*rows_of(schema, 3)).shape == (3, 2)
     uneven: Any = FSMD(replace(SMALL, own_experts=1, expert_count=3), schema, seed=0)
-    assert (len(uneven.sharing.levels[0].shared), len(uneven.sharing.levels[0].own[0])) == (2, 1)
+    assert experts_of(uneven.sharing.levels[0]) == (2, [1, 1])
+
+
+def experts_of(level: Any) -> tuple[int, list[int]]:
+    """Shared ones, and own ones of each task, by their weights."""
+    of_first = [next(hidden.parameters(), torch.empty(0)) for hidden in (level.shared, *level.own)]
+    shared, *own = map(len, of_first)
+    return shared, own
 
 
 def test_shared_parameters_are_those_of_no_single_task(schema: Schema) -> None:
@@ -297,26 +305,27 @@ def test_gate_weights_sum_to_one_and_depth_counts_linear_layers(depth: int) -> N
     weights = gate(torch.randn(20, 11))
     assert weights.shape == (20, 4)
     torch.testing.assert_close(weights.sum(1), torch.ones(20))
-    assert sum(isinstance(m, nn.Linear) for m in gate.modules()) == depth
+    assert sum(isinstance(m, nn.Linear | HiddenLayer) for m in gate.modules()) == depth
 
 
 def test_equal_experts_make_the_gate_irrelevant() -> None:
     layer = ExtractionLayer(SMALL, d_in=9, tasks=2, own=2, last=False)
     scramble(layer)
-    first = layer.shared[0]
-    own: Any = layer.own
-    for expert in [*layer.shared[1:], *own[0], *own[1]]:
-        expert.load_state_dict(first.state_dict())
+    first = [parameter[0].detach().clone() for parameter in layer.shared.parameters()]
+    for experts in (layer.shared, *layer.own):
+        for parameter, of_first in zip(experts.parameters(), first, strict=True):
+            with torch.no_grad():
+                parameter.copy_(of_first.expand_as(parameter))
     x = torch.randn(12, 9)
     outputs, shared = layer([x, x], x)
     assert shared is not None
     for output in (*outputs, shared):
-        torch.testing.assert_close(output, first(x))
+        torch.testing.assert_close(output, naive_mlp(layer.shared, x))
 
 
-def naive_mlp(part: Any, x: Tensor) -> Tensor:
-    for linear in (m for m in part if isinstance(m, nn.Linear)):
-        x = (x @ linear.weight.T + linear.bias).clamp(min=0)
+def naive_mlp(part: Any, x: Tensor, network: int = 0) -> Tensor:
+    for layer in part:
+        x = (x @ layer.weight[network] + layer.bias[network]).clamp(min=0)
     return x
 
 
@@ -343,7 +352,7 @@ def test_mmoe_agrees_with_a_naive_loop(schema: Schema) -> None:
         x = torch.cat([*vectors, dense[b]]).unsqueeze(0)
         for k in range(2):
             weights = naive_gate(level.gates[k], x)
-            mixed = naive_mix(weights, [naive_mlp(e.net, x) for e in level.shared])
+            mixed = naive_mix(weights, [naive_mlp(level.shared, x, n) for n in range(4)])
             tower = model.towers[k]
             hidden = naive_mlp(tower.hidden, mixed)
             want = hidden @ tower.logit.weight.T + tower.logit.bias
@@ -358,9 +367,8 @@ def test_extraction_of_two_levels_agrees_with_a_naive_loop() -> None:
     inputs, shared_input = [x, x], x
     for j, level in enumerate(experts.levels):
         assert isinstance(level, ExtractionLayer)
-        shared = [naive_mlp(e.net, shared_input) for e in level.shared]
-        own_experts: Any = level.own
-        own = [[naive_mlp(e.net, inputs[k]) for e in own_experts[k]] for k in range(2)]
+        shared = [naive_mlp(level.shared, shared_input, n) for n in range(2)]
+        own = [[naive_mlp(level.own[k], inputs[k], n) for n in range(2)] for k in range(2)]
         outputs = []
         for k in range(2):
             candidates = shared + own[k]
@@ -383,7 +391,7 @@ def test_extraction_without_own_experts_is_mmoe() -> None:
     layer = ExtractionLayer(config, d_in=9, tasks=2, own=0, last=True)
     scramble(layer)
     x = torch.randn(6, 9)
-    stack = torch.stack([expert(x) for expert in layer.shared], 1)
+    stack = torch.stack([naive_mlp(layer.shared, x, n) for n in range(4)], 1)
     outputs, shared = layer([x, x], x)
     assert shared is None
     for k in range(2):
@@ -398,8 +406,7 @@ def test_each_tasks_gate_weighs_expert_count_experts(name: str, schema: Schema) 
         assert isinstance(level, ExtractionLayer)
         for gate in level.gates:
             assert gate.score.out_features == 8  # type: ignore[union-attr]
-        own = [len(experts) for experts in level.own]  # type: ignore[arg-type]
-        assert (len(level.shared), own) == ((8, [0, 0]) if name in ("mmoe", "fg") else (4, [4, 4]))
+        assert experts_of(level) == ((8, [0, 0]) if name in ("mmoe", "fg") else (4, [4, 4]))
 
 
 # --- independence ------------------------------------------------------------------------
@@ -585,19 +592,25 @@ def test_changing_the_tower_leaves_every_other_part_at_its_start(schema: Schema)
 def test_more_experts_leave_the_first_ones_at_their_start(schema: Schema) -> None:
     few = dict(FSMD(SMALL, schema, seed=3).named_parameters())
     many = dict(FSMD(replace(SMALL, expert_count=8), schema, seed=3).named_parameters())
-    names = [name for name in few if ".shared." in name]
-    assert names
+    names = [name for name in few if ".shared." in name or ".own." in name]
+    assert (
+        len(names) == 2 * 2 * 3
+    )  # weight and bias of two layers, shared, the first's, the second's
     for name in names:
-        torch.testing.assert_close(few[name], many[name], rtol=0, atol=0)
+        assert (len(few[name]), len(many[name])) == (2, 4)
+        torch.testing.assert_close(few[name], many[name][:2], rtol=0, atol=0)
 
 
 def test_experts_start_unlike_each_other_and_seeds_differ(schema: Schema) -> None:
     model: Any = FSMD(SMALL, schema, seed=3)
     level = model.sharing.levels[0]
-    first, second = level.shared[0].net[0].weight, level.shared[1].net[0].weight
+    first, second = level.shared[0].weight
     assert not torch.equal(first, second)
-    units = first.unique(dim=0)
-    assert len(units) == len(first)
+    units = first.unique(dim=1)
+    assert units.shape == first.shape == (14, 6)
+    own, other = (level.own[k][0].weight[0] for k in range(2))
+    assert not torch.equal(first, own)
+    assert not torch.equal(own, other)
     again: Any = FSMD(SMALL, schema, seed=4)
     assert not torch.equal(model.embeddings[0].table.weight, again.embeddings[0].table.weight)
 

@@ -24,7 +24,7 @@ from fsmd.data.schema import Dataset, Field, Schema, Split
 from fsmd.errors import UserError
 from fsmd.forward import scored
 from fsmd.metrics import METRICS, measured
-from fsmd.model import task_losses
+from fsmd.model import scores, task_losses
 from fsmd.module import FSMDModule
 from fsmd.tasks import Task, names
 from fsmd.training import Training, train
@@ -102,15 +102,18 @@ def test_a_checkpoint_of_a_training_loads_as_the_epochs_that_validation_chose(
     assert min(result.chosen_epochs.values()) < result.epochs
     assert (model == "separate") == (len(set(result.chosen_epochs.values())) > 1)
     loaded = FSMDModule.load_from_checkpoint(path).eval()
-    p_NK = probabilities(loaded, data.test)
+    ids, dense = torch.from_numpy(data.test.ids), torch.from_numpy(data.test.dense)
+    with torch.no_grad():  # log-odds: rounding makes some probabilities equal
+        odds_NK = scores(loaded.model(ids, dense), loaded.model.parents)
     for k, task in enumerate(tasks):
-        want = roc_auc_score(data.test.labels[:, k], p_NK[:, k].double())
+        want = roc_auc_score(data.test.labels[:, k], odds_NK[:, k].double())
         assert result.value("test", task, "auc") == pytest.approx(want, abs=1e-6)
     module = FSMDModule.create(loaded.config, data.schema, seed=9)
     predicted: Any = plain_trainer(tmp_path).predict(
         module, Batches(data.test, 500, CPU), ckpt_path=path, weights_only=True
     )
-    torch.testing.assert_close(torch.cat(predicted), p_NK)
+    torch.testing.assert_close(torch.cat(predicted), probabilities(loaded, data.test))
+    torch.testing.assert_close(odds_NK.sigmoid(), probabilities(loaded, data.test))
 
 
 def test_a_first_validation_batch_without_a_positive_is_no_error(

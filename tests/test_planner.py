@@ -16,6 +16,7 @@ from optuna.trial import TrialState
 
 from fsmd.config import MODELS
 from fsmd.errors import UserError
+from fsmd.runtime import Runtime
 from fsmd.tasks import Task
 from fsmd.training import DivergedError, Training, TrainingResult
 from search_spaces.axes import contains
@@ -38,7 +39,7 @@ from studies.planner.design import (
 from studies.planner.locking import only_planner
 from studies.planner.planner import ATTEMPTS, Tally
 from studies.planner.provenance import machine, provenance
-from studies.session import device_for, open_record, stored_cells
+from studies.session import open_record, runtime_for, stored_cells
 from studies.store import runs
 from studies.store.database import open_engine
 from studies.store.mirror import (
@@ -665,12 +666,28 @@ def test_a_gpu_that_is_not_there_is_refused_before_anything_runs(
 ) -> None:
     monkeypatch.setattr("shutil.which", str)
     monkeypatch.setattr("torch.cuda.device_count", lambda: 1)
-    assert device_for("cuda:0", None) == "cuda:0"
-    assert device_for("auto", None) == device_for("auto", "cuda") == "cuda"
+    assert runtime_for("cuda:0", "auto", None).device == "cuda:0"
+    assert runtime_for("auto", "auto", None).device == "cuda"
+    assert runtime_for("auto", "auto", Runtime("cuda")).device == "cuda"
     with pytest.raises(UserError, match="cuda:1 needs a CUDA device"):
-        device_for("cuda:1", None)
+        runtime_for("cuda:1", "auto", None)
     with pytest.raises(UserError, match="this study was run on cuda:1"):
-        device_for("auto", "cuda:1")
+        runtime_for("auto", "auto", Runtime("cuda:1"))
+
+
+def test_a_study_that_goes_on_keeps_its_precision_and_is_refused_another_by_name(
+    lab: Lab,
+) -> None:
+    half = Runtime("cpu", "bfloat16")
+    assert runtime_for("cpu", "auto", None) == Runtime("cpu", "float32")
+    assert runtime_for("cpu", "auto", half) == runtime_for("cpu", "bfloat16", None) == half
+    with pytest.raises(UserError, match="--precision must be auto, float32, bfloat16; got 'f16'"):
+        runtime_for("cpu", "f16", None)
+    record = record_of(one_factor_study())
+    assert open_record(lab.engine, record, "cpu", "bfloat16").plan.runtime == half
+    assert open_record(lab.engine, record, "cpu").plan.runtime == half
+    with pytest.raises(UserError, match="precision: 'bfloat16' there, 'float32' now"):
+        open_record(lab.engine, record, "cpu", "float32")
 
 
 @dataclass

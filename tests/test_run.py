@@ -378,6 +378,7 @@ def test_ctrl_c_waits_for_a_worker_that_is_being_started(
         (("pareto", "--max-params", "0"), "--max-params must be at least 1; got 0"),
         (("tower_shape", "--base", "fs", "--pick", "knee", "--trials", "9"), "--trials --pick go"),
         (("tower_shape", "--device", "tpu"), "--device must be auto, cpu, cuda or cuda:N"),
+        (("tower_shape", "--precision", "half"), "--precision must be auto, float32, bfloat16"),
         (("tower_shape", "--name", "../x"), "--name must consist of at most 100 letters"),
         (("tower_shape", "--out", "file"), "--out must be a folder that can be written"),
         (("tower_shape", "--storage", "redis://x"), "cannot open the database 'redis://x'"),

@@ -157,6 +157,31 @@ def test_paused_and_resumed_equals_uninterrupted_bit_for_bit(
     assert train(training, checkpoint=checkpoint).measurements == whole.measurements
 
 
+def test_in_bfloat16_layers_train_otherwise_and_every_figure_is_of_single_precision(
+    training: Training, planted: Dataset, tmp_path: Path
+) -> None:
+    half = replace(training, runtime=Runtime(precision="bfloat16"))
+    assert half.id != training.id
+    result, single = train(half, keep_model=True), train(training)
+    assert result.measurements != single.measurements
+    for task in planted.schema.tasks:
+        gap = result.value("valid", task.name, "auc") - single.value("valid", task.name, "auc")
+        assert abs(gap) < 0.02
+    model = result.model
+    assert model is not None
+    assert {array.dtype for array in model.tensors.values()} <= {np.dtype("f4"), np.dtype("i8")}
+    score_NK = model.scores(planted.test.ids, planted.test.dense)
+    for k, task in enumerate(planted.schema.tasks):
+        stored_N = unpack(result.predictions[task.name]).astype(np.float32)
+        assert np.allclose(stored_N, score_NK[:, k], rtol=0, atol=1e-3)
+
+    checkpoint = tmp_path / "pause.ckpt"
+    assert not train(half, until=1, checkpoint=checkpoint).finished
+    assert train(half, checkpoint=checkpoint).measurements == result.measurements
+    with pytest.raises(UserError, match="a precision must be float32 or bfloat16; got 'float16'"):
+        Runtime(precision="float16")
+
+
 def cut(path: Path, length: int) -> None:
     path.write_bytes(path.read_bytes()[:length])
 

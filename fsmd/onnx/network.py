@@ -1,12 +1,13 @@
 """The layers of `fsmd.model.FSMD` as nodes of ONNX, as they predict.
 
-Batch norm is folded into the linear layer before it; dropout and the bias tower are gone.
+Batch norm is folded into the weights before it; dropout and the bias tower are gone.
 
 Suffixes: B rows, C columns of ids, F fields, D numbers, E embedding size, O outputs of the FM,
 N experts, H a hidden width, K tasks.
 """
 
 from collections.abc import Mapping, Sequence
+from itertools import count, takewhile
 from typing import Any
 
 import numpy as np
@@ -40,13 +41,13 @@ def add_network(
     layers = _Layers(graph, tensors)
     x_K = deep if sources > 1 else deep * tasks
     if config.sharing in ("none", "embeddings"):
-        x_K = [layers.mlp(f"sharing.own.{k}", x) for k, x in enumerate(x_K)]
+        x_K = [layers.hidden(f"sharing.own.{k}", x) for k, x in enumerate(x_K)]
     elif config.sharing == "bottom":
-        x_K = [layers.mlp("sharing.bottom", x_K[0])] * tasks
+        x_K = [layers.hidden("sharing.bottom", x_K[0])] * tasks
     else:
         x_K = _experts(layers, config, x_K[0], tasks)
     logits = [
-        layers.linear(f"towers.{k}.logit", layers.mlp(f"towers.{k}.hidden", x_BH))
+        layers.linear(f"towers.{k}.logit", layers.hidden(f"towers.{k}.hidden", x_BH))
         for k, x_BH in enumerate(x_K)
     ]
     logit_BK = graph.concat(logits, 1)
@@ -121,11 +122,6 @@ class _Layers:
 
     def __init__(self, graph: Graph, tensors: Tensors) -> None:
         self.graph, self._tensors = graph, tensors
-        self._names: dict[str, list[int]] = {}
-        for name in tensors:
-            prefix, number, last = [*name.rsplit(".", 2), "", ""][:3]
-            if last == "weight" and number.isdigit():
-                self._names.setdefault(prefix, []).append(int(number))
 
     def has(self, name: str) -> bool:
         """Whether there is a layer of that name."""
@@ -133,53 +129,49 @@ class _Layers:
 
     def linear(self, name: str, x: str) -> str:
         """One layer without batch norm."""
-        return self._linear(
-            name, x, self._tensors[f"{name}.weight"], self._tensors[f"{name}.bias"]
-        )
+        weight_HI, bias_H = self._tensors[f"{name}.weight"], self._tensors[f"{name}.bias"]
+        return self._linear(name, x, weight_HI.T, bias_H)
 
-    def mlp(self, name: str, x: str) -> str:
-        """Hidden layers, each with ReLU; `x` itself where there are none."""
-        numbers = sorted(self._names.get(name, []))
-        of = {
-            i: {part: self._tensors.get(f"{name}.{i}.{part}") for part in _PARTS} for i in numbers
-        }
-        for i in numbers:
-            if of[i]["running_var"] is not None:
-                continue
-            weight, bias = of[i]["weight"], of[i]["bias"]
-            norm = of.get(i + 1, {})
-            if norm.get("running_var") is not None:
-                weight, bias = _folded(weight, bias, norm)
-            x = self.graph.add("Relu", self._linear(f"{name}.{i}", x, weight, bias))
+    def hidden(self, name: str, x: str, network: int = 0) -> str:
+        """Hidden layers of one of the networks side by side; `x` itself where there are none."""
+        for layer in takewhile(self.has, (f"{name}.{i}" for i in count())):
+            weight_IH = self._tensors[f"{layer}.weight"][network]
+            if f"{layer}.bias" in self._tensors:
+                bias_H = self._tensors[f"{layer}.bias"][network]
+            else:
+                weight_IH, bias_H = self._folded(f"{layer}.norm", weight_IH, network)
+            linear = self._linear(f"{layer}.{network}", x, weight_IH, bias_H)
+            x = self.graph.add("Relu", linear)
         return x
 
-    def _linear(self, name: str, x: str, weight: Any, bias: Any) -> str:
-        weight_HI = self.graph.constant(weight, np.float32, f"{name}.weight")
-        bias_H = self.graph.constant(bias, np.float32, f"{name}.bias")
-        return self.graph.add("Gemm", x, weight_HI, bias_H, transB=1)
+    def _folded(self, norm: str, weight_IH: Any, network: int) -> tuple[Any, Any]:
+        """Weights and bias that do what the weights and the batch norm behind them do."""
+        width = weight_IH.shape[1]
+        own = slice(network * width, (network + 1) * width)
+        scale_H, shift_H, mean_H, variance_H = (
+            self._tensors[f"{norm}.{part}"][own].astype(np.float64)
+            for part in ("weight", "bias", "running_mean", "running_var")
+        )
+        factor_H = scale_H / np.sqrt(variance_H + _EPSILON)
+        return weight_IH * factor_H, shift_H - mean_H * factor_H
 
-
-_PARTS = ("weight", "bias", "running_mean", "running_var")
-
-
-def _folded(weight_HI: Any, bias_H: Any, norm: Mapping[str, Any]) -> tuple[Any, Any]:
-    """A linear layer that does what it and the batch norm behind it do."""
-    weight_H, shift_H, mean_H, variance_H = (norm[part].astype(np.float64) for part in _PARTS)
-    factor_H = weight_H / np.sqrt(variance_H + _EPSILON)
-    return weight_HI * factor_H[:, None], (bias_H - mean_H) * factor_H + shift_H
+    def _linear(self, name: str, x: str, weight_IH: Any, bias_H: Any) -> str:
+        weight = self.graph.constant(weight_IH, np.float32, f"{name}.weight")
+        bias = self.graph.constant(bias_H, np.float32, f"{name}.bias")
+        return self.graph.add("Gemm", x, weight, bias)
 
 
 def _experts(layers: _Layers, config: FSMDConfig, x: str, tasks: int) -> list[str]:
     """What each task's tower reads, B x H."""
-    shared = layers.mlp("sharing.bottom", x)
+    shared = layers.hidden("sharing.bottom", x)
     x_K, own = [shared] * tasks, config.own_count
     for level in range(config.extraction_levels):
         name = f"sharing.levels.{level}"
         shared_N = [
-            layers.mlp(f"{name}.shared.{i}.net", shared) for i in range(config.expert_count - own)
+            layers.hidden(f"{name}.shared", shared, i) for i in range(config.expert_count - own)
         ]
         own_K_N = [
-            [layers.mlp(f"{name}.own.{k}.{i}.net", x_BH) for i in range(own)]
+            [layers.hidden(f"{name}.own.{k}", x_BH, i) for i in range(own)]
             for k, x_BH in enumerate(x_K)
         ]
         x_K = [
@@ -199,7 +191,7 @@ def _mixed(layers: _Layers, gate: str, x: str, expert_N_BH: Sequence[str]) -> st
         weight = graph.constant(1 / count, np.float32)
         weights = [weight] * count
     else:
-        score_BN = layers.linear(f"{gate}.score", layers.mlp(f"{gate}.hidden", x))
+        score_BN = layers.linear(f"{gate}.score", layers.hidden(f"{gate}.hidden", x))
         weight_BN = graph.add("Softmax", score_BN, axis=1)
         weights = [weight_BN]
         if count > 1:

@@ -305,7 +305,7 @@ def _provenance(head: ModelHead, facts: ModelFacts) -> Iterator[str]:
     yield f"- Repeat it: `{_plain(facts.command)}`"
     yield f"- Training: `{head.training['id']}`, seed {head.training['seed']}"
     yield f"- Code that trains: version `{head.training['code']}`"
-    yield f"- Machine: {_plain(facts.machine)}; device {head.training['runtime']['device']}"
+    yield f"- Machine: {_plain(facts.machine)}; {', '.join(head.training['runtime'].values())}"
     listed = ", ".join(f"{name} {version}" for name, version in head.libraries.items())
     yield f"- Libraries: {listed}"
     if facts.equal is not None:

@@ -16,11 +16,10 @@ from fsmd.data.encoder import Encoder
 from fsmd.data.schema import Dataset
 from fsmd.errors import UserError
 from fsmd.refit import with_validation
-from fsmd.runtime import Runtime
 from fsmd.training import DivergedError, Training, TrainingProgress, TrainingResult, train
 from studies.export.chosen import ChosenArm
 from studies.planner.design import replicate_seed
-from studies.session import device_for
+from studies.session import runtime_for
 
 EVERY_SECONDS = 30.0
 """Between two lines, where the output is no terminal."""
@@ -65,7 +64,7 @@ def data_of(chosen: ChosenArm, memory: int | None = None) -> LoadedData:
 def training_of(chosen: ChosenArm, data: Dataset, device: str) -> Training:
     """The training that is stored, but for the code and the device of today."""
     plan, arm = chosen.record.plan, chosen.arm
-    runtime = Runtime(device_for(device, plan.runtime.device))
+    runtime = runtime_for(device, "auto", plan.runtime)
     seed = replicate_seed(plan.seed, chosen.replicate, arm.stream)
     return replace(plan.training(arm.config, data.ref, seed), runtime=runtime)
 

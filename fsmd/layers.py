@@ -1,0 +1,268 @@
+"""Hidden layers of networks side by side, and the weighted sum of what they give.
+
+While training, all layers of all networks that read one input are one step of autograd: as
+modules of their own they cost as much again as their products do. Suffixes as in `fsmd.model`;
+N networks, I inputs and O outputs of a layer.
+"""
+
+from collections.abc import Iterable, Sequence
+from itertools import chain, pairwise
+from typing import Any, NamedTuple
+
+import torch
+import torch.nn.functional as F
+from torch import Tensor, nn
+from torch.autograd.function import once_differentiable
+
+TOGETHER = 2**21
+"""Bytes of a layer's output up to which all networks are one product. Measured on a CPU: above,
+the passes over it miss the cache, and one network after the other is faster."""
+ALIGNED = 8
+"""Numbers of single precision: products with matrices of such a width are up to twice as fast."""
+_EPSILON, _MOMENTUM = 1e-5, 0.1  # of batch norm: torch's own
+_relu_backward = torch.ops.aten.threshold_backward
+_norm_backward = torch.ops.aten.native_batch_norm_backward
+
+
+class Dropout(nn.Module):
+    """Inverted dropout of any shape; five times faster than torch's on a CPU.
+
+    torch draws a float for each unit; 16 random bits are enough, so one 64-bit draw serves
+    four units (the rate is rounded to a multiple of 2**-16).
+    """
+
+    def __init__(self, rate: float) -> None:
+        super().__init__()
+        self.rate = rate
+
+    def forward(self, x: Tensor) -> Tensor:
+        """Zero each unit with probability `rate` in training and scale up the others."""
+        return _dropped(x, self.rate) if self.training else x
+
+
+def _dropped(x: Tensor, rate: float) -> Tensor:
+    if not rate:
+        return x
+    if x.device.type != "cpu":
+        return F.dropout(x, rate)
+    draws = torch.empty((x.numel() + 3) // 4, dtype=torch.int64).random_(-(2**63), None)
+    bits = draws.view(torch.int16)[: x.numel()].view(x.shape)
+    kept = bits >= round(rate * 2**16) - 2**15
+    return x * kept.to(x.dtype).mul_(1 / (1 - rate))
+
+
+class HiddenLayer(nn.Module):
+    """Linear, batch norm, ReLU, dropout: one layer of N networks.
+
+    Before batch norm there is no bias: the mean that is taken away would take it away too.
+    """
+
+    def __init__(self, count: int, d_in: int, width: int, batch_norm: bool, rate: float) -> None:
+        super().__init__()
+        self.weight = nn.Parameter(torch.empty(count, d_in, width))
+        self.bias = None if batch_norm else nn.Parameter(torch.zeros(count, width))
+        self.norm = nn.BatchNorm1d(count * width, _EPSILON, _MOMENTUM) if batch_norm else None
+        self.relu = nn.ReLU()
+        self.dropout = Dropout(rate)
+
+    def forward(self, x_BI: Tensor, network: int) -> Tensor:
+        """B x O of one of the networks."""
+        weight_IO = self.weight[network].to(x_BI.dtype)
+        if self.bias is not None:
+            x_BO = torch.addmm(self.bias[network].to(x_BI.dtype), x_BI, weight_IO)
+        else:
+            scale, shift, mean, variance = self.norm_of(range(network, network + 1))
+            x_BO = F.batch_norm(
+                *(x_BI @ weight_IO, mean, variance, scale, shift),
+                *(self.training, _MOMENTUM, _EPSILON),
+            )
+        out_BO: Tensor = self.dropout(self.relu(x_BO))
+        return out_BO
+
+    def units(self, networks: range) -> slice:
+        """Where the units of some networks stand among those of all."""
+        width = self.weight.shape[2]
+        return slice(networks.start * width, networks.stop * width)
+
+    def norm_of(self, networks: range) -> tuple[Tensor, Tensor, Tensor, Tensor]:
+        """Scale, shift, running mean and running variance of the units of some networks."""
+        norm, own = self.norm, self.units(networks)
+        assert norm is not None
+        assert norm.running_mean is not None
+        assert norm.running_var is not None
+        return norm.weight[own], norm.bias[own], norm.running_mean[own], norm.running_var[own]
+
+
+class HiddenLayers(nn.ModuleList):
+    """The hidden layers of `count` networks that read one input, B x d_in -> B x widths[-1] each.
+
+    They train in the precision of what comes in; parameters and statistics are as they are.
+    """
+
+    def __init__(
+        self,
+        d_in: int,
+        widths: Sequence[int],
+        batch_norm: bool,
+        dropout: float = 0.0,
+        count: int = 1,
+    ) -> None:
+        super().__init__(
+            HiddenLayer(count, source, target, batch_norm, dropout)
+            for source, target in pairwise([d_in, *widths])
+            if count
+        )
+        self.count = count
+        self.batch_norm = batch_norm
+
+    def forward(self, x_BI: Tensor) -> list[Tensor]:
+        """B x widths[-1] of each network."""
+        autocast = torch.is_autocast_enabled(x_BI.device.type)
+        # Of one row `F.batch_norm` raises an error, and the one of `_Trained` gives NaN.
+        if self.training and self.batch_norm and len(self) and len(x_BI) > 1 and not autocast:
+            trained = _Trained.apply(x_BI, tuple(self), *self.parameters())  # type: ignore[no-untyped-call]
+            return list(trained)
+        outputs = []
+        for network in range(self.count):
+            out_BO = x_BI
+            for layer in self:
+                out_BO = layer(out_BO, network)
+            outputs.append(out_BO)
+        return outputs
+
+
+def _product(x: Tensor, weight_NIO: Tensor) -> Tensor:
+    """B x (N O), of an input that all N read, B x I, or that has a part for each, B x (N I)."""
+    count, d_in, _ = weight_NIO.shape
+    if x.shape[1] == d_in:
+        return x @ _flat(weight_NIO)
+    return _side_by_side(map(torch.mm, x.chunk(count, 1), weight_NIO))
+
+
+def _flat(weight_NIO: Tensor) -> Tensor:
+    """I x (N O)."""
+    return weight_NIO.transpose(0, 1).reshape(weight_NIO.shape[1], -1)
+
+
+def _side_by_side(parts: Iterable[Tensor]) -> Tensor:
+    """Of matrices of B rows, one."""
+    first, *others = parts
+    return torch.cat([first, *others], 1) if others else first
+
+
+def _groups(x_BI: Tensor, weights: Sequence[Tensor]) -> list[range]:
+    """The networks, those together whose products are one."""
+    count = len(weights[0])
+    units = max(count * weight_NIO.shape[2] for weight_NIO in weights)
+    together = x_BI.is_cuda or len(x_BI) * units * x_BI.element_size() <= TOGETHER
+    step = count if together else 1
+    return [range(n, n + step) for n in range(0, count, step)]
+
+
+class _Kept(NamedTuple):
+    """What the way back through a layer needs, of one group of networks."""
+
+    x: Tensor
+    weight: Tensor
+    product: Tensor
+    scale: Tensor
+    mean: Tensor
+    root: Tensor
+    """1 / standard deviation."""
+    out: Tensor
+
+
+class _Trained(torch.autograd.Function):
+    """All layers of N networks with batch norm; parameters: weight, scale and shift of each layer.
+
+    Groups of networks come one after the other, so that what a layer reads is in the cache.
+    """
+
+    @staticmethod
+    def forward(
+        ctx: Any, x_BI: Tensor, layers: Sequence[HiddenLayer], *_: Tensor
+    ) -> tuple[Tensor, ...]:
+        weights = [layer.weight.to(x_BI.dtype) for layer in layers]
+        spare = -x_BI.shape[1] % ALIGNED if x_BI.dtype == torch.float32 else 0
+        if spare:
+            x_BI, weights[0] = F.pad(x_BI, (0, spare)), F.pad(weights[0], (0, 0, 0, spare))
+        ctx.layers, ctx.groups = layers, _groups(x_BI, weights)
+        kept: list[_Kept] = []
+        outputs: list[Tensor] = []
+        for group in ctx.groups:
+            x = x_BI
+            for layer, weight_NIO in zip(layers, weights, strict=True):
+                weight = weight_NIO[group.start : group.stop]
+                scale, shift, mean, variance = layer.norm_of(group)
+                product = _product(x, weight)
+                out, mean, root = torch.native_batch_norm(
+                    product, scale, shift, mean, variance, True, _MOMENTUM, _EPSILON
+                )
+                out = _dropped(out.relu_(), layer.dropout.rate)
+                kept.append(_Kept(x, weight, product, scale, mean, root, out))
+                x = out
+            outputs += x.chunk(len(group), 1)
+        ctx.save_for_backward(*chain.from_iterable(kept))
+        return tuple(outputs)
+
+    @staticmethod
+    @once_differentiable
+    def backward(ctx: Any, *slopes: Tensor) -> tuple[Tensor | None, ...]:
+        layers, tensors = ctx.layers, iter(ctx.saved_tensors)
+        kept = [_Kept(*each) for each in zip(*[tensors] * len(_Kept._fields), strict=True)]
+        found = [[torch.empty_like(p) for p in layer.parameters()] for layer in layers]
+        d_in, of_x = layers[0].weight.shape[1], None
+        for g, group in enumerate(ctx.groups):
+            slope, count = _side_by_side(slopes[group.start : group.stop]), len(group)
+            for i, layer in reversed(list(enumerate(layers))):
+                at, (of_weight, of_scale, of_shift) = kept[g * len(layers) + i], found[i]
+                of_own, units = of_weight[group.start : group.stop], layer.units(group)
+                slope = _relu_backward(slope, at.out, 0)
+                if layer.dropout.rate:
+                    slope.mul_(1 / (1 - layer.dropout.rate))
+                slope, of_scale[units], of_shift[units] = _norm_backward(
+                    *(slope, at.product, at.scale, None, None, at.mean, at.root),
+                    *(True, _EPSILON, (True, True, True)),
+                )
+                if i:
+                    parts = slope.chunk(count, 1)
+                    for into, x, part in zip(of_own, at.x.chunk(count, 1), parts, strict=True):
+                        into.copy_(x.T @ part)
+                    slope = _side_by_side(map(torch.mm, parts, at.weight.transpose(1, 2)))
+                    continue
+                of_padded = (at.x.T @ slope).unflatten(1, (count, -1)).transpose(0, 1)
+                of_own.copy_(of_padded[:, :d_in])
+                if ctx.needs_input_grad[0]:
+                    flat = _flat(at.weight).T
+                    of_x = slope @ flat if of_x is None else of_x.addmm_(slope, flat)
+        of_x = None if of_x is None else of_x[:, :d_in]
+        return of_x, None, *chain.from_iterable(found)
+
+
+class _Mixed(torch.autograd.Function):
+    """Sum of vectors by weights, B x N and N times B x H -> B x H, and back."""
+
+    @staticmethod
+    def forward(ctx: Any, weight_BN: Tensor, *vector_N_BH: Tensor) -> Tensor:
+        weight_BN = weight_BN.to(vector_N_BH[0].dtype)
+        mixed_BH = weight_BN[:, :1] * vector_N_BH[0]
+        for i, vector_BH in enumerate(vector_N_BH[1:], start=1):
+            mixed_BH.addcmul_(weight_BN[:, i : i + 1], vector_BH)
+        ctx.save_for_backward(weight_BN, *vector_N_BH)
+        return mixed_BH
+
+    @staticmethod
+    @once_differentiable
+    def backward(ctx: Any, slope_BH: Tensor) -> Any:
+        weight_BN, *vector_N_BH = ctx.saved_tensors
+        of_weight = None
+        if ctx.needs_input_grad[0]:  # not of an equal gate
+            slopes = [torch.linalg.vecdot(slope_BH, vector_BH) for vector_BH in vector_N_BH]
+            of_weight = torch.stack(slopes, 1)
+        return of_weight, *(slope_BH * weight_B1 for weight_B1 in weight_BN.split(1, 1))
+
+
+def mix(weight_BN: Tensor, vector_N_BH: Sequence[Tensor]) -> Tensor:
+    """The weighted sum of vectors, B x H (Eq. 5)."""
+    mixed_BH: Tensor = _Mixed.apply(weight_BN, *vector_N_BH)  # type: ignore[no-untyped-call]
+    return mixed_BH

@@ -2,7 +2,6 @@
 
 from collections.abc import Mapping, Sequence
 from math import floor, log10
-from statistics import median
 from typing import Any, NamedTuple
 
 from matplotlib.artist import Artist
@@ -24,8 +23,6 @@ VARIES = 1.05
 """The dearest arm costs so many times the cheapest at least, or the cost tells nothing."""
 LOGARITHMIC = 8.0
 """From so many times on, an axis of costs is logarithmic."""
-FAR = 2.0
-"""How many times as far behind the median arm as the best is ahead of it an arm is drawn."""
 FEW = 8
 """Of more arms only those that stand out are named."""
 
@@ -177,10 +174,8 @@ def frame(summary: QualityCostSummary, panel: int) -> Frame:
     gains = [point.gains[panel] for point in summary.points]
     margin = summary.margins[panel]
     means = [gain.mean for gain in gains]
-    high, middle = max(margin, *means), median(means)
     kept = [p.gains[panel].mean for p in summary.points if p.arm in _stand_out(summary)]
-    lowest = min([middle - FAR * (high - middle), *kept])
-    low = min([-margin, *(mean for mean in means if mean >= lowest)])
+    low, high = min([-margin, *style.near(means), *kept]), max(margin, *means)
     room = 1.5 * (high - low)
     near = [gain for gain in gains if gain.mean >= low]
     ends = [min(max(end, low - room), high + room) for end in style.ends_of(near)]

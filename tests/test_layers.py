@@ -104,6 +104,17 @@ def assert_gradients_alike(
         assert_close(gradients_of(layers, n), want, tolerance)
 
 
+def assert_alike_both_ways(
+    got: Sequence[Tensor], want: Sequence[Tensor], x: Tensor, plain_x: Tensor
+) -> None:
+    """The outputs, and what any slopes of them give the inputs."""
+    assert_close(got, want)
+    slopes = [drawn(*out.shape, seed=n) for n, out in enumerate(got)]
+    torch.autograd.backward(got, slopes)
+    torch.autograd.backward(want, slopes)
+    assert_close(x.grad, plain_x.grad)
+
+
 def assert_trains_alike(
     layers: HiddenLayers,
     x: Tensor,
@@ -253,11 +264,7 @@ def test_a_unit_that_was_dropped_gives_no_gradient_and_the_others_are_scaled_up(
     want = [out * factor for out, factor in zip(full, kept, strict=True)]
     there = torch.stack(full) > 0
     assert 0 < (torch.stack(kept)[there] == 0).double().mean() < 1
-    assert_close(got, want)
-    slopes = [drawn(ROWS, 6, seed=n) for n in range(count)]
-    torch.autograd.backward(got, slopes)
-    torch.autograd.backward(want, slopes)
-    assert_close(x.grad, plain_x.grad)
+    assert_alike_both_ways(got, want, x, plain_x)
     assert_gradients_alike(layers, plain)
 
 
@@ -282,11 +289,7 @@ def test_dropout_between_layers_goes_back_as_it_came(way: str, count: int) -> No
         for i, factor in enumerate(of_network):
             out = network[4 * i : 4 * i + 3](out) * factor
         want.append(out)
-    assert_close(got, want)
-    slopes = [drawn(ROWS, 5, seed=n) for n in range(count)]
-    torch.autograd.backward(got, slopes)
-    torch.autograd.backward(want, slopes)
-    assert_close(x.grad, plain_x.grad)
+    assert_alike_both_ways(got, want, x, plain_x)
     assert_gradients_alike(layers, plain)
 
 
@@ -355,10 +358,7 @@ def test_layers_without_batch_norm_train_as_torchs_own_modules() -> None:
         plain = [plain_of(layers, n) for n in range(count)]
         x, plain_x = (drawn(ROWS, d_in).requires_grad_() for _ in range(2))
         got, want = layers(x), [network(plain_x) for network in plain]
-        assert_close(got, want)
-        torch.autograd.backward(got, got)
-        torch.autograd.backward(want, want)
-        assert_close(x.grad, plain_x.grad)
+        assert_alike_both_ways(got, want, x, plain_x)
         assert_gradients_alike(layers, plain)
 
 

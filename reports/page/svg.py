@@ -17,6 +17,8 @@ from reports.page.fonts import fonts_for
 from reports.page.style import INK, PAPER, keep_within_panels, styled, tag_of
 
 _SVG = "{http://www.w3.org/2000/svg}"
+_PLACES = {"d", "x", "y", "transform", "width", "height", "points"}
+_LONG = re.compile(r"-?\d+\.\d{3,}")
 ElementTree.register_namespace("", _SVG[1:-1])
 ElementTree.register_namespace("xlink", "http://www.w3.org/1999/xlink")
 
@@ -83,7 +85,20 @@ def _with_tags_resolved(content: bytes) -> str:
                 group.set("data-more", "")
                 group.set("display", "none")  # also where no page shows it
             _add_titles(group, tag["tips"])
+    _shorten(root)
     return ElementTree.tostring(root, encoding="unicode") + "\n"
+
+
+def _shorten(root: ElementTree.Element) -> None:
+    """Without indentation, and with places to a hundredth of a point."""
+    for element in root.iter():
+        if element.tag not in (f"{_SVG}text", f"{_SVG}tspan"):
+            element.text = (element.text or "").strip() or None
+            for child in element:
+                child.tail = (child.tail or "").strip() or None
+        for name in _PLACES & element.attrib.keys():
+            places = _LONG.sub(lambda found: f"{float(found[0]):.2f}", element.attrib[name])
+            element.attrib[name] = " ".join(places.split())
 
 
 def _add_titles(group: ElementTree.Element, tips: list[str]) -> None:

@@ -219,6 +219,15 @@ def test_a_log_without_time_and_users_is_split_by_rows(there: Path) -> None:
     assert "no user of test is known" in reason(text, "uid")
 
 
+def test_a_device_of_few_values_is_no_user_and_a_shopper_is_one(there: Path) -> None:
+    rng = np.random.default_rng(0)
+    log = {"label": rng.integers(0, 2, ROWS), "device": rng.choice(["ios", "web"], ROWS)}
+    write(there / "log.tsv", log, "\t")
+    assert described("log.tsv")[1].recipe.user is None
+    write(there / "log.tsv", {**log, "shopper": rng.integers(0, 200, ROWS)}, "\t")
+    assert described("log.tsv")[1].roles.user == ("shopper",)
+
+
 def test_ratings_and_steps_become_labels_by_a_threshold(there: Path) -> None:
     rng = np.random.default_rng(0)
     log = {"userId": rng.integers(0, 50, ROWS), "movieId": rng.integers(0, 90, ROWS)}

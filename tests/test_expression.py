@@ -861,3 +861,13 @@ def test_moments_are_read_with_and_without_a_zone_and_others_refused() -> None:
     assert found.values.to_pylist() == [86400, 1, 0, None, None, None]
     assert found.refused_N is not None
     assert found.refused_N.tolist() == [False, False, False, True, False, True]
+
+
+def test_moments_as_pandas_writes_them_are_read_to_the_microsecond() -> None:
+    frame = pd.DataFrame({"at": pd.to_datetime([1_119_988_530, 2_000_000_000], unit="ns")})
+    written = frame.to_csv(index=False).splitlines()[1:]
+    assert written[0].endswith("01.119988530")
+    assert instants(pa.array(written)).values.to_pylist() == [1.119988, 2.0]
+    zoned = instants(pa.array(["1970-01-01T00:00:01.1199885300Z", "1970-01-01T01:00:00+01:00"]))
+    assert zoned.values.to_pylist() == [1.119988, 0]
+    assert zoned.refused_N is None or not zoned.refused_N.any()

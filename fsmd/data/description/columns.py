@@ -208,6 +208,8 @@ def instants(column: pa.Array) -> Typed:
     Refused is a text that is none.
     """
     column = pc.utf8_trim_whitespace(column)
+    if _cast(column, pa.timestamp("us")) is None:  # pandas writes nanoseconds
+        column = pc.replace_substring_regex(column, r"([.][0-9]{6})[0-9]+", r"\1")
     for zone in (None, "UTC"):
         if (found := _cast(column, pa.timestamp("us", zone))) is not None:
             return Typed(_seconds(found.cast(pa.int64()), PER_SECOND["us"]))

@@ -79,7 +79,8 @@ class _Guesser:
         fit = (c for c in self.usable if c.name not in taken and not c.infinite)
         known = replace(self.seen, columns=tuple(fit))
         self.labels = labelled.labels(known) if known.columns else []
-        self.user = self._role(USERS)
+        # A device of three values in a long log is what a user holds.
+        self.user = self._role(USERS, least=max(2, min(LEAST_USERS, self.seen.rows / 100)))
         self.item = self._role(ITEMS) or self._key_of_side()
         self.request = self._role(REQUESTS)
         weights = (c for c in self._features() if "_".join(tokens(c.name)) in WEIGHTS)
@@ -179,14 +180,17 @@ class _Guesser:
         no |= {time.column.name for time in self.times}
         return [c for c in self.usable if c.name not in no]
 
-    def _role(self, words: Sequence[str]) -> Column | None:
-        """The column of the log whose name is among the words, the earliest of them."""
+    def _role(self, words: Sequence[str], least: float = 2) -> Column | None:
+        """The column of the log whose name is among the words, the earliest of them.
+
+        least: how many values it must have.
+        """
         fit = [
             c
             for c in self._features()
             if not c.table
             and core(c.name) in words
-            and 1 < c.distinct < UNIQUE * c.there
+            and least <= c.distinct < UNIQUE * c.there
             and not is_list(c.kind)
             and (not c.is_number or c.is_whole)
         ]

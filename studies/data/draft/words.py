@@ -32,8 +32,8 @@ BEFORE = _words(
 )
 TIMES = _words("time timestamp ts date datetime day dt created at when moment hour")
 USERS = _words(
-    "user uid member customer client visitor viewer account person usr cookie device household "
-    "session_user u"
+    "user uid member customer client shopper buyer visitor viewer account person usr cookie "
+    "device household session_user u"
 )
 ITEMS = _words(
     "item iid video vid product sku goods article movie film track song ad adid creative news "

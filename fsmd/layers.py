@@ -1,11 +1,11 @@
-"""Hidden layers of networks side by side, and the weighted sum of what they give.
+"""Hidden layers of networks side by side, and weighted sums of what they give.
 
 While training, all layers of all networks that read one input are one step of autograd: as
 modules of their own they cost as much again as their products do. Suffixes as in `fsmd.model`;
 N networks, I inputs and O outputs of a layer.
 """
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from itertools import chain, pairwise
 from typing import Any, NamedTuple
 
@@ -112,23 +112,33 @@ class HiddenLayers(nn.ModuleList):
             for source, target in pairwise([d_in, *widths])
             if count
         )
-        self.count = count
+        self.count, self.widths = count, widths
         self.batch_norm = batch_norm
 
-    def forward(self, x_BI: Tensor) -> list[Tensor]:
-        """B x widths[-1] of each network."""
+    def forward(self, x_BI: Tensor) -> Tensor:
+        """B x N x widths[-1]."""
         autocast = torch.is_autocast_enabled(x_BI.device.type)
         # Of one row `F.batch_norm` raises an error, and the one of `_Trained` gives NaN.
         if self.training and self.batch_norm and len(self) and len(x_BI) > 1 and not autocast:
-            trained = _Trained.apply(x_BI, tuple(self), *self.parameters())  # type: ignore[no-untyped-call]
-            return list(trained)
+            trained_BNO: Tensor = _Trained.apply(x_BI, tuple(self), *_parameters(self))  # type: ignore[no-untyped-call]
+            return trained_BNO
         outputs = []
         for network in range(self.count):
             out_BO = x_BI
             for layer in self:
                 out_BO = layer(out_BO, network)
             outputs.append(out_BO)
-        return outputs
+        if not outputs:
+            return x_BI.new_zeros(len(x_BI), 0, self.widths[-1])
+        return torch.stack(outputs, 1)
+
+
+def _parameters(layers: Iterable[nn.Module]) -> Iterator[Tensor]:
+    """Weight, scale and shift of layers with batch norm; `parameters()` would cost a step 3 %."""
+    for layer in layers:
+        assert isinstance(layer, HiddenLayer)
+        assert layer.norm is not None
+        yield from (layer.weight, layer.norm.weight, layer.norm.bias)
 
 
 def _product(x: Tensor, weight_NIO: Tensor) -> Tensor:
@@ -159,6 +169,12 @@ def _groups(x_BI: Tensor, weights: Sequence[Tensor]) -> list[range]:
     return [range(n, n + step) for n in range(0, count, step)]
 
 
+def _slope_before(slope: Tensor, out: Tensor, layer: HiddenLayer) -> Tensor:
+    """The way back through a layer's dropout and ReLU, which gave `out`."""
+    slope = _relu_backward(slope, out, 0)
+    return slope.mul_(1 / (1 - layer.dropout.rate)) if layer.dropout.rate else slope
+
+
 class _Kept(NamedTuple):
     """What the way back through a layer needs, of one group of networks."""
 
@@ -169,7 +185,6 @@ class _Kept(NamedTuple):
     mean: Tensor
     root: Tensor
     """1 / standard deviation."""
-    out: Tensor
 
 
 class _Trained(torch.autograd.Function):
@@ -179,9 +194,7 @@ class _Trained(torch.autograd.Function):
     """
 
     @staticmethod
-    def forward(
-        ctx: Any, x_BI: Tensor, layers: Sequence[HiddenLayer], *_: Tensor
-    ) -> tuple[Tensor, ...]:
+    def forward(ctx: Any, x_BI: Tensor, layers: Sequence[HiddenLayer], *_: Tensor) -> Tensor:
         weights = [layer.weight.to(x_BI.dtype) for layer in layers]
         spare = -x_BI.shape[1] % ALIGNED if x_BI.dtype == torch.float32 else 0
         if spare:
@@ -199,27 +212,28 @@ class _Trained(torch.autograd.Function):
                     product, scale, shift, mean, variance, True, _MOMENTUM, _EPSILON
                 )
                 out = _dropped(out.relu_(), layer.dropout.rate)
-                kept.append(_Kept(x, weight, product, scale, mean, root, out))
+                kept.append(_Kept(x, weight, product, scale, mean, root))
                 x = out
-            outputs += x.chunk(len(group), 1)
-        ctx.save_for_backward(*chain.from_iterable(kept))
-        return tuple(outputs)
+            outputs.append(x)
+        out_BNO = _side_by_side(outputs).view(len(x_BI), len(weights[-1]), -1)
+        ctx.save_for_backward(out_BNO, *chain.from_iterable(kept))
+        return out_BNO
 
     @staticmethod
     @once_differentiable
-    def backward(ctx: Any, *slopes: Tensor) -> tuple[Tensor | None, ...]:
-        layers, tensors = ctx.layers, iter(ctx.saved_tensors)
-        kept = [_Kept(*each) for each in zip(*[tensors] * len(_Kept._fields), strict=True)]
-        found = [[torch.empty_like(p) for p in layer.parameters()] for layer in layers]
+    def backward(ctx: Any, slope_BNO: Tensor) -> tuple[Tensor | None, ...]:
+        layers, (out_BNO, *tensors) = ctx.layers, ctx.saved_tensors
+        kept = [_Kept(*each) for each in zip(*[iter(tensors)] * len(_Kept._fields), strict=True)]
+        found = [torch.empty_like(parameter) for parameter in _parameters(layers)]
         d_in, of_x = layers[0].weight.shape[1], None
+        slope_BNO = _slope_before(slope_BNO, out_BNO, layers[-1])
         for g, group in enumerate(ctx.groups):
-            slope, count = _side_by_side(slopes[group.start : group.stop]), len(group)
+            count = len(group)
+            slope = slope_BNO[:, group.start : group.stop].flatten(1).contiguous()
             for i, layer in reversed(list(enumerate(layers))):
-                at, (of_weight, of_scale, of_shift) = kept[g * len(layers) + i], found[i]
+                at = kept[g * len(layers) + i]
+                of_weight, of_scale, of_shift = found[3 * i : 3 * i + 3]
                 of_own, units = of_weight[group.start : group.stop], layer.units(group)
-                slope = _relu_backward(slope, at.out, 0)
-                if layer.dropout.rate:
-                    slope.mul_(1 / (1 - layer.dropout.rate))
                 slope, of_scale[units], of_shift[units] = _norm_backward(
                     *(slope, at.product, at.scale, None, None, at.mean, at.root),
                     *(True, _EPSILON, (True, True, True)),
@@ -229,6 +243,7 @@ class _Trained(torch.autograd.Function):
                     for into, x, part in zip(of_own, at.x.chunk(count, 1), parts, strict=True):
                         into.copy_(x.T @ part)
                     slope = _side_by_side(map(torch.mm, parts, at.weight.transpose(1, 2)))
+                    slope = _slope_before(slope, at.x, layers[i - 1])
                     continue
                 of_padded = (at.x.T @ slope).unflatten(1, (count, -1)).transpose(0, 1)
                 of_own.copy_(of_padded[:, :d_in])
@@ -236,33 +251,10 @@ class _Trained(torch.autograd.Function):
                     flat = _flat(at.weight).T
                     of_x = slope @ flat if of_x is None else of_x.addmm_(slope, flat)
         of_x = None if of_x is None else of_x[:, :d_in]
-        return of_x, None, *chain.from_iterable(found)
+        return of_x, None, *found
 
 
-class _Mixed(torch.autograd.Function):
-    """Sum of vectors by weights, B x N and N times B x H -> B x H, and back."""
-
-    @staticmethod
-    def forward(ctx: Any, weight_BN: Tensor, *vector_N_BH: Tensor) -> Tensor:
-        weight_BN = weight_BN.to(vector_N_BH[0].dtype)
-        mixed_BH = weight_BN[:, :1] * vector_N_BH[0]
-        for i, vector_BH in enumerate(vector_N_BH[1:], start=1):
-            mixed_BH.addcmul_(weight_BN[:, i : i + 1], vector_BH)
-        ctx.save_for_backward(weight_BN, *vector_N_BH)
-        return mixed_BH
-
-    @staticmethod
-    @once_differentiable
-    def backward(ctx: Any, slope_BH: Tensor) -> Any:
-        weight_BN, *vector_N_BH = ctx.saved_tensors
-        of_weight = None
-        if ctx.needs_input_grad[0]:  # not of an equal gate
-            slopes = [torch.linalg.vecdot(slope_BH, vector_BH) for vector_BH in vector_N_BH]
-            of_weight = torch.stack(slopes, 1)
-        return of_weight, *(slope_BH * weight_B1 for weight_B1 in weight_BN.split(1, 1))
-
-
-def mix(weight_BN: Tensor, vector_N_BH: Sequence[Tensor]) -> Tensor:
-    """The weighted sum of vectors, B x H (Eq. 5)."""
-    mixed_BH: Tensor = _Mixed.apply(weight_BN, *vector_N_BH)  # type: ignore[no-untyped-call]
-    return mixed_BH
+def mix(weight_G_BN: Sequence[Tensor], vector_BNH: Tensor) -> list[Tensor]:
+    """What each of G gates makes of the same vectors: their weighted sum, B x H (Eq. 5)."""
+    weight_BGN = torch.stack(list(weight_G_BN), 1).to(vector_BNH.dtype)
+    return list(torch.bmm(weight_BGN, vector_BNH).unbind(1))

@@ -24,6 +24,7 @@ from fsmd.diagnostics import GATE_ROWS, GRADIENT_ROWS
 from fsmd.errors import UserError
 from fsmd.evaluation import final_measurements
 from fsmd.forward import EVALUATION_BATCH, scored
+from fsmd.memory import kept_memory
 from fsmd.module import FSMDModule
 from fsmd.packing import pack
 from fsmd.pretrain import pretrain
@@ -48,7 +49,7 @@ def run(
     if fixed_epochs is not None:
         training = replace(training, epochs=max(fixed_epochs.values()))
     device = _device(training)
-    with _alone():
+    with _alone(), kept_memory():
         file = CheckpointFile(training, checkpoint)
         module = FSMDModule.create(config, data.schema, training.seed, training.runtime.precision)
         curve = Curve()

@@ -17,6 +17,7 @@ from fsmd.config import MODELS, FSMDConfig, fitted
 from fsmd.data.schema import Dataset, Schema, Split
 from fsmd.errors import UserError
 from fsmd.forward import EVALUATION_BATCH
+from fsmd.memory import kept_memory
 from fsmd.module import FSMDModule
 
 
@@ -169,7 +170,8 @@ class Ours:
         work = self._work
         order = EpochOrder(len(work.train), seed=number)
         batches = Batches(work.train, work.batch_size, torch.device("cpu"), order)
-        _trainer(callback).fit(self._module, batches)
+        with kept_memory():
+            _trainer(callback).fit(self._module, batches)
 
 
 def _trainer(callback: Callback) -> lightning.Trainer:

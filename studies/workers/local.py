@@ -5,6 +5,7 @@ import multiprocessing
 import os
 import pickle
 import signal
+import socket
 import threading
 import traceback
 from collections.abc import Callable, Iterator
@@ -12,12 +13,16 @@ from concurrent.futures import Future, ThreadPoolExecutor
 from contextlib import contextmanager, suppress
 from multiprocessing import resource_tracker
 from multiprocessing.connection import Connection
+from multiprocessing.process import BaseProcess
+from multiprocessing.reduction import send_handle
 from pathlib import Path
 from queue import SimpleQueue
 from typing import Any, NoReturn, ParamSpec, Self, TypeVar
 
+from fsmd.errors import UserError
 from studies.workers import worker
 from studies.workers.protocol import Message
+from studies.workers.server import FORKS, serve_forks
 
 P = ParamSpec("P")
 T = TypeVar("T")
@@ -34,7 +39,11 @@ class WorkerLostError(Exception):
 
 
 class LocalWorkers:
-    """Persistent spawned processes, each started when there is something to do for it.
+    """Persistent processes, each started when there is something to do for it.
+
+    They are forked from one process, for all `LocalWorkers` that there are at a time. Once
+    prepared, it has loaded the libraries, which they share. Where a system cannot do that, each is
+    spawned and loads them itself.
 
     A death costs what ran in that process: its future raises an error that `lost` knows, and
     another process takes its place. Workers end when the planner does, however it ends. They need
@@ -45,11 +54,17 @@ class LocalWorkers:
         """At most so many processes."""
         self._most, self._workers = workers, list[_Worker]()
         self._told = SimpleQueue[Message]()
+        _USERS.add(self)
+
+    def prepare(self) -> None:
+        """Begin to load the libraries, as there will be something to train; does not wait."""
+        _SERVER.start(load=True)
 
     def submit(self, work: Callable[P, T], /, *args: P.args, **kwargs: P.kwargs) -> Future[T]:
         """Run on a worker that has nothing to do, or else on the one with the least.
 
-        Raises OSError where no more processes can be started.
+        Raises OSError where no more processes can be started; if that comes to light later, the
+        future raises UserError.
         """
         for each in [w for w in self._workers if not w.alive()]:
             self._workers.remove(each)
@@ -71,8 +86,9 @@ class LocalWorkers:
 
     def close(self) -> None:
         """End the processes at once, also in the middle of a training."""
-        for each in self._workers:
-            each.kill()
+        _USERS.discard(self)
+        if not _USERS:
+            _SERVER.end()
         for each in self._workers:
             each.close()
         self._workers = []
@@ -84,22 +100,68 @@ class LocalWorkers:
         self.close()
 
 
+class _Server:
+    """The process that workers come from, while there is any `LocalWorkers`."""
+
+    def __init__(self) -> None:
+        self._process: BaseProcess | None = None
+
+    def start(self, *, load: bool = False) -> None:
+        """Start it, if it does not run; load: with the libraries, which take seconds."""
+        if not FORKS or (self._process and self._process.is_alive()):
+            return
+        self.end()
+        self._channel, theirs = _CONTEXT.Pipe()
+        self._process = _started(theirs, serve_forks, theirs, _serve, load)
+
+    def worker(self, pipe: Connection) -> BaseProcess | None:
+        """Start one that does what comes through a pipe; the process, where it is our child."""
+        if not FORKS:
+            return _started(pipe, _serve, pipe)
+        self.start()
+        assert self._process
+        with pipe, suppress(BrokenPipeError):  # it has just died: so will the worker have
+            send_handle(self._channel, pipe.fileno(), self._process.pid)
+        return None
+
+    def end(self) -> None:
+        """End it with the workers that came from it."""
+        if self._process:
+            self._process.terminate()
+            self._process.join()
+            self._channel.close()
+            self._process = None
+
+
+_CONTEXT = multiprocessing.get_context("spawn")
+_SERVER, _USERS = _Server(), set[LocalWorkers]()
+
+
+def _started(theirs: Connection, run: Callable[..., NoReturn], *args: object) -> BaseProcess:
+    """A new process, which has an end of a pipe; that of the pipe here is closed."""
+    process = _CONTEXT.Process(target=run, args=args)
+    try:
+        with theirs, _starting():
+            process.start()
+    except BaseException:  # Ctrl-C too
+        if process.pid:
+            process.kill()
+        raise
+    return process
+
+
 class _Worker:
     """One process, the pipe to it, and a thread that waits for what comes through the pipe."""
 
     def __init__(self, tell: Callable[[Message], None]) -> None:
-        context = multiprocessing.get_context("spawn")
         self._tell, self._lost, self._futures = tell, False, list[Future[Any]]()
         self._thread = ThreadPoolExecutor(1)
-        self._pipe, theirs = context.Pipe()
-        with theirs:
-            self._process = context.Process(target=_serve, args=(theirs,))
-            try:
-                with _starting():
-                    self._process.start()
-            except BaseException:  # Ctrl-C too
-                self._pipe.close()  # which ends the process
-                raise
+        self._pipe, theirs = _CONTEXT.Pipe()
+        try:
+            self._process = _SERVER.worker(theirs)
+        except BaseException:
+            self._pipe.close()
+            raise
 
     def submit(self, call: bytes) -> Future[Any]:
         future = self._thread.submit(self._call, call)
@@ -110,15 +172,19 @@ class _Worker:
         return sum(not future.done() for future in self._futures)
 
     def alive(self) -> bool:
-        return self._process.is_alive() and not self._lost
-
-    def kill(self) -> None:
-        self._process.kill()
+        """Whether it can be given something to do; unasked, nothing comes but the pipe's end."""
+        return not self._lost and (self.pending() > 0 or not self._pipe.poll())
 
     def close(self) -> None:
-        """End the process, which ends the thread's wait."""
-        self._process.kill()
-        self._process.join()
+        """End the process, and the thread's wait."""
+        if self._process:
+            self._process.kill()
+            self._process.join()
+        else:
+            ours = socket.socket(fileno=self._pipe.fileno())
+            with suppress(OSError):
+                ours.shutdown(socket.SHUT_RDWR)  # which ends the process, if nothing else has
+            ours.detach()
         self._thread.shutdown(cancel_futures=True)
         self._pipe.close()
 
@@ -133,6 +199,10 @@ class _Worker:
         except (EOFError, OSError) as error:
             self._lost = True
             raise WorkerLostError(str(error)) from None
+        if kind == "unstarted":
+            self._lost = True
+            told = f"no worker process can be started: {os.strerror(value)}"
+            raise UserError(f"{told}; give fewer --workers, or allow more processes (ulimit -u)")
         if kind == "raised":
             raise value
         return value

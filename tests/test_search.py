@@ -28,7 +28,6 @@ from studies import catalog
 from studies.costs import Costs
 from studies.definition import Search
 from studies.failure import Failure, failure_of
-from studies.planner.agenda import Queue
 from studies.planner.design import differences, going_on, search_plan, study_name
 from studies.planner.planner import ATTEMPTS, Event, Planner
 from studies.search import run
@@ -431,7 +430,7 @@ def test_what_another_search_has_paused_goes_on_from_there(lab: Lab) -> None:
 def test_a_fixed_study_takes_up_what_a_search_paused(lab: Lab) -> None:
     found = lab.search(trials=16)
     cell = cell_of(stopped(found)[0], found.record, REF)
-    found.planner.follow(Queue([cell]))
+    found.planner.follow(found.planner.in_order([cell]))
     assert known_result(lab.engine, cell.training.id).finished
 
 

@@ -16,7 +16,6 @@ from studies.costs import Costs
 from studies.definition import Search
 from studies.objectives import end_costs, named
 from studies.options import check_range
-from studies.planner.agenda import Queue
 from studies.planner.planner import Planner
 from studies.planner.progress import LiveProgress
 from studies.planner.provenance import machine
@@ -173,7 +172,7 @@ def _baselines_first(
         tasks = record.plan.tasks
         console.print(f"training {len(record.search.baselines)} baselines")
         with LiveProgress(console, len(left), planner.slots, tasks) as planner.listen:
-            planner.follow(Queue(left))
+            planner.follow(planner.in_order(left))
 
 
 def tell_exhausted(agenda: SearchAgenda, console: Console) -> None:

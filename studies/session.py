@@ -462,7 +462,8 @@ def _train(
     notify = partial(console.print, markup=False)
     if record.is_search:
         data = next(iter(sets.values()))
-        outcome = run_search(record, data, planner, console, ends)
+        with LocalWorkers(1) as thinker:
+            outcome = run_search(record, data, planner, console, ends, thinker)
         confirmed = len(outcome.confirmed)
         configs = {attempt.name: attempt.config for attempt in outcome.attempts}
         points: list[tuple[Config, DataRef]] = [

@@ -710,6 +710,9 @@ class Stacked:
     def next(self) -> Step | None:
         return self.steps.pop(0) if self.steps else None
 
+    def settle(self) -> None:
+        """Nothing is looked for."""
+
     def ended(self, cell: Cell, result: TrainingResult | None) -> None:
         self.ends.append((cell.arm, result is not None))
 

@@ -1,6 +1,8 @@
 """A search hands out one step after the other, forgets nothing, and trains nothing twice."""
 
+import threading
 from collections.abc import Callable, Sequence
+from contextlib import closing
 from dataclasses import dataclass, field, replace
 from functools import cache
 from pathlib import Path
@@ -480,6 +482,74 @@ def test_chance_proposes_once_the_sampler_has_broken_a_limit_ten_times(
     planner = lab.planner(record, Immediate())
     planner.follow(SearchAgenda(planner, record, REF, lab.space, BELIEVED, allowed))
     assert asked == ["tpe"] * 12 + ["random"] * 3
+
+
+@pytest.mark.parametrize("slower", ["sampler", "training"])
+def test_the_sampler_is_asked_while_workers_train_and_answers_the_same_whoever_is_slower(
+    lab: Lab, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, slower: str
+) -> None:
+    """Each waits for the other, which neither could if one came after the other."""
+    alone = lab_in(tmp_path / "alone").search(trials=10, rule=NoPruning(EPOCHS))
+    known, moved = len(lab.space.known), threading.Condition()
+    begun, ended, asked, answered = (list[int]() for _ in range(4))
+
+    def wait_for(events: list[int], count: int) -> None:
+        with moved:
+            assert moved.wait_for(lambda: len(events) >= count, 30)
+
+    def now(events: list[int]) -> int:
+        with moved:
+            events.append(1)
+            moved.notify_all()
+            return len(events)
+
+    def asks(*question: Any) -> Any:
+        number = known - 1 + now(asked)  # the training meanwhile, counted from 1
+        wait_for(ended if slower == "sampler" else begun, number)
+        answer = propose(*question)
+        now(answered)
+        return answer
+
+    def trains(training: Training, _: Path, until: int | None) -> TrainingResult:
+        number = now(begun)
+        if known <= number < 10:
+            next_one = number - known + 1
+            wait_for(asked if slower == "sampler" else answered, next_one)
+        now(ended)
+        return trained(training, until)
+
+    monkeypatch.setattr("studies.search.agenda.propose", asks)
+    with closing(Threads(1)) as workers, closing(Threads(1)) as thinker:
+        record = lab.record(replace(SEARCH, trials=10))
+        planner = lab.planner(record, workers, work=trains)
+        rule = NoPruning(EPOCHS)
+        found = SearchAgenda(planner, record, REF, lab.space, rule, thinker=thinker)
+        planner.follow(found)
+    assert brief(found) == brief(alone)
+    assert len(asked) == len(answered) == 10 - known
+
+
+def test_while_the_sampler_is_asked_another_worker_goes_on_with_what_is_promoted(
+    lab: Lab, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    known, promoted = len(lab.space.known), threading.Event()
+
+    def asks(*question: Any) -> Any:
+        assert promoted.wait(30)
+        return propose(*question)
+
+    def trains(training: Training, _: Path, until: int | None) -> TrainingResult:
+        if until is None or until > 1:
+            promoted.set()
+        return trained(training, until)
+
+    monkeypatch.setattr("studies.search.agenda.propose", asks)
+    with closing(Threads(2)) as workers, closing(Threads(1)) as thinker:
+        record = lab.record(replace(SEARCH, trials=known + 2))
+        planner = lab.planner(record, workers, work=trains, slots=2)
+        found = SearchAgenda(planner, record, REF, lab.space, BELIEVED, thinker=thinker)
+        planner.follow(found)
+    assert len(found.attempts) == known + 2
 
 
 def test_limits_that_nothing_keeps_end_the_search(lab: Lab) -> None:

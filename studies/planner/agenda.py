@@ -22,6 +22,9 @@ class Agenda(Protocol):
     def next(self) -> Step | None:
         """What a free worker does; None if there is nothing now. May be asked again later."""
 
+    def settle(self) -> None:
+        """A step is over, and will be recorded next."""
+
     def ended(self, cell: Cell, result: TrainingResult | None) -> None:
         """A cell of a step is over; without a result where it failed for good."""
 
@@ -51,6 +54,9 @@ class LongestFirst:
 
     def _of(self, cell: Cell) -> float:
         return self._seconds[cell.training.id]
+
+    def settle(self) -> None:
+        """Change nothing."""
 
     def ended(self, cell: Cell, result: TrainingResult | None) -> None:
         """Change nothing."""

@@ -138,6 +138,7 @@ class Planner:
             over, _ = wait(running, POLL_SECONDS, FIRST_COMPLETED)
             self.listen(Event("waiting", progress=tuple(self.workers.messages())))
             for future in over:
+                agenda.settle()
                 retried = self._over(running.pop(future), future, agenda)
                 if retried.cells:
                     again.append(retried)

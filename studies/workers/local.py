@@ -53,27 +53,32 @@ class LocalWorkers:
     def __init__(self, workers: int) -> None:
         """At most so many processes."""
         self._most, self._workers = workers, list[_Worker]()
-        self._told = SimpleQueue[Message]()
+        self._told, self._closed = SimpleQueue[Message](), False
         _USERS.add(self)
 
     def prepare(self) -> None:
         """Begin to load the libraries, as there will be something to train; does not wait."""
-        _SERVER.start(load=True)
+        with _LOCK:
+            _SERVER.start(load=True)
 
     def submit(self, work: Callable[P, T], /, *args: P.args, **kwargs: P.kwargs) -> Future[T]:
         """Run on a worker that has nothing to do, or else on the one with the least.
 
         Raises OSError where no more processes can be started; if that comes to light later, the
-        future raises UserError.
+        future raises UserError. Any thread may ask.
         """
-        for each in [w for w in self._workers if not w.alive()]:
-            self._workers.remove(each)
-            each.close()
-        least = min(self._workers, key=_Worker.pending, default=None)
-        if least is None or (least.pending() and len(self._workers) < self._most):
-            least = _Worker(self._told.put)
-            self._workers.append(least)
-        return least.submit(pickle.dumps((work, args, kwargs)))
+        call = pickle.dumps((work, args, kwargs))
+        with _LOCK:
+            if self._closed:
+                raise RuntimeError("these workers have been told to end")
+            for each in [w for w in self._workers if not w.alive()]:
+                self._workers.remove(each)
+                each.close()
+            least = min(self._workers, key=_Worker.pending, default=None)
+            if least is None or (least.pending() and len(self._workers) < self._most):
+                least = _Worker(self._told.put)
+                self._workers.append(least)
+            return least.submit(call)
 
     def messages(self) -> Iterator[Message]:
         """What the trainings under way have told since the last call."""
@@ -86,12 +91,14 @@ class LocalWorkers:
 
     def close(self) -> None:
         """End the processes at once, also in the middle of a training."""
-        _USERS.discard(self)
-        if not _USERS:
-            _SERVER.end()
-        for each in self._workers:
-            each.close()
-        self._workers = []
+        with _LOCK:
+            self._closed = True
+            _USERS.discard(self)
+            if not _USERS:
+                _SERVER.end()
+            for each in self._workers:
+                each.close()
+            self._workers = []
 
     def __enter__(self) -> Self:
         return self
@@ -134,7 +141,7 @@ class _Server:
 
 
 _CONTEXT = multiprocessing.get_context("spawn")
-_SERVER, _USERS = _Server(), set[LocalWorkers]()
+_SERVER, _USERS, _LOCK = _Server(), set[LocalWorkers](), threading.Lock()
 
 
 def _started(theirs: Connection, run: Callable[..., NoReturn], *args: object) -> BaseProcess:

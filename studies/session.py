@@ -96,6 +96,7 @@ def run(request: Request) -> Finished:
 
 def _run(request: Request, workers: LocalWorkers) -> Finished:
     from reports.build import build  # here, as reports import studies
+    from reports.build import load as load_report
 
     began, started = time.time(), time.perf_counter()
     console = _console()
@@ -111,6 +112,7 @@ def _run(request: Request, workers: LocalWorkers) -> Finished:
             for data in sets.values():
                 record_test_rows(engine, data)
             ends = deadlines_of(engine, record, request, began)
+            load_report(record)  # while the workers load what trains
             failed, lost, told = _train(engine, record, sets, request, console, ends, workers)
         workers.close()
         for count, what in ((failed, FAILED), (lost, LOST)):

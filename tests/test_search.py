@@ -529,6 +529,28 @@ def test_the_sampler_is_asked_while_workers_train_and_answers_the_same_whoever_i
     assert len(asked) == len(answered) == 10 - known
 
 
+@pytest.mark.parametrize("deaths", [ATTEMPTS - 1, ATTEMPTS])
+def test_a_process_that_dies_while_the_sampler_is_asked_is_replaced_and_asked_again(
+    lab: Lab, deaths: int
+) -> None:
+    left = [deaths]
+
+    class Dying(Immediate):
+        def submit(self, work: Any, /, *args: Any, **kwargs: Any) -> Any:
+            def dies() -> None:
+                raise WorkerDied
+
+            left[0] -= 1
+            return super().submit(dies if left[0] >= 0 else work, *args if left[0] < 0 else ())
+
+    trials = len(lab.space.known) + 1
+    if deaths == ATTEMPTS:
+        with pytest.raises(UserError, match=r"died 3 times.*goes on from here"):
+            lab.search(trials=trials, thinker=Dying())
+        left[0] = 0
+    assert len(lab.search(trials=trials, thinker=Dying()).attempts) == trials
+
+
 def test_while_the_sampler_is_asked_another_worker_goes_on_with_what_is_promoted(
     lab: Lab, monkeypatch: pytest.MonkeyPatch
 ) -> None:

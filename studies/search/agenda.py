@@ -285,8 +285,11 @@ class SearchAgenda:
             future = workers.submit(propose, *question)
             error = future.exception()
             if error is None or not workers.lost(error):
-                break
-        return future.result()
+                return future.result()
+        raise UserError(
+            f"the process that asks the sampler died {ATTEMPTS} times, maybe for want of memory; "
+            "what was trained is kept: the same command goes on from here"
+        )
 
 
 def resumed(

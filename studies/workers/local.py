@@ -197,7 +197,8 @@ class _Worker:
 
     def _call(self, call: bytes) -> Any:
         try:
-            self._pipe.send_bytes(call)
+            with suppress(BrokenPipeError):  # why it did not start may have come before
+                self._pipe.send_bytes(call)
             while True:
                 kind, value = pickle.loads(self._pipe.recv_bytes())
                 if kind != "told":

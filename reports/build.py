@@ -171,6 +171,13 @@ def outline_of(
         )
 
 
+def load(record: "StudyRecord") -> None:
+    """Load what its report is made with, which takes a second, while something is waited for."""
+    from reports.page import files  # noqa: F401
+
+    _parts(record)
+
+
 def _parts(record: "StudyRecord") -> "ModuleType":
     """What makes the report of a study, or of a search."""
     return import_module(f"reports.{'search' if record.is_search else 'study'}.outline")

@@ -1,62 +1,26 @@
 """How long the trainings of a run will take, from what is stored or from a short measurement."""
 
-from collections import defaultdict
 from collections.abc import Callable, Mapping, Sequence
 from statistics import median
-from typing import NamedTuple
 
 import sqlalchemy as sa
 
 from fsmd.baselines import Baseline
-from fsmd.config import digest
 from fsmd.data.schema import DataRef
 from fsmd.training import Training
 from studies.planner.design import cells
+from studies.planner.lengths import NOTHING, Stored, config_hash, read_stored
 from studies.request import Request
 from studies.search.attempt import cell_of, read_attempts, space_of
 from studies.search.confirmation import CONFIRM_WITH_NEAR, baseline_cells
-from studies.store.faults import patient
 from studies.store.records import StudyRecord
 from studies.store.runs import known_runs
 from studies.store.studies import find_study
-from studies.store.tables import RUNS
 from studies.timing import EpochTime, counted, spoken
 from studies.workers.local import processors
 
 MOST_SECONDS = 5.0
 """To measure an epoch, or a part of it, where nothing stored tells how long one takes."""
-
-
-class Stored(NamedTuple):
-    """What is stored of trainings on some data, by the digests of their configurations."""
-
-    whole: Mapping[str, float]
-    """Median seconds of those with the settings of now, to where they ended."""
-    of_epoch: Mapping[str, float]
-    """Median seconds of an epoch of whatever has ended."""
-
-
-NOTHING = Stored({}, {})
-
-
-@patient
-def read_stored(
-    engine: sa.Engine, data_hashes: Sequence[str], planned: Sequence[Training]
-) -> Stored:
-    """Of all trainings on these data; planned: those that are as they would be now."""
-    query = sa.select(RUNS.c.id, RUNS.c.config_hash, RUNS.c.seconds, RUNS.c.epochs)
-    query = query.where(RUNS.c.status == "done", RUNS.c.data_hash.in_(data_hashes))
-    same, whole, of_epoch = {t.id for t in planned}, _Times(list), _Times(list)
-    with engine.connect() as connection:
-        for run_id, config, seconds, epochs in connection.execute(query):
-            of_epoch[config].append(seconds / epochs)
-            if run_id in same:
-                whole[config].append(seconds)
-    medians = ({key: median(values) for key, values in each.items()} for each in (whole, of_epoch))
-    return Stored(*medians)
-
-
-_Times = defaultdict[str, list[float]]
 
 
 def guessed(
@@ -70,11 +34,11 @@ def guessed(
     Each by its model's stored trainings, or by others of its kind (a network, or a baseline by
     its name), or by a measurement of one of its kind, which `measure` makes.
     """
-    kinds = {_config_hash(t): _kind(t) for t in left}
+    kinds = {config_hash(t): _kind(t) for t in left}
     measured: dict[str, EpochTime] = {}
     sources, seconds = dict[str, None](), list[float]()
     for training in left:
-        config, kind = _config_hash(training), _kind(training)
+        config, kind = config_hash(training), _kind(training)
         alike = [c for c in stored.whole if kinds.get(c) == kind]
         if config in stored.whole or alike:
             source = "what the same study trained"
@@ -92,11 +56,6 @@ def guessed(
     clock = max(sum(seconds) / workers, *seconds)
     bound = "about" if [*sources] == ["what the same study trained"] else "at most"
     return f"{bound} {spoken(clock)} on {counted(workers)}, by {' and '.join(sources)}"
-
-
-def _config_hash(training: Training) -> str:
-    """As its row has it."""
-    return digest(training.identity["config"])
 
 
 def _kind(training: Training) -> str:

@@ -12,6 +12,8 @@ from studies import catalog
 from studies.changes import changed
 from studies.definition import Definition, Search, Study
 from studies.options import STOPPED, add_places, duration, memory
+from studies.start import is_command
+from studies.workers.local import LocalWorkers
 
 COMMAND = "python -m studies.run"
 _EPILOG = """
@@ -148,23 +150,26 @@ def _run(options: argparse.Namespace) -> int:
     default = catalog.get(options.study)
     definition = _asked(options, default)
 
-    # Loads Optuna, which a mistake need not wait for.
-    from studies.request import Request
-    from studies.session import dry_run, run
+    with LocalWorkers(0) as workers:
+        if is_command() and not options.dry_run:
+            workers.prepare()  # what trains is loaded while the following is
+        # Loads Optuna, which a mistake need not wait for.
+        from studies.request import Request
+        from studies.session import dry_run, run
 
-    of_all = (name for name, *_ in (*_OPTIONS, *_OF_AUTO))
-    names = ("storage", "out", "retry_failed", "replicates", "have", *of_all)
-    given = {name: getattr(options, name) for name in names}
-    request = Request(
-        definition,
-        default,
-        picks=tuple(options.pick or ()),
-        **{name: value for name, value in given.items() if value is not None},
-    )
-    if options.dry_run:
-        print_lines(*dry_run(request))
-        return 0
-    return 1 if run(request).failed else 0
+        of_all = (name for name, *_ in (*_OPTIONS, *_OF_AUTO))
+        names = ("storage", "out", "retry_failed", "replicates", "have", *of_all)
+        given = {name: getattr(options, name) for name in names}
+        request = Request(
+            definition,
+            default,
+            picks=tuple(options.pick or ()),
+            **{name: value for name, value in given.items() if value is not None},
+        )
+        if options.dry_run:
+            print_lines(*dry_run(request))
+            return 0
+        return 1 if run(request).failed else 0
 
 
 def _asked(options: argparse.Namespace, default: Definition) -> Definition:

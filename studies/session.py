@@ -90,11 +90,17 @@ def run(request: Request) -> Finished:
 
     Raises UserError for whatever the user can mend. Ctrl-C ends it with all workers.
     """
+    with LocalWorkers(request.workers or processors()) as workers:
+        return _run(request, workers)
+
+
+def _run(request: Request, workers: LocalWorkers) -> Finished:
     from reports.build import build  # here, as reports import studies
+    from reports.build import load as load_report
 
     began, started = time.time(), time.perf_counter()
     console = _console()
-    request, sets = _prepared(request, console, began)
+    request, sets = _prepared(request, console, began, workers)
     asked = _asked(request, sets)
     engine = open_engine(request.storage, create=True)
     try:
@@ -106,7 +112,9 @@ def run(request: Request) -> Finished:
             for data in sets.values():
                 record_test_rows(engine, data)
             ends = deadlines_of(engine, record, request, began)
-            failed, lost, told = _train(engine, record, sets, request, console, ends)
+            load_report(record)  # while the workers load what trains
+            failed, lost, told = _train(engine, record, sets, request, console, ends, workers)
+        workers.close()
         for count, what in ((failed, FAILED), (lost, LOST)):
             if count:
                 print(f"{count} training{'s' if count > 1 else ''} {what}", file=sys.stderr)
@@ -153,7 +161,15 @@ def dry_run(request: Request) -> tuple[str, ...]:
 
     Nothing is stored and no report is written; data that was never encoded is encoded.
     """
-    request, sets = _prepared(request, _console(), time.time())
+    with LocalWorkers(request.workers or processors()) as workers:
+        return _rehearsed(request, workers)
+
+
+def _rehearsed(request: Request, workers: LocalWorkers) -> tuple[str, ...]:
+    def measured(training: Training) -> EpochTime:
+        return workers.submit(measure, training, MOST_SECONDS).result()
+
+    request, sets = _prepared(request, _console(), time.time(), workers)
     asked = _asked(request, sets)
     engine = open_engine(request.storage) if is_there(request.storage) else None
     try:
@@ -163,16 +179,10 @@ def dry_run(request: Request) -> tuple[str, ...]:
             runtime = runtime_for(request.device, request.precision, None)
             record = replace(asked, plan=replace(asked.plan, runtime=runtime))
         refs = {data.name: data.ref for data in sets.values()}
-        return rehearsed(engine, record, refs, request, _measured)
+        return rehearsed(engine, record, refs, request, measured)
     finally:
         if engine:
             engine.dispose()
-
-
-def _measured(training: Training) -> EpochTime:
-    """Of one training, in a worker that ends with this call."""
-    with LocalWorkers(1) as workers:
-        return workers.submit(measure, training, MOST_SECONDS).result()
 
 
 @contextmanager
@@ -192,7 +202,9 @@ def _doing(console: Console, what: str) -> Iterator[None]:
         timer.cancel()
 
 
-def _prepared(request: Request, console: Console, began: float) -> tuple[Request, Sets]:
+def _prepared(
+    request: Request, console: Console, began: float, workers: LocalWorkers
+) -> tuple[Request, Sets]:
     """What is asked for, an automatic search by its plan, and its data sets."""
     request, file = of_plan(request)
     request.check()
@@ -201,8 +213,9 @@ def _prepared(request: Request, console: Console, began: float) -> tuple[Request
     check_cache()
     runtime_for(request.device, request.precision, None)
     check(request.definition)
+    workers.prepare()  # while the data is read
     sets = _sets(request, console)
-    return _automatic(request, file, sets, console, began), sets
+    return _automatic(request, file, sets, console, began, workers), sets
 
 
 def _data(request: Request) -> str:
@@ -244,6 +257,7 @@ def _automatic(
     sets: Sets,
     console: Console,
     began: float,
+    workers: LocalWorkers,
 ) -> Request:
     """An automatic search as its plan has it: the stored one, that of a file, or a new one."""
     search, data = request.definition, next(iter(sets.values()))
@@ -256,17 +270,16 @@ def _automatic(
     assert request.budget is not None, "without a plan there is a budget"
     settings, slots = request.settings(data), request.workers or processors()
     runtime = runtime_for(request.device, request.precision, None)
-    with LocalWorkers(slots) as workers:
-        search, sizes = planned_search(
-            search,
-            search_plan(data, settings, request.seed, runtime),
-            data.ref,
-            budget=request.budget,
-            began=began,
-            slots=slots,
-            workers=workers,
-            notify=partial(console.print, markup=False, highlight=False, soft_wrap=True),
-        )
+    search, sizes = planned_search(
+        search,
+        search_plan(data, settings, request.seed, runtime),
+        data.ref,
+        budget=request.budget,
+        began=began,
+        slots=slots,
+        workers=workers,
+        notify=partial(console.print, markup=False, highlight=False, soft_wrap=True),
+    )
     assert search.auto is not None, "it has its plan now"
     print(*table(search.auto, sizes), sep="\n")
     return replace(request, definition=search, epochs=sizes.epochs, patience=settings.patience)
@@ -425,8 +438,9 @@ def _train(
     request: Request,
     console: Console,
     ends: Deadlines,
+    workers: LocalWorkers,
 ) -> tuple[int, int, str]:
-    """Train whatever is missing, on processes that end with this call.
+    """Train whatever is missing.
 
     How many trainings failed, how many were lost, and how all of them went, in words.
     """
@@ -437,40 +451,40 @@ def _train(
         count = min(count, request.replicates * len(record.plan.arms))
         axes = study_axes(record.study)
         mirror = open_mirror(engine, record.name, tasks, _sought(record), axes)
-    with LocalWorkers(count) as workers:
-        planner = Planner(
-            engine=engine,
-            mirror=mirror,
-            workers=workers,
-            work=train_all,
-            checkpoints=checkpoint_folder(cache_root(), engine),
-            provenance=provenance(record.plan.runtime.device),
-            slots=count,
-            retry_failed=request.retry_failed,
+    planner = Planner(
+        engine=engine,
+        mirror=mirror,
+        workers=workers,
+        work=train_all,
+        checkpoints=checkpoint_folder(cache_root(), engine),
+        provenance=provenance(record.plan.runtime.device),
+        slots=count,
+        retry_failed=request.retry_failed,
+    )
+    notify = partial(console.print, markup=False)
+    if record.is_search:
+        data = next(iter(sets.values()))
+        with LocalWorkers(1) as thinker:
+            outcome = run_search(record, data, planner, console, ends, thinker)
+        confirmed = len(outcome.confirmed)
+        configs = {attempt.name: attempt.config for attempt in outcome.attempts}
+        points: list[tuple[Config, DataRef]] = [
+            (configs[name], data.ref) for name in outcome.confirmed
+        ]
+        points += [(arm.config, data.ref) for arm in record.plan.arms if points]
+        measure_latency(engine, points, workers, notify)
+        return (
+            outcome.failed,
+            outcome.lost,
+            f"Trained {outcome.trained}, {confirmed} points on fresh seeds too"
+            + cut_off(outcome.unfinished),
         )
-        notify = partial(console.print, markup=False)
-        if record.is_search:
-            data = next(iter(sets.values()))
-            outcome = run_search(record, data, planner, console, ends)
-            confirmed = len(outcome.confirmed)
-            configs = {attempt.name: attempt.config for attempt in outcome.attempts}
-            points: list[tuple[Config, DataRef]] = [
-                (configs[name], data.ref) for name in outcome.confirmed
-            ]
-            points += [(arm.config, data.ref) for arm in record.plan.arms if points]
-            measure_latency(engine, points, workers, notify)
-            return (
-                outcome.failed,
-                outcome.lost,
-                f"Trained {outcome.trained}, {confirmed} points on fresh seeds too"
-                + cut_off(outcome.unfinished),
-            )
-        refs = {data.name: data.ref for data in sets.values()}  # a path is no name
-        mirror.show(stored_cells(engine, record, refs))
-        planned = cells(record, refs, request.replicates)
-        with LiveProgress(console, len(planned), count, tasks) as planner.listen:
-            tally = planner.run(planned)
-        arms = [(arm.config, refs[arm.data]) for arm in record.plan.arms]
-        measure_latency(engine, arms, workers, notify)
-        told = f"Trained {tally.trained}, found {tally.known} already there"
-        return tally.failed, tally.lost, told
+    refs = {data.name: data.ref for data in sets.values()}  # a path is no name
+    mirror.show(stored_cells(engine, record, refs))
+    planned = cells(record, refs, request.replicates)
+    with LiveProgress(console, len(planned), count, tasks) as planner.listen:
+        tally = planner.run(planned)
+    arms = [(arm.config, refs[arm.data]) for arm in record.plan.arms]
+    measure_latency(engine, arms, workers, notify)
+    told = f"Trained {tally.trained}, found {tally.known} already there"
+    return tally.failed, tally.lost, told

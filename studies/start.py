@@ -22,7 +22,7 @@ _MODULES = (
 )
 
 
-def _is_command() -> bool:
+def is_command() -> bool:
     """Whether Python was asked for a command of ours: `python -m studies.run`, or `fsmd`."""
     given = sys.orig_argv
     return any(a == "-m" and b in _MODULES for a, b in pairwise(given)) or (
@@ -56,6 +56,6 @@ def _check_packages() -> None:
             raise SystemExit(2)
 
 
-if _is_command():
+if is_command():
     _start()
     _check_packages()

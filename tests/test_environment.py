@@ -5,17 +5,26 @@ import signal
 import sqlite3
 import subprocess
 import sys
+import time
+from collections.abc import Callable
 from contextlib import closing
 from pathlib import Path
+from typing import Any, NoReturn
 
 import pytest
 
 from fsmd.command_line import exit_code
+from fsmd.config import FSMDConfig
+from fsmd.data.settings import TrainingSettings
+from fsmd.errors import UserError
+from fsmd.training import Training
 from studies import get
 from studies.failure import may_pass
 from studies.run import main
 from studies.workers.local import LocalWorkers, processors
-from tests.lab import Immediate
+from studies.workers.server import serve_forks
+from studies.workers.worker import train_all
+from tests.lab import Immediate, small_data
 
 RUN = (sys.executable, "-m", "studies.run")
 REPORT = (sys.executable, "-m", "reports.build")
@@ -228,6 +237,88 @@ def test_workers_are_started_when_there_is_something_to_do_and_need_no_semaphore
         if files:
             assert len(os.listdir("/proc/self/fd")) < files + 12
     assert "PYTHONSAFEPATH" not in os.environ
+
+
+needs_proc = pytest.mark.skipif(
+    not Path("/proc/self/task").exists(), reason="finds processes in /proc"
+)
+
+
+def parent_and_threads() -> tuple[int, int]:
+    return os.getppid(), len(os.listdir(f"/proc/{os.getppid()}/task"))
+
+
+@needs_proc
+def test_workers_outlive_the_process_that_forks_them_and_it_is_started_again() -> None:
+    with LocalWorkers(2) as workers:
+        server, threads = workers.submit(parent_and_threads).result(60)
+        assert threads == 1  # others would not be in a worker, and what they hold stays held
+        under_way = workers.submit(time.sleep, 0.5)
+        os.kill(server, signal.SIGKILL)
+        wait_until(lambda: Path(f"/proc/{server}/stat").read_text().split()[2] == "Z")
+        (another,) = {workers.submit(os.getppid).result(60)}
+        assert another not in (server, os.getpid())
+        assert under_way.result(60) is None
+    assert not Path(f"/proc/{another}").exists()
+
+
+def wait_until(condition: Callable[[], object]) -> None:
+    deadline = time.monotonic() + 60
+    while not condition():
+        assert time.monotonic() < deadline
+        time.sleep(0.01)
+
+
+@needs_proc
+def test_the_workers_of_one_process_have_one_origin_and_end_with_those_who_asked() -> None:
+    with LocalWorkers(1) as first:
+        with LocalWorkers(1) as second:
+            pids = [each.submit(os.getpid).result(60) for each in (first, second)]
+            origins = {each.submit(os.getppid).result(60) for each in (first, second)}
+            assert len(origins) == 1
+        wait_until(lambda: Path(f"/proc/{pids[1]}/stat").read_text().split()[2] == "Z")
+        assert first.submit(os.getpid).result(60) == pids[0]
+    assert not any(Path(f"/proc/{pid}").exists() for pid in (*pids, *origins))
+
+
+def refusing(*given: Any) -> NoReturn:
+    """In the process that forks, in the place of what it does."""
+
+    def refuse() -> int:
+        raise BlockingIOError(11, "Resource temporarily unavailable")
+
+    os.fork = refuse
+    serve_forks(*given)
+
+
+def test_too_few_processes_for_the_workers_is_told_in_one_line(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setattr("studies.workers.local.serve_forks", refusing)
+    with LocalWorkers(1) as workers:
+        for _ in range(2):
+            error = workers.submit(os.getpid).exception(60)
+            assert str(error).startswith("no worker process can be started: Resource temp")
+            assert isinstance(error, UserError)
+
+
+def broken(*given: Any) -> NoReturn:
+    """The same where a library cannot be loaded."""
+    sys.modules["lightning"] = None  # type: ignore[assignment]
+    serve_forks(*given)
+
+
+def test_libraries_that_cannot_be_loaded_once_are_told_by_each_worker(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setattr("studies.workers.local.serve_forks", broken)
+    training = Training(TrainingSettings().applied(FSMDConfig()), small_data().ref, 0)
+    with LocalWorkers(2) as workers:
+        workers.prepare()
+        assert workers.submit(os.getpid).result(60) != os.getpid()
+        error = workers.submit(train_all, [training], [Path("no")], None).exception(60)
+    assert isinstance(error, UserError)
+    assert "cannot be loaded: ModuleNotFoundError: import of lightning halted" in str(error)
 
 
 FEW = """

@@ -1,7 +1,8 @@
 """The planner hands out what is missing, once, and records what comes back."""
 
+import heapq
 import json
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
@@ -14,7 +15,8 @@ from optuna.distributions import CategoricalDistribution, FloatDistribution
 from optuna.study import StudyDirection
 from optuna.trial import TrialState
 
-from fsmd.config import MODELS
+from fsmd.baselines import BASELINES
+from fsmd.config import MODELS, FSMDConfig
 from fsmd.errors import UserError
 from fsmd.runtime import Runtime
 from fsmd.tasks import Task
@@ -25,7 +27,7 @@ from studies.changes import changed
 from studies.definition import Above, Arm, Best, Claim, Factor, Search, Study, named, one_factor
 from studies.failure import Failure, may_pass
 from studies.objectives import named as objectives_named
-from studies.planner.agenda import Step
+from studies.planner.agenda import LongestFirst, Step
 from studies.planner.design import (
     Cell,
     cells,
@@ -35,6 +37,14 @@ from studies.planner.design import (
     plan,
     replicate_seed,
     study_name,
+)
+from studies.planner.lengths import (
+    NOTHING,
+    Stored,
+    config_hash,
+    expected,
+    read_stored,
+    work,
 )
 from studies.planner.locking import only_planner
 from studies.planner.planner import ATTEMPTS, Tally
@@ -700,6 +710,9 @@ class Stacked:
     def next(self) -> Step | None:
         return self.steps.pop(0) if self.steps else None
 
+    def settle(self) -> None:
+        """Nothing is looked for."""
+
     def ended(self, cell: Cell, result: TrainingResult | None) -> None:
         self.ends.append((cell.arm, result is not None))
 
@@ -842,3 +855,69 @@ def test_arms_on_two_names_of_one_data_set_are_trained_once() -> None:
     study = replace(study, arms=(*study.arms, twin))
     planned = plan(study, sets, SETTINGS, 0, record_of(one_factor_study()).plan.runtime)
     assert planned.same == (("twin", study.arms[0].name),)
+
+
+# Longest first
+
+
+def until_all_end(seconds: Iterable[float], workers: int) -> float:
+    """Each begins when a worker has nothing to do."""
+    free = [0.0] * workers
+    for each in seconds:
+        heapq.heapreplace(free, free[0] + each)
+    return max(free)
+
+
+@pytest.mark.parametrize("workers", [1, 2, 3, 4])
+@pytest.mark.parametrize("of_arm", [(1, 1, 1, 9), (1, 2, 3, 4), (5, 4, 9, 2), (1, 1, 1, 1)])
+def test_all_end_as_soon_as_if_the_longest_of_all_had_come_first(
+    lab: Lab, of_arm: tuple[int, ...], workers: int
+) -> None:
+    cells = lab.cells(6)
+    arms = list(dict.fromkeys(cell.arm for cell in cells))
+    seconds = {c.training.id: float(of_arm[arms.index(c.arm)]) for c in cells}
+    agenda = LongestFirst(cells, seconds, workers)
+    order = [seconds[step.cells[0].training.id] for _ in cells if (step := agenda.next())]
+    assert len(order) == len(cells)
+    best = until_all_end(sorted(seconds.values(), reverse=True), workers)
+    assert until_all_end(order, workers) <= 1.06 * best
+
+
+def test_whole_replicates_come_one_after_the_other_each_with_its_longest_training_first(
+    lab: Lab,
+) -> None:
+    cells = lab.cells(6)
+    seconds = {cell.training.id: float(len(cell.arm)) for cell in cells}
+    agenda = LongestFirst(cells, seconds, 2)
+    steps = [agenda.next() for _ in cells]
+    order = [step.cells[0] for step in steps if step]
+    assert agenda.next() is None
+    assert sorted(map(cells.index, order)) == list(range(len(cells)))
+    first = order[:12]  # of 24; the last ones fill up what is left
+    assert [cell.replicate for cell in first] == sorted(cell.replicate for cell in first)
+    assert [len(cell.arm) for cell in order[:4]] == [10, 10, 8, 7]
+
+
+def test_how_long_a_training_takes_is_known_from_others_or_from_the_size_of_its_model(
+    lab: Lab,
+) -> None:
+    small, large, largest = (
+        replace(lab.cells(1)[0].training, config=SETTINGS.applied(FSMDConfig(layers=layers)))
+        for layers in ((32, 16), (64, 32), (256, 128))
+    )
+    baseline = replace(small, config=BASELINES["constant"])
+    guessed = expected(NOTHING, [small, largest, large, baseline])
+    assert sorted(guessed, key=guessed.__getitem__) == [
+        t.id for t in (baseline, small, large, largest)
+    ]
+    key = config_hash(small)
+    known = expected(Stored({}, {key: 2.0}), [small, large])
+    assert known[small.id] == 2.0 * small.epochs
+    ratio = guessed[large.id] / guessed[small.id]
+    assert known[large.id] == pytest.approx(ratio * known[small.id])
+    assert expected(Stored({key: 5.0}, {key: 2.0}), [small]) == {small.id: 5.0}
+    record_run(lab.engine, small, result_of(small), 1, Provenance({}, ""))
+    stored = read_stored(lab.engine, {small.data.content_hash}, [small, large])
+    assert expected(stored, [small])[small.id] == pytest.approx(0.1)
+    models = [work(config) for config in (MODELS["shared_bottom"], MODELS["mmoe"], MODELS["ple"])]
+    assert models == sorted(models)

@@ -1,6 +1,8 @@
 """A search hands out one step after the other, forgets nothing, and trains nothing twice."""
 
+import threading
 from collections.abc import Callable, Sequence
+from contextlib import closing
 from dataclasses import dataclass, field, replace
 from functools import cache
 from pathlib import Path
@@ -28,7 +30,6 @@ from studies import catalog
 from studies.costs import Costs
 from studies.definition import Search
 from studies.failure import Failure, failure_of
-from studies.planner.agenda import Queue
 from studies.planner.design import differences, going_on, search_plan, study_name
 from studies.planner.planner import ATTEMPTS, Event, Planner
 from studies.search import run
@@ -431,7 +432,7 @@ def test_what_another_search_has_paused_goes_on_from_there(lab: Lab) -> None:
 def test_a_fixed_study_takes_up_what_a_search_paused(lab: Lab) -> None:
     found = lab.search(trials=16)
     cell = cell_of(stopped(found)[0], found.record, REF)
-    found.planner.follow(Queue([cell]))
+    found.planner.follow(found.planner.in_order([cell]))
     assert known_result(lab.engine, cell.training.id).finished
 
 
@@ -481,6 +482,96 @@ def test_chance_proposes_once_the_sampler_has_broken_a_limit_ten_times(
     planner = lab.planner(record, Immediate())
     planner.follow(SearchAgenda(planner, record, REF, lab.space, BELIEVED, allowed))
     assert asked == ["tpe"] * 12 + ["random"] * 3
+
+
+@pytest.mark.parametrize("slower", ["sampler", "training"])
+def test_the_sampler_is_asked_while_workers_train_and_answers_the_same_whoever_is_slower(
+    lab: Lab, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, slower: str
+) -> None:
+    """Each waits for the other, which neither could if one came after the other."""
+    alone = lab_in(tmp_path / "alone").search(trials=10, rule=NoPruning(EPOCHS))
+    known, moved = len(lab.space.known), threading.Condition()
+    begun, ended, asked, answered = (list[int]() for _ in range(4))
+
+    def wait_for(events: list[int], count: int) -> None:
+        with moved:
+            assert moved.wait_for(lambda: len(events) >= count, 30)
+
+    def now(events: list[int]) -> int:
+        with moved:
+            events.append(1)
+            moved.notify_all()
+            return len(events)
+
+    def asks(*question: Any) -> Any:
+        number = known - 1 + now(asked)  # the training meanwhile, counted from 1
+        wait_for(ended if slower == "sampler" else begun, number)
+        answer = propose(*question)
+        now(answered)
+        return answer
+
+    def trains(training: Training, _: Path, until: int | None) -> TrainingResult:
+        number = now(begun)
+        if known <= number < 10:
+            next_one = number - known + 1
+            wait_for(asked if slower == "sampler" else answered, next_one)
+        now(ended)
+        return trained(training, until)
+
+    monkeypatch.setattr("studies.search.agenda.propose", asks)
+    with closing(Threads(1)) as workers, closing(Threads(1)) as thinker:
+        record = lab.record(replace(SEARCH, trials=10))
+        planner = lab.planner(record, workers, work=trains)
+        rule = NoPruning(EPOCHS)
+        found = SearchAgenda(planner, record, REF, lab.space, rule, thinker=thinker)
+        planner.follow(found)
+    assert brief(found) == brief(alone)
+    assert len(asked) == len(answered) == 10 - known
+
+
+@pytest.mark.parametrize("deaths", [ATTEMPTS - 1, ATTEMPTS])
+def test_a_process_that_dies_while_the_sampler_is_asked_is_replaced_and_asked_again(
+    lab: Lab, deaths: int
+) -> None:
+    left = [deaths]
+
+    class Dying(Immediate):
+        def submit(self, work: Any, /, *args: Any, **kwargs: Any) -> Any:
+            def dies() -> None:
+                raise WorkerDied
+
+            left[0] -= 1
+            return super().submit(dies if left[0] >= 0 else work, *args if left[0] < 0 else ())
+
+    trials = len(lab.space.known) + 1
+    if deaths == ATTEMPTS:
+        with pytest.raises(UserError, match=r"died 3 times.*goes on from here"):
+            lab.search(trials=trials, thinker=Dying())
+        left[0] = 0
+    assert len(lab.search(trials=trials, thinker=Dying()).attempts) == trials
+
+
+def test_while_the_sampler_is_asked_another_worker_goes_on_with_what_is_promoted(
+    lab: Lab, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    known, promoted = len(lab.space.known), threading.Event()
+
+    def asks(*question: Any) -> Any:
+        assert promoted.wait(30)
+        return propose(*question)
+
+    def trains(training: Training, _: Path, until: int | None) -> TrainingResult:
+        if until is None or until > 1:
+            promoted.set()
+        return trained(training, until)
+
+    monkeypatch.setattr("studies.search.agenda.propose", asks)
+    with closing(Threads(2)) as workers, closing(Threads(1)) as thinker:
+        record = lab.record(replace(SEARCH, trials=known + 2))
+        planner = lab.planner(record, workers, work=trains, slots=2)
+        found = SearchAgenda(planner, record, REF, lab.space, BELIEVED, thinker=thinker)
+        planner.follow(found)
+    assert len(found.attempts) == known + 2
 
 
 def test_limits_that_nothing_keeps_end_the_search(lab: Lab) -> None:

@@ -24,8 +24,9 @@ from fsmd.errors import UserError
 from fsmd.training import TrainingProgress, TrainingResult
 from fsmd.writing import sweep
 from studies.failure import Failure, failure_of
-from studies.planner.agenda import Agenda, Queue, Step
+from studies.planner.agenda import Agenda, LongestFirst, Step
 from studies.planner.design import Cell
+from studies.planner.lengths import NOTHING, expected, read_stored
 from studies.store import runs
 from studies.store.mirror import Mirror
 from studies.store.runs import Provenance
@@ -99,7 +100,7 @@ class Planner:
         before = len(self.attempts)
         ended = {id for id, status in self._statuses(cells).items() if self.is_final(status)}
         self.take_over([cell for cell in cells if cell.training.id in ended])
-        self.follow(Queue(cell for cell in cells if cell.training.id not in ended))
+        self.follow(self.in_order([cell for cell in cells if cell.training.id not in ended]))
         ends = self._statuses(cells)
         cut = [c for c in cells if ends.get(c.training.id) in (None, "paused")]
         self.mirror.prune_the_rest((*paused, *cut))
@@ -107,6 +108,13 @@ class Planner:
         told, trained = list(ends.values()), len(self.attempts) - before
         known = max(0, len(cells) - len(cut) - trained)
         return Tally(known, trained, told.count("failed"), told.count("lost"), len(cut))
+
+    def in_order(self, cells: Sequence[Cell]) -> Agenda:
+        """Each of them to its end, the longest first, as far as is known how long they take."""
+        trainings = [cell.training for cell in cells]
+        hashes = {training.data.content_hash for training in trainings}
+        stored = read_stored(self.engine, hashes, trainings) if cells else NOTHING
+        return LongestFirst(cells, expected(stored, trainings), self.slots)
 
     def is_final(self, status: str | None) -> bool:
         """Whether a training of this stored status is not trained again."""
@@ -130,6 +138,7 @@ class Planner:
             over, _ = wait(running, POLL_SECONDS, FIRST_COMPLETED)
             self.listen(Event("waiting", progress=tuple(self.workers.messages())))
             for future in over:
+                agenda.settle()
                 retried = self._over(running.pop(future), future, agenda)
                 if retried.cells:
                     again.append(retried)

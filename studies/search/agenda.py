@@ -2,12 +2,19 @@
 
 It has no state of its own beyond what the database holds: trials with their parameters, and the
 curve of each training. Started again, it goes on where it was.
+
+While workers train, it looks for the configuration that comes next, from when the newest one is
+handed out: what is asked of the sampler then, that one's figures never among it, is the same
+however long the answer takes. The answer is stored before the figures of what is trained meanwhile
+are, where one worker trains; so a search that was killed asks the same again.
 """
 
 import time
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
+from concurrent.futures import Future
 from dataclasses import dataclass, field, replace
-from typing import Any
+from threading import Thread
+from typing import Any, NamedTuple
 
 import sqlalchemy as sa
 
@@ -18,7 +25,7 @@ from fsmd.training import TrainingResult
 from search_spaces.space import Params, Space
 from studies.planner.agenda import Step
 from studies.planner.design import Cell
-from studies.planner.planner import Planner
+from studies.planner.planner import ATTEMPTS, Planner
 from studies.search.attempt import (
     Attempt,
     AttemptState,
@@ -28,19 +35,27 @@ from studies.search.attempt import (
     selection_of,
 )
 from studies.search.confirmation import fresh_cells
-from studies.search.proposals import Tried, propose
+from studies.search.proposals import Proposal, Tried, propose
 from studies.search.pruning import Pruner
 from studies.store.attempts import StoredAttempt, insert_attempt, set_stopped
 from studies.store.records import StudyRecord
 from studies.store.runs import known_result, known_runs
+from studies.workers.protocol import Workers
 
 REJECTIONS_AT_MOST = 1000
 """Proposals in a row that may break a constraint before the search gives up."""
 REJECTIONS_BEFORE_CHANCE = 10
 """As many in a row before chance proposes instead of the sampler, which takes longer."""
 
-_Proposed = tuple[str, Params, Mapping[str, Any]]
-"""(name, or empty; parameters; what the sampler wants remembered)."""
+
+class _Proposed(NamedTuple):
+    """What to try next."""
+
+    name: str
+    """Empty, where it has none."""
+    params: Params
+    notes: Mapping[str, Any]
+    """What the sampler wants remembered."""
 
 
 @dataclass
@@ -56,6 +71,8 @@ class SearchAgenda:
     """Whether a configuration keeps the constraints; asked before it is trained."""
     costs: Callable[[FSMDConfig], Mapping[str, float]] = lambda config: {}
     """Key of an objective -> its value, of those that are known before training."""
+    thinker: Workers | None = None
+    """Where the sampler is asked; on the planner's workers, if nowhere else."""
     deadline: float = float("inf")
     """When nothing is started or gone on with any more, on the monotonic clock."""
     attempts: list[Attempt] = field(default_factory=list)
@@ -64,25 +81,56 @@ class SearchAgenda:
     attempts alone, and a search that is started again proposes the same."""
     exhausted: bool = False
     """Whether the space has nothing more to try that keeps the constraints."""
+    _sought: "Future[Attempt | None] | None" = field(default=None, init=False, compare=False)
+    """What comes next, while it is looked for."""
+    _ahead: Attempt | None = field(default=None, init=False)
+    """What comes next, as it is stored."""
+
+    def __post_init__(self) -> None:
+        """What an earlier run stored last and did not begin comes next."""
+        if self.attempts and self._is_new(self.attempts[-1]):
+            self.attempts, self._ahead = self.attempts[:-1], self.attempts[-1]
 
     def next(self) -> Step | None:
         """Promote a paused training, or start a new one, or nothing now."""
+        step = self._next()
+        if step and not (self._complete or self._sought or self._ahead):
+            self._sought = Future()
+            Thread(target=self._seek, args=(self._sought,), daemon=True).start()
+        return step
+
+    def settle(self) -> None:
+        """Store what comes next before the figures of what was trained meanwhile are known."""
+        if self._sought and (self.planner.slots == 1 or self._sought.done()):
+            self._store_sought()
+
+    @property
+    def _complete(self) -> bool:
+        return self.exhausted or len(self.attempts) >= self.record.search.trials
+
+    @staticmethod
+    def _is_new(attempt: Attempt) -> bool:
+        return attempt.state == AttemptState.PAUSED and not attempt.curve
+
+    def _next(self) -> Step | None:
         while time.monotonic() < self.deadline:
-            complete = self.exhausted or len(self.attempts) >= self.record.search.trials
             i = self._cut_off()
             if i is None:
-                i = self.pruner.promoted([a.for_pruner for a in self.attempts], complete)
+                i = self.pruner.promoted([a.for_pruner for a in self.attempts], self._complete)
             if i is not None:
                 return self._step(i)
-            if complete:
-                return None
+            if self._complete or (self._sought and not self._sought.done() and self._trains):
+                return None  # while it is looked for, what others bring may be gone on with
             if not self._add():
                 self.exhausted = time.monotonic() < self.deadline
                 continue  # the pruner may have waited for the last one
-            newest = self.attempts[-1]  # which another study may have trained
-            if newest.state == AttemptState.PAUSED and not newest.curve:
+            if self._is_new(self.attempts[-1]):  # another study may have trained it
                 return self._step(len(self.attempts) - 1)
         return None
+
+    @property
+    def _trains(self) -> bool:
+        return any(attempt.state == AttemptState.RUNNING for attempt in self.attempts)
 
     def ended(self, cell: Cell, result: TrainingResult | None) -> None:
         """Keep what a step brought."""
@@ -102,7 +150,8 @@ class SearchAgenda:
         Optuna's trials become those of the attempts, whatever they are.
         """
         fresh = fresh_cells(self.planner.engine, self.record, self.data, self.attempts)
-        own = ((self._cell(attempt), attempt.state) for attempt in self.attempts)
+        ahead = (self._ahead,) if self._ahead else ()
+        own = ((self._cell(attempt), attempt.state) for attempt in (*self.attempts, *ahead))
         self.planner.mirror.show((*own, *fresh))
         over = [a for a in self.attempts if a.failed or a.state == AttemptState.ENDED]
         self.planner.take_over(list(map(self._cell, over)))
@@ -145,65 +194,102 @@ class SearchAgenda:
 
     def _add(self) -> bool:
         """Add a configuration that was not tried; whether there is one."""
+        if not self._ahead:
+            if not self._sought:
+                self._sought = Future()
+                self._seek(self._sought)
+            self._store_sought()
+        attempt, self._ahead = self._ahead, None
+        if attempt is None:
+            return False
+        self.attempts.append(attempt)
+        engine, cell = self.planner.engine, self._cell(attempt)
+        status = known_runs(engine, [cell.training.id]).get(cell.training.id)
+        if self.planner.is_final(status):
+            self.ended(cell, self.planner.close(cell))
+        elif status == "paused":
+            self.planner.take_up(cell)
+            self.ended(cell, known_result(engine, cell.training.id))
+        return True
+
+    def _store_sought(self) -> None:
+        """Wait for what comes next, and store it."""
+        assert self._sought, "it is looked for"
+        attempt, self._sought = self._sought.result(), None
+        if attempt:
+            params, run_id = attempt.params, attempt.training_id
+            stored = StoredAttempt(
+                attempt.name, params, run_id, attempt.costs_before, attempt.notes
+            )
+            insert_attempt(self.planner.engine, self.record.name, len(self.attempts), stored)
+            self._ahead = attempt
+
+    def _seek(self, sought: "Future[Attempt | None]") -> None:
+        """Look for a configuration that was not tried and keeps the constraints."""
+        try:
+            sought.set_result(self._found(tuple(self.attempts)))
+        except BaseException as error:
+            sought.set_exception(error)
+
+    def _found(self, attempts: Sequence[Attempt]) -> Attempt | None:
         for _ in range(REJECTIONS_AT_MOST):
             if time.monotonic() >= self.deadline:
-                return False
-            proposed = self._known_point() or self._proposed()
+                return None
+            proposed = self._known_point(attempts) or self._proposed(attempts)
             if proposed is None:
-                return False
-            config = self.space.config(proposed[1])
+                return None
+            config = self.space.config(proposed.params)
             if self.allowed(config):
-                self._admit(config, *proposed)
                 self.rejected.clear()
-                return True
-            self.rejected.append(proposed[1])
-        return False
+                return self._attempt(len(attempts), config, proposed)
+            self.rejected.append(proposed.params)
+        return None
 
-    def _admit(
-        self, config: FSMDConfig, name: str, params: Params, notes: Mapping[str, Any]
-    ) -> None:
-        number = len(self.attempts)
+    def _attempt(self, number: int, config: FSMDConfig, proposed: _Proposed) -> Attempt:
         attempt = Attempt(
-            name=name or f"#{number}",  # which its trial has in Optuna's study
-            params=params,
+            name=proposed.name or f"#{number}",  # which its trial has in Optuna's study
+            params=proposed.params,
             config=config,
             state=AttemptState.PAUSED,
             training_id="",
             selection=selection_of(self.record, config),
             objectives=objectives_of(self.record),
             costs=self.costs(config),
-            notes=notes,
+            notes=proposed.notes,
         )
-        cell = self._cell(attempt)
-        engine, run_id = self.planner.engine, cell.training.id
-        stored = StoredAttempt(attempt.name, params, run_id, attempt.costs_before, notes)
-        insert_attempt(engine, self.record.name, number, stored)
-        self.attempts.append(replace(attempt, training_id=run_id))
-        status = known_runs(engine, [run_id]).get(run_id)
-        if self.planner.is_final(status):
-            self.ended(cell, self.planner.close(cell))
-        elif status == "paused":
-            self.planner.take_up(cell)
-            self.ended(cell, known_result(engine, run_id))
+        return replace(attempt, training_id=self._cell(attempt).training.id)
 
-    def _known_point(self) -> _Proposed | None:
+    def _known_point(self, attempts: Sequence[Attempt]) -> _Proposed | None:
         """A model of the paper that the search has not had yet."""
-        had = [*(attempt.params for attempt in self.attempts), *self.rejected]
+        had = [*(attempt.params for attempt in attempts), *self.rejected]
         ahead = ((name, p) for name, p in self.space.known.items() if p not in had)
-        return next(((name, params, {}) for name, params in ahead), None)
+        return next((_Proposed(name, params, {}) for name, params in ahead), None)
 
-    def _proposed(self) -> _Proposed | None:
-        tried = [
-            *(Tried(a.params, a.gains or None, a.failed, a.notes) for a in self.attempts),
-            *(Tried(params, None, failed=True) for params in self.rejected),
-        ]
+    def _proposed(self, attempts: Sequence[Attempt]) -> _Proposed | None:
+        """What the sampler proposes, to whom the newest one is under way, whatever is known."""
+        tried = [Tried(a.params, a.gains or None, a.failed, a.notes) for a in attempts]
+        tried[-1:] = [replace(newest, values=None, failed=False) for newest in tried[-1:]]
+        tried += [Tried(params, None, failed=True) for params in self.rejected]
         known, sampler = self.space.known.values(), self.record.search.sampler
         broken = sum(params not in known for params in self.rejected)
         if sampler != "grid" and broken >= REJECTIONS_BEFORE_CHANCE:
             sampler = "random"
         seed, objectives = self.record.plan.seed, len(objectives_of(self.record))
-        proposal = propose(self.space, tried, sampler, seed, objectives)
-        return ("", *proposal) if proposal else None
+        proposal = self._asked(self.space, tried, sampler, seed, objectives)
+        return _Proposed("", *proposal) if proposal else None
+
+    def _asked(self, *question: Any) -> Proposal | None:
+        """The sampler's answer, of a process of its own: it takes seconds of a processor."""
+        workers = self.thinker or self.planner.workers
+        for _ in range(ATTEMPTS):
+            future = workers.submit(propose, *question)
+            error = future.exception()
+            if error is None or not workers.lost(error):
+                return future.result()
+        raise UserError(
+            f"the process that asks the sampler died {ATTEMPTS} times, maybe for want of memory; "
+            "what was trained is kept: the same command goes on from here"
+        )
 
 
 def resumed(

@@ -16,7 +16,6 @@ from studies.costs import Costs
 from studies.definition import Search
 from studies.objectives import end_costs, named
 from studies.options import check_range
-from studies.planner.agenda import Queue
 from studies.planner.planner import Planner
 from studies.planner.progress import LiveProgress
 from studies.planner.provenance import machine
@@ -29,6 +28,7 @@ from studies.search.pruning import PRUNERS
 from studies.store.mirror import Mirror, open_mirror
 from studies.store.records import Plan, StudyRecord
 from studies.store.runs import known_runs
+from studies.workers.protocol import Workers
 
 
 class SearchOutcome(NamedTuple):
@@ -94,11 +94,13 @@ def run_search(
     planner: Planner,
     console: Console,
     deadlines: Deadlines = NO_DEADLINES,
+    thinker: Workers | None = None,
 ) -> SearchOutcome:
     """Search, stop what nothing promotes, and confirm the front on fresh seeds.
 
     record: a stored search, as `check_search` lets it pass. planner: with `search_mirror`'s
-    mirror. console: where progress and notices go. deadlines: an automatic search's.
+    mirror. console: where progress and notices go. deadlines: an automatic search's. thinker:
+    where the sampler is asked, so that it has not to wait for the planner's workers.
 
     Raises UserError where no configuration keeps the limits.
     """
@@ -117,6 +119,7 @@ def run_search(
         pruner=PRUNERS[search.pruner](record.plan.settings.epochs, margins),
         allowed=meter.allowed,
         costs=meter.costs,
+        thinker=thinker,
         deadline=time.monotonic()
         + min(search.timeout or math.inf, deadlines.search - time.time()),
         attempts=resumed(engine, record, data.ref, planner.retry_failed),
@@ -173,7 +176,7 @@ def _baselines_first(
         tasks = record.plan.tasks
         console.print(f"training {len(record.search.baselines)} baselines")
         with LiveProgress(console, len(left), planner.slots, tasks) as planner.listen:
-            planner.follow(Queue(left))
+            planner.follow(planner.in_order(left))
 
 
 def tell_exhausted(agenda: SearchAgenda, console: Console) -> None:

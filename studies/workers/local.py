@@ -5,6 +5,7 @@ import multiprocessing
 import os
 import pickle
 import signal
+import socket
 import threading
 import traceback
 from collections.abc import Callable, Iterator
@@ -12,12 +13,16 @@ from concurrent.futures import Future, ThreadPoolExecutor
 from contextlib import contextmanager, suppress
 from multiprocessing import resource_tracker
 from multiprocessing.connection import Connection
+from multiprocessing.process import BaseProcess
+from multiprocessing.reduction import send_handle
 from pathlib import Path
 from queue import SimpleQueue
 from typing import Any, NoReturn, ParamSpec, Self, TypeVar
 
+from fsmd.errors import UserError
 from studies.workers import worker
 from studies.workers.protocol import Message
+from studies.workers.server import FORKS, serve_forks
 
 P = ParamSpec("P")
 T = TypeVar("T")
@@ -34,7 +39,11 @@ class WorkerLostError(Exception):
 
 
 class LocalWorkers:
-    """Persistent spawned processes, each started when there is something to do for it.
+    """Persistent processes, each started when there is something to do for it.
+
+    They are forked from one process, for all `LocalWorkers` that there are at a time. Once
+    prepared, it has loaded the libraries, which they share. Where a system cannot do that, each is
+    spawned and loads them itself.
 
     A death costs what ran in that process: its future raises an error that `lost` knows, and
     another process takes its place. Workers end when the planner does, however it ends. They need
@@ -44,21 +53,32 @@ class LocalWorkers:
     def __init__(self, workers: int) -> None:
         """At most so many processes."""
         self._most, self._workers = workers, list[_Worker]()
-        self._told = SimpleQueue[Message]()
+        self._told, self._closed = SimpleQueue[Message](), False
+        _USERS.add(self)
+
+    def prepare(self) -> None:
+        """Begin to load the libraries, as there will be something to train; does not wait."""
+        with _LOCK:
+            _SERVER.start(load=True)
 
     def submit(self, work: Callable[P, T], /, *args: P.args, **kwargs: P.kwargs) -> Future[T]:
         """Run on a worker that has nothing to do, or else on the one with the least.
 
-        Raises OSError where no more processes can be started.
+        Raises OSError where no more processes can be started; if that comes to light later, the
+        future raises UserError. Any thread may ask.
         """
-        for each in [w for w in self._workers if not w.alive()]:
-            self._workers.remove(each)
-            each.close()
-        least = min(self._workers, key=_Worker.pending, default=None)
-        if least is None or (least.pending() and len(self._workers) < self._most):
-            least = _Worker(self._told.put)
-            self._workers.append(least)
-        return least.submit(pickle.dumps((work, args, kwargs)))
+        call = pickle.dumps((work, args, kwargs))
+        with _LOCK:
+            if self._closed:
+                raise RuntimeError("these workers have been told to end")
+            for each in [w for w in self._workers if not w.alive()]:
+                self._workers.remove(each)
+                each.close()
+            least = min(self._workers, key=_Worker.pending, default=None)
+            if least is None or (least.pending() and len(self._workers) < self._most):
+                least = _Worker(self._told.put)
+                self._workers.append(least)
+            return least.submit(call)
 
     def messages(self) -> Iterator[Message]:
         """What the trainings under way have told since the last call."""
@@ -71,11 +91,14 @@ class LocalWorkers:
 
     def close(self) -> None:
         """End the processes at once, also in the middle of a training."""
-        for each in self._workers:
-            each.kill()
-        for each in self._workers:
-            each.close()
-        self._workers = []
+        with _LOCK:
+            self._closed = True
+            _USERS.discard(self)
+            if not _USERS:
+                _SERVER.end()
+            for each in self._workers:
+                each.close()
+            self._workers = []
 
     def __enter__(self) -> Self:
         return self
@@ -84,22 +107,68 @@ class LocalWorkers:
         self.close()
 
 
+class _Server:
+    """The process that workers come from, while there is any `LocalWorkers`."""
+
+    def __init__(self) -> None:
+        self._process: BaseProcess | None = None
+
+    def start(self, *, load: bool = False) -> None:
+        """Start it, if it does not run; load: with the libraries, which take seconds."""
+        if not FORKS or (self._process and self._process.is_alive()):
+            return
+        self.end()
+        self._channel, theirs = _CONTEXT.Pipe()
+        self._process = _started(theirs, serve_forks, theirs, _serve, load)
+
+    def worker(self, pipe: Connection) -> BaseProcess | None:
+        """Start one that does what comes through a pipe; the process, where it is our child."""
+        if not FORKS:
+            return _started(pipe, _serve, pipe)
+        self.start()
+        assert self._process
+        with pipe, suppress(BrokenPipeError):  # it has just died: so will the worker have
+            send_handle(self._channel, pipe.fileno(), self._process.pid)
+        return None
+
+    def end(self) -> None:
+        """End it with the workers that came from it."""
+        if self._process:
+            self._process.terminate()
+            self._process.join()
+            self._channel.close()
+            self._process = None
+
+
+_CONTEXT = multiprocessing.get_context("spawn")
+_SERVER, _USERS, _LOCK = _Server(), set[LocalWorkers](), threading.Lock()
+
+
+def _started(theirs: Connection, run: Callable[..., NoReturn], *args: object) -> BaseProcess:
+    """A new process, which has an end of a pipe; that of the pipe here is closed."""
+    process = _CONTEXT.Process(target=run, args=args)
+    try:
+        with theirs, _starting():
+            process.start()
+    except BaseException:  # Ctrl-C too
+        if process.pid:
+            process.kill()
+        raise
+    return process
+
+
 class _Worker:
     """One process, the pipe to it, and a thread that waits for what comes through the pipe."""
 
     def __init__(self, tell: Callable[[Message], None]) -> None:
-        context = multiprocessing.get_context("spawn")
         self._tell, self._lost, self._futures = tell, False, list[Future[Any]]()
         self._thread = ThreadPoolExecutor(1)
-        self._pipe, theirs = context.Pipe()
-        with theirs:
-            self._process = context.Process(target=_serve, args=(theirs,))
-            try:
-                with _starting():
-                    self._process.start()
-            except BaseException:  # Ctrl-C too
-                self._pipe.close()  # which ends the process
-                raise
+        self._pipe, theirs = _CONTEXT.Pipe()
+        try:
+            self._process = _SERVER.worker(theirs)
+        except BaseException:
+            self._pipe.close()
+            raise
 
     def submit(self, call: bytes) -> Future[Any]:
         future = self._thread.submit(self._call, call)
@@ -110,21 +179,26 @@ class _Worker:
         return sum(not future.done() for future in self._futures)
 
     def alive(self) -> bool:
-        return self._process.is_alive() and not self._lost
-
-    def kill(self) -> None:
-        self._process.kill()
+        """Whether it can be given something to do; unasked, nothing comes but the pipe's end."""
+        return not self._lost and (self.pending() > 0 or not self._pipe.poll())
 
     def close(self) -> None:
-        """End the process, which ends the thread's wait."""
-        self._process.kill()
-        self._process.join()
+        """End the process, and the thread's wait."""
+        if self._process:
+            self._process.kill()
+            self._process.join()
+        else:
+            ours = socket.socket(fileno=self._pipe.fileno())
+            with suppress(OSError):
+                ours.shutdown(socket.SHUT_RDWR)  # which ends the process, if nothing else has
+            ours.detach()
         self._thread.shutdown(cancel_futures=True)
         self._pipe.close()
 
     def _call(self, call: bytes) -> Any:
         try:
-            self._pipe.send_bytes(call)
+            with suppress(BrokenPipeError):  # why it did not start may have come before
+                self._pipe.send_bytes(call)
             while True:
                 kind, value = pickle.loads(self._pipe.recv_bytes())
                 if kind != "told":
@@ -133,6 +207,10 @@ class _Worker:
         except (EOFError, OSError) as error:
             self._lost = True
             raise WorkerLostError(str(error)) from None
+        if kind == "unstarted":
+            self._lost = True
+            told = f"no worker process can be started: {os.strerror(value)}"
+            raise UserError(f"{told}; give fewer --workers, or allow more processes (ulimit -u)")
         if kind == "raised":
             raise value
         return value

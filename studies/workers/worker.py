@@ -15,6 +15,8 @@ from studies.workers.protocol import Message
 
 tell: Callable[[Message], None] | None = None
 """How this process reaches the planner; whoever starts workers sets it."""
+fault = ""
+"""What was wrong with the libraries, if whoever starts workers has loaded them already."""
 
 
 def train_all(
@@ -33,7 +35,7 @@ def train_all(
     Raises UserError where nothing can be trained: that is no training's fault.
     """
     if any(isinstance(training.config, FSMDConfig) for training in trainings):
-        _load()
+        _check_libraries()
     outcomes: list[TrainingResult | Failure] = []
     for training, checkpoint in zip(trainings, checkpoints, strict=True):
         try:
@@ -71,16 +73,24 @@ def _trained(
         return train(training, epochs, checkpoint, tell)  # what the checkpoint has: nothing more
 
 
-def _load() -> None:
-    """Load the libraries now, so that what is wrong with them is not taken for a training's."""
+def load_libraries() -> str:
+    """Load what trains; what is wrong with it, or nothing."""
     try:
         from fsmd import trainer  # noqa: F401
     except Exception as error:
-        raise UserError(
-            f"the libraries that train cannot be loaded: {type(error).__name__}: {error}; mend "
-            "the environment: the same command goes on from here"
-        ) from error
+        return f"{type(error).__name__}: {error}"
+    gc.collect()
     gc.freeze()  # what is loaded stays: to look through it after each training takes long
+    return ""
+
+
+def _check_libraries() -> None:
+    """UserError for what is wrong with them, so that it is not taken for a training's fault."""
+    if told := fault or load_libraries():
+        raise UserError(
+            f"the libraries that train cannot be loaded: {told}; mend the environment: "
+            "the same command goes on from here"
+        )
 
 
 def _tell(training_id: str, progress: TrainingProgress) -> None:

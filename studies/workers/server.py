@@ -1,0 +1,64 @@
+"""A process that loads the libraries once and forks: each worker starts at once, sharing them."""
+
+import os
+import pickle
+import signal
+import sys
+from collections.abc import Callable
+from multiprocessing.connection import Connection
+from multiprocessing.reduction import recv_handle
+from typing import NoReturn
+
+from studies.workers import worker
+
+FORKS = hasattr(os, "fork") and sys.platform != "darwin"
+"""Whether this system can: on a Mac, libraries of the system do not survive a fork."""
+
+
+def serve_forks(
+    channel: Connection, work: Callable[[Connection], NoReturn], load: bool
+) -> NoReturn:
+    """Load the libraries, if asked to, then fork a worker for each pipe from the channel.
+
+    Nothing here starts a thread or a GPU: neither survives a fork. Ends when the planner does; a
+    SIGTERM, from when there are workers, ends these too. What is wrong with the libraries is told
+    by whoever needs them.
+    """
+    signal.signal(signal.SIGINT, signal.SIG_IGN)  # the planner decides
+    if load:
+        worker.fault = worker.load_libraries()
+    children: set[int] = set()
+
+    def end(*_: object) -> NoReturn:
+        for child in children:
+            os.kill(child, signal.SIGKILL)
+        for child in children:
+            os.waitpid(child, 0)
+        os._exit(0)
+
+    signal.signal(signal.SIGTERM, end)
+    while True:
+        try:
+            pipe = Connection(recv_handle(channel))
+        except (EOFError, OSError):
+            os._exit(0)
+        mask = signal.pthread_sigmask(signal.SIG_BLOCK, [signal.SIGTERM])
+        # No number in `children` may be another process's: what has ended waits here till now.
+        while children and (ended := os.waitpid(-1, os.WNOHANG)[0]):
+            children.discard(ended)
+        try:
+            child = os.fork()
+        except OSError as error:
+            pipe.send_bytes(pickle.dumps(("unstarted", error.errno)))
+        else:
+            if not child:
+                signal.signal(signal.SIGTERM, signal.SIG_DFL)
+                signal.pthread_sigmask(signal.SIG_SETMASK, mask)
+                channel.close()
+                try:
+                    work(pipe)
+                finally:
+                    os._exit(1)
+            children.add(child)
+        signal.pthread_sigmask(signal.SIG_SETMASK, mask)
+        pipe.close()

@@ -170,7 +170,6 @@ class HiddenLayers(nn.ModuleList):
             outputs.append(out_BO)
         return outputs
 
-
     def _batchable(self, x_BI: Tensor) -> list[Tensor]:
         """As `_Trained`, which `torch.vmap` cannot enter."""
         weights, outputs = [layer.weight.to(x_BI.dtype) for layer in self], list[Tensor]()

@@ -157,12 +157,16 @@ class _Member:
         self.chosen = ChosenWeights(rule, self.curve)
         self.order = EpochOrder.of(data.train, job.training.seed, job.training.data.shuffle)
 
-    def begin(self) -> _Held:
-        """What its place begins with; a checkpoint's if there is one."""
+    def begin(self) -> None:
+        """Make what its place begins with; a checkpoint's if there is one."""
         self.module = _module(self.training, self.data.schema)
-        held = _Held(self.module)
-        self.file.read(self.curve, self.chosen, held, needed=())
-        return held
+        self.held = _Held(self.module)
+        self.file.read(self.curve, self.chosen, self.held, needed=())
+
+    def write(self, program: "_Program", place: int) -> None:
+        """Write its checkpoint."""
+        program.hold(place, self.held)
+        self.file.write_of(self.curve, self.chosen, self.held)
 
     @property
     def finished(self) -> bool:
@@ -215,12 +219,12 @@ class _Stack:
 
     def _begin(self, member: _Member) -> None:
         try:
-            held = member.begin()
+            member.begin()
             if self._is_over(member):
                 self._end(member)
                 return
             place = min(set(range(self.program.places)) - self.members.keys())
-            self.program.put(place, member.config, held)
+            self.program.put(place, member.config, member.held)
             self.members[place] = member
         except Exception as error:
             member.outcome = error
@@ -252,7 +256,7 @@ class _Stack:
             member.chosen.keep(lambda: program.model_state(place))
             ends = self._is_over(member) or late
             if (writes or ends) and not member.finished:
-                member.file.write_of(member.curve, member.chosen, program.held(place, member))
+                member.write(program, place)
             member.tell()
             if ends:
                 self._end(member)
@@ -398,18 +402,19 @@ class _Program:
         if self.graph:
             self.graph.forget()
 
-    def held(self, place: int, held: _Held) -> _Held:
-        """A copy of what a place has, on the processor."""
+    def hold(self, place: int, held: _Held) -> None:
+        """Copy what a place has."""
         tensors = self.trained.views | self.rest.views
         held.tensors = {name: view.detach()[place].clone() for name, view in tensors.items()}
         held.optimiser = self.optimisers[place].state_dict()
-        return held
 
     def model_state(self, place: int) -> dict[str, Tensor]:
         """What the model's `state_dict` is of a place, without a copy."""
         tensors, prefix = self.trained.views | self.rest.views, "model."
         state = self.module.model.state_dict()
-        return {n: tensors[prefix + n][place] if prefix + n in tensors else state[n] for n in state}
+        return {
+            n: tensors[prefix + n][place] if prefix + n in tensors else state[n] for n in state
+        }
 
     # An epoch
 
@@ -457,7 +462,9 @@ class _Program:
             optimiser.step()
         self.loss_S += loss_S.detach()
 
-    def _of_all(self, of: Callable[..., Any], *arguments: Any, dims: tuple[int | None, ...]) -> Any:
+    def _of_all(
+        self, of: Callable[..., Any], *arguments: Any, dims: tuple[int | None, ...]
+    ) -> Any:
         """What a function of a module gives for each place; dims: as `torch.vmap` has them."""
         called = _Called(self.module, of)
 

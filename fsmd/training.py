@@ -21,7 +21,6 @@ from fsmd.selection import Point
 from fsmd.tasks import Task
 from fsmd.trained import TrainedModel
 
-
 NO_SHAPE = ("learning_rate", "weight_decay", "dropout", "task_weights")
 """Fields of a configuration that are numbers in a program and not its form."""
 
@@ -85,9 +84,13 @@ class Training:
     @cached_property
     def shape(self) -> str:
         """Digest of what determines the program: trainings of one shape may be one stack."""
-        same = {n: v for n, v in asdict(self.config).items() if n not in NO_SHAPE}
         told = ("data_hash", "shuffle", "runtime", "code")
-        return digest({"config": same, **{name: self.identity[name] for name in told}})
+        return digest({"form": form(self.config), **{name: self.identity[name] for name in told}})
+
+
+def form(config: Config) -> str:
+    """Digest of what determines the program of a configuration: all but `NO_SHAPE`."""
+    return digest({n: v for n, v in asdict(config).items() if n not in NO_SHAPE})
 
 
 @dataclass(frozen=True)

@@ -172,10 +172,11 @@ class HiddenLayers(nn.ModuleList):
 
     def _batchable(self, x_BI: Tensor) -> list[Tensor]:
         """As `_Trained`, which `torch.vmap` cannot enter."""
-        weights, outputs = [layer.weight.to(x_BI.dtype) for layer in self], list[Tensor]()
+        layers = [layer for layer in self if isinstance(layer, HiddenLayer)]
+        weights, outputs = [layer.weight.to(x_BI.dtype) for layer in layers], list[Tensor]()
         for group in _groups(x_BI, weights):
             x = x_BI
-            for layer, weight_NIO in zip(self, weights, strict=True):
+            for layer, weight_NIO in zip(layers, weights, strict=True):
                 scale, shift, mean, variance = layer.norm_of(group)
                 product = _product(x, weight_NIO[group.start : group.stop])
                 # Batched, batch norm takes statistics that lie close together alone, and no
@@ -325,7 +326,8 @@ class _Mixed(torch.autograd.Function):
 def mix(weight_BN: Tensor, vector_N_BH: Sequence[Tensor]) -> Tensor:
     """The weighted sum of vectors, B x H (Eq. 5)."""
     if Batchable.entered is not None:
-        parts = zip(weight_BN.to(vector_N_BH[0].dtype).split(1, 1), vector_N_BH, strict=True)
-        return reduce(torch.add, (weight_B1 * vector_BH for weight_B1, vector_BH in parts))
+        weight_N_B = weight_BN.to(vector_N_BH[0].dtype).unbind(1)
+        parts = zip(weight_N_B, vector_N_BH, strict=True)
+        return reduce(torch.add, (w_B.unsqueeze(1) * vector_BH for w_B, vector_BH in parts))
     mixed_BH: Tensor = _Mixed.apply(weight_BN, *vector_N_BH)  # type: ignore[no-untyped-call]
     return mixed_BH

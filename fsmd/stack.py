@@ -44,7 +44,7 @@ APART = 2**16
 """Numbers of a tensor from which it is a block of its own, so that no lookup copies it."""
 ALIGNED = 16
 """Numbers of single precision: all places begin at a multiple of them, and so compute alike."""
-CHECKPOINT_SECONDS = 10
+CHECKPOINT_SECONDS = 30
 """Between a stack's checkpoints, which are as many times as long as one training's."""
 WARM_STEPS = 3
 """Before a step is captured as a graph, for what libraries set up in their first calls."""
@@ -89,11 +89,14 @@ def run_stacked(
     fixed_epochs: Mapping[str, int] | None,
 ) -> TrainingResult:
     """See `fsmd.training.train`: the only one in a stack, or alone where it cannot be in one."""
-    told = {"keep_model": keep_model, "fixed_epochs": fixed_epochs}
     if why_alone(training, open_encoded(training.data.path)):
-        return trainer.run(training, until, checkpoint, on_progress, **told)
+        return trainer.run(
+            *(training, until, checkpoint, on_progress),
+            keep_model=keep_model,
+            fixed_epochs=fixed_epochs,
+        )
     job = Job(training, checkpoint, on_progress)
-    (outcome,) = train_together([job], until, **told)
+    (outcome,) = train_together([job], until, keep_model=keep_model, fixed_epochs=fixed_epochs)
     if isinstance(outcome, BaseException):
         raise outcome
     return outcome
@@ -143,6 +146,8 @@ class _Member:
     """One training of a stack, and where it is."""
 
     outcome: TrainingResult | Exception | None = None
+    drawn: Tensor | None = None
+    """The order of rows of the next epoch."""
 
     def __init__(self, job: Job, data: Dataset, fixed_epochs: Mapping[str, int] | None) -> None:
         self.training = job.training
@@ -180,8 +185,16 @@ class _Member:
 
     def rows(self) -> Tensor:
         """The order of the epoch under way."""
-        self.order.set_epoch(self.curve.epochs)
-        return self.order.permutation()
+        if self.drawn is None:
+            self.draw_rows(self.curve.epochs)
+        row_N, self.drawn = self.drawn, None
+        assert row_N is not None
+        return row_N
+
+    def draw_rows(self, epoch: int) -> None:
+        """The order of an epoch, before it begins: while a GPU is busy with another."""
+        self.order.set_epoch(epoch)
+        self.drawn = self.order.permutation()
 
     def tell(self, part: float = 0.0) -> None:
         """Tell how far it is, with the part of the epoch under way."""
@@ -241,7 +254,9 @@ class _Stack:
             program.step(step, draws)
             if time.monotonic() - told >= 1:
                 told = time.monotonic()
-                self._each(lambda _, member, done=(step + 1) / program.steps: member.tell(done))
+                self._tell((step + 1) / program.steps)
+        if program.graph:
+            self._each(lambda _, member: member.draw_rows(member.curve.epochs + 1))
         measured_S = program.measured()
         late = time.time() >= self.deadline
         writes = time.monotonic() - self.written >= CHECKPOINT_SECONDS or late
@@ -264,6 +279,9 @@ class _Stack:
 
         self._each(over)
         self.written = time.monotonic() if writes else self.written
+
+    def _tell(self, done: float) -> None:
+        self._each(lambda _, member: member.tell(done))
 
     def _each(self, do: Callable[[int, _Member], None]) -> None:
         """For all places; an error ends the training."""
@@ -507,16 +525,15 @@ class _Program:
             if task.metric in FIGURES:
                 figures.append(figure(task.metric, score_SN, label_N, weight_N).tolist())
                 continue
-            own = [None if x is None else x.cpu().numpy() for x in (label_N, weight_N)]
+            own = label_N.cpu().numpy(), None if weight_N is None else weight_N.cpu().numpy()
             codes = {name: code_N.cpu().numpy() for name, code_N in groups.items()}
-            figures.append(
-                [
-                    _or_nan(measured(METRICS[task.metric], score_N, own[0], own[1], codes))
-                    if np.isfinite(score_N).all()
-                    else math.nan
-                    for score_N in score_SN.cpu().numpy()
-                ]
-            )
+            values = [
+                measured(METRICS[task.metric], score_N, *own, codes)
+                if np.isfinite(score_N).all()
+                else None
+                for score_N in score_SN.cpu().numpy()
+            ]
+            figures.append([math.nan if value is None else value for value in values])
         return figures
 
     def _inner(self) -> dict[int, list[tuple[str, str, str, float]]]:
@@ -573,7 +590,7 @@ class _Graph:
             return
         if self.warmed < WARM_STEPS:  # on a stream of its own, as a capture is
             self.warmed += 1
-            own, usual = torch.cuda.Stream(), torch.cuda.current_stream()
+            own, usual = torch.cuda.Stream(), torch.cuda.current_stream()  # type: ignore[no-untyped-call]
             own.wait_stream(usual)
             with torch.cuda.stream(own):
                 self.do(row_SB, bits)
@@ -643,7 +660,3 @@ def _module(training: Training, schema: Schema) -> FSMDModule:
 
 def _parts(rows: int, size: int) -> list[slice]:
     return [slice(first, first + size) for first in range(0, rows, size)]
-
-
-def _or_nan(value: float | None) -> float:
-    return math.nan if value is None else value

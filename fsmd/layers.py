@@ -77,10 +77,10 @@ def _draws(x: Tensor) -> int:
 
 
 def _dropped(x: Tensor, rate: float) -> Tensor:
-    if Batchable.entered is not None:
-        return Batchable.entered.dropped(x)
     if not rate:
         return x
+    if Batchable.entered is not None:
+        return Batchable.entered.dropped(x)
     if x.device.type != "cpu":
         return F.dropout(x, rate)
     draws = torch.empty(_draws(x), dtype=torch.int64).random_(-(2**63), None)

@@ -72,8 +72,8 @@ def why_alone(training: Training, data: Dataset) -> str | None:
         return f"pretrain {config.pretrain!r} trains something else first"
     if training.data.shuffle != "rows" or max(data.train.nbytes, data.valid.nbytes) > LARGE:
         return "its rows are not held in memory"
-    if min(len(data.train), config.batch_size or 0) <= 1:
-        return "batches of one row have no variance"
+    if len(data.train) <= 1:
+        return "one row has no variance"
     if Columns(schema.categorical).rows > ROW_WISE:
         return "a table is updated row by row"
     return None
@@ -355,7 +355,9 @@ class _Program:
         assert isinstance(first.config, FSMDConfig)
         assert first.config.batch_size is not None
         self.batch_size, self.schema = first.config.batch_size, data.schema
-        self.module = _module(first, data.schema).to(device)
+        # With a rate, whatever it is, so that each layer that can drop asks for its bits.
+        dropping = replace(first, config=replace(first.config, dropout=0.5))
+        self.module = _module(dropping, data.schema).to(device)
         self.module.check_rows(*map(torch.from_numpy, (data.train.ids[:1], data.train.dense[:1])))
         trained = dict(self.module.named_parameters())
         rest = {name: t for name, t in _floats(self.module).items() if name not in trained}

@@ -1,10 +1,12 @@
 """Trainings of one shape as one program: each has the numbers that it has alone."""
 
+import json
 import math
 import time
 from collections.abc import Sequence
 from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
@@ -26,6 +28,7 @@ from studies.failure import Failure
 from studies.planner.agenda import STACKS_OF_STEP, Queue, stacks
 from studies.planner.design import Cell
 from studies.workers.worker import train_all
+from tests import bench_gpu
 from tests.test_baselines import data_of
 
 pytestmark = pytest.mark.usefixtures("one_thread")
@@ -40,10 +43,12 @@ def data() -> Dataset:
     return load("planted:rows=2000")
 
 
-def of(data: Dataset, model: str = "fsmd", **changes: object) -> Training:
+def of(data: Dataset, model: str = "fsmd", **changes: Any) -> Training:
     """A small training for a stack."""
-    small = {"layers": (16, 8), "tower_width": 8, "batch_size": 128, "learning_rate": 0.003}
-    config = replace(fitted(MODELS[model], data.schema.tasks), **small, **changes)  # type: ignore[arg-type]
+    small: dict[str, Any] = {"layers": (16, 8), "tower_width": 8, "batch_size": 128}
+    config = replace(
+        fitted(MODELS[model], data.schema.tasks), learning_rate=0.003, **small, **changes
+    )
     training = Training.on(data, config)
     return replace(training, epochs=3, patience=1, runtime=Runtime(stack=PLACES))
 
@@ -118,7 +123,7 @@ def test_each_training_of_a_stack_has_the_numbers_it_has_alone(data: Dataset, mo
     ],
     ids=lambda changes: "-".join(changes),
 )
-def test_so_has_every_kind_of_model(data: Dataset, changes: dict[str, object]) -> None:
+def test_so_has_every_kind_of_model(data: Dataset, changes: dict[str, Any]) -> None:
     training = unlike(of(data, **changes))[1]
     assert_close(together([training])[0], alone(training))
 
@@ -262,11 +267,23 @@ def test_a_score_that_is_not_finite_has_no_figure() -> None:
     assert found[1] == 1
 
 
+@pytest.mark.slow
+def test_the_bench_of_a_gpu_runs_on_a_processor_and_ends_in_json(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.setattr("sys.argv", ["bench_gpu", "--device", "cpu", "--tiny"])
+    bench_gpu.main()
+    found = json.loads(capsys.readouterr().out.splitlines()[-1])
+    assert [name for name in found if name.endswith("_failed")] == []
+    assert found["fsmd"]["same_bits_whatever_is_beside"]
+    assert found["fsmd"]["auc_apart"] < CLOSE
+
+
 # In a study
 
 
 def cells(trainings: Sequence[Training]) -> list[Cell]:
-    return [Cell(f"arm {i}", {}, 0, training) for i, training in enumerate(trainings)]
+    return [Cell(f"arm {i}", (), 0, training) for i, training in enumerate(trainings)]
 
 
 def test_the_planner_makes_steps_of_one_shape_and_without_a_stack_of_one_training(

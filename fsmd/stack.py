@@ -13,6 +13,7 @@ import math
 import time
 from collections import deque
 from collections.abc import Callable, Mapping, Sequence
+from contextlib import nullcontext
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
@@ -118,7 +119,7 @@ def train_together(
     """
     first = jobs[0].training
     data, device = open_encoded(first.data.path), trainer.device_of(first)
-    with trainer.alone():
+    with trainer.alone(), torch.cuda.device(device) if device.type == "cuda" else nullcontext():
         members = [_Member(job, data, fixed_epochs) for job in jobs]
         stack = _Stack(_Program(first, data, device), until, deadline, keep_model)
         try:
@@ -234,7 +235,7 @@ class _Stack:
         try:
             member.begin()
             if self._is_over(member):
-                self._end(member)
+                self.ended.append(member)
                 return
             place = min(set(range(self.program.places)) - self.members.keys())
             self.program.put(place, member.config, member.held)
@@ -274,7 +275,7 @@ class _Stack:
                 member.write(program, place)
             member.tell()
             if ends:
-                self._end(member)
+                self.ended.append(member)
                 self._leave(place)
 
         self._each(over)
@@ -295,9 +296,6 @@ class _Stack:
     def _leave(self, place: int) -> None:
         self.members.pop(place, None)
         self.program.take(place)
-
-    def _end(self, member: _Member) -> None:
-        self.ended.append(member)
 
     def _evaluate(self) -> None:
         for member in self.ended:
@@ -358,7 +356,6 @@ class _Program:
         # With a rate, whatever it is, so that each layer that can drop asks for its bits.
         dropping = replace(first, config=replace(first.config, dropout=0.5))
         self.module = _module(dropping, data.schema).to(device)
-        self.module.check_rows(*map(torch.from_numpy, (data.train.ids[:1], data.train.dense[:1])))
         trained = dict(self.module.named_parameters())
         rest = {name: t for name, t in _floats(self.module).items() if name not in trained}
         self.trained, self.slopes = (_Blocks(trained, self.places, device) for _ in range(2))
@@ -379,6 +376,7 @@ class _Program:
         self.rate_S = torch.zeros(self.places, device=device, dtype=torch.float64)
         self.train = columns_of(data.train, [slice(None)], device)
         self.valid = columns_of(data.valid, [slice(None)], device, self.module.groups)
+        self.module.eval().check_rows(*self.train[:2])
         # A last batch of one row is left out, as by `fsmd.batches.Batches`.
         self.steps = -(-(len(data.train) - 1) // self.batch_size)
         self.order_SN = torch.zeros(self.places, len(data.train), dtype=torch.int64)

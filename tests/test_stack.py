@@ -239,6 +239,18 @@ def test_one_row_rows_on_disk_and_tables_updated_row_by_row_train_alone(data: Da
     assert "no stack" in str(why_alone(replace(training, runtime=Runtime()), data))
 
 
+@pytest.mark.gpu
+@pytest.mark.parametrize("model", ["fsmd", "ple"])
+def test_on_a_gpu_a_stack_has_the_numbers_of_one_by_itself(data: Dataset, model: str) -> None:
+    runtime = Runtime("cuda", stack=PLACES)
+    trainings = [
+        replace(with_config(each, dropout=0.0), runtime=runtime)  # it draws another stream
+        for each in unlike(of(data, model))
+    ]
+    for found, training in zip(together(trainings), trainings, strict=True):
+        assert_close(found, alone(training))
+
+
 # On the device
 
 

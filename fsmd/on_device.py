@@ -37,7 +37,7 @@ def log_loss(score_SN: Tensor, label_N: Tensor, weight_N: Tensor) -> Tensor:
     return loss_SN @ weight_N.double() / weight_N.double().sum()
 
 
-FIGURES: Mapping[str, Figure] = {"auc": auc, "log_loss": log_loss}
+FIGURES: Mapping[str, Figure] = {of.__name__: of for of in (auc, log_loss)}
 """By the metric's name in `fsmd.metrics.METRICS`."""
 
 

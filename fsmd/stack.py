@@ -135,12 +135,14 @@ class _Held(Callback):
     def __init__(self, module: FSMDModule) -> None:
         self.tensors = _floats(module)
         self.optimiser: dict[str, Any] | None = None
+        self.place: int | None = None
+        """Where it was: there a processor's sums have the same last digits."""
 
     def state_dict(self) -> dict[str, Any]:
-        return {"tensors": self.tensors, "optimiser": self.optimiser}
+        return dict(vars(self))
 
     def load_state_dict(self, state_dict: dict[str, Any]) -> None:
-        self.tensors, self.optimiser = state_dict["tensors"], state_dict["optimiser"]
+        vars(self).update({name: state_dict[name] for name in vars(self)})
 
 
 class _Member:
@@ -237,7 +239,8 @@ class _Stack:
             if self._is_over(member):
                 self.ended.append(member)
                 return
-            place = min(set(range(self.program.places)) - self.members.keys())
+            free = set(range(self.program.places)) - self.members.keys()
+            place = member.held.place if member.held.place in free else min(free)
             self.program.put(place, member.config, member.held)
             self.members[place] = member
         except Exception as error:
@@ -424,7 +427,7 @@ class _Program:
         """Copy what a place has."""
         tensors = self.trained.views | self.rest.views
         held.tensors = {name: view.detach()[place].clone() for name, view in tensors.items()}
-        held.optimiser = self.optimisers[place].state_dict()
+        held.optimiser, held.place = self.optimisers[place].state_dict(), place
 
     def model_state(self, place: int) -> dict[str, Tensor]:
         """What the model's `state_dict` is of a place, without a copy."""

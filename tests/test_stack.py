@@ -177,6 +177,9 @@ def test_paused_and_resumed_a_stack_equals_an_uninterrupted_one_bit_for_bit(
     ] * PLACES
     late = train_together(jobs, deadline=time.time())  # paused after the epoch that it is in
     assert [r.epochs for r in late if isinstance(r, TrainingResult)] == [2] * PLACES
+    (alone_again,) = train_together(jobs[1:])  # in its own place
+    assert isinstance(alone_again, TrainingResult)
+    assert alone_again.measurements == whole[1].measurements
     for found, wanted in zip(train_together(jobs), whole, strict=True):
         assert isinstance(found, TrainingResult)
         assert found.measurements == wanted.measurements

@@ -58,6 +58,13 @@ def bench(session: nox.Session) -> None:
 
 
 @nox.session
+def bench_gpu(session: nox.Session) -> None:
+    """Stacks on a GPU beside one training at a time; ends in JSON."""
+    _groups(session, "rivals")
+    session.run("python", "-m", "tests.bench_gpu", *session.posargs)
+
+
+@nox.session
 def bench_data(session: nox.Session) -> None:
     """Speed and memory on data and tables of millions of rows."""
     _groups(session, "test")

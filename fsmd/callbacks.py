@@ -4,8 +4,9 @@ import math
 import os
 import time
 import zipfile
-from collections.abc import Callable
+from collections.abc import Callable, Collection, Mapping, Sequence
 from dataclasses import astuple
+from functools import partial
 from io import BufferedWriter
 from pathlib import Path
 from typing import Any, cast
@@ -61,19 +62,21 @@ class Curve(Callback):
 
     def on_train_epoch_end(self, trainer: Any, pl_module: Any) -> None:
         """Record the epoch."""
-        epoch = trainer.current_epoch + 1
-        loss = float(torch.stack(self._losses).mean())
-        tasks = pl_module.schema.tasks
-        values_K = tuple(pl_module.valid_figures[task.name] for task in tasks)
+        values_K = [pl_module.valid_figures[task.name] for task in pl_module.schema.tasks]
+        self.add(pl_module, float(torch.stack(self._losses).mean()), values_K)
+
+    def add(self, module: FSMDModule, loss: float, values_K: Sequence[float]) -> None:
+        """An epoch more, by its mean loss and its validation figures."""
+        epoch, tasks = self.epochs + 1, module.schema.tasks
         if not all(map(math.isfinite, (loss, *values_K))):
             raise DivergedError(
                 f"the loss or a logit is not finite in epoch {epoch} (loss {loss}); "
-                f"learning_rate is {pl_module.config.learning_rate}"
+                f"learning_rate is {module.config.learning_rate}"
             )
         self.measurements.append(Measurement(epoch, "train", ALL, "loss", loss))
         for task, value in zip(tasks, values_K, strict=True):
             self.measurements.append(Measurement(epoch, "valid", task.name, task.metric, value))
-        self.values_EK.append(values_K)
+        self.values_EK.append(tuple(values_K))
 
     def state_dict(self) -> dict[str, Any]:
         """What a resumed training needs to know."""
@@ -118,13 +121,16 @@ class ChosenWeights(Callback):
 
     def on_train_epoch_end(self, trainer: Any, pl_module: Any) -> None:
         """Keep a copy if this epoch is the best so far; stop or go on."""
-        standing = self.standing
-        for g, group in enumerate(self.selection.groups):
-            if standing.epochs[group[0]] == self.curve.epochs:
-                state = pl_module.model.state_dict()
-                self.weights[g] = {name: value.detach().clone() for name, value in state.items()}
-        if standing.exhausted:
+        self.keep(pl_module.model.state_dict)
+        if self.standing.exhausted:
             trainer.should_stop = True
+
+    def keep(self, state: Callable[[], Mapping[str, Tensor]]) -> None:
+        """Copy the model's state for each group whose best epoch was the last."""
+        epochs = self.standing.epochs
+        for g, group in enumerate(self.selection.groups):
+            if epochs[group[0]] == self.curve.epochs:
+                self.weights[g] = {name: t.detach().clone() for name, t in state().items()}
 
     def on_save_checkpoint(self, trainer: Any, pl_module: Any, checkpoint: dict[str, Any]) -> None:
         """Add one model of the weights chosen, each task's own where they are separate.
@@ -156,20 +162,28 @@ class CheckpointFile(Callback):
     It spares time alone: where it cannot be written or read, the training goes on without.
     """
 
-    def __init__(self, training: Training, path: Path | None) -> None:
+    def __init__(
+        self,
+        training: Training,
+        path: Path | None,
+        clock: Callable[[], float] = time.perf_counter,
+    ) -> None:
         self.id = training.id
         self.path = path
-        self.started = time.perf_counter()
+        self.clock = clock
+        self.started = clock()
         self.seconds_before = 0.0
         self.told = False
 
     @property
     def seconds(self) -> float:
         """Spent so far, before a pause too."""
-        return self.seconds_before + time.perf_counter() - self.started
+        return self.seconds_before + self.clock() - self.started
 
-    def read(self, *others: Callback) -> bool:
+    def read(self, *others: Callback, needed: Collection[str] | None = None) -> bool:
         """Set this and the others to where the checkpoint is; whether there is one to go on from.
+
+        needed: what a checkpoint holds beside that; None: what Lightning goes on from.
 
         What is none of this training, or not as it was written, is said and left unread.
         """
@@ -181,7 +195,7 @@ class CheckpointFile(Callback):
                 if damaged := archive.testzip():  # of which torch.load takes no notice
                     raise zipfile.BadZipFile(f"{damaged} is damaged")
             state = torch.load(self.path, map_location="cpu", weights_only=True)
-            if missing := _NEEDED - state.keys():
+            if missing := set(_NEEDED if needed is None else needed) - state.keys():
                 raise KeyError(*missing)
             for callback, _ in before:
                 callback.load_state_dict(state["callbacks"][callback.state_key])
@@ -200,12 +214,21 @@ class CheckpointFile(Callback):
         trainer.strategy.checkpoint_io = _Direct()
 
     def on_train_epoch_end(self, trainer: lightning.Trainer, pl_module: Any) -> None:
+        """Write Lightning's."""
+        self.write(trainer.save_checkpoint)
+
+    def write_of(self, *others: Callback) -> None:
+        """Write what `read` sets, and nothing else."""
+        states = {part.state_key: part.state_dict() for part in (self, *others)}
+        self.write(partial(_Direct().save_checkpoint, {"callbacks": states}))
+
+    def write(self, save: Callable[[Path], None]) -> None:
         """Write it whole, or leave the one before."""
         if self.path is None:
             return
         try:
             with replacing(self.path) as fresh:
-                trainer.save_checkpoint(fresh)
+                save(fresh)
         except OSError as error:
             if not self.told:
                 say(f"the checkpoint {self.path} cannot be written, training goes on: {error}")

@@ -36,6 +36,11 @@ def gradient_cosines(module: FSMDModule, batch: Batch) -> Iterator[tuple[str, fl
         gradients = [
             (task, gradient(loss)) for task, loss in zip(tasks, module.losses(batch), strict=True)
         ]
+    yield from cosines(gradients)
+
+
+def cosines(gradients: Sequence[tuple[str, Tensor]]) -> Iterator[tuple[str, float]]:
+    """(`pair_key`, cosine) of each two tasks' flat gradients, but where one vanishes."""
     for (task, one), (other_task, other) in combinations(gradients, 2):
         norms = one.norm() * other.norm()
         if norms > 0:
@@ -50,21 +55,30 @@ def inner_figures(module: FSMDModule, batch: Batch) -> Iterator[tuple[str, str, 
     weights; `dead_units`: share of the experts' (or the bottom's) hidden units that are 0 on all
     rows.
     """
-    model = module.model
+    with _evaluating(module), torch.no_grad():
+        figures = inner_tensors(module, batch)
+    for (name, metric), value in figures.items():
+        yield name, metric, float(value)
+
+
+def inner_tensors(module: FSMDModule, batch: Batch) -> dict[tuple[str, str], Tensor]:
+    """As `inner_figures`, without a wait for the values; in the mode that the module is in."""
+    model, figures = module.model, dict[tuple[str, str], Tensor]()
     gates = list(model.sharing.last.gates) if isinstance(model.sharing, Experts) else []
     units = _hidden_units(model)
-    with _evaluating(module), torch.no_grad(), _recorded([*gates, *units]) as outputs:
+    with _recorded([*gates, *units]) as outputs:
         model(batch[0], batch[1])
     for task, gate in zip(names(module.schema.tasks), gates, strict=False):  # or no gates
         (weight_BN,) = outputs[gate]
-        for i, weight in enumerate(weight_BN.mean(0).tolist()):
-            yield task, f"gate_weight_{i}", weight
+        for i, weight in enumerate(weight_BN.mean(0)):
+            figures[task, f"gate_weight_{i}"] = weight
         if weight_BN.shape[1] > 1:
             entropy = torch.special.entr(weight_BN).sum(1).mean() / math.log(weight_BN.shape[1])
-            yield task, "gate_entropy", float(entropy)
+            figures[task, "gate_entropy"] = entropy
     if units:
         dead = torch.cat([(out_BH == 0).all(0) for unit in units for out_BH in outputs[unit]])
-        yield ALL, "dead_units", float(dead.float().mean())
+        figures[ALL, "dead_units"] = dead.float().mean()
+    return figures
 
 
 def _hidden_units(model: FSMD) -> list[nn.Module]:

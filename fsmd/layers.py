@@ -7,7 +7,7 @@ N networks, I inputs and O outputs of a layer.
 
 from collections.abc import Iterable, Iterator, Sequence
 from itertools import chain, pairwise
-from typing import Any, NamedTuple
+from typing import Any, ClassVar, NamedTuple, Self
 
 import torch
 import torch.nn.functional as F
@@ -22,6 +22,36 @@ ALIGNED = 8
 _EPSILON, _MOMENTUM = 1e-5, 0.1  # of batch norm: torch's own
 _relu_backward = torch.ops.aten.threshold_backward
 _norm_backward = torch.ops.aten.native_batch_norm_backward
+
+
+class Batchable:
+    """While it is entered, layers compute by operators that `torch.vmap` can batch alone.
+
+    Nothing is drawn then: dropout takes `bits`, 16 a unit, in the order in which a training on a
+    CPU draws them, and a tensor of one `rate`. Without them nothing is dropped, and `draws` tells
+    how many 64-bit draws would have been taken.
+    """
+
+    entered: ClassVar["Batchable | None"] = None
+
+    def __init__(self, bits: Tensor | None = None, rate: Tensor | None = None) -> None:
+        self.bits, self.rate, self.draws = bits, rate, 0
+
+    def __enter__(self) -> Self:
+        Batchable.entered = self
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        Batchable.entered = None
+
+    def dropped(self, x: Tensor) -> Tensor:
+        """As `_dropped`."""
+        first, self.draws = 4 * self.draws, self.draws + _draws(x)
+        if self.bits is None or self.rate is None:
+            return x
+        threshold = ((self.rate * 2**16).round() - 2**15).to(torch.int32)
+        kept = self.bits[first : first + x.numel()].view(x.shape) >= threshold
+        return x * (kept.to(x.dtype) * (1 / (1 - self.rate)).to(x.dtype))
 
 
 class Dropout(nn.Module):
@@ -40,12 +70,19 @@ class Dropout(nn.Module):
         return _dropped(x, self.rate) if self.training else x
 
 
+def _draws(x: Tensor) -> int:
+    """64-bit draws that serve all units of `x`."""
+    return (x.numel() + 3) // 4
+
+
 def _dropped(x: Tensor, rate: float) -> Tensor:
     if not rate:
         return x
+    if Batchable.entered is not None:
+        return Batchable.entered.dropped(x)
     if x.device.type != "cpu":
         return F.dropout(x, rate)
-    draws = torch.empty((x.numel() + 3) // 4, dtype=torch.int64).random_(-(2**63), None)
+    draws = torch.empty(_draws(x), dtype=torch.int64).random_(-(2**63), None)
     bits = draws.view(torch.int16)[: x.numel()].view(x.shape)
     kept = bits >= round(rate * 2**16) - 2**15
     return x * kept.to(x.dtype).mul_(1 / (1 - rate))
@@ -117,6 +154,8 @@ class HiddenLayers(nn.ModuleList):
 
     def forward(self, x_BI: Tensor) -> Tensor:
         """B x N x widths[-1]."""
+        if Batchable.entered and self.training and self.batch_norm and len(self):
+            return self._batchable(x_BI)
         autocast = torch.is_autocast_enabled(x_BI.device.type)
         # Of one row `F.batch_norm` raises an error, and the one of `_Trained` gives NaN.
         if self.training and self.batch_norm and len(self) and len(x_BI) > 1 and not autocast:
@@ -131,6 +170,27 @@ class HiddenLayers(nn.ModuleList):
         if not outputs:
             return x_BI.new_zeros(len(x_BI), 0, self.widths[-1])
         return torch.stack(outputs, 1)
+
+    def _batchable(self, x_BI: Tensor) -> Tensor:
+        """As `_Trained`, which `torch.vmap` cannot enter."""
+        layers = [layer for layer in self if isinstance(layer, HiddenLayer)]
+        weights, outputs = [layer.weight.to(x_BI.dtype) for layer in layers], list[Tensor]()
+        for group in _groups(x_BI, weights):
+            x = x_BI
+            for layer, weight_NIO in zip(layers, weights, strict=True):
+                scale, shift, mean, variance = layer.norm_of(group)
+                product = _product(x, weight_NIO[group.start : group.stop])
+                # Batched, batch norm takes statistics that lie close together alone, and no
+                # shorter numbers beside whole ones.
+                moved = mean.clone(), variance.clone()
+                normed = F.batch_norm(
+                    product.float(), *moved, scale, shift, True, _MOMENTUM, _EPSILON
+                )
+                mean.copy_(moved[0])
+                variance.copy_(moved[1])
+                x = layer.dropout(layer.relu(normed.to(x_BI.dtype)))
+            outputs.append(x)
+        return _side_by_side(outputs).view(len(x_BI), self.count, -1)
 
 
 def _parameters(layers: Iterable[nn.Module]) -> Iterator[Tensor]:

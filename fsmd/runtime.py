@@ -8,6 +8,7 @@ from typing import Any
 from fsmd.errors import UserError
 
 PRECISIONS = ("float32", "bfloat16")
+MOST_STACKED = 1024
 
 
 @dataclass(frozen=True)
@@ -21,8 +22,13 @@ class Runtime:
     parameters, optimiser, statistics, gates, logits and losses are of float32, and so is every
     figure."""
 
+    stack: int = 1
+    """Trainings of one shape that are one program, where they can be (`fsmd.stack`); 1: each is by
+    itself. It is always of so many places, empty ones too, as sums of another size differ in
+    their last digits: so a training's numbers do not hang on what trains beside it."""
+
     def __post_init__(self) -> None:
-        """Raise `UserError` for the name of no device or precision."""
+        """Raise `UserError` for the name of no device or precision, and for no stack."""
         kind, colon, index = self.device.partition(":")
         if kind not in ("cpu", "cuda") or (
             colon and (kind == "cpu" or not re.fullmatch("[0-9]{1,9}", index))
@@ -31,6 +37,10 @@ class Runtime:
         if self.precision not in PRECISIONS:
             raise UserError(
                 f"a precision must be {' or '.join(PRECISIONS)}; got {self.precision!r}"
+            )
+        if not 1 <= self.stack <= MOST_STACKED:
+            raise UserError(
+                f"a stack must be of 1 to {MOST_STACKED} trainings; got {self.stack!r}"
             )
 
     @property
@@ -41,7 +51,7 @@ class Runtime:
     @property
     def identity(self) -> dict[str, Any]:
         """What determines the numbers."""
-        return {"device": self.kind, "precision": self.precision}
+        return {"device": self.kind, "precision": self.precision, "stack": self.stack}
 
     @classmethod
     def from_dict(cls, values: Mapping[str, Any]) -> "Runtime":

@@ -48,8 +48,8 @@ def run(
     assert isinstance(config, FSMDConfig)
     if fixed_epochs is not None:
         training = replace(training, epochs=max(fixed_epochs.values()))
-    device = _device(training)
-    with _alone(), kept_memory():
+    device = device_of(training)
+    with alone():
         file = CheckpointFile(training, checkpoint)
         module = FSMDModule.create(config, data.schema, training.seed, training.runtime.precision)
         curve = Curve()
@@ -79,13 +79,28 @@ def run(
             )
             if trainer.interrupted:
                 raise KeyboardInterrupt
-        finished = chosen.standing.exhausted or curve.epochs >= training.epochs
-        final, packed = _evaluated(data, module.to(device), chosen) if finished else ([], {})
-        model = None
-        if keep_model and finished:
-            state = chosen.merged(module.model)
-            arrays = {name: value.cpu().numpy() for name, value in state.items()}
-            model = TrainedModel(config, data.schema, arrays)
+        return result_of(
+            *(training, data, module.to(device), chosen), file=file, keep_model=keep_model
+        )
+
+
+def result_of(
+    training: Training,
+    data: Dataset,
+    module: FSMDModule,
+    chosen: ChosenWeights,
+    *,
+    file: CheckpointFile,
+    keep_model: bool,
+) -> TrainingResult:
+    """What a training came to; one that has ended is evaluated now."""
+    curve, model = chosen.curve, None
+    finished = chosen.standing.exhausted or curve.epochs >= training.epochs
+    final, packed = _evaluated(data, module, chosen) if finished else ([], {})
+    if keep_model and finished:
+        state = chosen.merged(module.model)
+        arrays = {name: value.cpu().numpy() for name, value in state.items()}
+        model = TrainedModel(module.config, data.schema, arrays)
     return TrainingResult(
         measurements=(*curve.measurements, *final),
         chosen_epochs=dict(zip(names(data.schema.tasks), chosen.standing.epochs, strict=True)),
@@ -98,7 +113,7 @@ def run(
     )
 
 
-def _device(training: Training) -> torch.device:
+def device_of(training: Training) -> torch.device:
     """UserError for one that this machine has not."""
     device = torch.device(training.runtime.device)
     if device.type == "cuda" and (device.index or 0) >= torch.cuda.device_count():
@@ -140,7 +155,7 @@ def _evaluated(
 
 
 @contextmanager
-def _alone() -> Iterator[None]:
+def alone() -> Iterator[None]:
     """One thread, a generator of its own, and nothing of what Lightning tells every user.
 
     On one thread sums come in one order whatever else runs, and workers do not fight. So must
@@ -148,7 +163,12 @@ def _alone() -> Iterator[None]:
     """
     logger, threads = logging.getLogger("lightning.pytorch"), torch.get_num_threads()
     level = logger.level
-    with warnings.catch_warnings(), torch.random.fork_rng(), threadpool_limits(1, "blas"):
+    with (
+        warnings.catch_warnings(),
+        torch.random.fork_rng(),
+        threadpool_limits(1, "blas"),
+        kept_memory(),
+    ):
         warnings.filterwarnings("ignore", module=r"lightning\..*")
         logger.setLevel(logging.ERROR)
         torch.set_num_threads(1)

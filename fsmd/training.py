@@ -21,6 +21,9 @@ from fsmd.selection import Point
 from fsmd.tasks import Task
 from fsmd.trained import TrainedModel
 
+NO_SHAPE = ("learning_rate", "weight_decay", "dropout", "task_weights")
+"""Fields of a configuration that are numbers in a program and not its form."""
+
 
 @dataclass(frozen=True)
 class Training:
@@ -77,6 +80,17 @@ class Training:
     def id(self) -> str:
         """SHA-256 of the canonical JSON of `identity`."""
         return digest(self.identity)
+
+    @cached_property
+    def shape(self) -> str:
+        """Digest of what determines the program: trainings of one shape may be one stack."""
+        told = ("data_hash", "shuffle", "runtime", "code")
+        return digest({"form": form(self.config), **{name: self.identity[name] for name in told}})
+
+
+def form(config: Config) -> str:
+    """Digest of what determines the program of a configuration: all but `NO_SHAPE`."""
+    return digest({n: v for n, v in asdict(config).items() if n not in NO_SHAPE})
 
 
 @dataclass(frozen=True)
@@ -172,7 +186,10 @@ def train(
         from fsmd.baselines import fitting
 
         return fitting.run(training, on_progress, keep_model=keep_model, fixed_epochs=fixed_epochs)
-    from fsmd.trainer import run  # loads torch and Lightning
+    if training.runtime.stack > 1:
+        from fsmd.stack import run_stacked as run
+    else:
+        from fsmd.trainer import run  # loads torch and Lightning
 
     return run(
         training,
@@ -213,7 +230,7 @@ def _code_version(of: str) -> str:
 
 
 _CODE = {
-    "FSMDConfig": ("trainer", {"data", "baselines"}),
+    "FSMDConfig": ("stack", {"data", "baselines"}),
     "Baseline": ("baselines", {"data", "trainer", "forward", "module"}),
 }
 """The class of a configuration -> where its code begins, and what is not of it."""

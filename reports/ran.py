@@ -85,7 +85,7 @@ def of_failed(count: int) -> str:
 def what_ran(results: StudyResults) -> tuple[Fact, ...]:
     """Data, seeds, code, machine and cost."""
     record, runs, plan = results.record, results.runs, results.record.plan
-    settings = plan.settings
+    settings, stack = plan.settings, plan.runtime.stack
     facts = [
         ("Tasks", _tasks(results)),
         *(fact for data in plan.sets for fact in _data_set(results, data)),
@@ -100,6 +100,7 @@ def what_ran(results: StudyResults) -> tuple[Fact, ...]:
         ("Training time", _time(results)),
         ("Device", _unlike((runtime["device"] for runtime in runs["runtime"]), "; ")),
         ("Precision", _unlike((runtime["precision"] for runtime in runs["runtime"]), "; ")),
+        ("Stack", f"up to {stack} trainings as one program" if stack > 1 else ""),
         ("Machine", _unlike(runs["machine"], "; ")),
         ("Code of the model", _unlike(runs["code"], "; ")),
         ("Libraries", _unlike(map(_libraries, runs["libraries"]), "; ")),
@@ -201,6 +202,7 @@ def run_command(results: StudyResults, **other: object) -> str:
         "seed": plan.seed,
         "device": plan.runtime.device,
         "precision": plan.runtime.precision,
+        "stack": plan.runtime.stack if plan.runtime.stack > 1 else None,
     }
     if record.name != study_name(record.definition, plan.data.name):
         asked["name"] = record.name

@@ -5,6 +5,7 @@ from pathlib import Path
 
 from fsmd.data.schema import Dataset
 from fsmd.data.settings import TrainingSettings
+from fsmd.runtime import MOST_STACKED
 from studies.definition import Definition
 from studies.options import DEFAULT_OUT, DEFAULT_STORAGE, check_range
 
@@ -13,6 +14,7 @@ RANGES = {
     "epochs": (1, 1_000_000),
     "patience": (1, 1_000_000),
     "workers": (1, 10_000),
+    "stack": (1, MOST_STACKED),
     "seed": (0, 2**63 - 1),
 }
 """Option -> the least and the most of it: more is a mistake, or takes all memory."""
@@ -36,6 +38,8 @@ class Request:
     out: Path = DEFAULT_OUT
     device: str = "auto"
     precision: str = "auto"
+    stack: int | None = None
+    """Trainings that are one program; None: the study's, else of a GPU as many as there can be."""
     seed: int = 0
     name: str | None = None
     """To store it under, where not under its own."""

@@ -63,6 +63,13 @@ _OPTIONS = (
         "NAME",
         "of the hidden layers' products: auto (the study's, else float32), float32 or bfloat16",
     ),
+    (
+        "stack",
+        int,
+        "N",
+        "trainings of one shape that are one program (default: the study's; else on a GPU as "
+        "many as there are, 32 at most, and 1 on a processor)",
+    ),
     ("seed", int, "N", "the study's seed, from which the replicates' derive (default: 0)"),
     ("name", str, "NAME", "store under another name, to keep apart what would be refused"),
 )

@@ -6,6 +6,7 @@ The only file that knows data, database, planner, workers and report at once.
 import shutil
 import sys
 import time
+from collections import Counter
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import replace
@@ -19,12 +20,13 @@ from rich.console import Console
 
 from fsmd.baselines import Config
 from fsmd.command_line import check_folders, print_lines
+from fsmd.config import FSMDConfig
 from fsmd.data import load
 from fsmd.data.files import cache_root, check_cache
 from fsmd.data.schema import DataRef, Dataset
 from fsmd.errors import UserError, alternatives
 from fsmd.runtime import PRECISIONS, Runtime
-from fsmd.training import Training
+from fsmd.training import Training, form
 from studies import catalog
 from studies.auto.file import PLAN_FILE, PlanFile, write_plan
 from studies.auto.measuring import planned as planned_search
@@ -66,6 +68,8 @@ from studies.timing import EpochTime, measure
 from studies.workers.local import LocalWorkers, processors
 from studies.workers.worker import train_all
 
+MOST_OF_ITSELF = 32
+"""Trainings of a stack that nobody asked for."""
 FIGURES_SHOWN = 4
 """Figures in the dashboard, the report's first; it reads all of them at each refresh."""
 
@@ -106,7 +110,11 @@ def _run(request: Request, workers: LocalWorkers) -> Finished:
     try:
         with only_planner(engine, asked.name):
             check_mirror(engine, asked.name, _sought(asked))
-            record = open_record(engine, asked, request.device, request.precision)
+            record = open_record(
+                *(engine, asked, request.device, request.precision),
+                stack=request.stack,
+                replicates=request.replicates,
+            )
             if is_automatic(record.definition):
                 write_plan(request.out / record.name / PLAN_FILE, record)
             for data in sets.values():
@@ -174,9 +182,16 @@ def _rehearsed(request: Request, workers: LocalWorkers) -> tuple[str, ...]:
     engine = open_engine(request.storage) if is_there(request.storage) else None
     try:
         if engine:
-            record, _ = _agreed(engine, asked, request.device, request.precision)
+            record, _ = _agreed(
+                *(engine, asked, request.device, request.precision),
+                stack=request.stack,
+                replicates=request.replicates,
+            )
         else:
-            runtime = runtime_for(request.device, request.precision, None)
+            most = largest_stack(asked, request.replicates)
+            runtime = runtime_for(
+                *(request.device, request.precision, None), stack=request.stack, most=most
+            )
             record = replace(asked, plan=replace(asked.plan, runtime=runtime))
         refs = {data.name: data.ref for data in sets.values()}
         return rehearsed(engine, record, refs, request, measured)
@@ -328,19 +343,33 @@ _WAYS = {
 
 
 def open_record(
-    engine: sa.Engine, asked: StudyRecord, device: str = "cpu", precision: str = "auto"
+    engine: sa.Engine,
+    asked: StudyRecord,
+    device: str = "cpu",
+    precision: str = "auto",
+    *,
+    stack: int | None = None,
+    replicates: int = 1,
 ) -> StudyRecord:
     """The stored study as it goes on, or the one asked for, stored now if it is new.
 
     Raises UserError if it was run with other settings.
     """
-    record, is_new = _agreed(engine, asked, device, precision)
+    record, is_new = _agreed(
+        *(engine, asked, device, precision), stack=stack, replicates=replicates
+    )
     (insert_study if is_new else update_study)(engine, record)
     return record
 
 
 def _agreed(
-    engine: sa.Engine, asked: StudyRecord, device: str, precision: str
+    engine: sa.Engine,
+    asked: StudyRecord,
+    device: str,
+    precision: str,
+    *,
+    stack: int | None,
+    replicates: int,
 ) -> tuple[StudyRecord, bool]:
     """What `open_record` stores, and whether it is new; only reads."""
     for name in study_names(engine):
@@ -350,7 +379,11 @@ def _agreed(
                 "and large letters for the same; choose another --name"
             )
     stored = find_study(engine, asked.name)
-    runtime = runtime_for(device, precision, stored.plan.runtime if stored else None)
+    runtime = runtime_for(
+        *(device, precision, stored.plan.runtime if stored else None),
+        stack=stack,
+        most=largest_stack(asked, replicates),
+    )
     asked = replace(asked, plan=replace(asked.plan, runtime=runtime))
     if stored is None:
         return asked, True
@@ -370,18 +403,39 @@ def _agreed(
     return going_on(stored, asked), False
 
 
-def runtime_for(device: str, precision: str, stored: Runtime | None) -> Runtime:
-    """What to train on and in; `auto` is as the study was run, if it was.
+def runtime_for(
+    device: str,
+    precision: str,
+    stored: Runtime | None,
+    *,
+    stack: int | None = None,
+    most: int = 1,
+) -> Runtime:
+    """What to train on and in; `auto`, and no stack, are as the study was run, if it was.
+
+    most: trainings that could be one program; a new study on a GPU has such a stack.
 
     Raises UserError for a device that is not here, and for what is no precision.
     """
     on = _device_for(device, stored.device if stored else None)
+    if stack is None and stored:
+        stack = stored.stack if stored.kind == Runtime(on).kind else 1
+    stack = (1 if on == "cpu" else most) if stack is None else stack
     if precision == "auto":
-        return Runtime(on, stored.precision) if stored else Runtime(on)
+        return Runtime(on, stored.precision if stored else "float32", stack)
     if precision not in PRECISIONS:
         names = ", ".join(PRECISIONS)
         raise UserError(f"--precision must be auto, {names}; got {precision!r}")
-    return Runtime(on, precision)
+    return Runtime(on, precision, stack)
+
+
+def largest_stack(record: StudyRecord, replicates: int) -> int:
+    """How many trainings of a study are of one shape; of a search it is not known before."""
+    if record.is_search:
+        return 1
+    networks = (arm for arm in record.plan.arms if isinstance(arm.config, FSMDConfig))
+    alike = Counter((arm.data, form(arm.config)) for arm in networks)
+    return min(MOST_OF_ITSELF, replicates * max(alike.values(), default=0)) or 1
 
 
 def _device_for(asked: str, stored: str | None) -> str:
@@ -444,7 +498,8 @@ def _train(
 
     How many trainings failed, how many were lost, and how all of them went, in words.
     """
-    tasks, count = record.plan.tasks, request.workers or processors()
+    tasks, stacked = record.plan.tasks, record.plan.runtime.stack > 1
+    count = request.workers or (1 if stacked else processors())
     if record.is_search:
         mirror = search_mirror(engine, record)
     else:

@@ -6,8 +6,9 @@ import pytest
 
 from fsmd.data import load
 from fsmd.training import Training
-from studies.estimate import NOTHING, Stored, guessed
+from studies.estimate import guessed
 from studies.planner.design import cells
+from studies.planner.lengths import NOTHING, Stored
 from studies.run import main
 from studies.timing import EpochTime
 from tests import made_up

@@ -49,7 +49,13 @@ from studies.planner.lengths import (
 from studies.planner.locking import only_planner
 from studies.planner.planner import ATTEMPTS, Tally
 from studies.planner.provenance import machine, provenance
-from studies.session import open_record, runtime_for, stored_cells
+from studies.session import (
+    MOST_OF_ITSELF,
+    largest_stack,
+    open_record,
+    runtime_for,
+    stored_cells,
+)
 from studies.store import runs
 from studies.store.database import open_engine
 from studies.store.mirror import (
@@ -698,6 +704,29 @@ def test_a_study_that_goes_on_keeps_its_precision_and_is_refused_another_by_name
     assert open_record(lab.engine, record, "cpu").plan.runtime == half
     with pytest.raises(UserError, match="precision: 'bfloat16' there, 'float32' now"):
         open_record(lab.engine, record, "cpu", "float32")
+
+
+def test_a_study_on_a_gpu_has_a_stack_of_what_is_of_one_shape_and_keeps_it(
+    lab: Lab, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    record = record_of(one_factor_study())  # of two learning rates
+    assert largest_stack(record, replicates=5) == 10
+    assert largest_stack(record, replicates=50) == MOST_OF_ITSELF
+    first, second = record.plan.arms
+    assert isinstance(second.config, FSMDConfig)
+    deeper = replace(second, config=replace(second.config, gate_depth=2))
+    shapes = replace(record.plan, arms=(first, deeper))
+    assert largest_stack(replace(record, plan=shapes), replicates=5) == 5
+    assert runtime_for("cpu", "auto", None, most=5).stack == 1
+    monkeypatch.setattr("shutil.which", str)
+    monkeypatch.setattr("torch.cuda.device_count", lambda: 1)
+    assert runtime_for("auto", "auto", None, most=5) == Runtime("cuda", stack=5)
+    assert open_record(lab.engine, record, "cuda", replicates=3).plan.runtime.stack == 6
+    assert open_record(lab.engine, record, "cuda", replicates=9).plan.runtime.stack == 6
+    with pytest.raises(UserError, match="stack: 6 there, 4 now"):
+        open_record(lab.engine, record, "cuda", stack=4)
+    with pytest.raises(UserError, match="a stack must be of 1 to 1024 trainings; got 0"):
+        Runtime(stack=0)
 
 
 @dataclass

@@ -1,6 +1,6 @@
 """What is to be trained next, as a plan that the planner follows."""
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from typing import NamedTuple, Protocol
 
 from fsmd.training import TrainingResult
@@ -29,31 +29,49 @@ class Agenda(Protocol):
         """A cell of a step is over; without a result where it failed for good."""
 
 
+STACKS_OF_STEP = 4
+"""Times as many cells as a stack has places, in a step: whoever ends early makes room."""
+
+
+def stacks(cells: Iterable[Cell]) -> list[tuple[Cell, ...]]:
+    """Cells for one worker at one time: of one shape where their runtime has a stack, else one."""
+    groups: dict[str, list[Cell]] = {}
+    for cell in cells:
+        training = cell.training
+        alone = training.runtime.stack == 1
+        groups.setdefault(training.id if alone else training.shape, []).append(cell)
+    steps = []
+    for group in groups.values():
+        size = STACKS_OF_STEP * group[0].training.runtime.stack
+        steps += [tuple(group[i : i + size]) for i in range(0, len(group), size)]
+    return steps
+
+
 class LongestFirst:
     """An agenda that is fixed: each cell to its end, so that no worker has nothing to do for long.
 
     A whole replicate comes after the other, so that what is stopped halfway can be compared; the
     longest trainings of each come first. One that takes half as long as all workers together need
-    for what is left begins at once: no guess is better than that.
+    for what is left begins at once: no guess is better than that. A stack of cells counts as one.
     """
 
     def __init__(self, cells: Iterable[Cell], seconds: Mapping[str, float], workers: int) -> None:
         """seconds: identity of each training -> how long it will take, in any unit."""
         self._seconds, self._workers = seconds, workers
-        self._left = sorted(cells, key=lambda cell: (cell.replicate, -self._of(cell)))
+        self._left = sorted(stacks(cells), key=lambda step: (step[0].replicate, -self._of(step)))
 
     def next(self) -> Step | None:
-        """The next cell."""
+        """The next cell, or stack of cells."""
         if not self._left:
             return None
         longest = max(self._left, key=self._of)
         rest = sum(map(self._of, self._left)) / self._workers
-        cell = longest if 2 * self._of(longest) >= rest else self._left[0]
-        self._left.remove(cell)
-        return Step((cell,))
+        cells = longest if 2 * self._of(longest) >= rest else self._left[0]
+        self._left.remove(cells)
+        return Step(cells)
 
-    def _of(self, cell: Cell) -> float:
-        return self._seconds[cell.training.id]
+    def _of(self, cells: Sequence[Cell]) -> float:
+        return sum(self._seconds[cell.training.id] for cell in cells)
 
     def settle(self) -> None:
         """Change nothing."""

@@ -3,11 +3,12 @@
 import gc
 import math
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from functools import partial
 from pathlib import Path
 
 from fsmd.config import FSMDConfig
+from fsmd.data.encoded import open_encoded
 from fsmd.errors import UserError
 from fsmd.training import Training, TrainingProgress, TrainingResult, train
 from studies.failure import Failure, failure_of
@@ -30,22 +31,67 @@ def train_all(
     deadline: of `time.time()`; what then runs is paused at the end of its epoch, but for what no
     checkpoint can resume: baselines go to their end.
 
-    An error of one training is its outcome. What ends the process ends all of them.
+    Those of one shape are one program where their runtime has a stack (`fsmd.stack`); all others
+    come one after the other. An error of one training is its outcome. What ends the process ends
+    all of them.
 
     Raises UserError where nothing can be trained: that is no training's fault.
     """
     if any(isinstance(training.config, FSMDConfig) for training in trainings):
         _check_libraries()
-    outcomes: list[TrainingResult | Failure] = []
-    for training, checkpoint in zip(trainings, checkpoints, strict=True):
+    outcomes: dict[str, TrainingResult | Failure] = {}
+    path = {training.id: each for training, each in zip(trainings, checkpoints, strict=True)}
+    for together in _stacks(trainings):
+        if len(together) > 1 or _is_stacked(together[0]):
+            outcomes |= _trained_together(together, path, until, deadline)
+            gc.collect()
+            continue
+        (training,) = together
         try:
-            outcomes.append(_trained(training, until, checkpoint, deadline))
+            outcomes[training.id] = _trained(training, until, path[training.id], deadline)
         except Exception as error:
-            outcomes.append(failure_of(error))
+            outcomes[training.id] = failure_of(error)
         finally:
             # A Trainer and its module hold each other: else a training's tensors stay for a while.
             gc.collect()
-    return outcomes
+    return [outcomes[training.id] for training in trainings]
+
+
+def _stacks(trainings: Sequence[Training]) -> list[list[Training]]:
+    """Those that are one program, and each other one by itself."""
+    groups: dict[str, list[Training]] = {}
+    for training in trainings:
+        groups.setdefault(training.shape if _is_stacked(training) else training.id, []).append(
+            training
+        )
+    return list(groups.values())
+
+
+def _is_stacked(training: Training) -> bool:
+    if training.runtime.stack == 1 or not isinstance(training.config, FSMDConfig):
+        return False
+    from fsmd.stack import why_alone
+
+    return why_alone(training, open_encoded(training.data.path)) is None
+
+
+def _trained_together(
+    trainings: Sequence[Training],
+    checkpoints: Mapping[str, Path],
+    until: int | None,
+    deadline: float,
+) -> dict[str, TrainingResult | Failure]:
+    from fsmd.stack import Job, train_together
+
+    jobs = [Job(t, checkpoints[t.id], partial(_tell, t.id)) for t in trainings]
+    try:
+        ends: Sequence[TrainingResult | Exception] = train_together(jobs, until, deadline)
+    except Exception as error:
+        ends = [error] * len(jobs)
+    return {
+        training.id: failure_of(end) if isinstance(end, Exception) else end
+        for training, end in zip(trainings, ends, strict=True)
+    }
 
 
 class _TimeUpError(Exception):

@@ -38,7 +38,7 @@ def _field_names(work: Workload) -> list[str]:
 class DeepCTR:
     """DeepCTR-Torch, fed with one matrix of floats, as it wants."""
 
-    def __init__(self, work: Workload) -> None:
+    def __init__(self, work: Workload, device: str = "cpu") -> None:
         with patch.object(Thread, "start"):  # it asks the package index for a newer version
             from deepctr_torch.inputs import DenseFeat, SparseFeat
             from deepctr_torch.models.multitask import MMOE, PLE, SharedBottom
@@ -56,6 +56,7 @@ class DeepCTR:
             "task_types": ["binary"] * len(tasks),
             "task_names": tasks,
             "seed": 0,
+            "device": device,
         }
         gated = {"expert_dnn_hidden_units": config.layers, "gate_dnn_hidden_units": ()}
         own = config.own_count

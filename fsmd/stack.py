@@ -1,0 +1,665 @@
+"""Trainings of one shape as one program: their parameters lie side by side, each step is of all.
+
+They may differ in whatever is no shape: seed, rates, weights (`fsmd.training.NO_SHAPE`), epochs
+and patience. Each keeps its own start, order of rows, dropout, optimiser, choice of the epoch and
+end; whoever ends makes room for the next. Nothing is copied from or to the device, and nothing
+waits for it, within an epoch. Suffixes as in `fsmd.model`; S places of the stack.
+
+The numbers are those that a training has alone, but for the order of sums and, on a GPU, for what
+dropout draws. Those of one place do not hang on what is in others.
+"""
+
+import math
+import time
+from collections import deque
+from collections.abc import Callable, Mapping, Sequence
+from contextlib import nullcontext
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+from lightning.pytorch.callbacks import Callback
+from torch import Tensor, nn
+
+from fsmd import trainer
+from fsmd.batches import Batch, EpochOrder, columns_of
+from fsmd.callbacks import CheckpointFile, ChosenWeights, Curve
+from fsmd.config import FSMDConfig
+from fsmd.data.encoded import open_encoded
+from fsmd.data.schema import LARGE, Dataset, Schema
+from fsmd.diagnostics import GATE_ROWS, GRADIENT_ROWS, cosines, inner_tensors
+from fsmd.forward import EVALUATION_BATCH
+from fsmd.layers import Batchable
+from fsmd.metrics import METRICS, measured
+from fsmd.model import ROW_WISE, Columns, generator, scores, task_losses
+from fsmd.module import FSMDModule
+from fsmd.notices import say
+from fsmd.on_device import FIGURES, figure
+from fsmd.selection import Selection
+from fsmd.tasks import names
+from fsmd.training import Measurement, Training, TrainingProgress, TrainingResult
+
+APART = 2**16
+"""Numbers of a tensor from which it is a block of its own, so that no lookup copies it."""
+ALIGNED = 16
+"""Numbers of single precision: all places begin at a multiple of them, and so compute alike."""
+CHECKPOINT_SECONDS = 30
+"""Between a stack's checkpoints, which are as many times as long as one training's."""
+WARM_STEPS = 3
+"""Before a step is captured as a graph, for what libraries set up in their first calls."""
+
+
+@dataclass(frozen=True)
+class Job:
+    """A training, and what `fsmd.training.train` is given beside it."""
+
+    training: Training
+    checkpoint: Path | None = None
+    on_progress: Callable[[TrainingProgress], None] | None = None
+
+
+def why_alone(training: Training, data: Dataset) -> str | None:
+    """Why a training is no part of a stack, in words; None if it can be. By what it is alone."""
+    config, schema = training.config, data.schema
+    if not isinstance(config, FSMDConfig):
+        return "it is no network"
+    if training.runtime.stack == 1:
+        return "its runtime has no stack"
+    if config.balancing not in ("fixed", "uncertainty"):
+        return f"balancing {config.balancing!r} takes gradients within a step"
+    if config.pretrain != "none":
+        return f"pretrain {config.pretrain!r} trains something else first"
+    if training.data.shuffle != "rows" or max(data.train.nbytes, data.valid.nbytes) > LARGE:
+        return "its rows are not held in memory"
+    if len(data.train) <= 1:
+        return "one row has no variance"
+    if Columns(schema.categorical).rows > ROW_WISE:
+        return "a table is updated row by row"
+    return None
+
+
+def run_stacked(
+    training: Training,
+    until: int | None,
+    checkpoint: Path | None,
+    on_progress: Callable[[TrainingProgress], None] | None,
+    *,
+    keep_model: bool,
+    fixed_epochs: Mapping[str, int] | None,
+) -> TrainingResult:
+    """See `fsmd.training.train`: the only one in a stack, or alone where it cannot be in one."""
+    if why_alone(training, open_encoded(training.data.path)):
+        return trainer.run(
+            *(training, until, checkpoint, on_progress),
+            keep_model=keep_model,
+            fixed_epochs=fixed_epochs,
+        )
+    job = Job(training, checkpoint, on_progress)
+    (outcome,) = train_together([job], until, keep_model=keep_model, fixed_epochs=fixed_epochs)
+    if isinstance(outcome, BaseException):
+        raise outcome
+    return outcome
+
+
+def train_together(
+    jobs: Sequence[Job],
+    until: int | None = None,
+    deadline: float = math.inf,
+    *,
+    keep_model: bool = False,
+    fixed_epochs: Mapping[str, int] | None = None,
+) -> list[TrainingResult | Exception]:
+    """Train jobs of one `Training.shape`, as many at once as their runtime's stack has places.
+
+    deadline: of `time.time()`: what then runs is paused at the end of its epoch. The rest: see
+    `fsmd.training.train`. An error of a training, or of whoever is told of it, is its outcome; one
+    of the program is that of all that have not ended.
+    """
+    first = jobs[0].training
+    data, device = open_encoded(first.data.path), trainer.device_of(first)
+    with trainer.alone(), torch.cuda.device(device) if device.type == "cuda" else nullcontext():
+        members = [_Member(job, data, fixed_epochs) for job in jobs]
+        stack = _Stack(_Program(first, data, device), until, deadline, keep_model)
+        try:
+            stack.run(members)
+        except Exception as error:
+            return [member.outcome or error for member in members]
+    return [member.outcome or RuntimeError("it was left over") for member in members]
+
+
+class _Held(Callback):
+    """A place's tensors and its optimiser's, as a checkpoint has them."""
+
+    def __init__(self, module: FSMDModule) -> None:
+        self.tensors = _floats(module)
+        self.optimiser: dict[str, Any] | None = None
+        self.place: int | None = None
+        """Where it was: there a processor's sums have the same last digits."""
+
+    def state_dict(self) -> dict[str, Any]:
+        return dict(vars(self))
+
+    def load_state_dict(self, state_dict: dict[str, Any]) -> None:
+        vars(self).update({name: state_dict[name] for name in vars(self)})
+
+
+class _Member:
+    """One training of a stack, and where it is."""
+
+    outcome: TrainingResult | Exception | None = None
+    drawn: Tensor | None = None
+    """The order of rows of the next epoch."""
+
+    def __init__(self, job: Job, data: Dataset, fixed_epochs: Mapping[str, int] | None) -> None:
+        self.training = job.training
+        if fixed_epochs is not None:
+            self.training = replace(self.training, epochs=max(fixed_epochs.values()))
+        self.job, self.data, self.seconds = job, data, 0.0
+        config, tasks = job.training.config, data.schema.tasks
+        assert isinstance(config, FSMDConfig)
+        self.config, self.curve = config, Curve()
+        self.file = CheckpointFile(job.training, job.checkpoint, lambda: self.seconds)
+        rule = Selection.of(tasks, config.separate, job.training.patience, fixed_epochs)
+        self.chosen = ChosenWeights(rule, self.curve)
+        self.order = EpochOrder.of(data.train, job.training.seed, job.training.data.shuffle)
+
+    def begin(self) -> None:
+        """Make what its place begins with; a checkpoint's if there is one."""
+        self.module = _module(self.training, self.data.schema)
+        self.held = _Held(self.module)
+        self.file.read(self.curve, self.chosen, self.held, needed=())
+
+    def write(self, program: "_Program", place: int) -> None:
+        """Write its checkpoint."""
+        program.hold(place, self.held)
+        self.file.write_of(self.curve, self.chosen, self.held)
+
+    @property
+    def finished(self) -> bool:
+        """Whether no epoch is left to train."""
+        return self.chosen.standing.exhausted or self.curve.epochs >= self.training.epochs
+
+    def draw(self, device: torch.device) -> torch.Generator:
+        """What the dropout of the epoch under way is drawn from, as `fsmd.callbacks.EpochSeed`."""
+        seed = generator(self.training.seed, "epoch", self.curve.epochs).initial_seed()
+        return torch.Generator(device).manual_seed(seed)
+
+    def rows(self) -> Tensor:
+        """The order of the epoch under way."""
+        if self.drawn is None:
+            self.draw_rows(self.curve.epochs)
+        row_N, self.drawn = self.drawn, None
+        assert row_N is not None
+        return row_N
+
+    def draw_rows(self, epoch: int) -> None:
+        """The order of an epoch, before it begins: while a GPU is busy with another."""
+        self.order.set_epoch(epoch)
+        self.drawn = self.order.permutation()
+
+    def tell(self, part: float = 0.0) -> None:
+        """Tell how far it is, with the part of the epoch under way."""
+        if self.job.on_progress:
+            values_EK, tasks = self.curve.values_EK, names(self.data.schema.tasks)
+            figures = dict(zip(tasks, values_EK[-1], strict=True)) if values_EK else {}
+            self.job.on_progress(TrainingProgress(figures, self.curve.epochs + part))
+
+
+class _Stack:
+    """Who is in which place, from epoch to epoch."""
+
+    def __init__(
+        self, program: "_Program", until: int | None, deadline: float, keep_model: bool
+    ) -> None:
+        self.program, self.keep_model = program, keep_model
+        self.until, self.deadline = until, deadline
+        self.members: dict[int, _Member] = {}
+        """By place."""
+        self.ended: list[_Member] = []
+        """To be evaluated."""
+        self.written = time.monotonic()
+
+    def run(self, members: Sequence[_Member]) -> None:
+        """Train all of them; each has its outcome then."""
+        waiting = deque(members)
+        while True:
+            while waiting and len(self.members) < self.program.places:
+                self._begin(waiting.popleft())
+            if self.members:
+                self._epoch()
+            self._evaluate()
+            if not self.members and not waiting:
+                return
+
+    def _begin(self, member: _Member) -> None:
+        try:
+            member.begin()
+            if self._is_over(member):
+                self.ended.append(member)
+                return
+            free = set(range(self.program.places)) - self.members.keys()
+            place = member.held.place if member.held.place in free else min(free)
+            self.program.put(place, member.config, member.held)
+            self.members[place] = member
+        except Exception as error:
+            member.outcome = error
+
+    def _is_over(self, member: _Member) -> bool:
+        paused = self.until is not None and member.curve.epochs >= self.until
+        return member.finished or paused
+
+    def _epoch(self) -> None:
+        began, program, told = time.perf_counter(), self.program, time.monotonic()
+        program.begin_epoch({place: m.rows() for place, m in self.members.items()})
+        draws = {place: m.draw(program.device) for place, m in self.members.items()}
+        for step in range(program.steps):
+            program.step(step, draws)
+            if time.monotonic() - told >= 1:
+                told = time.monotonic()
+                self._tell((step + 1) / program.steps)
+        if program.graph:
+            self._each(lambda _, member: member.draw_rows(member.curve.epochs + 1))
+        measured_S = program.measured()
+        late = time.time() >= self.deadline
+        writes = time.monotonic() - self.written >= CHECKPOINT_SECONDS or late
+        share = (time.perf_counter() - began) / max(1, len(self.members))
+
+        def over(place: int, member: _Member) -> None:
+            member.seconds += share
+            loss, values_K, inner = measured_S[place]
+            member.curve.add(member.module, loss, values_K)
+            epoch = member.curve.epochs
+            member.curve.measurements += [Measurement(epoch, *figure) for figure in inner]
+            member.chosen.keep(lambda: program.model_state(place))
+            ends = self._is_over(member) or late
+            if (writes or ends) and not member.finished:
+                member.write(program, place)
+            member.tell()
+            if ends:
+                self.ended.append(member)
+                self._leave(place)
+
+        self._each(over)
+        self.written = time.monotonic() if writes else self.written
+
+    def _tell(self, done: float) -> None:
+        self._each(lambda _, member: member.tell(done))
+
+    def _each(self, do: Callable[[int, _Member], None]) -> None:
+        """For all places; an error ends the training."""
+        for place, member in list(self.members.items()):
+            try:
+                do(place, member)
+            except Exception as error:
+                member.outcome = error
+                self._leave(place)
+
+    def _leave(self, place: int) -> None:
+        self.members.pop(place, None)
+        self.program.take(place)
+
+    def _evaluate(self) -> None:
+        for member in self.ended:
+            try:
+                began = time.perf_counter()
+                module = member.module.to(self.program.device)
+                result = trainer.result_of(
+                    *(member.training, member.data, module, member.chosen),
+                    file=member.file,
+                    keep_model=self.keep_model,
+                )
+                seconds = result.seconds + time.perf_counter() - began
+                member.outcome = replace(result, seconds=seconds)
+            except Exception as error:
+                member.outcome = error
+            del member.module
+        self.ended.clear()
+
+
+class _Blocks:
+    """Named tensors of S places, in few matrices of S rows."""
+
+    def __init__(self, like: Mapping[str, Tensor], places: int, device: torch.device) -> None:
+        apart = [[name] for name, tensor in like.items() if tensor.numel() >= APART]
+        rest = [name for name, tensor in like.items() if tensor.numel() < APART]
+        self.matrices: list[Tensor] = []
+        self.views: dict[str, Tensor] = {}
+        for group in [*apart, rest]:
+            size = sum(like[name].numel() for name in group)
+            size += -size % ALIGNED if group is rest else 0
+            self.matrices.append(torch.zeros(places, size, device=device))
+            first = 0
+            for name in group:
+                past = first + like[name].numel()
+                columns = self.matrices[-1][:, first:past]
+                self.views[name], first = columns.view(places, *like[name].shape), past
+
+
+class _Called(nn.Module):
+    """Any function of a module, for `functional_call`, which calls `forward` alone."""
+
+    def __init__(self, module: FSMDModule, of: Callable[..., Any]) -> None:
+        super().__init__()
+        self.module, self.of = module, of
+
+    def forward(self, *arguments: Any) -> Any:
+        return self.of(self.module, *arguments)
+
+
+class _Program:
+    """All places' tensors on the device, and what is done to all of them at once."""
+
+    def __init__(self, first: Training, data: Dataset, device: torch.device) -> None:
+        self.places, self.device = first.runtime.stack, device
+        assert isinstance(first.config, FSMDConfig)
+        assert first.config.batch_size is not None
+        self.batch_size, self.schema = first.config.batch_size, data.schema
+        # With a rate, whatever it is, so that each layer that can drop asks for its bits.
+        dropping = replace(first, config=replace(first.config, dropout=0.5))
+        self.module = _module(dropping, data.schema).to(device)
+        trained = dict(self.module.named_parameters())
+        rest = {name: t for name, t in _floats(self.module).items() if name not in trained}
+        self.trained, self.slopes = (_Blocks(trained, self.places, device) for _ in range(2))
+        self.rest = _Blocks(rest, self.places, device)
+        for view in self.trained.views.values():
+            view.requires_grad_()
+        shared = {id(parameter) for parameter in self.module.model.shared_parameters()}
+        self.shared = [self.trained.views[name] for name, p in trained.items() if id(p) in shared]
+        self.blank = [
+            self.slopes.views[f"{name}.weight"][:, part.padding_idx]
+            for name, part in self.module.named_modules()
+            if isinstance(part, nn.Embedding) and part.padding_idx is not None
+        ]
+        """Slopes of what nothing moves."""
+        self.optimisers: dict[int, torch.optim.Optimizer] = {}
+        self.dropping = set[int]()
+        """The places that have dropout."""
+        self.rate_S = torch.zeros(self.places, device=device, dtype=torch.float64)
+        self.train = columns_of(data.train, [slice(None)], device)
+        self.valid = columns_of(data.valid, [slice(None)], device, self.module.groups)
+        self.module.eval().check_rows(*self.train[:2])
+        # A last batch of one row is left out, as by `fsmd.batches.Batches`.
+        self.steps = -(-(len(data.train) - 1) // self.batch_size)
+        self.order_SN = torch.zeros(self.places, len(data.train), dtype=torch.int64)
+        self.loss_S = torch.zeros_like(self.rate_S)
+        self.draws_of: dict[int, int] = {}
+        """Rows of a batch -> draws that its dropout takes."""
+        self.graph = _Graph(self._step) if device.type == "cuda" else None
+
+    # Who is where
+
+    def put(self, place: int, config: FSMDConfig, held: _Held) -> None:
+        """Begin, or go on with, a training in a free place."""
+        for blocks in (self.trained, self.rest):
+            for name, view in blocks.views.items():
+                view.detach()[place] = held.tensors[name].to(self.device)
+        rows = [matrix[place] for matrix in self.trained.matrices]
+        for row, slope in zip(rows, self.slopes.matrices, strict=True):
+            row.grad = slope[place]
+        assert config.learning_rate is not None
+        assert config.weight_decay is not None
+        self.optimisers[place] = torch.optim.AdamW(
+            rows,
+            lr=config.learning_rate,
+            weight_decay=config.weight_decay,
+            fused=True,
+            capturable=self.device.type == "cuda",
+        )
+        if held.optimiser is not None:
+            self.optimisers[place].load_state_dict(held.optimiser)
+        self.rate_S[place] = config.dropout or 0.0
+        self._changed(place, bool(config.dropout))
+
+    def take(self, place: int) -> None:
+        """Free a place: what is left there moves no more."""
+        self.optimisers.pop(place, None)
+        self.rate_S[place] = 0.0
+        self._changed(place, drops=False)
+
+    def _changed(self, place: int, drops: bool) -> None:
+        (self.dropping.add if drops else self.dropping.discard)(place)
+        if self.graph:
+            self.graph.forget()
+
+    def hold(self, place: int, held: _Held) -> None:
+        """Copy what a place has."""
+        tensors = self.trained.views | self.rest.views
+        held.tensors = {name: view.detach()[place].clone() for name, view in tensors.items()}
+        held.optimiser, held.place = self.optimisers[place].state_dict(), place
+
+    def model_state(self, place: int) -> dict[str, Tensor]:
+        """What the model's `state_dict` is of a place, without a copy."""
+        tensors, prefix = self.trained.views | self.rest.views, "model."
+        state = self.module.model.state_dict()
+        return {
+            n: tensors[prefix + n][place] if prefix + n in tensors else state[n] for n in state
+        }
+
+    # An epoch
+
+    def begin_epoch(self, rows: Mapping[int, Tensor]) -> None:
+        """Take each place's order of rows."""
+        order_SN = torch.zeros(self.places, len(self.train[0]), dtype=torch.int64)
+        for place, row_N in rows.items():
+            order_SN[place] = row_N
+        self.order_SN = order_SN.to(self.device)
+        self.loss_S.zero_()
+        self.module.train()
+
+    def step(self, number: int, draws: Mapping[int, torch.Generator]) -> None:
+        """A step of all places; on a GPU it is under way when this returns."""
+        first = number * self.batch_size
+        row_SB = self.order_SN[:, first : first + self.batch_size]
+        bits = self._bits(row_SB.shape[1], draws) if self.dropping else None
+        if self.graph and row_SB.shape[1] == self.batch_size:
+            self.graph.step(row_SB, bits)
+        else:
+            self._step(row_SB, bits)
+
+    def _bits(self, rows: int, draws: Mapping[int, torch.Generator]) -> Tensor:
+        """What dropout takes in a step, S x bits of 16 each."""
+        if rows not in self.draws_of:
+            with torch.no_grad(), Batchable() as counted:
+                self.module.model(*(column[:rows] for column in self.train[:2]))
+            self.draws_of[rows] = counted.draws
+        shape = (self.places, self.draws_of[rows])
+        draw_SW = torch.zeros(shape, dtype=torch.int64, device=self.device)
+        for place in self.dropping:
+            draw_SW[place].random_(-(2**63), None, generator=draws[place])
+        return draw_SW.view(torch.int16)
+
+    def _step(self, row_SB: Tensor, bits: Tensor | None) -> None:
+        batch = tuple(column[row_SB] for column in self.train)
+        dims = (0, None if bits is None else 0, 0)
+        loss_S = self._of_all(_joined, batch, bits, self.rate_S, dims=dims)
+        slopes = torch.autograd.grad(loss_S.sum(), list(self.trained.views.values()))
+        for kept, slope in zip(self.slopes.views.values(), slopes, strict=True):
+            kept.copy_(slope)
+        for slope in self.blank:
+            slope.zero_()
+        for optimiser in self.optimisers.values():
+            optimiser.step()
+        self.loss_S += loss_S.detach()
+
+    def _of_all(
+        self, of: Callable[..., Any], *arguments: Any, dims: tuple[int | None, ...]
+    ) -> Any:
+        """What a function of a module gives for each place; dims: as `torch.vmap` has them."""
+        called = _Called(self.module, of)
+
+        def of_one(tensors: dict[str, Tensor], *own: Any) -> Any:
+            named = {f"module.{name}": tensor for name, tensor in tensors.items()}
+            return torch.func.functional_call(called, named, own)
+
+        tensors = self.trained.views | self.rest.views
+        return torch.vmap(of_one, in_dims=(0, *dims))(tensors, *arguments)
+
+    # After an epoch
+
+    def measured(self) -> dict[int, tuple[float, list[float], list[tuple[str, str, str, float]]]]:
+        """Of each training: its mean loss, its validation figures, and what goes on inside.
+
+        The last as (split, task, metric, value).
+        """
+        self.module.eval()
+        values_KS = self._figures()
+        inner = self._inner()
+        loss_S = (self.loss_S / self.steps).tolist()
+        return {
+            place: (loss_S[place], [value_S[place] for value_S in values_KS], inner[place])
+            for place in self.optimisers
+        }
+
+    @torch.no_grad()
+    def _figures(self) -> list[list[float]]:
+        """Of each task and place, its own metric on validation."""
+        parts = [
+            self._of_all(_scores, *(column[rows] for column in self.valid[:2]), dims=(None, None))
+            for rows in _parts(len(self.valid[0]), EVALUATION_BATCH)
+        ]
+        score_SNK, (label_NK, *rest) = torch.cat(parts, 1), self.valid[2:]
+        weight_N = rest.pop(0).float() if self.schema.weighted else None
+        groups = dict(zip(self.module.groups, rest, strict=True))
+        figures = []
+        for k, task in enumerate(self.schema.tasks):
+            score_SN, label_N = score_SNK[:, :, k], label_NK[:, k].float()
+            if task.metric in FIGURES:
+                figures.append(figure(task.metric, score_SN, label_N, weight_N).tolist())
+                continue
+            own = label_N.cpu().numpy(), None if weight_N is None else weight_N.cpu().numpy()
+            codes = {name: code_N.cpu().numpy() for name, code_N in groups.items()}
+            values = [
+                measured(METRICS[task.metric], score_N, *own, codes)
+                if np.isfinite(score_N).all()
+                else None
+                for score_N in score_SN.cpu().numpy()
+            ]
+            figures.append([math.nan if value is None else value for value in values])
+        return figures
+
+    def _inner(self) -> dict[int, list[tuple[str, str, str, float]]]:
+        """As `fsmd.callbacks.Diagnostics`."""
+        told: dict[int, list[tuple[str, str, str, float]]] = {p: [] for p in self.optimisers}
+        tasks = names(self.schema.tasks)
+        if self.shared and len(tasks) > 1:
+            batch = tuple(column[:GRADIENT_ROWS] for column in self.train)
+            loss_SK = self._of_all(_losses, batch, dims=(None,))
+            slopes = [
+                torch.cat(
+                    [
+                        slope.flatten(1)
+                        for slope in torch.autograd.grad(
+                            loss_S.sum(), self.shared, retain_graph=True, materialize_grads=True
+                        )
+                    ],
+                    1,
+                )
+                for loss_S in loss_SK.unbind(1)
+            ]
+            for place, own in told.items():
+                pairs = [(t, slope_SP[place]) for t, slope_SP in zip(tasks, slopes, strict=True)]
+                own += [("train", pair, "gradient_cosine", c) for pair, c in cosines(pairs)]
+        with torch.no_grad():
+            batch = tuple(column[:GATE_ROWS] for column in self.valid)
+            figures = self._of_all(_inner, batch, dims=(None,))
+        if figures:
+            for (name, metric), value_S in figures.items():
+                values = value_S.tolist()
+                for place, own in told.items():
+                    own.append(("valid", name, metric, values[place]))
+        return told
+
+
+class _Graph:
+    """A step that a GPU replays as a whole; where it cannot be captured it runs as it is."""
+
+    def __init__(self, do: Callable[[Tensor, Tensor | None], None]) -> None:
+        self.do, self.refused = do, False
+        self.forget()
+
+    def forget(self) -> None:
+        """Capture anew: another training moves."""
+        self.graph: torch.cuda.CUDAGraph | None = None
+        self.inputs: tuple[Tensor, ...] = ()
+        self.warmed = 0
+
+    def step(self, row_SB: Tensor, bits: Tensor | None) -> None:
+        """As `do`."""
+        given = (row_SB,) if bits is None else (row_SB, bits)
+        if self.refused:
+            self.do(row_SB, bits)
+            return
+        if self.warmed < WARM_STEPS:  # on a stream of its own, as a capture is
+            self.warmed += 1
+            own, usual = torch.cuda.Stream(), torch.cuda.current_stream()  # type: ignore[no-untyped-call]
+            own.wait_stream(usual)
+            with torch.cuda.stream(own):
+                self.do(row_SB, bits)
+            usual.wait_stream(own)
+            return
+        if self.graph is None:
+            self.inputs, graph = tuple(tensor.clone() for tensor in given), torch.cuda.CUDAGraph()
+            try:
+                with torch.cuda.graph(graph):
+                    self.do(self.inputs[0], *self.inputs[1:] or (None,))
+            except RuntimeError as error:
+                say(f"steps are not captured as a graph, which is slower: {error}")
+                self.refused = True
+                self.do(row_SB, bits)
+                return
+            self.graph = graph
+        for kept, tensor in zip(self.inputs, given, strict=True):
+            kept.copy_(tensor)
+        self.graph.replay()
+
+
+# Of one place, which `torch.vmap` batches
+
+
+def _joined(module: FSMDModule, batch: Batch, bits: Tensor | None, rate: Tensor) -> Tensor:
+    """The joined loss of a batch."""
+    weighted_K = module.weight_K * _losses(module, batch, bits, rate)
+    joined: Tensor = module.balancing(weighted_K) if module.balancing else weighted_K.sum()
+    return joined
+
+
+def _losses(
+    module: FSMDModule, batch: Batch, bits: Tensor | None = None, rate: Tensor | None = None
+) -> Tensor:
+    """As `FSMDModule.losses`, which waits for a look at the rows."""
+    ids_BC, dense_BD, label_BK, *weights = batch
+    with Batchable(bits, rate):
+        logit_BK = module.model(ids_BC, dense_BD.to(module.dtype))
+    return task_losses(
+        *(logit_BK, label_BK, module.model.parents),
+        weight_B=weights[0] if weights else None,
+        masked=module.schema.masked,
+    )
+
+
+def _scores(module: FSMDModule, ids_BC: Tensor, dense_BD: Tensor) -> Tensor:
+    with Batchable():
+        return scores(module.model(ids_BC, dense_BD), module.model.parents)
+
+
+def _inner(module: FSMDModule, batch: Batch) -> dict[tuple[str, str], Tensor]:
+    with Batchable():
+        return inner_tensors(module, batch)
+
+
+def _floats(module: FSMDModule) -> dict[str, Tensor]:
+    """What differs from training to training: parameters, statistics, weights."""
+    tensors = {name: parameter.detach() for name, parameter in module.named_parameters()}
+    return tensors | {n: t for n, t in module.named_buffers() if t.is_floating_point()}
+
+
+def _module(training: Training, schema: Schema) -> FSMDModule:
+    assert isinstance(training.config, FSMDConfig)
+    precision = training.runtime.precision
+    return FSMDModule.create(training.config, schema, training.seed, precision)
+
+
+def _parts(rows: int, size: int) -> list[slice]:
+    return [slice(first, first + size) for first in range(0, rows, size)]

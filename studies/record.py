@@ -85,15 +85,24 @@ def _run(options: argparse.Namespace) -> int:
 def curves(engine: sa.Engine, name: str) -> pd.DataFrame:
     """One row per cell, seed and epoch: axes, replicate, epoch, each task's validation figure.
 
+    And `seconds`: what an epoch of the training took, on the average of its epochs.
+
     Only seeds that every arm has. Raises UserError if no study of this name is stored.
     """
     record = find_study(engine, name)
     if record is None:
         raise UserError(f"no study {name!r} in this database; run it first")
     judging = [(task.name, task.metric) for task in record.plan.tasks]
-    key, figure = ["arm", "replicate", "epoch"], MEASUREMENTS.c
+    key, figure = ["arm", "replicate", "epoch", "seconds"], MEASUREMENTS.c
     query = (
-        sa.select(CELLS.c.arm, CELLS.c.replicate, figure.epoch, figure.task, figure.value)
+        sa.select(
+            CELLS.c.arm,
+            CELLS.c.replicate,
+            figure.epoch,
+            (RUNS.c.seconds / RUNS.c.epochs).label("seconds"),
+            figure.task,
+            figure.value,
+        )
         .join(RUNS, RUNS.c.id == CELLS.c.run_id)
         .join(MEASUREMENTS, figure.run_id == RUNS.c.id)
         .where(

@@ -431,7 +431,7 @@ def main() -> int:
         with ProcessPoolExecutor(options.workers) as pool:
             done = list(
                 track(
-                    pool.map(trace, *zip(*jobs, strict=True), chunksize=5),
+                    pool.map(trace, *zip(*jobs, strict=True)),
                     f"replaying {path.stem}",
                     total=len(jobs),
                 )

@@ -66,7 +66,8 @@ def propose(
     A sampler that repeats itself is asked again, with the repetition as one more running trial,
     then chance decides.
     """
-    optuna.logging.set_verbosity(optuna.logging.WARNING)
+    # Not even warnings: where a Gaussian process cannot be fitted, its priors propose.
+    optuna.logging.set_verbosity(optuna.logging.ERROR)
     known = {_key(t.params) for t in tried}
     if sampler == "grid":
         return _next_of_grid(space, known, seed)

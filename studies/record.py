@@ -1,7 +1,8 @@
 """python -m studies.record: learning curves of a whole grid in one file, for comparing searches.
 
-The grid is the study `curves`, trained without early stopping; nothing but the tasks' validation
-figures of each epoch is kept. `nox -s bench_search` replays search strategies on such files.
+The grid is the study `curves`, trained without early stopping; the tasks' validation figures of
+each epoch and how long one took are kept. `nox -s bench_search` replays search strategies on such
+files.
 """
 
 import studies.start  # noqa: F401  # isort: skip  (first: nothing may shadow what follows)

@@ -1,7 +1,8 @@
 """python -m studies.record: learning curves of a whole grid in one file, for comparing searches.
 
-The grid is the study `curves`, trained without early stopping; nothing but the tasks' validation
-figures of each epoch is kept. `nox -s bench_search` replays search strategies on such files.
+The grid is the study `curves`, trained without early stopping; the tasks' validation figures of
+each epoch and how long one took are kept. `nox -s bench_search` replays search strategies on such
+files.
 """
 
 import studies.start  # noqa: F401  # isort: skip  (first: nothing may shadow what follows)
@@ -85,15 +86,24 @@ def _run(options: argparse.Namespace) -> int:
 def curves(engine: sa.Engine, name: str) -> pd.DataFrame:
     """One row per cell, seed and epoch: axes, replicate, epoch, each task's validation figure.
 
+    And `seconds`: what an epoch of the training took, on the average of its epochs.
+
     Only seeds that every arm has. Raises UserError if no study of this name is stored.
     """
     record = find_study(engine, name)
     if record is None:
         raise UserError(f"no study {name!r} in this database; run it first")
     judging = [(task.name, task.metric) for task in record.plan.tasks]
-    key, figure = ["arm", "replicate", "epoch"], MEASUREMENTS.c
+    key, figure = ["arm", "replicate", "epoch", "seconds"], MEASUREMENTS.c
     query = (
-        sa.select(CELLS.c.arm, CELLS.c.replicate, figure.epoch, figure.task, figure.value)
+        sa.select(
+            CELLS.c.arm,
+            CELLS.c.replicate,
+            figure.epoch,
+            (RUNS.c.seconds / RUNS.c.epochs).label("seconds"),
+            figure.task,
+            figure.value,
+        )
         .join(RUNS, RUNS.c.id == CELLS.c.run_id)
         .join(MEASUREMENTS, figure.run_id == RUNS.c.id)
         .where(

@@ -3,21 +3,24 @@
 Every strategy pays for the epochs it trains, one worker, early stopping as in a real search. What
 it has reached after an epoch is the hypervolume of where its trainings stand, as a share of what
 lies in the recorded grid. A repeat draws the sampler's seed and one of the recorded seeds.
+
+Wall-clock is the epochs times what one took when it was recorded, on the median, and the CPU
+seconds in which the strategy itself proposes and decides here.
 """
 
 import argparse
 import json
 import os
 import sys
-import warnings
+import time
 from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import ProcessPoolExecutor
 from dataclasses import dataclass
 from datetime import datetime
-from functools import cache, partial
+from functools import cache, cached_property, partial
 from importlib.util import find_spec
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
 import optuna
@@ -31,7 +34,7 @@ from rich.table import Table
 from fsmd.config import FSMDConfig
 from fsmd.metrics import METRICS
 from fsmd.selection import Selection
-from fsmd.stats.pareto import Point, below_worst, hypervolume
+from fsmd.stats.pareto import Point, below_worst, best_first, hypervolume
 from fsmd.tasks import Task
 from search_spaces.space import Choice, Params, Space
 from studies.search.proposals import Tried, propose
@@ -57,6 +60,8 @@ class Recording:
     """Below it nothing counts: a tenth of the range below the worst that a curve ends with."""
     best: tuple[float, ...]
     """The hypervolume of the whole grid, for each seed."""
+    seconds: float
+    """Of an epoch, the median."""
 
     @property
     def epochs(self) -> int:
@@ -70,7 +75,18 @@ class Recording:
 
     def standing(self, params: Params, seed: int) -> tuple[Point, ...]:
         """Where a training stands after each epoch, until its early stopping."""
-        return _selection(len(self.tasks)).points(self.curve(params, seed))
+        return self._standings[seed][_values(params)]
+
+    @cached_property  # made once: it must not count as a strategy's thinking
+    def _standings(self) -> list[dict[tuple[Any, ...], tuple[Point, ...]]]:
+        rule = _selection(len(self.tasks))
+        return [
+            {
+                point: rule.points(self.curve(dict(zip(AXES, point, strict=True)), seed))
+                for point in self.curves
+            }
+            for seed in range(len(self.best))
+        ]
 
     @property
     def margins(self) -> tuple[float, ...]:
@@ -98,7 +114,7 @@ def _values(params: Params) -> tuple[Any, ...]:
 def recording(path: Path) -> Recording:
     """Read a file that `studies.record` wrote."""
     frame = pd.read_parquet(path).sort_values([*AXES, "replicate", "epoch"])
-    known = {*AXES, "dropout", "replicate", "epoch"}
+    known = {*AXES, "dropout", "replicate", "epoch", "seconds"}
     tasks = tuple(Task(name) for name in frame.columns if name not in known)
     seeds, epochs = frame["replicate"].nunique(), frame["epoch"].nunique()
     points = [tuple(key) for key, _ in frame.groupby(list(AXES))]
@@ -116,7 +132,8 @@ def recording(path: Path) -> Recording:
     reference = tuple(map(float, below_worst(ends.reshape(-1, len(tasks)))))
     best = tuple(hypervolume(ends[s], reference) for s in range(seeds))
     space = Space(path.stem, FSMDConfig(), choices)
-    return Recording(path.stem, space, tasks, curves, reference, best)
+    seconds = float(frame["seconds"].median())
+    return Recording(path.stem, space, tasks, curves, reference, best, seconds)
 
 
 def _best(points_EK: NDArray[np.float64]) -> Point:
@@ -190,6 +207,21 @@ def ours(sampler: str, make: MakePruner, rec: Recording, seed: int, row: int) ->
         trained[i] = until
 
 
+def foretold(rec: Recording, seed: int, row: int) -> Iterator[Step]:
+    """Every model to its end, in the order in which the other recorded seeds rank them.
+
+    No search has it; it bounds what can be learnt of a model before it is trained on this seed.
+    """
+    ends = {
+        point: np.mean([_best(own) for s, own in enumerate(curves) if s != row], axis=0)
+        for point, curves in rec.curves.items()
+    }
+    points = list(ends)
+    for n, i in enumerate(best_first(list(ends.values()))[:TRIALS]):
+        for point in rec.standing(dict(zip(AXES, points[i], strict=True)), row):
+            yield n, point
+
+
 def syne_tune(rec: Recording, seed: int, row: int) -> Iterator[Step]:
     """Syne Tune's MO-ASHA as it comes: random proposals, stopping at rungs."""
     from syne_tune.backend.trial_status import Trial
@@ -244,35 +276,59 @@ STRATEGIES: dict[str, Strategy] = {
     "random + one epoch, top quarter": partial(ours, "random", PRUNERS["topk"]),
     "TPE + one epoch, top quarter": partial(ours, "tpe", PRUNERS["topk"]),
     "GP + one epoch, top quarter": partial(ours, "gp", PRUNERS["topk"]),
+    "as other seeds rank them": foretold,
 }
 
 if find_spec("syne_tune"):  # the dependency group `rivals`; it brings much along
     STRATEGIES["Syne Tune MO-ASHA"] = syne_tune
 EXTRA = (
     "Optuna GP",
+    "TPE, none twice",
     "GP, none twice",
     "TPE + halving, no guard",
     "TPE + halving, rungs believed",
+    "TPE + one epoch, top quarter",
     "GP + one epoch, top quarter",
 )
-"""Variants of ours, and what asks a Gaussian process beside it: ten to thirty seconds a repeat."""
+"""Variants of ours, and what asks a Gaussian process beside it: two to twenty seconds a repeat."""
 
 
-def trace(path: Path, strategy: str, repeat: int) -> NDArray[np.float64]:
-    """The share of the grid's hypervolume reached after each epoch spent."""
+class Trace(NamedTuple):
+    """What a strategy came to; E: epochs spent."""
+
+    reached_E: NDArray[np.float64]
+    """The share of the grid's hypervolume, after each epoch."""
+    seconds_E: NDArray[np.float64]
+    """Wall-clock until then."""
+    thinking: float
+    """Of these, those in which nothing is trained, in all."""
+
+
+def trace(path: Path, strategy: str, repeat: int) -> Trace:
+    """Replay a strategy."""
     os.environ["OMP_NUM_THREADS"] = "1"  # of the GP sampler's torch, not yet imported
     optuna.logging.set_verbosity(optuna.logging.ERROR)
-    warnings.simplefilter("ignore", optuna.exceptions.ExperimentalWarning)
     rec = recording(path)
     row = repeat % len(rec.best)
+    steps = STRATEGIES[strategy](rec, repeat, row)
     standing: dict[int, Point] = {}
-    reached: list[float] = []
-    for trial, point in STRATEGIES[strategy](rec, repeat, row):
+    reached, thought = list[float](), list[float]()
+    rec.standing(dict(zip(AXES, next(iter(rec.curves)), strict=True)), row)  # makes them all
+    thinking = 0.0
+    while True:
+        began = time.process_time()
+        step = next(steps, None)
+        thinking += time.process_time() - began
+        if step is None:
+            break
+        trial, point = step
         if standing.get(trial) != point:
             standing[trial] = point
             volume = hypervolume(list(standing.values()), rec.reference) / rec.best[row]
         reached.append(volume)
-    return np.array(reached)
+        thought.append(thinking)
+    trained = rec.seconds * np.arange(1, len(reached) + 1)
+    return Trace(np.array(reached), trained + np.array(thought), thinking)
 
 
 # ------------------------------------------------------------------------------------------
@@ -290,35 +346,47 @@ class Score:
 
     epochs: float
     """Epochs spent in all, median."""
+    thinking: float
+    """CPU seconds of the strategy itself, a trial; median."""
     final: tuple[float, float, float]
     """Hypervolume at the end, a share of the grid's."""
     behind: tuple[float, float, float]
     """At the end, plain TPE's minus this one's, of the same repeat; mean."""
     reach: tuple[float, float, float]
     """Epochs until plain TPE's final hypervolume, over the epochs that plain TPE spent in all."""
+    wall: tuple[float, float, float]
+    """The same in wall-clock."""
     first: tuple[float, float, float]
-    """The same, over the epochs after which plain TPE had it first."""
+    """As `reach`, over the epochs after which plain TPE had it first."""
 
 
-def score(
-    traces: Sequence[NDArray[np.float64]], base: Sequence[NDArray[np.float64]], seeds: int
-) -> Score:
+def score(traces: Sequence[Trace], base: Sequence[Trace], seeds: int) -> Score:
     """Judge one strategy; traces and base are paired by repeat, which take the seeds in turn."""
-    targets = [b[-1] for b in base]
-    needed = [_reached(t, goal) for t, goal in zip(traces, targets, strict=True)]
-    own = [_reached(b, goal) for b, goal in zip(base, targets, strict=True)]
+    pairs = list(zip(traces, base, strict=True))
+    needed = [_reached(t, b.reached_E[-1]) for t, b in pairs]
+    own = [_reached(b, b.reached_E[-1]) for b in base]
+    ends = [t.reached_E[-1] for t in traces]
+    behind = [b.reached_E[-1] - t.reached_E[-1] for t, b in pairs]
+    reach = [n / len(b.reached_E) for n, b in zip(needed, base, strict=True)]
+    wall = [
+        (float(t.seconds_E[int(n) - 1]) if np.isfinite(n) else n) / float(b.seconds_E[-1])
+        for n, (t, b) in zip(needed, pairs, strict=True)
+    ]
+    first = [n / o for n, o in zip(needed, own, strict=True)]
     return Score(
-        epochs=float(np.median([len(t) for t in traces])),
-        final=interval([t[-1] for t in traces], seeds, np.median),
-        behind=interval([g - t[-1] for t, g in zip(traces, targets, strict=True)], seeds, np.mean),
-        reach=interval([n / len(b) for n, b in zip(needed, base, strict=True)], seeds, np.median),
-        first=interval([n / o for n, o in zip(needed, own, strict=True)], seeds, np.median),
+        epochs=float(np.median([len(t.reached_E) for t in traces])),
+        thinking=float(np.median([t.thinking / TRIALS for t in traces])),
+        final=interval(ends, seeds, np.median),
+        behind=interval(behind, seeds, np.mean),
+        reach=interval(reach, seeds, np.median),
+        wall=interval(wall, seeds, np.median),
+        first=interval(first, seeds, np.median),
     )
 
 
-def _reached(trace: NDArray[np.float64], goal: float) -> float:
+def _reached(trace: Trace, goal: float) -> float:
     """Epochs until the goal; infinite if never."""
-    above = np.flatnonzero(trace >= goal - 1e-12)
+    above = np.flatnonzero(trace.reached_E >= goal - 1e-12)
     return float(above[0] + 1) if len(above) else float("inf")
 
 
@@ -342,7 +410,7 @@ def interval(
 def main() -> int:
     """Replay every strategy on every recording; the last line is JSON."""
     p = argparse.ArgumentParser(description="Compare search strategies on recorded curves.")
-    p.add_argument("--repeats", type=int, default=50, help="default: %(default)s")
+    p.add_argument("--repeats", type=int, default=15, help="default: %(default)s")
     p.add_argument("--workers", type=int, default=os.cpu_count() or 1, help="default: one a core")
     p.add_argument("--curves", type=Path, default=CURVES, help="folder of recordings")
     p.add_argument(
@@ -354,14 +422,16 @@ def main() -> int:
         help=f"a slower one too; may be given again: {', '.join(EXTRA)}",
     )
     options = p.parse_args()
-    names = [name for name in STRATEGIES if name in options.also or name not in EXTRA]
+    chosen = [name for name in STRATEGIES if name in options.also or name not in EXTRA]
     console, judged = Console(), {}
     for path in sorted(options.curves.glob("*.parquet")):
+        several = len(recording(path).best) > 1
+        names = [name for name in chosen if several or STRATEGIES[name] is not foretold]
         jobs = [(path, name, r) for name in names for r in range(options.repeats)]
         with ProcessPoolExecutor(options.workers) as pool:
             done = list(
                 track(
-                    pool.map(trace, *zip(*jobs, strict=True), chunksize=5),
+                    pool.map(trace, *zip(*jobs, strict=True)),
                     f"replaying {path.stem}",
                     total=len(jobs),
                 )
@@ -374,7 +444,13 @@ def main() -> int:
         scores = {name: score(t, by_name[BASELINE], seeds) for name, t in by_name.items()}
         console.print(_table(recording(path), scores, options.repeats), soft_wrap=True)
         mine = scores[OURS]
-        judged[path.stem] = {"ratio": mine.reach, "ratio_first": mine.first, "behind": mine.behind}
+        judged[path.stem] = {
+            "ratio": mine.reach,
+            "ratio_wall": mine.wall,
+            "ratio_first": mine.first,
+            "behind": mine.behind,
+            "thinking": mine.thinking,
+        }
     if not judged:
         print(
             f"error: no recording in {options.curves}; make one: python -m studies.record",
@@ -387,25 +463,29 @@ def main() -> int:
 
 def _table(rec: Recording, scores: dict[str, Score], repeats: int) -> Table:
     title = (
-        f"{rec.name}: {len(rec.curves)} models, {len(rec.best)} seeds, {rec.epochs} epochs; "
+        f"{rec.name}: {len(rec.curves)} models, {len(rec.best)} seeds, {rec.epochs} epochs of "
+        f"{rec.seconds:.2g} s; "
         f"{TRIALS} trials, patience {PATIENCE}, {repeats} repeats "
         "on the seeds in turn; intervals are over both, and rough with few seeds"
     )
     table = Table(
         "strategy",
         "epochs",
+        "thinking, s a trial",
         "final hypervolume",
         "plain TPE minus it",
         "epochs to plain TPE's end / its budget",
-        "/ when it had it first",
+        "wall-clock / its wall-clock",
+        "epochs / when it had it first",
         title=title,
     )
     for name, s in scores.items():
         table.add_row(
             name,
             f"{s.epochs:.0f}",
+            f"{s.thinking:.2f}",
             *(_words(v) for v in (s.final, s.behind)),
-            *(_words(v, 2) for v in (s.reach, s.first)),
+            *(_words(v, 2) for v in (s.reach, s.wall, s.first)),
         )
     return table
 

@@ -132,7 +132,7 @@ STARTS: tuple[tuple[tuple[str, ...], tuple[str, ...]], ...] = (
         ("torch", "lightning", "optuna"),
     ),
     (
-        ("search_spaces.spaces", "studies.search.attempt", "studies.session"),
+        ("search_spaces.spaces", "studies.search", "studies.search.attempt", "studies.session"),
         ("torch", "lightning"),
     ),
 )

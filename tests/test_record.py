@@ -18,7 +18,7 @@ from studies.session import open_record
 from studies.store.database import open_engine
 from studies.store.runs import Provenance, link_cell, record_run
 from tests import bench_search
-from tests.bench_search import Recording, interval, recording, score, stopping_epoch
+from tests.bench_search import Recording, Trace, interval, recording, score, stopping_epoch
 from tests.lab import SETTINGS, TASKS, record_of, small_data
 
 EPOCHS = 6
@@ -71,6 +71,7 @@ def test_the_file_holds_every_epoch_of_every_seed_that_all_cells_have(
     rec = recording(path)
     assert len(rec.curves) == 160
     assert len(rec.best) == 2  # the third seed lacks cells
+    assert rec.seconds == pytest.approx(0.1 / EPOCHS)
     for cell in planned[:320:17]:
         values = tuple(dict(cell.params)[axis] for axis in bench_search.AXES)
         got = rec.curves[values][cell.replicate]
@@ -93,7 +94,9 @@ def test_a_replayed_training_stops_where_a_real_one_would(
         assert stopping_epoch(curve_of(training), 3) == trained(training).epochs
 
 
-@pytest.mark.parametrize("name", ["TPE + halving", "random + one epoch, top quarter"])
+@pytest.mark.parametrize(
+    "name", ["TPE + halving", "random + one epoch, top quarter", "as other seeds rank them"]
+)
 def test_a_strategy_never_reaches_more_than_the_whole_grid_and_pays_for_each_epoch(
     stored: tuple[Path, Sequence[Cell]], name: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -105,21 +108,30 @@ def test_a_strategy_never_reaches_more_than_the_whole_grid_and_pays_for_each_epo
         spent[trial] = spent.get(trial, 0) + 1
         stands[trial] = point
     assert len(spent) == 15
-    reached = bench_search.trace(stored[0], name, 0)
-    assert len(reached) == sum(spent.values())
+    reached, seconds, thinking = bench_search.trace(stored[0], name, 0)
+    assert len(reached) == len(seconds) == sum(spent.values())
+    trained = rec.seconds * len(reached)
+    assert 0 < seconds[-1] - trained <= thinking
     whole = Selection.of(TASKS, False, EPOCHS)
     ends = [whole.stands([tuple(map(float, p)) for p in c[0]]) for c in rec.curves.values()]
     assert set(stands.values()) & set(ends)
     assert 0 < reached[-1] <= 1.2  # a stopped training may stand where its end would not
 
 
+def replayed(*reached: float, seconds: float = 1.0) -> Trace:
+    times = np.array([seconds * (n + 1) for n in range(len(reached))])
+    return Trace(np.array(reached), times, 0.6)
+
+
 def test_scores_compare_repeat_by_repeat() -> None:
-    base = [np.array([0.1, 0.5, 0.5, 0.8]), np.array([0.2, 0.6, 0.6, 0.6])]
-    mine = [np.array([0.8, 0.9]), np.array([0.3, 0.5])]
+    base = [replayed(0.1, 0.5, 0.5, 0.8), replayed(0.2, 0.6, 0.6, 0.6)]
+    mine = [replayed(0.8, 0.9, seconds=2.0), replayed(0.3, 0.5, seconds=2.0)]
     found = score(mine, base, seeds=1)
     assert found.epochs == 2
+    assert found.thinking == 0.01
     assert found.behind[0] == pytest.approx(((0.8 - 0.9) + (0.6 - 0.5)) / 2)
     assert found.reach[1:] == (1 / 4, float("inf"))
+    assert found.wall[1:] == (2 / 4, float("inf"))
     assert found.first[1:] == (1 / 4, float("inf"))
     assert score(base, base, seeds=2).reach[0] == pytest.approx((1 + 0.5) / 2)
     assert score(base, base, seeds=2).first == (1, 1, 1)

@@ -1026,6 +1026,23 @@ def test_the_gaussian_process_models_every_axis(
     assert propose(space, tried, "gp", 0, 2)
 
 
+def test_of_a_small_space_a_gaussian_process_first_tries_what_differs_most() -> None:
+    space = small_space()
+    first = [t.params for t in history(space, 8, "gp")]
+    assert len({params["tower_shape"] for params in first[:4]}) == 4
+    assert {params["gate_depth"] for params in first} == {1, 3, 5}
+    assert {params["expert_count"] for params in first} == {2, 8, 14}
+
+
+def test_a_gaussian_process_takes_the_one_that_is_left_of_a_small_space() -> None:
+    space = small_space()
+    *most, last = space.combinations()
+    tried = [Tried(params, (i % 7, i % 5)) for i, params in enumerate(most)]
+    found = propose(space, tried, "gp", 0, 2)
+    assert found
+    assert found.params == last
+
+
 @pytest.mark.parametrize("objectives", [1, 4])
 @pytest.mark.parametrize("sampler", ["gp", "tpe", "nsga2", "nsga3", "random", "grid"])
 @pytest.mark.filterwarnings("ignore::optuna.exceptions.ExperimentalWarning")

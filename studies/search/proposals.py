@@ -7,14 +7,14 @@ stored study is only a record. A search that is resumed asks the same questions 
 answers.
 """
 
-import warnings
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass, field
 from itertools import islice
 from typing import Any, NamedTuple
 
 import numpy as np
 import optuna
+from optuna.distributions import BaseDistribution, IntDistribution
 from optuna.samplers import BaseSampler
 from optuna.trial import TrialState, create_trial
 
@@ -32,6 +32,11 @@ _POPULATIONS: Mapping[str, Any] = {
 _ASKED_AT_MOST, _DRAWN_AT_MOST = 8, 50
 """How often a sampler is asked that repeats itself, and then chance."""
 _LARGEST_GRID = 100_000
+_WEIGHED_AT_MOST = 2048
+"""Combinations that a Gaussian process weighs one by one; of more, Optuna draws as many."""
+_SPREAD = 8
+"""Configurations with values from which on a Gaussian process proposes; before, of a small space,
+what lies furthest from all that was tried, and else chance."""
 
 
 @dataclass(frozen=True)
@@ -61,14 +66,18 @@ def propose(
     A sampler that repeats itself is asked again, with the repetition as one more running trial,
     then chance decides.
     """
-    optuna.logging.set_verbosity(optuna.logging.WARNING)
+    # Not even warnings: where a Gaussian process cannot be fitted, its priors propose.
+    optuna.logging.set_verbosity(optuna.logging.ERROR)
     known = {_key(t.params) for t in tried}
     if sampler == "grid":
         return _next_of_grid(space, known, seed)
     draw = int(digest([seed, len(tried)])[:8], 16)
+    untried = _untried(space, known) if sampler == "gp" else []
+    if untried and sum(t.values is not None for t in tried) < _SPREAD:
+        return Proposal(_furthest(space, untried, tried, draw), {})
     for name, attempts in ((sampler, _ASKED_AT_MOST), ("random", _DRAWN_AT_MOST)):
         study = optuna.create_study(
-            directions=["maximize"] * objectives, sampler=_sampler(name, draw)
+            directions=["maximize"] * objectives, sampler=_sampler(name, draw, space, untried)
         )
         if name != "random":
             study.add_trials([_trial(space, t, name) for t in tried if not t.failed])
@@ -101,7 +110,7 @@ def _trial(space: Space, tried: Tried, sampler: str) -> optuna.trial.FrozenTrial
     )
 
 
-def _sampler(name: str, seed: int) -> BaseSampler:
+def _sampler(name: str, seed: int, space: Space, untried: Sequence[Params]) -> BaseSampler:
     if name == "tpe":
         return optuna.samplers.TPESampler(seed=seed)
     if name in _POPULATIONS:
@@ -113,10 +122,65 @@ def _sampler(name: str, seed: int) -> BaseSampler:
     import torch
 
     torch.set_num_threads(1)  # else it takes the cores of the workers, and longer
-    with warnings.catch_warnings():
-        warnings.simplefilter("ignore", optuna.exceptions.ExperimentalWarning)
-        # One seed a configuration: to train one again would bring the same.
-        return optuna.samplers.GPSampler(seed=seed, deterministic_objective=True)
+    return _GaussianProcess(seed, [space.filled(params) for params in untried])
+
+
+class _GaussianProcess(optuna.samplers.GPSampler):
+    """Optuna's; of a small space it takes the best of all that was not tried.
+
+    Optuna looks for the best from one combination to the next, which takes longer, and often ends
+    at one that was tried. The noise of a seed is left to be estimated: a process that goes
+    through every value takes it for a shape.
+    """
+
+    def __init__(self, seed: int, untried: Sequence[Params]) -> None:
+        super().__init__(seed=seed, n_startup_trials=_SPREAD)
+        self._untried = untried
+
+    def _optimize_acqf(self, acqf: Any, best_params: Any) -> Any:
+        if not self._untried:
+            return super()._optimize_acqf(acqf, best_params)
+        points_ND = acqf.search_space.get_normalized_params(self._untried, self._untried)
+        return points_ND[np.argmax(acqf.eval_acqf_no_grad(points_ND))]
+
+
+def _untried(space: Space, known: Collection[str]) -> list[dict[str, Value]]:
+    """All of a small space that is left; empty, where the space is large or without end."""
+    try:
+        combinations = list(islice(space.combinations(), _WEIGHED_AT_MOST + 1))
+    except UserError:  # an axis is continuous
+        return []
+    small = len(combinations) <= _WEIGHED_AT_MOST
+    return [params for params in combinations if small and _key(params) not in known]
+
+
+def _furthest(
+    space: Space, untried: Sequence[dict[str, Value]], tried: Sequence[Tried], seed: int
+) -> dict[str, Value]:
+    """What differs most from the tried one that is nearest to it; of equals, chance picks."""
+    theirs = [space.filled(t.params) for t in tried if not t.failed]
+
+    def alone(params: Params) -> float:
+        """The sum over axes: of numbers the distance as a share of the axis, of others 0 or 1."""
+        own = space.filled(params)
+        apart = (
+            sum(
+                _apart(choice.domain, own[choice.name], other[choice.name])
+                for choice in space.choices
+            )
+            for other in theirs
+        )
+        return round(min(apart, default=0.0), 9)
+
+    distances = [alone(params) for params in untried]
+    furthest = np.flatnonzero(np.equal(distances, max(distances)))
+    return untried[int(np.random.default_rng(seed).choice(furthest))]
+
+
+def _apart(domain: BaseDistribution, a: Value, b: Value) -> float:
+    if isinstance(domain, IntDistribution):
+        return abs(float(a) - float(b)) / max(1, domain.high - domain.low)
+    return float(a != b)
 
 
 def grid(space: Space) -> list[dict[str, Value]]:

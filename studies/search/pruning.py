@@ -95,12 +95,16 @@ class SuccessiveHalving:
     a rank correlation of `AGREEMENT` on every objective: where slow learners end best, first
     epochs mislead. So many trainings at first, and every fifth later, are witnesses, which
     nothing stops. None: rungs are believed.
+
+    least: so many go on from a rung however few have reached it. 0: who is paused can wait for
+    others; who would be stopped for good must not be so for coming first.
     """
 
     epochs: int
     slack: tuple[float, ...] | None
     eta: int = 2
     evidence: int | None = 8
+    least: int = 0
 
     @property
     def rungs(self) -> tuple[int, ...]:
@@ -118,18 +122,27 @@ class SuccessiveHalving:
     def promoted(self, curves: Sequence[StandingCurve], complete: bool) -> int | None:
         """The best paused training of the highest rung that has one to promote."""
         for rung in reversed(self.rungs):
-            there, stand_NM, order = _standing(curves, rung)
-            share = len(there) // self.eta if self.decides(rung, curves) else len(there)
-            promotable = {*order[:share], *(n for n, i in enumerate(there) if self.witness(i))}
-            if self.slack is not None:
-                promotable |= set(np.flatnonzero(on_front(stand_NM, self.slack)).tolist())
-            for n in order:
-                curve = curves[there[n]]
-                # A training may be paused between rungs, where another pruner began it.
-                here = curve.epochs < self.until(rung)
-                if n in promotable and curve.state == "paused" and here:
-                    return there[n]
+            # A training may be paused between rungs, where another pruner began it.
+            waiting = {
+                i
+                for i, curve in enumerate(curves)
+                if curve.state == "paused" and rung <= curve.epochs < self.until(rung)
+            }
+            if waiting:
+                found = next((i for i in self.kept(rung, curves) if i in waiting), None)
+                if found is not None:
+                    return found
         return None
+
+    def kept(self, rung: int, curves: Sequence[StandingCurve]) -> list[int]:
+        """Those that go on from a rung that they have reached, the best first."""
+        there, stand_NM, order = _standing(curves, rung)
+        decides = self.decides(rung, curves)
+        share = max(self.least, len(there) // self.eta) if decides else len(there)
+        kept = {*order[:share], *(n for n, i in enumerate(there) if self.witness(i))}
+        if self.slack is not None:
+            kept |= set(np.flatnonzero(on_front(stand_NM, self.slack)).tolist())
+        return [there[n] for n in order if n in kept]
 
     def witness(self, i: int) -> bool:
         """Whether training i goes on to its end whatever a rung says."""

@@ -23,7 +23,7 @@ from fsmd.data import load
 from fsmd.data.files import cache_root, check_cache
 from fsmd.data.schema import DataRef, Dataset
 from fsmd.errors import UserError, alternatives
-from fsmd.runtime import PRECISIONS, Runtime
+from fsmd.runtime import PRECISIONS, Runtime, multiplies_bfloat16
 from fsmd.training import Training
 from studies import catalog
 from studies.auto.file import PLAN_FILE, PlanFile, write_plan
@@ -52,6 +52,7 @@ from studies.planner.locking import only_planner, this_process
 from studies.planner.planner import Planner, checkpoint_folder
 from studies.planner.progress import SOON_SECONDS, LiveProgress
 from studies.planner.provenance import provenance
+from studies.precision import may_round
 from studies.request import Request
 from studies.search.attempt import arms_of, objectives_of
 from studies.search.run import check_search, run_search, search_mirror
@@ -160,7 +161,7 @@ def dry_run(request: Request) -> tuple[str, ...]:
         if engine:
             record, _ = _agreed(engine, asked, request.device, request.precision)
         else:
-            runtime = runtime_for(request.device, request.precision, None)
+            runtime = _runtime_of(asked.definition, request.device, request.precision)
             record = replace(asked, plan=replace(asked.plan, runtime=runtime))
         refs = {data.name: data.ref for data in sets.values()}
         return rehearsed(engine, record, refs, request, _measured)
@@ -255,7 +256,7 @@ def _automatic(
         return known
     assert request.budget is not None, "without a plan there is a budget"
     settings, slots = request.settings(data), request.workers or processors()
-    runtime = runtime_for(request.device, request.precision, None)
+    runtime = _runtime_of(search, request.device, request.precision)
     with LocalWorkers(slots) as workers:
         search, sizes = planned_search(
             search,
@@ -337,7 +338,7 @@ def _agreed(
                 "and large letters for the same; choose another --name"
             )
     stored = find_study(engine, asked.name)
-    runtime = runtime_for(device, precision, stored.plan.runtime if stored else None)
+    runtime = _runtime_of(asked.definition, device, precision, stored)
     asked = replace(asked, plan=replace(asked.plan, runtime=runtime))
     if stored is None:
         return asked, True
@@ -357,14 +358,29 @@ def _agreed(
     return going_on(stored, asked), False
 
 
-def runtime_for(device: str, precision: str, stored: Runtime | None) -> Runtime:
+def _runtime_of(
+    definition: Definition, device: str, precision: str, stored: StudyRecord | None = None
+) -> Runtime:
+    """See `runtime_for`."""
+    before = stored.plan.runtime if stored else None
+    return runtime_for(device, precision, before, may_round(definition))
+
+
+def runtime_for(
+    device: str, precision: str, stored: Runtime | None, rounding: bool = False
+) -> Runtime:
     """What to train on and in; `auto` is as the study was run, if it was.
+
+    A new one is run in bfloat16 where the device multiplies it fast and its models allow for
+    `rounding`. What was stored runs on any device, however slowly.
 
     Raises UserError for a device that is not here, and for what is no precision.
     """
     on = _device_for(device, stored.device if stored else None)
     if precision == "auto":
-        return Runtime(on, stored.precision) if stored else Runtime(on)
+        if stored:
+            return Runtime(on, stored.precision)
+        return Runtime(on, "bfloat16" if rounding and multiplies_bfloat16(on) else "float32")
     if precision not in PRECISIONS:
         names = ", ".join(PRECISIONS)
         raise UserError(f"--precision must be auto, {names}; got {precision!r}")

@@ -72,6 +72,13 @@ def bench_data(session: nox.Session) -> None:
 
 
 @nox.session
+def bench_precision(session: nox.Session) -> None:
+    """Whether training in bfloat16 leaves the figures as they are; takes long, ends in JSON."""
+    _groups(session, "test")
+    session.run("python", "-m", "tests.bench_precision", *session.posargs)
+
+
+@nox.session
 def bench_search(session: nox.Session) -> None:
     """Search strategies, ours and others', replayed on recorded learning curves; ends in JSON."""
     _groups(session, "rivals")

@@ -52,6 +52,7 @@ def parser(prog: str = COMMAND) -> argparse.ArgumentParser:
         ("workers", int, None, "worker processes; None is one a core"),
         ("curves", place, Path("curves"), "folder of the file"),
         ("device", str, "auto", "auto, cpu, cuda or cuda:N"),
+        ("precision", str, "auto", "auto, float32 or bfloat16"),
     ):
         p.add_argument(
             f"--{name}", type=kind, default=default, help=f"{text} (default: %(default)s)"
@@ -72,7 +73,7 @@ def _run(options: argparse.Namespace) -> int:
     check_folders("--curves", options.curves)
     if path.is_dir():
         raise UserError(f"--curves must be a folder that has no folder {path.name}")
-    names = ("data", "replicates", "epochs", "workers", "storage", "out", "device")
+    names = ("data", "replicates", "epochs", "workers", "storage", "out", "device", "precision")
     asked = {name: getattr(options, name) for name in names}
     finished = run(Request(catalog.get(STUDY), patience=options.epochs, **asked))
     frame = curves(open_engine(options.storage), finished.name)

@@ -61,7 +61,8 @@ _OPTIONS = (
         "precision",
         str,
         "NAME",
-        "of the hidden layers' products: auto (the study's, else float32), float32 or bfloat16",
+        "of the hidden layers' products: float32, bfloat16 or auto (as the study was begun; a new "
+        "one in bfloat16 where that is fast, if all of its networks are FSMD's)",
     ),
     (
         "stack",

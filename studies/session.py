@@ -25,7 +25,7 @@ from fsmd.data import load
 from fsmd.data.files import cache_root, check_cache
 from fsmd.data.schema import DataRef, Dataset
 from fsmd.errors import UserError, alternatives
-from fsmd.runtime import PRECISIONS, Runtime
+from fsmd.runtime import PRECISIONS, Runtime, multiplies_bfloat16
 from fsmd.training import Training, form
 from studies import catalog
 from studies.auto.file import PLAN_FILE, PlanFile, write_plan
@@ -54,6 +54,7 @@ from studies.planner.locking import only_planner, this_process
 from studies.planner.planner import Planner, checkpoint_folder
 from studies.planner.progress import SOON_SECONDS, LiveProgress
 from studies.planner.provenance import provenance
+from studies.precision import may_round
 from studies.request import Request
 from studies.search.attempt import arms_of, objectives_of
 from studies.search.run import check_search, run_search, search_mirror
@@ -188,9 +189,10 @@ def _rehearsed(request: Request, workers: LocalWorkers) -> tuple[str, ...]:
                 replicates=request.replicates,
             )
         else:
-            most = largest_stack(asked, request.replicates)
-            runtime = runtime_for(
-                *(request.device, request.precision, None), stack=request.stack, most=most
+            runtime = _runtime_of(
+                *(asked, None, request.device, request.precision),
+                stack=request.stack,
+                replicates=request.replicates,
             )
             record = replace(asked, plan=replace(asked.plan, runtime=runtime))
         refs = {data.name: data.ref for data in sets.values()}
@@ -284,7 +286,7 @@ def _automatic(
         return known
     assert request.budget is not None, "without a plan there is a budget"
     settings, slots = request.settings(data), request.workers or processors()
-    runtime = runtime_for(request.device, request.precision, None)
+    runtime = runtime_for(*(request.device, request.precision, None), rounding=may_round(search))
     search, sizes = planned_search(
         search,
         search_plan(data, settings, request.seed, runtime),
@@ -379,11 +381,7 @@ def _agreed(
                 "and large letters for the same; choose another --name"
             )
     stored = find_study(engine, asked.name)
-    runtime = runtime_for(
-        *(device, precision, stored.plan.runtime if stored else None),
-        stack=stack,
-        most=largest_stack(asked, replicates),
-    )
+    runtime = _runtime_of(*(asked, stored, device, precision), stack=stack, replicates=replicates)
     asked = replace(asked, plan=replace(asked.plan, runtime=runtime))
     if stored is None:
         return asked, True
@@ -403,17 +401,39 @@ def _agreed(
     return going_on(stored, asked), False
 
 
+def _runtime_of(
+    asked: StudyRecord,
+    stored: StudyRecord | None,
+    device: str,
+    precision: str,
+    *,
+    stack: int | None,
+    replicates: int,
+) -> Runtime:
+    """See `runtime_for`."""
+    return runtime_for(
+        *(device, precision, stored.plan.runtime if stored else None),
+        rounding=may_round(asked.definition),
+        stack=stack,
+        most=largest_stack(asked, replicates),
+    )
+
+
 def runtime_for(
     device: str,
     precision: str,
     stored: Runtime | None,
     *,
+    rounding: bool = False,
     stack: int | None = None,
     most: int = 1,
 ) -> Runtime:
     """What to train on and in; `auto`, and no stack, are as the study was run, if it was.
 
     most: trainings that could be one program; a new study on a GPU has such a stack.
+
+    A new one is run in bfloat16 where the device multiplies it fast and its models allow for
+    `rounding`. What was stored runs on any device, however slowly.
 
     Raises UserError for a device that is not here, and for what is no precision.
     """
@@ -422,7 +442,10 @@ def runtime_for(
         stack = stored.stack if stored.kind == Runtime(on).kind else 1
     stack = (1 if on == "cpu" else most) if stack is None else stack
     if precision == "auto":
-        return Runtime(on, stored.precision if stored else "float32", stack)
+        if stored:
+            return Runtime(on, stored.precision, stack)
+        fast = rounding and multiplies_bfloat16(on)
+        return Runtime(on, "bfloat16" if fast else "float32", stack)
     if precision not in PRECISIONS:
         names = ", ".join(PRECISIONS)
         raise UserError(f"--precision must be auto, {names}; got {precision!r}")

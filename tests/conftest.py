@@ -59,6 +59,14 @@ def no_power_cut() -> Iterator[None]:
 
 
 @pytest.fixture(scope="session", autouse=True)
+def no_fast_bfloat16() -> Iterator[None]:
+    """So that `--precision auto` is float32 here, on every processor; not in other processes."""
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr("fsmd.runtime.FAST_BFLOAT16", frozenset())
+        yield
+
+
+@pytest.fixture(scope="session", autouse=True)
 def migrations_are_read_once() -> Iterator[None]:
     """Optuna reads all its migrations anew for each database: longer than to make its tables."""
     from optuna.storages._rdb.storage import _VersionManager

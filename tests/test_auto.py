@@ -209,7 +209,7 @@ def small_plan(path: Path) -> Path:
         auto=replace(made_plan(1800), points=1, stages=stages),
     )
     data = load(DATA)
-    file = PlanFile(FORMAT, small, 1, 1, 3, DATA, data.content_hash, "code")
+    file = PlanFile(FORMAT, small, 1, 1, 3, "bfloat16", DATA, data.content_hash, "code")
     path.write_text(json.dumps(asdict(file)), "utf-8")
     assert read_plan(path) == file
     return path
@@ -337,6 +337,7 @@ def test_what_no_automatic_search_can_be_is_refused(
     [
         (("seed",), -1, "--seed must be"),
         (("epochs",), 0, "--epochs must be"),
+        (("precision",), "half", "a precision must be float32 or bfloat16"),
         (("search", "baselines"), ["constant"] * 2, "has 'constant' twice"),
         (("search", "auto", "stages"), [], "stages must be baselines, search, confirmation"),
         (("search", "auto", "workers"), 0, "workers must be from 1"),

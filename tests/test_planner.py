@@ -18,13 +18,24 @@ from optuna.trial import TrialState
 from fsmd.baselines import BASELINES
 from fsmd.config import MODELS, FSMDConfig
 from fsmd.errors import UserError
-from fsmd.runtime import Runtime
+from fsmd.runtime import Runtime, multiplies_bfloat16
 from fsmd.tasks import Task
 from fsmd.training import DivergedError, Training, TrainingResult
 from search_spaces.axes import contains
 from studies import catalog
 from studies.changes import changed
-from studies.definition import Above, Arm, Best, Claim, Factor, Search, Study, named, one_factor
+from studies.definition import (
+    Above,
+    Arm,
+    Best,
+    Claim,
+    Factor,
+    Search,
+    Study,
+    baselines,
+    named,
+    one_factor,
+)
 from studies.failure import Failure, may_pass
 from studies.objectives import named as objectives_named
 from studies.planner.agenda import LongestFirst, Step
@@ -49,6 +60,7 @@ from studies.planner.lengths import (
 from studies.planner.locking import only_planner
 from studies.planner.planner import ATTEMPTS, Tally
 from studies.planner.provenance import machine, provenance
+from studies.precision import may_round
 from studies.session import (
     MOST_OF_ITSELF,
     largest_stack,
@@ -727,6 +739,57 @@ def test_a_study_on_a_gpu_has_a_stack_of_what_is_of_one_shape_and_keeps_it(
         open_record(lab.engine, record, "cuda", stack=4)
     with pytest.raises(UserError, match="a stack must be of 1 to 1024 trainings; got 0"):
         Runtime(stack=0)
+
+
+FAST = {"x86": "flags\t\t: fpu avx512_bf16 sse", "newer x86": "flags : amx_bf16 amx_tile"}
+SLOW = {"older x86": "flags : avx512f", "arm": "Features : asimd bf16", "none": ""}
+
+
+@pytest.mark.parametrize(("facts", "fast"), [(FAST, True), (SLOW, False)], ids=["fast", "slow"])
+def test_a_processor_multiplies_bfloat16_fast_where_it_says_so(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, facts: dict[str, str], fast: bool
+) -> None:
+    monkeypatch.setattr("fsmd.runtime.FAST_BFLOAT16", frozenset({"avx512_bf16", "amx_bf16"}))
+    monkeypatch.setattr("fsmd.runtime.CPU_FACTS", tmp_path / "cpuinfo")
+    assert not multiplies_bfloat16("cpu")  # a system that tells nothing
+    for fact in facts.values():
+        (tmp_path / "cpuinfo").write_text(f"processor : 0\n{fact}\n")
+        assert multiplies_bfloat16("cpu") == fast
+
+
+@pytest.mark.parametrize(("capability", "fast"), [((7, 5), False), ((8, 0), True), ((9, 0), True)])
+def test_a_gpu_multiplies_bfloat16_fast_from_a_capability_on(
+    monkeypatch: pytest.MonkeyPatch, capability: tuple[int, int], fast: bool
+) -> None:
+    monkeypatch.setattr("torch.cuda.get_device_capability", {"cuda:1": capability}.__getitem__)
+    assert multiplies_bfloat16("cuda:1") == fast
+
+
+def test_auto_trains_a_new_study_in_bfloat16_where_that_is_fast_and_its_models_allow_it(
+    lab: Lab, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("studies.session.multiplies_bfloat16", lambda device: device == "cpu")
+    gated, plain = one_factor_study(), replace(one_factor_study(), name="plain")
+    plain = replace(plain, base=MODELS["single_task"])
+    assert open_record(lab.engine, record_of(gated)).plan.runtime.precision == "bfloat16"
+    assert open_record(lab.engine, record_of(plain)).plan.runtime.precision == "float32"
+    # What is stored stays as it is, wherever it goes on.
+    monkeypatch.setattr("studies.session.multiplies_bfloat16", lambda _: False)
+    assert open_record(lab.engine, record_of(gated)).plan.runtime.precision == "bfloat16"
+
+
+def test_auto_takes_bfloat16_where_all_networks_are_fsmds_alone() -> None:
+    names = [name for name in catalog.names() if may_round(catalog.get(name))]
+    kept = [name for name in catalog.names() if name not in names]
+    assert {"tower_shape", "gate_depth", "expert_count", "pareto"} <= set(names)
+    assert {"models_census", "models_video", "sharing", "auto"} & set(catalog.names()) <= set(kept)
+    study = one_factor_study()
+    assert may_round(replace(study, arms=(*study.arms, *baselines(("constant",)))))
+    assert not may_round(replace(study, arms=baselines(("constant", "trees"))))
+    search = catalog.get("pareto")
+    assert isinstance(search, Search)
+    for space in ("architecture", "none such"):
+        assert not may_round(replace(search, space=space))
 
 
 @dataclass

@@ -49,7 +49,8 @@ class Desk:
     folder: Path
 
     def command(self, *arguments: str) -> list[str]:
-        return [sys.executable, "-m", "studies.run", *arguments]
+        """In float32 on every processor, as a training is that names nothing else."""
+        return [sys.executable, "-m", "studies.run", *arguments, "--precision", "float32"]
 
     def start(self, *arguments: str) -> subprocess.Popen[str]:
         return subprocess.Popen(

@@ -7,6 +7,7 @@ from typing import Any
 
 from fsmd.data.schema import Dataset
 from fsmd.errors import UserError
+from fsmd.runtime import Runtime
 from fsmd.writing import write
 from studies.definition import Search
 from studies.reading import read
@@ -26,6 +27,7 @@ class PlanFile:
     epochs: int
     patience: int
     seed: int
+    precision: str
     data: str
     """As `--data` takes it."""
     content_hash: str
@@ -40,6 +42,7 @@ class PlanFile:
         if self.search.auto is None:
             raise ValueError("search.auto must have what was measured")
         self.search.auto.check()
+        Runtime(precision=self.precision)
 
     @classmethod
     def of(cls, record: StudyRecord) -> "PlanFile":
@@ -51,6 +54,7 @@ class PlanFile:
             epochs=plan.settings.epochs,
             patience=plan.settings.patience,
             seed=plan.seed,
+            precision=plan.runtime.precision,
             data=plan.data.asked or plan.data.name,
             content_hash=plan.data.content_hash,
             code=plan.code,

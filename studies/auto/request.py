@@ -44,6 +44,7 @@ def of_plan(request: Request) -> tuple[Request, PlanFile | None]:
         epochs=file.epochs,
         patience=file.patience,
         seed=file.seed,
+        precision=file.precision if request.precision == "auto" else request.precision,
     )
     return planned, file
 

@@ -67,7 +67,7 @@ def inner_tensors(module: FSMDModule, batch: Batch) -> dict[tuple[str, str], Ten
     gates = list(model.sharing.last.gates) if isinstance(model.sharing, Experts) else []
     units = _hidden_units(model)
     with _recorded([*gates, *units]) as outputs:
-        model(batch[0], batch[1])
+        model(batch[0], batch[1].to(module.dtype))
     for task, gate in zip(names(module.schema.tasks), gates, strict=False):  # or no gates
         (weight_BN,) = outputs[gate]
         for i, weight in enumerate(weight_BN.mean(0)):

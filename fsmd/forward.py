@@ -22,7 +22,7 @@ def scored(module: FSMDModule, name: str, split: Split) -> Scored:
     batches = Batches(split, EVALUATION_BATCH, module.device)
     chain, logits, chained = module.model.parents, Pile(), Pile()
     for ids_BC, dense_BD, *_ in batches:
-        logit_BK = module.model(ids_BC, dense_BD)
+        logit_BK = module.model(ids_BC, dense_BD.to(module.dtype))
         if not bool(logit_BK.isfinite().all()):
             raise DivergedError(
                 f"a logit is not finite on the {name} rows at the chosen epoch; "

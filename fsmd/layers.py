@@ -184,7 +184,7 @@ class HiddenLayers(nn.ModuleList):
                 # shorter numbers beside whole ones.
                 moved = mean.clone(), variance.clone()
                 normed = F.batch_norm(
-                    product.float(), *moved, scale, shift, True, _MOMENTUM, _EPSILON
+                    product.to(scale.dtype), *moved, scale, shift, True, _MOMENTUM, _EPSILON
                 )
                 mean.copy_(moved[0])
                 variance.copy_(moved[1])

@@ -462,7 +462,8 @@ class _Program:
         """What dropout takes in a step, S x bits of 16 each."""
         if rows not in self.draws_of:
             with torch.no_grad(), Batchable() as counted:
-                self.module.model(*(column[:rows] for column in self.train[:2]))
+                ids_BC, dense_BD = (column[:rows] for column in self.train[:2])
+                self.module.model(ids_BC, dense_BD.to(self.module.dtype))
             self.draws_of[rows] = counted.draws
         shape = (self.places, self.draws_of[rows])
         draw_SW = torch.zeros(shape, dtype=torch.int64, device=self.device)
@@ -641,7 +642,8 @@ def _losses(
 
 def _scores(module: FSMDModule, ids_BC: Tensor, dense_BD: Tensor) -> Tensor:
     with Batchable():
-        return scores(module.model(ids_BC, dense_BD), module.model.parents)
+        logit_BK = module.model(ids_BC, dense_BD.to(module.dtype))
+        return scores(logit_BK, module.model.parents)
 
 
 def _inner(module: FSMDModule, batch: Batch) -> dict[tuple[str, str], Tensor]:

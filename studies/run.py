@@ -62,7 +62,7 @@ _OPTIONS = (
         str,
         "NAME",
         "of the hidden layers' products: float32, bfloat16 or auto (as the study was begun; a new "
-        "one in bfloat16 where that is fast, if all of its networks are FSMD's)",
+        "one in bfloat16 where that is fast, if all of its networks share as FSMD)",
     ),
     (
         "stack",

@@ -730,6 +730,7 @@ def test_a_study_on_a_gpu_has_a_stack_of_what_is_of_one_shape_and_keeps_it(
     shapes = replace(record.plan, arms=(first, deeper))
     assert largest_stack(replace(record, plan=shapes), replicates=5) == 5
     assert runtime_for("cpu", "auto", None, most=5).stack == 1
+    monkeypatch.setattr("studies.session.multiplies_bfloat16", lambda _: False)
     monkeypatch.setattr("shutil.which", str)
     monkeypatch.setattr("torch.cuda.device_count", lambda: 1)
     assert runtime_for("auto", "auto", None, most=5) == Runtime("cuda", stack=5)
@@ -778,12 +779,14 @@ def test_auto_trains_a_new_study_in_bfloat16_where_that_is_fast_and_its_models_a
     assert open_record(lab.engine, record_of(gated)).plan.runtime.precision == "bfloat16"
 
 
-def test_auto_takes_bfloat16_where_all_networks_are_fsmds_alone() -> None:
+def test_auto_takes_bfloat16_for_models_that_share_as_fsmd_does_alone() -> None:
     names = [name for name in catalog.names() if may_round(catalog.get(name))]
     kept = [name for name in catalog.names() if name not in names]
     assert {"tower_shape", "gate_depth", "expert_count", "pareto"} <= set(names)
-    assert {"models_census", "models_video", "sharing", "auto"} & set(catalog.names()) <= set(kept)
+    assert {"models_census", "models_video", "auto"} <= set(kept)
     study = one_factor_study()
+    for name in ("ple", "mmoe", "single_task"):
+        assert not may_round(replace(study, base=MODELS[name]))
     assert may_round(replace(study, arms=(*study.arms, *baselines(("constant",)))))
     assert not may_round(replace(study, arms=baselines(("constant", "trees"))))
     search = catalog.get("pareto")

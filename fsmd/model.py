@@ -54,7 +54,8 @@ class EmbeddingTable(nn.Embedding):
         row_R = row.flatten().long()
         vector_RS = self.weight.gather(0, row_R.unsqueeze(1).expand(-1, self.embedding_dim))
         if self.padding_idx is not None:
-            vector_RS = vector_RS.masked_fill((row_R == self.padding_idx).unsqueeze(1), 0)
+            is_blank_R1 = (row_R == self.padding_idx).unsqueeze(1)
+            vector_RS = torch.where(is_blank_R1, vector_RS.detach(), vector_RS)
         return vector_RS.view(*row.shape, self.embedding_dim)
 
 

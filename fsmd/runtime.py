@@ -3,16 +3,12 @@
 import re
 from collections.abc import Mapping
 from dataclasses import dataclass
-from pathlib import Path
 from typing import Any
 
 from fsmd.errors import UserError
 
 PRECISIONS = ("float32", "bfloat16")
 MOST_STACKED = 1024
-CPU_FACTS = Path("/proc/cpuinfo")
-FAST_BFLOAT16 = frozenset({"avx512_bf16", "amx_bf16"})
-"""Instructions for its products; the first was measured. ARM's are not here, as they were not."""
 
 
 @dataclass(frozen=True)
@@ -61,18 +57,3 @@ class Runtime:
     def from_dict(cls, values: Mapping[str, Any]) -> "Runtime":
         """Inverse of `dataclasses.asdict`."""
         return cls(**values)
-
-
-def multiplies_bfloat16(device: str) -> bool:
-    """Whether a device that is here multiplies bfloat16 fast, by what it is and not by a timing.
-
-    So the same machine always gives the same answer. False where nothing is known.
-    """
-    if device != "cpu":
-        import torch
-
-        return torch.cuda.get_device_capability(device) >= (8, 0)
-    try:
-        return not FAST_BFLOAT16.isdisjoint(CPU_FACTS.read_text("utf-8").split())
-    except OSError:
-        return False  # not Linux

@@ -231,7 +231,7 @@ def _code_version(of: str) -> str:
 
 _CODE = {
     "FSMDConfig": ("stack", {"data", "baselines"}),
-    "Baseline": ("baselines", {"data", "trainer", "forward", "module"}),
+    "Baseline": ("baselines", {"data", "stack", "trainer", "forward", "module"}),
 }
 """The class of a configuration -> where its code begins, and what is not of it."""
 

@@ -25,7 +25,7 @@ from fsmd.data import load
 from fsmd.data.files import cache_root, check_cache
 from fsmd.data.schema import DataRef, Dataset
 from fsmd.errors import UserError, alternatives
-from fsmd.runtime import PRECISIONS, Runtime, multiplies_bfloat16
+from fsmd.runtime import PRECISIONS, Runtime
 from fsmd.training import Training, form
 from studies import catalog
 from studies.auto.file import PLAN_FILE, PlanFile, write_plan
@@ -54,7 +54,7 @@ from studies.planner.locking import only_planner, this_process
 from studies.planner.planner import Planner, checkpoint_folder
 from studies.planner.progress import SOON_SECONDS, LiveProgress
 from studies.planner.provenance import provenance
-from studies.precision import may_round
+from studies.precision import may_round, multiplies_bfloat16
 from studies.request import Request
 from studies.search.attempt import arms_of, objectives_of
 from studies.search.run import check_search, run_search, search_mirror

@@ -18,7 +18,7 @@ from optuna.trial import TrialState
 from fsmd.baselines import BASELINES
 from fsmd.config import MODELS, FSMDConfig
 from fsmd.errors import UserError
-from fsmd.runtime import Runtime, multiplies_bfloat16
+from fsmd.runtime import Runtime
 from fsmd.tasks import Task
 from fsmd.training import DivergedError, Training, TrainingResult
 from search_spaces.axes import contains
@@ -60,7 +60,7 @@ from studies.planner.lengths import (
 from studies.planner.locking import only_planner
 from studies.planner.planner import ATTEMPTS, Tally
 from studies.planner.provenance import machine, provenance
-from studies.precision import may_round
+from studies.precision import may_round, multiplies_bfloat16
 from studies.session import (
     MOST_OF_ITSELF,
     largest_stack,
@@ -750,8 +750,8 @@ SLOW = {"older x86": "flags : avx512f", "arm": "Features : asimd bf16", "none": 
 def test_a_processor_multiplies_bfloat16_fast_where_it_says_so(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, facts: dict[str, str], fast: bool
 ) -> None:
-    monkeypatch.setattr("fsmd.runtime.FAST_BFLOAT16", frozenset({"avx512_bf16", "amx_bf16"}))
-    monkeypatch.setattr("fsmd.runtime.CPU_FACTS", tmp_path / "cpuinfo")
+    monkeypatch.setattr("studies.precision.FAST_BFLOAT16", frozenset({"avx512_bf16", "amx_bf16"}))
+    monkeypatch.setattr("studies.precision.CPU_FACTS", tmp_path / "cpuinfo")
     assert not multiplies_bfloat16("cpu")  # a system that tells nothing
     for fact in facts.values():
         (tmp_path / "cpuinfo").write_text(f"processor : 0\n{fact}\n")

@@ -305,7 +305,11 @@ def _provenance(head: ModelHead, facts: ModelFacts) -> Iterator[str]:
     yield f"- Repeat it: `{_plain(facts.command)}`"
     yield f"- Training: `{head.training['id']}`, seed {head.training['seed']}"
     yield f"- Code that trains: version `{head.training['code']}`"
-    yield f"- Machine: {_plain(facts.machine)}; {', '.join(head.training['runtime'].values())}"
+    runtime = head.training["runtime"]
+    told = [str(value) for name, value in runtime.items() if name != "stack"]
+    if runtime.get("stack", 1) > 1:
+        told.append(f"a stack of {runtime['stack']}")
+    yield f"- Machine: {_plain(facts.machine)}; {', '.join(told)}"
     listed = ", ".join(f"{name} {version}" for name, version in head.libraries.items())
     yield f"- Libraries: {listed}"
     if facts.equal is not None:

@@ -12,7 +12,7 @@ dropout draws. Those of one place do not hang on what is in others.
 import math
 import time
 from collections import deque
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Collection, Mapping, Sequence
 from contextlib import nullcontext
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -42,9 +42,9 @@ from fsmd.tasks import names
 from fsmd.training import Measurement, Training, TrainingProgress, TrainingResult
 
 APART = 2**16
-"""Numbers of a tensor from which it is a block of its own, so that no lookup copies it."""
+"""Numbers of a table from which it is a block of its own, so that no lookup copies it."""
 ALIGNED = 16
-"""Numbers of single precision: all places begin at a multiple of them, and so compute alike."""
+"""Numbers of single precision: all products' places begin at a multiple, and so compute alike."""
 CHECKPOINT_SECONDS = 30
 """Between a stack's checkpoints, which are as many times as long as one training's."""
 WARM_STEPS = 3
@@ -62,20 +62,13 @@ class Job:
 
 def why_alone(training: Training, data: Dataset) -> str | None:
     """Why a training is no part of a stack, in words; None if it can be. By what it is alone."""
-    config, schema = training.config, data.schema
-    if not isinstance(config, FSMDConfig):
-        return "it is no network"
-    if training.runtime.stack == 1:
-        return "its runtime has no stack"
-    if config.balancing not in ("fixed", "uncertainty"):
-        return f"balancing {config.balancing!r} takes gradients within a step"
-    if config.pretrain != "none":
-        return f"pretrain {config.pretrain!r} trains something else first"
-    if training.data.shuffle != "rows" or max(data.train.nbytes, data.valid.nbytes) > LARGE:
+    if training.why_alone:
+        return training.why_alone
+    if max(data.train.nbytes, data.valid.nbytes) > LARGE:
         return "its rows are not held in memory"
     if len(data.train) <= 1:
         return "one row has no variance"
-    if Columns(schema.categorical).rows > ROW_WISE:
+    if Columns(data.schema.categorical).rows > ROW_WISE:
         return "a table is updated row by row"
     return None
 
@@ -121,11 +114,12 @@ def train_together(
     data, device = open_encoded(first.data.path), trainer.device_of(first)
     with trainer.alone(), torch.cuda.device(device) if device.type == "cuda" else nullcontext():
         members = [_Member(job, data, fixed_epochs) for job in jobs]
-        stack = _Stack(_Program(first, data, device), until, deadline, keep_model)
         try:
-            stack.run(members)
+            _Stack(_Program(first, data, device), until, deadline, keep_model).run(members)
         except Exception as error:
-            return [member.outcome or error for member in members]
+            for member in members:
+                if member.outcome is None:
+                    member.end(error)
     return [member.outcome or RuntimeError("it was left over") for member in members]
 
 
@@ -170,6 +164,19 @@ class _Member:
         self.module = _module(self.training, self.data.schema)
         self.held = _Held(self.module)
         self.file.read(self.curve, self.chosen, self.held, needed=())
+
+    def end(self, outcome: TrainingResult | Exception) -> None:
+        """Keep the outcome, and nothing that takes memory: others are still to be trained."""
+        if isinstance(outcome, torch.OutOfMemoryError):
+            error = MemoryError(
+                f"a stack of {self.training.runtime.stack} trainings takes more memory than the "
+                "GPU has left; try again when it is free, or begin another study of fewer at "
+                f"once, with --stack N --name NAME ({str(outcome).splitlines()[0]})"
+            )
+            error.__cause__, outcome = outcome, error
+        self.outcome = outcome
+        for name in ("module", "held", "chosen"):
+            vars(self).pop(name, None)
 
     def write(self, program: "_Program", place: int) -> None:
         """Write its checkpoint."""
@@ -244,7 +251,7 @@ class _Stack:
             self.program.put(place, member.config, member.held)
             self.members[place] = member
         except Exception as error:
-            member.outcome = error
+            member.end(error)
 
     def _is_over(self, member: _Member) -> bool:
         paused = self.until is not None and member.curve.epochs >= self.until
@@ -293,7 +300,7 @@ class _Stack:
             try:
                 do(place, member)
             except Exception as error:
-                member.outcome = error
+                member.end(error)
                 self._leave(place)
 
     def _leave(self, place: int) -> None:
@@ -311,22 +318,29 @@ class _Stack:
                     keep_model=self.keep_model,
                 )
                 seconds = result.seconds + time.perf_counter() - began
-                member.outcome = replace(result, seconds=seconds)
+                member.end(replace(result, seconds=seconds))
             except Exception as error:
-                member.outcome = error
-            del member.module
+                member.end(error)
         self.ended.clear()
 
 
 class _Blocks:
-    """Named tensors of S places, in few matrices of S rows."""
+    """Named tensors of S places, in few matrices of S rows.
 
-    def __init__(self, like: Mapping[str, Tensor], places: int, device: torch.device) -> None:
-        apart = [[name] for name, tensor in like.items() if tensor.numel() >= APART]
-        rest = [name for name, tensor in like.items() if tensor.numel() < APART]
+    apart: names of those that are a matrix each, without a gap between the places.
+    """
+
+    def __init__(
+        self,
+        like: Mapping[str, Tensor],
+        places: int,
+        device: torch.device,
+        apart: Collection[str] = (),
+    ) -> None:
+        rest = [name for name in like if name not in apart]
         self.matrices: list[Tensor] = []
         self.views: dict[str, Tensor] = {}
-        for group in [*apart, rest]:
+        for group in [*([name] for name in apart), rest]:
             size = sum(like[name].numel() for name in group)
             size += -size % ALIGNED if group is rest else 0
             self.matrices.append(torch.zeros(places, size, device=device))
@@ -361,7 +375,15 @@ class _Program:
         self.module = _module(dropping, data.schema).to(device)
         trained = dict(self.module.named_parameters())
         rest = {name: t for name, t in _floats(self.module).items() if name not in trained}
-        self.trained, self.slopes = (_Blocks(trained, self.places, device) for _ in range(2))
+        tables = {
+            name: part
+            for name, part in self.module.named_modules()
+            if isinstance(part, nn.Embedding)
+        }
+        apart = [f"{n}.weight" for n, part in tables.items() if part.weight.numel() >= APART]
+        self.trained, self.slopes = (
+            _Blocks(trained, self.places, device, apart) for _ in range(2)
+        )
         self.rest = _Blocks(rest, self.places, device)
         for view in self.trained.views.values():
             view.requires_grad_()
@@ -369,8 +391,8 @@ class _Program:
         self.shared = [self.trained.views[name] for name, p in trained.items() if id(p) in shared]
         self.blank = [
             self.slopes.views[f"{name}.weight"][:, part.padding_idx]
-            for name, part in self.module.named_modules()
-            if isinstance(part, nn.Embedding) and part.padding_idx is not None
+            for name, part in tables.items()
+            if part.padding_idx is not None
         ]
         """Slopes of what nothing moves."""
         self.optimisers: dict[int, torch.optim.Optimizer] = {}

@@ -7,7 +7,7 @@ planners or machines agree on what has been done. Imports no torch before `train
 import ast
 import json
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from dataclasses import asdict, dataclass, field
+from dataclasses import asdict, dataclass, field, replace
 from functools import cache, cached_property
 from pathlib import Path
 from typing import Any
@@ -65,6 +65,7 @@ class Training:
     @property
     def identity(self) -> dict[str, Any]:
         """What determines the numbers; not where the data lies or who trains."""
+        runtime = replace(self.runtime, stack=1) if self.why_alone else self.runtime
         return {
             "config": asdict(self.config),
             "data_hash": self.data.content_hash,
@@ -72,9 +73,25 @@ class Training:
             "seed": self.seed,
             "epochs": self.epochs,
             "patience": self.patience,
-            "runtime": self.runtime.identity,
+            "runtime": runtime.identity,
             "code": code_version(type(self.config)),
         }
+
+    @property
+    def why_alone(self) -> str | None:
+        """Why it is no part of a stack, whatever its data; see `fsmd.stack.why_alone`."""
+        config = self.config
+        if not isinstance(config, FSMDConfig):
+            return "it is no network"
+        if self.runtime.stack == 1:
+            return "its runtime has no stack"
+        if config.balancing not in ("fixed", "uncertainty"):
+            return f"balancing {config.balancing!r} takes gradients within a step"
+        if config.pretrain != "none":
+            return f"pretrain {config.pretrain!r} trains something else first"
+        if self.data.shuffle != "rows":
+            return "its rows come in blocks, as they are not held in memory"
+        return None
 
     @cached_property
     def id(self) -> str:

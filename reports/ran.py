@@ -190,6 +190,7 @@ def _unlike(values: Iterable[object], between: str = ", ") -> str:
 def run_command(results: StudyResults, **other: object) -> str:
     """The command that runs the study or the search, or goes on with it, with `other` options."""
     record, plan = results.record, results.record.plan
+    stack = plan.runtime.stack
     asked: dict[str, object] = {"data": plan.data.asked or plan.data.name}
     if record.is_search:
         asked |= _asked_of_search(record.search)
@@ -202,7 +203,7 @@ def run_command(results: StudyResults, **other: object) -> str:
         "seed": plan.seed,
         "device": plan.runtime.device,
         "precision": plan.runtime.precision,
-        "stack": plan.runtime.stack if plan.runtime.stack > 1 else None,
+        "stack": stack if stack > 1 or plan.runtime.kind != "cpu" else None,
     }
     if record.name != study_name(record.definition, plan.data.name):
         asked["name"] = record.name

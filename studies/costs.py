@@ -32,10 +32,10 @@ class Costs:
     machine: str
     notify: Callable[[str], object]
     """Is given, in a line, what cannot be measured."""
-    start_workers: Callable[[int], Workers] = LocalWorkers
-    """Gives the process that measures, when there is something to measure."""
+    workers: Workers = field(default_factory=lambda: LocalWorkers(1))
+    """Measure; a process is started when there is something to measure."""
     _failed: set[CostKey] = field(default_factory=set, init=False)
-    _workers: Workers | None = field(default=None, init=False)
+    _closed: bool = field(default=False, init=False)
 
     def of(self, name: str, config: Config, data: DataRef) -> float | None:
         """None if the model cannot be built or run.
@@ -51,6 +51,8 @@ class Costs:
         except UserError:
             raise
         except Exception as error:  # one model out of memory must not end the search
+            if self._closed:  # who still asks has no use for the answer
+                raise
             line = failure_of(error).error
             self._failed.add(key)
             if len(self._failed) == ATTEMPTS:
@@ -64,19 +66,17 @@ class Costs:
         return value
 
     def close(self) -> None:
-        """End the process."""
-        if self._workers:
-            self._workers.close()
+        """End the process; nothing is measured any more, whichever thread still asks."""
+        self._closed = True
+        self.workers.close()
 
     def _measure(self, name: str, config: Config, data: DataRef, tries: int = ATTEMPTS) -> float:
         of_model = cost(name).of_model
         assert of_model is not None, f"{name} is not known before training"
-        if self._workers is None:
-            self._workers = self.start_workers(1)
         try:
-            return self._workers.submit(of_model, config, data.path).result()
+            return self.workers.submit(of_model, config, data.path).result()
         except Exception as error:
-            if tries == 1 or not self._workers.lost(error):
+            if tries == 1 or not self.workers.lost(error):
                 raise
         return self._measure(name, config, data, tries - 1)  # in another process
 
@@ -98,7 +98,7 @@ def measure_latency(
     for there in {key.machine for key in known}:
         if all(replace(key, machine=there) in known for key in keys):
             return
-    costs = Costs(engine, here, notify, lambda _: workers)
+    costs = Costs(engine, here, notify, workers)
     try:
         for config, data in distinct:
             costs.of(LATENCY, config, data)

@@ -11,13 +11,12 @@ from fsmd.training import Training
 from studies.planner.design import cells
 from studies.planner.lengths import NOTHING, Stored, config_hash, read_stored
 from studies.request import Request
-from studies.search.attempt import cell_of, read_attempts, space_of
+from studies.search.attempt import cell_of, space_of, tried_attempts
 from studies.search.confirmation import CONFIRM_WITH_NEAR, baseline_cells
 from studies.store.records import StudyRecord
 from studies.store.runs import known_runs
 from studies.store.studies import find_study
 from studies.timing import EpochTime, counted, spoken
-from studies.workers.local import processors
 
 MOST_SECONDS = 5.0
 """To measure an epoch, or a part of it, where nothing stored tells how long one takes."""
@@ -87,7 +86,7 @@ def rehearsed(
     if left:
         hashes = [ref.content_hash for ref in refs.values()]
         stored = read_stored(engine, hashes, known) if engine else NOTHING
-        workers = min(request.workers or processors(), len(left))
+        workers = min(request.slots(record.plan.runtime.stack), len(left))
         time = guessed(left, stored, workers, measure)
     return (
         f"{record.name} on {record.plan.data.name}: {told}.",
@@ -114,7 +113,7 @@ def _of_search(engine: sa.Engine | None, record: StudyRecord, ref: DataRef) -> _
     """Of what the pruner stops nothing is known: the most counts."""
     search, plan = record.search, record.plan
     stored = engine is not None and find_study(engine, record.name) is not None
-    tried = read_attempts(engine, record) if engine is not None and stored else ()
+    tried = tried_attempts(engine, record) if engine is not None and stored else ()
     points = min(search.auto.points if search.auto else CONFIRM_WITH_NEAR, search.trials)
     begun = [cell_of(attempt, record, ref) for attempt in tried]
     trials, fresh = max(0, search.trials - len(tried)), points * search.confirm

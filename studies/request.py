@@ -8,6 +8,7 @@ from fsmd.data.settings import TrainingSettings
 from fsmd.runtime import MOST_STACKED
 from studies.definition import Definition
 from studies.options import DEFAULT_OUT, DEFAULT_STORAGE, check_range
+from studies.workers.local import processors
 
 RANGES = {
     "replicates": (1, 1_000),
@@ -59,6 +60,10 @@ class Request:
             value = getattr(self, option)
             if value is not None:
                 check_range(f"--{option}", value, least, most)
+
+    def slots(self, stack: int) -> int:
+        """How many trainings, or stacks of so many, run at once: stacks take a GPU in turn."""
+        return self.workers or (1 if stack > 1 else processors())
 
     def settings(self, data: Dataset) -> TrainingSettings:
         """The data set's, with the epochs and the patience that were asked for."""

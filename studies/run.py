@@ -55,7 +55,7 @@ _OPTIONS = (
     ),
     ("epochs", int, "N", "epochs at most (default: the data set's, 30)"),
     ("patience", int, "N", "epochs without better validation figures that end a training"),
-    ("workers", int, "N", "worker processes (default: one a processor that may be used)"),
+    ("workers", int, "N", "worker processes (default: one a processor; 1 with a stack)"),
     ("device", str, "NAME", "auto, cpu, cuda or cuda:N (default: auto)"),
     (
         "precision",

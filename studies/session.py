@@ -285,7 +285,7 @@ def _automatic(
     if known is not None:
         return known
     assert request.budget is not None, "without a plan there is a budget"
-    settings, slots = request.settings(data), request.workers or processors()
+    settings, slots = request.settings(data), request.slots(request.stack or 1)
     runtime = runtime_for(*(request.device, request.precision, None), rounding=may_round(search))
     search, sizes = planned_search(
         search,
@@ -521,8 +521,7 @@ def _train(
 
     How many trainings failed, how many were lost, and how all of them went, in words.
     """
-    tasks, stacked = record.plan.tasks, record.plan.runtime.stack > 1
-    count = request.workers or (1 if stacked else processors())
+    tasks, count = record.plan.tasks, request.slots(record.plan.runtime.stack)
     if record.is_search:
         mirror = search_mirror(engine, record)
     else:

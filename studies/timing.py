@@ -10,6 +10,7 @@ from fsmd.errors import UserError
 from fsmd.training import Training, TrainingProgress, train
 from studies.failure import failure_of
 from studies.workers.protocol import Workers
+from studies.workers.worker import is_stacked
 
 EPOCHS = 2
 """Trained to measure one, where there is time: the difference is free of what comes once."""
@@ -53,9 +54,11 @@ def measure(training: Training, most: float) -> EpochTime:
         whole = time.perf_counter() - began
     except _EnoughError:
         pass
-    found, stack = epoch_time(points, whole), training.runtime.stack
+    found = epoch_time(points, whole)
+    if not is_stacked(training):
+        return found
     # A stack takes as long for one as for all of its places.
-    return replace(found, seconds=found.seconds / stack)
+    return replace(found, seconds=found.seconds / training.runtime.stack)
 
 
 def epoch_time(points: Sequence[tuple[float, float]], whole: float | None) -> EpochTime:

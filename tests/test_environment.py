@@ -321,6 +321,27 @@ def test_libraries_that_cannot_be_loaded_once_are_told_by_each_worker(
     assert "cannot be loaded: ModuleNotFoundError: import of lightning halted" in str(error)
 
 
+UNCLOSED = """
+import os
+from studies.workers.local import LocalWorkers
+if __name__ == "__main__":
+    print(LocalWorkers(1).submit(os.getpid).result())
+"""
+
+
+def test_workers_that_nobody_closes_keep_no_program_from_its_end(tmp_path: Path) -> None:
+    (tmp_path / "unclosed.py").write_text(UNCLOSED)
+    run = subprocess.run(
+        [sys.executable, str(tmp_path / "unclosed.py")],
+        capture_output=True,
+        text=True,
+        check=False,
+        timeout=60,
+    )
+    assert (run.returncode, run.stderr) == (0, "")
+    assert not Path(f"/proc/{int(run.stdout)}").exists()
+
+
 FEW = """
 import time
 from fsmd.command_line import exit_code

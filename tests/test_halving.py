@@ -96,7 +96,8 @@ def test_what_is_stopped_is_pruned_and_keeps_its_last_values(jobs: int) -> None:
     assert 10 < len(stopped) < 20
     for trial in stopped:
         last = trial.user_attrs["steps"]
-        assert tuple(trial.user_attrs[f"halving:{last}"]) == curves[trial.number][last - 1]
+        kept = [trial.number, *curves[trial.number][last - 1]]
+        assert trial.user_attrs[f"halving:{last}"] == kept
     assert [trial.number for trial in study.best_trials] == [0]
 
 
@@ -128,7 +129,7 @@ study.optimize(objective, n_trials=8)
     worse: list[list[Point]] = [[(-n, n)] * 4 for n in range(10)]
     study.optimize(telling(MultiObjectiveHalving(4), worse), n_trials=2)
     assert [trial.state for trial in study.trials[8:]] == [TrialState.PRUNED] * 2
-    assert study.trials[9].user_attrs == {"halving:1": [-9.0, 9.0], "steps": 1}
+    assert study.trials[9].user_attrs == {"halving:1": [9, -9.0, 9.0], "steps": 1}
 
 
 def test_a_trial_that_tells_some_steps_is_judged_at_the_first_after_a_rung() -> None:
@@ -145,6 +146,45 @@ def test_a_trial_that_has_diverged_stops_and_counts_for_no_other(value: float) -
     study = study_of("maximize", "maximize")
     study.optimize(telling(MultiObjectiveHalving(8, evidence=None), curves), n_trials=4)
     assert steps_of(study) == [1, 8, 1, 1]
+
+
+@pytest.mark.parametrize("diverges_at", [None, 1, 4])
+def test_a_first_trial_that_never_ends_does_not_switch_the_halving_off(
+    diverges_at: int | None,
+) -> None:
+    """It diverges, or the objective function itself prunes it."""
+    curves = parallel(20)
+    if diverges_at is not None:
+        curves[3][diverges_at - 1] = (float("nan"),) * 2
+    halving = MultiObjectiveHalving(STEPS)
+
+    def objective(trial: optuna.Trial) -> Point:
+        if trial.number == 3 and diverges_at is None:
+            halving.stops(trial, 1, curves[3][0])
+            raise optuna.TrialPruned
+        return telling(halving, curves)(trial)
+
+    study = study_of("maximize", "maximize")
+    study.optimize(objective, n_trials=20)
+    pruned = [trial.number for trial in study.trials if trial.state == TrialState.PRUNED]
+    # Trials 10 and 15 are witnesses; the 10th takes the place of the third.
+    assert pruned == [3, 11, 12, 13, 14, 16, 17, 18, 19]
+
+
+def test_a_trial_that_optuna_tries_again_is_judged_by_what_it_tells_itself() -> None:
+    halving = MultiObjectiveHalving(STEPS)
+    study = study_of("maximize", "maximize")
+    study.optimize(telling(halving, parallel(8)), n_trials=8)
+    died = study.ask()
+    assert not halving.stops(died, 4, (2.0, 2.0))
+    study.tell(died, state=TrialState.FAIL)
+    # Optuna's retry callbacks do so.
+    copied = study.trials[-1].user_attrs
+    study.add_trial(create_trial(state=TrialState.WAITING, user_attrs=copied))
+    again = study.ask()
+    assert again.user_attrs["halving:1"] == [8, 2.0, 2.0]
+    assert halving.stops(again, 1, (0.0, 0.0))
+    assert again.user_attrs["halving:1"] == [9, 0.0, 0.0]
 
 
 def test_trials_that_failed_or_came_from_elsewhere_stop_nobody() -> None:

@@ -5,6 +5,7 @@ import json
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass, field, replace
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 
 import numpy as np
@@ -21,6 +22,7 @@ from fsmd.errors import UserError
 from fsmd.runtime import Runtime
 from fsmd.tasks import Task
 from fsmd.training import DivergedError, Training, TrainingResult
+from reports.ran import run_command
 from search_spaces.axes import contains
 from studies import catalog
 from studies.changes import changed
@@ -736,6 +738,11 @@ def test_a_study_on_a_gpu_has_a_stack_of_what_is_of_one_shape_and_keeps_it(
     assert runtime_for("auto", "auto", None, most=5) == Runtime("cuda", stack=5)
     assert open_record(lab.engine, record, "cuda", replicates=3).plan.runtime.stack == 6
     assert open_record(lab.engine, record, "cuda", replicates=9).plan.runtime.stack == 6
+    for runtime, told in ((Runtime("cuda"), True), (Runtime(), False), (Runtime(stack=2), True)):
+        run: Any = SimpleNamespace(
+            record=replace(record, plan=replace(record.plan, runtime=runtime)), runs=()
+        )
+        assert (f"--stack {runtime.stack}" in run_command(run)) == told
     with pytest.raises(UserError, match="stack: 6 there, 4 now"):
         open_record(lab.engine, record, "cuda", stack=4)
     with pytest.raises(UserError, match="a stack must be of 1 to 1024 trainings; got 0"):

@@ -294,6 +294,14 @@ def test_a_rung_waits_for_the_first_trainings_whatever_ended_before_them() -> No
     assert not rule.decides(2, [*early[:7], late, *early[7:]])
 
 
+def test_a_training_that_is_stopped_for_good_is_not_waited_for_and_is_no_evidence() -> None:
+    rule = halving(16)
+    ended = [curve([(n / 10, n / 10)] * 16, "ended") for n in range(10)]
+    gone = curve([(0.1, 0.2)], "stopped")
+    assert not rule.decides(1, [gone, *ended[:9]])
+    assert rule.decides(1, [gone, *ended])  # the last one is at place 10, the eighth witness
+
+
 def test_a_rung_that_all_ended_before_stops_nobody() -> None:
     told = [curve(straight(0.9 - n / 100, 0.95 - n / 100), "ended") for n in range(8)]
     rule = halving(2 * EPOCHS)

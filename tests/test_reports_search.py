@@ -212,7 +212,7 @@ def engine(tmp_path_factory: pytest.TempPathFactory) -> Iterator[sa.Engine]:
         confirmed=names[:5],
         missing=((names[4], 3),),
     )
-    store_search(engine, paper_points(6), name="plain", running=["#6"])
+    store_search(engine, paper_points(6), name="plain", paused=["#6"])
     store_search(engine, paper_points(4), name="begun", stopped=names[:4])
     store_search(engine, paper_points(3), name="broken", failed=names[:2], lost=names[2:3])
     store_search(

@@ -24,6 +24,7 @@ from fsmd.runtime import Runtime
 from fsmd.selection import Selection
 from fsmd.tasks import Task
 from fsmd.training import Measurement, Training, TrainingResult
+from reports.search.results import read_search
 from search_spaces.space import Space
 from search_spaces.spaces import space
 from studies import catalog
@@ -42,6 +43,7 @@ from studies.search.attempt import (
     read_attempts,
     selection_of,
     space_of,
+    tried_attempts,
 )
 from studies.search.confirmation import (
     CONFIRM_AT_MOST,
@@ -574,6 +576,84 @@ def test_while_the_sampler_is_asked_another_worker_goes_on_with_what_is_promoted
     assert len(found.attempts) == known + 2
 
 
+def test_what_was_trained_is_recorded_before_a_sampler_that_fails_ends_the_search(
+    lab: Lab, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def fails(*question: Any) -> None:
+        raise UserError("no answer")
+
+    monkeypatch.setattr("studies.search.agenda.propose", fails)
+    known = len(lab.space.known)
+    with pytest.raises(UserError, match="no answer"):
+        lab.search(trials=known + 2, rule=NoPruning(EPOCHS))
+    assert [a.state for a in read_attempts(lab.engine, lab.record())] == ["ended"] * known
+    assert len(lab.work) == known
+
+
+def test_a_space_with_nothing_more_to_try_is_not_searched_again_at_every_step(
+    lab: Lab, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("studies.search.agenda.REJECTIONS_AT_MOST", 5)
+    asked: list[FSMDConfig] = []
+
+    def allowed(config: FSMDConfig) -> bool:
+        asked.append(config)
+        return len(asked) <= len(lab.space.known)
+
+    found = lab.search(trials=50, allowed=allowed, sampler="random")
+    assert found.exhausted
+    assert len(lab.work) > len(found.attempts) == len(lab.space.known) == len(asked) - 5
+
+
+def test_what_ends_after_the_sampler_was_asked_changes_no_answer(
+    lab: Lab, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Also where the thread that asks begins late."""
+    late, told = list[Callable[[], None]](), list[list[Tried]]()
+
+    class Late(threading.Thread):
+        def start(self) -> None:
+            late.append(self.run)
+
+    def spy(chosen: Space, tried: list[Tried], *given: Any) -> Any:
+        told.append(tried)
+        return propose(chosen, tried, *given)
+
+    monkeypatch.setattr("studies.search.agenda.Thread", Late)
+    monkeypatch.setattr("studies.search.agenda.propose", spy)
+    record = lab.record(replace(SEARCH, trials=9))
+    planner = lab.planner(record, Immediate(), slots=9)
+    agenda = SearchAgenda(planner, record, REF, lab.space, NoPruning(EPOCHS))
+    first = agenda.next()
+    assert first
+    for _ in range(len(lab.space.known) - 1):
+        late.pop()()
+        assert agenda.next()
+    agenda.ended(first.cells[0], trained(first.cells[0].training, None))
+    late.pop()()
+    assert [[each.values for each in tried] for tried in told] == [[None] * len(lab.space.known)]
+
+
+def test_what_is_stored_and_was_not_begun_is_not_tried_and_comes_next(lab: Lab) -> None:
+    """Time ran out between the answer of the sampler and the training of it."""
+
+    def trains(training: Training, _: Path, until: int | None) -> TrainingResult:
+        if len(lab.work) == 3:
+            planner.deadline = 0.0
+        return trained(training, until)
+
+    record, rule = lab.record(), NoPruning(EPOCHS)
+    planner = lab.planner(record, Immediate(), work=trains)
+    agenda = SearchAgenda(planner, record, REF, lab.space, rule)
+    planner.follow(agenda)
+    *tried, ahead = read_attempts(lab.engine, record)
+    assert (len(tried), ahead.is_new) == (3, True)
+    assert tried_attempts(lab.engine, record) == tuple(tried) == tuple(agenda.attempts)
+    assert read_search(lab.engine, record).attempts == tuple(tried)
+    assert [cell.arm for cell in agenda.waiting] == [ahead.name]
+    assert ids(lab.search(trials=5, rule=rule))[3] == ahead.training_id
+
+
 def test_limits_that_nothing_keeps_end_the_search(lab: Lab) -> None:
     found = lab.search(trials=5, allowed=lambda _: False)
     assert found.attempts == []
@@ -924,7 +1004,7 @@ class Sizes(Immediate):
 def meter(
     lab: Lab, workers: Sizes, limits: dict[str, float], keys: tuple[str, ...], told: list[str]
 ) -> Meter:
-    costs = Costs(lab.engine, "a machine", told.append, lambda _: workers)
+    costs = Costs(lab.engine, "a machine", told.append, workers)
     return Meter(limits, keys, REF, costs)
 
 
@@ -968,6 +1048,18 @@ def test_where_no_model_can_be_measured_the_search_ends_with_one_line(lab: Lab) 
     with pytest.raises(UserError, match=r"what 3 models cost .* FileNotFoundError: no data"):
         found.allowed(FSMDConfig(expert_count=6))
     assert len(told) == 2
+
+
+def test_whoever_asks_for_a_cost_after_the_end_starts_no_process_and_tells_nothing(
+    lab: Lab,
+) -> None:
+    told: list[str] = []
+    costs = Costs(lab.engine, "a machine", told.append)
+    costs.close()
+    for _ in range(ATTEMPTS):
+        with pytest.raises(RuntimeError, match="told to end"):
+            costs.of("params", FSMDConfig(), REF)
+    assert not told
 
 
 def test_without_limits_and_costs_nothing_is_measured(lab: Lab) -> None:

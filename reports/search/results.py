@@ -21,9 +21,9 @@ from studies.search.attempt import (
     Attempt,
     AttemptState,
     objectives_of,
-    read_attempts,
     search_arms,
     space_of,
+    tried_attempts,
 )
 from studies.store.records import StudyRecord
 
@@ -168,7 +168,7 @@ class SearchResults:
 
 def read_search(engine: sa.Engine, record: StudyRecord) -> SearchResults:
     """A stored search, as far as it has come."""
-    attempts = read_attempts(engine, record)
+    attempts = tried_attempts(engine, record)
     return SearchResults(attempts, load_results(engine, record, search_arms(record, attempts)))
 
 

@@ -14,7 +14,6 @@ from studies.definition import Definition, Search
 from studies.request import Request
 from studies.store.records import StudyRecord
 from studies.store.runs import seconds_since
-from studies.workers.local import processors
 
 
 def is_automatic(definition: Definition) -> bool:
@@ -97,7 +96,7 @@ def deadlines_of(
     budget = request.budget or (auto.budget if auto and request.plan is None else None)
     if auto is None or budget is None:
         return NO_DEADLINES
-    slots = request.workers or processors()
+    slots = request.slots(record.plan.runtime.stack)
     before = seconds_since(engine, record.name, record.created_at) / slots
     if before and request.plan is None:
         before += auto.spent

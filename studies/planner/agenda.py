@@ -34,12 +34,12 @@ STACKS_OF_STEP = 4
 
 
 def stacks(cells: Iterable[Cell]) -> list[tuple[Cell, ...]]:
-    """Cells for one worker at one time: of one shape where their runtime has a stack, else one."""
+    """Cells for one worker at one time: of one shape where they can be a stack, else one."""
     groups: dict[str, list[Cell]] = {}
     for cell in cells:
         training = cell.training
-        alone = training.runtime.stack == 1
-        groups.setdefault(training.id if alone else training.shape, []).append(cell)
+        key = training.id if training.why_alone else training.shape
+        groups.setdefault(key, []).append(cell)
     steps = []
     for group in groups.values():
         size = STACKS_OF_STEP * group[0].training.runtime.stack

@@ -88,7 +88,7 @@ class SearchAgenda:
 
     def __post_init__(self) -> None:
         """What an earlier run stored last and did not begin comes next."""
-        if self.attempts and self._is_new(self.attempts[-1]):
+        if self.attempts and self.attempts[-1].is_new:
             self.attempts, self._ahead = self.attempts[:-1], self.attempts[-1]
 
     def next(self) -> Step | None:
@@ -96,21 +96,22 @@ class SearchAgenda:
         step = self._next()
         if step and not (self._complete or self._sought or self._ahead):
             self._sought = Future()
-            Thread(target=self._seek, args=(self._sought,), daemon=True).start()
+            asked = (self._sought, tuple(self.attempts))  # what ends meanwhile changes no answer
+            Thread(target=self._seek, args=asked, daemon=True).start()
         return step
 
     def settle(self) -> None:
-        """Store what comes next before the figures of what was trained meanwhile are known."""
-        if self._sought and (self.planner.slots == 1 or self._sought.done()):
+        """Store what comes next before the figures of what was trained meanwhile are known.
+
+        What cannot be found is said when it is asked for: what was trained is recorded first.
+        """
+        sought = self._sought
+        if sought and (self.planner.slots == 1 or sought.done()) and not sought.exception():
             self._store_sought()
 
     @property
     def _complete(self) -> bool:
         return self.exhausted or len(self.attempts) >= self.record.search.trials
-
-    @staticmethod
-    def _is_new(attempt: Attempt) -> bool:
-        return attempt.state == AttemptState.PAUSED and not attempt.curve
 
     def _next(self) -> Step | None:
         while time.monotonic() < self.deadline:
@@ -122,9 +123,8 @@ class SearchAgenda:
             if self._complete or (self._sought and not self._sought.done() and self._trains):
                 return None  # while it is looked for, what others bring may be gone on with
             if not self._add():
-                self.exhausted = time.monotonic() < self.deadline
                 continue  # the pruner may have waited for the last one
-            if self._is_new(self.attempts[-1]):  # another study may have trained it
+            if self.attempts[-1].is_new:  # another study may have trained it
                 return self._step(len(self.attempts) - 1)
         return None
 
@@ -161,9 +161,10 @@ class SearchAgenda:
 
     @property
     def waiting(self) -> tuple[Cell, ...]:
-        """What a later run goes on with: paused at the deadline, or lost."""
+        """What a later run goes on with: paused at the deadline, lost, or not begun."""
         waits = (AttemptState.PAUSED, AttemptState.LOST)
-        return tuple(self._cell(a) for a in self.attempts if a.state in waits)
+        ahead = (self._ahead,) if self._ahead and not self._complete else ()
+        return tuple(self._cell(a) for a in (*self.attempts, *ahead) if a.state in waits)
 
     def stop_the_rest(self) -> None:
         """Give up what is paused, as nothing will promote it; after the deadline something may."""
@@ -197,7 +198,7 @@ class SearchAgenda:
         if not self._ahead:
             if not self._sought:
                 self._sought = Future()
-                self._seek(self._sought)
+                self._seek(self._sought, tuple(self.attempts))
             self._store_sought()
         attempt, self._ahead = self._ahead, None
         if attempt is None:
@@ -216,7 +217,9 @@ class SearchAgenda:
         """Wait for what comes next, and store it."""
         assert self._sought, "it is looked for"
         attempt, self._sought = self._sought.result(), None
-        if attempt:
+        if attempt is None:
+            self.exhausted = time.monotonic() < self.deadline
+        else:
             params, run_id = attempt.params, attempt.training_id
             stored = StoredAttempt(
                 attempt.name, params, run_id, attempt.costs_before, attempt.notes
@@ -224,10 +227,10 @@ class SearchAgenda:
             insert_attempt(self.planner.engine, self.record.name, len(self.attempts), stored)
             self._ahead = attempt
 
-    def _seek(self, sought: "Future[Attempt | None]") -> None:
+    def _seek(self, sought: "Future[Attempt | None]", attempts: Sequence[Attempt]) -> None:
         """Look for a configuration that was not tried and keeps the constraints."""
         try:
-            sought.set_result(self._found(tuple(self.attempts)))
+            sought.set_result(self._found(attempts))
         except BaseException as error:
             sought.set_exception(error)
 

@@ -79,6 +79,11 @@ class Attempt:
         return self.state in (AttemptState.FAILED, AttemptState.LOST)
 
     @property
+    def is_new(self) -> bool:
+        """Whether its training has nothing to show yet; a search stores what comes next so."""
+        return self.state == AttemptState.PAUSED and not self.curve
+
+    @property
     def stands(self) -> Point:
         """Every task's validation figure at the epoch it chooses so far; empty before epoch 1."""
         return self.selection.stands(self.curve) if self.curve else ()
@@ -169,8 +174,14 @@ def cell_of(
     )
 
 
+def tried_attempts(engine: sa.Engine, record: StudyRecord) -> tuple[Attempt, ...]:
+    """`read_attempts` without what comes next, which the search has stored and not begun."""
+    attempts = read_attempts(engine, record)
+    return attempts[:-1] if attempts and attempts[-1].is_new else attempts
+
+
 def read_attempts(engine: sa.Engine, record: StudyRecord) -> tuple[Attempt, ...]:
-    """What a stored search has tried, in the order of its proposals."""
+    """What a stored search has proposed, in order; the last one may come next, not be tried."""
     stored = stored_attempts(engine, record.name)
     known = known_runs(engine, [each.run_id for each in stored])
     measured = [run_id for run_id, status in known.items() if status in ("done", "paused")]

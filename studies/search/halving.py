@@ -17,7 +17,7 @@ from fsmd.stats.pareto import Point
 from studies.search.pruning import StandingCurve, SuccessiveHalving
 
 STANDING = "halving:{}"
-"""The user attribute of a trial that holds where it stood at a rung."""
+"""The user attribute of a trial that holds its number and where it stood at a rung."""
 
 
 @dataclass(frozen=True)
@@ -42,11 +42,11 @@ class MultiObjectiveHalving:
     that have reached the rung so far (by non-domination rank, then by its share of the rank's
     hypervolume), or if none of them is better by more than `slack` on every objective.
 
-    It keeps nothing itself: where a trial stood at a rung is a user attribute of the trial, such
-    as `halving:4`, in the study's storage. So threads, processes and machines on one storage
-    judge by all of each other's trials, a study that is loaded again goes on, and what was
-    stopped keeps its last values, which Optuna lets no such trial have as `values`. One object
-    may serve several studies.
+    It keeps nothing itself: the number of a trial and where it stood at a rung are a user
+    attribute of the trial, such as `halving:4`, in the study's storage. So threads, processes and
+    machines on one storage judge by all of each other's trials, a study that is loaded again goes
+    on, and what was stopped keeps its last values, which Optuna lets no such trial have as
+    `values`. One object may serve several studies.
 
     Sources: successive halving (Jamieson and Talwalkar 2016), asynchronous (Li et al. 2020, ASHA),
     for several objectives (Schmucker et al. 2021, MO-ASHA; Izquierdo et al. 2021). Ours are the
@@ -93,12 +93,11 @@ class MultiObjectiveHalving:
             return False
         here, rule = _checked(study, step, values), self._rule(study)
         passed = [rung for rung in rule.rungs if rung <= step]
-        known = trial.user_attrs
-        new = [rung for rung in passed if STANDING.format(rung) not in known]
+        new = [rung for rung in passed if not _stood(trial, rung)]
         if step >= self.steps or not new:
             return False
         for rung in new:
-            trial.set_user_attr(STANDING.format(rung), here)
+            trial.set_user_attr(STANDING.format(rung), [trial.number, *here])
         if not all(map(math.isfinite, here)):
             return True
         curves = [
@@ -129,13 +128,21 @@ def _checked(study: Study, step: int, values: Sequence[float]) -> Point:
     return tuple(map(float, values))
 
 
+def _stood(trial: BaseTrial, rung: int) -> Point:
+    """Where a trial stood at a rung; empty if it has told nothing there.
+
+    Where Optuna tries a trial that died again, it copies the attributes, so that one with another
+    trial's number says nothing of this one.
+    """
+    number, *values = trial.user_attrs.get(STANDING.format(rung), (None,))
+    return tuple(values) if number == trial.number else ()
+
+
 def _curve(
     trial: FrozenTrial, rungs: Sequence[int], directions: Sequence[StudyDirection]
 ) -> StandingCurve:
     """A trial as the rule sees it, in rungs instead of epochs; more is better."""
-    names = map(STANDING.format, rungs)
-    told = takewhile(lambda name: name in trial.user_attrs, names)
-    points = [tuple(trial.user_attrs[name]) for name in told]
+    points = list(takewhile(bool, (_stood(trial, rung) for rung in rungs)))
     if trial.state == TrialState.COMPLETE and points:
         points.append(tuple(trial.values))
     if trial.state == TrialState.FAIL or not all(map(math.isfinite, chain(*points))):
@@ -149,4 +156,4 @@ def _curve(
     )
     if trial.state in (TrialState.COMPLETE, TrialState.FAIL):
         return StandingCurve(turned, "ended")
-    return StandingCurve(turned, "paused" if trial.state == TrialState.PRUNED else "running")
+    return StandingCurve(turned, "stopped" if trial.state == TrialState.PRUNED else "running")

@@ -31,8 +31,9 @@ class StandingCurve:
 
     points: tuple[Point, ...]
     """Where it stood after each epoch: all objectives, the higher the better."""
-    state: Literal["running", "paused", "ended"]
-    """ended: by its own early stopping, at the last epoch, or by failing."""
+    state: Literal["running", "paused", "stopped", "ended"]
+    """stopped: for good, before its end, so that nobody learns how it ends. ended: by its own
+    early stopping, at the last epoch, or by failing."""
 
     @property
     def epochs(self) -> int:
@@ -152,7 +153,7 @@ class SuccessiveHalving:
         """Whether this rung has shown that it tells how a training ends."""
         if self.evidence is None:
             return True
-        if any(curve.state != "ended" for curve in curves[: self.evidence]):
+        if any(curve.state in ("running", "paused") for curve in curves[: self.evidence]):
             return False  # those that end early are not like the rest
         witnesses = [curve for i, curve in enumerate(curves) if self.witness(i)]
         ended = [curve for curve in witnesses if curve.state == "ended" and curve.points]

@@ -109,22 +109,22 @@ def run_search(
     notify = partial(console.print, markup=False)
     asked_before = [o.key for o in objectives if o.asked == "before"]
     costs = Costs(engine, machine(), notify)
-    meter = Meter(limits_of(search), asked_before, data.ref, costs)
-    margins = tuple(objective.margin for objective in objectives)
-    agenda = SearchAgenda(
-        planner=planner,
-        record=record,
-        data=data.ref,
-        space=space_of(record),
-        pruner=PRUNERS[search.pruner](record.plan.settings.epochs, margins),
-        allowed=meter.allowed,
-        costs=meter.costs,
-        thinker=thinker,
-        deadline=time.monotonic()
-        + min(search.timeout or math.inf, deadlines.search - time.time()),
-        attempts=resumed(engine, record, data.ref, planner.retry_failed),
-    )
     try:
+        meter = Meter(limits_of(search), asked_before, data.ref, costs)
+        margins = tuple(objective.margin for objective in objectives)
+        agenda = SearchAgenda(
+            planner=planner,
+            record=record,
+            data=data.ref,
+            space=space_of(record),
+            pruner=PRUNERS[search.pruner](record.plan.settings.epochs, margins),
+            allowed=meter.allowed,
+            costs=meter.costs,
+            thinker=thinker,
+            deadline=time.monotonic()
+            + min(search.timeout or math.inf, deadlines.search - time.time()),
+            attempts=resumed(engine, record, data.ref, planner.retry_failed),
+        )
         planner.deadline = deadlines.end
         if search.auto is not None:
             agenda.repair()

@@ -146,7 +146,7 @@ _SERVER, _USERS, _LOCK = _Server(), set[LocalWorkers](), threading.Lock()
 
 def _started(theirs: Connection, run: Callable[..., NoReturn], *args: object) -> BaseProcess:
     """A new process, which has an end of a pipe; that of the pipe here is closed."""
-    process = _CONTEXT.Process(target=run, args=args)
+    process = _CONTEXT.Process(target=run, args=args, daemon=True)  # ends with this one
     try:
         with theirs, _starting():
             process.start()

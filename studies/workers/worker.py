@@ -42,7 +42,7 @@ def train_all(
     outcomes: dict[str, TrainingResult | Failure] = {}
     path = {training.id: each for training, each in zip(trainings, checkpoints, strict=True)}
     for together in _stacks(trainings):
-        if len(together) > 1 or _is_stacked(together[0]):
+        if len(together) > 1 or is_stacked(together[0]):
             outcomes |= _trained_together(together, path, until, deadline)
             gc.collect()
             continue
@@ -61,14 +61,15 @@ def _stacks(trainings: Sequence[Training]) -> list[list[Training]]:
     """Those that are one program, and each other one by itself."""
     groups: dict[str, list[Training]] = {}
     for training in trainings:
-        groups.setdefault(training.shape if _is_stacked(training) else training.id, []).append(
+        groups.setdefault(training.shape if is_stacked(training) else training.id, []).append(
             training
         )
     return list(groups.values())
 
 
-def _is_stacked(training: Training) -> bool:
-    if training.runtime.stack == 1 or not isinstance(training.config, FSMDConfig):
+def is_stacked(training: Training) -> bool:
+    """Whether it is part of a stack; loads torch if that hangs on its data."""
+    if training.why_alone:
         return False
     from fsmd.stack import why_alone
 

@@ -410,7 +410,7 @@ def interval(
 def main() -> int:
     """Replay every strategy on every recording; the last line is JSON."""
     p = argparse.ArgumentParser(description="Compare search strategies on recorded curves.")
-    p.add_argument("--repeats", type=int, default=15, help="default: %(default)s")
+    p.add_argument("--repeats", type=int, default=11, help="default: %(default)s")
     p.add_argument("--workers", type=int, default=os.cpu_count() or 1, help="default: one a core")
     p.add_argument("--curves", type=Path, default=CURVES, help="folder of recordings")
     p.add_argument(

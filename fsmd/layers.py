@@ -157,8 +157,10 @@ class HiddenLayers(nn.ModuleList):
         if Batchable.entered and self.training and self.batch_norm and len(self):
             return self._batchable(x_BI)
         autocast = torch.is_autocast_enabled(x_BI.device.type)
-        # Of one row `F.batch_norm` raises an error, and the one of `_Trained` gives NaN.
-        if self.training and self.batch_norm and len(self) and len(x_BI) > 1 and not autocast:
+        # Of one row `F.batch_norm` raises an error, and the one of `_Trained` gives NaN. One
+        # network by itself is faster layer by layer.
+        several = self.count > 1 and len(self) and len(x_BI) > 1
+        if several and self.training and self.batch_norm and not autocast:
             trained_BNO: Tensor = _Trained.apply(x_BI, tuple(self), *_parameters(self))  # type: ignore[no-untyped-call]
             return trained_BNO
         outputs = []

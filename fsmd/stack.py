@@ -14,8 +14,7 @@ import time
 from collections import deque
 from collections.abc import Callable, Collection, Mapping, Sequence
 from contextlib import nullcontext
-from dataclasses import dataclass, replace
-from pathlib import Path
+from dataclasses import replace
 from typing import Any
 
 import numpy as np
@@ -39,7 +38,7 @@ from fsmd.notices import say
 from fsmd.on_device import FIGURES, figure
 from fsmd.selection import Selection
 from fsmd.tasks import names
-from fsmd.training import Measurement, Training, TrainingProgress, TrainingResult
+from fsmd.training import Job, Measurement, Training, TrainingProgress, TrainingResult
 
 APART = 2**16
 """Numbers of a table from which it is a block of its own, so that no lookup copies it."""
@@ -49,15 +48,6 @@ CHECKPOINT_SECONDS = 30
 """Between a stack's checkpoints, which are as many times as long as one training's."""
 WARM_STEPS = 3
 """Before a step is captured as a graph, for what libraries set up in their first calls."""
-
-
-@dataclass(frozen=True)
-class Job:
-    """A training, and what `fsmd.training.train` is given beside it."""
-
-    training: Training
-    checkpoint: Path | None = None
-    on_progress: Callable[[TrainingProgress], None] | None = None
 
 
 def why_alone(training: Training, data: Dataset) -> str | None:
@@ -73,36 +63,18 @@ def why_alone(training: Training, data: Dataset) -> str | None:
     return None
 
 
-def run_stacked(
-    training: Training,
-    until: int | None,
-    checkpoint: Path | None,
-    on_progress: Callable[[TrainingProgress], None] | None,
-    *,
-    keep_model: bool,
-    fixed_epochs: Mapping[str, int] | None,
-) -> TrainingResult:
+def run_stacked(job: Job) -> TrainingResult:
     """See `fsmd.training.train`: the only one in a stack, or alone where it cannot be in one."""
-    if why_alone(training, open_encoded(training.data.path)):
-        return trainer.run(
-            *(training, until, checkpoint, on_progress),
-            keep_model=keep_model,
-            fixed_epochs=fixed_epochs,
-        )
-    job = Job(training, checkpoint, on_progress)
-    (outcome,) = train_together([job], until, keep_model=keep_model, fixed_epochs=fixed_epochs)
+    if why_alone(job.training, open_encoded(job.training.data.path)):
+        return trainer.run(job)
+    (outcome,) = train_together([job])
     if isinstance(outcome, BaseException):
         raise outcome
     return outcome
 
 
 def train_together(
-    jobs: Sequence[Job],
-    until: int | None = None,
-    deadline: float = math.inf,
-    *,
-    keep_model: bool = False,
-    fixed_epochs: Mapping[str, int] | None = None,
+    jobs: Sequence[Job], deadline: float = math.inf
 ) -> list[TrainingResult | Exception]:
     """Train jobs of one `Training.shape`, as many at once as their runtime's stack has places.
 
@@ -113,9 +85,9 @@ def train_together(
     first = jobs[0].training
     data, device = open_encoded(first.data.path), trainer.device_of(first)
     with trainer.alone(), torch.cuda.device(device) if device.type == "cuda" else nullcontext():
-        members = [_Member(job, data, fixed_epochs) for job in jobs]
+        members = [_Member(job, data) for job in jobs]
         try:
-            _Stack(_Program(first, data, device), until, deadline, keep_model).run(members)
+            _Stack(_Program(first, data, device), deadline).run(members)
         except Exception as error:
             for member in members:
                 if member.outcome is None:
@@ -146,16 +118,13 @@ class _Member:
     drawn: Tensor | None = None
     """The order of rows of the next epoch."""
 
-    def __init__(self, job: Job, data: Dataset, fixed_epochs: Mapping[str, int] | None) -> None:
-        self.training = job.training
-        if fixed_epochs is not None:
-            self.training = replace(self.training, epochs=max(fixed_epochs.values()))
-        self.job, self.data, self.seconds = job, data, 0.0
+    def __init__(self, job: Job, data: Dataset) -> None:
+        self.training, self.job, self.data, self.seconds = job.limited, job, data, 0.0
         config, tasks = job.training.config, data.schema.tasks
         assert isinstance(config, FSMDConfig)
         self.config, self.curve = config, Curve()
         self.file = CheckpointFile(job.training, job.checkpoint, lambda: self.seconds)
-        rule = Selection.of(tasks, config.separate, job.training.patience, fixed_epochs)
+        rule = Selection.of(tasks, config.separate, job.training.patience, job.fixed_epochs)
         self.chosen = ChosenWeights(rule, self.curve)
         self.order = EpochOrder.of(data.train, job.training.seed, job.training.data.shuffle)
 
@@ -188,6 +157,12 @@ class _Member:
         """Whether no epoch is left to train."""
         return self.chosen.standing.exhausted or self.curve.epochs >= self.training.epochs
 
+    @property
+    def is_over(self) -> bool:
+        """Whether it is finished, or is to be paused here."""
+        until = self.job.until
+        return self.finished or (until is not None and self.curve.epochs >= until)
+
     def draw(self, device: torch.device) -> torch.Generator:
         """What the dropout of the epoch under way is drawn from, as `fsmd.callbacks.EpochSeed`."""
         seed = generator(self.training.seed, "epoch", self.curve.epochs).initial_seed()
@@ -217,11 +192,8 @@ class _Member:
 class _Stack:
     """Who is in which place, from epoch to epoch."""
 
-    def __init__(
-        self, program: "_Program", until: int | None, deadline: float, keep_model: bool
-    ) -> None:
-        self.program, self.keep_model = program, keep_model
-        self.until, self.deadline = until, deadline
+    def __init__(self, program: "_Program", deadline: float) -> None:
+        self.program, self.deadline = program, deadline
         self.members: dict[int, _Member] = {}
         """By place."""
         self.ended: list[_Member] = []
@@ -243,7 +215,7 @@ class _Stack:
     def _begin(self, member: _Member) -> None:
         try:
             member.begin()
-            if self._is_over(member):
+            if member.is_over:
                 self.ended.append(member)
                 return
             free = set(range(self.program.places)) - self.members.keys()
@@ -252,10 +224,6 @@ class _Stack:
             self.members[place] = member
         except Exception as error:
             member.end(error)
-
-    def _is_over(self, member: _Member) -> bool:
-        paused = self.until is not None and member.curve.epochs >= self.until
-        return member.finished or paused
 
     def _epoch(self) -> None:
         began, program, told = time.perf_counter(), self.program, time.monotonic()
@@ -280,7 +248,7 @@ class _Stack:
             epoch = member.curve.epochs
             member.curve.measurements += [Measurement(epoch, *figure) for figure in inner]
             member.chosen.keep(lambda: program.model_state(place))
-            ends = self._is_over(member) or late
+            ends = member.is_over or late
             if (writes or ends) and not member.finished:
                 member.write(program, place)
             member.tell()
@@ -315,7 +283,7 @@ class _Stack:
                 result = trainer.result_of(
                     *(member.training, member.data, module, member.chosen),
                     file=member.file,
-                    keep_model=self.keep_model,
+                    keep_model=member.job.keep_model,
                 )
                 seconds = result.seconds + time.perf_counter() - began
                 member.end(replace(result, seconds=seconds))

@@ -5,10 +5,8 @@ Early stopping and the choice of the epoch use validation only; test is evaluate
 
 import logging
 import warnings
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Iterator
 from contextlib import contextmanager
-from dataclasses import replace
-from pathlib import Path
 
 import lightning
 import torch
@@ -31,32 +29,25 @@ from fsmd.pretrain import pretrain
 from fsmd.selection import Selection
 from fsmd.tasks import names
 from fsmd.trained import TrainedModel
-from fsmd.training import Measurement, Training, TrainingProgress, TrainingResult
+from fsmd.training import Job, Measurement, Training, TrainingResult
 
 
-def run(
-    training: Training,
-    until: int | None,
-    checkpoint: Path | None,
-    on_progress: Callable[[TrainingProgress], None] | None,
-    *,
-    keep_model: bool,
-    fixed_epochs: Mapping[str, int] | None,
-) -> TrainingResult:
+def run(job: Job) -> TrainingResult:
     """See `fsmd.training.train`."""
+    training, checkpoint = job.limited, job.checkpoint
     data, config = open_encoded(training.data.path), training.config
     assert isinstance(config, FSMDConfig)
-    if fixed_epochs is not None:
-        training = replace(training, epochs=max(fixed_epochs.values()))
     device = device_of(training)
     with alone():
         file = CheckpointFile(training, checkpoint)
         module = FSMDModule.create(config, data.schema, training.seed, training.runtime.precision)
         curve = Curve()
-        rule = Selection.of(data.schema.tasks, config.separate, training.patience, fixed_epochs)
+        rule = Selection.of(
+            data.schema.tasks, config.separate, training.patience, job.fixed_epochs
+        )
         chosen = ChosenWeights(rule, curve)
         resumed = file.read(curve, chosen)
-        last = training.epochs if until is None else min(training.epochs, until)
+        last = training.epochs if job.until is None else min(training.epochs, job.until)
         if curve.epochs < last and not chosen.standing.exhausted:
             if config.pretrain == "dae" and not resumed:
                 pretrain(module.model, data, training.seed, training.data.shuffle)
@@ -65,8 +56,8 @@ def run(
                 columns_of(data.valid, [slice(GATE_ROWS)], device),
             )
             callbacks = [EpochSeed(training.seed), curve, Diagnostics(curve, *rows), chosen, file]
-            if on_progress:
-                callbacks.append(Reporting(curve, on_progress))
+            if job.on_progress:
+                callbacks.append(Reporting(curve, job.on_progress))
             trainer = _trainer(device, last, callbacks)
             assert config.batch_size is not None
             order = EpochOrder.of(data.train, training.seed, training.data.shuffle)
@@ -80,7 +71,7 @@ def run(
             if trainer.interrupted:
                 raise KeyboardInterrupt
         return result_of(
-            *(training, data, module.to(device), chosen), file=file, keep_model=keep_model
+            *(training, data, module.to(device), chosen), file=file, keep_model=job.keep_model
         )
 
 

@@ -178,6 +178,25 @@ class DivergedError(ArithmeticError):
     """Training produced a value that is not finite; it would again."""
 
 
+@dataclass(frozen=True)
+class Job:
+    """A training, and what `train` is given beside it."""
+
+    training: Training
+    checkpoint: Path | None = None
+    on_progress: Callable[[TrainingProgress], None] | None = None
+    until: int | None = None
+    keep_model: bool = False
+    fixed_epochs: Mapping[str, int] | None = None
+
+    @property
+    def limited(self) -> Training:
+        """The training, which ends at the last of the epochs that are fixed, if they are."""
+        if self.fixed_epochs is None:
+            return self.training
+        return replace(self.training, epochs=max(self.fixed_epochs.values()))
+
+
 def train(
     training: Training,
     until: int | None = None,
@@ -203,19 +222,12 @@ def train(
         from fsmd.baselines import fitting
 
         return fitting.run(training, on_progress, keep_model=keep_model, fixed_epochs=fixed_epochs)
-    if training.runtime.stack > 1:
-        from fsmd.stack import run_stacked as run
-    else:
+    if training.why_alone:
         from fsmd.trainer import run  # loads torch and Lightning
+    else:
+        from fsmd.stack import run_stacked as run
 
-    return run(
-        training,
-        until,
-        checkpoint,
-        on_progress,
-        keep_model=keep_model,
-        fixed_epochs=fixed_epochs,
-    )
+    return run(Job(training, checkpoint, on_progress, until, keep_model, fixed_epochs))
 
 
 def pair_key(task: str, other: str) -> str:

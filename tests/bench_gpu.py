@@ -24,8 +24,8 @@ from fsmd.errors import UserError
 from fsmd.layers import Batchable
 from fsmd.module import FSMDModule
 from fsmd.runtime import Runtime
-from fsmd.stack import Job, train_together
-from fsmd.training import Training, TrainingProgress, TrainingResult, train
+from fsmd.stack import train_together
+from fsmd.training import Job, Training, TrainingProgress, TrainingResult, train
 from tests.bench.ours import workload
 from tests.bench.rivals import DeepCTR, installed
 

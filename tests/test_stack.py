@@ -23,8 +23,8 @@ from fsmd.metrics import METRICS, measured
 from fsmd.on_device import FIGURES, figure
 from fsmd.packing import unpack
 from fsmd.runtime import Runtime
-from fsmd.stack import Job, train_together, why_alone
-from fsmd.training import DivergedError, Training, TrainingProgress, TrainingResult, train
+from fsmd.stack import train_together, why_alone
+from fsmd.training import DivergedError, Job, Training, TrainingProgress, TrainingResult, train
 from studies.failure import Failure, failure_of
 from studies.planner.agenda import STACKS_OF_STEP, LongestFirst, stacks
 from studies.planner.design import Cell
@@ -187,7 +187,7 @@ def test_paused_and_resumed_a_stack_equals_an_uninterrupted_one_bit_for_bit(
     trainings = unlike(of(data), PLACES)
     whole = together(trainings)
     jobs = [Job(training, tmp_path / training.id) for training in trainings]
-    paused = train_together(jobs, until=1)
+    paused = train_together([replace(job, until=1) for job in jobs])
     assert [(r.epochs, r.finished) for r in paused if isinstance(r, TrainingResult)] == [
         (1, False)
     ] * PLACES
@@ -270,7 +270,7 @@ def test_places_of_products_are_aligned_and_looked_up_tables_have_no_gap() -> No
 
 def test_who_has_ended_keeps_no_model_and_no_optimiser(data: Dataset) -> None:
     for outcome in (DivergedError("it is infinite"), train(of(data))):
-        member = stack._Member(Job(of(data)), data, None)
+        member = stack._Member(Job(of(data)), data)
         member.begin()
         member.end(outcome)
         assert member.outcome is outcome

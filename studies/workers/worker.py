@@ -10,7 +10,7 @@ from pathlib import Path
 from fsmd.config import FSMDConfig
 from fsmd.data.encoded import open_encoded
 from fsmd.errors import UserError
-from fsmd.training import Training, TrainingProgress, TrainingResult, train
+from fsmd.training import Job, Training, TrainingProgress, TrainingResult, train
 from studies.failure import Failure, failure_of
 from studies.workers.protocol import Message
 
@@ -82,11 +82,11 @@ def _trained_together(
     until: int | None,
     deadline: float,
 ) -> dict[str, TrainingResult | Failure]:
-    from fsmd.stack import Job, train_together
+    from fsmd.stack import train_together
 
-    jobs = [Job(t, checkpoints[t.id], partial(_tell, t.id)) for t in trainings]
+    jobs = [Job(t, checkpoints[t.id], partial(_tell, t.id), until) for t in trainings]
     try:
-        ends: Sequence[TrainingResult | Exception] = train_together(jobs, until, deadline)
+        ends: Sequence[TrainingResult | Exception] = train_together(jobs, deadline)
     except Exception as error:
         ends = [error] * len(jobs)
     return {

@@ -90,7 +90,8 @@ def deadlines_of(
 ) -> Deadlines:
     """When a run that `began` (of `time.time()`) has to end.
 
-    slots: trainings, or stacks of them, at once. What earlier runs took counts too. Without a budget a plan of a file is run to its end.
+    slots: trainings, or stacks of them, at once. What earlier runs took counts too. Without a
+    budget a plan of a file is run to its end.
     """
     auto = record.search.auto if record.is_search else None
     budget = request.budget or (auto.budget if auto and request.plan is None else None)

@@ -399,7 +399,7 @@ class ClusterWorkers:
 
     def _over(self, run: _Run, task: "distributed.Future[Any]") -> None:
         """Hand on what came of a call."""
-        answer = remote.Answer(None, {})
+        answer = remote.Reply(None, {})
         error: Exception | None = None
         try:
             answer = task.result()

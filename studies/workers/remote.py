@@ -54,7 +54,7 @@ class Call:
 
 
 @dataclass(frozen=True)
-class Answer:
+class Reply:
     """What came of it."""
 
     value: Any
@@ -66,7 +66,7 @@ class CalledOffError(Exception):
     """Nobody waits for the answer any more."""
 
 
-def perform(call: Call, key: str) -> Answer:
+def perform(call: Call, key: str) -> Reply:
     """Do what the planner asks; runs in a thread of a Dask worker, as a task of this key."""
     return _Visit(call, key).answer()
 
@@ -94,14 +94,14 @@ class _Visit:
         """Checkpoint's path at the planner's -> its path here, where they are not the same."""
         self._scratch = Path(self._worker.local_directory) / key
 
-    def answer(self) -> Answer:
+    def answer(self) -> Reply:
         call = self._call
         self._say(begun=self._worker.address)
         try:
             args = tuple(map(self._brought, call.args))
             kwargs = {name: self._brought(value) for name, value in call.kwargs.items()}
             value = self._done(args, kwargs)
-            return Answer(value, dict(self._left(value)))
+            return Reply(value, dict(self._left(value)))
         finally:
             rmtree(self._scratch, ignore_errors=True)
 

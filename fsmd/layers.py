@@ -20,8 +20,8 @@ the passes over it miss the cache, and one network after the other is faster."""
 ALIGNED = 8
 """Numbers of single precision: products with matrices of such a width are up to twice as fast."""
 AT_ONCE = ("cuda",)
-"""Devices on which the networks of all places of a stack are one step of autograd. On a CPU that
-step's matrices miss the cache."""
+"""Devices on which networks, and places of a stack, compute at once: few large steps. On a CPU
+their matrices would miss the cache."""
 _EPSILON, _MOMENTUM = 1e-5, 0.1  # of batch norm: torch's own
 _relu_backward = torch.ops.aten.threshold_backward
 _norm_backward = torch.ops.aten.native_batch_norm_backward
@@ -166,9 +166,11 @@ class HiddenLayers(nn.ModuleList):
 
     def forward(self, x_BI: Tensor) -> Tensor:
         """B x N x widths[-1]."""
-        entered = Batchable.entered
+        entered, at_once = Batchable.entered, x_BI.device.type in AT_ONCE
+        if at_once and self.batch_norm and len(self) and not self.training:
+            return self._evaluated(x_BI)
         if entered and self.training and self.batch_norm and len(self):
-            if entered.rate is not None and x_BI.device.type in AT_ONCE:
+            if at_once and entered.rate is not None:
                 return self._of_all_places(x_BI, entered)
             return self._batchable(x_BI)
         autocast = torch.is_autocast_enabled(x_BI.device.type)
@@ -187,6 +189,18 @@ class HiddenLayers(nn.ModuleList):
         if not outputs:
             return x_BI.new_zeros(len(x_BI), 0, self.widths[-1])
         return torch.stack(outputs, 1)
+
+    def _evaluated(self, x_BI: Tensor) -> Tensor:
+        """All networks side by side, batch norm being a part of their products."""
+        x_NBI = x_BI.expand(self.count, -1, -1)
+        for layer in self:
+            assert isinstance(layer, HiddenLayer)
+            scale, shift, mean, variance = layer.norm_of(range(self.count))
+            factor = scale * (variance + _EPSILON).rsqrt()
+            added_N1O = (shift - mean * factor).view(self.count, 1, -1)
+            weight_NIO = layer.weight * factor.view(self.count, 1, -1)
+            x_NBI = layer.relu(torch.baddbmm(added_N1O, x_NBI, weight_NIO))
+        return x_NBI.transpose(0, 1)
 
     def _of_all_places(self, x_BI: Tensor, entered: Batchable) -> Tensor:
         """As `_batchable`, by fewer passes over what a GPU's memory holds."""
@@ -449,5 +463,9 @@ class _OfAPlace(torch.autograd.Function):
 
 def mix(weight_G_BN: Sequence[Tensor], vector_BNH: Tensor) -> list[Tensor]:
     """What each of G gates makes of the same vectors: their weighted sum, B x H (Eq. 5)."""
+    if Batchable.entered and vector_BNH.device.type in AT_ONCE:
+        # A GPU takes three times as long for products of matrices of so few numbers.
+        weights = [weight_BN.to(vector_BNH.dtype).unsqueeze(2) for weight_BN in weight_G_BN]
+        return [(weight_BN1 * vector_BNH).sum(1) for weight_BN1 in weights]
     weight_BGN = torch.stack(list(weight_G_BN), 1).to(vector_BNH.dtype)
     return list(torch.bmm(weight_BGN, vector_BNH).unbind(1))

@@ -384,8 +384,8 @@ class _Program:
         self.steps = -(-(len(data.train) - 1) // self.batch_size)
         self.order_SN = torch.zeros(self.places, len(data.train), dtype=torch.int64)
         self.loss_S = torch.zeros_like(self.rate_S)
-        self.draws_of: dict[int, int] = {}
-        """Rows of a batch -> draws that its dropout takes."""
+        self.draws: dict[int, Tensor] = {}
+        """Rows of a batch -> what its dropout takes of each place."""
         self.graph = _Graph(self._step) if device.type == "cuda" else None
 
     # Who is where
@@ -459,17 +459,16 @@ class _Program:
             self._step(row_SB, bits)
 
     def _bits(self, rows: int, draws: Mapping[int, torch.Generator]) -> Tensor:
-        """What dropout takes in a step, S x bits of 16 each."""
-        if rows not in self.draws_of:
+        """What dropout takes in a step, S x bits of 16 each, until the next step."""
+        if rows not in self.draws:
             with torch.no_grad(), Batchable() as counted:
                 ids_BC, dense_BD = (column[:rows] for column in self.train[:2])
                 self.module.model(ids_BC, dense_BD.to(self.module.dtype))
-            self.draws_of[rows] = counted.draws
-        shape = (self.places, self.draws_of[rows])
-        draw_SW = torch.zeros(shape, dtype=torch.int64, device=self.device)
+            shape = (self.places, counted.draws)
+            self.draws[rows] = torch.zeros(shape, dtype=torch.int64, device=self.device)
         for place in self.dropping:
-            draw_SW[place].random_(-(2**63), None, generator=draws[place])
-        return draw_SW.view(torch.int16)
+            self.draws[rows][place].random_(-(2**63), None, generator=draws[place])
+        return self.draws[rows].view(torch.int16)
 
     def _step(self, row_SB: Tensor, bits: Tensor | None) -> None:
         batch = tuple(column[row_SB] for column in self.train)
@@ -605,6 +604,8 @@ class _Graph:
 
     def __init__(self, do: Callable[[Tensor, Tensor | None], None]) -> None:
         self.do, self.refused = do, False
+        self.rows = torch.empty(0)
+        """What the graph reads."""
         self.stream = torch.cuda.Stream()  # type: ignore[no-untyped-call]
         """Of the first steps and of the capture: each stream has memory of its own."""
         self.forget()
@@ -612,12 +613,10 @@ class _Graph:
     def forget(self) -> None:
         """Capture anew: another training moves."""
         self.graph: torch.cuda.CUDAGraph | None = None
-        self.inputs: tuple[Tensor, ...] = ()
         self.warmed = 0
 
     def step(self, row_SB: Tensor, bits: Tensor | None) -> None:
-        """As `do`."""
-        given = (row_SB,) if bits is None else (row_SB, bits)
+        """As `do`; bits always lie at the same place."""
         if self.refused:
             self.do(row_SB, bits)
             return
@@ -630,18 +629,17 @@ class _Graph:
             usual.wait_stream(self.stream)
             return
         if self.graph is None:
-            self.inputs, graph = tuple(tensor.clone() for tensor in given), torch.cuda.CUDAGraph()
+            self.rows, graph = row_SB.clone(), torch.cuda.CUDAGraph()
             try:
                 with torch.cuda.graph(graph, stream=self.stream):
-                    self.do(self.inputs[0], *self.inputs[1:] or (None,))
+                    self.do(self.rows, bits)
             except RuntimeError as error:
                 say(f"steps are not captured as a graph, which is slower: {error}")
                 self.refused = True
                 self.do(row_SB, bits)
                 return
             self.graph = graph
-        for kept, tensor in zip(self.inputs, given, strict=True):
-            kept.copy_(tensor)
+        self.rows.copy_(row_SB)
         self.graph.replay()
 
 

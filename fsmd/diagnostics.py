@@ -76,13 +76,18 @@ def inner_tensors(module: FSMDModule, batch: Batch) -> dict[tuple[str, str], Ten
             entropy = torch.special.entr(weight_BN).sum(1).mean() / math.log(weight_BN.shape[1])
             figures[task, "gate_entropy"] = entropy
     if units:
-        dead = torch.cat([(out_BH == 0).all(0) for unit in units for out_BH in outputs[unit]])
+        dead = torch.cat(
+            [(out_BH == 0).all(-2).flatten() for unit in units for out_BH in outputs[unit]]
+        )
         figures[ALL, "dead_units"] = dead.float().mean()
     return figures
 
 
 def _hidden_units(model: FSMD) -> list[nn.Module]:
-    """The ReLU layers of all experts, or of the bottom, each called for one network at a time."""
+    """The ReLU layers of all experts, or of the bottom, each called for one network at a time.
+
+    On a GPU for all, N x B x H.
+    """
     if isinstance(model.sharing, Experts):
         wanted = {"shared", "own"}
     else:

@@ -19,6 +19,9 @@ TOGETHER = 2**21
 the passes over it miss the cache, and one network after the other is faster."""
 ALIGNED = 8
 """Numbers of single precision: products with matrices of such a width are up to twice as fast."""
+AT_ONCE = ("cuda",)
+"""Devices on which networks, and places of a stack, compute at once: few large steps. On a CPU
+their matrices would miss the cache."""
 _EPSILON, _MOMENTUM = 1e-5, 0.1  # of batch norm: torch's own
 _relu_backward = torch.ops.aten.threshold_backward
 _norm_backward = torch.ops.aten.native_batch_norm_backward
@@ -46,12 +49,15 @@ class Batchable:
 
     def dropped(self, x: Tensor) -> Tensor:
         """As `_dropped`."""
-        first, self.draws = 4 * self.draws, self.draws + _draws(x)
-        if self.bits is None or self.rate is None:
+        bits = self.bits_of(x.numel())
+        if bits is None or self.rate is None:
             return x
-        threshold = ((self.rate * 2**16).round() - 2**15).to(torch.int32)
-        kept = self.bits[first : first + x.numel()].view(x.shape) >= threshold
-        return x * (kept.to(x.dtype) * (1 / (1 - self.rate)).to(x.dtype))
+        return x * _kept(bits.view(x.shape), self.rate, x.dtype)
+
+    def bits_of(self, units: int) -> Tensor | None:
+        """The next bits, of so many units."""
+        first, self.draws = 4 * self.draws, self.draws + _draws(units)
+        return None if self.bits is None else self.bits[first : first + units]
 
 
 class Dropout(nn.Module):
@@ -70,9 +76,15 @@ class Dropout(nn.Module):
         return _dropped(x, self.rate) if self.training else x
 
 
-def _draws(x: Tensor) -> int:
-    """64-bit draws that serve all units of `x`."""
-    return (x.numel() + 3) // 4
+def _draws(units: int) -> int:
+    """64-bit draws that serve so many units."""
+    return (units + 3) // 4
+
+
+def _kept(bits: Tensor, rate: Tensor, dtype: torch.dtype) -> Tensor:
+    """What dropout multiplies units by."""
+    threshold = ((rate * 2**16).round() - 2**15).to(torch.int32)
+    return (bits >= threshold).to(dtype) * (1 / (1 - rate)).to(dtype)
 
 
 def _dropped(x: Tensor, rate: float) -> Tensor:
@@ -82,7 +94,7 @@ def _dropped(x: Tensor, rate: float) -> Tensor:
         return Batchable.entered.dropped(x)
     if x.device.type != "cpu":
         return F.dropout(x, rate)
-    draws = torch.empty(_draws(x), dtype=torch.int64).random_(-(2**63), None)
+    draws = torch.empty(_draws(x.numel()), dtype=torch.int64).random_(-(2**63), None)
     bits = draws.view(torch.int16)[: x.numel()].view(x.shape)
     kept = bits >= round(rate * 2**16) - 2**15
     return x * kept.to(x.dtype).mul_(1 / (1 - rate))
@@ -154,7 +166,12 @@ class HiddenLayers(nn.ModuleList):
 
     def forward(self, x_BI: Tensor) -> Tensor:
         """B x N x widths[-1]."""
-        if Batchable.entered and self.training and self.batch_norm and len(self):
+        entered, at_once = Batchable.entered, x_BI.device.type in AT_ONCE
+        if at_once and self.batch_norm and len(self) and not self.training:
+            return self._evaluated(x_BI)
+        if entered and self.training and self.batch_norm and len(self):
+            if at_once and entered.rate is not None:
+                return self._of_all_places(x_BI, entered)
             return self._batchable(x_BI)
         autocast = torch.is_autocast_enabled(x_BI.device.type)
         # Of one row `F.batch_norm` raises an error, and the one of `_Trained` gives NaN. One
@@ -172,6 +189,29 @@ class HiddenLayers(nn.ModuleList):
         if not outputs:
             return x_BI.new_zeros(len(x_BI), 0, self.widths[-1])
         return torch.stack(outputs, 1)
+
+    def _evaluated(self, x_BI: Tensor) -> Tensor:
+        """All networks side by side, batch norm being a part of their products."""
+        x_NBI = x_BI.expand(self.count, -1, -1)
+        for layer in self:
+            assert isinstance(layer, HiddenLayer)
+            scale, shift, mean, variance = layer.norm_of(range(self.count))
+            factor = scale * (variance + _EPSILON).rsqrt()
+            added_N1O = (shift - mean * factor).view(self.count, 1, -1)
+            weight_NIO = layer.weight * factor.view(self.count, 1, -1)
+            x_NBI = layer.relu(torch.baddbmm(added_N1O, x_NBI, weight_NIO))
+        return x_NBI.transpose(0, 1)
+
+    def _of_all_places(self, x_BI: Tensor, entered: Batchable) -> Tensor:
+        """As `_batchable`, by fewer passes over what a GPU's memory holds."""
+        layers = [layer for layer in self if isinstance(layer, HiddenLayer)]
+        tensors = [
+            t for layer in layers for t in (layer.weight, *layer.norm_of(range(self.count)))
+        ]
+        bits = [entered.bits_of(len(x_BI) * self.count * width) for width in self.widths]
+        drawn = [part for part in bits if part is not None]
+        out_BNO: Tensor = _OfAPlace.apply(x_BI, entered.rate, len(layers), *tensors, *drawn)  # type: ignore[no-untyped-call]
+        return out_BNO
 
     def _batchable(self, x_BI: Tensor) -> Tensor:
         """As `_Trained`, which `torch.vmap` cannot enter."""
@@ -316,7 +356,116 @@ class _Trained(torch.autograd.Function):
         return of_x, None, *found
 
 
+class _Stacked(torch.autograd.Function):
+    """As `_Trained`, of S places at once; gives B x S x N x O.
+
+    Rows come first, then places, networks and units: so each product writes what batch norm reads
+    as it is, and reads what batch norm wrote.
+    """
+
+    @staticmethod
+    def forward(ctx: Any, x_SBI: Tensor, rate_S: Tensor, layers: int, *tensors: Tensor) -> Tensor:
+        """tensors: of each layer weight, scale, shift, running mean and variance; then bits."""
+        ctx.d_in = x_SBI.shape[2]
+        spare = -ctx.d_in % ALIGNED  # products of rows at odd places are slow
+        x, bits, kept = F.pad(x_SBI, (0, spare)), tensors[5 * layers :], list[Tensor]()
+        for i in range(layers):
+            weight_SNIO, scale_SU, shift_SU, *running = tensors[5 * i : 5 * i + 5]
+            places, count, _, width = weight_SNIO.shape
+            weight = weight_SNIO.to(x.dtype)
+            product_BSU = x.new_empty(x_SBI.shape[1], places, count * width)
+            if i:
+                weight = weight.flatten(0, 1)
+                torch.bmm(_by_network(x, weight), weight, out=_by_network(product_BSU, weight, 2))
+            else:
+                weight = F.pad(weight.transpose(1, 2).flatten(2), (0, 0, 0, spare))
+                torch.bmm(x, weight, out=product_BSU.transpose(0, 1))
+            product, scale = product_BSU.flatten(1), scale_SU.flatten()
+            moved = [statistic_SU.flatten() for statistic_SU in running]
+            out, mean, root = torch.native_batch_norm(
+                product, scale, shift_SU.flatten(), moved[0], moved[1], True, _MOMENTUM, _EPSILON
+            )
+            for statistic_SU, new in zip(running, moved, strict=True):
+                statistic_SU.copy_(new.view_as(statistic_SU))
+            out.relu_()
+            if bits:
+                bits_BSU = bits[i].view(places, -1, count * width).transpose(0, 1)
+                out.view_as(product_BSU).mul_(_kept(bits_BSU, rate_S.unsqueeze(1), out.dtype))
+            kept += [x, weight, product, scale, mean, root, out]
+            x = out
+        ctx.layers, ctx.shape, ctx.drops = layers, tensors[0].shape, bool(bits)
+        ctx.rest = [None] * len(bits)
+        ctx.save_for_backward(rate_S, *kept)
+        return x.view(-1, places, count, width)
+
+    @staticmethod
+    @once_differentiable
+    def backward(ctx: Any, slope_BSNO: Tensor) -> tuple[Tensor | None, ...]:
+        rate_S, *tensors = ctx.saved_tensors
+        found: list[Tensor | None] = []
+        slope, (places, count, *_) = slope_BSNO.flatten(1).contiguous(), ctx.shape
+        for i in reversed(range(ctx.layers)):
+            x, weight, product, scale, mean, root, out = tensors[7 * i : 7 * i + 7]
+            slope = _relu_backward(slope, out, 0)
+            if ctx.drops:
+                slope_BSU = slope.view(len(slope), places, -1)
+                slope_BSU.mul_((1 / (1 - rate_S)).to(slope.dtype).unsqueeze(1))
+            slope, *of_norm = _norm_backward(
+                *(slope, product, scale, None, None, mean, root),
+                *(True, _EPSILON, (True, True, True)),
+            )
+            of_scale, of_shift = (of.view(places, -1) for of in of_norm)
+            if i:
+                part = _by_network(slope, weight, 2)
+                of_weight = torch.bmm(_by_network(x, weight).mT, part)
+                of_weight = of_weight.view(places, count, *of_weight.shape[1:])
+                slope = torch.empty_like(x)
+                torch.bmm(part, weight.mT, out=_by_network(slope, weight))
+            else:
+                part = slope.view(len(slope), places, -1).transpose(0, 1)
+                of_flat = torch.bmm(x.mT, part)[:, : ctx.d_in]
+                of_weight = of_flat.reshape(places, ctx.d_in, count, -1).transpose(1, 2)
+                of_x = torch.bmm(part, weight.mT)[:, :, : ctx.d_in]
+            found = [of_weight.to(scale.dtype), of_scale, of_shift, None, None, *found]
+        return of_x, None, None, *found, *ctx.rest
+
+
+def _by_network(units: Tensor, weight: Tensor, dim: int = 1) -> Tensor:
+    """B x ..., of all places' networks, as (S N) x B x I, or as x O with `dim` 2: no copy."""
+    return units.view(len(units), len(weight), weight.shape[dim]).transpose(0, 1)
+
+
+class _OfAPlace(torch.autograd.Function):
+    """What `torch.vmap` sees of `_Stacked`."""
+
+    @staticmethod
+    def forward(*_: Any) -> Tensor:
+        raise NotImplementedError
+
+    @staticmethod
+    def setup_context(*_: Any) -> None:
+        raise NotImplementedError
+
+    @staticmethod
+    def vmap(info: Any, in_dims: Sequence[int | None], *given: Any) -> tuple[Tensor, int]:
+        """Of all places; what they have in common is repeated."""
+        stacked = [
+            each
+            if not isinstance(each, Tensor)
+            else each.expand(info.batch_size, *each.shape)
+            if dim is None
+            else each.movedim(dim, 0)
+            for each, dim in zip(given, in_dims, strict=True)
+        ]
+        out_BSNO: Tensor = _Stacked.apply(*stacked)  # type: ignore[no-untyped-call]
+        return out_BSNO, 1
+
+
 def mix(weight_G_BN: Sequence[Tensor], vector_BNH: Tensor) -> list[Tensor]:
     """What each of G gates makes of the same vectors: their weighted sum, B x H (Eq. 5)."""
+    if Batchable.entered and vector_BNH.device.type in AT_ONCE:
+        # A GPU takes three times as long for products of matrices of so few numbers.
+        weights = [weight_BN.to(vector_BNH.dtype).unsqueeze(2) for weight_BN in weight_G_BN]
+        return [(weight_BN1 * vector_BNH).sum(1) for weight_BN1 in weights]
     weight_BGN = torch.stack(list(weight_G_BN), 1).to(vector_BNH.dtype)
     return list(torch.bmm(weight_BGN, vector_BNH).unbind(1))

@@ -11,7 +11,7 @@ dropout draws. Those of one place do not hang on what is in others.
 
 import math
 import time
-from collections import deque
+from collections import defaultdict, deque
 from collections.abc import Callable, Collection, Mapping, Sequence
 from contextlib import nullcontext
 from dataclasses import replace
@@ -21,6 +21,7 @@ import numpy as np
 import torch
 from lightning.pytorch.callbacks import Callback
 from torch import Tensor, nn
+from torch.optim.adamw import adamw
 
 from fsmd import trainer
 from fsmd.batches import Batch, EpochOrder, columns_of
@@ -46,6 +47,8 @@ ALIGNED = 16
 """Numbers of single precision: all products' places begin at a multiple, and so compute alike."""
 CHECKPOINT_SECONDS = 30
 """Between a stack's checkpoints, which are as many times as long as one training's."""
+BETAS, EPSILON = (0.9, 0.999), 1e-8
+"""Of `torch.optim.AdamW`, unless it is told others."""
 WARM_STEPS = 3
 """Before a step is captured as a graph, for what libraries set up in their first calls."""
 
@@ -100,7 +103,9 @@ class _Held(Callback):
 
     def __init__(self, module: FSMDModule) -> None:
         self.tensors = _floats(module)
-        self.optimiser: dict[str, Any] | None = None
+        self.moments: list[dict[str, Tensor]] = []
+        """Of the gradients: means, then means of squares; none before the first step."""
+        self.steps = 0
         self.place: int | None = None
         """Where it was: there a processor's sums have the same last digits."""
 
@@ -363,7 +368,12 @@ class _Program:
             if part.padding_idx is not None
         ]
         """Slopes of what nothing moves."""
-        self.optimisers: dict[int, torch.optim.Optimizer] = {}
+        self.moments = [_Blocks(trained, self.places, device, apart) for _ in range(2)]
+        matrices = len(self.trained.matrices)
+        self.steps_SM = torch.zeros(self.places, matrices, dtype=torch.float32, device=device)
+        """Of each matrix, as one call of the optimiser counts those of all matrices."""
+        self.rates: dict[int, tuple[float, float]] = {}
+        """Place -> learning rate and weight decay of the training that is there."""
         self.dropping = set[int]()
         """The places that have dropout."""
         self.rate_S = torch.zeros(self.places, device=device, dtype=torch.float64)
@@ -374,8 +384,8 @@ class _Program:
         self.steps = -(-(len(data.train) - 1) // self.batch_size)
         self.order_SN = torch.zeros(self.places, len(data.train), dtype=torch.int64)
         self.loss_S = torch.zeros_like(self.rate_S)
-        self.draws_of: dict[int, int] = {}
-        """Rows of a batch -> draws that its dropout takes."""
+        self.draws: dict[int, Tensor] = {}
+        """Rows of a batch -> what its dropout takes of each place."""
         self.graph = _Graph(self._step) if device.type == "cuda" else None
 
     # Who is where
@@ -385,26 +395,22 @@ class _Program:
         for blocks in (self.trained, self.rest):
             for name, view in blocks.views.items():
                 view.detach()[place] = held.tensors[name].to(self.device)
-        rows = [matrix[place] for matrix in self.trained.matrices]
-        for row, slope in zip(rows, self.slopes.matrices, strict=True):
-            row.grad = slope[place]
+        for blocks in self.moments:
+            for matrix in blocks.matrices:
+                matrix[place] = 0.0
+        for blocks, tensors in zip(self.moments, held.moments, strict=False):
+            for name, view in blocks.views.items():
+                view[place] = tensors[name].to(self.device)
+        self.steps_SM[place] = held.steps
         assert config.learning_rate is not None
         assert config.weight_decay is not None
-        self.optimisers[place] = torch.optim.AdamW(
-            rows,
-            lr=config.learning_rate,
-            weight_decay=config.weight_decay,
-            fused=True,
-            capturable=self.device.type == "cuda",
-        )
-        if held.optimiser is not None:
-            self.optimisers[place].load_state_dict(held.optimiser)
+        self.rates[place] = config.learning_rate, config.weight_decay
         self.rate_S[place] = config.dropout or 0.0
         self._changed(place, bool(config.dropout))
 
     def take(self, place: int) -> None:
         """Free a place: what is left there moves no more."""
-        self.optimisers.pop(place, None)
+        self.rates.pop(place, None)
         self.rate_S[place] = 0.0
         self._changed(place, drops=False)
 
@@ -417,7 +423,11 @@ class _Program:
         """Copy what a place has."""
         tensors = self.trained.views | self.rest.views
         held.tensors = {name: view.detach()[place].clone() for name, view in tensors.items()}
-        held.optimiser, held.place = self.optimisers[place].state_dict(), place
+        held.moments = [
+            {name: view[place].clone() for name, view in blocks.views.items()}
+            for blocks in self.moments
+        ]
+        held.steps, held.place = int(self.steps_SM[place, 0]), place
 
     def model_state(self, place: int) -> dict[str, Tensor]:
         """What the model's `state_dict` is of a place, without a copy."""
@@ -449,17 +459,16 @@ class _Program:
             self._step(row_SB, bits)
 
     def _bits(self, rows: int, draws: Mapping[int, torch.Generator]) -> Tensor:
-        """What dropout takes in a step, S x bits of 16 each."""
-        if rows not in self.draws_of:
+        """What dropout takes in a step, S x bits of 16 each, until the next step."""
+        if rows not in self.draws:
             with torch.no_grad(), Batchable() as counted:
                 ids_BC, dense_BD = (column[:rows] for column in self.train[:2])
                 self.module.model(ids_BC, dense_BD.to(self.module.dtype))
-            self.draws_of[rows] = counted.draws
-        shape = (self.places, self.draws_of[rows])
-        draw_SW = torch.zeros(shape, dtype=torch.int64, device=self.device)
+            shape = (self.places, counted.draws)
+            self.draws[rows] = torch.zeros(shape, dtype=torch.int64, device=self.device)
         for place in self.dropping:
-            draw_SW[place].random_(-(2**63), None, generator=draws[place])
-        return draw_SW.view(torch.int16)
+            self.draws[rows][place].random_(-(2**63), None, generator=draws[place])
+        return self.draws[rows].view(torch.int16)
 
     def _step(self, row_SB: Tensor, bits: Tensor | None) -> None:
         batch = tuple(column[row_SB] for column in self.train)
@@ -470,9 +479,36 @@ class _Program:
             kept.copy_(slope)
         for slope in self.blank:
             slope.zero_()
-        for optimiser in self.optimisers.values():
-            optimiser.step()
+        self._move()
         self.loss_S += loss_S.detach()
+
+    @torch.no_grad()
+    def _move(self) -> None:
+        """A step of AdamW, one for all places of the same rates: as if each had its own."""
+        places = defaultdict[tuple[float, float], list[int]](list)
+        for place, rates in self.rates.items():
+            places[rates].append(place)
+        for (rate, decay), some in places.items():
+            moving, slopes, means, squares = (
+                [matrix[place] for place in some for matrix in blocks.matrices]
+                for blocks in (self.trained, self.slopes, *self.moments)
+            )
+            adamw(
+                moving,
+                slopes,
+                means,
+                squares,
+                max_exp_avg_sqs=[],
+                state_steps=[step for place in some for step in self.steps_SM[place].unbind()],
+                fused=True,
+                amsgrad=False,
+                beta1=BETAS[0],
+                beta2=BETAS[1],
+                lr=rate,
+                weight_decay=decay,
+                eps=EPSILON,
+                maximize=False,
+            )
 
     def _of_all(
         self, of: Callable[..., Any], *arguments: Any, dims: tuple[int | None, ...]
@@ -500,7 +536,7 @@ class _Program:
         loss_S = (self.loss_S / self.steps).tolist()
         return {
             place: (loss_S[place], [value_S[place] for value_S in values_KS], inner[place])
-            for place in self.optimisers
+            for place in self.rates
         }
 
     @torch.no_grad()
@@ -532,7 +568,7 @@ class _Program:
 
     def _inner(self) -> dict[int, list[tuple[str, str, str, float]]]:
         """As `fsmd.callbacks.Diagnostics`."""
-        told: dict[int, list[tuple[str, str, str, float]]] = {p: [] for p in self.optimisers}
+        told: dict[int, list[tuple[str, str, str, float]]] = {p: [] for p in self.rates}
         tasks = names(self.schema.tasks)
         if self.shared and len(tasks) > 1:
             batch = tuple(column[:GRADIENT_ROWS] for column in self.train)
@@ -568,41 +604,42 @@ class _Graph:
 
     def __init__(self, do: Callable[[Tensor, Tensor | None], None]) -> None:
         self.do, self.refused = do, False
+        self.rows = torch.empty(0)
+        """What the graph reads."""
+        self.stream = torch.cuda.Stream()  # type: ignore[no-untyped-call]
+        """Of the first steps and of the capture: each stream has memory of its own."""
         self.forget()
 
     def forget(self) -> None:
         """Capture anew: another training moves."""
         self.graph: torch.cuda.CUDAGraph | None = None
-        self.inputs: tuple[Tensor, ...] = ()
         self.warmed = 0
 
     def step(self, row_SB: Tensor, bits: Tensor | None) -> None:
-        """As `do`."""
-        given = (row_SB,) if bits is None else (row_SB, bits)
+        """As `do`; bits always lie at the same place."""
         if self.refused:
             self.do(row_SB, bits)
             return
-        if self.warmed < WARM_STEPS:  # on a stream of its own, as a capture is
+        if self.warmed < WARM_STEPS:
             self.warmed += 1
-            own, usual = torch.cuda.Stream(), torch.cuda.current_stream()  # type: ignore[no-untyped-call]
-            own.wait_stream(usual)
-            with torch.cuda.stream(own):
+            usual = torch.cuda.current_stream()
+            self.stream.wait_stream(usual)
+            with torch.cuda.stream(self.stream):
                 self.do(row_SB, bits)
-            usual.wait_stream(own)
+            usual.wait_stream(self.stream)
             return
         if self.graph is None:
-            self.inputs, graph = tuple(tensor.clone() for tensor in given), torch.cuda.CUDAGraph()
+            self.rows, graph = row_SB.clone(), torch.cuda.CUDAGraph()
             try:
-                with torch.cuda.graph(graph):
-                    self.do(self.inputs[0], *self.inputs[1:] or (None,))
+                with torch.cuda.graph(graph, stream=self.stream):
+                    self.do(self.rows, bits)
             except RuntimeError as error:
                 say(f"steps are not captured as a graph, which is slower: {error}")
                 self.refused = True
                 self.do(row_SB, bits)
                 return
             self.graph = graph
-        for kept, tensor in zip(self.inputs, given, strict=True):
-            kept.copy_(tensor)
+        self.rows.copy_(row_SB)
         self.graph.replay()
 
 

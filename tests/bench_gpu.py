@@ -1,7 +1,6 @@
 """Stacks on a GPU beside one training at a time: all ratios in one run; its last line is JSON.
 
-`python -m tests.bench_gpu` fits into ten minutes on one H100. `--device cpu --tiny` only shows
-that it runs.
+Each part's end tells what was found so far. `--device cpu --tiny` only shows that it runs.
 """
 
 import argparse
@@ -11,11 +10,14 @@ import time
 import traceback
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import replace
+from functools import partial
 from itertools import pairwise
 from statistics import median
 from typing import Any, NamedTuple
 
 import torch
+from torch.autograd import DeviceType
+from torch.profiler import ProfilerActivity, profile
 from torch.utils.flop_counter import FlopCounterMode
 
 from fsmd.config import MODELS, FSMDConfig, fitted
@@ -24,13 +26,14 @@ from fsmd.errors import UserError
 from fsmd.layers import Batchable
 from fsmd.module import FSMDModule
 from fsmd.runtime import Runtime
-from fsmd.stack import train_together
+from fsmd.stack import _Member, _Program, train_together
+from fsmd.trainer import alone
 from fsmd.training import Job, Training, TrainingProgress, TrainingResult, train
 from tests.bench.ours import workload
 from tests.bench.rivals import DeepCTR, installed
 
 GOALS = {
-    "time_of_32_over_one": "at most 3",
+    "time_of_32_over_one_in_one_place": "at most 3",
     "throughput_over_lightning": "at least 20",
     "throughput_over_deepctr_torch": "at least 10",
 }
@@ -160,30 +163,63 @@ class Bench:
             taken.append(clock.now() - before)
         return median(taken)
 
-    def fsmd(self) -> None:
+    def fsmd(self, precision: str) -> None:
         """A stack beside a stack of one, and beside Lightning."""
         places, found = self.size.replicates, dict[str, Any]()
-        one, (single,) = self.stacked(self.trainings("fsmd", places)[:1])
-        found["one_in_the_places_of_all"] = one
-        found["one_in_one_place"], _ = self.stacked(self.trainings("fsmd", 1))
-        many, results = self.stacked(self.trainings("fsmd", places))
-        found["all"] = many
-        found["all_bfloat16"], _ = self.stacked(self.trainings("fsmd", places, "bfloat16"))
-        lightning, wanted = self.alone(self.trainings("fsmd", 1)[0])
-        found["one_by_lightning"] = lightning
-        found["time_of_32_over_one"] = many["epoch_s"] / found["one_in_one_place"]["epoch_s"]
+        trainings = self.trainings("fsmd", places, precision)
+        self.found[f"fsmd_{precision}"] = found
+        found["all"], results = self.stacked(trainings)
+        found["one_in_one_place"], _ = self.stacked(self.trainings("fsmd", 1, precision))
+        found["one_by_lightning"], wanted = self.alone(self.trainings("fsmd", 1, precision)[0])
+        many, lightning = found["all"], found["one_by_lightning"]
+        found["time_of_32_over_one_in_one_place"] = (
+            many["epoch_s"] / found["one_in_one_place"]["epoch_s"]
+        )
+        found["time_of_32_over_one_by_lightning"] = many["epoch_s"] / lightning["epoch_s"]
         found["throughput_over_lightning"] = many["trainings_per_s"] / lightning["trainings_per_s"]
-        found["epoch_over_lightning"] = lightning["epoch_s"] * places / many["epoch_s"]
+        found["epochs_over_lightning"] = lightning["epoch_s"] * places / many["epoch_s"]
         found["auc_apart"] = apart(results[0], wanted)
+        _, (single,) = self.stacked(trainings[:1])
         found["same_bits_whatever_is_beside"] = single.measurements == results[0].measurements
-        turned, (*_, last) = self.stacked(self.trainings("fsmd", places)[::-1])
+        again, (*_, last) = self.stacked(trainings[::-1])
         found["same_bits_in_another_place"] = last.measurements == results[0].measurements
-        found["all_again_epoch_s"] = turned["epoch_s"]
-        found |= self.share(many["epoch_s"])
-        self.found["fsmd"] = found
+        found["all_again"] = again
+        found["step_of_all"] = self.step(trainings)
+        found["step_of_one"] = self.step(self.trainings("fsmd", 1, precision))
+        found |= self.share(found["step_of_all"]["step_s"], precision)
 
-    def share(self, epoch_s: float) -> Figures:
-        """Of the rate of products; and the least bytes that the optimiser moves in an epoch."""
+    def step(self, trainings: Sequence[Training], times: int = 20) -> Figures:
+        """Of a full batch of all of them: its time and, on a GPU, its kernels."""
+        first, device = trainings[0], torch.device(self.device)
+        with alone():
+            program = _Program(first, self.data, device)
+            members = dict(enumerate(_Member(Job(each), self.data) for each in trainings))
+            for place, member in members.items():
+                member.begin()
+                program.put(place, member.config, member.held)
+            program.begin_epoch({place: member.rows() for place, member in members.items()})
+            draws = {place: member.draw(device) for place, member in members.items()}
+
+            def several() -> None:
+                for _ in range(times):
+                    program.step(0, draws)
+
+            found: Figures = {"step_s": self.seconds(several, times=3) / times}
+            if program.graph:
+                kinds = [ProfilerActivity.CPU, ProfilerActivity.CUDA]
+                with profile(activities=kinds, acc_events=True) as profiler:
+                    program.step(0, draws)
+                    torch.cuda.synchronize()
+                kernels = [e for e in profiler.key_averages() if e.device_type != DeviceType.CPU]
+                found["kernels"] = sum(event.count for event in kernels)
+                busy = {e.key[:100]: e.self_device_time_total / 1e6 for e in kernels}
+                found["busy_s"] = sum(busy.values())
+                largest = sorted(busy, key=lambda key: -busy[key])[:12]
+                found["largest_kernels_s"] = {key: busy[key] for key in largest}
+        return found
+
+    def share(self, step_s: float, precision: str) -> Figures:
+        """Of the rate of products; and the least bytes that the optimiser moves."""
         training, size = self.trainings("fsmd", 1)[0], self.size
         assert isinstance(training.config, FSMDConfig)
         module = FSMDModule.create(training.config, self.data.schema, 0)
@@ -191,24 +227,27 @@ class Bench:
         batch = [torch.from_numpy(array[:rows]) for array in (split.ids, split.dense)]
         with FlopCounterMode(display=False) as counter, Batchable():
             module.model(*batch).sum().backward()
-        steps = len(self.data.train) / rows * size.replicates
-        rate = self.found["device"]["float32_tflops"] * 1e12
+        operations = counter.get_total_flops()
+        rate = self.found["device"][f"{precision}_tflops"] * 1e12
         parameters = sum(p.numel() for p in module.parameters())
-        moved = 7 * 4 * parameters * steps  # read 4, write 3
+        moved = 7 * 4 * parameters * size.replicates  # read 4, write 3
         copied = self.found["device"]["copy_gb_per_s"] * 1e9
         return {
-            "gflop_of_a_step_of_one": counter.get_total_flops() / 1e9,
-            "share_of_float32_products": counter.get_total_flops() * steps / rate / epoch_s,
-            "share_of_copies_by_the_optimiser": moved / copied / epoch_s,
+            "gflop_of_a_step_of_one": operations / 1e9,
+            "share_of_the_rate_of_products": operations * size.replicates / rate / step_s,
+            "share_of_copies_by_the_optimiser": moved / copied / step_s,
         }
 
     def rival(self) -> None:
-        """A stack of MMoE beside DeepCTR-Torch's own loop, in epochs of as many rows."""
+        """A stack of MMoE beside DeepCTR-Torch's own loop, in epochs of as many rows.
+
+        Ours with validation and its figures, theirs without.
+        """
         if "deepctr_torch" not in installed():
             self.found["mmoe"] = "deepctr_torch is not installed (the group `rivals`)"
             return
         places = self.size.replicates
-        many, _ = self.stacked(self.trainings("mmoe", places))
+        many, _ = self.stacked(self.trainings("mmoe", places, "bfloat16"))
         work = workload(self.data, "mmoe", self.size.batch_size, len(self.data.train))
         theirs, clock, taken = DeepCTR(work, self.device), EpochClock(self.device), list[float]()
         for epoch in range(3):
@@ -239,15 +278,21 @@ def main() -> None:
     p.add_argument("--tiny", action="store_true", help="so small that it only shows that it runs")
     options = p.parse_args()
     began, bench = time.perf_counter(), Bench(options.device, options.tiny)
-    for part in (bench.rates, bench.fsmd, bench.rival):
+    size = {**bench.size._asdict(), "data": bench.data.name, "rows": len(bench.data.train)}
+    parts: dict[str, Callable[[], None]] = {
+        "rates": bench.rates,
+        "fsmd in bfloat16": partial(bench.fsmd, "bfloat16"),
+        "rival": bench.rival,
+        "fsmd in float32": partial(bench.fsmd, "float32"),
+    }
+    for name, part in parts.items():
         try:
             part()
         except Exception:  # what was found is told all the same
-            bench.found[f"{part.__name__}_failed"] = traceback.format_exc()
+            bench.found[f"{name}_failed"] = traceback.format_exc()
         gc.collect()
-        print(f"{part.__name__}: {time.perf_counter() - began:.0f} s", flush=True)
-    size = {**bench.size._asdict(), "data": bench.data.name, "rows": len(bench.data.train)}
-    print(json.dumps({"size": size, "goals": GOALS, **rounded(bench.found)}))
+        print(f"{name}: {time.perf_counter() - began:.0f} s", flush=True)
+        print(json.dumps({"size": size, "goals": GOALS, **rounded(bench.found)}), flush=True)
 
 
 def rounded(value: Any) -> Any:

@@ -341,8 +341,8 @@ def test_the_bench_of_a_gpu_runs_on_a_processor_and_ends_in_json(
     bench_gpu.main()
     found = json.loads(capsys.readouterr().out.splitlines()[-1])
     assert [name for name in found if name.endswith("_failed")] == []
-    assert found["fsmd"]["same_bits_whatever_is_beside"]
-    assert found["fsmd"]["auc_apart"] < ROUNDED
+    assert found["fsmd_float32"]["same_bits_whatever_is_beside"]
+    assert found["fsmd_float32"]["auc_apart"] < ROUNDED
 
 
 # In a study

@@ -8,6 +8,7 @@ from typing import Literal, NamedTuple
 
 from fsmd.metrics import METRICS, Metric
 from fsmd.stats.estimates import ALPHA, Estimate, holm, p_value
+from fsmd.stats.families import against_reference
 from fsmd.stats.power import Needed, replicates_needed
 from fsmd.tasks import Target
 from reports import words
@@ -18,7 +19,7 @@ Word = Literal["better", "worse", "equivalent", "undecided"]
 
 
 class PairedTest(NamedTuple):
-    """A p-value and what it is after Holm; None where the test could not be made."""
+    """A p-value, alone and adjusted over its family; None where the test could not be made."""
 
     raw: float | None
     p: float | None
@@ -72,26 +73,29 @@ class Comparison:
 
 
 def compared(
-    pairs: Sequence[tuple[str, str]], scores: Scores, margin: Callable[[Target], float]
+    pairs: Sequence[tuple[str, str]],
+    scores: Scores,
+    margin: Callable[[Target], float],
+    one_reference: bool = False,
 ) -> tuple[Comparison, ...]:
     """Each pair on each target, adjusted family by family, also pairs that share no replicate.
 
     margin: target -> the smallest difference on it that matters.
+    one_reference: whether all pairs have the scores' reference, which asks for less adjustment.
     """
     asked = [(target, arm, other) for arm, other in pairs for target in scores.targets]
     differences = [scores.difference(arm, other, target.key) for target, arm, other in asked]
     margins = [margin(target) for target, _, _ in asked]
-    within = (p_value(d, "within", m) for d, m in zip(differences, margins, strict=True))
-    differs, equal = (_family(list(raw)) for raw in (map(p_value, differences), within))
+    alone = [p_value(d) for d in differences]
+    within = [p_value(d, "within", m) for d, m in zip(differences, margins, strict=True)]
+    targets = [target for target, _, _ in asked]
+    adjusted = against_reference(differences, targets) if one_reference else holm(alone)
+    differs, equal = map(PairedTest, alone, adjusted), map(PairedTest, within, holm(within))
     rows = zip(asked, differences, differs, equal, margins, strict=True)
     return tuple(
         Comparison(*who, difference, one, two, margin, len(asked))
         for who, difference, one, two, margin in rows
     )
-
-
-def _family(raw: list[float | None]) -> list[PairedTest]:
-    return [PairedTest(one, p) for one, p in zip(raw, holm(raw), strict=True)]
 
 
 # Any two

@@ -13,8 +13,9 @@ from numpy.typing import NDArray
 
 from fsmd.errors import UserError, alternatives
 from fsmd.metrics import METRICS, Array, Metric
-from fsmd.stats.estimates import Estimate, mean_interval
+from fsmd.stats.estimates import Estimate, Scatter, mean_interval
 from fsmd.stats.sampling import Sampling
+from fsmd.stats.scatter import scatters
 from fsmd.tasks import Target, Task
 from fsmd.training import step_key
 from reports.predictions import own_figures, read_sampling
@@ -52,6 +53,8 @@ class Scores:
     test_sets: Mapping[str, str] = field(default_factory=dict)
     samplings: tuple[Sampling, ...] = ()
     """The test sets' part in the variance of mean differences, where predictions were kept."""
+    reference: str | None = None
+    """Whose scatter all its comparisons share; of other pairs, it is the first arm's."""
 
     @cached_property
     def _finished_AR(self) -> NDArray[np.bool_]:
@@ -111,9 +114,11 @@ class Scores:
 
     def of(self, arm: str, key: str) -> Array:
         """An arm's figures by replicate, NaN where missing."""
-        where = self.arms.index(arm), slice(None), self.targets.index(self.target(key))
-        values_R: Array = self.values_ART[where]
+        values_R: Array = self.values_ART[self.arms.index(arm), :, self._column(key)]
         return values_R
+
+    def _column(self, key: str) -> int:
+        return self.targets.index(self.target(key))
 
     def has(self, arm: str, key: str) -> bool:
         """Whether a replicate of the arm has a figure of the target."""
@@ -148,6 +153,23 @@ class Scores:
             None,
         )
 
+    def scatter(self, arm: str, other: str, values_AR: Array) -> Scatter | None:
+        """Of the two arms' difference over seeds, learnt from all arms that can be compared.
+
+        values_AR: the figure of every arm in every replicate; NaN where missing.
+        """
+        shared = self.shared(arm, other)
+        if len(shared) < 2:
+            return None
+        columns = [self.replicates.index(replicate) for replicate in shared]
+        complete_A = np.asarray(np.isfinite(values_AR[:, columns]).all(axis=1))
+        alike = [a for a, ok in zip(self.arms, complete_A, strict=True) if ok]
+        arms = [a for a in alike if self.comparable(a, arm)]
+        first, second = sorted((arm, other), key=lambda a: (a != self.reference, arms.index(a)))
+        values_AR = values_AR[np.ix_([self.arms.index(a) for a in arms], columns)]
+        found = scatters(values_AR, arms.index(first))
+        return found.of([a for a in arms if a != first].index(second))
+
     def difference(self, arm: str, other: str, key: str) -> Estimate:
         """The mean of `differences`, its interval over seeds and, where known, the test set.
 
@@ -159,7 +181,9 @@ class Scores:
         weight_K = np.array(self.target(key).weights)
         part = sampling.part(arm, other, weight_K) if sampling else None
         reach = metric.high - metric.low
-        return mean_interval(self.differences(arm, other, key), part, within=(-reach, reach))
+        scatter = self.scatter(arm, other, self.values_ART[..., self._column(key)])
+        values_R = self.differences(arm, other, key)
+        return mean_interval(values_R, part, within=(-reach, reach), scatter=scatter)
 
     def gain(self, arm: str, other: str, key: str) -> Estimate:
         """`difference`, turned so that more is better."""
@@ -381,7 +405,15 @@ def at_chosen(
             index = place[str(row.arm)], replicates.index(int(str(row.replicate)))
             values_ARK[(*index, names.index(name))] = row.value
     targets = results.targets if metric is None else _alone(names, metric)
-    return Scores(arms, replicates, targets, _summed(values_ARK, targets), results.test_sets)
+    record = results.record
+    return Scores(
+        arms,
+        replicates,
+        targets,
+        _summed(values_ARK, targets),
+        results.test_sets,
+        reference=None if record.is_search else record.study.reference,
+    )
 
 
 def _alone(names: tuple[str, ...], metric: str) -> tuple[Target, ...]:

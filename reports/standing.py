@@ -346,7 +346,8 @@ class _Ranking:
         differences = [test.differences(arm, other, name) for name in self.results.task_names]
         sampling = test.sampling(arm, other)
         part = sampling.part(arm, other, self.weight_K) if sampling else None
-        return mean_interval(self.weight_K @ np.array(differences), part)
+        scatter = test.scatter(arm, other, self.worth_AR(test))
+        return mean_interval(self.weight_K @ np.array(differences), part, scatter=scatter)
 
     @property
     def decided_by(self) -> str:

@@ -22,10 +22,27 @@ LEVEL = 0.95
 """Of all intervals and regions."""
 ALPHA = 0.05
 """The chance of any false statement in a family of tests."""
+IN_TAILS = 0.8
+"""The part of estimated degrees of freedom that tests count. A family of tests asks for small p,
+where the distribution of a variance that is put together from parts has heavier tails than a t
+has; with this part families keep their level in simulation (`tests/bench_statistics.py`)."""
 TOO_FEW = "not enough replicates to decide"
 
 _EQUAL = 1e-12
 """Figures closer than this are equal; what is left of their difference is rounding."""
+
+
+class Scatter(NamedTuple):
+    """How much one paired difference scatters over seeds, where more than its own seeds tell it.
+
+    `fsmd.stats.scatter` learns it from all arms.
+    """
+
+    variance: float
+    df: float
+    """How many degrees of freedom the variance has."""
+    shared: float
+    """The part of the variance that is the reference's, so that all its comparisons have it."""
 
 
 class Estimate(NamedTuple):
@@ -41,6 +58,20 @@ class Estimate(NamedTuple):
     n: int
     se_seeds: float | None = None
     se_test: float | None = None
+    df: float | None = None
+    """Degrees of freedom of `se_seeds`; None: one less than replicates."""
+    shared: float = 0.0
+    """The part of the seeds' variance that all comparisons with the same reference have."""
+
+    @property
+    def freedom(self) -> float:
+        """Degrees of freedom of the interval."""
+        return self.n - 1 if self.df is None else self.df
+
+    @property
+    def freedom_of_tests(self) -> float:
+        """Fewer than the interval's, where they are estimated (see `IN_TAILS`)."""
+        return max(IN_TAILS * self.freedom, self.n - 1)
 
     @property
     def se(self) -> float | None:
@@ -53,13 +84,17 @@ UNKNOWN = Estimate(float("nan"), None, None, 0)
 
 
 def mean_interval(
-    values: Any, by_test: float | None = None, within: tuple[float, float] = (-inf, inf)
+    values: Any,
+    by_test: float | None = None,
+    within: tuple[float, float] = (-inf, inf),
+    scatter: Scatter | None = None,
 ) -> Estimate:
     """Mean and interval, over the seeds (t) or over both sources (see `tail`).
 
     values: one figure a replicate; NaNs are left out.
     by_test: the test set's part in the variance of the mean.
     within: the range of the figure; the interval is cut off at its ends, the tests are not.
+    scatter: of one value over seeds, where more than these values tell it.
 
     >>> mean_interval([0.01, 0.03], within=(0.0, 1.0)).low
     0.0
@@ -73,11 +108,14 @@ def mean_interval(
     equal = float(np.ptp(finite)) < _EQUAL
     if n == 1 or (equal and abs(mean) >= _EQUAL):
         return Estimate(mean, None, None, n)
-    by_seeds = 0.0 if equal else float(finite.std(ddof=1)) / n**0.5
+    known = scatter is not None and not equal
+    variance = scatter.variance if scatter and known else float(finite.var(ddof=1))
+    by_seeds = 0.0 if equal else (variance / n) ** 0.5
     by_rows = None if by_test is None else by_test**0.5
-    half = half_width((1 - LEVEL) / 2, by_seeds, by_rows or 0.0, n - 1)
+    df, shared = (scatter.df, scatter.shared) if scatter and known else (None, 0.0)
+    half = half_width((1 - LEVEL) / 2, by_seeds, by_rows or 0.0, n - 1 if df is None else df)
     low, high = max(mean - half, within[0]), min(mean + half, within[1])
-    return Estimate(mean, low, high, n, by_seeds, by_rows)
+    return Estimate(mean, low, high, n, by_seeds, by_rows, df, shared)
 
 
 def p_value(estimate: Estimate, kind: Kind = "differs", bound: float = 0.0) -> float | None:
@@ -85,7 +123,8 @@ def p_value(estimate: Estimate, kind: Kind = "differs", bound: float = 0.0) -> f
     if estimate.se_seeds is None:
         return None
     errors = estimate.se_seeds, estimate.se_test or 0.0
-    return float(p_values(kind, estimate.mean, *errors, df=estimate.n - 1, bound=bound))
+    df = estimate.freedom_of_tests
+    return float(p_values(kind, estimate.mean, *errors, df=df, bound=bound))
 
 
 def p_values(
@@ -123,13 +162,13 @@ def tail(distance: Any, se_seeds: float, se_test: float, df: float) -> Any:
         return np.where(np.abs(distance) < _EQUAL, 0.5, np.where(distance < 0, 1.0, 0.0))
     if se_test == 0:
         return special.stdtr(df, -distance / se_seeds)
-    variance_W, weight_W = _mixture(df)
+    variance_W, weight_W = mixture(df)
     spread_W = np.sqrt(se_seeds**2 * variance_W + se_test**2)
     return special.ndtr(-distance[..., None] / spread_W) @ weight_W
 
 
 @lru_cache(maxsize=2 * 1024)
-def _mixture(df: float, nodes: int = 160) -> tuple[Array, Array]:
+def mixture(df: float, nodes: int = 160) -> tuple[Array, Array]:
     """A t variable as normal ones of random variance: the variances and their weights.
 
     df / variance is chi-squared. The trapezoid rule over its logarithm is exact to ten digits.

@@ -10,15 +10,17 @@ from typing import NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
-from fsmd.stats.estimates import ALPHA, Array, holm, mean_interval, p_value
+from fsmd.stats.estimates import ALPHA, Array, mean_interval
+from fsmd.stats.families import against_reference
 from fsmd.stats.sampling import Sampling
+from fsmd.stats.scatter import scatters
 
 
 class NullRate(NamedTuple):
     """Shares of resamplings in which a difference was found, false each time."""
 
     tested: float
-    """Some arm differs significantly from arm 0, after Holm over all arms and targets."""
+    """Some arm differs significantly from arm 0, adjusted over all arms and targets."""
     one_seed: float
     """One arm is ahead of all others in replicate 0, on the last target."""
 
@@ -59,13 +61,17 @@ def null_rate(
 def _any_difference(values_ARK: Array, weight_TK: Array, sampling: Sampling | None) -> bool:
     """Whether a study would find that any arm differs from the first one."""
     values_ART = values_ARK @ weight_TK.T
-    raw = []
-    for a in range(1, len(values_ART)):
-        for t, weight_K in enumerate(weight_TK):
+    differences, targets = [], []
+    for t, weight_K in enumerate(weight_TK):
+        values_AR = values_ART[..., t]
+        scatter = scatters(values_AR, 0) if values_AR.shape[1] > 1 else None
+        for a in range(1, len(values_AR)):
             part = None if sampling is None else sampling.part(str(a), "0", weight_K)
-            difference = mean_interval(values_ART[a, :, t] - values_ART[0, :, t], part)
-            raw.append(p_value(difference))
-    return any(p is not None and p < ALPHA for p in holm(raw))
+            of_arm = scatter and scatter.of(a - 1)
+            gain_R = values_AR[a] - values_AR[0]
+            differences.append(mean_interval(gain_R, part, scatter=of_arm))
+            targets.append(t)
+    return any(p is not None and p < ALPHA for p in against_reference(differences, targets))
 
 
 def cross_products(influences_RNC: Sequence[Array], arms: int) -> Array:

@@ -4,7 +4,7 @@ Suffix: S equally probable values of an estimated standard deviation.
 """
 
 from bisect import bisect_left
-from functools import lru_cache
+from functools import lru_cache, partial
 from math import inf
 from typing import Literal, NamedTuple
 
@@ -33,24 +33,25 @@ class Needed(NamedTuple):
 
 
 def replicates_needed(
-    estimate: Estimate, margin: float, sizes: tuple[int, int] = (1, 1)
+    estimate: Estimate, margin: float, sizes: tuple[int, int] = (1, 1), alpha: float = ALPHA
 ) -> Needed:
     """The smallest number of paired seeds that would decide, either way, with 80 % chance.
 
-    A rough guess: as if the estimates were true. Asks for p below ALPHA over the family's size,
-    where Holm may ask for less. A test set's part that was estimated as zero is too small to be
-    measured, not zero: the answer is then the least number.
+    A rough guess: as if the estimates were true. Asks for p below alpha over the family's size,
+    where the family's own adjustment may ask for less. A test set's part that was estimated as
+    zero is too small to be measured, not zero: the answer is then the least number.
 
     sizes: the number of tests of a difference, and of equivalence.
     """
     if estimate.se_seeds is None:
         return Needed(None, "too few replicates")
     seeds, rows = estimate.se_seeds * estimate.n**0.5, estimate.se_test or 0.0
-    alphas = ALPHA / sizes[0], ALPHA / sizes[1]
+    alphas = alpha / sizes[0], alpha / sizes[1]
+    chance = partial(chance_to_decide, estimate.mean, seeds, rows, margin=margin, alphas=alphas)
+    per_seed = df_per_seed(estimate)
 
     def decided(n: float) -> bool:
-        chance = chance_to_decide(estimate.mean, seeds, rows, n=n, margin=margin, alphas=alphas)
-        return chance >= POWER
+        return chance(n=n, per_seed=per_seed) >= POWER
 
     if decided(MOST_REPLICATES):  # once decided, more seeds leave it so
         enough = bisect_left(range(MOST_REPLICATES), True, lo=2, key=decided)
@@ -77,6 +78,7 @@ def chance_to_decide(
     n: float,
     margin: float,
     alphas: tuple[float, float],
+    per_seed: float = 1.0,
 ) -> float:
     """That n new paired seeds (may be infinite), on the same rows, show difference or equivalence.
 
@@ -87,13 +89,15 @@ def chance_to_decide(
     rows: the standard error due to the test set, which no seed changes.
     margin: the smallest difference that matters.
     alphas: of the two-sided test and of each of the two one-sided ones.
+    per_seed: degrees of freedom that each seed after the first gives.
     """
     if np.isinf(n) or seeds == 0:  # seeds that all agree say what infinitely many would
         differs, inside = (-special.ndtri(a) * rows for a in (alphas[0] / 2, alphas[1]))
         return float(abs(mean) > differs or abs(mean) < margin - inside)
     error = seeds / n**0.5
     differs_S, inside_S = (
-        margins_of_error(a, error, rows, n - 1) for a in (alphas[0] / 2, alphas[1])
+        margins_of_error(a, error, rows, int(per_seed * (n - 1)))
+        for a in (alphas[0] / 2, alphas[1])
     )
     shown_S = special.ndtr((mean - differs_S) / error) + special.ndtr((-mean - differs_S) / error)
     room_S = np.maximum(margin - inside_S, 0.0)
@@ -101,14 +105,20 @@ def chance_to_decide(
     return float(np.minimum(shown_S, 1.0).mean())  # above 1 where every outcome shows one or both
 
 
-def detectable(seeds: float, rows: float, n: int, alpha: float) -> float:
+def df_per_seed(estimate: Estimate) -> float:
+    """Degrees of freedom of its tests for each seed after the first: more than one where other
+    arms tell of the scatter."""
+    return estimate.freedom_of_tests / (estimate.n - 1)
+
+
+def detectable(seeds: float, rows: float, n: int, alpha: float, per_seed: float = 1.0) -> float:
     """The smallest true difference that a two-sided test at alpha finds with 80 % chance.
 
     Over n new seeds and another test set of the same size (see `chance_to_decide`). Over seeds
     alone it is that of the noncentral t distribution.
     """
     error = seeds / n**0.5
-    needed_S = margins_of_error(alpha / 2, error, rows, n - 1)
+    needed_S = margins_of_error(alpha / 2, error, rows, int(per_seed * (n - 1)))
     spread = float(np.hypot(error, rows))
 
     def missing(true: float) -> float:

@@ -10,7 +10,14 @@ from collections.abc import Iterable, Sequence
 import numpy as np
 
 from fsmd.stats.estimates import ALPHA, TOO_FEW
-from fsmd.stats.power import MOST_REPLICATES, POWER, Needed, Obstacle, detectable
+from fsmd.stats.power import (
+    MOST_REPLICATES,
+    POWER,
+    Needed,
+    Obstacle,
+    detectable,
+    df_per_seed,
+)
 from reports import words
 from reports.pairs import Comparison, compared
 from reports.results import Scores
@@ -40,7 +47,7 @@ def pairs(study: Study, scores: Scores) -> tuple[tuple[str, str], ...]:
 
 def compare(reading: Reading, scores: Scores) -> tuple[Comparison, ...]:
     """Each pair on each target, adjusted family by family, also pairs that share no replicate."""
-    return compared(pairs(reading.study, scores), scores, reading.margin)
+    return compared(pairs(reading.study, scores), scores, reading.margin, one_reference=True)
 
 
 def of_arms(comparisons: Sequence[Comparison], arms: Iterable[str]) -> tuple[Comparison, ...]:
@@ -69,7 +76,9 @@ def _detectable(study: Study, comparisons: Sequence[Comparison]) -> str:
 
     def smallest(tests: int) -> float:
         least = [
-            detectable((e.se_seeds or 0) * e.n**0.5, e.se_test or 0, e.n, ALPHA / tests)
+            detectable(
+                (e.se_seeds or 0) * e.n**0.5, e.se_test or 0, e.n, ALPHA / tests, df_per_seed(e)
+            )
             for e in tested
         ]
         return float(np.median(least))

@@ -144,12 +144,12 @@ def _line(error: BaseException) -> str | None:
 ENDS = tuple(
     getattr(signal, name) for name in ("SIGINT", "SIGTERM", "SIGHUP") if hasattr(signal, name)
 )
-"""Signals that ask a command to end: Ctrl-C, `kill` or a system that goes down, a closed window."""
+"""What asks a command to end: Ctrl-C, `kill` or a system that goes down, a closed window."""
 
 
 @contextmanager
 def _one_end() -> Iterator[None]:
-    """The first such signal counts, and no other cuts off what it began: workers that are ended."""
+    """The first such signal counts; no other cuts off what it began: workers that are ended."""
 
     def stop(number: int, _: object) -> NoReturn:
         for each in ENDS:

@@ -78,9 +78,9 @@ def train_together(
 ) -> list[TrainingResult | Exception]:
     """Train jobs of one `Training.shape`, as many at once as their runtime's stack has places.
 
-    deadline: on the monotonic clock: what then runs is paused at the end of its epoch. The rest: see
-    `fsmd.training.train`. An error of a training, or of whoever is told of it, is its outcome; one
-    of the program is that of all that have not ended.
+    deadline: on the monotonic clock: what then runs is paused at the end of its epoch. The rest:
+    see `fsmd.training.train`. An error of a training, or of whoever is told of it, is its
+    outcome; one of the program is that of all that have not ended.
     """
     first = jobs[0].training
     data, device = open_encoded(first.data.path), trainer.device_of(first)

@@ -76,9 +76,7 @@ FIGURES_SHOWN = 4
 """Figures in the dashboard, the report's first; it reads all of them at each refresh."""
 
 FAILED = "failed: the report has the traceback; the same command with --retry-failed tries again"
-LOST = (
-    "lost, for want of memory or disk, or as a worker was ended: the same command tries again"
-)
+LOST = "lost, for want of memory or disk, or as a worker was ended: the same command tries again"
 
 Sets = Mapping[str, Dataset]
 """Name -> encoded data set: the study's own first, then those that some arms bring."""

@@ -59,7 +59,9 @@ class Postgres:
     def revive(self) -> None:
         """Start it after a kill, as soon as all of it is gone."""
         deadline = time.monotonic() + 60
-        while self._run("pg_ctl", "-D", str(self.folder / "data"), "-w", *self._start, check=False):
+        while self._run(
+            "pg_ctl", "-D", str(self.folder / "data"), "-w", *self._start, check=False
+        ):
             assert time.monotonic() < deadline
             time.sleep(0.05)
 

@@ -1,7 +1,6 @@
 """Automatic searches: what is planned fits into its time, and decides the numbers alone."""
 
 import json
-import time
 from collections.abc import Callable
 from dataclasses import asdict, replace
 from pathlib import Path

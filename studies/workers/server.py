@@ -21,8 +21,8 @@ def serve_forks(
     """Load the libraries, if asked to, then fork a worker for each pipe from the channel.
 
     Nothing here starts a thread or a GPU: neither survives a fork. Ends when the planner does, or
-    by a SIGTERM, and ends its workers, those too that were stopped. What is wrong with the libraries is told
-    by whoever needs them.
+    by a SIGTERM, and ends its workers, those too that were stopped. What is wrong with the
+    libraries is told by whoever needs them.
     """
     signal.signal(signal.SIGINT, signal.SIG_IGN)  # the planner decides
     if load:

@@ -5,13 +5,9 @@ of all runs so far are printed at the end, as lines of JSON.
 """
 
 import argparse
+import json
 import os
 import sys
-
-for _name in ("OMP_NUM_THREADS", "MKL_NUM_THREADS", "OPENBLAS_NUM_THREADS"):
-    os.environ[_name] = "1"  # nothing here may start a thread, as it forks
-
-import json
 import time
 from collections import Counter
 from collections.abc import Callable, Iterator
@@ -22,9 +18,11 @@ from pathlib import Path
 import pytest
 
 from tests.faults.audit import Verdict
-from tests.faults.desk import Command, search, study
+from tests.faults.desk import Command, Desk, search, study
+from tests.faults.kills import DATABASE, FORKS, PLANNER, WORKER, disturbed, undisturbed
+from tests.postgres import Postgres, running
 
-KILLS_OF_ROUND = 20
+KILLS_OF_ROUND = 40
 
 
 @dataclass
@@ -62,29 +60,22 @@ class Book:
 
 
 @contextmanager
-def _new_storages(postgres: bool) -> Iterator[tuple[object, Callable[[], str]]]:
-    if not postgres:
+def _new_storages(base: str) -> Iterator[tuple[Postgres | None, Callable[[], str]]]:
+    if base == "sqlite":
         yield None, str
         return
-    from tests.postgres import running
-
     with running() as server:
         yield server, server.new_database
 
 
 def kills(options: argparse.Namespace, book: Book, left: Callable[[], bool]) -> None:
     """Rounds of a study and of a search, on SQLite and on PostgreSQL in turn."""
-    from tests.faults.kills import disturbed, undisturbed
-
     folder: Path = options.folder
     commands = {"study": study(options.trainings // 4), "search": search(options.trials)}
     wanted = [(asked, base) for base in options.databases for asked in options.asked]
     expected = {}
     with ExitStack() as stack:
-        servers = {
-            base: stack.enter_context(_new_storages(base == "postgresql"))
-            for base in options.databases
-        }
+        servers = {base: stack.enter_context(_new_storages(base)) for base in options.databases}
         seed = 0
         while left() and _injected(book) < options.kills:
             asked, base = wanted[seed % len(wanted)]
@@ -95,15 +86,13 @@ def kills(options: argparse.Namespace, book: Book, left: Callable[[], bool]) -> 
             if asked not in expected:
                 expected[asked] = undisturbed(folder / f"serial {asked}", commands[asked])
             server, new = servers[base]
-            from tests.faults.desk import Desk
-
             found = disturbed(
                 Desk(folder / key, new()),
                 commands[asked],
                 expected[asked],
                 kills=KILLS_OF_ROUND,
                 seed=seed,
-                server=server,  # type: ignore[arg-type]
+                server=server,
                 more=("--workers", "2", *(options.more or ())),
             )
             book.add(f"{asked} on {base}", key, found.kills, found.verdict)
@@ -111,20 +100,20 @@ def kills(options: argparse.Namespace, book: Book, left: Callable[[], bool]) -> 
 
 
 def _injected(book: Book) -> int:
-    from tests.faults.kills import DATABASE, FORKS, PLANNER, WORKER
-
-    return sum(row.get(n, 0) for row in book.rows.values() for n in (PLANNER, WORKER, FORKS, DATABASE))
+    return sum(
+        row.get(n, 0) for row in book.rows.values() for n in (PLANNER, WORKER, FORKS, DATABASE)
+    )
 
 
 def statements(options: argparse.Namespace, book: Book, left: Callable[[], bool]) -> None:
     """Every `--every`-th statement and commit of a small study and a small search."""
     from tests.faults.statements import Statements, prepared
 
-    small: dict[str, Command] = {"study": study(1), "search": search(3)}
+    small: dict[str, Command] = {"study": study(1, epochs=1), "search": search(3)}
     with pytest.MonkeyPatch.context() as patch, ExitStack() as stack:
         prepared(patch, options.folder / "prepared")
         for base in options.databases:
-            new = stack.enter_context(_new_storages(base == "postgresql"))[1]
+            new = stack.enter_context(_new_storages(base))[1]
             for asked in options.asked:
                 there = Statements(options.folder / f"{asked} {base}", small[asked], new)
                 print(f"{asked} on {base}: {there.moments} statements and commits", flush=True)
@@ -136,8 +125,9 @@ def statements(options: argparse.Namespace, book: Book, left: Callable[[], bool]
                         return
                     found = there.kill(at)
                     name = f"statements of a {asked} on {base}"
-                    book.add(name, key, Counter(kills=1), found)
-                    if any(asdict(found).values()):
+                    counts = Counter(kills=1, states=int(found is not None))
+                    book.add(name, key, counts, found or Verdict())
+                    if found and any(asdict(found).values()):
                         print(key, asdict(found), flush=True)
 
 
@@ -165,6 +155,11 @@ def main() -> int:
         "--cluster", metavar="WHERE", help="run the trainings there, such as on local:2"
     )
     options = parser.parse_args()
+    threads = ("OMP_NUM_THREADS", "MKL_NUM_THREADS", "OPENBLAS_NUM_THREADS")
+    if options.kind == "statements" and any(os.environ.get(name) != "1" for name in threads):
+        # It forks, so no library may start a thread; they read this when they are loaded.
+        os.environ.update(dict.fromkeys(threads, "1"))
+        os.execv(sys.executable, [sys.executable, "-m", "tests.faults", *sys.argv[1:]])
     options.folder = options.folder.resolve()
     options.more = ("--cluster", options.cluster) if options.cluster else ()
     options.folder.mkdir(parents=True, exist_ok=True)

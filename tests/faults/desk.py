@@ -1,17 +1,17 @@
 """A command as a user gives it, in a folder of its own, and the processes that it starts."""
 
 import os
+import resource
 import signal
 import subprocess
 import sys
 import time
 from collections.abc import Callable, Mapping
 from contextlib import suppress
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 
-ALL_CACHED = "cache"
-"""The folder of a desk in which trainings keep their checkpoints."""
+from fsmd.command_line import ENDS
 
 
 @dataclass(frozen=True)
@@ -35,9 +35,9 @@ _SEARCH = (
 their ends changes nothing, so that a serial run is comparable."""
 
 
-def study(replicates: int, name: str = "tiny") -> Command:
+def study(replicates: int, name: str = "tiny", epochs: int = 2) -> Command:
     """Four arms."""
-    asked = (_TINY, "--name", name, "--epochs", "2", "--replicates", str(replicates))
+    asked = (_TINY, "--name", name, "--epochs", str(epochs), "--replicates", str(replicates))
     return Command(name, (*asked, *_SHARED), False, 4 * replicates)
 
 
@@ -54,7 +54,9 @@ class Desk:
     folder: Path
     storage: str = ""
     """A server's URL; else a file of the folder."""
-    environment: Mapping[str, str] = ()  # type: ignore[assignment]
+    environment: Mapping[str, str] = field(default_factory=dict)
+    memory: int = resource.RLIM_INFINITY
+    """Bytes of address space that each process may have."""
 
     def __post_init__(self) -> None:
         """Make the folder."""
@@ -63,7 +65,7 @@ class Desk:
 
     @property
     def cache(self) -> Path:
-        return self.folder / ALL_CACHED
+        return self.folder / "cache"
 
     def line(self, command: Command, *more: str) -> list[str]:
         asked = (*command.arguments, "--storage", self.storage, "--out", str(self.folder / "out"))
@@ -80,8 +82,8 @@ class Desk:
                 stdout=file,
                 stderr=subprocess.STDOUT,
                 start_new_session=True,
-                env={**os.environ, "FSMD_CACHE": str(self.cache), **dict(self.environment)},
-                preexec_fn=_hear_all,  # noqa: PLW1509
+                env={**os.environ, "FSMD_CACHE": str(self.cache), **self.environment},
+                preexec_fn=self._before,
             )
         return Running(process, log, began)
 
@@ -94,15 +96,15 @@ class Desk:
             running.end()
         return running
 
+    def _before(self) -> None:
+        for number in ENDS:  # a background job ignores Ctrl-C, and so would its child
+            signal.signal(number, signal.SIG_DFL)
+        if self.memory != resource.RLIM_INFINITY:
+            resource.setrlimit(resource.RLIMIT_AS, (self.memory, self.memory))
+
     def results(self, command: Command) -> bytes:
         """What the report has of all that was measured."""
         return (self.folder / "out" / command.name / "results.csv").read_bytes()
-
-
-def _hear_all() -> None:
-    """A background job ignores Ctrl-C, and so would its child."""
-    for number in (signal.SIGINT, signal.SIGHUP):
-        signal.signal(number, signal.SIG_DFL)
 
 
 @dataclass(frozen=True)
@@ -187,11 +189,6 @@ def children_of(pid: int) -> list[int]:
     except OSError:
         return []
     return [child for child in map(int, text.split()) if alive(child)]
-
-
-def servers_of(pid: int) -> list[int]:
-    """What forks a planner's workers, and whatever else the planner has started."""
-    return children_of(pid)
 
 
 def workers_of(pid: int) -> list[int]:

@@ -8,18 +8,19 @@ from collections import Counter
 from collections.abc import Callable, Sequence
 from contextlib import suppress
 from dataclasses import dataclass, field
+from functools import partial
 from pathlib import Path
 
 import numpy as np
 
 from tests.faults.audit import Expected, Verdict, audit, unclear
-from tests.faults.desk import Command, Desk, Running, servers_of, workers_of
+from tests.faults.desk import Command, Desk, Running, children_of, workers_of
 from tests.postgres import Postgres
 
 PLANNER, WORKER, FORKS, DATABASE = "planner", "worker", "fork server", "database"
-TRAINING_FIRST, LONGEST_SECONDS = 0.8, 3.0
+TRAINING_FIRST, LONGEST_SECONDS = 0.9, 1.5
 """The share of starts of which nothing is killed before it trains, and the time between kills."""
-_SHARES = {PLANNER: 0.25, WORKER: 0.5, FORKS: 0.15, DATABASE: 0.1}
+_SHARES = {PLANNER: 0.15, WORKER: 0.55, FORKS: 0.2, DATABASE: 0.1}
 
 
 @dataclass
@@ -63,7 +64,7 @@ def disturbed(
         assert starts <= 3 * kills + 5, found.told[-1]
         running = desk.start(command, *more)
         if chance.random() < TRAINING_FIRST:
-            _sleep(running, 60, lambda: "trainings" in running.told)
+            _sleep(running, 60, partial(_trains, running))
         while found.kills.total() < kills and running.code is None:
             _sleep(running, chance.uniform(0.1, LONGEST_SECONDS))
             victim = str(chance.choice(list(_SHARES), p=list(_SHARES.values())))
@@ -84,13 +85,15 @@ def disturbed(
     return found
 
 
-def _sleep(
-    running: Running, seconds: float, until: Callable[[], object] = lambda: False
-) -> None:
+def _sleep(running: Running, seconds: float, until: Callable[[], object] = lambda: False) -> None:
     """So long, or until something is so, or the command ends."""
     deadline = time.monotonic() + seconds
     while running.code is None and time.monotonic() < deadline and not until():
         time.sleep(0.02)
+
+
+def _trains(running: Running) -> bool:
+    return "trainings" in running.told
 
 
 def _killed(
@@ -107,7 +110,7 @@ def _killed(
     own = {
         PLANNER: [running.pid],
         WORKER: workers_of(running.pid),
-        FORKS: [pid for pid in servers_of(running.pid) if workers_of(running.pid)],
+        FORKS: [pid for pid in children_of(running.pid) if children_of(pid)],
     }[victim]
     if not own:
         return False

@@ -2,29 +2,35 @@
 
 A process that has loaded everything forks one that runs the command and ends itself at the n-th,
 then one that gives the same command again, and a third that audits what came of it. Trainings are
-real, and run in the process that is killed; figures are left blank.
+real, and run in the process that is killed; figures are left blank. Where a kill in a file leaves
+the same rows and files as an earlier one did, the command is not given again.
 """
 
 import json
 import os
+import re
 import shutil
 import signal
+import sqlite3
 import sys
 import traceback
-from collections.abc import Callable, Iterable
-from dataclasses import asdict, replace
+from collections.abc import Callable
+from contextlib import closing
+from dataclasses import asdict
 from pathlib import Path
+from tempfile import TemporaryDirectory
 
 import pytest
 import sqlalchemy as sa
 
+from fsmd.config import digest
 from reports import build as _reports  # noqa: F401
 from studies import run as command_line
 from studies import session as _session  # noqa: F401
 from studies.search import confirmation
 from tests.conftest import leave_figures_blank
 from tests.faults.audit import Expected, Verdict, audit
-from tests.faults.desk import Command, Desk
+from tests.faults.desk import Command, Desk, study
 from tests.lab import Immediate
 
 MOMENTS = ("before_cursor_execute", "commit")
@@ -32,9 +38,10 @@ MOMENTS = ("before_cursor_execute", "commit")
 
 def prepared(patch: pytest.MonkeyPatch, cache: Path) -> None:
     """What is the same for all that is forked, and needs no thread."""
+    from optuna.storages._rdb.storage import _VersionManager
+
     import fsmd.trainer  # noqa: F401
     from fsmd.data import load
-    from optuna.storages._rdb.storage import _VersionManager
 
     patch.setenv("FSMD_CACHE", str(cache))
     patch.setattr("studies.session.LocalWorkers", Immediate)
@@ -43,7 +50,7 @@ def prepared(patch: pytest.MonkeyPatch, cache: Path) -> None:
     patch.setattr("reports.page.files.pdf", lambda _: b"")
     for name, value in (("AT_LEAST", 1), ("WITH_NEAR", 1), ("AT_MOST", 2)):
         patch.setattr(confirmation, f"CONFIRM_{name}", value)
-    read, scripts = _VersionManager._create_alembic_script, []
+    read, scripts = _VersionManager._create_alembic_script, list[object]()
 
     def once(manager: _VersionManager) -> object:
         if not scripts:
@@ -51,7 +58,11 @@ def prepared(patch: pytest.MonkeyPatch, cache: Path) -> None:
         return scripts[0]
 
     patch.setattr(_VersionManager, "_create_alembic_script", once)
+    patch.setattr("studies.objectives.latency._least", lambda *_, **__: 0.001)
     load("planted:rows=600")
+    with TemporaryDirectory(dir=cache) as folder:  # so that those that are forked import nothing
+        desk = Desk(Path(folder))
+        assert command_line.main([*desk.line(study(1, epochs=1))[3:], "--workers", "1"]) == 0
 
 
 def forked(work: Callable[[], object], log: Path) -> tuple[int, str]:
@@ -99,6 +110,35 @@ def given(desk: Desk, command: Command, at: int | None = None) -> tuple[int, str
     return forked(work, desk.folder / "log.txt")
 
 
+_MOMENTARY = {"seconds", "finished_at", "created_at", "planner", "value", "machine"}
+_UUID = re.compile(r"[0-9a-f]{8}(-[0-9a-f]{4}){3}-[0-9a-f]{12}")
+
+
+def left_by(desk: Desk) -> str:
+    """A digest of the rows that were committed and of the files, but for times and identities."""
+    found = sorted(
+        _UUID.sub("", str(path.relative_to(desk.folder)))
+        for path in desk.folder.rglob("*")
+        if not path.name.startswith(("studies.db-", "log.txt", ".fsmd-"))
+    )
+    copy = desk.folder.with_name("copy")
+    copy.mkdir()
+    for path in desk.folder.glob("studies.db*"):
+        shutil.copy(path, copy)
+    with closing(sqlite3.connect(copy / "studies.db")) as connection:
+        tables = connection.execute("SELECT name FROM sqlite_master WHERE type = 'table'")
+        for (table,) in sorted(tables.fetchall()):
+            rows = connection.execute(f"SELECT * FROM {table}")
+            kept = [
+                i
+                for i, column in enumerate(rows.description)
+                if column[0] not in _MOMENTARY and not column[0].startswith("datetime")
+            ]
+            found += [table, *(_UUID.sub("", str([row[i] for i in kept])) for row in rows)]
+    shutil.rmtree(copy)
+    return digest(found)
+
+
 class Statements:
     """The moments of one command, and what kills there leave."""
 
@@ -110,6 +150,7 @@ class Statements:
         desk = self._desk("whole")
         code, told = given(desk, command)
         assert code == 0, told
+        self.seen: set[str] = set()
         self.moments = int(told.rpartition("moments: ")[2])
         self.expected = Expected.of(desk, command)
         shutil.rmtree(desk.folder)
@@ -117,11 +158,17 @@ class Statements:
     def _desk(self, name: str) -> Desk:
         return Desk(self.folder / name, self.new_storage())
 
-    def kill(self, at: int) -> Verdict:
-        """End the command at a moment, and give it again."""
+    def kill(self, at: int) -> Verdict | None:
+        """End the command at a moment, and give it again; None where that was tried."""
         desk = self._desk(f"at{at}")
         code, told = given(desk, self.command, at)
         assert code == -signal.SIGKILL, (at, code, told)
+        if self.new_storage is str:
+            left = left_by(desk)
+            if left in self.seen:
+                shutil.rmtree(desk.folder)
+                return None
+            self.seen.add(left)
         code, told = given(desk, self.command)
         verdict = Verdict(unclear="Traceback" in told)
         assert code == 0, (at, told)
@@ -135,11 +182,3 @@ class Statements:
         if not any(vars(verdict).values()):
             shutil.rmtree(desk.folder)
         return verdict
-
-    def kill_all(self, at: Iterable[int]) -> tuple[int, Verdict]:
-        """How many kills, and what was wrong after all of them."""
-        count, verdict = 0, Verdict()
-        for each in at:
-            count, verdict = count + 1, replace(verdict)
-            verdict += self.kill(each)
-        return count, verdict

@@ -10,6 +10,7 @@ import signal
 import sys
 import tempfile
 import textwrap
+import threading
 import unicodedata
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
@@ -77,9 +78,10 @@ def exit_code(run: Callable[[], int], stopped: str) -> int:
     """Do what a command does: the one place where whatever ends it becomes a line and a code.
 
     0, or what `run` returns; 2 and one line for a user's mistake, and for an environment in which
-    it cannot be done, such as a full disk; 130 and `stopped` for Ctrl-C.
+    it cannot be done, such as a full disk; `stopped` for Ctrl-C, SIGTERM and SIGHUP, and 128 with
+    the signal's number: 130, 143 and 129.
     """
-    with _one_interrupt(), _safe_streams() as output:
+    with _one_end(), _safe_streams() as output:
         code = _ended(run, stopped)
         sys.stdout.flush()
         if output.lost and output.lost.errno != errno.EPIPE:
@@ -93,8 +95,8 @@ def _ended(run: Callable[[], int], stopped: str) -> int:
         return run()
     except SystemExit as end:  # of --help
         return int(end.code or 0)
-    except KeyboardInterrupt:
-        line, code = f"\n{stopped}", 130
+    except KeyboardInterrupt as end:
+        line, code = f"\n{stopped}", 128 + (end.args[0] if end.args else signal.SIGINT)
     except (UserError, OSError, MemoryError, RuntimeError) as error:
         told = _line(error)
         if told is None:
@@ -139,24 +141,32 @@ def _line(error: BaseException) -> str | None:
     return textwrap.shorten(one_line(line), _LONGEST_LINE, placeholder=" ...")
 
 
+ENDS = tuple(
+    getattr(signal, name) for name in ("SIGINT", "SIGTERM", "SIGHUP") if hasattr(signal, name)
+)
+"""What asks a command to end: Ctrl-C, `kill` or a system that goes down, a closed window."""
+
+
 @contextmanager
-def _one_interrupt() -> Iterator[None]:
-    """The first Ctrl-C counts, and no other cuts off what it began: workers that are ended."""
+def _one_end() -> Iterator[None]:
+    """The first such signal counts; no other cuts off what it began: workers that are ended."""
 
-    def stop(*_: object) -> NoReturn:
-        signal.signal(signal.SIGINT, signal.SIG_IGN)
-        raise KeyboardInterrupt
+    def stop(number: int, _: object) -> NoReturn:
+        for each in ENDS:
+            signal.signal(each, signal.SIG_IGN)
+        raise KeyboardInterrupt(number)
 
-    try:
-        before = signal.getsignal(signal.SIGINT)
-        if before != signal.SIG_IGN:  # of a job in the background
-            signal.signal(signal.SIGINT, stop)
-    except ValueError:  # not in the main thread, which alone may say
+    if threading.current_thread() is not threading.main_thread():  # which alone may say
         yield
         return
+    before = {each: signal.getsignal(each) for each in ENDS}
+    for each, handler in before.items():
+        if handler != signal.SIG_IGN:  # of a job in the background, or of `nohup`
+            signal.signal(each, stop)
     yield
-    if signal.getsignal(signal.SIGINT) is stop:
-        signal.signal(signal.SIGINT, before)
+    for each, handler in before.items():
+        if signal.getsignal(each) is stop:
+            signal.signal(each, handler)
 
 
 # Output

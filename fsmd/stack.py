@@ -81,9 +81,9 @@ def train_together(
 ) -> list[TrainingResult | Exception]:
     """Train jobs of one `Training.shape`, as many at once as their runtime's stack has places.
 
-    deadline: of `time.time()`: what then runs is paused at the end of its epoch. The rest: see
-    `fsmd.training.train`. An error of a training, or of whoever is told of it, is its outcome; one
-    of the program is that of all that have not ended.
+    deadline: on the monotonic clock: what then runs is paused at the end of its epoch. The rest:
+    see `fsmd.training.train`. An error of a training, or of whoever is told of it, is its
+    outcome; one of the program is that of all that have not ended.
     """
     first = jobs[0].training
     data, device = open_encoded(first.data.path), trainer.device_of(first)
@@ -242,7 +242,7 @@ class _Stack:
         if program.graph:
             self._each(lambda _, member: member.draw_rows(member.curve.epochs + 1))
         measured_S = program.measured()
-        late = time.time() >= self.deadline
+        late = time.monotonic() >= self.deadline
         writes = time.monotonic() - self.written >= CHECKPOINT_SECONDS or late
         share = (time.perf_counter() - began) / max(1, len(self.members))
 

@@ -16,7 +16,7 @@ from studies.objectives import cost
 from studies.planner.planner import ATTEMPTS
 from studies.store.costs import LATENCY, CostKey, known_cost, known_costs, record_cost
 from studies.workers.local import LocalWorkers
-from studies.workers.protocol import Workers
+from studies.workers.protocol import Workers, awaited
 
 MOST_ARMS = 60
 """Of more arms than this none is measured: no table shows as many."""
@@ -74,7 +74,7 @@ class Costs:
         of_model = cost(name).of_model
         assert of_model is not None, f"{name} is not known before training"
         try:
-            return self.workers.submit(of_model, config, data.path).result()
+            return awaited(self.workers, self.workers.submit(of_model, config, data.path))
         except Exception as error:
             if tries == 1 or not self.workers.lost(error):
                 raise

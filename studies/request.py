@@ -9,6 +9,7 @@ from fsmd.runtime import MOST_STACKED
 from studies.definition import Definition
 from studies.options import DEFAULT_OUT, DEFAULT_STORAGE, check_range
 from studies.workers.local import processors
+from studies.workers.protocol import SILENCE_SECONDS
 
 RANGES = {
     "replicates": (1, 1_000),
@@ -47,6 +48,8 @@ class Request:
     name: str | None = None
     """To store it under, where not under its own."""
     retry_failed: bool = False
+    silence: float = SILENCE_SECONDS
+    """Seconds that a training may tell nothing; see `studies.planner.silence`."""
     have: str | None = None
     """The arm that the user has: the report's answer compares with it."""
     picks: tuple[str, ...] = ()

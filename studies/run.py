@@ -37,7 +37,8 @@ command: what is done is kept, and a training in progress goes on from its last 
 Real data is looked for in the folder that FSMD_DATA names, then in a cache folder, and is
 downloaded if it is in neither. The epoch of each training is chosen on validation data; test
 data is evaluated once, at that epoch. Exit code: 0, 1 if a training failed, 2 for a mistake in
-what was asked, 130 after Ctrl-C.
+what was asked, 130 after Ctrl-C, 143 and
+129 after SIGTERM and SIGHUP.
 """
 
 
@@ -79,6 +80,13 @@ _OPTIONS = (
         "N",
         "trainings of one shape that are one program (default: the study's; else on a GPU as "
         "many as there are, 32 at most, and 1 on a processor)",
+    ),
+    (
+        "silence",
+        duration,
+        "TIME",
+        "a worker that tells nothing for so long, and for 20 epochs, is ended and its training "
+        "tried again (default: 10m)",
     ),
     ("seed", int, "N", "the study's seed, from which the replicates' derive (default: 0)"),
     ("name", str, "NAME", "store under another name, to keep apart what would be refused"),

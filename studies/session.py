@@ -67,7 +67,7 @@ from studies.store.studies import find_study, insert_study, study_names, update_
 from studies.store.trainings import read_trainings
 from studies.timing import EpochTime, measure
 from studies.workers.local import LocalWorkers, processors
-from studies.workers.protocol import Workers
+from studies.workers.protocol import Workers, awaited
 from studies.workers.worker import train_all
 
 MOST_OF_ITSELF = 32
@@ -76,7 +76,7 @@ FIGURES_SHOWN = 4
 """Figures in the dashboard, the report's first; it reads all of them at each refresh."""
 
 FAILED = "failed: the report has the traceback; the same command with --retry-failed tries again"
-LOST = "lost, for want of memory or as a worker was ended: the same command tries again"
+LOST = "lost, for want of memory or disk, or as a worker was ended: the same command tries again"
 
 Sets = Mapping[str, Dataset]
 """Name -> encoded data set: the study's own first, then those that some arms bring."""
@@ -122,7 +122,7 @@ def _run(request: Request, workers: Workers) -> Finished:
     from reports.build import build  # here, as reports import studies
     from reports.build import load as load_report
 
-    began, started = time.time(), time.perf_counter()
+    began = time.monotonic()
     console = _console()
     request, sets = _prepared(request, console, began, workers)
     asked = _asked(request, sets)
@@ -162,7 +162,7 @@ def _run(request: Request, workers: Workers) -> Finished:
         engine.dispose()
     print_lines(
         *built.lines,
-        f"{told}; took {time.perf_counter() - started:.0f} s.",
+        f"{told}; took {time.monotonic() - began:.0f} s.",
     )
     # Whole, however narrow the terminal: to be copied.
     print(f"Dashboard: {dashboard_command(engine.url, request.out / ARTIFACTS)}")
@@ -201,9 +201,9 @@ def _at_once(request: Request, stack: int, workers: Workers) -> int:
 
 def _rehearsed(request: Request, workers: Workers) -> tuple[str, ...]:
     def measured(training: Training) -> EpochTime:
-        return workers.submit(measure, training, MOST_SECONDS).result()
+        return awaited(workers, workers.submit(measure, training, MOST_SECONDS))
 
-    request, sets = _prepared(request, _console(), time.time(), workers)
+    request, sets = _prepared(request, _console(), time.monotonic(), workers)
     asked = _asked(request, sets)
     engine = open_engine(request.storage) if is_there(request.storage) else None
     try:
@@ -563,6 +563,7 @@ def _train(
         provenance=provenance("cpu" if request.cluster else record.plan.runtime.device),
         slots=count,
         retry_failed=request.retry_failed,
+        silence=request.silence,
     )
     notify = partial(console.print, markup=False)
     refs = {data.name: data.ref for data in sets.values()}  # a path is no name

@@ -9,7 +9,7 @@ from typing import NamedTuple
 from fsmd.errors import UserError
 from fsmd.training import Training, TrainingProgress, train
 from studies.failure import failure_of
-from studies.workers.protocol import Workers
+from studies.workers.protocol import SILENCE_SECONDS, Workers, awaited
 from studies.workers.worker import is_stacked
 
 EPOCHS = 2
@@ -94,7 +94,7 @@ def measure_all(
     times = {}
     for name, future in futures.items():
         try:
-            times[name] = future.result()
+            times[name] = awaited(workers, future, SILENCE_SECONDS + 4 * most)
         except Exception as error:
             line = str(error) if isinstance(error, UserError) else failure_of(error).error
             notify(f"{name} is left out: {line}")

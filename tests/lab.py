@@ -129,6 +129,9 @@ class Immediate:
     def lost(self, error: BaseException) -> bool:
         return isinstance(error, WorkerDied)
 
+    def end(self, future: Future[Any]) -> None:
+        """It has ended."""
+
     def close(self) -> None:
         """There is nothing to end."""
 

@@ -3,10 +3,12 @@
 import itertools
 import os
 import shutil
+import signal
 import subprocess
 import tempfile
+import time
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass, field
 from pathlib import Path
 
@@ -34,13 +36,34 @@ class Postgres:
         self._run("createdb", "-h", str(self.folder), "-U", "fsmd", name)
         return f"postgresql+psycopg://fsmd:hunter2@/{name}?host={self.folder}"
 
-    def start(self) -> None:
+    @property
+    def _start(self) -> tuple[str, ...]:
         settings = f"-k {self.folder} -c listen_addresses= -c fsync=off"
-        self._control("start", "-o", settings, "-l", str(self.folder / "log"))
+        return ("start", "-o", settings, "-l", str(self.folder / "log"))
+
+    def start(self) -> None:
+        self._control(*self._start)
 
     def stop(self, how: str = "fast") -> None:
         """As a restart does it: whoever is connected is cut off."""
         self._control("stop", "-m", how)
+
+    def kill(self) -> None:
+        """As a machine that loses its power: the server and all that it has started."""
+        pid = int((self.folder / "data/postmaster.pid").read_text().split()[0])
+        children = Path(f"/proc/{pid}/task/{pid}/children").read_text().split()
+        for each in (pid, *map(int, children)):
+            with suppress(ProcessLookupError):
+                os.kill(each, signal.SIGKILL)
+
+    def revive(self) -> None:
+        """Start it after a kill, as soon as all of it is gone."""
+        deadline = time.monotonic() + 60
+        while self._run(
+            "pg_ctl", "-D", str(self.folder / "data"), "-w", *self._start, check=False
+        ):
+            assert time.monotonic() < deadline
+            time.sleep(0.05)
 
     def _control(self, *arguments: str) -> None:
         self._run("pg_ctl", "-D", str(self.folder / "data"), "-w", *arguments)
@@ -49,7 +72,7 @@ class Postgres:
         flags = ("-U", "fsmd", "-A", "trust", "-E", "UTF8", "--no-sync")
         self._run("initdb", "-D", str(self.folder / "data"), *flags)
 
-    def _run(self, program: str, *arguments: str) -> None:
+    def _run(self, program: str, *arguments: str, check: bool = True) -> int:
         path = _program(program)
         assert path is not None
         run = subprocess.run(
@@ -62,7 +85,8 @@ class Postgres:
             group=NOBODY if _is_root() else None,
             extra_groups=[] if _is_root() else None,
         )
-        assert run.returncode == 0, (program, arguments)
+        assert not check or run.returncode == 0, (program, arguments)
+        return run.returncode
 
 
 def _is_root() -> bool:

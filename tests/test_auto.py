@@ -1,7 +1,6 @@
 """Automatic searches: what is planned fits into its time, and decides the numbers alone."""
 
 import json
-import time
 from collections.abc import Callable
 from dataclasses import asdict, replace
 from pathlib import Path
@@ -165,10 +164,10 @@ def test_a_training_is_paused_at_the_end_of_its_epoch_and_goes_on_to_the_same_nu
 ) -> None:
     training = replace(Training.on(load(DATA), FSMDConfig(layers=(8,))), epochs=3, patience=3)
     checkpoint = tmp_path / "training.ckpt"
-    (paused,) = train_all([training], [checkpoint], None, deadline=time.time())
+    (paused,) = train_all([training], [checkpoint], None, seconds=0.0)
     assert isinstance(paused, TrainingResult)
     assert (paused.epochs, paused.finished) == (1, False)
-    (ended,) = train_all([training], [checkpoint], None, deadline=time.time() + 1000)
+    (ended,) = train_all([training], [checkpoint], None, seconds=1000.0)
     assert isinstance(ended, TrainingResult)
     assert ended.finished
     assert ended.measurements == train(training).measurements

@@ -191,7 +191,7 @@ def test_paused_and_resumed_a_stack_equals_an_uninterrupted_one_bit_for_bit(
     assert [(r.epochs, r.finished) for r in paused if isinstance(r, TrainingResult)] == [
         (1, False)
     ] * PLACES
-    late = train_together(jobs, deadline=time.time())  # paused after the epoch that it is in
+    late = train_together(jobs, deadline=time.monotonic())  # paused after the epoch that it is in
     assert [r.epochs for r in late if isinstance(r, TrainingResult)] == [2] * PLACES
     (alone_again,) = train_together(jobs[1:])  # in its own place
     assert isinstance(alone_again, TrainingResult)

@@ -34,8 +34,8 @@ def planned(
 ) -> tuple[Search, Sizes]:
     """The search with its plan, and the sizes by which its trainings fit into the budget.
 
-    shared: what all trainings share. budget: seconds for everything, since `began` (of
-    `time.time()`). slots: how many workers there are.
+    shared: what all trainings share. budget: seconds for everything, since `began` on the
+    monotonic clock. slots: how many workers there are.
 
     Raises UserError where nothing can be trained, or the budget is too small for anything.
     """
@@ -57,7 +57,7 @@ def planned(
         workers=slots,
         machine=machine(),
         measured=measured,
-        spent=time.time() - began,
+        spent=time.monotonic() - began,
     )
     sizes, auto = fitting(auto, shared.settings)
     fixed = replace(search, trials=sizes.trials, confirm=sizes.confirm, auto=auto)

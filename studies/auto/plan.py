@@ -119,7 +119,8 @@ BASELINES, SEARCH, CONFIRMATION = "baselines", "search", "confirmation"
 
 
 class Deadlines(NamedTuple):
-    """When a stage begins nothing any more and pauses what runs; of `time.time()`.
+    """When a stage begins nothing any more and pauses what runs; on the monotonic clock,
+    as the other may be set back.
 
     Baselines cannot be paused: they come first, and none is planned that does not fit.
     """

@@ -88,7 +88,7 @@ def with_plan(
 def deadlines_of(
     engine: sa.Engine, record: StudyRecord, request: Request, began: float, slots: int
 ) -> Deadlines:
-    """When a run that `began` (of `time.time()`) has to end.
+    """When a run that `began`, on the monotonic clock, has to end.
 
     slots: trainings, or stacks of them, at once. What earlier runs took counts too. Without a
     budget a plan of a file is run to its end.
@@ -100,5 +100,5 @@ def deadlines_of(
     before = seconds_since(engine, record.name, record.created_at) / slots
     if before and request.plan is None:
         before += auto.spent
-    now = time.time()
+    now = time.monotonic()
     return deadlines(auto, budget - before - (now - began), now)

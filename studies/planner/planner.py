@@ -9,7 +9,7 @@ next run makes up for whatever a kill cut off in between, without training again
 import math
 import shutil
 import time
-from collections.abc import Callable, Collection, Sequence
+from collections.abc import Callable, Collection, Mapping, Sequence
 from concurrent.futures import FIRST_COMPLETED, Future, wait
 from contextlib import suppress
 from dataclasses import dataclass, field, replace
@@ -27,10 +27,11 @@ from studies.failure import Failure, failure_of
 from studies.planner.agenda import Agenda, LongestFirst, Step
 from studies.planner.design import Cell
 from studies.planner.lengths import NOTHING, expected, read_stored
+from studies.planner.silence import Silence
 from studies.store import runs
 from studies.store.mirror import Mirror
 from studies.store.runs import Provenance
-from studies.workers.protocol import Workers
+from studies.workers.protocol import SILENCE_SECONDS, Message, Workers
 
 ATTEMPTS = 3
 """How often a training is given to a worker whose failures may pass."""
@@ -40,8 +41,8 @@ CHECKPOINT = ".ckpt"
 Outcome = TrainingResult | Failure
 Work = Callable[..., Sequence[Outcome]]
 """(trainings of a step, the checkpoint of each, the epoch to pause at) -> how each of them ended;
-`deadline`, too, where there is one: see `studies.workers.worker.train_all`. What it raises befalls
-all of them."""
+`seconds`, too, where there is a deadline: see `studies.workers.worker.train_all`. What it raises
+befalls all of them."""
 
 
 @dataclass(frozen=True)
@@ -73,6 +74,13 @@ class Tally(NamedTuple):
     """For which the time did not suffice: another run goes on with them."""
 
 
+class _Running(NamedTuple):
+    """What a worker was given."""
+
+    step: Step
+    silence: Silence
+
+
 @dataclass
 class Planner:
     """Runs the cells of one study on workers; the only writer to the database."""
@@ -90,7 +98,10 @@ class Planner:
     """Whether trainings that failed by themselves before are tried again."""
     listen: Callable[[Event], None] = lambda event: None
     deadline: float = math.inf
-    """Of `time.time()`: nothing is begun after it, and what runs is paused after its epoch."""
+    """On the monotonic clock, as the other may be set back: nothing is begun after it, and what
+    runs is paused after its epoch."""
+    silence: float = SILENCE_SECONDS
+    """Seconds that a training may tell nothing; see `studies.planner.silence`."""
     attempts: dict[str, int] = field(default_factory=dict)
     """Identity -> how often a worker was given its last step, up to which it was paused."""
 
@@ -130,21 +141,22 @@ class Planner:
     def follow(self, agenda: Agenda) -> None:
         """Train what the agenda says until it has nothing and nothing is running."""
         self._sweep()
-        again, running = list[Step](), dict[Future[Sequence[Outcome]], Step]()
+        again, running = list[Step](), dict[Future[Sequence[Outcome]], _Running]()
         while True:
             while len(running) < self.at_once:
-                in_time = time.time() < self.deadline
+                in_time = time.monotonic() < self.deadline
                 step = again.pop() if again else agenda.next() if in_time else None
                 if step is None:
                     break
                 step = self._without_known(step, agenda)
                 if step.cells:
-                    running[self._submit(step)] = step
+                    running[self._submit(step)] = _Running(step, Silence(self.silence))
             if not running:
                 return
             over, _ = wait(running, POLL_SECONDS, FIRST_COMPLETED)
             told = tuple(self.workers.messages())
             self.listen(Event("waiting", progress=told, workers=self.at_once))
+            self._end_the_silent(running, told)
             for future in over:
                 agenda.settle()
                 retried = self._over(running.pop(future), future, agenda)
@@ -173,8 +185,19 @@ class Planner:
         checkpoints = tuple(map(self._checkpoint, step.cells))
         if math.isinf(self.deadline):
             return self.workers.submit(self.work, trainings, checkpoints, step.until)
-        work = partial(self.work, deadline=self.deadline)
+        work = partial(self.work, seconds=self.deadline - time.monotonic())
         return self.workers.submit(work, trainings, checkpoints, step.until)
+
+    def _end_the_silent(
+        self, running: Mapping[Future[Sequence[Outcome]], _Running], told: Sequence[Message]
+    ) -> None:
+        now = time.monotonic()
+        for future, each in running.items():
+            each.silence.hear(now, told, {cell.training.id for cell in each.step.cells})
+            if not future.running():
+                each.silence.begin(now)
+            elif each.silence.lasts(now):
+                self.workers.end(future)
 
     @property
     def _folder(self) -> Path:
@@ -183,15 +206,18 @@ class Planner:
     def _checkpoint(self, cell: Cell) -> Path:
         return self._folder / f"{cell.training.id}{CHECKPOINT}"
 
-    def _over(self, step: Step, future: Future[Sequence[Outcome]], agenda: Agenda) -> Step:
+    def _over(self, running: _Running, future: Future[Sequence[Outcome]], agenda: Agenda) -> Step:
         """Record how the trainings of a step ended; those that are to be tried again."""
-        error, retried = future.exception(), []
+        step, error, retried = running.step, future.exception(), []
         if error is None:
             outcomes = future.result()
         elif isinstance(error, UserError):  # nothing can be trained here: no training's fault
             raise error
         else:
-            outcomes = [failure_of(error, self.workers.lost(error))] * len(step.cells)
+            failure = failure_of(error, self.workers.lost(error))
+            if failure.passing and running.silence.was_long:
+                failure = replace(failure, error=running.silence.told)
+            outcomes = [failure] * len(step.cells)
         machine = self.workers.machine(future)
         for cell, outcome in zip(step.cells, outcomes, strict=True):
             tries_left = self.attempts[cell.training.id] < ATTEMPTS

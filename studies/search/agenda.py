@@ -40,7 +40,7 @@ from studies.search.pruning import Pruner
 from studies.store.attempts import StoredAttempt, insert_attempt, set_stopped
 from studies.store.records import StudyRecord
 from studies.store.runs import known_result, known_runs
-from studies.workers.protocol import Workers
+from studies.workers.protocol import Workers, awaited
 
 REJECTIONS_AT_MOST = 1000
 """Proposals in a row that may break a constraint before the search gives up."""
@@ -285,10 +285,11 @@ class SearchAgenda:
         """The sampler's answer, of a process of its own: it takes seconds of a processor."""
         workers = self.thinker or self.planner.workers
         for _ in range(ATTEMPTS):
-            future = workers.submit(propose, *question)
-            error = future.exception()
-            if error is None or not workers.lost(error):
-                return future.result()
+            try:
+                return awaited(workers, workers.submit(propose, *question))
+            except Exception as error:
+                if not workers.lost(error):
+                    raise
         raise UserError(
             f"the process that asks the sampler died {ATTEMPTS} times, maybe for want of memory; "
             "what was trained is kept: the same command goes on from here"

@@ -121,8 +121,7 @@ def run_search(
             allowed=meter.allowed,
             costs=meter.costs,
             thinker=thinker,
-            deadline=time.monotonic()
-            + min(search.timeout or math.inf, deadlines.search - time.time()),
+            deadline=min(time.monotonic() + (search.timeout or math.inf), deadlines.search),
             attempts=resumed(engine, record, data.ref, planner.retry_failed),
         )
         planner.deadline = deadlines.end

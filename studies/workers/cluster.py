@@ -132,7 +132,6 @@ class ClusterWorkers:
             checkpoints=tuple(part for part in parts if isinstance(part, Path)),
             needs_gpu=any(training.runtime.kind == "cuda" for training in trainings),
         )
-        run.future.set_running_or_notify_cancel()  # so that nobody takes it back
         with self._lock:
             if self._closed:
                 raise RuntimeError("these workers have been told to end")
@@ -156,6 +155,18 @@ class ClusterWorkers:
     def machine(self, future: Future[Any]) -> str:
         """A line on the machine where it ran."""
         return self._machines.get(future, "")
+
+    def end(self, future: Future[Any]) -> None:
+        """End the worker that has begun it; its nanny, if it has one, starts another."""
+        with self._lock:
+            run = next((r for r in self._runs if r.future is future and r.worker), None)
+            if run:
+                self._lose(run, f"the worker at {run.worker} tells nothing")
+                self._aside(self._restart, run.worker)
+
+    def _restart(self, address: str) -> None:
+        with suppress(ValueError):  # it has no nanny
+            self._client.restart_workers([address], raise_for_error=False)
 
     def close(self) -> None:
         """Cancel what runs, also in the middle of a training; a cluster started here ends."""
@@ -446,6 +457,7 @@ class ClusterWorkers:
                 self._lose(run, f"the worker at {run.worker} is gone")
                 return
             run.worker = address
+            run.future.set_running_or_notify_cancel()
             if address in self._members:
                 self._machines[run.future] = self._members[address].machine
 

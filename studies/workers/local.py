@@ -19,6 +19,7 @@ from pathlib import Path
 from queue import SimpleQueue
 from typing import Any, NoReturn, ParamSpec, Self, TypeVar
 
+from fsmd.command_line import ENDS
 from fsmd.errors import UserError
 from studies.workers import worker
 from studies.workers.protocol import Message
@@ -97,6 +98,13 @@ class LocalWorkers:
         """It is this one."""
         return ""
 
+    def end(self, future: Future[Any]) -> None:
+        """End the process that does it, or should."""
+        with _LOCK:
+            for each in self._workers:
+                if each.does(future):
+                    each.end()
+
     def close(self) -> None:
         """End the processes at once, also in the middle of a training."""
         with _LOCK:
@@ -139,10 +147,18 @@ class _Server:
             send_handle(self._channel, pipe.fileno(), self._process.pid)
         return None
 
+    def kill(self) -> None:
+        """End it alone, as it does not answer: the workers that came from it go on."""
+        if self._process:
+            self._process.kill()
+            self._process.join()
+
     def end(self) -> None:
-        """End it with the workers that came from it."""
+        """End it with the workers that came from it, though it may have been stopped."""
         if self._process:
             self._process.terminate()
+            if FORKS and self._process.pid and self._process.is_alive():
+                os.kill(self._process.pid, signal.SIGCONT)
             self._process.join()
             self._channel.close()
             self._process = None
@@ -170,6 +186,7 @@ class _Worker:
 
     def __init__(self, tell: Callable[[Message], None]) -> None:
         self._tell, self._lost, self._futures = tell, False, list[Future[Any]]()
+        self._pid = 0  # not known before it has begun
         self._thread = ThreadPoolExecutor(1)
         self._pipe, theirs = _CONTEXT.Pipe()
         try:
@@ -190,16 +207,29 @@ class _Worker:
         """Whether it can be given something to do; unasked, nothing comes but the pipe's end."""
         return not self._lost and (self.pending() > 0 or not self._pipe.poll())
 
-    def close(self) -> None:
-        """End the process, and the thread's wait."""
+    def does(self, future: Future[Any]) -> bool:
+        return future in self._futures and not future.done()
+
+    def end(self) -> None:
+        """End the process and the thread's wait for it, whatever either does."""
         if self._process:
             self._process.kill()
             self._process.join()
-        else:
-            ours = socket.socket(fileno=self._pipe.fileno())
-            with suppress(OSError):
-                ours.shutdown(socket.SHUT_RDWR)  # which ends the process, if nothing else has
-            ours.detach()
+            return
+        if self.pending() and not self._lost:  # it may be stopped, and not see the pipe's end
+            if self._pid:
+                with suppress(ProcessLookupError):
+                    os.kill(self._pid, signal.SIGKILL)
+            else:
+                _SERVER.kill()
+        ours = socket.socket(fileno=self._pipe.fileno())
+        with suppress(OSError):
+            ours.shutdown(socket.SHUT_RDWR)  # which ends the process, if nothing else has
+        ours.detach()
+
+    def close(self) -> None:
+        """End all of it."""
+        self.end()
         self._thread.shutdown(cancel_futures=True)
         self._pipe.close()
 
@@ -209,9 +239,12 @@ class _Worker:
                 self._pipe.send_bytes(call)
             while True:
                 kind, value = pickle.loads(self._pipe.recv_bytes())
-                if kind != "told":
+                if kind == "begun":
+                    self._pid = value
+                elif kind == "told":
+                    self._tell(value)
+                else:
                     break
-                self._tell(value)
         except (EOFError, OSError) as error:
             self._lost = True
             raise WorkerLostError(str(error)) from None
@@ -259,7 +292,8 @@ def _quotas(root: Path) -> Iterator[float]:
 def _starting() -> Iterator[None]:
     """What is started in here has the workers' environment, and hears no Ctrl-C.
 
-    Ctrl-C takes effect afterwards: a process cut off while it is started tells a traceback.
+    What ends a command takes effect afterwards: a process that is cut off while it is started
+    tells a traceback.
     """
     before = {name: os.environ.get(name) for name in _ENVIRONMENT}
     os.environ.update(_ENVIRONMENT)
@@ -282,15 +316,16 @@ def uninterrupted() -> Iterator[None]:
         return
     resource_tracker.ensure_running()  # else it lets the signal through when it is started
     came: list[int] = []
-    before = signal.signal(signal.SIGINT, lambda number, _: came.append(number))
+    before = {each: signal.signal(each, lambda number, _: came.append(number)) for each in ENDS}
     mask = signal.pthread_sigmask(signal.SIG_BLOCK, [signal.SIGINT])  # the process inherits it
     try:
         yield
     finally:
         signal.pthread_sigmask(signal.SIG_SETMASK, mask)
-        signal.signal(signal.SIGINT, before)
+        for each, handler in before.items():
+            signal.signal(each, handler)
         if came:
-            signal.raise_signal(signal.SIGINT)
+            signal.raise_signal(came[0])
 
 
 # In the new process
@@ -303,8 +338,10 @@ def _serve(pipe: Connection) -> NoReturn:
     calls = SimpleQueue[bytes]()
     threading.Thread(target=_listen, args=(pipe, calls), daemon=True).start()
     while True:
+        call = calls.get()
+        pipe.send_bytes(pickle.dumps(("begun", os.getpid())))
         try:
-            work, args, kwargs = pickle.loads(calls.get())
+            work, args, kwargs = pickle.loads(call)
             answer = pickle.dumps(("returned", work(*args, **kwargs)))
         except BaseException as error:  # SystemExit too, by which some libraries end on a signal
             answer = _raised(error)

@@ -1,7 +1,7 @@
 """What the planner asks of whatever runs trainings."""
 
 from collections.abc import Callable, Iterator
-from concurrent.futures import Future
+from concurrent.futures import Future, wait
 from typing import Any, ParamSpec, Protocol, Self, TypeVar
 
 from fsmd.training import TrainingProgress
@@ -11,6 +11,10 @@ T = TypeVar("T")
 
 Message = tuple[str, TrainingProgress]
 """(identity of a training, how far it is)."""
+
+
+SILENCE_SECONDS = 600.0
+"""How long something may take that tells nothing, before its worker is ended."""
 
 
 class Workers(Protocol):
@@ -38,9 +42,21 @@ class Workers(Protocol):
     def machine(self, future: Future[Any]) -> str:
         """A line on the machine where it ran; empty if that is this one, or not known."""
 
+    def end(self, future: Future[Any]) -> None:
+        """End the worker that does this at once, though it hears nothing: the future raises an
+        error that `lost` knows.
+        """
+
     def close(self) -> None:
         """End all that runs at once, also in the middle of a training."""
 
     def __enter__(self) -> Self: ...
 
     def __exit__(self, *_: object) -> None: ...
+
+
+def awaited(workers: Workers, future: Future[T], seconds: float = SILENCE_SECONDS) -> T:
+    """What a future comes to; its worker is ended where that takes longer, as it may hang."""
+    if not wait([future], seconds).done:
+        workers.end(future)
+    return future.result()

@@ -20,9 +20,9 @@ def serve_forks(
 ) -> NoReturn:
     """Load the libraries, if asked to, then fork a worker for each pipe from the channel.
 
-    Nothing here starts a thread or a GPU: neither survives a fork. Ends when the planner does; a
-    SIGTERM, from when there are workers, ends these too. What is wrong with the libraries is told
-    by whoever needs them.
+    Nothing here starts a thread or a GPU: neither survives a fork. Ends when the planner does, or
+    by a SIGTERM, and ends its workers, those too that were stopped. What is wrong with the
+    libraries is told by whoever needs them.
     """
     signal.signal(signal.SIGINT, signal.SIG_IGN)  # the planner decides
     if load:
@@ -41,7 +41,7 @@ def serve_forks(
         try:
             pipe = Connection(recv_handle(channel))
         except (EOFError, OSError):
-            os._exit(0)
+            end()
         mask = signal.pthread_sigmask(signal.SIG_BLOCK, [signal.SIGTERM])
         # No number in `children` may be another process's: what has ended waits here till now.
         while children and (ended := os.waitpid(-1, os.WNOHANG)[0]):

@@ -24,11 +24,11 @@ def train_all(
     trainings: Sequence[Training],
     checkpoints: Sequence[Path],
     until: int | None,
-    deadline: float = math.inf,
+    seconds: float = math.inf,
 ) -> list[TrainingResult | Failure]:
     """Train each up to epoch `until`, going on from its checkpoint if there is one.
 
-    deadline: of `time.time()`; what then runs is paused at the end of its epoch, but for what no
+    seconds: from now on; what then runs is paused at the end of its epoch, but for what no
     checkpoint can resume: baselines go to their end.
 
     Those of one shape are one program where their runtime has a stack (`fsmd.stack`); all others
@@ -39,6 +39,7 @@ def train_all(
     """
     if any(isinstance(training.config, FSMDConfig) for training in trainings):
         _check_libraries()
+    deadline = time.monotonic() + seconds
     outcomes: dict[str, TrainingResult | Failure] = {}
     path = {training.id: each for training, each in zip(trainings, checkpoints, strict=True)}
     for together in _stacks(trainings):
@@ -111,7 +112,7 @@ def _trained(
         nonlocal epochs
         tell(progress)
         before, epochs = epochs, int(progress.done)
-        if epochs > before and time.time() >= deadline:
+        if epochs > before and time.monotonic() >= deadline:
             raise _TimeUpError
 
     try:

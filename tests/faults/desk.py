@@ -1,0 +1,196 @@
+"""A command as a user gives it, in a folder of its own, and the processes that it starts."""
+
+import os
+import resource
+import signal
+import subprocess
+import sys
+import time
+from collections.abc import Callable, Mapping
+from contextlib import suppress
+from dataclasses import dataclass, field
+from pathlib import Path
+
+from fsmd.command_line import ENDS
+
+
+@dataclass(frozen=True)
+class Command:
+    """What is run: a study or a search, and what it must come to."""
+
+    name: str
+    arguments: tuple[str, ...]
+    is_search: bool
+    expected: int
+    """Trainings of a study, or configurations of a search."""
+
+
+_TINY = str(Path(__file__).with_name("tiny.py"))
+_SHARED = ("--data", "planted:rows=600", "--precision", "float32", "--device", "cpu")
+_SEARCH = (
+    *("pareto", "--space", "paper", "--sampler", "random", "--pruner", "none"),
+    *("--baselines", "none", "--epochs", "1"),
+)
+"""Neither the sampler nor a pruner looks at the figures: the order in which two workers come to
+their ends changes nothing, so that a serial run is comparable."""
+
+
+def study(replicates: int, name: str = "tiny", epochs: int = 2) -> Command:
+    """Four arms."""
+    asked = (_TINY, "--name", name, "--epochs", str(epochs), "--replicates", str(replicates))
+    return Command(name, (*asked, *_SHARED), False, 4 * replicates)
+
+
+def search(trials: int, name: str = "hunt") -> Command:
+    """With its best points on a fresh seed."""
+    asked = (*_SEARCH, "--name", name, "--trials", str(trials), "--confirm", "1")
+    return Command(name, (*asked, *_SHARED), True, trials)
+
+
+@dataclass
+class Desk:
+    """Where a command is given."""
+
+    folder: Path
+    storage: str = ""
+    """A server's URL; else a file of the folder."""
+    environment: Mapping[str, str] = field(default_factory=dict)
+    memory: int = resource.RLIM_INFINITY
+    """Bytes of address space that each process may have."""
+
+    def __post_init__(self) -> None:
+        """Make the folder."""
+        self.folder.mkdir(parents=True, exist_ok=True)
+        self.storage = self.storage or f"sqlite:///{self.folder}/studies.db"
+
+    @property
+    def cache(self) -> Path:
+        return self.folder / "cache"
+
+    def line(self, command: Command, *more: str) -> list[str]:
+        asked = (*command.arguments, "--storage", self.storage, "--out", str(self.folder / "out"))
+        return [sys.executable, "-m", "studies.run", *asked, *more]
+
+    def start(self, command: Command, *more: str) -> "Running":
+        """In a session of its own, by which all of its processes are found."""
+        log = self.folder / "log.txt"
+        with log.open("ab") as file:
+            began = file.tell()
+            process = subprocess.Popen(
+                self.line(command, *more),
+                cwd=self.folder,
+                stdout=file,
+                stderr=subprocess.STDOUT,
+                start_new_session=True,
+                env={**os.environ, "FSMD_CACHE": str(self.cache), **self.environment},
+                preexec_fn=self._before,
+            )
+        return Running(process, log, began)
+
+    def run(self, command: Command, *more: str, timeout: float = 600) -> "Running":
+        """Wait for its end."""
+        running = self.start(command, *more)
+        try:
+            running.process.wait(timeout)
+        finally:
+            running.end()
+        return running
+
+    def _before(self) -> None:
+        for number in ENDS:  # a background job ignores Ctrl-C, and so would its child
+            signal.signal(number, signal.SIG_DFL)
+        if self.memory != resource.RLIM_INFINITY:
+            resource.setrlimit(resource.RLIMIT_AS, (self.memory, self.memory))
+
+    def results(self, command: Command) -> bytes:
+        """What the report has of all that was measured."""
+        return (self.folder / "out" / command.name / "results.csv").read_bytes()
+
+
+@dataclass(frozen=True)
+class Running:
+    """A command that was started."""
+
+    process: "subprocess.Popen[bytes]"
+    log: Path
+    began: int
+    """Where its part of the log begins."""
+
+    @property
+    def pid(self) -> int:
+        return self.process.pid
+
+    @property
+    def told(self) -> str:
+        """All that it has printed."""
+        with self.log.open("rb") as file:
+            file.seek(self.began)
+            return file.read().decode()
+
+    @property
+    def code(self) -> int | None:
+        return self.process.poll()
+
+    def wait_for(self, condition: Callable[[], object], seconds: float = 120) -> None:
+        """Until something is so, while it runs."""
+        deadline = time.monotonic() + seconds
+        while not condition():
+            assert self.code is None, self.told
+            assert time.monotonic() < deadline, self.told
+            time.sleep(0.02)
+
+    def all_gone(self, seconds: float = 20) -> bool:
+        """Whether all its processes end by themselves."""
+        deadline = time.monotonic() + seconds
+        while left := session_of(self.pid):
+            if time.monotonic() > deadline:
+                return not left
+            time.sleep(0.02)
+        return True
+
+    def end(self) -> None:
+        """End what is left of it."""
+        for pid in session_of(self.pid):
+            with suppress(ProcessLookupError):
+                os.kill(pid, signal.SIGKILL)
+        self.process.wait()
+
+
+def session_of(leader: int) -> list[int]:
+    """The living processes of a session, which all that a command starts belong to."""
+    found = []
+    for entry in Path("/proc").iterdir():
+        if entry.name.isdigit():
+            with suppress(OSError):
+                state, _, _, session = _stat(int(entry.name))
+                if session == leader and state not in "ZX":
+                    found.append(int(entry.name))
+    return found
+
+
+def _stat(pid: int) -> tuple[str, int, int, int]:
+    """State, parent, group and session."""
+    after = Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()
+    return after[0], int(after[1]), int(after[2]), int(after[3])
+
+
+def alive(pid: int) -> bool:
+    """Whether there is such a process."""
+    try:
+        return _stat(pid)[0] not in "ZX"
+    except OSError:
+        return False
+
+
+def children_of(pid: int) -> list[int]:
+    """Those that have not ended."""
+    try:
+        text = Path(f"/proc/{pid}/task/{pid}/children").read_text()
+    except OSError:
+        return []
+    return [child for child in map(int, text.split()) if alive(child)]
+
+
+def workers_of(pid: int) -> list[int]:
+    """The training processes of a planner: children of the one that forks them."""
+    return [worker for child in children_of(pid) for worker in children_of(child)]

@@ -1,0 +1,121 @@
+"""SIGKILL at random moments: of the planner, a worker, what forks workers, the database server."""
+
+import os
+import shutil
+import signal
+import time
+from collections import Counter
+from collections.abc import Callable, Sequence
+from contextlib import suppress
+from dataclasses import dataclass, field
+from functools import partial
+from pathlib import Path
+
+import numpy as np
+
+from tests.faults.audit import Expected, Verdict, audit, unclear
+from tests.faults.desk import Command, Desk, Running, children_of, workers_of
+from tests.postgres import Postgres
+
+PLANNER, WORKER, FORKS, DATABASE = "planner", "worker", "fork server", "database"
+TRAINING_FIRST, LONGEST_SECONDS = 0.9, 1.5
+"""The share of starts of which nothing is killed before it trains, and the time between kills."""
+_SHARES = {PLANNER: 0.15, WORKER: 0.55, FORKS: 0.2, DATABASE: 0.1}
+
+
+@dataclass
+class Round:
+    """One command that was killed, and gave again until it came to its end."""
+
+    kills: Counter[str] = field(default_factory=Counter)
+    verdict: Verdict = field(default_factory=Verdict)
+    told: list[str] = field(default_factory=list)
+    """The output of each start."""
+
+
+def undisturbed(folder: Path, command: Command, more: Sequence[str] = ()) -> Expected:
+    """One worker, an SQLite file, no mishap; once a folder."""
+    desk, over = Desk(folder), folder / "over"
+    if not over.exists():
+        running = desk.run(command, "--workers", "1", *more)
+        assert running.code == 0, running.told
+        over.touch()
+    return Expected.of(desk, command)
+
+
+def disturbed(
+    desk: Desk,
+    command: Command,
+    expected: Expected,
+    *,
+    kills: int,
+    seed: int,
+    server: Postgres | None = None,
+    more: Sequence[str] = ("--workers", "2"),
+) -> Round:
+    """Run a command to its end through about so many kills; what was found at its end.
+
+    Most starts are let come to where something is trained first. more: as `--cluster local:2`.
+    """
+    chance, found = np.random.default_rng(seed), Round()
+    starts = 0
+    while True:
+        starts += 1
+        assert starts <= 3 * kills + 5, found.told[-1]
+        running = desk.start(command, *more)
+        if chance.random() < TRAINING_FIRST:
+            _sleep(running, 60, partial(_trains, running))
+        while found.kills.total() < kills and running.code is None:
+            _sleep(running, chance.uniform(0.1, LONGEST_SECONDS))
+            victim = str(chance.choice(list(_SHARES), p=list(_SHARES.values())))
+            if running.code is None and _killed(running, victim, chance, server):
+                found.kills[victim] += 1
+        _sleep(running, 400)
+        if not running.all_gone():
+            found.verdict.left += 1
+        running.end()
+        found.told.append(running.told)
+        found.verdict += unclear(running)
+        if running.code == 0:
+            break
+        assert running.code in (1, 2, -signal.SIGKILL), running.told
+    found.verdict += audit(desk, command, expected)
+    if not any(vars(found.verdict).values()):
+        shutil.rmtree(desk.folder)
+    return found
+
+
+def _sleep(running: Running, seconds: float, until: Callable[[], object] = lambda: False) -> None:
+    """So long, or until something is so, or the command ends."""
+    deadline = time.monotonic() + seconds
+    while running.code is None and time.monotonic() < deadline and not until():
+        time.sleep(0.02)
+
+
+def _trains(running: Running) -> bool:
+    return "trainings" in running.told
+
+
+def _killed(
+    running: Running, victim: str, chance: np.random.Generator, server: Postgres | None
+) -> bool:
+    """Kill it, if there is any."""
+    if victim == DATABASE:
+        if server is None:
+            return False
+        server.kill()
+        time.sleep(chance.uniform(0, 1))
+        server.revive()
+        return True
+    own = {
+        PLANNER: [running.pid],
+        WORKER: workers_of(running.pid),
+        FORKS: [pid for pid in children_of(running.pid) if children_of(pid)],
+    }[victim]
+    if not own:
+        return False
+    with suppress(ProcessLookupError):
+        os.kill(int(chance.choice(own)), signal.SIGKILL)
+    if victim == PLANNER:
+        running.process.wait()
+    return True

@@ -1,0 +1,455 @@
+"""Nothing that happens to a process or a disk loses a training, or counts one twice.
+
+Each fault befalls a real command. Then the same command is given again, until it comes to its
+end, and what it has come to is audited beside an undisturbed serial run; see `tests.faults`.
+"""
+
+import os
+import re
+import signal
+import sqlite3
+import subprocess
+import sys
+import time
+from collections.abc import Iterator, Sequence
+from contextlib import closing, contextmanager
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from fsmd.training import Training, TrainingProgress, TrainingResult
+from studies import catalog
+from studies.definition import Study
+from studies.planner.silence import EPOCHS_AT_LEAST, Silence
+from studies.store.database import open_engine
+from studies.store.tables import RUNS
+from studies.workers.local import LocalWorkers
+from studies.workers.protocol import awaited
+from tests.faults.audit import Expected, Verdict, audit
+from tests.faults.desk import Desk, Running, alive, children_of, study
+from tests.faults.hanging import hang_once
+from tests.faults.kills import undisturbed
+from tests.lab import Immediate, Lab, result_of
+from tests.postgres import Postgres, running
+
+needs_proc = pytest.mark.skipif(
+    not Path("/proc/self/task").exists(), reason="finds the workers in /proc"
+)
+slow = pytest.mark.slow
+COMMAND = study(3)
+
+
+# ------------------------------------------------------------------------------------------
+# A worker that hangs
+# ------------------------------------------------------------------------------------------
+
+
+def told(done: float) -> list[tuple[str, TrainingProgress]]:
+    return [("a training", TrainingProgress({}, done))]
+
+
+def test_a_worker_hangs_when_it_has_been_silent_for_the_time_given() -> None:
+    silence = Silence(600.0, began=1000.0)
+    assert not silence.lasts(1600.0)
+    silence.hear(1600.0, told(0.0), {"another"})
+    assert silence.lasts(1601.0)
+    assert silence.told == "the worker told nothing for 10 min or longer, and was ended"
+    waits = Silence(600.0, began=1000.0)
+    waits.begin(5000.0)  # until then no worker had it
+    assert not waits.lasts(5600.0)
+
+
+def test_where_epochs_take_long_silence_may_last_for_twenty_of_them() -> None:
+    """An epoch took 100 s."""
+    silence = Silence(600.0, began=0.0)
+    for now, done in ((0.0, 2.0), (50.0, 2.5), (300.0, 5.0)):
+        silence.hear(now, told(done), {"a training"})
+    assert not silence.lasts(300.0 + EPOCHS_AT_LEAST * 100)
+    assert silence.lasts(301.0 + EPOCHS_AT_LEAST * 100)
+
+
+def small_study() -> Study:
+    found = catalog.get("tower_shape")
+    assert isinstance(found, Study)
+    return replace(found, arms=found.arms[:2], reference=found.arms[0].name, claims=())
+
+
+@needs_proc
+def test_a_worker_that_hangs_is_ended_and_its_training_tried_again(tmp_path: Path) -> None:
+    """One is stopped, and hears nothing; one runs for ever."""
+    engine = open_engine(f"sqlite:///{tmp_path}/studies.db", create=True)
+    lab = Lab(engine, result_of, small_study(), tmp_path / "checkpoints")
+    with LocalWorkers(2) as workers:
+        planner = replace(lab.planner(workers), work=hang_once, silence=2.0)  # type: ignore[arg-type]
+        before = workers.submit(os.getpid).result(30)  # all is loaded
+        assert alive(before)
+        tally = planner.run(lab.cells(2))
+        assert (tally.trained, tally.failed, tally.lost) == (4, 0, 0)
+        left = [pid for child in children_of(os.getpid()) for pid in children_of(child)]
+        assert len(left) <= 2, "a worker that was ended lives on"
+    retried = [detail for kind, detail in lab.events if kind == "retried"]
+    assert retried == ["the worker told nothing for 2 s or longer, and was ended"] * 2
+    assert set(lab.column(RUNS.c.status)) == {"done"}
+    assert sorted(lab.column(RUNS.c.attempts)) == [1, 1, 2, 2]
+
+
+@needs_proc
+def test_what_is_waited_for_ends_too_where_its_worker_hangs() -> None:
+    with LocalWorkers(1) as workers:
+        workers.submit(os.getpid).result(30)
+        with pytest.raises(Exception) as lost:  # noqa: PT011
+            awaited(workers, workers.submit(time.sleep, 60), seconds=0.2)
+        assert workers.lost(lost.value)
+        assert awaited(workers, workers.submit(abs, -1)) == 1
+
+
+STOPPED = """
+import os, signal, sys, time
+from concurrent.futures import wait
+from studies.workers.local import LocalWorkers
+from tests.faults.desk import children_of, workers_of
+if __name__ == "__main__":
+    who, ends = sys.argv[1:]
+    with LocalWorkers(1) as workers:
+        workers.submit(os.getpid).result()
+        work = workers.submit(time.sleep, 60)
+        while not work.running():
+            time.sleep(0.01)
+        server, = [child for child in children_of(os.getpid()) if children_of(child)]
+        worker, = children_of(server)
+        print(server, worker, flush=True)
+        os.kill(server if who == "server" else worker, signal.SIGSTOP)
+        if ends == "killed":
+            os.kill(os.getpid(), signal.SIGKILL)
+"""
+
+
+@needs_proc
+@pytest.mark.parametrize(("who", "ends"), [("server", "closed"), ("worker", "killed")])
+def test_processes_that_were_stopped_end_with_the_planner(who: str, ends: str) -> None:
+    run = subprocess.run(
+        [sys.executable, "-c", STOPPED, who, ends], capture_output=True, text=True, timeout=60
+    )
+    assert run.returncode == (-signal.SIGKILL if ends == "killed" else 0), run.stderr
+    deadline = time.monotonic() + 20
+    while any(map(alive, map(int, run.stdout.split()))):
+        assert time.monotonic() < deadline, "a process outlives the planner"
+        time.sleep(0.02)
+
+
+# ------------------------------------------------------------------------------------------
+# The clock
+# ------------------------------------------------------------------------------------------
+
+
+def test_a_clock_that_is_set_back_or_forth_neither_ends_a_run_nor_holds_it_up(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    engine = open_engine(f"sqlite:///{tmp_path}/studies.db", create=True)
+    lab = Lab(engine, result_of, small_study(), tmp_path / "checkpoints")
+    clock, given = time.time, list[float]()
+    for day in (-1, 1):
+
+        def work(
+            trainings: Sequence[Training], *_: Any, seconds: float, day: int = day
+        ) -> list[TrainingResult]:
+            given.append(seconds)
+            monkeypatch.setattr(time, "time", lambda: clock() + day * 86_400)
+            return [result_of(training) for training in trainings]
+
+        workers = Immediate()
+        planner = replace(lab.planner(workers), work=work)
+        planner.deadline = time.monotonic() + 60
+        tally = planner.run(lab.cells(2 if day < 0 else 3))
+        assert (tally.cut, tally.failed, tally.lost) == (0, 0, 0)
+        assert 0 < min(given) <= max(given) <= 60
+
+
+def test_nothing_is_measured_by_the_clock_that_may_be_set() -> None:
+    """`time.time()` is of the machine's date; what ends or begins goes by the monotonic one."""
+    packages = (Path(__file__).parent.parent / name for name in ("fsmd", "studies", "reports"))
+    files = [file for package in packages for file in package.rglob("*.py")]
+    assert len(files) > 100
+    dated = re.compile(r"(?<!datetime\.)\btime\.time\(\)")
+    assert [file.name for file in files if dated.search(file.read_text("utf-8"))] == []
+
+
+# ------------------------------------------------------------------------------------------
+# Real commands
+# ------------------------------------------------------------------------------------------
+
+
+@pytest.fixture(scope="module")
+def expected(tmp_path_factory: pytest.TempPathFactory) -> Expected:
+    """What the command comes to without a mishap."""
+    return undisturbed(tmp_path_factory.mktemp("serial"), COMMAND)
+
+
+@pytest.fixture
+def desk(tmp_path: Path) -> Desk:
+    return Desk(tmp_path / "desk")
+
+
+def goes_on(desk: Desk, expected: Expected, *more: str) -> None:
+    """The same command comes to its end, and to what it would have come to."""
+    again = desk.run(COMMAND, "--workers", "2", *more)
+    assert again.code == 0, again.told
+    assert "Traceback" not in again.told
+    assert audit(desk, COMMAND, expected) == Verdict(), again.told
+
+
+def training(desk: Desk, *more: str) -> Running:
+    """A command that has trained something, and goes on."""
+    process = desk.start(COMMAND, "--workers", "2", *more)
+    process.wait_for(lambda: done(desk) >= 2)
+    return process
+
+
+def done(desk: Desk) -> int:
+    path = desk.storage.removeprefix("sqlite:///")
+    if not desk.storage.startswith("sqlite") or not os.path.exists(path):
+        return len(list((desk.cache / "checkpoints").rglob("*.ckpt")))
+    with closing(sqlite3.connect(f"file:{path}?mode=ro", uri=True, timeout=30)) as connection:
+        try:
+            query = "SELECT count(*) FROM fsmd_runs WHERE status = 'done'"
+            return int(connection.execute(query).fetchone()[0])
+        except sqlite3.OperationalError:  # the tables are not made yet
+            return 0
+
+
+@slow
+@needs_proc
+@pytest.mark.parametrize(
+    ("number", "times"),
+    [(signal.SIGTERM, 1), (signal.SIGHUP, 1), (signal.SIGINT, 1), (signal.SIGINT, 3)],
+    ids=lambda value: getattr(value, "name", str(value)),
+)
+@pytest.mark.parametrize("whom", ["the planner", "all of its processes"])
+def test_a_signal_ends_a_command_in_one_line(
+    desk: Desk, expected: Expected, number: signal.Signals, times: int, whom: str
+) -> None:
+    process = training(desk)
+    for _ in range(times):
+        if whom == "the planner":
+            os.kill(process.pid, number)
+        else:
+            os.killpg(process.pid, number)
+        time.sleep(0.05)
+    code = process.process.wait(60)
+    assert process.all_gone(), "a process outlives the planner"
+    said = process.told.strip().splitlines()
+    assert (code, said[-1]) == (
+        128 + number,
+        "Stopped; nothing is lost. The same command goes on from here.",
+    )
+    assert "Traceback" not in process.told
+    goes_on(desk, expected)
+
+
+@contextmanager
+def disk(folder: Path, size: int) -> Iterator[Path]:
+    """A disk of its own; skips where none can be had."""
+    folder.mkdir(parents=True)
+    options = ["-t", "tmpfs", "-o", f"size={size}", "tmpfs", str(folder)]
+    if subprocess.run(["mount", *options], capture_output=True, check=False).returncode:
+        pytest.skip("no disk can be mounted here")
+    try:
+        yield folder
+    finally:
+        subprocess.run(["umount", str(folder)], check=True)
+
+
+def fill(folder: Path) -> Path:
+    """Leave no byte free."""
+    path = folder / "filler"
+    with path.open("wb", buffering=0) as file:
+        for size in (2**16, 2**12, 1):
+            try:
+                while True:
+                    file.write(bytes(size))
+            except OSError:
+                continue
+    return path
+
+
+@slow
+@needs_proc
+@pytest.mark.parametrize(
+    ("what", "says"),
+    [
+        ("cache", r"trainings? lost, for want of memory or disk"),
+        ("db", r"its disk is full: make room, then give the same command"),
+        ("out", r"No space left on device.*make room there: the same command goes on from here"),
+    ],
+)
+def test_a_disk_that_gets_full_in_the_middle_is_one_line(
+    desk: Desk, expected: Expected, what: str, says: str
+) -> None:
+    with disk(desk.folder / what, 64 * 2**20) as full:
+        (desk.folder / "db").mkdir(exist_ok=True)
+        there = Desk(desk.folder, f"sqlite:///{desk.folder}/db/studies.db")
+        process = training(there)
+        filler = fill(full)
+        process.process.wait(300)
+        assert process.all_gone()
+        assert process.code in (1, 2), process.told
+        assert re.search(says, process.told), process.told
+        assert "Traceback" not in process.told
+        filler.unlink()
+        goes_on(there, expected)
+
+
+@slow
+@needs_proc
+@pytest.mark.parametrize("what", ["cache", "db", "out"])
+@pytest.mark.parametrize("why", ["full", "read-only"])
+def test_a_place_that_cannot_be_written_at_the_start_is_one_line(
+    desk: Desk, expected: Expected, what: str, why: str
+) -> None:
+    with disk(desk.folder / what, 64 * 2**20) as place:
+        (desk.folder / "db").mkdir(exist_ok=True)
+        there = Desk(desk.folder, f"sqlite:///{desk.folder}/db/studies.db")
+        filler = fill(place)
+        if why == "read-only":
+            filler.unlink()
+            subprocess.run(["mount", "-o", "remount,ro", str(place)], check=True)
+        process = there.run(COMMAND, "--workers", "2")
+        lines = [line for line in process.told.splitlines() if line.startswith("error: ")]
+        assert process.code == 2, process.told
+        assert len(lines) == 1
+        assert "Traceback" not in process.told
+        if why == "read-only":
+            subprocess.run(["mount", "-o", "remount,rw", str(place)], check=True)
+        else:
+            filler.unlink()
+        goes_on(there, expected)
+
+
+@slow
+@needs_proc
+@pytest.mark.parametrize("who", ["worker", "fork server"])
+def test_a_process_that_is_stopped_for_good_is_replaced(
+    desk: Desk, expected: Expected, who: str
+) -> None:
+    process = training(desk, "--silence", "20s")
+    server = next(pid for pid in children_of(process.pid) if children_of(pid))
+    if who == "worker":
+        os.kill(children_of(server)[0], signal.SIGSTOP)
+    else:
+        os.kill(server, signal.SIGSTOP)
+        os.kill(children_of(server)[0], signal.SIGKILL)  # so that another is needed
+    process.process.wait(400)
+    assert process.code == 0, process.told
+    assert "retried: " in process.told
+    assert process.all_gone(), "a process outlives the planner"
+    assert audit(desk, COMMAND, expected) == Verdict(), process.told
+
+
+GREEDY = """
+from dataclasses import replace
+from studies import Factor, one_factor
+from tests.faults.tiny import STUDY as TINY
+
+STUDY = replace(
+    TINY,
+    arms=(*TINY.arms, *one_factor(Factor("layers", ((60_000, 60_000),)))),
+)
+"""
+
+
+@slow
+def test_a_training_that_is_out_of_memory_costs_no_other(
+    desk: Desk, expected: Expected, tmp_path: Path
+) -> None:
+    """It asks for 14 GB of 8."""
+    (tmp_path / "greedy.py").write_text(GREEDY)
+    few = Desk(desk.folder, memory=8 * 2**30)
+    rest = COMMAND.arguments[1:]
+    greedy = replace(COMMAND, arguments=(str(tmp_path / "greedy.py"), *rest))
+    process = few.run(greedy, "--workers", "2")
+    assert process.code == 1, process.told
+    assert "3 trainings lost, for want of memory" in process.told
+    assert "Traceback" not in process.told
+    assert process.told.count("retried: ") == 6
+    rows = expected.results.splitlines()
+    assert {*rows} <= {*few.results(COMMAND).splitlines()}
+
+
+@slow
+def test_a_clock_that_is_set_back_in_the_middle_changes_nothing(
+    desk: Desk, expected: Expected, tmp_path: Path
+) -> None:
+    """By a day, in each process, six seconds after it began."""
+    (tmp_path / "sitecustomize.py").write_text(
+        "import time\n"
+        "clock, began = time.time, time.monotonic()\n"
+        "time.time = lambda: clock() - 86_400 * (time.monotonic() - began > 6)\n"
+    )
+    path = os.pathsep.join([str(tmp_path), os.environ.get("PYTHONPATH", "")])
+    goes_on(Desk(desk.folder, environment={"PYTHONPATH": path}), expected)
+
+
+@slow
+def test_a_database_that_another_program_holds_for_seconds_is_waited_for(
+    desk: Desk, expected: Expected
+) -> None:
+    process = training(desk)
+    path = desk.storage.removeprefix("sqlite:///")
+    with closing(sqlite3.connect(path, timeout=60)) as connection:
+        connection.execute("BEGIN IMMEDIATE")
+        process.wait_for(lambda: "waiting up to 5 minutes" in process.told, 60)
+        time.sleep(2)
+        connection.rollback()
+    process.process.wait(300)
+    assert process.code == 0, process.told
+    assert process.told.count("waiting up to") == 1
+    assert audit(desk, COMMAND, expected) == Verdict(), process.told
+
+
+@pytest.fixture(scope="module")
+def server() -> Iterator[Postgres]:
+    with running() as postgres:
+        yield postgres
+
+
+@slow
+@needs_proc
+@pytest.mark.parametrize("how", ["restarted", "killed"])
+def test_a_database_server_that_comes_back_changes_nothing(
+    desk: Desk, expected: Expected, server: Postgres, how: str
+) -> None:
+    there = Desk(desk.folder, server.new_database())
+    process = training(there)
+    if how == "killed":
+        server.kill()
+        time.sleep(1)
+        server.revive()
+    else:
+        server.stop()
+        server.start()
+    process.process.wait(300)
+    assert process.code == 0, process.told
+    assert "hunter2" not in process.told
+    assert audit(there, COMMAND, expected) == Verdict(), process.told
+
+
+# ------------------------------------------------------------------------------------------
+# Kills
+# ------------------------------------------------------------------------------------------
+
+
+@slow
+@needs_proc
+@pytest.mark.timeout(4 * 3600)
+@pytest.mark.parametrize("kind", ["kills", "statements"])
+def test_kills_at_random_moments_and_at_every_statement_change_nothing(
+    kind: str, tmp_path: Path
+) -> None:
+    base = ["sqlite"] if kind == "statements" else ["sqlite,postgresql"]
+    asked = [sys.executable, "-m", "tests.faults", kind, "--folder", str(tmp_path)]
+    run = subprocess.run(
+        [*asked, "--databases", *base], cwd=Path(__file__).parent.parent, check=False
+    )
+    assert run.returncode == 0

@@ -11,9 +11,9 @@ from fsmd.data.schema import DataRef
 from fsmd.errors import UserError
 from fsmd.training import code_version
 from studies.failure import failure_of
+from studies.machine import machine
 from studies.objectives import cost
 from studies.planner.planner import ATTEMPTS
-from studies.planner.provenance import machine
 from studies.store.costs import LATENCY, CostKey, known_cost, known_costs, record_cost
 from studies.workers.local import LocalWorkers
 from studies.workers.protocol import Workers

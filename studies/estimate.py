@@ -67,10 +67,12 @@ def rehearsed(
     refs: Mapping[str, DataRef],
     request: Request,
     measure: Callable[[Training], EpochTime],
+    slots: int,
 ) -> tuple[str, ...]:
     """What a run would train, what is there already, and how long the rest will take, in lines.
 
-    engine: None where there is no database yet. refs: the data sets by their names.
+    engine: None where there is no database yet. refs: the data sets by their names. slots:
+    trainings, or stacks of them, at once.
     """
     told, known, likely = (
         _of_search(engine, record, next(iter(refs.values())))
@@ -86,8 +88,7 @@ def rehearsed(
     if left:
         hashes = [ref.content_hash for ref in refs.values()]
         stored = read_stored(engine, hashes, known) if engine else NOTHING
-        workers = min(request.slots(record.plan.runtime.stack), len(left))
-        time = guessed(left, stored, workers, measure)
+        time = guessed(left, stored, min(slots, len(left)), measure)
     return (
         f"{record.name} on {record.plan.data.name}: {told}.",
         f"In the database: {there} of {len(known)}; left to train: {len(left)}"

@@ -35,6 +35,8 @@ class Request:
     epochs: int | None = None
     patience: int | None = None
     workers: int | None = None
+    cluster: str | None = None
+    """Where to train, if not on this machine: a Dask scheduler's address or file, or local:N."""
     storage: str = DEFAULT_STORAGE
     out: Path = DEFAULT_OUT
     device: str = "auto"
@@ -61,8 +63,13 @@ class Request:
             if value is not None:
                 check_range(f"--{option}", value, least, most)
 
-    def slots(self, stack: int) -> int:
-        """How many trainings, or stacks of so many, run at once: stacks take a GPU in turn."""
+    def most(self, stack: int) -> int:
+        """How many trainings, or stacks of so many, run at once at most.
+
+        Here stacks take the GPU in turn. A cluster takes as many as it can do.
+        """
+        if self.workers is None and self.cluster is not None:
+            return RANGES["workers"][1]
         return self.workers or (1 if stack > 1 else processors())
 
     def settings(self, data: Dataset) -> TrainingSettings:

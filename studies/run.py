@@ -29,6 +29,7 @@ examples:
   %(prog)s mine/my_study.py                a study or a search of your own
   %(prog)s pareto --space architecture --trials 100
                                                         search the tasks' front, confirm it
+  %(prog)s tower_shape --cluster tcp://head:8786    on the workers of a Dask cluster
   optuna-dashboard sqlite:///studies.db                 look at it while it runs
 
 A study may be stopped in any way (Ctrl-C, kill -9, a power cut) and run again with the same
@@ -56,6 +57,14 @@ _OPTIONS = (
     ("epochs", int, "N", "epochs at most (default: the data set's, 30)"),
     ("patience", int, "N", "epochs without better validation figures that end a training"),
     ("workers", int, "N", "worker processes (default: one a processor; 1 with a stack)"),
+    (
+        "cluster",
+        str,
+        "WHERE",
+        "train on a Dask cluster: tcp://HOST:PORT or tls://HOST:PORT of its scheduler, the file "
+        "that the scheduler wrote, or local:N for N processes here; --workers is the most at once "
+        "then (default: all its workers can do, as they come and go)",
+    ),
     ("device", str, "NAME", "auto, cpu, cuda or cuda:N (default: auto)"),
     (
         "precision",
@@ -159,7 +168,7 @@ def _run(options: argparse.Namespace) -> int:
     definition = _asked(options, default)
 
     with LocalWorkers(0) as workers:
-        if is_command() and not options.dry_run:
+        if is_command() and not options.dry_run and options.cluster is None:
             workers.prepare()  # what trains is loaded while the following is
         # Loads Optuna, which a mistake need not wait for.
         from studies.request import Request

@@ -67,6 +67,7 @@ from studies.store.studies import find_study, insert_study, study_names, update_
 from studies.store.trainings import read_trainings
 from studies.timing import EpochTime, measure
 from studies.workers.local import LocalWorkers, processors
+from studies.workers.protocol import Workers
 from studies.workers.worker import train_all
 
 MOST_OF_ITSELF = 32
@@ -95,11 +96,29 @@ def run(request: Request) -> Finished:
 
     Raises UserError for whatever the user can mend. Ctrl-C ends it with all workers.
     """
-    with LocalWorkers(request.workers or processors()) as workers:
+    with _workers(request) as workers:
         return _run(request, workers)
 
 
-def _run(request: Request, workers: LocalWorkers) -> Finished:
+def _workers(request: Request) -> Workers:
+    """Where trainings run.
+
+    Raises UserError for a cluster that is not there.
+    """
+    if request.cluster is None:
+        return LocalWorkers(request.workers or processors())
+    try:
+        from studies.workers.cluster import ClusterWorkers
+    except ImportError as error:
+        raise UserError(
+            f"--cluster needs dask.distributed, which cannot be loaded ({error}): pip install "
+            "'fsmd[cluster]', or leave it out to train on this machine"
+        ) from error
+    notify = partial(_console().print, markup=False, highlight=False, soft_wrap=True)
+    return ClusterWorkers(request.cluster, request.workers, notify)
+
+
+def _run(request: Request, workers: Workers) -> Finished:
     from reports.build import build  # here, as reports import studies
     from reports.build import load as load_report
 
@@ -120,7 +139,8 @@ def _run(request: Request, workers: LocalWorkers) -> Finished:
                 write_plan(request.out / record.name / PLAN_FILE, record)
             for data in sets.values():
                 record_test_rows(engine, data)
-            ends = deadlines_of(engine, record, request, began)
+            slots = _at_once(request, record.plan.runtime.stack, workers)
+            ends = deadlines_of(engine, record, request, began, slots)
             load_report(record)  # while the workers load what trains
             failed, lost, told = _train(engine, record, sets, request, console, ends, workers)
         workers.close()
@@ -170,11 +190,16 @@ def dry_run(request: Request) -> tuple[str, ...]:
 
     Nothing is stored and no report is written; data that was never encoded is encoded.
     """
-    with LocalWorkers(request.workers or processors()) as workers:
+    with _workers(request) as workers:
         return _rehearsed(request, workers)
 
 
-def _rehearsed(request: Request, workers: LocalWorkers) -> tuple[str, ...]:
+def _at_once(request: Request, stack: int, workers: Workers) -> int:
+    """How many trainings, or stacks of so many, can run at once now."""
+    return min(request.most(stack), workers.slots())
+
+
+def _rehearsed(request: Request, workers: Workers) -> tuple[str, ...]:
     def measured(training: Training) -> EpochTime:
         return workers.submit(measure, training, MOST_SECONDS).result()
 
@@ -196,7 +221,8 @@ def _rehearsed(request: Request, workers: LocalWorkers) -> tuple[str, ...]:
             )
             record = replace(asked, plan=replace(asked.plan, runtime=runtime))
         refs = {data.name: data.ref for data in sets.values()}
-        return rehearsed(engine, record, refs, request, measured)
+        slots = _at_once(request, record.plan.runtime.stack, workers)
+        return rehearsed(engine, record, refs, request, measured, slots)
     finally:
         if engine:
             engine.dispose()
@@ -220,7 +246,7 @@ def _doing(console: Console, what: str) -> Iterator[None]:
 
 
 def _prepared(
-    request: Request, console: Console, began: float, workers: LocalWorkers
+    request: Request, console: Console, began: float, workers: Workers
 ) -> tuple[Request, Sets]:
     """What is asked for, an automatic search by its plan, and its data sets."""
     request, file = of_plan(request)
@@ -274,7 +300,7 @@ def _automatic(
     sets: Sets,
     console: Console,
     began: float,
-    workers: LocalWorkers,
+    workers: Workers,
 ) -> Request:
     """An automatic search as its plan has it: the stored one, that of a file, or a new one."""
     search, data = request.definition, next(iter(sets.values()))
@@ -285,7 +311,7 @@ def _automatic(
     if known is not None:
         return known
     assert request.budget is not None, "without a plan there is a budget"
-    settings, slots = request.settings(data), request.slots(request.stack or 1)
+    settings, slots = request.settings(data), _at_once(request, request.stack or 1, workers)
     runtime = runtime_for(*(request.device, request.precision, None), rounding=may_round(search))
     search, sizes = planned_search(
         search,
@@ -515,13 +541,13 @@ def _train(
     request: Request,
     console: Console,
     ends: Deadlines,
-    workers: LocalWorkers,
+    workers: Workers,
 ) -> tuple[int, int, str]:
     """Train whatever is missing.
 
     How many trainings failed, how many were lost, and how all of them went, in words.
     """
-    tasks, count = record.plan.tasks, request.slots(record.plan.runtime.stack)
+    tasks, count = record.plan.tasks, request.most(record.plan.runtime.stack)
     if record.is_search:
         mirror = search_mirror(engine, record)
     else:
@@ -534,34 +560,30 @@ def _train(
         workers=workers,
         work=train_all,
         checkpoints=checkpoint_folder(cache_root(), engine),
-        provenance=provenance(record.plan.runtime.device),
+        provenance=provenance("cpu" if request.cluster else record.plan.runtime.device),
         slots=count,
         retry_failed=request.retry_failed,
     )
     notify = partial(console.print, markup=False)
-    if record.is_search:
-        data = next(iter(sets.values()))
-        with LocalWorkers(1) as thinker:
-            outcome = run_search(record, data, planner, console, ends, thinker)
-        confirmed = len(outcome.confirmed)
-        configs = {attempt.name: attempt.config for attempt in outcome.attempts}
-        points: list[tuple[Config, DataRef]] = [
-            (configs[name], data.ref) for name in outcome.confirmed
-        ]
-        points += [(arm.config, data.ref) for arm in record.plan.arms if points]
-        measure_latency(engine, points, workers, notify)
-        return (
-            outcome.failed,
-            outcome.lost,
-            f"Trained {outcome.trained}, {confirmed} points on fresh seeds too"
-            + cut_off(outcome.unfinished),
-        )
     refs = {data.name: data.ref for data in sets.values()}  # a path is no name
-    mirror.show(stored_cells(engine, record, refs))
-    planned = cells(record, refs, request.replicates)
-    with LiveProgress(console, len(planned), count, tasks) as planner.listen:
-        tally = planner.run(planned)
-    arms = [(arm.config, refs[arm.data]) for arm in record.plan.arms]
-    measure_latency(engine, arms, workers, notify)
+    with LocalWorkers(1) as thinker:
+        here = workers if request.cluster is None else thinker
+        if record.is_search:
+            data = next(iter(sets.values()))
+            outcome = run_search(record, data, planner, console, ends, thinker)
+            configs = {attempt.name: attempt.config for attempt in outcome.attempts}
+            points: list[tuple[Config, DataRef]] = [
+                (configs[name], data.ref) for name in outcome.confirmed
+            ]
+            points += [(arm.config, data.ref) for arm in record.plan.arms if points]
+            measure_latency(engine, points, here, notify)
+            told = f"Trained {outcome.trained}, {len(outcome.confirmed)} points on fresh seeds too"
+            return outcome.failed, outcome.lost, told + cut_off(outcome.unfinished)
+        mirror.show(stored_cells(engine, record, refs))
+        planned = cells(record, refs, request.replicates)
+        with LiveProgress(console, len(planned), planner.at_once, tasks) as planner.listen:
+            tally = planner.run(planned)
+        arms = [(arm.config, refs[arm.data]) for arm in record.plan.arms]
+        measure_latency(engine, arms, here, notify)
     told = f"Trained {tally.trained}, found {tally.known} already there"
     return tally.failed, tally.lost, told

@@ -117,8 +117,14 @@ class Immediate:
             future.set_exception(error)
         return future
 
+    def slots(self) -> int:
+        return 1_000
+
     def messages(self) -> Iterator[Message]:
         return iter(())
+
+    def machine(self, future: Future[Any]) -> str:
+        return ""
 
     def lost(self, error: BaseException) -> bool:
         return isinstance(error, WorkerDied)

@@ -39,6 +39,7 @@ from studies.definition import (
     one_factor,
 )
 from studies.failure import Failure, may_pass
+from studies.machine import machine
 from studies.objectives import named as objectives_named
 from studies.planner.agenda import LongestFirst, Step
 from studies.planner.design import (
@@ -61,7 +62,7 @@ from studies.planner.lengths import (
 )
 from studies.planner.locking import only_planner
 from studies.planner.planner import ATTEMPTS, Tally
-from studies.planner.provenance import machine, provenance
+from studies.planner.provenance import provenance
 from studies.precision import may_round, multiplies_bfloat16
 from studies.session import (
     MOST_OF_ITSELF,

@@ -407,8 +407,8 @@ def test_an_epoch_takes_a_place_its_share_of_a_stack_and_what_is_alone_all_of_it
 
 def test_stacks_take_a_worker_alone_unless_more_are_asked_for() -> None:
     asked = Request(made_up.towers())
-    assert [asked.slots(1), asked.slots(PLACES)] == [processors(), 1]
-    assert replace(asked, workers=3).slots(PLACES) == 3
+    assert [asked.most(1), asked.most(PLACES)] == [processors(), 1]
+    assert replace(asked, workers=3).most(PLACES) == 3
 
 
 def test_the_shape_is_all_but_what_are_numbers_in_a_program(data: Dataset) -> None:

@@ -11,7 +11,7 @@ from search_spaces.space import Params, Space
 from search_spaces.spaces import space
 from studies.auto.plan import MEASURING, MeasuredModel, Sizes, fitting, in_words
 from studies.definition import Search
-from studies.planner.provenance import machine
+from studies.machine import machine
 from studies.search.proposals import Tried, propose
 from studies.store.records import Plan
 from studies.timing import measure_all

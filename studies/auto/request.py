@@ -86,17 +86,17 @@ def with_plan(
 
 
 def deadlines_of(
-    engine: sa.Engine, record: StudyRecord, request: Request, began: float
+    engine: sa.Engine, record: StudyRecord, request: Request, began: float, slots: int
 ) -> Deadlines:
     """When a run that `began` (of `time.time()`) has to end.
 
-    What earlier runs took counts too. Without a budget a plan of a file is run to its end.
+    slots: trainings, or stacks of them, at once. What earlier runs took counts too. Without a
+    budget a plan of a file is run to its end.
     """
     auto = record.search.auto if record.is_search else None
     budget = request.budget or (auto.budget if auto and request.plan is None else None)
     if auto is None or budget is None:
         return NO_DEADLINES
-    slots = request.slots(record.plan.runtime.stack)
     before = seconds_since(engine, record.name, record.created_at) / slots
     if before and request.plan is None:
         before += auto.spent

@@ -12,7 +12,7 @@ import time
 from collections.abc import Callable, Collection, Sequence
 from concurrent.futures import FIRST_COMPLETED, Future, wait
 from contextlib import suppress
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from functools import partial
 from pathlib import Path
 from typing import NamedTuple
@@ -56,6 +56,8 @@ class Event:
     detail: str = ""
     progress: tuple[tuple[str, TrainingProgress], ...] = ()
     """While `waiting`: (identity of a training, how far it is), as workers told since then."""
+    workers: int = 0
+    """While `waiting`: how many steps can be under way."""
 
 
 class Tally(NamedTuple):
@@ -83,7 +85,7 @@ class Planner:
     """A folder for this database alone; each study has its own below it."""
     provenance: Provenance
     slots: int
-    """Steps under way at once."""
+    """Steps under way at once, at most; how many the workers take may change."""
     retry_failed: bool = False
     """Whether trainings that failed by themselves before are tried again."""
     listen: Callable[[Event], None] = lambda event: None
@@ -114,7 +116,12 @@ class Planner:
         trainings = [cell.training for cell in cells]
         hashes = {training.data.content_hash for training in trainings}
         stored = read_stored(self.engine, hashes, trainings) if cells else NOTHING
-        return LongestFirst(cells, expected(stored, trainings), self.slots)
+        return LongestFirst(cells, expected(stored, trainings), self.at_once)
+
+    @property
+    def at_once(self) -> int:
+        """Steps to be under way now."""
+        return min(self.slots, self.workers.slots())
 
     def is_final(self, status: str | None) -> bool:
         """Whether a training of this stored status is not trained again."""
@@ -125,7 +132,7 @@ class Planner:
         self._sweep()
         again, running = list[Step](), dict[Future[Sequence[Outcome]], Step]()
         while True:
-            while len(running) < self.slots:
+            while len(running) < self.at_once:
                 in_time = time.time() < self.deadline
                 step = again.pop() if again else agenda.next() if in_time else None
                 if step is None:
@@ -136,7 +143,8 @@ class Planner:
             if not running:
                 return
             over, _ = wait(running, POLL_SECONDS, FIRST_COMPLETED)
-            self.listen(Event("waiting", progress=tuple(self.workers.messages())))
+            told = tuple(self.workers.messages())
+            self.listen(Event("waiting", progress=told, workers=self.at_once))
             for future in over:
                 agenda.settle()
                 retried = self._over(running.pop(future), future, agenda)
@@ -184,19 +192,21 @@ class Planner:
             raise error
         else:
             outcomes = [failure_of(error, self.workers.lost(error))] * len(step.cells)
+        machine = self.workers.machine(future)
         for cell, outcome in zip(step.cells, outcomes, strict=True):
             tries_left = self.attempts[cell.training.id] < ATTEMPTS
             if isinstance(outcome, Failure) and outcome.passing and tries_left:
                 self.listen(Event("retried", cell, outcome.error))
                 retried.append(cell)
             else:
-                agenda.ended(cell, self._record(cell, outcome))
+                agenda.ended(cell, self._record(cell, outcome, machine))
         return step._replace(cells=tuple(retried))
 
-    def _record(self, cell: Cell, outcome: Outcome) -> TrainingResult | None:
+    def _record(self, cell: Cell, outcome: Outcome, machine: str) -> TrainingResult | None:
         training = cell.training
         attempts = self.attempts[training.id]
-        runs.record_run(self.engine, training, outcome, attempts, self.provenance)
+        there = replace(self.provenance, machine=machine) if machine else self.provenance
+        runs.record_run(self.engine, training, outcome, attempts, there)
         if isinstance(outcome, TrainingResult) and not outcome.finished:
             self.attempts[training.id] = 0
             self.link(cell)

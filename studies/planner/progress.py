@@ -74,6 +74,7 @@ class LiveProgress:
         """Draw what happened."""
         cell = event.cell
         if cell is None:
+            self._workers = event.workers or self._workers
             for training_id, progress in event.progress:
                 self._advance(training_id, progress)
             self._estimate()

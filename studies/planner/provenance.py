@@ -1,10 +1,9 @@
 """Where and with what a training ran, as the report states it."""
 
-import os
 import platform
 from importlib.metadata import version
-from pathlib import Path
 
+from studies.machine import machine
 from studies.store.runs import Provenance
 
 _LIBRARIES = ("fsmd", "torch", "lightning", "optuna", "numpy", "pandas", "torchmetrics")
@@ -19,18 +18,3 @@ def provenance(device: str) -> Provenance:
 
         where += f", {torch.cuda.get_device_name(device)}"
     return Provenance({"python": platform.python_version(), **libraries}, where)
-
-
-def machine() -> str:
-    """A line on this machine, without what GPUs it has."""
-    return f"{_processor()}, {os.cpu_count()} cores, {platform.system()} {platform.machine()}"
-
-
-def _processor() -> str:
-    try:
-        for line in Path("/proc/cpuinfo").read_text("utf-8").splitlines():
-            if line.startswith("model name"):
-                return line.partition(":")[2].strip()
-    except OSError:
-        pass  # not Linux
-    return platform.processor() or "unknown processor"

@@ -106,7 +106,7 @@ class SearchAgenda:
         What cannot be found is said when it is asked for: what was trained is recorded first.
         """
         sought = self._sought
-        if sought and (self.planner.slots == 1 or sought.done()) and not sought.exception():
+        if sought and (self.planner.at_once == 1 or sought.done()) and not sought.exception():
             self._store_sought()
 
     @property

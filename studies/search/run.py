@@ -14,11 +14,11 @@ from search_spaces.spaces import SPACES, space
 from studies.auto.plan import NO_DEADLINES, Deadlines
 from studies.costs import Costs
 from studies.definition import Search
+from studies.machine import machine
 from studies.objectives import end_costs, named
 from studies.options import check_range
 from studies.planner.planner import Planner
 from studies.planner.progress import LiveProgress
-from studies.planner.provenance import machine
 from studies.search.agenda import SearchAgenda, resumed
 from studies.search.attempt import OVER, Attempt, AttemptState, objectives_of, space_of
 from studies.search.confirmation import baseline_cells, begun, confirmation, to_confirm
@@ -130,7 +130,7 @@ def run_search(
             agenda.repair()
             _baselines_first(record, data, planner, console)
         planner.deadline = deadlines.search
-        with LiveProgress(console, search.trials, planner.slots, tasks) as planner.listen:
+        with LiveProgress(console, search.trials, planner.at_once, tasks) as planner.listen:
             agenda.repair()
             planner.follow(agenda)
             agenda.stop_the_rest()
@@ -149,7 +149,7 @@ def run_search(
             f"confirming {len(names)} configurations{beside} on {search.confirm} fresh seeds"
         )
     cells += simple
-    with LiveProgress(console, len(cells), planner.slots, tasks) as planner.listen:
+    with LiveProgress(console, len(cells), planner.at_once, tasks) as planner.listen:
         fresh = planner.run(cells, agenda.waiting)
     ends = [attempt.state for attempt in agenda.attempts]
     failed = fresh.failed + ends.count(AttemptState.FAILED)
@@ -175,7 +175,7 @@ def _baselines_first(
     if left:
         tasks = record.plan.tasks
         console.print(f"training {len(record.search.baselines)} baselines")
-        with LiveProgress(console, len(left), planner.slots, tasks) as planner.listen:
+        with LiveProgress(console, len(left), planner.at_once, tasks) as planner.listen:
             planner.follow(planner.in_order(left))
 
 

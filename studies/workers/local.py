@@ -61,6 +61,10 @@ class LocalWorkers:
         with _LOCK:
             _SERVER.start(load=True)
 
+    def slots(self) -> int:
+        """As many as there may be processes."""
+        return self._most
+
     def submit(self, work: Callable[P, T], /, *args: P.args, **kwargs: P.kwargs) -> Future[T]:
         """Run on a worker that has nothing to do, or else on the one with the least.
 
@@ -88,6 +92,10 @@ class LocalWorkers:
     def lost(self, error: BaseException) -> bool:
         """Whether the error says that a process died."""
         return isinstance(error, WorkerLostError)
+
+    def machine(self, future: Future[Any]) -> str:
+        """It is this one."""
+        return ""
 
     def close(self) -> None:
         """End the processes at once, also in the middle of a training."""
@@ -256,7 +264,7 @@ def _starting() -> Iterator[None]:
     before = {name: os.environ.get(name) for name in _ENVIRONMENT}
     os.environ.update(_ENVIRONMENT)
     try:
-        with _uninterrupted():
+        with uninterrupted():
             yield
     finally:
         for name, value in before.items():
@@ -267,7 +275,8 @@ def _starting() -> Iterator[None]:
 
 
 @contextmanager
-def _uninterrupted() -> Iterator[None]:
+def uninterrupted() -> Iterator[None]:
+    """Ctrl-C takes effect after the block; what is started in it never hears one."""
     if threading.current_thread() is not threading.main_thread():
         yield  # only the main thread handles signals
         return

@@ -1,0 +1,476 @@
+"""Workers of a Dask cluster, on other machines or on this one; see `studies.workers.protocol`.
+
+Dask moves calls and answers. What it leaves open is decided here: which workers get calls (those
+with our code and our libraries), what a lost one means (the planner is told, and tries again),
+what is sent anew when workers come (whatever none has begun), what a worker lacks and is sent, and
+what is done when the scheduler is gone (wait for it, for a while).
+"""
+
+import logging
+import re
+import warnings
+from collections.abc import Callable, Iterator
+from concurrent.futures import CancelledError, Future
+from contextlib import ExitStack, suppress
+from dataclasses import dataclass, replace
+from functools import partial
+from pathlib import Path
+from queue import SimpleQueue
+from shutil import rmtree
+from tempfile import mkdtemp
+from threading import Event, RLock, Thread
+from time import monotonic
+from typing import Any, ParamSpec, Self, TypeVar
+from uuid import uuid4
+from weakref import WeakKeyDictionary
+
+import distributed
+from distributed import Client, KilledWorker, LocalCluster
+from filelock import FileLock
+
+from fsmd.data.files import cache_root
+from fsmd.errors import UserError
+from fsmd.training import Training, TrainingProgress
+from fsmd.writing import sweep, write
+from studies.workers import remote
+from studies.workers.joining import Member, address_of, refusal, silent
+from studies.workers.local import WorkerLostError, uninterrupted
+from studies.workers.protocol import Message
+
+P = ParamSpec("P")
+T = TypeVar("T")
+
+CONNECT_SECONDS = 10.0
+"""To wait for a scheduler at the beginning."""
+RECONNECT_SECONDS = 60.0
+"""To wait for one that is gone."""
+NOBODY_SECONDS = 10.0
+"""Without a worker that gets calls before that is told, or ends the run."""
+REFRESH_SECONDS = 1.0
+GOES_ON = "what was trained is kept: the same command goes on from here"
+
+
+@dataclass(eq=False)
+class _Run:
+    """A call that was submitted, and where it is."""
+
+    call: remote.Call
+    future: "Future[Any]"
+    data: tuple[Path, ...]
+    checkpoints: tuple[Path, ...]
+    needs_gpu: bool
+    key: str = ""
+    """Of its task, once it is sent; another one each time."""
+    task: "distributed.Future[Any] | None" = None
+    worker: str = ""
+    """The address of the one that has begun."""
+
+
+class _NotBegunError(WorkerLostError):
+    """The scheduler forgot a task, by its end or for somebody else's restart of the cluster."""
+
+
+class ClusterWorkers:
+    """Runs calls on the workers of a Dask cluster; any thread may ask.
+
+    A thread watches which workers there are. Whatever waits for an answer of the cluster for long
+    does so in a thread of its own, and the lock is never taken in Dask's.
+    """
+
+    def __init__(
+        self, cluster: str, most: int | None = None, notify: Callable[[str], object] = print
+    ) -> None:
+        """cluster: see `address_of`, or local:N. most: calls at once; None: as the workers can do.
+
+        notify: is given, in a line, what a person should know. Raises UserError where there is no
+        cluster.
+        """
+        self._cluster, self._most, self._notify = cluster, most, notify
+        self._lock, self._told = RLock(), SimpleQueue[Message]()
+        self._runs, self._sent = list[_Run](), dict[str, _Run]()
+        self._known, self._members = dict[str, str](), dict[str, Member]()
+        self._machines: WeakKeyDictionary[Future[Any], str] = WeakKeyDictionary()
+        self._refused, self._kinds = dict[str, str](), set[str]()
+        self._fault: UserError | None = None
+        self._closed, self._on_gpus, self._changed = False, False, False
+        self._news, self._ready = Event(), Event()
+        self._wish: distributed.Future[Any] | None = None
+        self._nobody_since, self._told_nobody = monotonic(), False
+        with ExitStack() as stack:
+            stack.enter_context(silent())
+            self._token = cache_root() / f".fsmd-{uuid4().hex}.lock"
+            self._token.parent.mkdir(parents=True, exist_ok=True)
+            sweep(self._token.parent)
+            stack.callback(self._token.unlink, missing_ok=True)
+            stack.enter_context(FileLock(self._token))
+            self._local = self._started(stack)
+            self._connect(CONNECT_SECONDS)
+            self._ends = stack.pop_all()
+        self._aside(self._watch)
+
+    def prepare(self) -> None:
+        """Workers load what trains as soon as they are accepted."""
+
+    def slots(self) -> int:
+        """As many as were asked for, or as the workers can do; waits for the first of them."""
+        while not self._most and not self._ready.wait(0.5):
+            pass  # with a timeout, so that Ctrl-C counts
+        with self._lock:
+            if self._fault:
+                raise self._fault
+            able = (m.gpus if self._on_gpus else m.threads for m in self._members.values())
+            return self._most or max(1, sum(able))
+
+    def submit(self, work: Callable[P, T], /, *args: P.args, **kwargs: P.kwargs) -> Future[T]:
+        """Run on a worker; while there is none it waits."""
+        parts = list(_parts((*args, *kwargs.values())))
+        trainings = [part for part in parts if isinstance(part, Training)]
+        run = _Run(
+            call=remote.Call(work, args, kwargs, self._token),
+            future=Future(),
+            data=tuple(training.data.path for training in trainings),
+            checkpoints=tuple(part for part in parts if isinstance(part, Path)),
+            needs_gpu=any(training.runtime.kind == "cuda" for training in trainings),
+        )
+        run.future.set_running_or_notify_cancel()  # so that nobody takes it back
+        with self._lock:
+            if self._closed:
+                raise RuntimeError("these workers have been told to end")
+            self._on_gpus |= run.needs_gpu
+            self._runs.append(run)
+            if self._fault:
+                self._fail(self._fault)
+            else:
+                self._send(run)
+        return run.future
+
+    def messages(self) -> Iterator[Message]:
+        """What the trainings under way have told since the last call."""
+        while not self._told.empty():
+            yield self._told.get()
+
+    def lost(self, error: BaseException) -> bool:
+        """Whether the error says that a worker, or the scheduler, is gone."""
+        return isinstance(error, WorkerLostError)
+
+    def machine(self, future: Future[Any]) -> str:
+        """A line on the machine where it ran."""
+        return self._machines.get(future, "")
+
+    def close(self) -> None:
+        """Cancel what runs, also in the middle of a training; a cluster started here ends."""
+        with self._lock:
+            if self._closed:
+                return
+            self._closed = True
+            runs, self._runs, self._sent = self._runs, [], {}
+        self._news.set()
+        self._ready.set()
+        ended = self._aside(self._leave, [run.task for run in runs if run.task])
+        ended.join(CONNECT_SECONDS)
+        self._ends.close()
+
+    def _leave(self, tasks: list[distributed.Future[Any]]) -> None:
+        if self._client.status == "running":
+            self._client.cancel(tasks, force=True)
+        self._client.close(timeout=2)
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self.close()
+
+    def _aside(self, act: Callable[..., object], *args: object) -> Thread:
+        """Do it in a thread of its own; what goes wrong with the connection the watch will see."""
+
+        def run() -> None:
+            try:
+                act(*args)
+            except UserError as error:
+                self._fail(error)
+            except Exception as error:
+                if not (self._closed or self._is_cut_off() or isinstance(error, OSError)):
+                    self._fail(UserError(f"the cluster fails ({error!r}); {GOES_ON}"))
+
+        thread = Thread(target=run, daemon=True)
+        thread.start()
+        return thread
+
+    # The connection
+
+    def _started(self, stack: ExitStack) -> LocalCluster | None:
+        """The cluster of local:N, started now."""
+        count = re.fullmatch(r"local:([1-9]\d{0,3})", self._cluster)
+        if not count:
+            return None
+        scratch = mkdtemp(prefix="fsmd-cluster-")
+        stack.callback(rmtree, scratch, ignore_errors=True)
+        with uninterrupted():  # which its processes inherit: the planner decides
+            cluster = LocalCluster(
+                n_workers=int(count[1]),
+                threads_per_worker=1,
+                memory_limit=0,
+                dashboard_address=None,
+                worker_dashboard_address=None,
+                local_directory=scratch,
+                silence_logs=logging.CRITICAL + 1,
+            )
+        stack.enter_context(cluster)
+        return cluster
+
+    def _connect(self, seconds: float) -> None:
+        address = self._local.scheduler_address if self._local else address_of(self._cluster)
+        try:
+            with warnings.catch_warnings():
+                warnings.simplefilter("ignore")  # of versions, which are compared with `refusal`
+                client = Client(address, timeout=seconds, set_as_default=False)
+        except (OSError, ValueError, TypeError, RuntimeError) as error:
+            reason = f"{error}".partition("\n")[0] or type(error).__name__
+            raise UserError(
+                f"no Dask scheduler answers at {address} ({reason}); start one with `dask "
+                "scheduler`, or give --cluster its address or its file"
+            ) from None
+        self._client, self._comm = client, client.scheduler_comm
+        client.subscribe_topic(remote.TOPIC, self._heard)
+        client.subscribe_topic("all", self._heard_of_workers)
+
+    def _is_cut_off(self) -> bool:
+        client = self._client  # which may have connected again by itself: without the topics
+        return client.status != "running" or client.scheduler_comm is not self._comm
+
+    def _watch(self) -> None:
+        while not (self._closed or self._fault):
+            if self._is_cut_off():
+                self._reconnect()
+            with suppress(OSError):  # the connection is lost, which is seen next
+                self._refresh()
+            self._news.wait(REFRESH_SECONDS)
+            self._news.clear()
+
+    def _reconnect(self) -> None:
+        """Connect anew, as long as that takes; what had begun is lost with the old connection."""
+        with self._lock:
+            self._known, self._members, self._refused, self._sent = {}, {}, {}, {}
+            for run in list(self._runs):
+                run.task = None
+                if run.worker:
+                    self._lose(run, "the scheduler is gone")
+        with suppress(Exception):
+            self._client.close(timeout=1)
+        until = monotonic() + RECONNECT_SECONDS
+        self._notify(f"the scheduler is gone; waiting for it, {RECONNECT_SECONDS:.0f} s at most")
+        while not self._closed:
+            try:
+                return self._connect(min(CONNECT_SECONDS, RECONNECT_SECONDS))
+            except UserError as error:
+                if monotonic() >= until:
+                    raise UserError(f"{error}; {GOES_ON}") from None
+                self._news.wait(REFRESH_SECONDS)
+
+    def _fail(self, error: UserError) -> None:
+        """Nothing can be done any more."""
+        with self._lock:
+            self._fault = error
+            self._ready.set()
+            runs, self._runs, self._sent = self._runs, [], {}
+        for run in runs:
+            run.future.set_exception(error)
+
+    # Workers
+
+    def _heard_of_workers(self, event: tuple[float, Any]) -> None:
+        if isinstance(event[1], dict) and event[1].get("action") in (
+            "add-worker",
+            "remove-worker",
+        ):
+            self._news.set()
+
+    def _refresh(self) -> None:
+        """See which workers there are, ask the new ones who they are, send what waits."""
+        there = self._client.scheduler_info(n_workers=-1)["workers"]
+        ids = {address: facts["id"] for address, facts in there.items()}
+        with self._lock:
+            gone = [address for address, id in self._known.items() if ids.get(address) != id]
+            for address in gone:
+                del self._known[address]
+                self._members.pop(address, None)
+                self._refused.pop(address, None)
+            for run in [run for run in self._runs if run.worker in gone]:
+                self._lose(run, f"the worker at {run.worker} is gone")
+            new = [address for address in ids if address not in self._known]
+            self._known |= {address: ids[address] for address in new}
+            if self._changed:
+                self._changed = False
+                for run in [run for run in self._runs if not run.worker]:
+                    self._send(run)
+        for address in new:
+            self._aside(self._ask, address, dict(there[address]))
+        self._look_for_nobody()
+
+    def _ask(self, address: str, facts: dict[str, Any]) -> None:
+        """Accept a worker, or refuse it."""
+        ask = partial(self._client.run, workers=[address], on_error="return")
+        said = ask(remote.introduce).get(address)
+        why = None if said is None or isinstance(said, OSError) else refusal(said)
+        if not why:
+            prepared = said and ask(remote.prepare).get(address)
+            if said is None or isinstance(prepared or said, Exception):  # gone, or not yet there
+                self._known.pop(address, None)
+                return
+        with self._lock:
+            if self._known.get(address) != facts["id"]:
+                return
+            if why:
+                line = f"the worker {facts['name']} at {address} gets no trainings: {why}"
+                self._refused[address] = line
+                self._notify(line)
+                return
+            self._members[address] = Member.of(facts, said)
+            self._changed = True
+            kinds = {member.processor for member in self._members.values()}
+            told, self._kinds = len(self._kinds) > 1, self._kinds | kinds
+            if len(self._kinds) > 1 and not told:
+                self._notify(
+                    f"the workers have different processors ({'; '.join(sorted(self._kinds))}): "
+                    "the last digits of a figure hang on which of them trained"
+                )
+        self._ready.set()
+        self._news.set()
+
+    def _look_for_nobody(self) -> None:
+        """Say that there is no worker for what waits; raise UserError where none is to come."""
+        with self._lock:
+            able = [m for m in self._members.values() if m.gpus or not self._on_gpus]
+            there, refused = len(self._known), list(self._refused.values())
+            if not there and self._wish is None:
+                # An adaptive cluster starts its first worker for a task that waits for one.
+                self._wish = self._client.submit(int, key=f"wish-{uuid4().hex}", pure=False)
+            elif there:
+                self._wish = None
+            if able or (there > len(refused) and not self._members):
+                self._nobody_since, self._told_nobody = monotonic(), False
+                return
+        if monotonic() < self._nobody_since + NOBODY_SECONDS:
+            return
+        if self._members:
+            raise UserError(
+                "no worker offers a GPU; start some with `dask worker --resources GPU=1`, or give "
+                "--device cpu"
+            )
+        if refused:
+            raise UserError(f"{refused[0]}; no other worker is left, and {GOES_ON}")
+        if not self._told_nobody:
+            self._told_nobody = True
+            self._notify("the cluster has no workers; waiting for the first one")
+
+    # Calls
+
+    def _send(self, run: _Run) -> None:
+        """Send what no worker has begun to those that there are now."""
+        fit = [a for a, m in self._members.items() if m.gpus or not run.needs_gpu]
+        if not fit:
+            return
+        if run.task:
+            del self._sent[run.key]
+            self._aside(run.task.cancel)
+        run.key = f"train-{uuid4().hex}"
+        there = tuple(path for path in run.checkpoints if path.exists())
+        with suppress(RuntimeError, OSError):  # the connection is lost: it is sent again later
+            run.task = self._client.submit(
+                remote.perform,
+                replace(run.call, there=there),
+                run.key,
+                key=run.key,
+                pure=False,
+                workers=fit,
+                resources={"GPU": 1} if run.needs_gpu else None,
+            )
+            self._sent[run.key] = run
+            run.task.add_done_callback(partial(self._aside, self._over, run))
+
+    def _lose(self, run: _Run, why: str) -> None:
+        """Tell the planner that the worker is gone; called with the lock held."""
+        self._runs.remove(run)
+        self._sent.pop(run.key, None)
+        if run.task:
+            self._aside(run.task.cancel)
+        run.future.set_exception(WorkerLostError(why))
+
+    def _over(self, run: _Run, task: "distributed.Future[Any]") -> None:
+        """Hand on what came of a call."""
+        answer = remote.Reply(None, {})
+        error: Exception | None = None
+        try:
+            answer = task.result()
+        except CancelledError as cancelled:
+            error = _NotBegunError(str(cancelled))
+        except (KilledWorker, remote.CalledOffError) as lost:
+            error = WorkerLostError(str(lost))
+        except Exception as raised:
+            error = raised
+        with self._lock:
+            if run.task is not task or run not in self._runs:
+                return  # it was sent anew, or given up
+            self._sent.pop(run.key, None)
+            if isinstance(error, _NotBegunError) and not run.worker:
+                run.task, self._changed = None, True  # sent again, with the next look at workers
+                return
+            self._runs.remove(run)
+        for path, content in answer.checkpoints.items():
+            if path in run.checkpoints:
+                with suppress(OSError):  # it spares time alone
+                    write(path, content)
+        if error:
+            run.future.set_exception(error)
+        else:
+            run.future.set_result(answer.value)
+
+    def _heard(self, event: tuple[float, Any]) -> None:
+        """What a call tells; runs in Dask's thread."""
+        said = event[1]
+        if not isinstance(said, dict) or (run := self._sent.get(said.get("key", ""))) is None:
+            return
+        for training, (done, figures) in said.get("told", {}).items():
+            self._told.put((training, TrainingProgress(figures, done)))
+        if "begun" in said:
+            self._aside(self._begun, run, said["key"], said["begun"])
+        if "wants" in said:
+            self._aside(self._bring, run, said["key"], Path(said["wants"]), said["address"])
+
+    def _begun(self, run: _Run, key: str, address: str) -> None:
+        with self._lock:
+            if run.key != key or run not in self._runs:
+                return
+            if run.worker:  # Dask had another worker begin it again
+                self._lose(run, f"the worker at {run.worker} is gone")
+                return
+            run.worker = address
+            if address in self._members:
+                self._machines[run.future] = self._members[address].machine
+
+    def _bring(self, run: _Run, key: str, path: Path, address: str) -> None:
+        """Send a worker what it lacks: the files of a data set, or a checkpoint."""
+        send = partial(self._client.run, workers=[address])
+        fault = ""
+        try:
+            if path not in (*run.data, *run.checkpoints):
+                raise FileNotFoundError(f"the call has no {path}")
+            for file in sorted(path.iterdir()) if path.is_dir() else [path]:
+                for start in range(0, max(1, file.stat().st_size), remote.PIECE):
+                    with file.open("rb") as opened:
+                        opened.seek(start)
+                        send(remote.take, key, file.name, start, opened.read(remote.PIECE))
+        except OSError as error:
+            fault = f"{type(error).__name__}: {error}"
+        with suppress(KeyError):  # it wants nothing any more
+            send(remote.arrived, key, fault)
+
+
+def _parts(value: Any) -> Iterator[Any]:
+    """What is in tuples, however deep."""
+    if isinstance(value, tuple):
+        for part in value:
+            yield from _parts(part)
+    else:
+        yield value

@@ -1,0 +1,73 @@
+"""Which cluster is meant, and which of its workers get calls; see `studies.workers.cluster`."""
+
+import json
+import logging
+import re
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from distributed.utils import silence_logging_cmgr
+
+from fsmd.errors import UserError
+from studies.workers.remote import versions
+
+WAYS = "tcp://HOST:PORT, tls://HOST:PORT, the file of a scheduler, or local:N"
+
+
+def address_of(cluster: str) -> str:
+    """The address of the scheduler that is meant, by itself or by the file that it wrote.
+
+    Raises UserError for what is neither.
+    """
+    if re.fullmatch(r"(tcp|tls)://[^/\s]+:\d{1,5}", cluster):
+        return cluster
+    if "://" in cluster or cluster.startswith("local:"):
+        raise UserError(f"--cluster must be {WAYS}; got {cluster!r}")
+    try:
+        found = json.loads(Path(cluster).expanduser().read_text("utf-8"))["address"]
+    except OSError as error:
+        raise UserError(f"--cluster must be {WAYS}; {cluster!r}: {error.strerror}") from None
+    except (ValueError, KeyError, TypeError, RuntimeError):
+        found = None
+    if not isinstance(found, str):
+        raise UserError(
+            f"--cluster must be {WAYS}; {cluster!r} names no address, as a file does that "
+            "`dask scheduler --scheduler-file` writes"
+        )
+    return found
+
+
+@dataclass(frozen=True)
+class Member:
+    """A worker that gets calls."""
+
+    threads: int
+    gpus: int
+    machine: str
+    processor: str
+
+    @classmethod
+    def of(cls, facts: Mapping[str, Any], said: Mapping[str, Any]) -> "Member":
+        """facts: as the scheduler has them. said: as it introduced itself."""
+        gpus = min(facts["nthreads"], int(facts["resources"].get("GPU", 0)))
+        return cls(facts["nthreads"], gpus, said["machine"], said["processor"])
+
+
+def refusal(said: Any) -> str:
+    """Why a worker that introduced itself so gets no calls; empty if it gets some."""
+    if isinstance(said, Exception):
+        line = f"{type(said).__name__}: {said}".partition("\n")[0]
+        return f"it cannot load fsmd ({line}); install what the planner has"
+    theirs, ours = said["versions"], versions()
+    unlike = [f"{n} {theirs.get(n)} and not {ours[n]}" for n in ours if theirs.get(n) != ours[n]]
+    return f"it has {', '.join(unlike)}; install what the planner has" if unlike else ""
+
+
+@contextmanager
+def silent() -> Iterator[None]:
+    """Dask's own log goes nowhere: what matters is told in our words."""
+    with silence_logging_cmgr(logging.CRITICAL + 1):
+        yield

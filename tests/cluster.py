@@ -1,0 +1,98 @@
+"""A Dask cluster of real processes on this machine, for tests: a scheduler, workers, kills."""
+
+import json
+import os
+import signal
+import subprocess
+import sys
+import time
+from collections.abc import Callable, Mapping, Sequence
+from contextlib import suppress
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Self
+
+from studies.start import ROOT
+
+
+def until(true: Callable[[], object], seconds: float = 60) -> None:
+    """Wait for what a condition says."""
+    end = time.monotonic() + seconds
+    while not true():
+        assert time.monotonic() < end, "it takes too long"
+        time.sleep(0.05)
+
+
+@dataclass
+class Site:
+    """Where the processes of a cluster run; each is the leader of a group of its own."""
+
+    folder: Path
+    options: Sequence[str] = ()
+    """Of the scheduler and of each worker, such as certificates."""
+    processes: list[subprocess.Popen[bytes]] = field(default_factory=list)
+
+    @property
+    def file(self) -> Path:
+        return self.folder / "scheduler.json"
+
+    def scheduler(self, *options: str) -> subprocess.Popen[bytes]:
+        """Start one, and wait for it."""
+        self.file.unlink(missing_ok=True)
+        given = ("--host", "127.0.0.1", "--scheduler-file", str(self.file), "--no-dashboard")
+        process = self.start("scheduler", *given, *("--port", "0", *options))
+        until(self.file.exists)
+        return process
+
+    def worker(
+        self,
+        *options: str,
+        environment: Mapping[str, str] | None = None,
+        within: Sequence[str] = (),
+    ) -> subprocess.Popen[bytes]:
+        """Start one, of one thread. within: the command to start it with."""
+        scratch = self.folder / f"scratch{len(self.processes)}"
+        given = ("--scheduler-file", str(self.file), "--local-directory", str(scratch))
+        plain = ("--nthreads", "1", "--no-dashboard", "--memory-limit", "0")
+        all_ = (*given, *plain, *options)
+        return self.start("worker", *all_, environment=environment, within=within)
+
+    def start(
+        self,
+        what: str,
+        *options: str,
+        environment: Mapping[str, str] | None = None,
+        within: Sequence[str] = (),
+    ) -> subprocess.Popen[bytes]:
+        log = (self.folder / f"{what}{len(self.processes)}.log").open("wb")
+        with log:
+            process = subprocess.Popen(
+                [*within, sys.executable, "-m", "dask", what, *self.options, *options],
+                stdout=log,
+                stderr=log,
+                stdin=subprocess.DEVNULL,
+                env={**os.environ, "PYTHONPATH": ROOT, **(environment or {})},
+                cwd=self.folder,
+                start_new_session=True,
+            )
+        self.processes.append(process)
+        return process
+
+    @property
+    def address(self) -> str:
+        return str(json.loads(self.file.read_text("utf-8"))["address"])
+
+    def __enter__(self) -> Self:
+        self.folder.mkdir(parents=True, exist_ok=True)
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        for process in self.processes:
+            kill_group(process)
+
+
+def kill_group(process: subprocess.Popen[bytes]) -> None:
+    """A process with whatever it has started."""
+    with suppress(ProcessLookupError):
+        os.killpg(process.pid, signal.SIGKILL)
+    process.wait()

@@ -1,0 +1,203 @@
+"""Trainings on a Dask cluster: of real processes, on loopback."""
+
+import os
+import pickle
+import shutil
+import subprocess
+import sys
+from collections.abc import Iterator
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+pytest.importorskip("distributed")
+
+from distributed import Client
+
+from fsmd.config import FSMDConfig
+from fsmd.data import load
+from fsmd.data.files import cache_root
+from fsmd.errors import UserError
+from fsmd.training import Training, TrainingResult, train
+from studies import catalog
+from studies.request import Request
+from studies.session import run
+from studies.workers import cluster, joining, remote
+from studies.workers.cluster import ClusterWorkers
+from studies.workers.worker import train_all
+from tests.cluster import Site, until
+
+NOWHERE = "tcp://127.0.0.1:9"
+"""Where nothing listens."""
+
+
+def apart(*hidden: Path) -> tuple[str, ...]:
+    """A command by which another one sees empty folders there, as on another machine."""
+    mounts = "".join(f"mount -t tmpfs none '{folder}' && " for folder in hidden)
+    as_root = () if os.getuid() == 0 else ("--user", "--map-root-user")
+    return ("unshare", *as_root, "--mount", "sh", "-c", f'{mounts} exec "$@"', "sh")
+
+
+def has_namespaces(folder: Path) -> bool:
+    if shutil.which("unshare") is None:
+        return False
+    return (
+        subprocess.run([*apart(folder), "true"], capture_output=True, check=False).returncode == 0
+    )
+
+
+@pytest.fixture(scope="module")
+def there(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Site]:
+    """A cluster with one worker, on another machine as far as it can see: with a cache of its own.
+
+    Where the system allows for it, the worker does not see ours.
+    """
+    folder = tmp_path_factory.mktemp("cluster")
+    with Site(folder) as site:
+        site.scheduler()
+        within = apart(cache_root()) if has_namespaces(cache_root()) else ()
+        site.worker("--no-nanny", environment={"FSMD_CACHE": str(folder / "cache")}, within=within)
+        yield site
+
+
+@pytest.fixture(scope="module")
+def workers(there: Site) -> Iterator[ClusterWorkers]:
+    with ClusterWorkers(str(there.file)) as workers:
+        assert workers.slots() == 1
+        yield workers
+
+
+@pytest.fixture(scope="module")
+def training() -> Training:
+    data = load("planted:rows=600")
+    made = Training.on(data, FSMDConfig(layers=(8,)), seed=3)
+    return replace(made, epochs=3, patience=3)
+
+
+@pytest.fixture(scope="module")
+def alone(training: Training, one_thread: None) -> TrainingResult:
+    """As it is without a cluster."""
+    return train(training)
+
+
+def tokens() -> set[Path]:
+    """What tells workers that they share our cache folder."""
+    return set(cache_root().glob(".fsmd-*.lock"))
+
+
+def figures(result: Any) -> tuple[object, ...]:
+    assert isinstance(result, TrainingResult)
+    steps = {"seconds"}
+    kept = [m for m in result.measurements if m.metric not in steps]
+    return kept, result.chosen_epochs, result.epochs, result.predictions
+
+
+def test_a_training_that_is_paused_goes_on_elsewhere_with_the_same_numbers(
+    workers: ClusterWorkers,
+    there: Site,
+    training: Training,
+    alone: TrainingResult,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    sent, submit = list[int](), Client.submit
+
+    def measured(client: Client, *args: Any, **kwargs: Any) -> Any:
+        sent.append(len(pickle.dumps((args, kwargs))))
+        return submit(client, *args, **kwargs)
+
+    monkeypatch.setattr(Client, "submit", measured)
+    checkpoint = cache_root() / "checkpoints" / tmp_path.name / f"{training.id}.ckpt"
+    (paused,) = workers.submit(train_all, (training,), (checkpoint,), 2).result(120)
+    assert isinstance(paused, TrainingResult)
+    assert (paused.epochs, paused.finished) == (2, False)
+    assert checkpoint.exists()
+    told = [progress.done for _, progress in workers.messages()]
+    assert told[-1:] == [2.0]
+    future = workers.submit(train_all, (training,), (checkpoint,), None)
+    (whole,) = future.result(120)
+    assert figures(whole) == figures(alone)
+    assert [progress.done for _, progress in workers.messages()][-1:] == [3.0]
+    assert workers.machine(future)
+    assert max(sent) < 8_000
+    assert not list((there.folder / "scratch1").rglob("*.ckpt"))
+
+
+def test_a_worker_fetches_data_that_it_has_not(there: Site, training: Training) -> None:
+    if not has_namespaces(cache_root()):
+        pytest.skip("no mount namespaces")
+    copy = there.folder / "cache" / "encoded" / training.data.content_hash
+    assert remote._holds(copy, training.data.content_hash)
+    assert [path.name for path in copy.parent.iterdir() if path.is_dir()] == [copy.name]
+
+
+def test_a_process_that_dies_is_lost_and_the_worker_goes_on(workers: ClusterWorkers) -> None:
+    future = workers.submit(os._exit, 3)
+    error = future.exception(60)
+    assert error is not None
+    assert workers.lost(error)
+    assert workers.submit(abs, -2).result(60) == 2
+
+
+def test_closing_ends_a_training_that_runs(
+    there: Site, training: Training, tmp_path: Path
+) -> None:
+    before, long = tokens(), replace(training, epochs=100_000, patience=100_000)
+    with ClusterWorkers(there.address) as some:
+        some.submit(train_all, (long,), (tmp_path / "some.ckpt",), None)
+        until(lambda: list(some.messages()))
+    with ClusterWorkers(there.address) as others:
+        assert others.submit(abs, -2).result(20) == 2  # the one thread is free
+    assert tokens() == before
+
+
+def test_a_worker_of_another_version_gets_nothing_and_is_named(
+    there: Site, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    ours = {**remote.versions(), "torch": "1.0", "fsmd": "abc"}
+    monkeypatch.setattr(joining, "versions", lambda: ours)
+    monkeypatch.setattr(cluster, "NOBODY_SECONDS", 0.0)
+    told = list[str]()
+    with ClusterWorkers(there.address, notify=told.append) as workers:
+        with pytest.raises(UserError, match=r"torch [\d.+a-z]+ and not 1\.0; install what"):
+            workers.slots()
+        assert isinstance(workers.submit(abs, -2).exception(10), UserError)
+    assert len(told) == 1
+    assert "gets no trainings: it has fsmd" in told[0]
+
+
+@pytest.mark.parametrize(
+    ("given", "said"),
+    [
+        ("http://head:8786", "must be tcp://HOST:PORT"),
+        ("tcp://head", "must be tcp://HOST:PORT"),
+        ("local:0", "must be tcp://HOST:PORT"),
+        ("local:many", "must be tcp://HOST:PORT"),
+        ("nothing.json", "No such file"),
+        (NOWHERE, f"no Dask scheduler answers at {NOWHERE}"),
+    ],
+)
+def test_what_is_no_cluster_is_told_in_a_line(
+    given: str, said: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(cluster, "CONNECT_SECONDS", 0.5)
+    before = tokens()
+    with pytest.raises(UserError, match=said):
+        ClusterWorkers(given)
+    assert tokens() == before
+
+
+@pytest.mark.parametrize("text", ["", "[]", "{}", '{"address": 3}', "\x00"])
+def test_a_file_that_no_scheduler_wrote_is_told_in_a_line(text: str, tmp_path: Path) -> None:
+    (tmp_path / "some.json").write_text(text)
+    with pytest.raises(UserError, match="names no address"):
+        joining.address_of(str(tmp_path / "some.json"))
+
+
+def test_without_the_extra_it_is_said_what_to_install(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.delitem(sys.modules, "studies.workers.cluster")
+    monkeypatch.setitem(sys.modules, "distributed", None)
+    with pytest.raises(UserError, match=r"pip install 'fsmd\[cluster\]'"):
+        run(Request(catalog.get("tower_shape"), cluster=NOWHERE))

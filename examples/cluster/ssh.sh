@@ -5,6 +5,8 @@
 # Each machine has this folder at the same place (or FSMD_PLACE names it there), with the same
 # virtual environment. Settings:
 #   FSMD_ADDRESS  how the hosts reach this machine (default: its name)
+#   FSMD_PORT     of the scheduler (default: 8786)
+#   FSMD_DASHBOARD  port of its dashboard (default: 8787)
 #   FSMD_DASK     the command (default: the dask that is found here)
 #   FSMD_THREADS  trainings at once on a host (default: one a processor)
 #   DASK_CONFIG   a file of certificates.sh, at the same place everywhere: encrypted, by key alone
@@ -12,6 +14,7 @@ set -euo pipefail
 action="${1:-}"
 [ "$action" = start ] || [ "$action" = stop ] || { grep '^#' "$0" >&2; exit 2; }
 shift
+port="${FSMD_PORT:-8786}"
 place="${FSMD_PLACE:-$PWD}"
 dask="${FSMD_DASK:-$(command -v dask)}"
 scheme=tcp
@@ -27,8 +30,8 @@ if [ "$action" = start ]; then
     address="${FSMD_ADDRESS:-$(hostname -f)}"
     rm -f scheduler.json
     # The dashboard is for this machine alone, as it asks for no password.
-    nohup "$dask" scheduler --host "$address" --port 8786 --scheduler-file scheduler.json \
-        --dashboard-address 127.0.0.1:8787 >scheduler.log 2>&1 </dev/null &
+    nohup "$dask" scheduler --host "$address" --port "$port" --scheduler-file scheduler.json \
+        --dashboard-address "127.0.0.1:${FSMD_DASHBOARD:-8787}" >scheduler.log 2>&1 </dev/null &
     echo $! >scheduler.pid
     for _ in $(seq 600); do
         [ -e scheduler.json ] && break
@@ -37,7 +40,7 @@ if [ "$action" = start ]; then
     done
     for host in "$@"; do
         on "$host" "DASK_CONFIG=$(printf %q "${DASK_CONFIG:-}") nohup $(printf %q "$dask") worker" \
-            "$scheme://$address:8786 --name $host --nthreads ${FSMD_THREADS:-\$(nproc)}" \
+            "$scheme://$address:$port --name $host --nthreads ${FSMD_THREADS:-\$(nproc)}" \
             "--memory-limit 0 --no-dashboard >worker.$host.log 2>&1 </dev/null &" \
             "echo \$! >worker.$host.pid"
     done

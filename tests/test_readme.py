@@ -92,7 +92,9 @@ def run(words: list[str]) -> None:
     assert words[0] == "python"
     if words[1] != "-m":
         script = (ROOT / words[1]).read_text("utf-8")
-        assert all(f'"{word}"' in script for word in words if word.startswith("--"))
+        assert all(
+            f'"{word}"' in script for word in words if word.startswith("--") and word != "--"
+        )
         return
     module, given = words[2], words[3:]
     for path in given:

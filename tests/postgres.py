@@ -11,8 +11,10 @@ from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass, field
 from pathlib import Path
+from typing import Any
 
 import pytest
+import sqlalchemy as sa
 
 NOBODY = 65534
 """PostgreSQL refuses to run as root."""
@@ -110,3 +112,18 @@ def running() -> Iterator[Postgres]:
             yield server
         finally:
             server.stop("immediate")
+
+
+@contextmanager
+def closing_all() -> Iterator[None]:
+    """Optuna's engines are not ours to end; psycopg warns of connections that nobody closes."""
+    opened: list[Any] = []
+
+    def remember(connection: Any, _: object) -> None:
+        opened.append(connection)
+
+    sa.event.listen(sa.pool.Pool, "connect", remember)
+    yield
+    sa.event.remove(sa.pool.Pool, "connect", remember)
+    for connection in opened:
+        connection.close()

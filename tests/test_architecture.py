@@ -215,7 +215,7 @@ def test_broken_pools_are_known_to_the_workers_alone() -> None:
     ] == []
 
 
-OPENERS = ("studies/store/database.py", "studies/store/faults.py")
+OPENERS = tuple(f"studies/store/{name}.py" for name in ("database", "engines", "faults"))
 
 
 def test_only_the_database_and_the_mirror_open_engines() -> None:

@@ -27,7 +27,7 @@ from studies.session import run
 from studies.workers import cluster, joining, remote
 from studies.workers.cluster import ClusterWorkers
 from studies.workers.worker import train_all
-from tests.cluster import Site, until
+from tests.cluster import Site, kill_group, until
 
 NOWHERE = "tcp://127.0.0.1:9"
 """Where nothing listens."""
@@ -166,6 +166,43 @@ def test_a_worker_of_another_version_gets_nothing_and_is_named(
         assert isinstance(workers.submit(abs, -2).exception(10), UserError)
     assert len(told) == 1
     assert "gets no trainings: it has fsmd" in told[0]
+
+
+def test_a_worker_without_the_toolkit_gets_nothing_while_others_do(
+    there: Site, tmp_path: Path
+) -> None:
+    (tmp_path / "studies").mkdir()
+    (tmp_path / "studies" / "__init__.py").touch()
+    told = list[str]()
+    foreign = there.worker("--no-nanny", environment={"PYTHONPATH": str(tmp_path)})
+    try:
+        with ClusterWorkers(there.address, notify=told.append) as workers:
+            until(lambda: told)
+            assert workers.slots() == 1
+            assert [workers.submit(abs, -n).result(60) for n in range(3)] == [0, 1, 2]
+    finally:
+        kill_group(foreign)
+    assert len(told) == 1
+    assert "gets no trainings: it cannot load fsmd (ModuleNotFoundError(" in told[0]
+
+
+def test_a_scheduler_that_is_gone_for_good_ends_the_run_with_a_line(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(cluster, "RECONNECT_SECONDS", 1.0)
+    told = list[str]()
+    with Site(tmp_path) as site:
+        scheduler = site.scheduler()
+        with ClusterWorkers(site.address, notify=told.append) as workers:
+            future = workers.submit(abs, -2)
+            kill_group(scheduler)
+            error = future.exception(30)
+            assert isinstance(error, UserError)
+            assert "no Dask scheduler answers" in str(error)
+            assert "the same command goes on from here" in str(error)
+            with pytest.raises(UserError, match="no Dask scheduler"):
+                workers.slots()
+    assert told == ["the scheduler is gone; waiting for it, 1 s at most"]
 
 
 @pytest.mark.parametrize(

@@ -11,6 +11,7 @@ import sys
 import time
 import urllib.request
 from collections.abc import Iterator
+from contextlib import nullcontext
 from io import BytesIO
 from pathlib import Path
 from typing import Any
@@ -35,6 +36,7 @@ from studies.store.dashboard import HEADING, RULE, dashboard_command, publish, p
 from studies.store.database import open_engine
 from studies.store.records import StudyRecord
 from tests import made_up
+from tests.postgres import closing_all, running
 
 BOX = 'viewBox="0 0 80 40"'
 SVG = f'<svg xmlns="http://www.w3.org/2000/svg" {BOX}><rect width="80" height="40"/></svg>'
@@ -192,7 +194,7 @@ def published(engine: sa.Engine, record: StudyRecord, folder: Path) -> dict[str,
             files=(),
             artifacts=folder / "artifacts",
         )
-    return served(f"sqlite:///{engine.url.database}")
+    return served(engine.url.render_as_string(hide_password=False))
 
 
 @pytest.mark.parametrize("objectives", [("tasks",), ("mean",), ("click", "params")])
@@ -259,8 +261,16 @@ def test_the_dashboard_of_a_search_agrees_with_its_report(
     engine.dispose()
 
 
-def test_the_dashboard_of_a_study_has_each_arms_mean_as_its_report(tmp_path: Path) -> None:
-    engine = open_engine(f"sqlite:///{tmp_path}/studies.db", create=True)
+@pytest.mark.parametrize("kind", ["sqlite", "postgresql"])
+def test_the_dashboard_of_a_study_has_each_arms_mean_as_its_report(
+    tmp_path: Path, kind: str
+) -> None:
+    with running() if kind == "postgresql" else nullcontext() as server, closing_all():
+        url = server.new_database() if server else f"sqlite:///{tmp_path}/studies.db"
+        check_means(open_engine(url, create=True), tmp_path)
+
+
+def check_means(engine: sa.Engine, tmp_path: Path) -> None:
     record = made_up.store_study(engine, replicates=3, missing=[("diamond", 2)])
     studies = published(engine, record, tmp_path / "out")
     means, scores = studies[f"{record.name} (means)"], read(engine, record.name).test

@@ -16,10 +16,12 @@ from typing import Any
 import numpy as np
 import pandas as pd
 import pytest
+from distributed.cli import dask_scheduler, dask_worker
 
 from fsmd.data import open_encoded
 from fsmd.tasks import names
 from fsmd.training import Measurement, Training, TrainingResult
+from studies.run import parser
 from studies.timing import EpochTime
 from tests.conftest import leave_figures_blank
 from tests.lab import Immediate, no_report
@@ -31,7 +33,10 @@ pytestmark = pytest.mark.usefixtures("one_thread")
 
 ROOT = Path(__file__).parents[1]
 PAGES = (ROOT / "README.md", *sorted((ROOT / "docs").glob("*.md")), ROOT / "CONTRIBUTING.md")
-TOLD_ALONE = ("pip", "nox", "curl", "optuna-dashboard")
+TOLD_ALONE = (
+    *("pip", "nox", "curl", "optuna-dashboard"),
+    *("createdb", "export", "bash", "docker", "kubectl"),  # see tests/test_recipes.py
+)
 """Commands of others, or that go on for ever: these are not run."""
 QUICKLY = ("--epochs", "1", "--workers", "1")
 FEW = "rows=2000"
@@ -80,10 +85,16 @@ def run(words: list[str]) -> None:
         if words[:2] == ["nox", "-s"]:
             assert f"def {words[2]}(" in (ROOT / "noxfile.py").read_text()
         return
+    if words[0] == "dask":
+        command = {"scheduler": dask_scheduler, "worker": dask_worker}[words[1]].main
+        command.make_context(" ".join(words[:2]), words[2:])  # which refuses unknown options
+        return
     assert words[0] == "python"
     if words[1] != "-m":
         script = (ROOT / words[1]).read_text("utf-8")
-        assert all(f'"{word}"' in script for word in words if word.startswith("--"))
+        assert all(
+            f'"{word}"' in script for word in words if word.startswith("--") and word != "--"
+        )
         return
     module, given = words[2], words[3:]
     for path in given:
@@ -91,6 +102,10 @@ def run(words: list[str]) -> None:
             write_rows(Path(path))
     main: Callable[[list[str]], int] = import_module(module).main
     with pytest.MonkeyPatch.context() as patch:
+        if "--cluster" in given:
+            assert module == "studies.run"
+            parser().parse_args(given)  # what it does is told in tests/test_cluster.py
+            return
         if module == "studies.run":
             given = [*given, *quick(given)]
             patch.setattr("reports.build.build", no_report)

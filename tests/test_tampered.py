@@ -36,14 +36,14 @@ from studies.store.database import open_engine
 from studies.store.records import StudyRecord
 from studies.store.runs import known_result, known_runs
 from studies.store.studies import find_study, study_names
-from studies.store.tables import METADATA, STUDIES, TEST_ROWS
+from studies.store.tables import METADATA, OF_RUNS, STUDIES, TEST_ROWS
 from studies.store.trainings import read_trainings
 from tests import made_up
 from tests.pages import words_of
 
 STUDY, SEARCH, OTHER = "towers", "search", "other"
 COST = CostKey("latency", "a model", "some rows", "code", "a machine")
-TABLES = {table.name: table for table in METADATA.sorted_tables}
+TABLES = {table.name: table for table in METADATA.sorted_tables if table not in OF_RUNS}
 FREE = {
     ("fsmd_studies", "created_at"),
     ("fsmd_studies", "planner"),

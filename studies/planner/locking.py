@@ -8,8 +8,8 @@ from contextlib import contextmanager
 import sqlalchemy as sa
 
 from fsmd.errors import UserError
-from studies.store.database import held
 from studies.store.faults import patient
+from studies.store.locks import held
 from studies.store.tables import STUDIES
 
 

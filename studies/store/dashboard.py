@@ -33,6 +33,7 @@ _PLOT = "fsmd-"
 """How the identities of a report's plots begin."""
 
 
+@patient
 def publish_report(
     engine: sa.Engine,
     record: StudyRecord,

@@ -2,27 +2,20 @@
 
 import os
 import re
-from collections.abc import Iterator, Mapping
-from contextlib import contextmanager, nullcontext
-from dataclasses import dataclass, field
+from collections.abc import Mapping
+from contextlib import nullcontext
 from datetime import UTC, datetime
 from typing import Any
 from urllib.parse import quote, unquote
 
 import sqlalchemy as sa
-from filelock import FileLock, Timeout
 
 from fsmd.errors import UserError
-from studies.store.faults import (
-    DatabaseBusy,
-    file_of,
-    patient,
-    refusal,
-    shown,
-    unreadable,
-    watch,
-)
-from studies.store.tables import METADATA, STUDIES
+from studies.store.engines import engine_options
+from studies.store.faults import file_of, patient, refusal, shown, unreadable
+from studies.store.locks import creating
+from studies.store.schema import check_stamp, stamp
+from studies.store.tables import METADATA, OF_RUNS, STUDIES
 
 _SERVERS = ("postgresql", "mysql", "mariadb")
 _OPTUNAS = {"studies": {"study_id", "study_name"}, "trials": {"trial_id", "study_id", "state"}}
@@ -38,13 +31,14 @@ def open_engine(url: str, create: bool = False) -> sa.Engine:
     """
     target = _target(url, create)
     try:
-        engine = sa.create_engine(f"{target.drivername}://", **engine_options(target))
+        engine = sa.create_engine(f"{target.drivername}://", **engine_options(target, []))
         if engine.dialect.is_async:
             raise UserError(f"{target.drivername} is a driver for asynchronous programs alone")
         with creating(engine) if create else nullcontext():
+            check_stamp(engine)
             _check_tables(engine, create)
             if create:
-                METADATA.create_all(engine)
+                _make_tables(engine)
     except UserError:
         raise
     except sa.exc.NoSuchModuleError as error:
@@ -52,6 +46,13 @@ def open_engine(url: str, create: bool = False) -> sa.Engine:
     except Exception as error:  # drivers raise anything for a URL that they cannot take
         raise refusal(target, error) from error
     return engine
+
+
+def _make_tables(engine: sa.Engine) -> None:
+    """Those that are missing, in one transaction with the version that has them."""
+    with engine.begin() as connection:
+        METADATA.create_all(connection)
+        stamp(connection)
 
 
 def is_there(url: str) -> bool:
@@ -105,52 +106,6 @@ def _to_read(path: str) -> dict[str, Any]:
     return {"database": f"file:{quote(path)}", "query": query}
 
 
-def engine_options(url: sa.URL) -> dict[str, Any]:
-    """What makes of any `create_engine`, Optuna's too, an engine of this database that is watched.
-
-    The URL that is given beside them only names the driver: Optuna would fill braces in it.
-    """
-    return {"plugins": [_PLUGIN], "target": url, "pool_pre_ping": True}
-
-
-class _Watched(sa.CreateEnginePlugin):
-    """Makes the engine of `engine_options`."""
-
-    def __init__(self, url: sa.URL, kwargs: dict[str, Any]) -> None:
-        super().__init__(url, kwargs)
-        self.target: sa.URL = kwargs.pop("target")
-
-    def update_url(self, url: sa.URL) -> sa.URL:
-        return self.target
-
-    def engine_created(self, engine: sa.Engine) -> None:
-        watch(engine)
-        if engine.dialect.name == "sqlite":
-            sa.event.listen(engine, "connect", _to_read_only if self.target.query else _to_write)
-
-
-_PLUGIN = "fsmd"
-sa.dialects.plugins.register(_PLUGIN, __name__, _Watched.__name__)
-
-BUSY_SECONDS = 5.0
-"""How long SQLite itself waits for a lock, before anybody is told of it."""
-
-
-def _to_read_only(connection: Any, _: Any) -> None:
-    cursor = connection.cursor()
-    cursor.execute(f"PRAGMA busy_timeout={BUSY_SECONDS * 1000:.0f}")
-    cursor.close()
-
-
-def _to_write(connection: Any, _: Any) -> None:
-    """Let readers (dashboard, reports) go on while the planner writes."""
-    _to_read_only(connection, _)
-    cursor = connection.cursor()
-    for setting in ("journal_mode=WAL", "synchronous=NORMAL", "foreign_keys=ON"):
-        cursor.execute(f"PRAGMA {setting}")
-    cursor.close()
-
-
 def _check_tables(engine: sa.Engine, create: bool) -> None:
     """Refuse tables of other versions and programs and, without `create`, a lack of ours."""
     url, inspector = shown(engine.url), sa.inspect(engine)
@@ -165,7 +120,7 @@ def _check_tables(engine: sa.Engine, create: bool) -> None:
             )
     for table in METADATA.sorted_tables:
         if table.name not in there:
-            missing.append(table.name)
+            missing += [] if table in OF_RUNS else [table.name]
             continue
         stored = _columns(inspector, table.name)
         if lacking := [c.name for c in table.columns if c.name not in stored]:
@@ -188,133 +143,6 @@ def _check_tables(engine: sa.Engine, create: bool) -> None:
 
 def _columns(inspector: sa.Inspector, table: str) -> Mapping[str, Any]:
     return {column["name"]: column for column in inspector.get_columns(table)}
-
-
-# Locks
-
-
-@contextmanager
-def creating(engine: sa.Engine) -> Iterator[None]:
-    """While tables are made: two processes at once would each find them missing.
-
-    Raises DatabaseBusy while another makes them.
-    """
-    folder = os.path.dirname(file_of(engine.url) or "/")
-    if not os.path.isdir(folder):  # opening the database says so
-        yield
-        return
-    with held(engine, "") as free:
-        if not free:
-            raise DatabaseBusy(f"another process is making the tables of {shown(engine.url)!r}")
-        yield
-
-
-@contextmanager
-def held(engine: sa.Engine, name: str) -> Iterator[bool]:
-    """Hold a lock of this name; False if it is held elsewhere.
-
-    The operating system or the database frees it when the process dies. A lock that a server lost
-    in a restart is taken again before the next transaction; UserError if another came first.
-    """
-    path = file_of(engine.url)
-    lock = _ServerLock(engine, f"fsmd/{name}") if path is None else _FileLock(path, name)
-    free = lock.take()
-    try:
-        if free:
-            lock.keep()
-        yield free
-    finally:
-        lock.free()
-
-
-class _FileLock:
-    """Beside an SQLite file: one however the path is spelt, relative or through a link."""
-
-    def __init__(self, path: str, name: str) -> None:
-        self._path = f"{path}.{name}.lock" if name else f"{path}.lock"
-        self._lock = FileLock(self._path, timeout=0)
-
-    def take(self) -> bool:
-        try:
-            self._lock.acquire()
-        except Timeout:
-            return False
-        except (OSError, NotImplementedError) as error:
-            reason = getattr(error, "strerror", None) or str(error)
-            raise UserError(
-                f"cannot lock the file {self._path!r}: {reason}; a run needs a folder that this "
-                "user may write, with room left, for the database and its .lock files"
-            ) from error
-        return True
-
-    def keep(self) -> None:
-        """The operating system keeps it."""
-
-    def free(self) -> None:
-        self._lock.release()
-
-
-_MYSQL = "SELECT GET_LOCK(SUBSTRING(SHA2(:key, 256), 1, 60), 0)"
-_TAKE = {
-    "postgresql": "SELECT pg_try_advisory_lock(hashtextextended(:key, 0))",
-    "mysql": _MYSQL,
-    "mariadb": _MYSQL,
-}
-
-
-@dataclass
-class _ServerLock:
-    """Of a connection of its own, in no transaction, so that it may last for days."""
-
-    engine: sa.Engine
-    key: str
-    _connection: sa.Connection | None = field(default=None, init=False)
-    _looking: bool = field(default=False, init=False)
-
-    @patient
-    def take(self) -> bool:
-        self._close()
-        self._connection = self.engine.connect()
-        self._connection.execution_options(isolation_level="AUTOCOMMIT")
-        query = sa.text(_TAKE[self.engine.dialect.name])
-        return bool(self._connection.scalar(query, {"key": self.key}))
-
-    def keep(self) -> None:
-        sa.event.listen(self.engine, "begin", self._look)
-
-    def free(self) -> None:
-        if sa.event.contains(self.engine, "begin", self._look):
-            sa.event.remove(self.engine, "begin", self._look)
-        self._close()
-
-    def _close(self) -> None:
-        if self._connection is not None:
-            self._connection.invalidate()  # given back to the pool it would keep the lock
-            self._connection.close()
-            self._connection = None
-
-    def _look(self, _: sa.Connection) -> None:
-        """Take the lock again if its connection has ended."""
-        if self._looking:
-            return
-        self._looking = True
-        try:
-            if not self._lives() and not self.take():
-                raise UserError(
-                    f"the database {shown(self.engine.url)!r} ended the connection that held "
-                    f"{self.key!r}, and another process holds it now; give the same command "
-                    "when that one has ended: it goes on from what is stored"
-                )
-        finally:
-            self._looking = False
-
-    def _lives(self) -> bool:
-        try:
-            return self._connection is not None and bool(
-                self._connection.scalar(sa.text("SELECT 1"))
-            )
-        except DatabaseBusy:
-            return False
 
 
 def now() -> str:

@@ -101,12 +101,12 @@ _KINDS: dict[str | int | None, tuple[str, bool]] = {
 _CANNOT_OPEN = (3, 14, 23)
 """SQLite's codes that leave open what is wrong with the path."""
 _PACKAGES = {
-    "psycopg": "'psycopg[binary]'",
+    "psycopg": "'fsmd[postgres]'",
     "psycopg2": "psycopg2-binary",
     "MySQLdb": "mysqlclient",
     "mysql": "mysql-connector-python",
 }
-"""Module -> the package that has it, where they differ."""
+"""Module -> what is installed to have it, where they differ; an extra of ours where we test it."""
 
 
 def refusal(url: sa.URL, error: BaseException, lost: bool = False) -> UserError:

@@ -33,8 +33,9 @@ from studies.definition import Study
 from studies.objectives.cost import OfTraining
 from studies.objectives.objective import Objective, of_target
 from studies.planner.design import Cell
-from studies.store.database import creating, engine_options
+from studies.store.engines import engine_options, guards_of
 from studies.store.faults import patient, shown
+from studies.store.locks import creating
 from studies.store.means import Means
 from studies.store.runs import known_results
 
@@ -476,7 +477,7 @@ def _storage(engine: sa.Engine) -> RDBStorage:
     if engine in _STORAGES:
         return _STORAGES[engine]
     optuna.logging.set_verbosity(optuna.logging.WARNING)
-    driver, options = f"{engine.url.drivername}://", engine_options(engine.url)
+    driver, options = f"{engine.url.drivername}://", engine_options(engine.url, guards_of(engine))
     try:
         with creating(engine):
             storage = RDBStorage(driver, options)

@@ -109,6 +109,24 @@ TEST_ROWS = sa.Table(
 )
 
 
+PLANNERS = sa.Table(
+    "fsmd_planners",
+    METADATA,
+    sa.Column("lock", sa.String(200), primary_key=True),  # the name of the study
+    sa.Column("token", sa.String(32), nullable=False),  # of who may write; see studies.store.locks
+)
+
+SCHEMA = sa.Table(
+    "fsmd_schema",
+    METADATA,
+    # of these tables; see studies.store.schema. One row.
+    sa.Column("version", sa.Integer, primary_key=True, autoincrement=False),
+)
+
+OF_RUNS = (PLANNERS, SCHEMA)
+"""What runs know of each other; no report reads them."""
+
+
 def as_stored(table: sa.Table) -> sa.Select[Any]:
     """All columns as the driver brings them: SQLAlchemy's own decoding fails on what is none."""
     columns: list[Any] = [sa.type_coerce(c, sa.types.NullType()).label(c.name) for c in table.c]

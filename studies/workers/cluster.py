@@ -193,20 +193,20 @@ class ClusterWorkers:
         self.close()
 
     def _aside(self, act: Callable[..., object], *args: object) -> Thread:
-        """Do it in a thread of its own; what goes wrong with the connection the watch will see."""
-
-        def run() -> None:
-            try:
-                act(*args)
-            except UserError as error:
-                self._fail(error)
-            except Exception as error:
-                if not (self._closed or self._is_cut_off() or isinstance(error, OSError)):
-                    self._fail(UserError(f"the cluster fails ({error!r}); {GOES_ON}"))
-
-        thread = Thread(target=run, daemon=True)
+        """Do it in a thread of its own."""
+        thread = Thread(target=self._safely, args=(act, *args), daemon=True)
         thread.start()
         return thread
+
+    def _safely(self, act: Callable[..., object], *args: object) -> None:
+        """Do it; that the connection is lost, the watch sees by itself."""
+        try:
+            act(*args)
+        except UserError as error:
+            self._fail(error)
+        except BaseException as error:  # Dask has many, some of them no Exception
+            if not (self._closed or self._is_cut_off() or isinstance(error, OSError)):
+                self._fail(UserError(f"the cluster fails ({error!r}); {GOES_ON}"))
 
     # The connection
 
@@ -252,10 +252,7 @@ class ClusterWorkers:
 
     def _watch(self) -> None:
         while not (self._closed or self._fault):
-            if self._is_cut_off():
-                self._reconnect()
-            with suppress(OSError):  # the connection is lost, which is seen next
-                self._refresh()
+            self._safely(self._reconnect if self._is_cut_off() else self._refresh)
             self._news.wait(REFRESH_SECONDS)
             self._news.clear()
 
@@ -321,33 +318,47 @@ class ClusterWorkers:
 
     def _ask(self, address: str, facts: dict[str, Any]) -> None:
         """Accept a worker, or refuse it."""
-        ask = partial(self._client.run, workers=[address], on_error="return")
-        said = ask(remote.introduce).get(address)
-        why = None if said is None or isinstance(said, OSError) else refusal(said)
-        if not why:
-            prepared = said and ask(remote.prepare).get(address)
-            if said is None or isinstance(prepared or said, Exception):  # gone, or not yet there
-                self._known.pop(address, None)
-                return
+        try:
+            said = self._answer(address, remote.introduce)
+            why = refusal(said)
+            if not why:
+                self._answer(address, remote.prepare)
+        except OSError:  # it is gone; if it is not, it is asked again
+            self._known.pop(address, None)
+            return
+        line = f"the worker {facts['name']} at {address} gets no trainings: {why}" if why else ""
         with self._lock:
             if self._known.get(address) != facts["id"]:
                 return
             if why:
-                line = f"the worker {facts['name']} at {address} gets no trainings: {why}"
                 self._refused[address] = line
-                self._notify(line)
-                return
-            self._members[address] = Member.of(facts, said)
-            self._changed = True
-            kinds = {member.processor for member in self._members.values()}
-            told, self._kinds = len(self._kinds) > 1, self._kinds | kinds
-            if len(self._kinds) > 1 and not told:
-                self._notify(
-                    f"the workers have different processors ({'; '.join(sorted(self._kinds))}): "
-                    "the last digits of a figure hang on which of them trained"
-                )
-        self._ready.set()
+            else:
+                self._members[address] = Member.of(facts, said)
+                self._changed = True
+                line = self._unlike(said["processor"])
+        if line:
+            self._notify(line)
         self._news.set()
+        if not why:
+            self._ready.set()
+
+    def _answer(self, address: str, of: Callable[[], Any]) -> Any:
+        """What a worker says, or what it raises; raises OSError if it says nothing."""
+        nothing = OSError(f"no answer from {address}")
+        said = self._client.run(of, workers=[address], on_error="return").get(address, nothing)
+        if isinstance(said, OSError):
+            raise said
+        return said
+
+    def _unlike(self, processor: str) -> str:
+        """What is to be told where the processors become different ones."""
+        before, self._kinds = len(self._kinds), self._kinds | {processor}
+        if not before == 1 < len(self._kinds):
+            return ""
+        return (
+            f"the workers have different processors ({'; '.join(sorted(self._kinds))}): the last "
+            "digits of a figure hang on which of them trained"
+        )
 
     def _look_for_nobody(self) -> None:
         """Say that there is no worker for what waits; raise UserError where none is to come."""

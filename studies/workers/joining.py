@@ -59,7 +59,8 @@ class Member:
 def refusal(said: Any) -> str:
     """Why a worker that introduced itself so gets no calls; empty if it gets some."""
     if isinstance(said, Exception):
-        line = f"{type(said).__name__}: {said}".partition("\n")[0]
+        # Dask gives an error that it cannot send as the text of a plain one.
+        line = str(said) if type(said) is Exception else repr(said)
         return f"it cannot load fsmd ({line}); install what the planner has"
     theirs, ours = said["versions"], versions()
     unlike = [f"{n} {theirs.get(n)} and not {ours[n]}" for n in ours if theirs.get(n) != ours[n]]

@@ -26,6 +26,7 @@ from fsmd.data.files import cache_root, check_cache
 from fsmd.data.schema import DataRef, Dataset
 from fsmd.errors import UserError, alternatives
 from fsmd.runtime import PRECISIONS, Runtime
+from fsmd.terminal import open_console, tell, words
 from fsmd.training import Training, form
 from studies import catalog
 from studies.auto.file import PLAN_FILE, PlanFile, write_plan
@@ -104,7 +105,7 @@ def _run(request: Request, workers: LocalWorkers) -> Finished:
     from reports.build import load as load_report
 
     began, started = time.time(), time.perf_counter()
-    console = _console()
+    console = open_console()
     request, sets = _prepared(request, console, began, workers)
     asked = _asked(request, sets)
     engine = open_engine(request.storage, create=True)
@@ -160,11 +161,6 @@ def execute(definition: Definition | str, **options: Any) -> Finished:
     return run(Request(definition, **options))
 
 
-def _console() -> Console:
-    """Nothing but a terminal gets control codes, whatever FORCE_COLOR asks for."""
-    return Console(stderr=True, force_terminal=None if sys.stderr.isatty() else False)
-
-
 def dry_run(request: Request) -> tuple[str, ...]:
     """What `run` would train and how long that would take, in lines.
 
@@ -178,7 +174,7 @@ def _rehearsed(request: Request, workers: LocalWorkers) -> tuple[str, ...]:
     def measured(training: Training) -> EpochTime:
         return workers.submit(measure, training, MOST_SECONDS).result()
 
-    request, sets = _prepared(request, _console(), time.time(), workers)
+    request, sets = _prepared(request, open_console(), time.time(), workers)
     asked = _asked(request, sets)
     engine = open_engine(request.storage) if is_there(request.storage) else None
     try:
@@ -206,11 +202,10 @@ def _rehearsed(request: Request, workers: LocalWorkers) -> tuple[str, ...]:
 def _doing(console: Console, what: str) -> Iterator[None]:
     """Show what is done for so long, or say it in a line of a file where that is long."""
     if console.is_terminal:
-        with console.status(what):
+        with console.status(words(what)):
             yield
         return
-    say = partial(console.print, what, soft_wrap=True, markup=False, highlight=False)
-    timer = Timer(SOON_SECONDS, say)
+    timer = Timer(SOON_SECONDS, tell, (console, what))
     timer.daemon = True
     timer.start()
     try:
@@ -295,7 +290,7 @@ def _automatic(
         began=began,
         slots=slots,
         workers=workers,
-        notify=partial(console.print, markup=False, highlight=False, soft_wrap=True),
+        notify=partial(tell, console),
     )
     assert search.auto is not None, "it has its plan now"
     print(*table(search.auto, sizes), sep="\n")
@@ -538,7 +533,7 @@ def _train(
         slots=count,
         retry_failed=request.retry_failed,
     )
-    notify = partial(console.print, markup=False)
+    notify = partial(tell, console)
     if record.is_search:
         data = next(iter(sets.values()))
         with LocalWorkers(1) as thinker:

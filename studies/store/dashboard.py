@@ -21,7 +21,7 @@ from optuna.artifacts import FileSystemArtifactStore, get_all_artifact_meta, upl
 from optuna_dashboard import get_note, save_note, save_plotly_graph_object
 from optuna_dashboard._custom_plot_data import SYSTEM_ATTR_PLOT_DATA
 
-from studies.store.faults import patient
+from studies.store.faults import patient, shown
 from studies.store.means import Means
 from studies.store.mirror import FRESH, MEANS, show_means, stored_studies
 from studies.store.records import StudyRecord
@@ -91,10 +91,9 @@ def dashboard_command(url: sa.URL, artifacts: Path) -> str:
 
     A password is shown as ***, in whose place it is to be put.
     """
-    shown = url.render_as_string(hide_password=True)  # with what would end a name quoted
     folder = str(artifacts)
     folder = os.path.join(".", folder) if folder.startswith("-") else folder
-    words = ["optuna-dashboard", shown, "--artifact-dir", folder]
+    words = ["optuna-dashboard", shown(url), "--artifact-dir", folder]
     return subprocess.list2cmdline(words) if os.name == "nt" else shlex.join(words)
 
 

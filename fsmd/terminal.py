@@ -41,7 +41,7 @@ def tell(console: Console, line: str) -> None:
     console.print(words(line), soft_wrap=True)
 
 
-class Words(ProgressColumn):
+class PlainColumn(ProgressColumn):
     """A column of a progress bar with text of its task, such as `{task.description}`."""
 
     def __init__(self, form: str, style: str = "") -> None:
@@ -56,7 +56,7 @@ class Words(ProgressColumn):
 def bar_of(console: Console) -> Progress:
     """A bar for each task, its description before it; drawn in a terminal alone."""
     return Progress(
-        Words("{task.description}"),
+        PlainColumn("{task.description}"),
         BarColumn(),
         TextColumn("{task.percentage:>3.0f} %", markup=False),
         TimeElapsedColumn(),

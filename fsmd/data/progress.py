@@ -17,9 +17,9 @@ def told(what: str) -> Iterator[Callable[[int], None]]:
         return
     from rich.progress import Progress, SpinnerColumn, TimeElapsedColumn
 
-    from fsmd.terminal import Words, open_console
+    from fsmd.terminal import PlainColumn, open_console
 
-    text = Words("{task.description}: {task.completed:,.0f} rows")
+    text = PlainColumn("{task.description}: {task.completed:,.0f} rows")
     shown = Progress(
         SpinnerColumn(), text, TimeElapsedColumn(), console=open_console(), transient=True
     )

@@ -37,6 +37,7 @@ _ESCAPES = {
     "|": r"\textbar{}",
     "[": "{[}",  # else \\ in front of it would take it for its argument
     "]": "{]}",
+    "*": "{*}",  # else it would take it for its own star
     MINUS: "$-$",
     DASH: "--",
     "±": r"$\pm$",

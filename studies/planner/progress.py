@@ -17,7 +17,7 @@ from rich.progress import BarColumn, Progress, TaskID, TimeElapsedColumn
 
 from fsmd.metrics import METRICS
 from fsmd.tasks import Task
-from fsmd.terminal import Words, tell
+from fsmd.terminal import PlainColumn, tell
 from fsmd.training import TrainingProgress
 from studies.planner.design import Cell
 from studies.planner.planner import Event
@@ -47,11 +47,11 @@ class LiveProgress:
         self._tasks, self._workers, self._cells, self._left = tasks, workers, cells, cells
         self._plain = not console.is_terminal or console.is_dumb_terminal
         self._bar = Progress(
-            Words("{task.description}"),
+            PlainColumn("{task.description}"),
             BarColumn(bar_width=24),
-            Words("{task.fields[count]}"),
+            PlainColumn("{task.fields[count]}"),
             TimeElapsedColumn(),
-            Words("{task.fields[note]}", "dim"),
+            PlainColumn("{task.fields[note]}", "dim"),
             console=console,
             disable=self._plain,
             transient=True,

@@ -164,7 +164,14 @@ def _of_optuna() -> tuple[Method, ...]:
 
 def check_gaussian_process(methods: Callable[[], Iterable[Method]] = _of_optuna) -> None:
     """Raise UserError where Optuna's own methods are not those that the process above knows."""
-    for kind, name, takes in methods():
+    try:
+        needed = tuple(methods())
+    except ImportError as error:
+        raise UserError(
+            f"--sampler gp finds Optuna {optuna.__version__} otherwise ({error}); install the "
+            "tested version (constraints.txt), or choose another --sampler, such as tpe"
+        ) from error
+    for kind, name, takes in needed:
         method = getattr(kind, name, None)
         if method is None or tuple(signature(method).parameters)[1:] != takes:
             raise UserError(

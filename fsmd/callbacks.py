@@ -202,7 +202,7 @@ class CheckpointFile(Callback):
         except MemoryError:
             raise
         except Exception as error:  # whatever a file may hold
-            reason = f"{type(error).__name__}: {error}".splitlines()[0]
+            reason = f"{type(error).__name__}: {error}".splitlines()[0].partition(". ")[0]
             say(f"{self.path} is no checkpoint of this training, which starts anew ({reason})")
             for callback, state in before:
                 vars(callback).update(state)

@@ -5,6 +5,7 @@ import codecs
 import errno
 import io
 import os
+import re
 import shutil
 import signal
 import sys
@@ -15,10 +16,11 @@ import unicodedata
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
 from pathlib import Path
-from typing import Any, NoReturn, TextIO
+from typing import Any, NoReturn, TextIO, TypeVar
 
 from fsmd.errors import UserError, is_text, one_line
 
+Wrapper = TypeVar("Wrapper", bound=io.TextIOWrapper)
 _LONGEST_LINE = 2000
 
 
@@ -33,6 +35,7 @@ class CommandLine(argparse.ArgumentParser):
             epilog=epilog,
             formatter_class=argparse.RawDescriptionHelpFormatter,
         )
+        self.color = False  # which later versions of Python would write into a terminal
 
     def parse_args(self, *given: Any, **more: Any) -> Any:
         """As argparse does; refuses `--name=--`, of which it makes a list, and what is no text."""
@@ -226,11 +229,39 @@ def _safe_streams() -> Iterator[_Output]:
         sys.stdout, sys.stderr = before
 
 
+_CONTROLS = re.compile("[\x00-\x08\x0b-\x1f\x7f-\x9f\u061c\u200e\u200f\u202a-\u202e\u2066-\u2069]")
+"""What a terminal obeys, or what turns the order of letters, but for tab and line break."""
+
+
+class _Printed(io.TextIOWrapper):
+    """Text whose control characters are written out, as TOML and JSON write them.
+
+    So no name, category or message of an error moves a terminal's cursor or fakes a line.
+    """
+
+    drawing: TextIO
+    """The same stream for what draws."""
+
+    def write(self, text: str) -> int:
+        """Write all of it."""
+        super().write(_CONTROLS.sub(lambda found: f"\\u{ord(found[0]):04x}", text))
+        return len(text)
+
+
 def _text(below: _Output, like: Any) -> TextIO:
     """What prints to `below` as `like` does, which is None for a closed stream."""
-    return io.TextIOWrapper(
-        io.BufferedWriter(below),
-        encoding=like.encoding if like else "utf-8",
-        errors="plain",
-        line_buffering=bool(like and like.line_buffering),
-    )
+    writer, is_lined = io.BufferedWriter(below), bool(like and like.line_buffering)
+    encoding = like.encoding if like else "utf-8"
+
+    def on_writer(kind: type[Wrapper]) -> Wrapper:
+        return kind(writer, encoding, "plain", line_buffering=is_lined, write_through=True)
+
+    printed = on_writer(_Printed)
+    printed.drawing = on_writer(io.TextIOWrapper)
+    return printed
+
+
+def drawing(stream: TextIO) -> TextIO:
+    """A stream for what draws in a terminal, and so takes care itself of what it draws."""
+    own: TextIO = getattr(stream, "drawing", stream)
+    return own

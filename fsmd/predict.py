@@ -18,7 +18,7 @@ import pyarrow as pa
 import pyarrow.csv
 import pyarrow.parquet
 
-from fsmd.command_line import CommandLine, exit_code, place
+from fsmd.command_line import CommandLine, drawing, exit_code, place
 from fsmd.data.description.columns import plain
 from fsmd.data.description.toml import read
 from fsmd.data.description.values import Description, FileSet
@@ -307,7 +307,7 @@ def _progress() -> Iterator[Callable[[int], int]]:
             shown = now
             line = f"{rows:,} rows, {rows / (now - start):,.0f} rows/s"
             begin, end = ("\r", "") if is_terminal else ("", "\n")
-            print(f"{begin}{line}", end=end, file=sys.stderr, flush=True)
+            print(f"{begin}{line}", end=end, file=drawing(sys.stderr), flush=True)
         return rows
 
     try:

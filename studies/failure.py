@@ -3,6 +3,8 @@
 import traceback
 from dataclasses import dataclass
 
+from fsmd.errors import one_line
+
 
 @dataclass(frozen=True)
 class Failure:
@@ -22,7 +24,7 @@ def failure_of(error: BaseException, lost: bool = False) -> Failure:
     if lost:
         line = "the worker process was killed"
     elif isinstance(error, Exception):
-        line = f"{type(error).__name__}: {error}".splitlines()[0]
+        line = one_line(f"{type(error).__name__}: {error}".splitlines()[0])
     else:
         line = f"the worker process was asked to end ({type(error).__name__})"
     trace = "".join(traceback.format_exception(error))

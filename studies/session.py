@@ -26,6 +26,7 @@ from fsmd.data.files import cache_root, check_cache
 from fsmd.data.schema import DataRef, Dataset
 from fsmd.errors import UserError, alternatives
 from fsmd.runtime import PRECISIONS, Runtime
+from fsmd.terminal import open_console, tell, words
 from fsmd.training import Training, form
 from studies import catalog
 from studies.auto.file import PLAN_FILE, PlanFile, write_plan
@@ -114,7 +115,7 @@ def _workers(request: Request) -> Workers:
             f"--cluster needs dask.distributed, which cannot be loaded ({error}): pip install "
             "'fsmd[cluster]', or leave it out to train on this machine"
         ) from error
-    notify = partial(_console().print, markup=False, highlight=False, soft_wrap=True)
+    notify = partial(tell, open_console())
     return ClusterWorkers(request.cluster, request.workers, notify)
 
 
@@ -123,7 +124,7 @@ def _run(request: Request, workers: Workers) -> Finished:
     from reports.build import load as load_report
 
     began = time.monotonic()
-    console = _console()
+    console = open_console()
     request, sets = _prepared(request, console, began, workers)
     asked = _asked(request, sets)
     engine = open_engine(request.storage, create=True)
@@ -180,11 +181,6 @@ def execute(definition: Definition | str, **options: Any) -> Finished:
     return run(Request(definition, **options))
 
 
-def _console() -> Console:
-    """Nothing but a terminal gets control codes, whatever FORCE_COLOR asks for."""
-    return Console(stderr=True, force_terminal=None if sys.stderr.isatty() else False)
-
-
 def dry_run(request: Request) -> tuple[str, ...]:
     """What `run` would train and how long that would take, in lines.
 
@@ -203,7 +199,7 @@ def _rehearsed(request: Request, workers: Workers) -> tuple[str, ...]:
     def measured(training: Training) -> EpochTime:
         return awaited(workers, workers.submit(measure, training, MOST_SECONDS))
 
-    request, sets = _prepared(request, _console(), time.monotonic(), workers)
+    request, sets = _prepared(request, open_console(), time.monotonic(), workers)
     asked = _asked(request, sets)
     engine = open_engine(request.storage) if is_there(request.storage) else None
     try:
@@ -232,11 +228,10 @@ def _rehearsed(request: Request, workers: Workers) -> tuple[str, ...]:
 def _doing(console: Console, what: str) -> Iterator[None]:
     """Show what is done for so long, or say it in a line of a file where that is long."""
     if console.is_terminal:
-        with console.status(what):
+        with console.status(words(what)):
             yield
         return
-    say = partial(console.print, what, soft_wrap=True, markup=False, highlight=False)
-    timer = Timer(SOON_SECONDS, say)
+    timer = Timer(SOON_SECONDS, tell, (console, what))
     timer.daemon = True
     timer.start()
     try:
@@ -321,7 +316,7 @@ def _automatic(
         began=began,
         slots=slots,
         workers=workers,
-        notify=partial(console.print, markup=False, highlight=False, soft_wrap=True),
+        notify=partial(tell, console),
     )
     assert search.auto is not None, "it has its plan now"
     print(*table(search.auto, sizes), sep="\n")
@@ -565,7 +560,7 @@ def _train(
         retry_failed=request.retry_failed,
         silence=request.silence,
     )
-    notify = partial(console.print, markup=False)
+    notify = partial(tell, console)
     refs = {data.name: data.ref for data in sets.values()}  # a path is no name
     with LocalWorkers(1) as thinker:
         here = workers if request.cluster is None else thinker

@@ -35,6 +35,12 @@ def _takes_long(item: pytest.Item) -> bool:
     return bool(getattr(getattr(item, "module", None), "TAKES_LONG", False))
 
 
+def quietly_encoded(patch: pytest.MonkeyPatch, folder: Path) -> None:
+    """For what runs without the fixtures below: a cache of its own, and no wait for the disk."""
+    patch.setenv("FSMD_CACHE", str(folder / "cache"))
+    patch.setattr(os, "fsync", lambda _: None)
+
+
 @pytest.fixture(scope="session", autouse=True)
 def own_cache(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Path]:
     """Encoded data and checkpoints go to a temporary folder, one for all processes of a run."""

@@ -95,18 +95,22 @@ def data() -> None:
 
 @pytest.fixture
 def untrained(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    return training_nothing(monkeypatch, tmp_path)
+
+
+def training_nothing(monkeypatch: pytest.MonkeyPatch, folder: Path) -> Path:
     """A folder to work in; what is accepted is stored, but not trained and not reported."""
 
     def built(engine: Any, name: str, out: Path, *_: Any) -> SimpleNamespace:
         return SimpleNamespace(page=out / name, lines=(), figures=(), means={})
 
-    monkeypatch.chdir(tmp_path)
+    monkeypatch.chdir(folder)
     monkeypatch.setattr("studies.session._train", lambda *_: (0, 0, "trained nothing"))
     monkeypatch.setattr("studies.session.publish_report", lambda *_, **__: None)
     monkeypatch.setattr("reports.build.build", built)
     monkeypatch.setattr("studies.session.LocalWorkers", Immediate)
-    (tmp_path / "file").write_text("text")
-    return tmp_path
+    (folder / "file").write_text("text")
+    return folder
 
 
 def listing(folder: Path) -> dict[str, float]:

@@ -103,7 +103,7 @@ def test_the_dashboard_serves_the_note_the_plot_and_the_report_once_each(
     address, _, _ = shown
     study = json.loads(_read(f"{address}/api/studies/1?after=0"))
     note = study["note"]["body"]
-    assert r"\#6 dominates wide\_deep" in note
+    assert r"\#6 dominates wide_deep" in note
     assert note.count("picked") == 1
     assert [plot["id"] for plot in study["plotly_graph_objects"]] == ["fsmd-front"]
     assert len(study["artifacts"]) == 1

@@ -80,8 +80,11 @@ MAY_BE_GONE = {"fsmd_cells", "fsmd_measurements", "fsmd_predictions", "fsmd_test
 
 @pytest.fixture(scope="module")
 def whole(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    return make_whole(tmp_path_factory.mktemp("whole"))
+
+
+def make_whole(folder: Path) -> Path:
     """Its columns may hold nothing, so that the database hinders little of what follows."""
-    folder = tmp_path_factory.mktemp("whole")
     engine = made_up.fresh_engine(folder)
     four = made_up.towers()
     two = replace(four, arms=(four.arms[0], four.arms[-1]))

@@ -41,6 +41,18 @@ def open_encoded(path: Path, name: str | None = None) -> Dataset:
         raise DamagedDataError(
             f"{path} is no whole encoded data set: {fault}; fsmd.load encodes it anew"
         )
+    try:
+        return _opened_whole(path, name)
+    except (OSError, MemoryError):
+        raise
+    except Exception as error:  # sealed, and yet of another version, or written by no fsmd
+        raise DamagedDataError(
+            f"{path} is no encoded data set ({type(error).__name__}: {error}); remove it, then "
+            "fsmd.load encodes it anew"
+        ) from error
+
+
+def _opened_whole(path: Path, name: str | None) -> Dataset:
     facts = json.loads((path / FACTS).read_text("utf-8"))
     schema = Schema.from_dict(facts["schema"])
     return Dataset(

@@ -4,7 +4,6 @@ import gzip
 import hashlib
 import os
 import shutil
-import sys
 import tarfile
 import zlib
 from collections.abc import Iterator, Mapping
@@ -19,12 +18,11 @@ from urllib.parse import urlsplit
 import platformdirs
 import requests
 from filelock import FileLock
-from rich.console import Console
-from rich.progress import track
 
 from fsmd.data.rows.packed import is_packed
 from fsmd.errors import UserError
 from fsmd.notices import say
+from fsmd.terminal import bar_of, open_console
 from fsmd.writing import replacing
 
 PIECE = 2**20
@@ -182,16 +180,11 @@ def _fetched(url: str, folder: Path) -> Path:
     with requests.get(url, headers=plain, stream=True, timeout=60) as answer:
         answer.raise_for_status()
         length = int(answer.headers.get("Content-Length", 0))
-        with path.open("wb") as file:
-            for piece in track(
-                answer.iter_content(PIECE),
-                f"downloading {path.name}",
-                total=length / PIECE or None,
-                console=Console(stderr=True),
-                transient=True,
-                disable=not sys.stderr.isatty(),
-            ):
+        with path.open("wb") as file, bar_of(open_console()) as bar:
+            task = bar.add_task(f"downloading {path.name}", total=length or None)
+            for piece in answer.iter_content(PIECE):
                 file.write(piece)
+                bar.advance(task, len(piece))
     return path
 
 

@@ -15,12 +15,13 @@ def told(what: str) -> Iterator[Callable[[int], None]]:
     if not sys.stderr.isatty():
         yield lambda rows: None
         return
-    from rich.console import Console
-    from rich.progress import Progress, SpinnerColumn, TextColumn, TimeElapsedColumn
+    from rich.progress import Progress, SpinnerColumn, TimeElapsedColumn
 
-    text = TextColumn("{task.description}: {task.completed:,.0f} rows")
+    from fsmd.terminal import PlainColumn, open_console
+
+    text = PlainColumn("{task.description}: {task.completed:,.0f} rows")
     shown = Progress(
-        SpinnerColumn(), text, TimeElapsedColumn(), console=Console(stderr=True), transient=True
+        SpinnerColumn(), text, TimeElapsedColumn(), console=open_console(), transient=True
     )
     task, start = shown.add_task(what, total=None), monotonic()
 

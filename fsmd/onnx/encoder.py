@@ -227,7 +227,8 @@ def _ordered(
     wanted = [p for i in range(len(scales)) for p in (row[i], *([flag[i]] if i in flag else []))]
     if wanted != sorted(wanted):
         scaled = graph.add("Gather", scaled, graph.constant(wanted, np.int64), axis=0)
-    return graph.add("Transpose", scaled)
+    # No Transpose: onnxruntime below 1.26 makes of that and a product of 64 bits what it lacks.
+    return graph.add("Einsum", scaled, equation="db->bd")
 
 
 def _plain(graph: Graph, number: str, scales: Sequence[Scaling]) -> str:

@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any
 from fsmd.data.description.toml import parse
 from fsmd.data.encoder import Encoder
 from fsmd.data.inputs import Input
+from fsmd.markdown import code, plain
 from fsmd.metrics import METRICS
 from fsmd.metrics.steps import CERTAIN
 from fsmd.saved.facts import ModelFacts, ModelFigure
@@ -82,15 +83,15 @@ def _yaml(head: ModelHead, facts: ModelFacts) -> Iterator[str]:
 
 
 def _summary(head: ModelHead, facts: ModelFacts) -> Iterator[str]:
-    tasks = " and ".join(f"*{_plain(task.name)}*" for task in head.tasks)
-    yield f"# {_plain(head.name)}"
+    tasks = " and ".join(f"*{plain(task.name)}*" for task in head.tasks)
+    yield f"# {plain(head.name)}"
     yield ""
     what = "A network" if head.kind == "fsmd" else f"A simple model ({head.kind})"
     yield (
         f"{what} that gives the probability of {tasks} for each row of a log like "
-        f"`{_plain(facts.data)}`. It is arm *{_plain(facts.arm)}* of the {facts.kind} "
-        f"`{facts.study}` ({_plain(facts.question)}), picked by `{_plain(facts.pick)}`: "
-        f"{_plain(facts.why)}."
+        f"{code(facts.data)}. It is arm *{plain(facts.arm)}* of the {facts.kind} "
+        f"{code(facts.study)} ({plain(facts.question)}), picked by {code(facts.pick)}: "
+        f"{plain(facts.why)}."
     )
     if facts.refit is not None:
         yield ""
@@ -133,7 +134,7 @@ def _inputs(encoder: Encoder) -> Iterator[str]:
     yield from _table(
         ("input", "kind", "from a raw row", "what is known of it"),
         zip(
-            (each.name for each in encoder.inputs),
+            (plain(each.name) for each in encoder.inputs),
             (each.kind for each in encoder.inputs),
             map(_taken, encoder.inputs),
             (*_known_words(encoder), *_known_numbers(encoder)),
@@ -144,8 +145,8 @@ def _inputs(encoder: Encoder) -> Iterator[str]:
 
 def _taken(each: Input) -> str:
     """How it is taken from a raw row."""
-    split = f", split at {each.separator!r}" if each.separator is not None else ""
-    return f"`{each.expression}`{split}{'; may be left out' if each.optional else ''}"
+    split = f", split at {plain(repr(each.separator))}" if each.separator is not None else ""
+    return f"{code(each.expression)}{split}{'; may be left out' if each.optional else ''}"
 
 
 def _known_words(encoder: Encoder) -> Iterator[str]:
@@ -167,11 +168,11 @@ def _known_numbers(encoder: Encoder) -> Iterator[str]:
 
 def _outputs(head: ModelHead) -> Iterator[str]:
     yield from _table(
-        ("output", "meaning"), ((f"`{each.name}`", each.meaning) for each in head.outputs)
+        ("output", "meaning"), ((code(each.name), plain(each.meaning)) for each in head.outputs)
     )
     if head.score is not None:
         yield ""
-        yield f"`score` is `{head.score}`, of the probabilities over all rows."
+        yield f"`score` is {code(head.score)}, of the probabilities over all rows."
     if any(each.given for each in head.outputs):
         yield ""
         yield "Along the funnel P(b) = P(b|a) x P(a)" + (
@@ -191,7 +192,7 @@ def _figures(head: ModelHead, facts: ModelFacts) -> Iterator[str]:
         f"*Mean*: over {over}, with the 95 % interval where there are several. *These weights*: "
         "of the training that made this folder. Test was evaluated once, at the epochs that "
         "validation chose "
-        f"({', '.join(f'{_plain(t)}: {e}' for t, e in facts.chosen_epochs.items())})."
+        f"({', '.join(f'{plain(t)}: {e}' for t, e in facts.chosen_epochs.items())})."
     )
     yield ""
     yield from _table(
@@ -225,7 +226,7 @@ def _row(figure: ModelFigure) -> tuple[str, ...]:
 
     interval = "-" if figure.low is None else f"{shown(figure.low)} to {shown(figure.high)}"
     return (
-        figure.task,
+        plain(figure.task),
         SPLITS[figure.split],
         metric.label,
         shown(figure.mean),
@@ -247,13 +248,13 @@ def _cost(facts: ModelFacts, sizes: Mapping[str, int]) -> Iterator[str]:
 
 
 def _data(head: ModelHead, facts: ModelFacts, described: bool) -> Iterator[str]:
-    yield f"`{_plain(facts.asked)}`, content hash `{facts.content_hash}`."
+    yield f"{code(facts.asked)}, content hash `{facts.content_hash}`."
     if facts.licence is not None:
-        yield f"Its licence: {_plain(facts.licence)}."
+        yield f"Its licence: {plain(facts.licence)}."
     yield "The split is as dataset.toml says." if described else "The split is made by code."
     yield ""
     yield from _table(
-        ("split", "rows", *(f"rate of {task.name}" for task in head.tasks)),
+        ("split", "rows", *(f"rate of {plain(task.name)}" for task in head.tasks)),
         (
             (
                 SPLITS.get(split, split),
@@ -264,7 +265,7 @@ def _data(head: ModelHead, facts: ModelFacts, described: bool) -> Iterator[str]:
         ),
     )
     funnel = [
-        f"{_plain(task.name)} follows {_plain(task.after)}" for task in head.tasks if task.after
+        f"{plain(task.name)} follows {plain(task.after)}" for task in head.tasks if task.after
     ]
     if funnel:
         yield ""
@@ -302,14 +303,14 @@ def _limits(head: ModelHead, example: Example) -> Iterator[str]:
 
 
 def _provenance(head: ModelHead, facts: ModelFacts) -> Iterator[str]:
-    yield f"- Repeat it: `{_plain(facts.command)}`"
+    yield f"- Repeat it: {code(facts.command)}"
     yield f"- Training: `{head.training['id']}`, seed {head.training['seed']}"
     yield f"- Code that trains: version `{head.training['code']}`"
     runtime = head.training["runtime"]
     told = [str(value) for name, value in runtime.items() if name != "stack"]
     if runtime.get("stack", 1) > 1:
         told.append(f"a stack of {runtime['stack']}")
-    yield f"- Machine: {_plain(facts.machine)}; {', '.join(told)}"
+    yield f"- Machine: {plain(facts.machine)}; {', '.join(told)}"
     listed = ", ".join(f"{name} {version}" for name, version in head.libraries.items())
     yield f"- Libraries: {listed}"
     if facts.equal is not None:
@@ -321,15 +322,10 @@ def _provenance(head: ModelHead, facts: ModelFacts) -> Iterator[str]:
 
 
 def _table(heads: Sequence[str], rows: Iterable[tuple[str, ...]]) -> Iterator[str]:
-    yield f"| {' | '.join(map(_plain, heads))} |"
+    yield f"| {' | '.join(heads)} |"
     yield f"|{' --- |' * len(heads)}"
     for row in rows:
-        yield f"| {' | '.join(map(_plain, row))} |"
-
-
-def _plain(text: str) -> str:
-    """Text that neither ends a cell of a table nor begins HTML."""
-    return text.replace("|", "\\|").replace("<", "&lt;")
+        yield f"| {' | '.join(row)} |"
 
 
 def _slug(text: str) -> str:

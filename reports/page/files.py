@@ -4,9 +4,9 @@ import csv
 import io
 import json
 import re
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal
 
 from fsmd.errors import UserError
 from fsmd.writing import write
@@ -18,8 +18,8 @@ from reports.words import DASH, MINUS
 Files = tuple[tuple[str, bytes], ...]
 """Name (below a report's folder) and content of each."""
 
-_FORMULA = re.compile(r"(?![+-]\d+(\.\d+)?%?$)\s*[=+\-@\t\r]")
-"""How text begins that is no number."""
+_FORMULA = re.compile("(?![+-]\\d+(\\.\\d+)?%?$)\\s*[=+\\-@\t\r\uff1d\uff0b\uff0d\uff20]")
+"""How text begins that is no number, and that a spreadsheet may run; wide signs are such too."""
 _INTERVAL = re.compile(r"\[(\S+), (\S+)\]$")
 
 LONG_TABLE = 40
@@ -37,6 +37,7 @@ _ESCAPES = {
     "|": r"\textbar{}",
     "[": "{[}",  # else \\ in front of it would take it for its argument
     "]": "{]}",
+    "*": "{*}",  # else it would take it for its own star
     MINUS: "$-$",
     DASH: "--",
     "±": r"$\pm$",
@@ -50,7 +51,10 @@ def files_of(outline: Outline) -> Files:
     texts = outline.measurements.select_dtypes(exclude="number").apply(
         lambda column: column.map(_harmless)
     )
-    table = outline.measurements.assign(**texts).to_csv(index=False, lineterminator="\n")
+    quoting = _quoting(text for column in texts for text in texts[column].unique())
+    table = outline.measurements.assign(**texts).to_csv(
+        index=False, lineterminator="\n", quoting=quoting
+    )
     return (
         ("results.csv", table.encode()),
         ("summary.json", (json.dumps(outline.summary, indent=2) + "\n").encode()),
@@ -98,11 +102,19 @@ def save(files: Files, folder: Path) -> None:
 def to_csv(table: Table) -> str:
     """One line a row; an interval's ends and other small lines in columns of their own."""
     columns = [_column(name, [r[i] for r in table.rows]) for i, name in enumerate(table.columns)]
-    buffer = io.StringIO()
-    writer = csv.writer(buffer, lineterminator="\n")
-    for line in zip(*columns, strict=True):
-        writer.writerow(_harmless(_number(text)) for texts in line for text in texts)
+    lines = [
+        [_harmless(_number(text)) for texts in line for text in texts]
+        for line in zip(*columns, strict=True)
+    ]
+    buffer, quoting = io.StringIO(), _quoting(text for line in lines for text in line)
+    csv.writer(buffer, lineterminator="\n", quoting=quoting).writerows(lines)
     return buffer.getvalue()
+
+
+def _quoting(texts: Iterable[object]) -> Literal[0, 2]:
+    """All texts in quotes where one has a semicolon: some spreadsheets begin a cell behind it."""
+    has_semicolon = any(isinstance(text, str) and ";" in text for text in texts)
+    return csv.QUOTE_NONNUMERIC if has_semicolon else csv.QUOTE_MINIMAL
 
 
 def _column(name: str, cells: Sequence[TableCell]) -> list[list[str]]:

@@ -9,10 +9,9 @@ from typing import Any, NamedTuple
 
 import pyarrow as pa
 import pyarrow.parquet as pq
-from rich.console import Console
-from rich.progress import Progress
 
 from fsmd.errors import UserError, alternatives, shown
+from fsmd.terminal import bar_of, open_console
 from fsmd.writing import replacing
 
 VALUES = 2**21
@@ -93,7 +92,7 @@ def convert_aliccp(source: Path, target: Path) -> None:
         for split in ("train", "test")
         for shape in (COMMON, SAMPLES)
     ]
-    with replacing(target) as folder, _progress() as progress:
+    with replacing(target) as folder, bar_of(open_console()) as progress:
         folder.mkdir()
         lines = []
         for shape, split, path in found:
@@ -124,11 +123,6 @@ def _found(folder: Path, name: str) -> Path:
     if len(paths) != 1:
         raise UserError(f"one file {name} must be below {folder}; found {len(paths) or 'none'}")
     return paths[0]
-
-
-def _progress() -> Progress:
-    console = Console(stderr=True)
-    return Progress(console=console, transient=True, disable=not console.is_terminal)
 
 
 def _convert(

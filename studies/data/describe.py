@@ -10,9 +10,7 @@ from collections.abc import Sequence
 from pathlib import Path
 
 import numpy as np
-from rich.console import Console
 from rich.table import Table
-from rich.text import Text
 
 from fsmd.command_line import check_folders
 from fsmd.data.description.toml import check_files, name_of
@@ -21,6 +19,7 @@ from fsmd.data.progress import told
 from fsmd.data.rows.files import find
 from fsmd.errors import UserError, one_line
 from fsmd.tasks import check_label
+from fsmd.terminal import open_console, tell, words
 from fsmd.writing import write
 from studies.data.draft.column import Column
 from studies.data.draft.guesses import draft_of
@@ -46,7 +45,7 @@ def run(options: Namespace) -> int:
     check_label(name, "--name")
     given = {"separator": options.separator, "encoding": options.encoding}
     check_files("--", {key: value for key, value in given.items() if value is not None})
-    console = Console(stderr=True, width=None if sys.stderr.isatty() else 200)
+    console = open_console(width=200)
     files = FileSet(
         (),
         header=not (options.no_header or options.columns),
@@ -64,7 +63,7 @@ def run(options: Namespace) -> int:
     text = text_of(draft)
     if out is None:
         sys.stdout.write(text)
-        console.print("This is a draft: --out dataset.toml keeps it.", highlight=False)
+        tell(console, "This is a draft: --out dataset.toml keeps it.")
         return 0
     _check_out(out, options.force)
     write(out, text.encode())
@@ -76,7 +75,7 @@ def run(options: Namespace) -> int:
         f"  python -m studies.data check {where}",
         f"  python -m studies.run auto --data {where} --budget 30m",
     ):
-        console.print(line, soft_wrap=True, markup=False, highlight=False)
+        tell(console, line)
     return 0
 
 
@@ -103,9 +102,9 @@ def _table(seen: Seen, draft: Draft) -> Table:
     for column in seen.columns:
         if column.table != before:
             before = column.table
-            table.add_row(Text(one_line(before), style="dim"))
+            table.add_row(words(before, "dim"))
         cells = (column.name, draft.uses.get(column.name, ""), *_cells(column, seen))
-        table.add_row(*(Text(textwrap.shorten(one_line(cell), 40)) for cell in cells))
+        table.add_row(*(words(textwrap.shorten(cell, 40)) for cell in cells))
     return table
 
 

@@ -7,15 +7,13 @@ from contextlib import contextmanager
 from dataclasses import replace
 from typing import NamedTuple
 
-from rich.console import Console
-from rich.progress import Progress
-
 from fsmd.data import description_of, load
 from fsmd.data.encoded import ENCODER
 from fsmd.data.encoder import Encoder
 from fsmd.data.schema import Dataset
 from fsmd.errors import UserError
 from fsmd.refit import with_validation
+from fsmd.terminal import bar_of, open_console
 from fsmd.training import DivergedError, Training, TrainingProgress, TrainingResult, train
 from studies.export.chosen import ChosenArm
 from studies.planner.design import replicate_seed
@@ -93,8 +91,7 @@ def refitted(
 @contextmanager
 def _progress(what: str, epochs: int) -> Iterator[Callable[[TrainingProgress], None]]:
     """A bar in a terminal, lines now and then elsewhere."""
-    console = Console(stderr=True)
-    with Progress(console=console, disable=not console.is_terminal, transient=True) as bar:
+    with bar_of(open_console()) as bar:
         line, next_line = bar.add_task(what, total=epochs), time.monotonic() + EVERY_SECONDS
 
         def tell(progress: TrainingProgress) -> None:

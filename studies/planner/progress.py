@@ -13,10 +13,11 @@ from statistics import mean
 from typing import Self
 
 from rich.console import Console
-from rich.progress import BarColumn, Progress, TaskID, TextColumn, TimeElapsedColumn
+from rich.progress import BarColumn, Progress, TaskID, TimeElapsedColumn
 
 from fsmd.metrics import METRICS
 from fsmd.tasks import Task
+from fsmd.terminal import PlainColumn, tell
 from fsmd.training import TrainingProgress
 from studies.planner.design import Cell
 from studies.planner.planner import Event
@@ -46,11 +47,11 @@ class LiveProgress:
         self._tasks, self._workers, self._cells, self._left = tasks, workers, cells, cells
         self._plain = not console.is_terminal or console.is_dumb_terminal
         self._bar = Progress(
-            TextColumn("{task.description}"),
+            PlainColumn("{task.description}"),
             BarColumn(bar_width=24),
-            TextColumn("{task.fields[count]}"),
+            PlainColumn("{task.fields[count]}"),
             TimeElapsedColumn(),
-            TextColumn("[dim]{task.fields[note]}"),
+            PlainColumn("{task.fields[note]}", "dim"),
             console=console,
             disable=self._plain,
             transient=True,
@@ -142,7 +143,7 @@ class LiveProgress:
         self._print(", ".join(filter(None, parts)))
 
     def _print(self, line: str) -> None:
-        self._bar.console.print(line, soft_wrap=True, markup=False, highlight=False)
+        tell(self._bar.console, line)
 
 
 def told(tasks: Sequence[Task], figures: Mapping[str, float]) -> str:

@@ -7,8 +7,9 @@ stored study is only a record. A search that is resumed asks the same questions 
 answers.
 """
 
-from collections.abc import Collection, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
+from inspect import signature
 from itertools import islice
 from typing import Any, NamedTuple
 
@@ -134,6 +135,7 @@ class _GaussianProcess(optuna.samplers.GPSampler):
     """
 
     def __init__(self, seed: int, untried: Sequence[Params]) -> None:
+        check_gaussian_process()
         super().__init__(seed=seed, n_startup_trials=_SPREAD)
         self._untried = untried
 
@@ -142,6 +144,41 @@ class _GaussianProcess(optuna.samplers.GPSampler):
             return super()._optimize_acqf(acqf, best_params)
         points_ND = acqf.search_space.get_normalized_params(self._untried, self._untried)
         return points_ND[np.argmax(acqf.eval_acqf_no_grad(points_ND))]
+
+
+Method = tuple[type, str, tuple[str, ...]]
+"""A class, its method, and the names of what the method takes."""
+
+
+def _of_optuna() -> tuple[Method, ...]:
+    """What `_GaussianProcess` overrides and calls, which is Optuna's own and may change."""
+    from optuna._gp.acqf import BaseAcquisitionFunc  # loads torch
+    from optuna._gp.search_space import SearchSpace
+
+    return (
+        (optuna.samplers.GPSampler, "_optimize_acqf", ("acqf", "best_params")),
+        (SearchSpace, "get_normalized_params", ("trials", "trial_params")),
+        (BaseAcquisitionFunc, "eval_acqf_no_grad", ("x",)),
+    )
+
+
+def check_gaussian_process(methods: Callable[[], Iterable[Method]] = _of_optuna) -> None:
+    """Raise UserError where Optuna's own methods are not those that the process above knows."""
+    try:
+        needed = tuple(methods())
+    except ImportError as error:
+        raise UserError(
+            f"--sampler gp finds Optuna {optuna.__version__} otherwise ({error}); install the "
+            "tested version (constraints.txt), or choose another --sampler, such as tpe"
+        ) from error
+    for kind, name, takes in needed:
+        method = getattr(kind, name, None)
+        if method is None or tuple(signature(method).parameters)[1:] != takes:
+            raise UserError(
+                f"--sampler gp needs {kind.__name__}.{name}({', '.join(takes)}), which Optuna "
+                f"{optuna.__version__} has not; install the tested version (constraints.txt), or "
+                "choose another --sampler, such as tpe"
+            )
 
 
 def _untried(space: Space, known: Collection[str]) -> list[dict[str, Value]]:

@@ -10,6 +10,7 @@ from rich.console import Console
 
 from fsmd.data.schema import Dataset
 from fsmd.errors import UserError, meant
+from fsmd.terminal import tell
 from search_spaces.spaces import SPACES, space
 from studies.auto.plan import NO_DEADLINES, Deadlines
 from studies.costs import Costs
@@ -106,7 +107,7 @@ def run_search(
     """
     search, engine, tasks = record.search, planner.engine, record.plan.tasks
     objectives = objectives_of(record)
-    notify = partial(console.print, markup=False)
+    notify = partial(tell, console)
     asked_before = [o.key for o in objectives if o.asked == "before"]
     costs = Costs(engine, machine(), notify)
     try:
@@ -144,8 +145,9 @@ def run_search(
     simple = baseline_cells(record, data.ref, known) if names else ()
     if cells:
         beside = f", beside {len({cell.arm for cell in simple})} baselines," if simple else ""
-        console.print(
-            f"confirming {len(names)} configurations{beside} on {search.confirm} fresh seeds"
+        tell(
+            console,
+            f"confirming {len(names)} configurations{beside} on {search.confirm} fresh seeds",
         )
     cells += simple
     with LiveProgress(console, len(cells), planner.at_once, tasks) as planner.listen:
@@ -173,7 +175,7 @@ def _baselines_first(
     left = [cell for cell in cells if not planner.is_final(statuses.get(cell.training.id))]
     if left:
         tasks = record.plan.tasks
-        console.print(f"training {len(record.search.baselines)} baselines")
+        tell(console, f"training {len(record.search.baselines)} baselines")
         with LiveProgress(console, len(left), planner.at_once, tasks) as planner.listen:
             planner.follow(planner.in_order(left))
 
@@ -189,7 +191,8 @@ def tell_exhausted(agenda: SearchAgenda, console: Console) -> None:
             f"none of the {len(agenda.rejected)} models tried from the space "
             f"{search.space!r} keeps {given}; raise the limit, or choose another --space"
         )
-    console.print(
+    tell(
+        console,
         f"tried {len(agenda.attempts)} of {search.trials} configurations: no other was found "
-        f"in the space {search.space}" + (f" that keeps {given}" if given else "")
+        f"in the space {search.space}" + (f" that keeps {given}" if given else ""),
     )

@@ -6,9 +6,7 @@ stays.
 """
 
 import base64
-import html
 import os
-import re
 import shlex
 import subprocess
 from collections.abc import Iterator, Sequence
@@ -21,7 +19,8 @@ from optuna.artifacts import FileSystemArtifactStore, get_all_artifact_meta, upl
 from optuna_dashboard import get_note, save_note, save_plotly_graph_object
 from optuna_dashboard._custom_plot_data import SYSTEM_ATTR_PLOT_DATA
 
-from studies.store.faults import patient
+from fsmd.markdown import plain
+from studies.store.faults import patient, shown
 from studies.store.means import Means
 from studies.store.mirror import FRESH, MEANS, show_means, stored_studies
 from studies.store.records import StudyRecord
@@ -92,10 +91,9 @@ def dashboard_command(url: sa.URL, artifacts: Path) -> str:
 
     A password is shown as ***, in whose place it is to be put.
     """
-    shown = url.render_as_string(hide_password=True)  # with what would end a name quoted
     folder = str(artifacts)
     folder = os.path.join(".", folder) if folder.startswith("-") else folder
-    words = ["optuna-dashboard", shown, "--artifact-dir", folder]
+    words = ["optuna-dashboard", shown(url), "--artifact-dir", folder]
     return subprocess.list2cmdline(words) if os.name == "nt" else shlex.join(words)
 
 
@@ -138,14 +136,10 @@ def _note(study: optuna.Study, lines: Sequence[str]) -> None:
     before = get_note(study)
     own = before.partition(RULE)[2] if before.startswith(HEADING) else before
     # The dashboard reads Markdown: names such as wide_deep and #12 are not marks.
-    body = "\n".join(f"- {_plain(line)}" for line in lines)
+    body = "\n".join(f"- {plain(line)}" for line in lines)
     text = f"{HEADING}\n\n{body}{RULE}{own}"
     if text != before:
         save_note(study, text)
-
-
-def _plain(line: str) -> str:
-    return re.sub(r"[\\*_#`\[\]]", r"\\\g<0>", html.escape(line, quote=False))
 
 
 def _plot(path: Path) -> Any:

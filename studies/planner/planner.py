@@ -10,12 +10,13 @@ import math
 import shutil
 import time
 from collections.abc import Callable, Collection, Sequence
-from concurrent.futures import FIRST_COMPLETED, Future, wait
+from concurrent.futures import Future
 from contextlib import suppress
 from dataclasses import dataclass, field
 from functools import partial
 from pathlib import Path
-from typing import NamedTuple
+from queue import Empty, SimpleQueue
+from typing import NamedTuple, TypeVar
 
 import sqlalchemy as sa
 
@@ -37,6 +38,7 @@ ATTEMPTS = 3
 POLL_SECONDS = 0.2
 CHECKPOINT = ".ckpt"
 
+T = TypeVar("T")
 Outcome = TrainingResult | Failure
 Work = Callable[..., Sequence[Outcome]]
 """(trainings of a step, the checkpoint of each, the epoch to pause at) -> how each of them ended;
@@ -124,6 +126,7 @@ class Planner:
         """Train what the agenda says until it has nothing and nothing is running."""
         self._sweep()
         again, running = list[Step](), dict[Future[Sequence[Outcome]], Step]()
+        ended = SimpleQueue[Future[Sequence[Outcome]]]()
         while True:
             while len(running) < self.slots:
                 in_time = time.time() < self.deadline
@@ -132,10 +135,12 @@ class Planner:
                     break
                 step = self._without_known(step, agenda)
                 if step.cells:
-                    running[self._submit(step)] = step
+                    future = self._submit(step)
+                    running[future] = step
+                    future.add_done_callback(ended.put)
             if not running:
                 return
-            over, _ = wait(running, POLL_SECONDS, FIRST_COMPLETED)
+            over = _waited(ended)
             self.listen(Event("waiting", progress=tuple(self.workers.messages())))
             for future in over:
                 agenda.settle()
@@ -196,13 +201,14 @@ class Planner:
     def _record(self, cell: Cell, outcome: Outcome) -> TrainingResult | None:
         training = cell.training
         attempts = self.attempts[training.id]
-        runs.record_run(self.engine, training, outcome, attempts, self.provenance)
+        is_stored = runs.record_run(self.engine, training, outcome, attempts, self.provenance)
         if isinstance(outcome, TrainingResult) and not outcome.finished:
             self.attempts[training.id] = 0
             self.link(cell)
             self.listen(Event("paused", cell))
             return outcome
-        result = self._tell(cell)  # another study's planner may have been the first, or luckier
+        own = outcome if is_stored and isinstance(outcome, TrainingResult) else None
+        result = self._tell(cell, own)
         error, lost = "", False
         if result is None and isinstance(outcome, Failure):
             error, lost = outcome.error, outcome.passing
@@ -262,14 +268,26 @@ class Planner:
             with suppress(OSError):  # there is none, or something is in it
                 folder.rmdir()
 
-    def _tell(self, cell: Cell) -> TrainingResult | None:
-        """Link the cell to its run and tell the trial what is stored of it."""
+    def _tell(self, cell: Cell, result: TrainingResult | None = None) -> TrainingResult | None:
+        """Link the cell to its run and tell the trial what is stored of it.
+
+        result: what was just stored. Another study's planner may have been the first, or luckier.
+        """
         self.link(cell)
-        result = None
-        if self._statuses([cell])[cell.training.id] == "done":
+        if result is None and self._statuses([cell])[cell.training.id] == "done":
             result = runs.known_result(self.engine, cell.training.id)
         self.mirror.tell(cell, result)
         return result
+
+
+def _waited(queue: SimpleQueue[T]) -> list[T]:
+    """What came to a queue; waits a little for the first, as for as many as there are workers."""
+    came = list[T]()
+    with suppress(Empty):
+        came.append(queue.get(timeout=POLL_SECONDS))
+        while True:
+            came.append(queue.get_nowait())
+    return came
 
 
 def checkpoint_folder(cache: Path, engine: sa.Engine) -> Path:

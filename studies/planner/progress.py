@@ -57,7 +57,7 @@ class LiveProgress:
         )
         self._total = self._bar.add_task("trainings", total=cells, note="", count=f"0/{cells}")
         self._lines: dict[str, _Line] = {}
-        self._finished: defaultdict[str, list[float]] = defaultdict(list)
+        self._finished: defaultdict[str, Took] = defaultdict(Took)
         self._began = self._last_line = time.monotonic()
         self._started, self._news = False, False
 
@@ -87,7 +87,9 @@ class LiveProgress:
             self._left -= 1
             self._news |= self._started
             if event.kind == "done" and line:
-                self._finished[line.arm].append(time.monotonic() - line.started)
+                seconds = time.monotonic() - line.started
+                for arm in (line.arm, ANY):
+                    self._finished[arm] = self._finished[arm].and_one(seconds)
         if event.kind in ("failed", "retried"):
             self._print(f"{event.kind}: {cell.arm}, replicate {cell.replicate}: {event.detail}")
 

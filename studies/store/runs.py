@@ -3,7 +3,7 @@
 import json
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import suppress
-from dataclasses import asdict, dataclass
+from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
@@ -80,15 +80,35 @@ def record_run(
     outcome: TrainingResult | Failure,
     attempts: int,
     provenance: Provenance,
-) -> None:
+) -> bool:
     """Store how a training ended, with all its measurements, in one transaction.
+
+    Whether that is what is stored of it now, as far as is known.
 
     A failure or a pause recorded before is replaced; a result never is, whoever recorded it, nor
     is a pause by a shorter one of another study, or by a loss: the training goes on from it. A
     loss leaves its error there.
     """
+    row = row_of(training, outcome, attempts, provenance)
+    for last_try in (False, True):
+        try:
+            with engine.begin() as connection:
+                is_new = _record(connection, training.id, row)
+                if is_new and isinstance(outcome, TrainingResult):
+                    _measure(connection, training.id, outcome)
+            return is_new
+        except sa.exc.IntegrityError:  # another study's planner recorded the same meanwhile
+            if last_try:
+                raise
+    raise AssertionError("the last try returns or raises")
+
+
+def row_of(
+    training: Training, outcome: TrainingResult | Failure, attempts: int, provenance: Provenance
+) -> dict[str, Any]:
+    """The columns of a training's row, but for its identity."""
     identity = training.identity
-    row = {
+    return {
         **_outcome_columns(outcome),
         "data": training.data.name,
         "data_hash": training.data.content_hash,
@@ -102,15 +122,6 @@ def record_run(
         "attempts": attempts,
         "finished_at": now(),
     }
-    for last_try in (False, True):
-        try:
-            with engine.begin() as connection:
-                if _record(connection, training.id, row) and isinstance(outcome, TrainingResult):
-                    _measure(connection, training.id, outcome)
-            return
-        except sa.exc.IntegrityError:  # another study's planner recorded the same meanwhile
-            if last_try:
-                raise
 
 
 def _record(connection: sa.Connection, run_id: str, row: Mapping[str, Any]) -> bool:
@@ -134,7 +145,7 @@ def _record(connection: sa.Connection, run_id: str, row: Mapping[str, Any]) -> b
 
 
 def _measure(connection: sa.Connection, run_id: str, result: TrainingResult) -> None:
-    rows = [{"run_id": run_id, **asdict(m)} for m in result.measurements]
+    rows = [{"run_id": run_id, **vars(m)} for m in result.measurements]
     connection.execute(sa.insert(MEASUREMENTS), rows)
     for task, scores in result.predictions.items():
         kept = {"run_id": run_id, "task": task, "scores": scores}

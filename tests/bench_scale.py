@@ -55,7 +55,7 @@ P = ParamSpec("P")
 T = TypeVar("T")
 Figures = dict[str, Any]
 
-EPOCHS, REPLICATES, OFFERED, MEASURED = 30, 10, 2000.0, 400
+EPOCHS, REPLICATES, OFFERED, MEASURED = 30, 20, 2000.0, 400
 PROVENANCE = Provenance({"torch": "1"}, "a machine")
 NAME = "scale"
 
@@ -157,17 +157,19 @@ def study(arms: int) -> Study:
     )
 
 
-def record(trainings: int) -> StudyRecord:
+def record(trainings: int, replicates: int = REPLICATES) -> StudyRecord:
     """The study that has at least so many, on data of four rows."""
     settings = replace(SETTINGS, epochs=EPOCHS, patience=EPOCHS)
-    return record_of(study(-(-trainings // REPLICATES)), settings=settings)
+    return record_of(study(-(-trainings // replicates)), settings=settings)
 
 
-def fill(url: str, stored: int, planned: int, rows: int = 0) -> Figures:
+def fill(
+    url: str, stored: int, planned: int, rows: int = 0, replicates: int = REPLICATES
+) -> Figures:
     """Store so many trainings of a study with so many, as a planner has left them."""
-    engine, asked = open_engine(url, create=True), record(planned)
+    engine, asked = open_engine(url, create=True), record(planned, replicates)
     insert_study(engine, asked)
-    own = _cells(asked)[:stored]
+    own = _cells(asked, replicates)[:stored]
     for start in range(0, stored, 500):
         some = own[start : start + 500]
         results = [(cell, made_up(cell.training, rows)) for cell in some]
@@ -192,9 +194,9 @@ def fill(url: str, stored: int, planned: int, rows: int = 0) -> Figures:
     return {"mirror_made_cpu_seconds": time.process_time() - began}
 
 
-def _cells(asked: StudyRecord) -> tuple[Cell, ...]:
+def _cells(asked: StudyRecord, replicates: int = REPLICATES) -> tuple[Cell, ...]:
     refs = {facts.name: small_data().ref for facts in asked.plan.sets}
-    return cells(asked, refs, REPLICATES)
+    return cells(asked, refs, replicates)
 
 
 def _mirror(engine: sa.Engine, asked: StudyRecord) -> Mirror:

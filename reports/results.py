@@ -324,7 +324,7 @@ def load_results(
     engine: sa.Engine, record: StudyRecord, planned: tuple[PlannedArm, ...]
 ) -> StudyResults:
     """What is stored of a study's or a search's trainings, in the order of its arms."""
-    trainings = read_trainings(engine, record, planned)
+    trainings = list(read_trainings(engine, record, planned))
     columns = [field.name for field in fields(TrainingRow)]
     rows = [
         (t.arm, t.replicate, t.run.id, *(getattr(t.run, name) for name in columns))
@@ -337,9 +337,9 @@ def load_results(
     order = {arm: i for i, arm in enumerate([*known, *sorted({*runs["arm"]} - {*known})])}
     of_study = record.name, record.plan.data.name
     figures = [
-        (*of_study, t.arm, t.replicate, t.run.seed, m.epoch, m.split, m.task, m.metric, m.value)
+        (*of_study, t.arm, t.replicate, t.run.seed, *figure)
         for t in trainings
-        for m in t.measurements
+        for figure in t.figures
     ]
     tidy = pd.DataFrame(figures, columns=list(COLUMNS))
     tidy = _in_order(tidy, order, "epoch", "split", "task", "metric")

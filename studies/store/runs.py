@@ -27,7 +27,7 @@ from studies.store.tables import (
     TEST_ROWS,
     as_stored,
 )
-from studies.store.trainings import Status, TrainingRow, training_of
+from studies.store.trainings import Figure, Status, TrainingRow, figures_of, training_of
 
 
 @dataclass(frozen=True)
@@ -189,18 +189,16 @@ def known_results(
     `record_run` never wrote.
     """
     results = dict[str, TrainingResult]()
-    with engine.connect() as connection:
-        for some in batches(ids):
-            measured = as_stored(MEASUREMENTS).where(MEASUREMENTS.c.run_id.in_(some))
-            rows: dict[str, list[Any]] = {}
-            for row in connection.execute(measured.order_by(MEASUREMENTS.c.epoch)):
-                rows.setdefault(row.run_id, []).append(row)
+    for some in batches(ids):
+        figures = figures_of(engine, some)
+        with engine.connect() as connection:
             cells = sa.select(CELLS.c.run_id, CELLS.c.study).where(CELLS.c.run_id.in_(some))
             studies = {row.run_id: row.study for row in connection.execute(cells)}
-            for row in connection.execute(as_stored(RUNS).where(RUNS.c.id.in_(some))):
-                with of_study(studies.get(row.id, "")), stored_at(f"training {row.id[:12]}"):
-                    run = training_of(row._mapping, rows.get(row.id, []), tasks)
-                results[row.id] = _result(*run)
+            rows = connection.execute(as_stored(RUNS).where(RUNS.c.id.in_(some))).all()
+        for row in rows:
+            with of_study(studies.get(row.id, "")), stored_at(f"training {row.id[:12]}"):
+                run = training_of(row._mapping, figures[row.id], tasks)
+            results[row.id] = _result(run, figures[row.id])
     return results
 
 
@@ -209,9 +207,9 @@ def batches(ids: Sequence[str]) -> Iterator[Sequence[str]]:
     return (ids[start : start + 500] for start in range(0, len(ids), 500))
 
 
-def _result(run: TrainingRow, measurements: tuple[Measurement, ...]) -> TrainingResult:
+def _result(run: TrainingRow, figures: Sequence[Figure]) -> TrainingResult:
     return TrainingResult(
-        measurements=measurements,
+        measurements=tuple(Measurement(*figure) for figure in figures),
         chosen_epochs=run.chosen_epochs or {},
         epochs=run.epochs or 0,
         finished=run.status == "done",

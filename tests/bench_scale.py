@@ -18,28 +18,36 @@ import heapq
 import json
 import os
 import resource
+import socket
 import subprocess
 import sys
 import tempfile
 import threading
 import time
+import urllib.request
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from concurrent.futures import Future
+from contextlib import suppress
 from dataclasses import replace
+from functools import partial
 from itertools import count
 from pathlib import Path
 from typing import Any, ParamSpec, TypeVar
 
+import optuna
 import sqlalchemy as sa
 from rich.console import Console
 
 from fsmd.config import MODELS
+from fsmd.runtime import Runtime
 from fsmd.training import Measurement, Training, TrainingProgress, TrainingResult
-from studies.definition import Factor, Study, factorial
+from studies import catalog
+from studies.definition import Factor, Search, Study, factorial
 from studies.failure import Failure
-from studies.planner.design import Cell, cells
+from studies.planner.design import Cell, cells, search_plan
 from studies.planner.planner import Event, Planner
 from studies.planner.progress import LiveProgress
+from studies.search.run import run_search, search_mirror
 from studies.session import open_record, stored_cells
 from studies.store import runs
 from studies.store.database import open_engine
@@ -49,13 +57,16 @@ from studies.store.runs import Provenance
 from studies.store.studies import insert_study
 from studies.store.tables import CELLS, MEASUREMENTS, RUNS
 from studies.workers.protocol import Message
-from tests.lab import SETTINGS, TASKS, record_of, small_data
+from tests.lab import NOW, SETTINGS, TASKS, Immediate, record_of, small_data
+from tests.postgres import running
 
 P = ParamSpec("P")
 T = TypeVar("T")
 Figures = dict[str, Any]
 
 EPOCHS, REPLICATES, OFFERED, MEASURED = 30, 20, 2000.0, 400
+REAL_ROWS = 48
+"""Beside the judging ones, in each epoch of a real training of two tasks and ten experts."""
 PROVENANCE = Provenance({"torch": "1"}, "a machine")
 NAME = "scale"
 
@@ -132,7 +143,7 @@ def made_up(training: Training, rows: int = 0) -> TrainingResult:
     ]
     figures += [Measurement(EPOCHS, "test", task.name, "auc", level) for task in TASKS]
     figures += [
-        Measurement(epoch, "valid", "click", f"gate_weight_{i}", 0.5 + draw)
+        Measurement(epoch, "valid", "click", f"gate_weight_{i}", 0.5 + draw / 2)
         for epoch in range(1, EPOCHS + 1)
         for i in range(rows)
     ]
@@ -291,10 +302,140 @@ def report(url: str) -> Figures:
     return {"cpu_seconds": cpu, "wall_seconds": wall, "peak_mb": peak, "mb_of_files": sizes}
 
 
+# A search, Optuna, its dashboard
+
+
+def search(url: str, trials: int, workers: int, sampler: str) -> Figures:
+    """A search of so many trainings, none of which is stopped; CPU-seconds of its quarters."""
+    engine = open_engine(url, create=True)
+    settings = replace(SETTINGS, epochs=EPOCHS, patience=EPOCHS)
+    data, ends = small_data(), list[float]()
+    catalogued = catalog.get("pareto")
+    assert isinstance(catalogued, Search)
+    asked = replace(
+        catalogued,
+        trials=trials,
+        sampler=sampler,
+        pruner="none",
+        confirm=0,
+        baselines=(),
+    )
+    plan = search_plan(data, settings, seed=0, runtime=Runtime())
+    method = {name: getattr(asked, name) for name in Search.METHOD}
+    stored = StudyRecord(NAME, asked, asked, plan, NOW, (method,))
+    insert_study(engine, stored)
+    simulated = SimulatedWorkers(workers / OFFERED)
+
+    def work(trainings: Sequence[Training], *_: object) -> list[TrainingResult | Failure]:
+        ends.append(time.process_time() - simulated.processor_seconds)
+        return [made_up(training) for training in trainings]
+
+    with tempfile.TemporaryDirectory() as folder, Path(os.devnull).open("w") as nowhere:
+        planner = Planner(
+            engine=engine,
+            mirror=search_mirror(engine, stored),
+            workers=simulated,
+            work=work,
+            checkpoints=Path(folder),
+            provenance=PROVENANCE,
+            slots=workers,
+        )
+        outcome = run_search(stored, data, planner, Console(file=nowhere), thinker=Immediate())
+        simulated.close()
+    assert (outcome.trained, outcome.failed) == (trials, 0), outcome
+    quarter = trials // 4
+    return {
+        "trials": trials,
+        "sampler": sampler,
+        "cpu_ms_a_training_by_quarters": [
+            1000 * (ends[i + quarter - 1] - ends[i]) / (quarter - 1)
+            for i in range(0, 4 * quarter, quarter)
+        ],
+    }
+
+
+def optuna_calls(url: str, calls: int = 20) -> Figures:
+    """What Optuna's own calls take on a study that is stored."""
+    storage = optuna.storages.RDBStorage(url)
+    study, template = optuna.load_study(study_name=NAME, storage=storage), None
+    began = time.process_time()
+    trials = study.get_trials(deepcopy=False)
+    read = time.process_time() - began
+    template = optuna.trial.create_trial(
+        state=optuna.trial.TrialState.RUNNING,
+        params=trials[0].params,
+        distributions=trials[0].distributions,
+        user_attrs=trials[0].user_attrs,
+    )
+    began = time.process_time()
+    for _ in range(calls):
+        added = storage.get_trial(storage.create_new_trial(study._study_id, template))
+        study.tell(added.number, [0.5, 0.5])
+    told = (time.process_time() - began) / calls
+    return {"trials": len(trials), "ms_a_trial": 1000 * told, "read_all_cpu_seconds": read}
+
+
+def dashboard(url: str) -> Figures:
+    """optuna-dashboard itself: seconds and megabytes of its answers on a study, first and next."""
+    with socket.socket() as free:
+        free.bind(("127.0.0.1", 0))
+        port = free.getsockname()[1]
+    program = Path(sys.executable).with_name("optuna-dashboard")
+    command = [str(program), url, "--host", "127.0.0.1", "--port", str(port)]
+    server = subprocess.Popen(command, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
+
+    def answer(path: str) -> tuple[float, bytes]:
+        before, began = _processor_seconds(server.pid), time.perf_counter()
+        with urllib.request.urlopen(f"http://127.0.0.1:{port}/api/{path}") as reply:
+            body: bytes = reply.read()
+        wall = time.perf_counter() - began
+        return max(_processor_seconds(server.pid) - before, 0.0) or wall, body
+
+    try:
+        for _ in range(600):
+            with suppress(OSError):
+                answer("meta")
+                break
+            time.sleep(0.1)
+        _, listed = answer("studies")
+        (number,) = (
+            study["study_id"]
+            for study in json.loads(listed)["study_summaries"]
+            if study["study_name"] == NAME
+        )
+        first, body = answer(f"studies/{number}?after=0")
+        count = len(json.loads(body)["trials"])
+        following, after = answer(f"studies/{number}?after={count}")
+        peak = _status(server.pid, "VmHWM") / 1024
+    finally:
+        server.kill()
+        server.wait()
+    return {
+        "trials": count,
+        "first_cpu_seconds": first,
+        "first_mb": len(body) / 1e6,
+        "refresh_cpu_seconds": following,
+        "refresh_mb": len(after) / 1e6,
+        "peak_mb": peak,
+    }
+
+
+def _processor_seconds(pid: int) -> float:
+    """That a process has taken, of all its threads."""
+    fields = Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()
+    return (int(fields[11]) + int(fields[12])) / os.sysconf("SC_CLK_TCK")
+
+
+def _status(pid: int, name: str) -> int:
+    lines = Path(f"/proc/{pid}/status").read_text().splitlines()
+    return next(int(line.split()[1]) for line in lines if line.startswith(f"{name}:"))
+
+
+# All of it
+
+
 PARTS: Mapping[str, Callable[..., Figures]] = {
-    "fill": fill,
-    "planner": planner,
-    "report": report,
+    part.__name__: part for part in (fill, planner, report, search, optuna_calls, dashboard)
 }
 
 
@@ -303,20 +444,63 @@ def measured(part: str, *arguments: Any) -> Figures:
     command = [sys.executable, "-m", "tests.bench_scale", "--part", json.dumps([part, *arguments])]
     run = subprocess.run(command, capture_output=True, text=True, check=False)
     if run.returncode:
-        raise RuntimeError(run.stderr)
+        raise RuntimeError(f"{part} {arguments}: {run.stderr}")
     figures: Figures = json.loads(run.stdout.splitlines()[-1])
+    print(part, *arguments[1:], figures, file=sys.stderr)
     return figures
+
+
+def of_database(new: Callable[[], str], options: argparse.Namespace) -> Figures:
+    """What a planner takes on a kind of database; new: the URL of an empty one."""
+    by_stored, by_workers = [], []
+    for stored in options.stored:
+        url = new()
+        filled = measured("fill", url, stored, stored + MEASURED * (1 + len(options.workers)))
+        by_stored.append({**measured("planner", url, stored, MEASURED, 16), **filled})
+        if stored == options.stored[0]:
+            there = stored + MEASURED
+            for workers in options.workers:
+                by_workers.append(measured("planner", url, there, MEASURED, workers))
+                there += MEASURED
+    url = new()
+    measured("fill", url, 0, 200)
+    whole = measured("planner", url, 0, 200, 16, REAL_ROWS)
+    return {"by_stored": by_stored, "by_workers": by_workers, "whole_curves": whole}
 
 
 def main() -> None:
     """Run all parts, or one."""
     parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("--stored", type=int, nargs="+", default=[1000, 10000, 100000])
+    parser.add_argument("--workers", type=int, nargs="+", default=[2, 16, 256, 1024])
+    parser.add_argument("--arms", type=int, nargs="+", default=[100, 1000, 10000])
+    parser.add_argument("--postgres", action="store_true", help="on a server of its own, too")
     parser.add_argument("--part", type=json.loads, help=argparse.SUPPRESS)
     options = parser.parse_args()
     if options.part:
         name, *arguments = options.part
         print(json.dumps(PARTS[name](*arguments)))
         return
+    figures: Figures = {}
+    with tempfile.TemporaryDirectory() as folder:
+        names = (f"sqlite:///{folder}/{i}.db" for i in count())
+        new = partial(next, names)
+        figures["sqlite"] = of_database(new, options)
+        figures["reports"] = []
+        for arms in options.arms:
+            url, trainings = new(), 10 * arms
+            measured("fill", url, trainings, trainings, 0, 10)
+            figures["reports"].append({"arms": arms, **measured("report", url)})
+            figures.setdefault("dashboard", []).append(measured("dashboard", url))
+            figures.setdefault("optuna", []).append(measured("optuna_calls", url))
+            Path(url.removeprefix("sqlite:///")).unlink()
+        figures["searches"] = [
+            measured("search", new(), trials, 16, "random") for trials in (100, 400, 1000)
+        ]
+        if options.postgres:
+            with running() as server:
+                figures["postgresql"] = of_database(server.new_database, options)
+    print(json.dumps(figures))
 
 
 if __name__ == "__main__":

@@ -54,7 +54,7 @@ from studies.store.database import open_engine
 from studies.store.mirror import Mirror, open_mirror, study_axes, task_objectives
 from studies.store.records import StudyRecord
 from studies.store.runs import Provenance
-from studies.store.studies import insert_study
+from studies.store.studies import find_study, insert_study
 from studies.store.tables import CELLS, MEASUREMENTS, RUNS
 from studies.workers.protocol import Message
 from tests.lab import NOW, SETTINGS, TASKS, Immediate, record_of, small_data
@@ -179,9 +179,12 @@ def fill(
 ) -> Figures:
     """Store so many trainings of a study with so many, as a planner has left them."""
     engine, asked = open_engine(url, create=True), record(planned, replicates)
-    insert_study(engine, asked)
+    if find_study(engine, NAME) is None:
+        insert_study(engine, asked)
     own = _cells(asked, replicates)[:stored]
-    for start in range(0, stored, 500):
+    with engine.connect() as connection:
+        there = connection.scalar(sa.select(sa.func.count()).select_from(RUNS)) or 0
+    for start in range(there, stored, 500):
         some = own[start : start + 500]
         results = [(cell, made_up(cell.training, rows)) for cell in some]
         with engine.begin() as connection:

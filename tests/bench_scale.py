@@ -181,7 +181,7 @@ def fill(
     engine, asked = open_engine(url, create=True), record(planned, replicates)
     if find_study(engine, NAME) is None:
         insert_study(engine, asked)
-    own = _cells(asked, replicates)[:stored]
+    own = cells_of(asked, replicates)[:stored]
     with engine.connect() as connection:
         there = connection.scalar(sa.select(sa.func.count()).select_from(RUNS)) or 0
     for start in range(there, stored, 500):
@@ -204,16 +204,16 @@ def fill(
             connection.execute(sa.insert(MEASUREMENTS), measured)
     began = time.process_time()
     refs = {facts.name: small_data().ref for facts in asked.plan.sets}
-    _mirror(engine, asked).show(stored_cells(engine, asked, refs))
+    mirror_of(engine, asked).show(stored_cells(engine, asked, refs))
     return {"mirror_made_cpu_seconds": time.process_time() - began}
 
 
-def _cells(asked: StudyRecord, replicates: int = REPLICATES) -> tuple[Cell, ...]:
+def cells_of(asked: StudyRecord, replicates: int = REPLICATES) -> tuple[Cell, ...]:
     refs = {facts.name: small_data().ref for facts in asked.plan.sets}
     return cells(asked, refs, replicates)
 
 
-def _mirror(engine: sa.Engine, asked: StudyRecord) -> Mirror:
+def mirror_of(engine: sa.Engine, asked: StudyRecord) -> Mirror:
     axes = study_axes(asked.study)
     return open_mirror(engine, asked.name, TASKS, task_objectives(TASKS), axes)
 
@@ -227,10 +227,10 @@ def planner(url: str, stored: int, new: int, workers: int, rows: int = 0) -> Fig
     engine = open_engine(url, create=True)
     asked = open_record(engine, record(stored + max(new, MEASURED)))
     marks["opened"] = _mark()
-    mirror, refs = _mirror(engine, asked), {"planted": small_data().ref}
+    mirror, refs = mirror_of(engine, asked), {"planted": small_data().ref}
     mirror.show(stored_cells(engine, asked, refs))
     marks["shown"] = _mark()
-    planned = _cells(asked)[: stored + new]
+    planned = cells_of(asked)[: stored + new]
     simulated = SimulatedWorkers(workers / OFFERED)
 
     def work(

@@ -86,6 +86,13 @@ def bench_search(session: nox.Session) -> None:
 
 
 @nox.session
+def bench_scale(session: nox.Session) -> None:
+    """What planner, database, report and dashboard carry, by simulated trainings; ends in JSON."""
+    _groups(session, "test")
+    session.run("python", "-m", "tests.bench_scale", *session.posargs)
+
+
+@nox.session
 def bench_serving(session: nox.Session) -> None:
     """The load that examples/serve.py carries, over loopback; ends in JSON."""
     _groups(session, "test")

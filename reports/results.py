@@ -3,7 +3,7 @@
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, fields, replace
 from functools import cached_property
-from itertools import combinations
+from itertools import combinations_with_replacement
 from typing import Any
 
 import numpy as np
@@ -61,6 +61,11 @@ class Scores:
         return np.asarray(np.isfinite(self.values_ART).all(axis=2))
 
     @cached_property
+    def place(self) -> Mapping[str, int]:
+        """Arm -> its row."""
+        return {arm: i for i, arm in enumerate(self.arms)}
+
+    @cached_property
     def trained(self) -> tuple[str, ...]:
         """Arms with at least one finished replicate."""
         return tuple(np.array(self.arms)[self._finished_AR.any(axis=1)].tolist())
@@ -84,12 +89,21 @@ class Scores:
 
         One entry a test set, unless something failed or is still to come.
         """
-        pairs: dict[tuple[str, tuple[int, ...]], dict[str, None]] = {}
-        for arm, other in combinations(self.trained, 2):
-            if shared := self.shared(arm, other):
-                key = self.test_sets.get(arm, ""), shared
-                pairs.setdefault(key, {}).update({arm: None, other: None})
-        return {key: tuple(x for x in self.trained if x in arms) for key, arms in pairs.items()}
+        alike: dict[tuple[str | None, tuple[bool, ...]], list[int]] = {}
+        for place, arm in enumerate(self.trained):  # most have the same test set and replicates
+            finished_R = tuple(self._finished_AR[self.place[arm]].tolist())
+            alike.setdefault((self.test_sets.get(arm), finished_R), []).append(place)
+        pairs: dict[tuple[str, tuple[int, ...]], tuple[tuple[int, int], set[int]]] = {}
+        for (kind, own), (other_kind, others) in combinations_with_replacement(alike.items(), 2):
+            both_R = [a and b for a, b in zip(kind[1], other_kind[1], strict=True)]
+            if kind[0] != other_kind[0] or not any(both_R) or len({*own, *others}) < 2:
+                continue
+            key = kind[0] or "", tuple(np.array(self.replicates)[both_R].tolist())
+            first = (own[0], others[0] if others is not own else own[1])
+            before, arms = pairs.get(key, (first, set[int]()))
+            pairs[key] = min(before, first), arms | {*own, *others}
+        in_order = sorted(pairs.items(), key=lambda item: item[1][0])
+        return {key: tuple(self.trained[i] for i in sorted(arms)) for key, (_, arms) in in_order}
 
     @property
     def most_shared(self) -> int:
@@ -98,9 +112,9 @@ class Scores:
 
     def shared(self, arm: str, other: str) -> tuple[int, ...]:
         """Replicates finished at both arms; none if these cannot be compared."""
-        if not {arm, other} <= set(self.trained) or not self.comparable(arm, other):
+        if arm not in self.place or other not in self.place or not self.comparable(arm, other):
             return ()
-        rows = [self.arms.index(arm), self.arms.index(other)]
+        rows = [self.place[arm], self.place[other]]
         both_R = self._finished_AR[rows].all(axis=0)
         return tuple(np.array(self.replicates)[both_R].tolist())
 
@@ -233,10 +247,38 @@ class StudyResults:
         """
         return read_as_trained(self.record.study, self.record.plan.same)
 
-    @property
+    @cached_property
     def done(self) -> pd.DataFrame:
         """The runs that were finished."""
         return self.runs[self.runs["status"] == "done"]
+
+    def done_of(self, arm: str) -> pd.DataFrame:
+        """Those of an arm."""
+        return self._done_of.get(arm, self.done.iloc[:0])
+
+    @cached_property
+    def _done_of(self) -> Mapping[str, pd.DataFrame]:
+        return {str(arm): runs for arm, runs in self.done.groupby("arm", sort=False)}
+
+    @cached_property
+    def replicates(self) -> tuple[int, ...]:
+        """Those that any training is of."""
+        return tuple(sorted(int(r) for r in set(self.runs["replicate"])))
+
+    @cached_property
+    def chosen_AR(self) -> Mapping[str, NDArray[np.int64]]:
+        """Task -> the epoch that validation chose in each training; 0 where there is none."""
+        arms = {arm: i for i, arm in enumerate(self.arms)}
+        columns = {replicate: i for i, replicate in enumerate(self.replicates)}
+        shape = len(arms), len(columns)
+        chosen_AR = {task: np.zeros(shape, np.int64) for task in self.task_names}
+        told: Any = zip(
+            *(self.done[n] for n in ("arm", "replicate", "chosen_epochs")), strict=True
+        )
+        for arm, replicate, epochs in told:
+            for task in chosen_AR:
+                chosen_AR[task][arms[arm], columns[replicate]] = (epochs or {}).get(task, 0)
+        return chosen_AR
 
     @property
     def tasks(self) -> tuple[Task, ...]:
@@ -264,17 +306,17 @@ class StudyResults:
         """Each task's own metric on validation at the chosen epochs."""
         return at_chosen(self, "valid")
 
-    @property
+    @cached_property
     def arms(self) -> tuple[str, ...]:
         """The planned arms, then stored ones that the plan no longer has."""
         known = tuple(arm.name for arm in self.planned)
         return known + tuple(sorted(set(self.runs["arm"]) - set(known)))
 
-    @property
+    @cached_property
     def test_sets(self) -> Mapping[str, str]:
         """Arm -> the content hash of the data it is tested on, as the study was planned."""
-        plan = self.record.plan
-        return {arm: plan.facts(self.data_of(arm)).content_hash for arm in self.arms}
+        hashes = {facts.name: facts.content_hash for facts in self.record.plan.sets}
+        return {arm: hashes[self.data_of(arm)] for arm in self.arms}
 
     @property
     def same_seeds(self) -> bool:
@@ -283,7 +325,11 @@ class StudyResults:
 
     def planned_arm(self, name: str) -> PlannedArm | None:
         """The arm as it is trained; None for one that the plan no longer has."""
-        return next((arm for arm in self.planned if arm.name == name), None)
+        return self._by_name.get(name)
+
+    @cached_property
+    def _by_name(self) -> Mapping[str, PlannedArm]:
+        return {arm.name: arm for arm in reversed(self.planned)}
 
     def data_of(self, arm: str) -> str:
         """The data set that an arm is trained on."""
@@ -348,7 +394,7 @@ def load_results(
     engine: sa.Engine, record: StudyRecord, planned: tuple[PlannedArm, ...]
 ) -> StudyResults:
     """What is stored of a study's or a search's trainings, in the order of its arms."""
-    trainings = read_trainings(engine, record, planned)
+    trainings = list(read_trainings(engine, record, planned))
     columns = [field.name for field in fields(TrainingRow)]
     rows = [
         (t.arm, t.replicate, t.run.id, *(getattr(t.run, name) for name in columns))
@@ -361,9 +407,9 @@ def load_results(
     order = {arm: i for i, arm in enumerate([*known, *sorted({*runs["arm"]} - {*known})])}
     of_study = record.name, record.plan.data.name
     figures = [
-        (*of_study, t.arm, t.replicate, t.run.seed, m.epoch, m.split, m.task, m.metric, m.value)
+        (*of_study, t.arm, t.replicate, t.run.seed, *figure)
         for t in trainings
-        for m in t.measurements
+        for figure in t.figures
     ]
     tidy = pd.DataFrame(figures, columns=list(COLUMNS))
     tidy = _in_order(tidy, order, "epoch", "split", "task", "metric")
@@ -385,25 +431,23 @@ def at_chosen(
     metric: None means each task's own, with all targets; another one has each task alone.
     steps: of a metric, each step of the funnel (`step_key`) instead of each task.
     """
-    replicates = tuple(sorted(int(r) for r in set(results.runs["replicate"])))
-    arms = results.arms
+    arms, replicates = results.arms, results.replicates
     told = {task.name: task for task in results.tasks}
     if steps:
         told = {step_key(t.name, t.after): t for t in results.tasks if t.after is not None}
     names = tuple(told)
     own = {name: metric or task.metric for name, task in told.items()}
-    done: Any = results.done.itertuples()
-    chosen = {(run.arm, run.replicate): run.chosen_epochs or {} for run in done}
     values_ARK = np.full((len(arms), len(replicates), len(names)), np.nan)
-    place = {arm: i for i, arm in enumerate(arms)}
     frame = results.measurements
     rows = frame[(frame["split"] == split) & frame["metric"].isin(set(own.values()))]
-    for row in rows.itertuples():
-        epochs: Any = chosen.get((row.arm, row.replicate), {})
-        name = str(row.task)
-        if own.get(name) == row.metric and epochs.get(told[name].name) == row.epoch:
-            index = place[str(row.arm)], replicates.index(int(str(row.replicate)))
-            values_ARK[(*index, names.index(name))] = row.value
+    for k, (name, task) in enumerate(told.items()):
+        of_task = rows[(rows["task"] == name) & (rows["metric"] == own[name])]
+        arm_N = pd.Index(arms).get_indexer(pd.Index(of_task["arm"]))
+        replicate_N = pd.Index(replicates).get_indexer(pd.Index(of_task["replicate"]))
+        epoch_N = of_task["epoch"].to_numpy()
+        is_chosen_N = results.chosen_AR[task.name][arm_N, replicate_N] == epoch_N
+        at = arm_N[is_chosen_N], replicate_N[is_chosen_N], k
+        values_ARK[at] = of_task["value"].to_numpy()[is_chosen_N]
     targets = results.targets if metric is None else _alone(names, metric)
     record = results.record
     return Scores(

@@ -212,7 +212,7 @@ class _Ranking:
         worth_AR = self.worth_AR(test)
         if self.complete:
             worth_AR = worth_AR[:, [test.replicates.index(r) for r in self.complete]]
-        worth = {arm: float(np.nanmean(worth_AR[test.arms.index(arm)])) for arm in self.arms}
+        worth = {arm: float(np.nanmean(worth_AR[test.place[arm]])) for arm in self.arms}
         return sorted(self.arms, key=lambda arm: (arm != self.leader, -worth[arm]))
 
     @cached_property
@@ -270,7 +270,7 @@ class _Ranking:
         means = {t.key: test.mean(arm, t.key, self.complete or None) for t in shown}
         other = self.reference if self.reference in test.arms else None
         far = None if leader is None or arm == leader else self._losses_too_large(arm, leader)
-        runs = results.done[results.done["arm"] == arm]
+        runs = results.done_of(arm)
         return ArmStanding(
             arm=arm,
             means=means,

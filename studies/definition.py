@@ -7,6 +7,7 @@ before it runs, and stored with it.
 import math
 from collections.abc import Iterable, Mapping
 from dataclasses import asdict, dataclass, replace
+from functools import cached_property
 from itertools import product
 from typing import Any
 
@@ -19,7 +20,7 @@ from studies.reading import KIND, read
 
 VIDEO = "the paper's private 15-day video log"
 CENSUS = "Census-Income (KDD), split as in the paper"
-MOST_ARMS = 1_000
+MOST_ARMS = 10_000
 """More is a mistake, or takes all memory; a search is for that."""
 
 
@@ -161,7 +162,11 @@ class Study:
 
     def arm(self, name: str) -> Arm:
         """The arm of this name; KeyError if there is none."""
-        return {arm.name: arm for arm in self.arms}[name]
+        return self._by_name[name]
+
+    @cached_property
+    def _by_name(self) -> Mapping[str, Arm]:
+        return {arm.name: arm for arm in self.arms}
 
     def config(self, name: str) -> Config:
         """An arm's model."""

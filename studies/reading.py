@@ -7,10 +7,10 @@ import json
 import math
 import types
 from collections.abc import Callable, Iterator, Mapping
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import MISSING, fields, is_dataclass
 from datetime import datetime
-from functools import cache
+from functools import cache, lru_cache
 from typing import Any, Literal, TypeVar, Union, get_args, get_origin, get_type_hints
 
 from fsmd.baselines import config_class
@@ -76,14 +76,34 @@ def read(kind: Any, value: Any) -> Any:
 
 def read_row(kind: Callable[..., Read], row: Mapping[Any, Any]) -> Read:
     """A row as the dataclass that has a field for each column; StoredError names the column."""
+    hints = _hints(kind)[0].items()
+    with suppress(ValueError):  # of which the place is told below
+        return kind(**{name: _column(hint, row[name]) for name, hint in hints})
     own = {}
-    for name, hint in _hints(kind)[0].items():
+    for name, hint in hints:
         with stored_at(f"column {name}"):
-            value = row[name] if _is_scalar(hint) else from_json(row[name])
-            if hint is bool and value in (0, 1) and type(value) is int:
-                value = bool(value)  # which SQLite has not
-            own[name] = _read(hint, value, "")
+            own[name] = _column(hint, row[name])
     return kind(**own)
+
+
+_SHORT = 5000
+"""Letters of a text that is kept with what it means: rows of one study have many in common."""
+
+
+def _column(hint: Any, value: Any) -> Any:
+    """What a column holds, as this type."""
+    if not _is_scalar(hint):
+        if isinstance(value, str) and len(value) < _SHORT:
+            return _json_column(hint, value)
+        return _read(hint, from_json(value), "")
+    if hint is bool and value in (0, 1) and type(value) is int:
+        value = bool(value)  # which SQLite has not
+    return _read(hint, value, "")
+
+
+@lru_cache(maxsize=4096)
+def _json_column(hint: Any, text: str) -> Any:
+    return _read(hint, from_json(text), "")
 
 
 def from_json(text: Any) -> Any:
@@ -96,6 +116,7 @@ def from_json(text: Any) -> Any:
         raise ValueError(f"must be JSON; {error}") from None
 
 
+@cache
 def _is_scalar(kind: Any) -> bool:
     """Whether a column holds it as it is, and not as JSON."""
     if get_origin(kind) in (Union, types.UnionType):

@@ -418,7 +418,8 @@ def _agreed(
             f"study {stored.name!r} was run with other {other} ({'; '.join(unlike)}); {back} to "
             "go on with it, or keep this one apart with --name or another --storage"
         )
-    read_trainings(engine, stored, arms)  # nothing goes on from what cannot be
+    for _ in read_trainings(engine, stored, arms):
+        pass  # nothing goes on from what cannot be
     return going_on(stored, asked), False
 
 

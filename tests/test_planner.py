@@ -9,7 +9,6 @@ from types import SimpleNamespace
 from typing import Any
 
 import numpy as np
-import optuna
 import pytest
 import sqlalchemy as sa
 from optuna.distributions import CategoricalDistribution, FloatDistribution
@@ -24,7 +23,7 @@ from fsmd.tasks import Task
 from fsmd.training import DivergedError, Training, TrainingResult
 from reports.ran import run_command
 from search_spaces.axes import contains
-from studies import catalog
+from studies import catalog, store
 from studies.changes import changed
 from studies.definition import (
     Above,
@@ -160,7 +159,7 @@ def test_a_run_of_another_study_is_taken_over_not_trained_again(lab: Lab) -> Non
     assert lab.states() == [TrialState.COMPLETE] * 4
 
 
-@pytest.mark.parametrize("cut_at", ["record_run", "link_cell", "tell"])
+@pytest.mark.parametrize("cut_at", ["record_run", "link_cell", "end_trial"])
 def test_a_planner_that_dies_between_two_writes_is_taken_up_without_loss(
     lab: Lab, cut_at: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -179,7 +178,7 @@ def test_a_planner_that_dies_between_two_writes_is_taken_up_without_loss(
 
         return wrapped
 
-    target: Any = optuna.Study if cut_at == "tell" else runs
+    target: Any = store.mirror if cut_at == "end_trial" else runs
     with monkeypatch.context() as patch:
         patch.setattr(target, cut_at, dying(getattr(target, cut_at)))
         with pytest.raises(PlannerDied):

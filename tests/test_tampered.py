@@ -177,7 +177,7 @@ def as_read(engine: sa.Engine, name: str, sampled: bool = False) -> object:
     record = stored_record(engine, name)
     arms = arms_of(engine, record)
     attempts = read_attempts(engine, record) if record.is_search else ()
-    trainings = read_trainings(engine, record, arms)
+    trainings = list(read_trainings(engine, record, arms))
     parts = []
     if sampled:
         of_test = load_results(engine, record, arms).test.samplings
@@ -452,7 +452,7 @@ def test_a_training_that_cannot_be_is_told_with_its_arm_and_replicate(
     database.raw.execute(f"{change} WHERE {key} IN {OF_STUDY} AND ({where or 1})")
     record = stored_record(database.engine, STUDY)
     with pytest.raises(StoredError) as told:
-        read_trainings(database.engine, record, record.plan.arms)
+        list(read_trainings(database.engine, record, record.plan.arms))
     assert told.value.study == STUDY
     assert "arm 'diamond', replicate" in told.value.place
     assert said in str(told.value)
@@ -470,8 +470,8 @@ def test_a_cell_must_point_at_a_training_of_its_arm(database: Database) -> None:
             database.changed("fsmd_cells", rowid_of(database), "run_id", run_id),
             pytest.raises(StoredError, match=said),
         ):
-            read_trainings(database.engine, record, record.plan.arms)
-    assert len(read_trainings(database.engine, record, record.plan.arms)) == 4
+            list(read_trainings(database.engine, record, record.plan.arms))
+    assert len(list(read_trainings(database.engine, record, record.plan.arms))) == 4
 
 
 def rowid_of(database: Database) -> int:

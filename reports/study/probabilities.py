@@ -112,7 +112,7 @@ def _shown(results: StudyResults, metrics: Sequence[Metric]) -> Iterator[Shown]:
 @patient
 def _parts(results: StudyResults, arm: str, shown: Sequence[Shown]) -> Sequence[float | None]:
     """The test set's part in the variance of each mean of the arm; None where it is not known."""
-    runs = results.done[results.done["arm"] == arm]
+    runs = results.done_of(arm)
     ids = tuple(map(str, runs["run_id"]))
     over = tuple(map(int, runs["replicate"]))
     figures = [each.of for each in shown]

@@ -65,7 +65,7 @@ def arm_table(results: StudyResults, board: Leaderboard) -> Table:
     reached = scores.targets if results.reachable() else ()
     rows = []
     for arm in scores.arms:
-        runs = results.done[results.done["arm"] == arm]
+        runs = results.done_of(arm)
         means = (interval_cell(scores.mean(arm, t.key), METRICS[t.metric]) for t in targets)
         left = (_to_best(results, arm, target) for target in reached)
         rows.append((arm, *means, *left, *_costs(results, runs), len(runs)))

@@ -1,5 +1,6 @@
 """What is to be trained next, as a plan that the planner follows."""
 
+from collections import deque
 from collections.abc import Iterable, Mapping, Sequence
 from typing import NamedTuple, Protocol
 
@@ -58,16 +59,24 @@ class LongestFirst:
     def __init__(self, cells: Iterable[Cell], seconds: Mapping[str, float], workers: int) -> None:
         """seconds: identity of each training -> how long it will take, in any unit."""
         self._seconds, self._workers = seconds, workers
-        self._left = sorted(stacks(cells), key=lambda step: (step[0].replicate, -self._of(step)))
+        ordered = sorted(stacks(cells), key=lambda step: (step[0].replicate, -self._of(step)))
+        self._ahead = deque(ordered)
+        self._by_length = deque(sorted(ordered, key=self._of, reverse=True))
+        self._rest = sum(map(self._of, ordered))
+        self._begun = set[str]()  # identities of the first trainings; it is still in a deque
 
     def next(self) -> Step | None:
         """The next cell, or stack of cells."""
-        if not self._left:
+        for steps in (self._ahead, self._by_length):
+            while steps and steps[0][0].training.id in self._begun:
+                steps.popleft()
+        if not self._ahead:
             return None
-        longest = max(self._left, key=self._of)
-        rest = sum(map(self._of, self._left)) / self._workers
-        cells = longest if 2 * self._of(longest) >= rest else self._left[0]
-        self._left.remove(cells)
+        longest = self._by_length[0]
+        at_once = 2 * self._of(longest) >= self._rest / self._workers
+        cells = longest if at_once else self._ahead[0]
+        self._begun.add(cells[0].training.id)
+        self._rest -= self._of(cells)
         return Step(cells)
 
     def _of(self, cells: Sequence[Cell]) -> float:

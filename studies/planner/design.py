@@ -2,6 +2,7 @@
 
 import re
 import unicodedata
+from collections import Counter
 from collections.abc import Iterator, Mapping
 from dataclasses import asdict, dataclass, field, replace
 from itertools import chain
@@ -126,9 +127,10 @@ def check(study: Definition) -> None:
 def _check_study(study: Study) -> None:
     check_count(len(study.arms))
     arms = [arm.name for arm in study.arms]
+    count = Counter(arms)
     for arm in study.arms:
         check_label(arm.name, f"the name of an arm of {study.name!r}")
-        if arms.count(arm.name) > 1:
+        if count[arm.name] > 1:
             raise UserError(f"arm {arm.name!r} of {study.name!r} is there twice; rename one")
         if arm.baseline and arm.changes:
             raise UserError(

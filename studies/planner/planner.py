@@ -10,12 +10,13 @@ import math
 import shutil
 import time
 from collections.abc import Callable, Collection, Mapping, Sequence
-from concurrent.futures import FIRST_COMPLETED, Future, wait
+from concurrent.futures import Future
 from contextlib import suppress
 from dataclasses import dataclass, field, replace
 from functools import partial
 from pathlib import Path
-from typing import NamedTuple
+from queue import Empty, SimpleQueue
+from typing import NamedTuple, TypeVar
 
 import sqlalchemy as sa
 
@@ -38,6 +39,7 @@ ATTEMPTS = 3
 POLL_SECONDS = 0.2
 CHECKPOINT = ".ckpt"
 
+T = TypeVar("T")
 Outcome = TrainingResult | Failure
 Work = Callable[..., Sequence[Outcome]]
 """(trainings of a step, the checkpoint of each, the epoch to pause at) -> how each of them ended;
@@ -142,6 +144,7 @@ class Planner:
         """Train what the agenda says until it has nothing and nothing is running."""
         self._sweep()
         again, running = list[Step](), dict[Future[Sequence[Outcome]], _Running]()
+        ended = SimpleQueue[Future[Sequence[Outcome]]]()
         while True:
             while len(running) < self.at_once:
                 in_time = time.monotonic() < self.deadline
@@ -150,10 +153,12 @@ class Planner:
                     break
                 step = self._without_known(step, agenda)
                 if step.cells:
-                    running[self._submit(step)] = _Running(step, Silence(self.silence))
+                    future = self._submit(step)
+                    running[future] = _Running(step, Silence(self.silence))
+                    future.add_done_callback(ended.put)
             if not running:
                 return
-            over, _ = wait(running, POLL_SECONDS, FIRST_COMPLETED)
+            over = _waited(ended)
             told = tuple(self.workers.messages())
             self.listen(Event("waiting", progress=told, workers=self.at_once))
             self._end_the_silent(running, told)
@@ -232,13 +237,14 @@ class Planner:
         training = cell.training
         attempts = self.attempts[training.id]
         there = replace(self.provenance, machine=machine) if machine else self.provenance
-        runs.record_run(self.engine, training, outcome, attempts, there)
+        is_stored = runs.record_run(self.engine, training, outcome, attempts, there)
         if isinstance(outcome, TrainingResult) and not outcome.finished:
             self.attempts[training.id] = 0
             self.link(cell)
             self.listen(Event("paused", cell))
             return outcome
-        result = self._tell(cell)  # another study's planner may have been the first, or luckier
+        own = outcome if is_stored and isinstance(outcome, TrainingResult) else None
+        result = self._tell(cell, own)
         error, lost = "", False
         if result is None and isinstance(outcome, Failure):
             error, lost = outcome.error, outcome.passing
@@ -298,14 +304,26 @@ class Planner:
             with suppress(OSError):  # there is none, or something is in it
                 folder.rmdir()
 
-    def _tell(self, cell: Cell) -> TrainingResult | None:
-        """Link the cell to its run and tell the trial what is stored of it."""
+    def _tell(self, cell: Cell, result: TrainingResult | None = None) -> TrainingResult | None:
+        """Link the cell to its run and tell the trial what is stored of it.
+
+        result: what was just stored. Another study's planner may have been the first, or luckier.
+        """
         self.link(cell)
-        result = None
-        if self._statuses([cell])[cell.training.id] == "done":
+        if result is None and self._statuses([cell])[cell.training.id] == "done":
             result = runs.known_result(self.engine, cell.training.id)
         self.mirror.tell(cell, result)
         return result
+
+
+def _waited(queue: SimpleQueue[T]) -> list[T]:
+    """What came to a queue; waits a little for the first, as for as many as there are workers."""
+    came = list[T]()
+    with suppress(Empty):
+        came.append(queue.get(timeout=POLL_SECONDS))
+        while True:
+            came.append(queue.get_nowait())
+    return came
 
 
 def checkpoint_folder(cache: Path, engine: sa.Engine) -> Path:

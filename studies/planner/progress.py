@@ -9,8 +9,7 @@ import time
 from collections import defaultdict
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from statistics import mean
-from typing import Self
+from typing import NamedTuple, Self
 
 from rich.console import Console
 from rich.progress import BarColumn, Progress, TaskID, TimeElapsedColumn
@@ -27,6 +26,8 @@ SOON_SECONDS = 5.0
 """Between two lines of a file, at least."""
 EVERY_SECONDS = 30.0
 """The same, at most."""
+AT_LEAST_SECONDS = 0.1
+"""Between two estimates of the time left."""
 
 
 @dataclass
@@ -38,6 +39,22 @@ class _Line:
     started: float
     epochs: int
     done: float = 0.0
+
+
+class Took(NamedTuple):
+    """How many trainings ended, and their seconds together."""
+
+    trainings: int = 0
+    seconds: float = 0.0
+
+    @property
+    def mean(self) -> float:
+        """Seconds of one."""
+        return self.seconds / self.trainings
+
+    def and_one(self, seconds: float) -> "Took":
+        """With one more."""
+        return Took(self.trainings + 1, self.seconds + seconds)
 
 
 class LiveProgress:
@@ -58,9 +75,10 @@ class LiveProgress:
         )
         self._total = self._bar.add_task("trainings", total=cells, note="", count=f"0/{cells}")
         self._lines: dict[str, _Line] = {}
-        self._finished: defaultdict[str, list[float]] = defaultdict(list)
+        self._finished, self._ended = defaultdict[str, Took](Took), Took()
         self._began = self._last_line = time.monotonic()
         self._started, self._news = False, False
+        self._last_estimate = self._began - AT_LEAST_SECONDS
 
     def __enter__(self) -> Self:
         self._bar.start()
@@ -89,7 +107,9 @@ class LiveProgress:
             self._left -= 1
             self._news |= self._started
             if event.kind == "done" and line:
-                self._finished[line.arm].append(time.monotonic() - line.started)
+                seconds = time.monotonic() - line.started
+                self._finished[line.arm] = self._finished[line.arm].and_one(seconds)
+                self._ended = self._ended.and_one(seconds)
         if event.kind in ("failed", "retried"):
             self._print(f"{event.kind}: {cell.arm}, replicate {cell.replicate}: {event.detail}")
 
@@ -121,11 +141,14 @@ class LiveProgress:
 
     def _estimate(self) -> None:
         now = time.monotonic()
+        if now - self._last_estimate < AT_LEAST_SECONDS:
+            return  # as thousands of workers have something to tell
+        self._last_estimate = now
         running = [
             (line.arm, now - line.started, line.done / line.epochs)
             for line in self._lines.values()
         ]
-        left = seconds_left(self._finished, running, self._left, self._workers)
+        left = seconds_left(self._finished, self._ended, running, self._left, self._workers)
         ended = self._cells - self._left
         self._bar.update(self._total, completed=ended, count=f"{ended}/{self._cells}", note=left)
         waited = now - self._last_line
@@ -158,36 +181,39 @@ def told(tasks: Sequence[Task], figures: Mapping[str, float]) -> str:
 
 
 def seconds_left(
-    finished: Mapping[str, Sequence[float]],
+    finished: Mapping[str, Took],
+    ended: Took,
     running: Sequence[tuple[str, float, float]],
     missing: int,
     workers: int,
 ) -> str:
     """The time left, in words.
 
-    finished: of each arm the seconds of its trainings that ended; running: (arm, seconds so far,
-    share of the epochs at most); missing: trainings without an end, the running ones among them.
+    finished: of each arm what its trainings that ended took; ended: of all arms; running: (arm,
+    seconds so far, share of the epochs at most); missing: trainings without an end, the running
+    ones among them.
     A training is taken to need what others of its arm did, or else of any; one that needs longer,
     what all its epochs would. Before any training has ended nobody knows when early stopping will
     end one, so the answer is an upper bound.
 
-    >>> seconds_left({"a": [60.0, 80.0]}, [("a", 30.0, 0.1)], missing=3, workers=1)
+    >>> two, one = Took(2, 140.0), Took(1, 20.0)
+    >>> seconds_left({"a": two}, two, [("a", 30.0, 0.1)], missing=3, workers=1)
     'about 3 min left'
-    >>> seconds_left({"a": [20.0]}, [("b", 30.0, 0.5)], missing=1, workers=1)
+    >>> seconds_left({"a": one}, one, [("b", 30.0, 0.5)], missing=1, workers=1)
     'about 30 s left'
-    >>> seconds_left({}, [("a", 30.0, 0.1)], missing=2, workers=1)
+    >>> seconds_left({}, Took(), [("a", 30.0, 0.1)], missing=2, workers=1)
     'at most 9.5 min left'
     """
-    ended = [seconds for each in finished.values() for seconds in each]
-    known = ended or [spent / share for _, spent, share in running if share > 0]
-    if not known or not missing:
+    shares = [spent / share for _, spent, share in running if share > 0]
+    known = ended if ended.trainings else Took(len(shares), sum(shares))
+    if not known.trainings or not missing:
         return ""
     under_way = 0.0
     for arm, spent, share in running:
-        needed = mean(finished.get(arm) or known)
+        needed = finished.get(arm, known).mean
         if spent >= needed:
             needed = spent / share if share > 0 else spent
         under_way += needed - spent
-    seconds = under_way + mean(known) * (missing - len(running))
+    seconds = under_way + known.mean * (missing - len(running))
     words = spoken(seconds / max(1, min(workers, missing)))
-    return f"{'about' if ended else 'at most'} {words} left"
+    return f"{'about' if ended.trainings else 'at most'} {words} left"

@@ -4,11 +4,11 @@ Our own tables hold the numbers; optuna-dashboard reads these trials, and nothin
 are made from our tables again where they are anything else. Only this file opens Optuna's storage.
 """
 
+import json
 import warnings
 from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
-from dataclasses import dataclass
-from functools import cached_property
-from typing import Any
+from dataclasses import dataclass, field
+from typing import NamedTuple
 from weakref import WeakKeyDictionary
 
 import optuna
@@ -18,10 +18,11 @@ from optuna.distributions import (
     CategoricalDistribution,
     FloatDistribution,
     IntDistribution,
+    distribution_to_json,
 )
 from optuna.storages import RDBStorage
 from optuna.study import StudyDirection
-from optuna.trial import FrozenTrial, TrialState, create_trial
+from optuna.trial import TrialState
 
 from fsmd.baselines import Baseline
 from fsmd.errors import UserError
@@ -38,6 +39,18 @@ from studies.store.faults import patient, shown
 from studies.store.locks import creating
 from studies.store.means import Means
 from studies.store.runs import known_results
+from studies.store.trials import (
+    Content,
+    Trial,
+    content,
+    delete_trials,
+    end_trial,
+    has_more,
+    insert_trials,
+    last_trial,
+    read_trials,
+    take_up,
+)
 
 _OWN = ("arm", "replicate", "seed", "run")
 """User attributes of every training's trial."""
@@ -48,12 +61,22 @@ MEANS = "{} (means)"
 """Likewise of what a report compares; see `show_means`."""
 
 
+_AT_ONCE = 500
+"""Trainings whose figures are in memory at once."""
+
 _STATES: Mapping[str, TrialState] = {
     **dict.fromkeys(("done", "ended"), TrialState.COMPLETE),
     **dict.fromkeys(("failed", "lost"), TrialState.FAIL),
     "stopped": TrialState.PRUNED,
 }
 """What became of a training, or of a search's attempt -> the state of its trial; else it runs."""
+
+
+class _Known(NamedTuple):
+    """A trial, and what became of it."""
+
+    id: int
+    state: TrialState
 
 
 @dataclass
@@ -71,6 +94,10 @@ class Mirror:
     """Whether a trial's number is its attempt's, and fresh seeds are a study of their own."""
     studies: dict[str, optuna.Study]
     """By their names: the study, and that of a search's fresh seeds once there are some."""
+    _trials: dict[tuple[str, int], _Known] = field(default_factory=dict, init=False)
+    """The trial of each cell; a running one was cut off and is taken up again."""
+    _last: dict[str, int] = field(default_factory=dict, init=False)
+    """The newest trial of each study that is known here."""
 
     @property
     def study(self) -> optuna.Study:
@@ -84,25 +111,29 @@ class Mirror:
         Writes nothing where they are that, else all of a study anew, so that nothing is left over
         but what runs and no table of ours knows yet. A search's attempts are all known.
         """
-        wanted: dict[str, list[FrozenTrial]] = {name: [] for name in self.studies}
+        wanted: dict[str, list[Content]] = {name: [] for name in self.studies}
         states = [
             (cell, _STATES.get(status, TrialState.RUNNING))
             for cell, status in known
             if self._shows(cell)
         ]
-        done = [cell.training.id for cell, state in states if state == TrialState.COMPLETE]
-        results = known_results(self.engine, done)
-        for cell, state in states:
-            trial = self._trial(cell, state, results.get(cell.training.id))
-            wanted.setdefault(self._name_of(cell.replicate), []).append(trial)
+        for start in range(0, len(states), _AT_ONCE):
+            some = states[start : start + _AT_ONCE]
+            done = [cell.training.id for cell, state in some if state == TrialState.COMPLETE]
+            results = known_results(self.engine, done)
+            for cell, state in some:
+                trial = self._content(cell, state, results.get(cell.training.id))
+                wanted.setdefault(self._name_of(cell.replicate), []).append(trial)
         for name, trials in wanted.items():
-            there = self._study(name).get_trials(deepcopy=False)
-            order: Callable[[list[FrozenTrial]], list[FrozenTrial]] = list
+            there = self._read(name)
+            order: Callable[[Iterable[Content]], list[Content]] = list
             if not (self.is_search and name == self.name):
                 trials, order = [*trials, *self._begun(there, trials)], _by_cell
-            if list(map(_shown, order(there))) != list(map(_shown, order(trials))):
-                _replace_trials(self.engine, self._study(name), trials)
-                self._reload(name)
+            numbered = [trial.number for trial in there] == list(range(len(there)))
+            shown = [trial.content for trial in there]
+            if not numbered or order(shown) != order(trials):
+                there = _replace_trials(self.engine, self._study(name), trials)
+            self._keep(name, there)
 
     def _shows(self, cell: Cell) -> bool:
         """Whether it has a trial: a search's baselines are no points of its space."""
@@ -114,26 +145,33 @@ class Mirror:
             self._open(cell)
 
     @patient
-    def _open(self, cell: Cell) -> FrozenTrial:
-        trial, name = self._trials.get(_key(cell)), self._name_of(cell.replicate)
-        if trial is None:  # nor is there one of a try that the database cut off
-            self._trials = self._read()
-            trial = self._trials.get(_key(cell))
-        if trial is None:
-            study, running = self._study(name), self._trial(cell, TrialState.RUNNING)
-            trial_id = study._storage.create_new_trial(study._study_id, running)
-            self._trials[_key(cell)] = study._storage.get_trial(trial_id)
-        elif trial.state.is_finished():
-            _take_up(self.engine, trial)
-            self._reload(name)
+    def _open(self, cell: Cell) -> _Known:
+        name, own = self._name_of(cell.replicate), self._trials.get(_key(cell))
+        if own is None:
+            study = self._study(name)
+            running = self._content(cell, TrialState.RUNNING)
+            with self.engine.begin() as connection:
+                last, _ = last_trial(connection, study._study_id)
+                is_known = last <= self._last.get(name, 0)
+                if is_known:
+                    added = insert_trials(connection, study._study_id, [running])
+            if not is_known:  # it is of a try that the database cut off
+                self._keep(name, self._read(name))
+                return self._open(cell)
+            self._keep(name, added)
+        elif own.state.is_finished():
+            with self.engine.begin() as connection:
+                take_up(connection, own.id)
+            self._trials[_key(cell)] = own._replace(state=TrialState.RUNNING)
         return self._trials[_key(cell)]
 
     @patient
     def tell(self, cell: Cell, result: TrainingResult | None) -> None:
         """Tell the trial each objective's value, or FAIL without a result; never twice."""
         if not self.tells(cell, result is not None):
-            values = self.values(cell, result) if result else None
-            self._end(self._open(cell), TrialState.COMPLETE if result else TrialState.FAIL, values)
+            values = self.values(cell, result) if result else ()
+            self._open(cell)
+            self._end(_key(cell), TrialState.COMPLETE if result else TrialState.FAIL, values)
 
     def tells(self, cell: Cell, done: bool) -> bool:
         """Whether the trial says that the training is done, or else that it failed."""
@@ -144,15 +182,16 @@ class Mirror:
     @patient
     def prune(self, cell: Cell) -> None:
         """Tell the trial that nothing goes on with it."""
-        self._end(self._open(cell), TrialState.PRUNED)
+        self._open(cell)
+        self._end(_key(cell), TrialState.PRUNED)
 
     @patient
     def prune_the_rest(self, paused: Collection[Cell]) -> None:
         """Likewise whatever runs beside these cells: a kill left it, and nobody asks for it."""
         kept = set(map(_key, paused))
-        for key, trial in list(self._trials.items()):
-            if key not in kept and not trial.state.is_finished():
-                self._end(trial, TrialState.PRUNED)
+        for key in [key for key, trial in self._trials.items() if not trial.state.is_finished()]:
+            if key not in kept:
+                self._end(key, TrialState.PRUNED)
 
     def values(self, cell: Cell, result: TrainingResult) -> list[float]:
         """Each objective's value: by validation at the chosen epochs, and what it costs."""
@@ -164,41 +203,39 @@ class Mirror:
             for objective in self.objectives
         ]
 
-    def _end(
-        self, trial: FrozenTrial, state: TrialState, values: list[float] | None = None
-    ) -> None:
-        key = _cell_of(trial)
-        study = self._study(self._name_of(key[1]))
-        self._trials[key] = study.tell(trial.number, values, state, skip_if_finished=True)
+    def _end(self, key: tuple[str, int], state: TrialState, values: Sequence[float] = ()) -> None:
+        trial = self._trials[key]
+        if not trial.state.is_finished():
+            with self.engine.begin() as connection:
+                end_trial(connection, trial.id, state, values)
+            self._trials[key] = trial._replace(state=state)
 
-    def _trial(
+    def _content(
         self, cell: Cell, state: TrialState, result: TrainingResult | None = None
-    ) -> FrozenTrial:
-        params = {name: _choice(self.axes[name], value) for name, value in cell.params}
+    ) -> Content:
         own = (cell.arm, cell.replicate, cell.training.seed, cell.training.id)
-        return create_trial(
-            state=state,
-            values=self.values(cell, result) if result else None,
-            params=params,
-            distributions={name: self.axes[name] for name in params},
-            user_attrs={
+        return content(
+            state,
+            {
                 **dict(zip(_OWN, own, strict=True)),
                 **({"costs": dict(cell.costs)} if cell.costs else {}),
             },
+            {name: _choice(self.axes[name], value) for name, value in cell.params},
+            self.axes,
+            self.values(cell, result) if result else (),
         )
 
-    def _begun(
-        self, there: Iterable[FrozenTrial], known: Iterable[FrozenTrial]
-    ) -> list[FrozenTrial]:
+    def _begun(self, there: Iterable[Trial], known: Iterable[Content]) -> list[Content]:
         """Running trials that are none of the known ones, as they could be stored today."""
         cells = {_cell_of(trial) for trial in known}
+        domains = {name: distribution_to_json(axis) for name, axis in self.axes.items()}
         return [
-            trial
+            trial.content
             for trial in there
-            if trial.state == TrialState.RUNNING
-            and _is_own(trial)
-            and _cell_of(trial) not in cells
-            and all(self.axes.get(name) == d for name, d in trial.distributions.items())
+            if trial.content.state == TrialState.RUNNING
+            and _is_own(trial.content)
+            and _cell_of(trial.content) not in cells
+            and all(domains.get(name) == domain for name, _, domain in trial.content.params)
         ]
 
     def _name_of(self, replicate: int) -> str:
@@ -217,45 +254,51 @@ class Mirror:
         """What the dashboard calls the objectives."""
         return [objective.label for objective in self.objectives]
 
-    @cached_property
-    def _trials(self) -> dict[tuple[str, int], FrozenTrial]:
-        """The trial of each cell; a running one was cut off and is taken up again."""
-        return self._read()
+    def _read(self, name: str) -> list[Trial]:
+        """All trials of one of the studies; none where one cannot be, as all are made again."""
+        study = self._study(name)
+        try:
+            if has_more(self.engine, study._study_id):
+                study.get_trials(deepcopy=False)  # Optuna must be able to read that, too
+            return read_trials(self.engine, study._study_id)
+        except UserError:
+            raise
+        except Exception:  # Optuna raises anything for rows that it cannot read
+            return _replace_trials(self.engine, study, ())
 
-    def _read(self) -> dict[tuple[str, int], FrozenTrial]:
-        studies = self.studies.values()
-        trials = (trial for study in studies for trial in study.get_trials(deepcopy=False))
-        return {_cell_of(trial): trial for trial in trials if _is_own(trial)}
-
-    def _reload(self, name: str) -> None:
-        """Optuna keeps what it read of trials that had ended, as if nothing could change them."""
-        self.studies[name] = _load(self.engine, name)
-        self._trials = self._read()
+    def _keep(self, name: str, trials: Sequence[Trial]) -> None:
+        """Remember which trial each cell has."""
+        for trial in trials:
+            if _is_own(trial.content):
+                self._trials[_cell_of(trial.content)] = _Known(trial.id, trial.content.state)
+            self._last[name] = max(self._last.get(name, 0), trial.id)
 
 
 def _key(cell: Cell) -> tuple[str, int]:
     return cell.arm, cell.replicate
 
 
-def _cell_of(trial: FrozenTrial) -> tuple[str, int]:
-    return trial.user_attrs["arm"], trial.user_attrs["replicate"]
+def _cell_of(trial: Content) -> tuple[str, int]:
+    """(arm, replicate) of a trial of ours."""
+    told = dict(trial.attributes)
+    return json.loads(told["arm"]), json.loads(told["replicate"])
 
 
-def _is_own(trial: FrozenTrial) -> bool:
-    arm, replicate = (trial.user_attrs.get(name) for name in _OWN[:2])
-    own = isinstance(arm, str) and isinstance(replicate, int)
-    return own and {*_OWN} <= {*trial.user_attrs}
-
-
-def _by_cell(trials: Iterable[FrozenTrial]) -> list[FrozenTrial]:
+def _by_cell(trials: Iterable[Content]) -> list[Content]:
     """In an order that does not depend on who was first."""
-    return sorted(trials, key=lambda t: str(t.user_attrs))
+    return sorted(trials, key=lambda trial: trial.attributes)
 
 
-def _shown(trial: FrozenTrial) -> tuple[Any, ...]:
-    """All that is ours of a trial."""
-    own = [trial.user_attrs.get(name) for name in (*_OWN, "costs")]
-    return own, trial.state, trial.values, trial.params, trial.distributions
+def _is_own(trial: Content) -> bool:
+    """Whether it says which cell it is."""
+    told = dict(trial.attributes)
+    if not {*_OWN} <= {*told}:
+        return False
+    try:
+        arm, replicate = _cell_of(trial)
+    except ValueError:
+        return False
+    return isinstance(arm, str) and isinstance(replicate, int)
 
 
 @patient
@@ -330,19 +373,22 @@ def show_means(engine: sa.Engine, name: str, means: Means) -> None:
     directions = [_direction(higher) for higher in means.higher]
     study = _opened(engine, own, directions, list(means.labels))
     wanted = [
-        create_trial(
-            values=list(mean.values),
-            params=dict(mean.params),
-            distributions={name: domains[name] for name in mean.params},
-            user_attrs={"arm": mean.arm, **mean.said},
+        content(
+            TrialState.COMPLETE,
+            {"arm": mean.arm, **mean.said},
+            mean.params,
+            domains,
+            mean.values,
         )
         for mean in means.of_arms
     ]
-
-    def shown(trial: FrozenTrial) -> tuple[Any, ...]:
-        return trial.user_attrs, trial.values, trial.params, trial.distributions
-
-    if list(map(shown, study.get_trials(deepcopy=False))) != list(map(shown, wanted)):
+    try:
+        there = [trial.content for trial in read_trials(engine, study._study_id)]
+    except UserError:
+        raise
+    except Exception:  # whatever a row raises that cannot be
+        there = []
+    if there != wanted:
         _replace_trials(engine, study, wanted)
 
 
@@ -384,12 +430,6 @@ def _opened(
                 f"Optuna cannot read its study {name!r} ({error}); delete it, then it is made "
                 "again: optuna delete-study"
             ) from error
-    try:
-        study.get_trials(deepcopy=False)
-    except UserError:
-        raise
-    except Exception:  # Optuna raises anything for rows that it cannot read; they are made again
-        _replace_trials(engine, study, ())
     return study
 
 
@@ -436,37 +476,14 @@ def _listed(directions: Iterable[StudyDirection]) -> str:
     return " and ".join(direction.name.lower() for direction in directions)
 
 
-_OF_TRIALS = (
-    *("trial_user_attributes", "trial_system_attributes", "trial_params", "trial_values"),
-    *("trial_intermediate_values", "trial_heartbeats"),
-)
-"""Optuna's tables that hold what a trial has."""
-
-
 @patient
-def _replace_trials(engine: sa.Engine, study: optuna.Study, trials: Iterable[FrozenTrial]) -> None:
-    """Optuna deletes only whole studies, with what a person noted there; so this deletes rows.
-
-    Trials are numbered by the rows before them, so these count from 0.
-    """
-    own = "SELECT trial_id FROM trials WHERE study_id = :study"
+def _replace_trials(
+    engine: sa.Engine, study: optuna.Study, trials: Iterable[Content]
+) -> list[Trial]:
+    """Let these be all trials of a study, counted from 0; what a person noted there stays."""
     with engine.begin() as connection:
-        for table in _OF_TRIALS:
-            delete = sa.text(f"DELETE FROM {table} WHERE trial_id IN ({own})")
-            connection.execute(delete, {"study": study._study_id})
-        delete = sa.text("DELETE FROM trials WHERE study_id = :study")
-        connection.execute(delete, {"study": study._study_id})
-    study.add_trials(trials)
-
-
-@patient
-def _take_up(engine: sa.Engine, trial: FrozenTrial) -> None:
-    """Let a trial that has ended run again; Optuna would start another one, with a new number."""
-    own = {"trial": trial._trial_id}
-    with engine.begin() as connection:
-        connection.execute(sa.text("DELETE FROM trial_values WHERE trial_id = :trial"), own)
-        running = "UPDATE trials SET state = 'RUNNING', datetime_complete = NULL"
-        connection.execute(sa.text(f"{running} WHERE trial_id = :trial"), own)
+        delete_trials(connection, study._study_id)
+        return insert_trials(connection, study._study_id, trials)
 
 
 _STORAGES = WeakKeyDictionary[sa.Engine, RDBStorage]()

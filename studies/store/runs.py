@@ -3,7 +3,7 @@
 import json
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import suppress
-from dataclasses import asdict, dataclass
+from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
@@ -27,7 +27,7 @@ from studies.store.tables import (
     TEST_ROWS,
     as_stored,
 )
-from studies.store.trainings import Status, TrainingRow, training_of
+from studies.store.trainings import Figure, Status, TrainingRow, figures_of, training_of
 
 
 @dataclass(frozen=True)
@@ -80,15 +80,35 @@ def record_run(
     outcome: TrainingResult | Failure,
     attempts: int,
     provenance: Provenance,
-) -> None:
+) -> bool:
     """Store how a training ended, with all its measurements, in one transaction.
+
+    Whether that is what is stored of it now, as far as is known.
 
     A failure or a pause recorded before is replaced; a result never is, whoever recorded it, nor
     is a pause by a shorter one of another study, or by a loss: the training goes on from it. A
     loss leaves its error there.
     """
+    row = row_of(training, outcome, attempts, provenance)
+    for last_try in (False, True):
+        try:
+            with engine.begin() as connection:
+                is_new = _record(connection, training.id, row)
+                if is_new and isinstance(outcome, TrainingResult):
+                    _measure(connection, training.id, outcome)
+            return is_new
+        except sa.exc.IntegrityError:  # another study's planner recorded the same meanwhile
+            if last_try:
+                raise
+    raise AssertionError("the last try returns or raises")
+
+
+def row_of(
+    training: Training, outcome: TrainingResult | Failure, attempts: int, provenance: Provenance
+) -> dict[str, Any]:
+    """The columns of a training's row, but for its identity."""
     identity = training.identity
-    row = {
+    return {
         **_outcome_columns(outcome),
         "data": training.data.name,
         "data_hash": training.data.content_hash,
@@ -102,15 +122,6 @@ def record_run(
         "attempts": attempts,
         "finished_at": now(),
     }
-    for last_try in (False, True):
-        try:
-            with engine.begin() as connection:
-                if _record(connection, training.id, row) and isinstance(outcome, TrainingResult):
-                    _measure(connection, training.id, outcome)
-            return
-        except sa.exc.IntegrityError:  # another study's planner recorded the same meanwhile
-            if last_try:
-                raise
 
 
 def _record(connection: sa.Connection, run_id: str, row: Mapping[str, Any]) -> bool:
@@ -134,7 +145,7 @@ def _record(connection: sa.Connection, run_id: str, row: Mapping[str, Any]) -> b
 
 
 def _measure(connection: sa.Connection, run_id: str, result: TrainingResult) -> None:
-    rows = [{"run_id": run_id, **asdict(m)} for m in result.measurements]
+    rows = [{"run_id": run_id, **vars(m)} for m in result.measurements]
     connection.execute(sa.insert(MEASUREMENTS), rows)
     for task, scores in result.predictions.items():
         kept = {"run_id": run_id, "task": task, "scores": scores}
@@ -178,18 +189,16 @@ def known_results(
     `record_run` never wrote.
     """
     results = dict[str, TrainingResult]()
-    with engine.connect() as connection:
-        for some in batches(ids):
-            measured = as_stored(MEASUREMENTS).where(MEASUREMENTS.c.run_id.in_(some))
-            rows: dict[str, list[Any]] = {}
-            for row in connection.execute(measured.order_by(MEASUREMENTS.c.epoch)):
-                rows.setdefault(row.run_id, []).append(row)
+    for some in batches(ids):
+        figures = figures_of(engine, some)
+        with engine.connect() as connection:
             cells = sa.select(CELLS.c.run_id, CELLS.c.study).where(CELLS.c.run_id.in_(some))
             studies = {row.run_id: row.study for row in connection.execute(cells)}
-            for row in connection.execute(as_stored(RUNS).where(RUNS.c.id.in_(some))):
-                with of_study(studies.get(row.id, "")), stored_at(f"training {row.id[:12]}"):
-                    run = training_of(row._mapping, rows.get(row.id, []), tasks)
-                results[row.id] = _result(*run)
+            rows = connection.execute(as_stored(RUNS).where(RUNS.c.id.in_(some))).all()
+        for row in rows:
+            with of_study(studies.get(row.id, "")), stored_at(f"training {row.id[:12]}"):
+                run = training_of(row._mapping, figures[row.id], tasks)
+            results[row.id] = _result(run, figures[row.id])
     return results
 
 
@@ -198,9 +207,9 @@ def batches(ids: Sequence[str]) -> Iterator[Sequence[str]]:
     return (ids[start : start + 500] for start in range(0, len(ids), 500))
 
 
-def _result(run: TrainingRow, measurements: tuple[Measurement, ...]) -> TrainingResult:
+def _result(run: TrainingRow, figures: Sequence[Figure]) -> TrainingResult:
     return TrainingResult(
-        measurements=measurements,
+        measurements=tuple(Measurement(*figure) for figure in figures),
         chosen_epochs=run.chosen_epochs or {},
         epochs=run.epochs or 0,
         finished=run.status == "done",

@@ -63,7 +63,7 @@ def _check(record: StudyRecord, column: str) -> None:
 
 def _check_arms(study: Study, record: StudyRecord) -> None:
     """What is planned is what is defined, on the data's tasks."""
-    plan, names = record.plan, [arm.name for arm in study.arms]
+    plan, names = record.plan, {arm.name: None for arm in study.arms}
     for arm in plan.arms:
         if arm.name not in names:
             raise ValueError(f"arm {arm.name!r} of the plan is none of {', '.join(names)}")

@@ -3,27 +3,35 @@
 A row is as `record_run` leaves it, and is the training that its cell stands for.
 """
 
+import json
 import re
-from collections.abc import Mapping, Sequence, Set
+from collections.abc import Iterator, Mapping, Sequence, Set
+from contextlib import suppress
 from dataclasses import dataclass
+from functools import lru_cache
 from math import inf
 from typing import Any, Literal, NamedTuple
 
+import numpy as np
 import sqlalchemy as sa
+from numpy.typing import NDArray
 
 from fsmd.baselines import Config, config_class
-from fsmd.config import digest
+from fsmd.config import canonical_json, digest
 from fsmd.data.settings import SHUFFLES
 from fsmd.errors import shown
 from fsmd.metrics import METRICS
 from fsmd.runtime import Runtime
 from fsmd.tasks import ALL, Task, names
-from fsmd.training import Measurement, pair_key, step_key
+from fsmd.training import pair_key, step_key
 from studies.reading import StoredError, check_time, of_study, read, read_row, stored_at
 from studies.store.faults import patient
 from studies.store.records import Plan, PlannedArm, StudyRecord
 from studies.store.tables import CELLS, MEASUREMENTS, RUNS, as_stored
 
+Figure = tuple[int, str, str, str, float]
+"""(epoch, split, task, metric, value), as in a `Measurement`; there may be millions."""
+_Key = tuple[int, str, str, str]
 SPLITS = ("train", "valid", "test", "test_unseen")
 Status = Literal["done", "paused", "failed", "lost"]
 _INNER = {
@@ -64,8 +72,8 @@ class TrainingRow:
     def __post_init__(self) -> None:
         """Refuse what contradicts itself."""
         with stored_at("column config"):
-            read(Config, self.config)
-        if self.config_hash != digest(self.config):
+            _, config_hash = _config(canonical_json(self.config))
+        if self.config_hash != config_hash:
             raise ValueError("column config_hash must be the digest of column config")
         check_time("column finished_at", self.finished_at)
         for name, least in _LEAST.items():
@@ -95,6 +103,31 @@ class TrainingRow:
         """Whether it measured anything."""
         return self.status in ("done", "paused")
 
+    @property
+    def model(self) -> Config:
+        """What was trained."""
+        return _config(canonical_json(self.config))[0]
+
+    @property
+    def end(self) -> "_End":
+        """What its measurements must agree with."""
+        return _End(self.status, self.epochs or 0, tuple((self.chosen_epochs or {}).items()))
+
+
+@lru_cache(maxsize=1024)
+def _config(text: str) -> tuple[Config, str]:
+    """A model of its canonical JSON, and the digest of that; many trainings are of one model."""
+    value = json.loads(text)
+    return read(Config, value), digest(value)
+
+
+class _End(NamedTuple):
+    """How a training ended, as far as its measurements hang on it."""
+
+    status: Status
+    epochs: int
+    chosen: tuple[tuple[str, int], ...]
+
 
 class CellTraining(NamedTuple):
     """A cell, and the training that it points at with all that it measured."""
@@ -102,7 +135,8 @@ class CellTraining(NamedTuple):
     arm: str
     replicate: int
     run: TrainingRow
-    measurements: tuple[Measurement, ...]
+    figures: Sequence[Figure]
+    """All that it measured."""
 
 
 @dataclass(frozen=True)
@@ -114,136 +148,196 @@ class _CellRow:
 
 
 def training_of(
-    row: Mapping[Any, Any], rows: Sequence[Any], tasks: Sequence[Task] = ()
-) -> tuple[TrainingRow, tuple[Measurement, ...]]:
-    """A row of the trainings with its measurements; ValueError for what `record_run` never wrote.
+    row: Mapping[Any, Any], figures: Sequence[Figure], tasks: Sequence[Task] = ()
+) -> TrainingRow:
+    """A row of the trainings, with its measurements; ValueError for what `record_run` never wrote.
 
     tasks: what is predicted; without them each task's curve may be of any metric that judges.
     """
-    run, measurements = read_row(TrainingRow, row), tuple(map(_measurement, rows))
+    run = read_row(TrainingRow, row)
     if not run.ended_well:
-        if measurements:
+        if figures:
             raise ValueError(f"a training that is {run.status} must have no measurements")
-        return run, ()
+        return run
     if tasks and set(run.chosen_epochs or ()) != set(names(tasks)):
         raise ValueError(
             f"column chosen_epochs must have the tasks {', '.join(names(tasks))}; got "
             f"{shown(run.chosen_epochs)}"
         )
-    for m in measurements:
-        _check_kept(run, m)
-    _check_whole(run, measurements, {task.name: task.metric for task in tasks})
-    return run, measurements
+    if not _are_right(run.end, figures, tasks):
+        _refuse(run.end, figures, tasks)
+    return run
 
 
 @patient
+def figures_of(engine: sa.Engine, ids: Sequence[str]) -> dict[str, list[Figure]]:
+    """Identity -> what each of these trainings measured, as it is stored, in order."""
+    order = (MEASUREMENTS.c[name] for name in ("run_id", "epoch", "split", "task", "metric"))
+    measured = as_stored(MEASUREMENTS).where(MEASUREMENTS.c.run_id.in_(ids)).order_by(*order)
+    found: dict[str, list[Figure]] = {run_id: [] for run_id in ids}
+    with engine.connect() as connection:
+        for row in connection.execute(measured):
+            found[row[0]].append(row[1:])
+    return found
+
+
 def read_trainings(
     engine: sa.Engine, record: StudyRecord, planned: Sequence[PlannedArm]
-) -> tuple[CellTraining, ...]:
+) -> Iterator[CellTraining]:
     """All trainings of a study or a search; StoredError names the one that cannot be.
 
-    planned: the arms that are known; a training must be of its arm's model and data.
+    They are read a few at a time, as all of them may be more than memory holds. planned: the arms
+    that are known; a training must be of its arm's model and data.
     """
-    cells = as_stored(CELLS).where(CELLS.c.study == record.name)
-    wanted = sa.select(CELLS.c.run_id).filter_by(study=record.name)
-    runs = as_stored(RUNS).where(RUNS.c.id.in_(wanted))
-    measured = as_stored(MEASUREMENTS).where(MEASUREMENTS.c.run_id.in_(wanted))
-    with engine.connect() as connection:
-        cell_rows = connection.execute(cells).all()
-        run_rows = {row.id: row._mapping for row in connection.execute(runs)}
-        measurement_rows: dict[Any, list[Any]] = {}
-        for row in connection.execute(measured):
-            measurement_rows.setdefault(row.run_id, []).append(row)
-    arms, found = {arm.name: arm for arm in planned}, []
+    arms, together = {arm.name: arm for arm in planned}, _Together()
+    cells = _cell_rows(engine, record.name)
+    for start in range(0, len(cells), _AT_ONCE):
+        some = cells[start : start + _AT_ONCE]
+        ids = [str(row.run_id) for row in some]
+        runs, figures = _run_rows(engine, ids), figures_of(engine, ids)
+        with of_study(record.name):
+            for row in some:
+                cell = _cell(row, record, arms, runs)
+                with stored_at(f"arm {cell.arm!r}, replicate {cell.replicate}"):
+                    found = figures[cell.run_id]
+                    run = training_of(runs[cell.run_id], found, record.plan.tasks)
+                    _check_place(run, record.plan, arms.get(cell.arm))
+                together.add(cell, run, arms)
+                yield CellTraining(cell.arm, cell.replicate, run, found)
     with of_study(record.name):
-        for cell_row in cell_rows:
-            with stored_at(f"the row {shown(tuple(cell_row))} of {CELLS.name}"):
-                cell = read_row(_CellRow, cell_row._mapping)
-                if not cell.arm.isprintable() or not cell.arm:
-                    raise ValueError(f"column arm must be a name; got {shown(cell.arm)}")
-                if record.is_search and cell.arm not in arms:
-                    raise ValueError(f"column arm must be an attempt; got {shown(cell.arm)}")
-                if cell.replicate < 0:
-                    raise ValueError(f"column replicate must be at least 0; got {cell.replicate}")
-                if cell.run_id not in run_rows:
-                    raise ValueError("column run_id names a training that is not there")
-            with stored_at(f"arm {cell.arm!r}, replicate {cell.replicate}"):
-                rows = measurement_rows.get(cell.run_id, [])
-                run, measurements = training_of(run_rows[cell.run_id], rows, record.plan.tasks)
-                _check_place(run, record.plan, arms.get(cell.arm))
-            found.append(CellTraining(cell.arm, cell.replicate, run, measurements))
-        _check_together(found, arms)
-    return tuple(found)
+        together.check()
 
 
-def _measurement(row: Any) -> Measurement:
-    """Of a row; quick, as there are many."""
-    epoch, split, task, metric, value = row.epoch, row.split, row.task, row.metric, row.value
-    known = METRICS.get(metric) if isinstance(metric, str) else None
-    if known is not None:
-        low, high = known.low, known.high
-    else:
-        low, high = _INNER.get(re.sub(r"_\d+$", "", str(metric)), (inf, -inf))
-    right = (
-        type(epoch) is int
-        and epoch >= 1
-        and split in SPLITS
-        and isinstance(task, str)
-        and type(value) in (int, float)
-        and low - 1e-6 <= value <= high + 1e-6
-        and abs(value) < inf
-    )
-    if not right:
-        raise ValueError(
-            f"the row {shown((epoch, split, task, metric, value))} of {MEASUREMENTS.name} must "
-            "be an epoch from 1, a split, a task, a known metric and a finite value in its range"
-        )
-    return Measurement(epoch, split, task, metric, value)
+_AT_ONCE = 500
+"""Trainings that are read by one query."""
 
 
-def _check_kept(run: TrainingRow, m: Measurement) -> None:
+@patient
+def _cell_rows(engine: sa.Engine, study: str) -> Sequence[Any]:
+    with engine.connect() as connection:
+        return connection.execute(as_stored(CELLS).where(CELLS.c.study == study)).all()
+
+
+@patient
+def _run_rows(engine: sa.Engine, ids: Sequence[str]) -> dict[str, Any]:
+    with engine.connect() as connection:
+        rows = connection.execute(as_stored(RUNS).where(RUNS.c.id.in_(ids)))
+        return {row.id: row._mapping for row in rows}
+
+
+def _cell(
+    row: Any, record: StudyRecord, arms: Mapping[str, PlannedArm], runs: Mapping[str, Any]
+) -> _CellRow:
+    with stored_at(f"the row {shown(tuple(row))} of {CELLS.name}"):
+        cell = read_row(_CellRow, row._mapping)
+        if not cell.arm.isprintable() or not cell.arm:
+            raise ValueError(f"column arm must be a name; got {shown(cell.arm)}")
+        if record.is_search and cell.arm not in arms:
+            raise ValueError(f"column arm must be an attempt; got {shown(cell.arm)}")
+        if cell.replicate < 0:
+            raise ValueError(f"column replicate must be at least 0; got {cell.replicate}")
+        if cell.run_id not in runs:
+            raise ValueError("column run_id names a training that is not there")
+    return cell
+
+
+def _are_right(end: _End, figures: Sequence[Figure], tasks: Sequence[Task]) -> bool:
+    """Whether a training that ended so measures these; quick, as there are many."""
+    limits = _limits(end, tuple([figure[:4] for figure in figures]), tuple(tasks))
+    values = [figure[4] for figure in figures]
+    if limits is None or not {*map(type, values)} <= {int, float}:
+        return False
+    low_N, high_N = limits
+    value_N = np.array(values, np.float64)
+    return bool(((low_N <= value_N) & (value_N <= high_N) & np.isfinite(value_N)).all())
+
+
+@lru_cache(maxsize=256)
+def _limits(
+    end: _End, keys: tuple[_Key, ...], tasks: tuple[Task, ...]
+) -> tuple[NDArray[np.float64], NDArray[np.float64]] | None:
+    """The least and the greatest value of each, where a training measures these; else None."""
+    try:
+        ranges = [_range(*key) for key in keys]
+        for key in keys:
+            _check_kept(end, key)
+        _check_whole(end, keys, {task.name: task.metric for task in tasks})
+    except (ValueError, TypeError):
+        return None
+    low_N, high_N = np.array(ranges, np.float64).reshape(-1, 2).T
+    return low_N - 1e-6, high_N + 1e-6
+
+
+def _refuse(end: _End, figures: Sequence[Figure], tasks: Sequence[Task]) -> None:
+    """Say what is wrong with measurements."""
+    for epoch, split, task, metric, value in figures:
+        low, high = inf, -inf
+        with suppress(ValueError, TypeError):
+            low, high = _range(epoch, split, task, metric)
+        number = type(value) in (int, float)
+        if not (number and low - 1e-6 <= value <= high + 1e-6 and abs(value) < inf):
+            raise ValueError(
+                f"the row {shown((epoch, split, task, metric, value))} of {MEASUREMENTS.name} "
+                "must be an epoch from 1, a split, a task, a known metric and a finite value in "
+                "its range"
+            )
+    keys = [(epoch, split, task, metric) for epoch, split, task, metric, _ in figures]
+    for each in keys:
+        _check_kept(end, each)
+    _check_whole(end, keys, {task.name: task.metric for task in tasks})
+
+
+def _range(epoch: int, split: str, task: str, metric: str) -> tuple[float, float]:
+    """Between which values a measurement is; ValueError for what is measured by nobody."""
+    texts = isinstance(split, str) and isinstance(task, str) and isinstance(metric, str)
+    if texts and type(epoch) is int and epoch >= 1 and split in SPLITS:
+        if metric in METRICS:
+            return METRICS[metric].low, METRICS[metric].high
+        inner = re.sub(r"_\d+$", "", metric)
+        if inner in _INNER:
+            return _INNER[inner]
+    raise ValueError("no such measurement")
+
+
+def _check_kept(end: _End, key: _Key) -> None:
     """A row must be of a task and an epoch of its training."""
-    chosen, epochs = run.chosen_epochs or {}, run.epochs or 0
-    a, bar, b = m.task.partition(pair_key("", ""))
-    task, step, parent = m.task.partition(step_key("", ""))
-    is_step = step and {task, parent} <= set(chosen) and m.metric in METRICS
-    if m.task not in (ALL, *chosen) and not is_step and not (bar and {a, b} <= set(chosen)):
-        raise ValueError(f"a row of {MEASUREMENTS.name} is of an unknown task, {shown(m.task)}")
-    if m.epoch > epochs:
-        raise ValueError(f"epoch {m.epoch} is measured, but column epochs is {epochs}")
-    if m.split.startswith("test") and not (run.status == "done" and m.epoch == chosen.get(task)):
+    chosen, (epoch, split, name, metric) = dict(end.chosen), key
+    a, bar, b = name.partition(pair_key("", ""))
+    task, step, parent = name.partition(step_key("", ""))
+    is_step = step and {task, parent} <= set(chosen) and metric in METRICS
+    if name not in (ALL, *chosen) and not is_step and not (bar and {a, b} <= set(chosen)):
+        raise ValueError(f"a row of {MEASUREMENTS.name} is of an unknown task, {shown(name)}")
+    if epoch > end.epochs:
+        raise ValueError(f"epoch {epoch} is measured, but column epochs is {end.epochs}")
+    if split.startswith("test") and not (end.status == "done" and epoch == chosen.get(task)):
         raise ValueError(
             "test must be measured at the chosen epoch of a training that is done; got epoch "
-            f"{m.epoch} of {shown(m.task)}, status {run.status}, chosen {shown(dict(chosen))}"
+            f"{epoch} of {shown(name)}, status {end.status}, chosen {shown(chosen)}"
         )
 
 
-def _check_whole(
-    run: TrainingRow, measurements: Sequence[Measurement], metrics: Mapping[str, str]
-) -> None:
+def _check_whole(end: _End, measured: Sequence[_Key], metrics: Mapping[str, str]) -> None:
     """Each task must have its curve and, at the end, its test figure by the metric that judges."""
-    keys = {(m.epoch, m.split, m.task, m.metric) for m in measurements}
-    if len(keys) < len(measurements):
+    keys = set(measured)
+    if len(keys) < len(measured):
         raise ValueError(f"a row of {MEASUREMENTS.name} is there twice")
-    there = {m.metric for m in measurements if m.metric in METRICS}
+    there = {metric for *_, metric in measured if metric in METRICS}
     judging = [name for name in sorted({*METRICS, *there}) if METRICS[name].judges]
-    for task, chosen in (run.chosen_epochs or {}).items():
+    for task, chosen in end.chosen:
         lacking = [
-            _lacking(run, keys, task, chosen, metric)
+            _lacking(end, keys, task, chosen, metric)
             for metric in ([metrics[task]] if metrics else judging)
         ]
         if all(lacking):
             raise ValueError(f"{MEASUREMENTS.name} must have {lacking[0]} of task {task!r}")
 
 
-def _lacking(
-    run: TrainingRow, keys: Set[tuple[int, str, str, str]], task: str, chosen: int, metric: str
-) -> str:
+def _lacking(end: _End, keys: Set[_Key], task: str, chosen: int, metric: str) -> str:
     """The first figure of the task that is not there; empty if all are."""
-    for epoch in range(1, (run.epochs or 0) + 1):
+    for epoch in range(1, end.epochs + 1):
         if (epoch, "valid", task, metric) not in keys:
             return f"the validation {metric} of epoch {epoch}"
-    at_end = run.status == "done" and (chosen, "test", task, metric) not in keys
+    at_end = end.status == "done" and (chosen, "test", task, metric) not in keys
     return f"the test {metric}" if at_end else ""
 
 
@@ -258,14 +352,14 @@ def _check_place(run: TrainingRow, plan: Plan, arm: PlannedArm | None) -> None:
         "runtime": run.runtime.identity,
         "code": run.code,
     }
-    if run.id not in [digest({**identity, "shuffle": shuffle}) for shuffle in SHUFFLES]:
+    if not any(run.id == digest({**identity, "shuffle": shuffle}) for shuffle in SHUFFLES):
         raise ValueError(
             "column id must be the digest of config, data_hash, seed, runtime, code, of a way to "
             "shuffle, and of the epochs and the patience that are planned"
         )
     if arm is None:
         return  # the plan no longer has it
-    if read(Config, run.config) != arm.config:
+    if run.model != arm.config:
         raise ValueError("column config must be the model that is planned for the arm")
     planned = plan.facts(arm.data).content_hash
     if run.data_hash != planned:
@@ -275,29 +369,39 @@ def _check_place(run: TrainingRow, plan: Plan, arm: PlannedArm | None) -> None:
         )
 
 
-def _check_together(found: Sequence[CellTraining], arms: Mapping[str, PlannedArm]) -> None:
-    """Trainings that are compared must be of one code, and of one seed where they are paired."""
-    codes: dict[type, set[str]] = {}
-    for cell in found:
-        codes.setdefault(config_class(cell.run.config), set()).add(cell.run.code)
-    for several in codes.values():
-        if len(several) > 1:
-            raise StoredError(f"column code of {RUNS.name}", f"must be one; got {sorted(several)}")
-    seeds: dict[tuple[int, int], int] = {}
-    for cell in found:
+class _Together:
+    """Trainings that are compared: of one code, and of one seed where they are paired."""
+
+    def __init__(self) -> None:
+        self._codes: dict[type, set[str]] = {}
+        self._seeds: dict[tuple[int, int], int] = {}
+        self._unlike: StoredError | None = None
+
+    def add(self, cell: _CellRow, run: TrainingRow, arms: Mapping[str, PlannedArm]) -> None:
+        """One more of them."""
+        self._codes.setdefault(config_class(run.config), set()).add(run.code)
         if cell.arm not in arms:
-            continue
-        stream = arms[cell.arm].stream
-        seed = seeds.setdefault((stream, cell.replicate), cell.run.seed)
-        if seed != cell.run.seed:
-            raise StoredError(
+            return
+        seed = self._seeds.setdefault((arms[cell.arm].stream, cell.replicate), run.seed)
+        if seed != run.seed and self._unlike is None:
+            self._unlike = StoredError(
                 f"arm {cell.arm!r}, replicate {cell.replicate}",
-                f"column seed must be {seed}, as at the other arms; got {cell.run.seed}",
+                f"column seed must be {seed}, as at the other arms; got {run.seed}",
             )
-    first: dict[tuple[int, int], int] = {}
-    for (stream, replicate), seed in seeds.items():
-        twin = first.setdefault((stream, seed), replicate)
-        if twin != replicate:
-            raise StoredError(
-                f"replicates {twin} and {replicate}", f"must have a seed each; both have {seed}"
-            )
+
+    def check(self) -> None:
+        """Raise StoredError for what contradicts itself."""
+        for several in self._codes.values():
+            if len(several) > 1:
+                place = f"column code of {RUNS.name}"
+                raise StoredError(place, f"must be one; got {sorted(several)}")
+        if self._unlike:
+            raise self._unlike
+        first: dict[tuple[int, int], int] = {}
+        for (stream, replicate), seed in self._seeds.items():
+            twin = first.setdefault((stream, seed), replicate)
+            if twin != replicate:
+                raise StoredError(
+                    f"replicates {twin} and {replicate}",
+                    f"must have a seed each; both have {seed}",
+                )

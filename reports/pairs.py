@@ -8,6 +8,7 @@ from typing import Literal, NamedTuple
 
 from fsmd.metrics import METRICS, Metric
 from fsmd.stats.estimates import ALPHA, Estimate, holm, p_value
+from fsmd.stats.looks import PlannedLook, needed_at
 from fsmd.stats.power import Needed, replicates_needed
 from fsmd.tasks import Target
 from reports import words
@@ -22,11 +23,21 @@ class PairedTest(NamedTuple):
 
     raw: float | None
     p: float | None
+    alpha: float = ALPHA
+    """The level of the look at which it was made."""
+    seeds: int | None = None
+    """The look; None where nothing is judged at looks."""
 
     @property
     def significant(self) -> bool:
         """Whether it decides."""
-        return self.p is not None and self.p < ALPHA
+        return self.p is not None and self.p < self.alpha
+
+
+Key = tuple[str, str, str]
+"""(arm, other arm, target)."""
+Shown = Mapping[Key, tuple[PairedTest | None, PairedTest | None]]
+"""What earlier looks showed: that two arms differ, that they are equivalent."""
 
 
 @dataclass(frozen=True)
@@ -43,6 +54,13 @@ class Comparison:
     margin: float
     tests: int
     """How many tests each of the two families has."""
+    to_come: tuple[PlannedLook, ...] | None = None
+    """The looks that are to come; None where nothing is judged at looks."""
+
+    @property
+    def key(self) -> Key:
+        """What is compared."""
+        return self.arm, self.other, self.target.key
 
     @property
     def metric(self) -> Metric:
@@ -68,21 +86,36 @@ class Comparison:
         """What would decide it."""
         if self.word != "undecided":
             return Needed(self.difference.n)
-        return replicates_needed(self.difference, self.margin, (self.tests, self.tests))
+        sizes = self.tests, self.tests
+        if self.to_come is None:
+            return replicates_needed(self.difference, self.margin, sizes)
+        return needed_at(self.difference, self.margin, sizes, self.to_come)
 
 
 def compared(
-    pairs: Sequence[tuple[str, str]], scores: Scores, margin: Callable[[Target], float]
+    pairs: Sequence[tuple[str, str]],
+    scores: Scores,
+    margin: Callable[[Target], float],
+    alpha: float = ALPHA,
+    shown: Shown | None = None,
 ) -> tuple[Comparison, ...]:
     """Each pair on each target, adjusted family by family, also pairs that share no replicate.
 
     margin: target -> the smallest difference on it that matters.
+    shown: tests that an earlier look decided, at its own level; they stay decided, and those that
+    are left are adjusted for each other alone.
     """
     asked = [(target, arm, other) for arm, other in pairs for target in scores.targets]
     differences = [scores.difference(arm, other, target.key) for target, arm, other in asked]
     margins = [margin(target) for target, _, _ in asked]
     within = (p_value(d, "within", m) for d, m in zip(differences, margins, strict=True))
-    differs, equal = (_family(list(raw)) for raw in (map(p_value, differences), within))
+    before = [
+        (shown or {}).get((arm, other, target.key), (None, None)) for target, arm, other in asked
+    ]
+    differs, equal = (
+        _family(list(raw), [each[kind] for each in before], alpha)
+        for kind, raw in enumerate((map(p_value, differences), within))
+    )
     rows = zip(asked, differences, differs, equal, margins, strict=True)
     return tuple(
         Comparison(*who, difference, one, two, margin, len(asked))
@@ -90,8 +123,13 @@ def compared(
     )
 
 
-def _family(raw: list[float | None]) -> list[PairedTest]:
-    return [PairedTest(one, p) for one, p in zip(raw, holm(raw), strict=True)]
+def _family(
+    raw: list[float | None], before: list[PairedTest | None], alpha: float
+) -> list[PairedTest]:
+    """What was decided before comes first in Holm's order, as if its p were 0."""
+    family = holm([p if done is None else 0.0 for p, done in zip(raw, before, strict=True)])
+    tests = (PairedTest(one, p, alpha) for one, p in zip(raw, family, strict=True))
+    return [done or test for done, test in zip(before, tests, strict=True)]
 
 
 # Any two

@@ -12,7 +12,7 @@ import numpy as np
 from fsmd.stats.estimates import ALPHA, TOO_FEW
 from fsmd.stats.power import MOST_REPLICATES, POWER, Needed, Obstacle, detectable
 from reports import words
-from reports.pairs import Comparison, compared
+from reports.pairs import Comparison, Shown, compared
 from reports.results import Scores
 from reports.study.reading import Reading
 from reports.study.shape import reference_first
@@ -22,6 +22,7 @@ OBSTACLES: dict[Obstacle, str] = {
     "too few replicates": TOO_FEW,
     "too many replicates": f"more than {MOST_REPLICATES} seeds",
     "test set": "the test set is too small",
+    "last look": "more seeds than the last look has",
 }
 """Why no number of seeds would decide, in words."""
 
@@ -38,9 +39,14 @@ def pairs(study: Study, scores: Scores) -> tuple[tuple[str, str], ...]:
     return tuple((reference, o) if reference_first(study) else (o, reference) for o in others)
 
 
-def compare(reading: Reading, scores: Scores) -> tuple[Comparison, ...]:
-    """Each pair on each target, adjusted family by family, also pairs that share no replicate."""
-    return compared(pairs(reading.study, scores), scores, reading.margin)
+def compare(
+    reading: Reading, scores: Scores, alpha: float = ALPHA, shown: Shown | None = None
+) -> tuple[Comparison, ...]:
+    """Each pair on each target, adjusted family by family, also pairs that share no replicate.
+
+    alpha, shown: of the look and of those before it; see `compared`.
+    """
+    return compared(pairs(reading.study, scores), scores, reading.margin, alpha, shown)
 
 
 def of_arms(comparisons: Sequence[Comparison], arms: Iterable[str]) -> tuple[Comparison, ...]:

@@ -169,7 +169,7 @@ def tests_table(results: StudyResults, comparisons: Sequence[Comparison]) -> Tab
     rows = (
         (
             f"{c.arm} minus {c.other}, {c.target.key}",
-            *(words.p_alone(p or 0.0) for test in (c.differs, c.equal) for p in test),
+            *(words.p_alone(p or 0.0) for test in (c.differs, c.equal) for p in test[:2]),
             c.word,
             words.DASH if c.word != "undecided" else needed_in_words(c.needed),
         )

@@ -16,7 +16,7 @@ from fsmd.runtime import Runtime
 from fsmd.tasks import MEAN, check_label
 from fsmd.training import Training, code_version
 from search_spaces import Value
-from studies.definition import Definition, Search, Study, check_count, kind_of
+from studies.definition import Definition, Search, Study, check_count, check_looks, kind_of
 from studies.reading import read
 from studies.store.records import DataFacts, Plan, PlannedArm, StudyRecord
 
@@ -125,6 +125,7 @@ def check(study: Definition) -> None:
 
 def _check_study(study: Study) -> None:
     check_count(len(study.arms))
+    check_looks(study.looks)
     arms = [arm.name for arm in study.arms]
     for arm in study.arms:
         check_label(arm.name, f"the name of an arm of {study.name!r}")
@@ -317,6 +318,8 @@ def _fixed(record: StudyRecord) -> Iterator[tuple[str, Any]]:
         for name in Search.SOUGHT:
             yield name.replace("_", "-"), getattr(definition, name)
     yield from asdict(planned.settings).items()
+    if not record.is_search:
+        yield "looks", record.looks
     yield "seed", planned.seed
     yield from planned.runtime.identity.items()
     yield "code", planned.code

@@ -150,7 +150,7 @@ def pairs_of(
     if not pairs:
         return None
     known = {(c.arm, c.other, c.target): c.word for c in tables}
-    known |= {(c.other, c.arm, c.target): _REVERSED.get(c.word, c.word) for c in tables}
+    known |= {(c.other, c.arm, c.target): REVERSED.get(c.word, c.word) for c in tables}
     cells: dict[tuple[str, str], list[PairCell]] = {pair: [] for pair in pairs}
     for c in compared(pairs, scores, margin):
         word = known.get((c.arm, c.other, c.target), c.word)
@@ -164,4 +164,4 @@ def pairs_of(
     )
 
 
-_REVERSED: Mapping[Word, Word] = {"better": "worse", "worse": "better"}
+REVERSED: Mapping[Word, Word] = {"better": "worse", "worse": "better"}

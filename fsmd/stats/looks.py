@@ -33,7 +33,7 @@ def level(seeds: int, before: int, stated: Sequence[int]) -> float:
     (0.00625, 0.0125, 0.0)
     """
     last = stated[-1]
-    return ALPHA * max(0, min(seeds, last) - before) / last
+    return ALPHA * (max(0, min(seeds, last) - before) / last)
 
 
 def ahead(before: int, stated: Sequence[int]) -> tuple[PlannedLook, ...]:
@@ -45,11 +45,13 @@ def ahead(before: int, stated: Sequence[int]) -> tuple[PlannedLook, ...]:
 def due(stated: Sequence[int], made: Collection[int], seeds: int) -> tuple[int, ...]:
     """The looks to be made in turn of a study that now has so many seeds, asked for as such.
 
+    A single seed shows nothing, and is no look.
+
     >>> due((5, 10, 20), (), 12), due((5, 10, 20), (5, 7), 10), due((5, 10), (5, 10), 7)
     ((5, 10, 12), (10,), ())
     """
     last = max(made, default=0)
-    return tuple(sorted({n for n in (*stated, seeds) if last < n <= seeds}))
+    return tuple(sorted({n for n in (*stated, seeds) if last < n <= seeds and n > 1}))
 
 
 def needed_at(

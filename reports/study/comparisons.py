@@ -62,20 +62,25 @@ LARGEST_TOLD = 200
 """Margins of a metric: a study that can only show larger differences can show none."""
 
 
-def detectable_differences(study: Study, comparisons: Sequence[Comparison]) -> tuple[str, ...]:
-    """What this study would probably find, a sentence for each metric that was tested."""
+def detectable_differences(
+    study: Study, comparisons: Sequence[Comparison], alpha: float = ALPHA
+) -> tuple[str, ...]:
+    """What this study would probably find, a sentence for each metric that was tested.
+
+    alpha: the level of the look.
+    """
     metrics = dict.fromkeys(c.metric for c in comparisons)
     groups = ([c for c in comparisons if c.metric == m and c.difference.se_seeds] for m in metrics)
-    return tuple(_detectable(study, tested) for tested in groups if tested)
+    return tuple(_detectable(study, tested, alpha) for tested in groups if tested)
 
 
-def _detectable(study: Study, comparisons: Sequence[Comparison]) -> str:
+def _detectable(study: Study, comparisons: Sequence[Comparison], alpha: float) -> str:
     """Of comparisons by one metric."""
     tested = [c.difference for c in comparisons]
 
     def smallest(tests: int) -> float:
         least = [
-            detectable((e.se_seeds or 0) * e.n**0.5, e.se_test or 0, e.n, ALPHA / tests)
+            detectable((e.se_seeds or 0) * e.n**0.5, e.se_test or 0, e.n, alpha / tests)
             for e in tested
         ]
         return float(np.median(least))

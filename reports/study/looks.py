@@ -20,7 +20,7 @@ import numpy as np
 from fsmd.stats.compound import Judgement
 from fsmd.stats.joint import REGIONS, PairVerdict
 from fsmd.stats.looks import ahead, level, seeds_may_show
-from reports.pairs import Comparison, PairedTest, Shown
+from reports.pairs import REVERSED, Comparison, PairedTest, Shown
 from reports.results import Scores, StudyResults, samplings_of
 from reports.study.comparisons import compare, pairs
 from reports.study.joint import JointVerdict, joint_verdicts
@@ -241,6 +241,25 @@ def _may_answer(by: Judgement, alpha: float) -> bool:
     """Whether more seeds might show what a claim asks, or that it is not so."""
     q = by.question
     return any(seeds_may_show(by.difference, k, q.bound, alpha) for k in (q.kind, q.opposite))
+
+
+def stopped(results: StudyResults) -> dict[str, bool]:
+    """Arms that got no more seeds at the last look -> whether they are worse than the reference.
+
+    Worse: on one target at least, and better on none.
+    """
+    looks = looks_of(results)
+    if not looks:
+        return {}
+    last, have, reference = looks[-1], seeds_ended(results), results.study.reference
+    arms = [arm for arm in last.arms if have.get(arm, 0) < last.seeds and arm != reference]
+    said: dict[str, set[str]] = {arm: set() for arm in arms}
+    for s in last.comparisons:
+        sides = ((s.arm, s.word), (s.other, REVERSED.get(s.word, s.word)))
+        for arm, word in sides:
+            if arm in said:
+                said[arm].add(word)
+    return {arm: "worse" in found and "better" not in found for arm, found in said.items()}
 
 
 # Between what is stored and what reports show

@@ -56,6 +56,8 @@ class Comparison:
     """How many tests each of the two families has."""
     to_come: tuple[PlannedLook, ...] | None = None
     """The looks that are to come; None where nothing is judged at looks."""
+    said: Word | None = None
+    """What a look said, which stays; None where the tests say it."""
 
     @property
     def key(self) -> Key:
@@ -75,6 +77,8 @@ class Comparison:
     @property
     def word(self) -> Word:
         """Equivalent, if that is shown, whatever the sign; else better or worse, if it differs."""
+        if self.said is not None:
+            return self.said
         if self.equal.significant:
             return "equivalent"
         if self.differs.significant:

@@ -111,6 +111,7 @@ def _run(request: Request, workers: LocalWorkers) -> Finished:
     engine = open_engine(request.storage, create=True)
     try:
         with only_planner(engine, asked.name):
+            asked = _as_stated(engine, asked, request)
             check_mirror(engine, asked.name, _sought(asked))
             record = open_record(
                 *(engine, asked, request.device, request.precision),
@@ -186,6 +187,7 @@ def _rehearsed(request: Request, workers: LocalWorkers) -> tuple[str, ...]:
     engine = open_engine(request.storage) if is_there(request.storage) else None
     try:
         if engine:
+            asked = _as_stated(engine, asked, request)
             record, _ = _agreed(
                 *(engine, asked, request.device, request.precision),
                 stack=request.stack,
@@ -329,11 +331,10 @@ def _asked(request: Request, sets: Sets) -> StudyRecord:
     folder = request.out / name
     parts = (folder / "figures", folder / "tables", request.out / ARTIFACTS)
     check_folders("--out", request.out, folder, *parts)
-    stored = _stored(request.storage, name) if request.looks is None else None
     own = definition.looks if isinstance(definition, Study) else LOOKS
-    looks = request.looks or (stored.looks if stored else own)
     record = StudyRecord(
-        name, definition, definition, planned, now(), methods, this_process(), looks
+        *(name, definition, definition, planned, now(), methods, this_process()),
+        looks=request.looks or own,
     )
     if request.picks:
         from reports.build import check_picks
@@ -349,6 +350,12 @@ _WAYS = {
     "looks:": ("looks", "leave --looks out, as they were stated before anything was seen"),
 }
 """First word of a difference -> what is another, and what makes it the same again."""
+
+
+def _as_stated(engine: sa.Engine, asked: StudyRecord, request: Request) -> StudyRecord:
+    """With the looks that were stated first, where none are given now."""
+    stored = find_study(engine, asked.name) if request.looks is None else None
+    return replace(asked, looks=stored.looks) if stored else asked
 
 
 def open_record(

@@ -372,7 +372,7 @@ def test_wherever_a_planner_is_ended_the_next_run_comes_to_the_same(
     undisturbed, watch = whole(asked)
     assert watch.moments > 300
     assert len(watch.kept) > 40
-    for state in watch.kept[:: share * (4 if asked == "auto" else 1)]:
+    for state in watch.kept[:: share * (12 if asked == "auto" else 1)]:
         bench.start(state)
         assert bench.run(ASKED[asked]) == undisturbed, state.name
 

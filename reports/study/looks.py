@@ -20,7 +20,7 @@ import numpy as np
 from fsmd.stats.compound import Judgement
 from fsmd.stats.joint import REGIONS, PairVerdict
 from fsmd.stats.looks import ahead, level, seeds_may_show
-from reports.pairs import REVERSED, Comparison, PairedTest, Shown
+from reports.pairs import REVERSED, Comparison, PairedTest, Shown, Word
 from reports.results import Scores, StudyResults, samplings_of
 from reports.study.comparisons import compare, pairs
 from reports.study.joint import JointVerdict, joint_verdicts
@@ -138,10 +138,13 @@ class _Looking:
         before = tests_of(self.before).items()
         shown: Shown = {key: (_if_shown(d), _if_shown(e)) for key, (d, e) in before}
         made = compare(self.reading, self.of_this, self.alpha, shown)
-        return tuple(map(self._over_all_seeds, made))
+        return tuple(map(self._kept, made))
 
-    def _over_all_seeds(self, c: Comparison) -> Comparison:
-        """As it was left where an arm had no more seeds since."""
+    def _kept(self, c: Comparison) -> Comparison:
+        """As it was left where an arm had no more seeds since; the way it was found to differ."""
+        word = words_of(self.before).get(c.key, "undecided")
+        if word != "undecided" and not c.equal.significant:
+            c = replace(c, said=word)
         if min(self.has[c.arm], self.has[c.other]) == self.seeds:
             return c
         differs, equal = tests_of(self.before).get(c.key, (c.differs, c.equal))
@@ -279,10 +282,12 @@ def found(results: StudyResults, reading: Reading) -> Found:
     last = looks[-1] if looks else None
     to_come = ahead(last.seeds if last else 0, results.record.looks)
     said, tests = {s.id: s for s in last.claims} if last else {}, tests_of(last)
+    said_words = words_of(last)
     comparisons = []
     for c in compare(reading, scores, NO_LOOK):
         differs, equal = tests.get(c.key, (c.differs, c.equal))
-        comparisons.append(replace(c, differs=differs, equal=equal, to_come=to_come))
+        tested = replace(c, differs=differs, equal=equal, to_come=to_come)
+        comparisons.append(replace(tested, said=said_words.get(c.key, "undecided")))
     joint = {(s.arm, s.other): s for s in last.pairs} if last else {}
     of_now = joint_verdicts(reading, scores, pairs(results.study, scores), NO_LOOK)
     return Found(
@@ -305,6 +310,11 @@ def tests_of(look: StoredLook | None) -> dict[tuple[str, str, str], tuple[Paired
         (s.arm, s.other, s.target): (_paired(s.differs), _paired(s.equal))
         for s in (look.comparisons if look else ())
     }
+
+
+def words_of(look: StoredLook | None) -> dict[tuple[str, str, str], Word]:
+    """The word that a look had for two arms on a target."""
+    return {(s.arm, s.other, s.target): s.word for s in (look.comparisons if look else ())}
 
 
 def _paired(test: SaidTest) -> PairedTest:

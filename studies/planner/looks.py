@@ -46,12 +46,13 @@ def seeds_of(
     """
     seeds = dict.fromkeys((arm.name for arm in record.plan.arms), 0)
     asked, judged = set(seeds), set[str]()
-    for look in (*made, *([] if to_come is None else [None])):
-        for arm in seeds:
-            if arm in asked or arm == reference_of(record) or arm not in judged:
-                seeds[arm] = to_come or 0 if look is None else look.seeds
-        if look is not None:
-            asked, judged = set(look.asked), set(look.arms)
+    looks = [(look.seeds, set(look.arms), set(look.asked)) for look in made]
+    if to_come is not None:
+        looks.append((to_come, set(seeds), set()))
+    for count, arms, then in looks:
+        wanted = asked | {reference_of(record)} | (arms - judged)
+        seeds |= dict.fromkeys(wanted & arms & set(seeds), count)
+        asked, judged = then, arms
     return seeds
 
 

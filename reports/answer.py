@@ -41,6 +41,8 @@ class Asked:
     """Whether the board's reference is what the user has, not the study's own."""
     factor: str = ""
     """What arms that are called by a number alone are values of."""
+    looks: tuple[int, ...] = ()
+    """Of a study: the numbers of seeds at which it is judged."""
 
     def called(self, arm: str | None) -> str:
         """An arm in a sentence: `fsmd`, or `gate_depth = 3`."""
@@ -97,6 +99,8 @@ def answer_of(asked: Asked) -> Answer:
 
 def _use(asked: Asked, leader: ArmStanding) -> str:
     number = words.count(len(asked.board.standings), asked.noun)
+    if beaten := asked.board.beaten:
+        number += f" ({beaten} more {'was' if beaten == 1 else 'were'} worse at an earlier look)"
     if word := _how_surely(leader.chance_best or 0.0):
         return f"Use {asked.called(leader.arm)}: it is {word} the best of {number}."
     return f"Use {asked.called(leader.arm)} for now: which of {number} is the best is open."
@@ -110,12 +114,13 @@ def _how_surely(chance: float) -> str:
 def _too_early(asked: Asked, leader: ArmStanding | None) -> Answer:
     there = words.count(asked.board.replicates, f"complete {asked.seed}")
     name = asked.called(leader.arm) if leader else ""
+    first = next((n for n in asked.looks if n >= FOR_A_LOOK), FOR_A_LOOK)
     ahead = f" {name} is ahead on validation, which may be luck." if name else ""
     return Answer(
         "Nothing can be said yet.",
         (f"There {'is' if asked.board.replicates == 1 else 'are'} {there}.{ahead}",),
-        _run(asked, FOR_A_LOOK),
-        asked.command(FOR_A_LOOK),
+        _run(asked, first),
+        asked.command(first),
     )
 
 
@@ -278,6 +283,7 @@ def _next(asked: Asked, leader: ArmStanding) -> dict[str, str]:
         return {"next": _limit(asked, limited[0])}
     if seeds <= asked.board.replicates:
         return {"next": f"What is open is too small to matter ({asked.matters})."}
+    seeds = next((look for look in asked.looks if look >= seeds), seeds)
     return {"next": _run(asked, seeds, "To be surer, run"), "command": asked.command(seeds)}
 
 

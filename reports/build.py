@@ -24,6 +24,7 @@ if TYPE_CHECKING:
     from reports.search.analysis import SearchAnalysis
     from reports.study.analysis import StudyAnalysis
     from studies.objectives import Objective
+    from studies.store.looks import StoredLook
     from studies.store.means import Means
     from studies.store.records import StudyRecord
 
@@ -181,6 +182,16 @@ def load(record: "StudyRecord") -> None:
 def _parts(record: "StudyRecord") -> "ModuleType":
     """What makes the report of a study, or of a search."""
     return import_module(f"reports.{'search' if record.is_search else 'study'}.outline")
+
+
+def look_at(engine: sa.Engine, record: "StudyRecord", seeds: int) -> "StoredLook":
+    """Judge a study at its first so many seeds, after the looks at it that are stored."""
+    from reports.results import load_results
+    from reports.study import looks
+    from studies.store.looks import read_looks
+
+    results = load_results(engine, record, record.plan.arms)
+    return looks.look_at(results, seeds, read_looks(engine, record.name))
 
 
 def analyse(engine: sa.Engine, study_name: str) -> "StudyAnalysis | SearchAnalysis":

@@ -1,6 +1,6 @@
 """Arms compared two by two: what is tested of each pair, and all pairs for the page's lists."""
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from functools import cached_property
 from itertools import combinations
@@ -9,6 +9,7 @@ from typing import Literal, NamedTuple
 from fsmd.metrics import METRICS, Metric
 from fsmd.stats.estimates import ALPHA, Estimate, holm, p_value
 from fsmd.stats.families import against_reference
+from fsmd.stats.looks import PlannedLook, needed_at
 from fsmd.stats.power import Needed, replicates_needed
 from fsmd.tasks import Target
 from reports import words
@@ -23,11 +24,21 @@ class PairedTest(NamedTuple):
 
     raw: float | None
     p: float | None
+    alpha: float = ALPHA
+    """The level of the look at which it was made."""
+    seeds: int | None = None
+    """The look; None where nothing is judged at looks."""
 
     @property
     def significant(self) -> bool:
         """Whether it decides."""
-        return self.p is not None and self.p < ALPHA
+        return self.p is not None and self.p < self.alpha
+
+
+Key = tuple[str, str, str]
+"""(arm, other arm, target)."""
+Shown = Mapping[Key, tuple[PairedTest | None, PairedTest | None]]
+"""What earlier looks showed: that two arms differ, that they are equivalent."""
 
 
 @dataclass(frozen=True)
@@ -44,6 +55,15 @@ class Comparison:
     margin: float
     tests: int
     """How many tests each of the two families has."""
+    to_come: tuple[PlannedLook, ...] | None = None
+    """The looks that are to come; None where nothing is judged at looks."""
+    said: Word | None = None
+    """What a look said, which stays; None where the tests say it."""
+
+    @property
+    def key(self) -> Key:
+        """What is compared."""
+        return self.arm, self.other, self.target.key
 
     @property
     def metric(self) -> Metric:
@@ -58,6 +78,8 @@ class Comparison:
     @property
     def word(self) -> Word:
         """Equivalent, if that is shown, whatever the sign; else better or worse, if it differs."""
+        if self.said is not None:
+            return self.said
         if self.equal.significant:
             return "equivalent"
         if self.differs.significant:
@@ -69,7 +91,10 @@ class Comparison:
         """What would decide it."""
         if self.word != "undecided":
             return Needed(self.difference.n)
-        return replicates_needed(self.difference, self.margin, (self.tests, self.tests))
+        sizes = self.tests, self.tests
+        if self.to_come is None:
+            return replicates_needed(self.difference, self.margin, sizes)
+        return needed_at(self.difference, self.margin, sizes, self.to_come)
 
 
 def compared(
@@ -77,25 +102,57 @@ def compared(
     scores: Scores,
     margin: Callable[[Target], float],
     one_reference: bool = False,
+    alpha: float = ALPHA,
+    shown: Shown | None = None,
 ) -> tuple[Comparison, ...]:
     """Each pair on each target, adjusted family by family, also pairs that share no replicate.
 
     margin: target -> the smallest difference on it that matters.
     one_reference: whether all pairs have the scores' reference, which asks for less adjustment.
+    alpha: of the tests. shown: those that an earlier look decided, at its own level; they stay
+    decided, and those that are left are adjusted for each other alone.
     """
     asked = [(target, arm, other) for arm, other in pairs for target in scores.targets]
     differences = [scores.difference(arm, other, target.key) for target, arm, other in asked]
     margins = [margin(target) for target, _, _ in asked]
-    alone = [p_value(d) for d in differences]
-    within = [p_value(d, "within", m) for d, m in zip(differences, margins, strict=True)]
     targets = [target for target, _, _ in asked]
-    adjusted = against_reference(differences, targets) if one_reference else holm(alone)
-    differs, equal = map(PairedTest, alone, adjusted), map(PairedTest, within, holm(within))
+    before = [(shown or {}).get((arm, other, t.key), (None, None)) for t, arm, other in asked]
+
+    def differ(left: Sequence[int]) -> Sequence[float | None]:
+        some = [differences[i] for i in left]
+        if one_reference:
+            return against_reference(some, [targets[i] for i in left])
+        return holm([p_value(d) for d in some])
+
+    def equivalent(left: Sequence[int]) -> Sequence[float | None]:
+        return holm([p_value(differences[i], "within", margins[i]) for i in left])
+
+    differs = _family(map(p_value, differences), [d for d, _ in before], differ, alpha)
+    within = (p_value(d, "within", m) for d, m in zip(differences, margins, strict=True))
+    equal = _family(within, [e for _, e in before], equivalent, alpha)
     rows = zip(asked, differences, differs, equal, margins, strict=True)
     return tuple(
         Comparison(*who, difference, one, two, margin, len(asked))
         for who, difference, one, two, margin in rows
     )
+
+
+def _family(
+    raw: Iterable[float | None],
+    before: Sequence[PairedTest | None],
+    adjust: Callable[[Sequence[int]], Sequence[float | None]],
+    alpha: float,
+) -> list[PairedTest]:
+    """What was decided before stays so; the others are adjusted for each other alone.
+
+    That is the order of step-down tests, in which what is decided is taken out of the family.
+    """
+    left = [i for i, done in enumerate(before) if done is None]
+    adjusted = dict(zip(left, adjust(left), strict=True))
+    return [
+        done or PairedTest(p, adjusted[i], alpha)
+        for i, (p, done) in enumerate(zip(raw, before, strict=True))
+    ]
 
 
 # Any two
@@ -116,7 +173,7 @@ def pairs_of(
     if not pairs:
         return None
     known = {(c.arm, c.other, c.target): c.word for c in tables}
-    known |= {(c.other, c.arm, c.target): _REVERSED.get(c.word, c.word) for c in tables}
+    known |= {(c.other, c.arm, c.target): REVERSED.get(c.word, c.word) for c in tables}
     cells: dict[tuple[str, str], list[PairCell]] = {pair: [] for pair in pairs}
     for c in compared(pairs, scores, margin):
         word = known.get((c.arm, c.other, c.target), c.word)
@@ -130,4 +187,4 @@ def pairs_of(
     )
 
 
-_REVERSED: Mapping[Word, Word] = {"better": "worse", "worse": "better"}
+REVERSED: Mapping[Word, Word] = {"better": "worse", "worse": "better"}

@@ -14,6 +14,7 @@ from reports.page.model import Fact, FailureView, Report, numbered
 from reports.results import StudyResults
 from studies.definition import Search
 from studies.planner.design import study_name
+from studies.store.looks import read_looks
 from studies.store.records import DataFacts
 from studies.timing import spoken
 
@@ -197,6 +198,9 @@ def run_command(results: StudyResults, **other: object) -> str:
     else:
         runs = results.runs
         asked["replicates"] = int(runs["replicate"].max()) + 1 if len(runs) else FOR_A_LOOK
+        looks = read_looks(results.engine, record.name)
+        if looks and (runs.groupby("arm")["replicate"].max() + 1 < looks[-1].seeds).any():
+            asked["replicates"] = "auto"  # some arms had no need of more seeds
     if not (record.is_search and record.search.auto):  # whose plan has them
         asked |= {"epochs": plan.settings.epochs, "patience": plan.settings.patience}
     asked |= {
@@ -205,6 +209,8 @@ def run_command(results: StudyResults, **other: object) -> str:
         "precision": plan.runtime.precision,
         "stack": stack if stack > 1 or plan.runtime.kind != "cpu" else None,
     }
+    if not record.is_search and record.looks != record.study.looks:
+        asked["looks"] = ",".join(map(str, record.looks))
     if record.name != study_name(record.definition, plan.data.name):
         asked["name"] = record.name
     asked |= other

@@ -93,7 +93,10 @@ class Leaderboard:
     simple: SimpleModel | None = None
     """None with too few seeds, or without a simple model or any other."""
     left_out: tuple[str, ...] = ()
-    """Arms with less than half of the replicates that others have, or on other test rows."""
+    """Arms with less than half of the replicates that others have, on other test rows, or worse
+    than the reference at an earlier look."""
+    beaten: int = 0
+    """How many are left out as they are worse."""
 
     @property
     def leader(self) -> ArmStanding | None:
@@ -116,16 +119,22 @@ class Leaderboard:
 
 
 def leaderboard(
-    results: StudyResults, margins: Mapping[str, float], reference: str | None
+    results: StudyResults,
+    margins: Mapping[str, float],
+    reference: str | None,
+    stopped: Mapping[str, bool] | None = None,
 ) -> Leaderboard:
     """Of the arms that have the reference's test rows.
 
     margins: task that counts -> the smallest difference on it that matters.
     reference: with whom gains are compared; where it is no arm, the first arm's test rows count.
+    stopped: arms that got no more seeds as they were decided -> whether they were shown to be
+    worse than the reference. Those are not ranked, the others are, however few seeds they have.
     """
     key = "leaderboard", tuple(margins.items()), reference
     if key not in results.computed:
-        results.computed[key] = _leaderboard(_Ranking(results, margins, reference))
+        ranking = _Ranking(results, margins, reference, stopped or {})
+        results.computed[key] = _leaderboard(ranking)
     board: Leaderboard = results.computed[key]
     return board
 
@@ -141,6 +150,7 @@ def _leaderboard(ranking: "_Ranking") -> Leaderboard:
         replicates=len(ranking.complete),
         simple=ranking.simple,
         left_out=tuple(arm for arm in results.arms if arm not in ranking.arms),
+        beaten=sum(ranking.stopped.values()),
     )
 
 
@@ -149,6 +159,7 @@ class _Ranking:
     results: StudyResults
     margins: Mapping[str, float]
     reference: str | None
+    stopped: Mapping[str, bool]
 
     @cached_property
     def weight_K(self) -> Array:
@@ -172,12 +183,17 @@ class _Ranking:
 
     @cached_property
     def arms(self) -> tuple[str, ...]:
-        """Those with the same test rows, and at least half as many replicates as any."""
+        """Those with the same test rows, and at least half as many replicates as any.
+
+        See `leaderboard` for those that were stopped.
+        """
         test = self.results.test
         anchor = self.reference if self.reference in test.arms else next(iter(test.trained), "")
         count = dict(zip(test.arms, self.has_AR.sum(axis=1).tolist(), strict=True))
         home = [arm for arm in test.arms if count[arm] and test.comparable(arm, anchor)]
-        return tuple(arm for arm in home if 2 * count[arm] >= max(count[a] for a in home))
+        home = [arm for arm in home if not self.stopped.get(arm)]
+        most = max((count[arm] for arm in home), default=0)
+        return tuple(arm for arm in home if 2 * count[arm] >= most or arm in self.stopped)
 
     @cached_property
     def complete(self) -> tuple[int, ...]:

@@ -5,10 +5,10 @@ before it runs, and stored with it.
 """
 
 import math
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import asdict, dataclass, replace
 from functools import cached_property
-from itertools import product
+from itertools import pairwise, product
 from typing import Any
 
 from fsmd.baselines import BASELINES, Baseline, Config
@@ -22,6 +22,12 @@ VIDEO = "the paper's private 15-day video log"
 CENSUS = "Census-Income (KDD), split as in the paper"
 MOST_ARMS = 10_000
 """More is a mistake, or takes all memory; a search is for that."""
+
+
+LOOKS = (5, 10, 20, 40)
+"""Seeds at which a study is judged that states nothing else."""
+MOST_SEEDS = 1_000
+"""More is a mistake, or takes all memory."""
 
 
 @dataclass(frozen=True)
@@ -155,6 +161,8 @@ class Study:
     data's tasks in order."""
     margin: float | None = None
     """The smallest difference that matters; None: each metric's own."""
+    looks: tuple[int, ...] = LOOKS
+    """The numbers of seeds at which it is judged; see `fsmd.stats.looks`."""
     asked: tuple[str, ...] = ()
     """Options that changed its base, as they were given on the command line."""
     file: str = ""
@@ -252,6 +260,17 @@ def check_count(arms: int) -> None:
     """Raise UserError for more arms than a study can have."""
     if arms > MOST_ARMS:
         raise UserError(f"a study must have at most {MOST_ARMS:,} arms; got {arms:,}")
+
+
+def check_looks(looks: Sequence[int]) -> None:
+    """Raise UserError for numbers of seeds at which no study can be judged in turn."""
+    rising = all(before < after for before, after in pairwise(looks))
+    if not looks or not rising or looks[0] < 2 or looks[-1] > MOST_SEEDS:
+        told = ",".join(map(str, looks)) or "none"
+        raise UserError(
+            f"looks must be numbers of seeds from 2 to {MOST_SEEDS:,}, each above the one before; "
+            f"got {told}"
+        )
 
 
 def one_factor(factor: Factor) -> tuple[Arm, ...]:

@@ -35,6 +35,26 @@ def duration(text: str) -> float:
     return seconds
 
 
+def replicates(text: str) -> int | str:
+    """An option's number of seeds, or `auto`. Raises ArgumentTypeError for anything else."""
+    if text == "auto":
+        return text
+    try:
+        return int(text)
+    except ValueError:
+        raise argparse.ArgumentTypeError(f"a number of seeds, or auto; got {text!r}") from None
+
+
+def looks(text: str) -> tuple[int, ...]:
+    """An option's numbers of seeds: 5,10,20. Raises ArgumentTypeError for what are none."""
+    try:
+        return tuple(map(int, text.split(",")))
+    except ValueError:
+        raise argparse.ArgumentTypeError(
+            f"numbers of seeds with commas between them, such as 5,10,20; got {text!r}"
+        ) from None
+
+
 def add_places(parser: argparse.ArgumentParser) -> None:
     """--storage and --out."""
     parser.add_argument(

@@ -1,18 +1,21 @@
 """What is asked of a run, as a value."""
 
+from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
+from typing import Literal
 
 from fsmd.data.schema import Dataset
 from fsmd.data.settings import TrainingSettings
+from fsmd.errors import UserError
 from fsmd.runtime import MOST_STACKED
-from studies.definition import Definition
+from studies.definition import MOST_SEEDS, Definition, Study, check_looks
 from studies.options import DEFAULT_OUT, DEFAULT_STORAGE, check_range
 from studies.workers.local import processors
 from studies.workers.protocol import SILENCE_SECONDS
 
 RANGES = {
-    "replicates": (1, 1_000),
+    "replicates": (1, MOST_SEEDS),
     "epochs": (1, 1_000_000),
     "patience": (1, 1_000_000),
     "workers": (1, 10_000),
@@ -32,7 +35,11 @@ class Request:
     data: str | None = None
     memory: int | None = None
     """Bytes that encoding the data may take."""
-    replicates: int = 5
+    replicates: int | Literal["auto"] | None = None
+    """Seeds of every arm; auto: look by look, to the arms of which something is open; None: those
+    of the first look."""
+    looks: tuple[int, ...] | None = None
+    """The numbers of seeds at which a study is judged; None: as it was stated, else its own."""
     epochs: int | None = None
     patience: int | None = None
     workers: int | None = None
@@ -55,7 +62,7 @@ class Request:
     picks: tuple[str, ...] = ()
     """Rules by which a search's report picks, beside its own."""
     budget: float | None = None
-    """Seconds for all of an automatic search."""
+    """Seconds for all of an automatic search, or of a study with `replicates` auto."""
     plan: Path | None = None
     """The file of an automatic search's plan, to run the same again."""
 
@@ -63,8 +70,20 @@ class Request:
         """Raise UserError for a number that no run can have."""
         for option, (least, most) in RANGES.items():
             value = getattr(self, option)
-            if value is not None:
+            if isinstance(value, int | float):
                 check_range(f"--{option}", value, least, most)
+        if self.looks is not None:
+            check_looks(self.looks)
+        is_study = isinstance(self.definition, Study)
+        if is_study and self.budget is not None and self.replicates != "auto":
+            raise UserError("--budget of a study goes with --replicates auto, which it ends")
+
+    def seeds(self, looks: Sequence[int]) -> int:
+        """The most seeds that an arm of a study is trained with.
+
+        looks: the study's.
+        """
+        return looks[-1] if self.replicates == "auto" else self.replicates or looks[0]
 
     def most(self, stack: int) -> int:
         """How many trainings, or stacks of so many, run at once at most.

@@ -10,8 +10,8 @@ from fsmd.command_line import CommandLine, exit_code, place, print_lines
 from fsmd.errors import UserError
 from studies import catalog
 from studies.changes import changed
-from studies.definition import Definition, Search, Study
-from studies.options import STOPPED, add_places, duration, memory
+from studies.definition import LOOKS, Definition, Search, Study
+from studies.options import STOPPED, add_places, duration, looks, memory, replicates
 from studies.start import is_command
 from studies.workers.local import LocalWorkers
 
@@ -20,6 +20,8 @@ _EPILOG = """
 examples:
   %(prog)s tower_shape                     five paired replicates on planted data
   %(prog)s tower_shape --replicates 10     adds the five that are missing
+  %(prog)s tower_shape --replicates auto --budget 2h
+                                           more seeds, look by look, where a verdict is open
   %(prog)s gate_depth --data kuairand --workers 8
   %(prog)s gate_depth --data logs/dataset.toml:metric=user_auc
   %(prog)s tower_shape --base mmoe --set dropout=0.1 --name shapes_of_mmoe
@@ -92,11 +94,29 @@ _OPTIONS = (
     ("name", str, "NAME", "store under another name, to keep apart what would be refused"),
 )
 _OF_AUTO = (
-    ("budget", duration, "TIME", "for everything, such as 30m, 2h or 90s"),
+    (
+        "budget",
+        duration,
+        "TIME",
+        "for everything, such as 30m, 2h or 90s; also of a study with --replicates auto",
+    ),
     ("plan", place, "FILE", "the plan.json of a run, to run the same again"),
 )
 _OF_STUDIES = (
-    ("replicates", int, "N", "seeds each arm is trained with (default: 5; ten for a claim)"),
+    (
+        "replicates",
+        replicates,
+        "N",
+        "seeds each arm is trained with, or auto: look by look, where something is open (default: "
+        "those of the first look)",
+    ),
+    (
+        "looks",
+        looks,
+        "LIST",
+        "the numbers of seeds to judge it at, stated before it runs (default: its own, mostly "
+        f"{','.join(map(str, LOOKS))})",
+    ),
     ("base", str, "MODEL", "another model, of fsmd.MODELS, under what the arms vary"),
     ("have", str, "ARM", "what you have: the report's answer compares with it"),
 )
@@ -183,7 +203,7 @@ def _run(options: argparse.Namespace) -> int:
         from studies.session import dry_run, run
 
         of_all = (name for name, *_ in (*_OPTIONS, *_OF_AUTO))
-        names = ("storage", "out", "retry_failed", "replicates", "have", *of_all)
+        names = ("storage", "out", "retry_failed", "replicates", "looks", "have", *of_all)
         given = {name: getattr(options, name) for name in names}
         request = Request(
             definition,
@@ -201,12 +221,12 @@ def _asked(options: argparse.Namespace, default: Definition) -> Definition:
     """The definition with what the options change of it."""
     sought = (*Search.SOUGHT, *Search.METHOD)
     if isinstance(default, Study):
-        searching = (*sought, "pick", "budget", "plan")
+        searching = (*sought, "pick", "plan")
         _refuse(options, searching, f"with a search only; {default.name!r} is a study")
         return changed(default, options.base, options.set or ())
     _refuse(
         options,
-        ("replicates", "base", "set", "have"),
+        ("replicates", "looks", "base", "set", "have"),
         f"with a study only; {default.name!r} is a search: it tries each configuration of its "
         "space on one seed, and the front on --confirm fresh ones",
     )

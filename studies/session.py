@@ -7,7 +7,7 @@ import shutil
 import sys
 import time
 from collections import Counter
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import replace
 from functools import partial
@@ -34,14 +34,13 @@ from studies.auto.measuring import planned as planned_search
 from studies.auto.plan import Deadlines, cut_off, table
 from studies.auto.request import deadlines_of, is_automatic, of_plan, with_plan
 from studies.costs import measure_latency
-from studies.definition import Definition, Search, Study
+from studies.definition import LOOKS, Definition, Search, Study
 from studies.estimate import MOST_SECONDS, rehearsed
 from studies.objectives import Objective
 from studies.planner.design import (
     ARTIFACTS,
     Cell,
     baseline_arms,
-    cells,
     cells_of,
     check,
     check_name,
@@ -52,7 +51,8 @@ from studies.planner.design import (
     study_name,
 )
 from studies.planner.locking import only_planner, this_process
-from studies.planner.planner import Planner, checkpoint_folder
+from studies.planner.looks import WHY, LookByLook, told_of
+from studies.planner.planner import Planner, Tally, checkpoint_folder
 from studies.planner.progress import SOON_SECONDS, LiveProgress
 from studies.planner.provenance import provenance
 from studies.precision import may_round, multiplies_bfloat16
@@ -61,6 +61,7 @@ from studies.search.attempt import arms_of, objectives_of
 from studies.search.run import check_search, run_search, search_mirror
 from studies.store.dashboard import dashboard_command, publish_report
 from studies.store.database import is_there, now, open_engine
+from studies.store.looks import StoredLook, insert_look, read_looks
 from studies.store.mirror import check_mirror, open_mirror, study_axes, task_objectives
 from studies.store.records import StudyRecord
 from studies.store.runs import known_cells, record_test_rows
@@ -130,11 +131,12 @@ def _run(request: Request, workers: Workers) -> Finished:
     engine = open_engine(request.storage, create=True)
     try:
         with only_planner(engine, asked.name):
+            asked = _as_stated(engine, asked, request)
             check_mirror(engine, asked.name, _sought(asked))
             record = open_record(
                 *(engine, asked, request.device, request.precision),
                 stack=request.stack,
-                replicates=request.replicates,
+                replicates=request.seeds(asked.looks),
             )
             if is_automatic(record.definition):
                 write_plan(request.out / record.name / PLAN_FILE, record)
@@ -143,7 +145,9 @@ def _run(request: Request, workers: Workers) -> Finished:
             slots = _at_once(request, record.plan.runtime.stack, workers)
             ends = deadlines_of(engine, record, request, began, slots)
             load_report(record)  # while the workers load what trains
-            failed, lost, told = _train(engine, record, sets, request, console, ends, workers)
+            failed, lost, told = _train(
+                *(engine, record, sets, request, console, ends, workers), began=began
+            )
         workers.close()
         for count, what in ((failed, FAILED), (lost, LOST)):
             if count:
@@ -204,16 +208,17 @@ def _rehearsed(request: Request, workers: Workers) -> tuple[str, ...]:
     engine = open_engine(request.storage) if is_there(request.storage) else None
     try:
         if engine:
+            asked = _as_stated(engine, asked, request)
             record, _ = _agreed(
                 *(engine, asked, request.device, request.precision),
                 stack=request.stack,
-                replicates=request.replicates,
+                replicates=request.seeds(asked.looks),
             )
         else:
             runtime = _runtime_of(
                 *(asked, None, request.device, request.precision),
                 stack=request.stack,
-                replicates=request.replicates,
+                replicates=request.seeds(asked.looks),
             )
             record = replace(asked, plan=replace(asked.plan, runtime=runtime))
         refs = {data.name: data.ref for data in sets.values()}
@@ -347,8 +352,10 @@ def _asked(request: Request, sets: Sets) -> StudyRecord:
     folder = request.out / name
     parts = (folder / "figures", folder / "tables", request.out / ARTIFACTS)
     check_folders("--out", request.out, folder, *parts)
+    own = definition.looks if isinstance(definition, Study) else LOOKS
     record = StudyRecord(
-        name, definition, definition, planned, now(), methods, planner=this_process()
+        *(name, definition, definition, planned, now(), methods, this_process()),
+        looks=request.looks or own,
     )
     if request.picks:
         from reports.build import check_picks
@@ -361,8 +368,15 @@ _WAYS = {
     "": ("settings", "give the same options"),
     "content": ("data", "bring back the files and the description as they were"),
     "code:": ("code", "run it with that code"),
+    "looks:": ("looks", "leave --looks out, as they were stated before anything was seen"),
 }
 """First word of a difference -> what is another, and what makes it the same again."""
+
+
+def _as_stated(engine: sa.Engine, asked: StudyRecord, request: Request) -> StudyRecord:
+    """With the looks that were stated first, where none are given now."""
+    stored = find_study(engine, asked.name) if request.looks is None else None
+    return replace(asked, looks=stored.looks) if stored else asked
 
 
 def open_record(
@@ -410,6 +424,8 @@ def _agreed(
     tried = len(arms) > len(stored.plan.arms) or known_cells(engine, stored.name)
     if stored.is_search and not tried:  # no model keeps its limits: ask otherwise
         return asked, False
+    if not tried:  # what is stated before anything is trained may be stated anew
+        stored = replace(stored, looks=asked.looks)
     unlike = differences(stored, asked)
     if unlike:
         ways = {_WAYS.get(each.split()[0], _WAYS[""]): None for each in unlike}
@@ -538,16 +554,20 @@ def _train(
     console: Console,
     ends: Deadlines,
     workers: Workers,
+    *,
+    began: float,
 ) -> tuple[int, int, str]:
-    """Train whatever is missing.
+    """Train whatever is missing, and make the looks that are due.
 
     How many trainings failed, how many were lost, and how all of them went, in words.
     """
+    from reports.build import look_at  # here, as reports import studies
+
     tasks, count = record.plan.tasks, request.most(record.plan.runtime.stack)
     if record.is_search:
         mirror = search_mirror(engine, record)
     else:
-        count = min(count, request.replicates * len(record.plan.arms))
+        count = min(count, request.seeds(record.looks) * len(record.plan.arms))
         axes = study_axes(record.study)
         mirror = open_mirror(engine, record.name, tasks, _sought(record), axes)
     planner = Planner(
@@ -577,10 +597,24 @@ def _train(
             told = f"Trained {outcome.trained}, {len(outcome.confirmed)} points on fresh seeds too"
             return outcome.failed, outcome.lost, told + cut_off(outcome.unfinished)
         mirror.show(stored_cells(engine, record, refs))
-        planned = cells(record, refs, request.replicates)
-        with LiveProgress(console, len(planned), planner.at_once, tasks) as planner.listen:
-            tally = planner.run(planned)
+
+        def train(planned: Sequence[Cell]) -> Tally:
+            with LiveProgress(console, len(planned), planner.at_once, tasks) as planner.listen:
+                return planner.run(planned)
+
+        def make(seeds: int) -> StoredLook:
+            look = look_at(engine, record, seeds)
+            insert_look(engine, record.name, look)
+            notify(told_of(record, look))
+            return look
+
+        if request.budget is not None:
+            planner.deadline = began + request.budget
+        going, made = LookByLook(record, refs, train, make), read_looks(engine, record.name)
+        is_auto = request.replicates == "auto"
+        looked = going.run(made) if is_auto else going.at(request.seeds(record.looks), made)
         arms = [(arm.config, refs[arm.data]) for arm in record.plan.arms]
         measure_latency(engine, arms, here, notify)
+    tally = looked.tally
     told = f"Trained {tally.trained}, found {tally.known} already there"
-    return tally.failed, tally.lost, told
+    return tally.failed, tally.lost, f"{told}{f'; {WHY[looked.why]}' if is_auto else ''}"

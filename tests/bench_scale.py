@@ -32,7 +32,7 @@ from dataclasses import replace
 from functools import partial
 from itertools import count
 from pathlib import Path
-from typing import Any, ParamSpec, TypeVar
+from typing import Any, ParamSpec, Self, TypeVar
 
 import optuna
 import sqlalchemy as sa
@@ -56,7 +56,7 @@ from studies.store.records import StudyRecord
 from studies.store.runs import Provenance
 from studies.store.studies import find_study, insert_study
 from studies.store.tables import CELLS, MEASUREMENTS, RUNS
-from studies.workers.protocol import Message
+from studies.workers.protocol import Message, Workers
 from tests.lab import NOW, SETTINGS, TASKS, Immediate, record_of, small_data
 from tests.postgres import running
 
@@ -71,7 +71,7 @@ PROVENANCE = Provenance({"torch": "1"}, "a machine")
 NAME = "scale"
 
 
-class SimulatedWorkers:
+class SimulatedWorkers(Workers):
     """Workers whose trainings are waited for, all by one thread."""
 
     def __init__(self, seconds: float) -> None:
@@ -82,6 +82,20 @@ class SimulatedWorkers:
         self._closed, self.processor_seconds = False, 0.0
         self._thread = threading.Thread(target=self._wait, daemon=True)
         self._thread.start()
+
+    def prepare(self) -> None:
+        """There is nothing to load."""
+
+    def slots(self) -> int:
+        """As many as the planner is allowed."""
+        return sys.maxsize
+
+    def machine(self, future: Future[Any]) -> str:
+        """It is this one."""
+        return ""
+
+    def end(self, future: Future[Any]) -> None:
+        """None of them hangs."""
 
     def submit(self, work: Callable[P, T], /, *args: P.args, **kwargs: P.kwargs) -> Future[T]:
         """See `studies.workers.protocol`."""
@@ -111,6 +125,12 @@ class SimulatedWorkers:
     def lost(self, error: BaseException) -> bool:
         """None of them dies."""
         return False
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self.close()
 
     def close(self) -> None:
         """End the thread."""

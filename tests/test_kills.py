@@ -20,6 +20,7 @@ import numpy as np
 import pytest
 import sqlalchemy as sa
 
+from fsmd.stats.looks import level
 from fsmd.training import Measurement, Training, TrainingResult
 from fsmd.writing import replacing
 from studies import catalog
@@ -31,8 +32,10 @@ from studies.search import confirmation
 from studies.search import run as search_run
 from studies.search.pruning import PRUNERS, SuccessiveHalving
 from studies.session import run
-from studies.store.database import open_engine
-from studies.store.runs import Provenance, record_run
+from studies.store.database import now, open_engine
+from studies.store.looks import StoredLook, read_looks
+from studies.store.records import StudyRecord
+from studies.store.runs import Provenance, known_cells, record_run
 from tests.lab import TASKS, Immediate, Lab, result_of, small_data
 
 TAKES_LONG = True
@@ -45,6 +48,15 @@ def pair() -> Study:
     study = catalog.get("tower_shape")
     assert isinstance(study, Study)
     return replace(study, arms=study.arms[:2], reference=study.arms[0].name, claims=())
+
+
+def four() -> Study:
+    study = catalog.get("tower_shape")
+    assert isinstance(study, Study)
+    return replace(study, name="auto", claims=(), looks=(2, 3, 5))
+
+
+AUTO = four()
 
 
 class Killed(BaseException):
@@ -160,11 +172,13 @@ class Bench:
             shutil.copytree(state, self.now)
         (self.now / "cache").mkdir(parents=True, exist_ok=True)
 
-    def run(self, asked: Definition, replicates: int = 2) -> dict[str, Any]:
-        """Run on from what is there; what it comes to."""
+    def run(self, asked: Definition, replicates: int | None = None) -> dict[str, Any]:
+        """Run on from what is there; what it comes to. By default with two replicates, or look by
+        look where it is called so."""
+        seeds: Any = replicates or ("auto" if asked.name == "auto" else 2)
         storage = f"sqlite:///{self.now}/studies.db"
         way: dict[str, Any] = {"epochs": EPOCHS, "workers": 1, "out": self.now / "out"}
-        assert run(Request(asked, replicates=replicates, storage=storage, **way)).failed == 0
+        assert run(Request(asked, replicates=seeds, storage=storage, **way)).failed == 0
         return stored(self.now)
 
     def watched(self, asked: Definition, state: Path | None = None) -> Watch:
@@ -206,6 +220,7 @@ COMES_TO = {
     "cells": "SELECT study, arm, replicate, run_id FROM fsmd_cells",
     "attempts": "SELECT * FROM fsmd_attempts",
     "runs": "SELECT id, status, epochs, chosen_epochs, seconds, error FROM fsmd_runs",
+    "looks": "SELECT study, seeds, alpha, asked FROM fsmd_looks",
     "measurements": "SELECT * FROM fsmd_measurements",
     "predictions": "SELECT * FROM fsmd_predictions",
     "test rows": "SELECT * FROM fsmd_test_rows",
@@ -280,6 +295,7 @@ def bench(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Bench]:
         patch.setattr("studies.session.train_all", train_all)
         patch.setattr("studies.session.publish_report", lambda *_, **__: None)
         patch.setattr("reports.build.build", lambda *_: page)
+        patch.setattr("reports.build.look_at", look_at)
         share(here.engines, patch)
         patch.setattr("os.fsync", lambda _: None)  # which is for power cuts
         for name in ("before_cursor_execute", "commit"):
@@ -287,6 +303,17 @@ def bench(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Bench]:
         yield here
         for name in ("before_cursor_execute", "commit"):
             sa.event.remove(sa.Engine, name, moment)
+
+
+def look_at(engine: sa.Engine, record: StudyRecord, seeds: int) -> StoredLook:
+    """As figures of the trainings that are stored have it: each look gives up one arm more."""
+    made, arms = read_looks(engine, record.name), tuple(arm.name for arm in record.plan.arms)
+    known = known_cells(engine, record.name)
+    last = max(known[arm, seeds - 1][0] for arm in (made[-1].asked if made else arms))
+    given_up = {arm for (arm, _), (run_id, _) in known.items() if run_id == last}
+    asked = tuple(arm for arm in (made[-1].asked if made else arms) if arm not in given_up)
+    alpha = level(seeds, made[-1].seeds if made else 0, record.looks)
+    return StoredLook(seeds, alpha, now(), (), (), (), arms, asked, ())
 
 
 def share(engines: dict[str, sa.Engine], patch: pytest.MonkeyPatch) -> None:
@@ -303,7 +330,7 @@ def share(engines: dict[str, sa.Engine], patch: pytest.MonkeyPatch) -> None:
     patch.setattr("sqlalchemy.engine.create_engine", engine)
 
 
-ASKED: dict[str, Definition] = {"study": pair(), "search": SEARCH, "gp": GP}
+ASKED: dict[str, Definition] = {"study": pair(), "search": SEARCH, "gp": GP, "auto": AUTO}
 Whole = Callable[[str], tuple[dict[str, Any], Watch]]
 
 
@@ -316,7 +343,7 @@ def whole(bench: Bench) -> Whole:
 
     @cache
     def of(asked: str) -> tuple[dict[str, Any], Watch]:
-        before = None if asked == "study" else of("study")[1].kept[-1]
+        before = None if asked in ("study", "auto") else of("study")[1].kept[-1]
         watch = bench.watched(ASKED[asked], before)
         return stored(bench.now), watch
 
@@ -336,7 +363,7 @@ def test_the_search_stops_and_confirms_and_nothing_is_left(whole: Whole) -> None
     assert any("'look', 'fsmd" in cell or ", 1, '" in cell for cell in whole("search")[0]["cells"])
 
 
-@pytest.mark.parametrize("asked", ["study", "search"])
+@pytest.mark.parametrize("asked", ["study", "search", "auto"])
 @pytest.mark.parametrize("share", [6, pytest.param(1, marks=pytest.mark.slow)])
 def test_wherever_a_planner_is_ended_the_next_run_comes_to_the_same(
     bench: Bench, whole: Whole, asked: str, share: int
@@ -345,7 +372,7 @@ def test_wherever_a_planner_is_ended_the_next_run_comes_to_the_same(
     undisturbed, watch = whole(asked)
     assert watch.moments > 300
     assert len(watch.kept) > 40
-    for state in watch.kept[::share]:
+    for state in watch.kept[:: share * (12 if asked == "auto" else 1)]:
         bench.start(state)
         assert bench.run(ASKED[asked]) == undisturbed, state.name
 
@@ -511,3 +538,10 @@ def test_what_failed_by_itself_is_tried_again_by_an_option_and_that_is_what_is_s
     assert "4 trainings failed" in told
     assert "the same command with --retry-failed tries again" in told
     assert "lost" not in told
+
+
+def test_look_by_look_an_arm_that_is_given_up_gets_no_more_seeds(whole: Whole) -> None:
+    """So that the test above is of a design that what was measured decides."""
+    cells = [cell.split("'")[3] for cell in whole("auto")[0]["cells"]]
+    assert len(whole("auto")[0]["looks"]) == 3
+    assert sorted(map(cells.count, set(cells))) == [2, 3, 5, 5]

@@ -34,12 +34,15 @@ class PairVerdict(NamedTuple):
 
 
 def pair_verdict(
-    estimates_K: Sequence[Estimate], margin_K: Sequence[float], pairs: int = 1
+    estimates_K: Sequence[Estimate],
+    margin_K: Sequence[float],
+    pairs: int = 1,
+    level: float = ALPHA,
 ) -> PairVerdict:
     """The verdict on all tasks, one of `pairs` verdicts of a study.
 
-    Each may be wrong with 0.05 over their number (Bonferroni), together with 0.05 at most. A gain
-    on any task may show that one arm dominates, so each of K tasks has a Kth of that.
+    Each may be wrong with `level` over their number (Bonferroni), together with `level` at most.
+    A gain on any task may show that one arm dominates, so each of K tasks has a Kth of that.
     """
     if not estimates_K:
         raise ValueError("a joint verdict needs at least one task; got none")
@@ -57,7 +60,7 @@ def pair_verdict(
         "equivalent": every(inside),
     }
     p = {region: evidence.holds.p for region, evidence in regions.items()}
-    alpha = ALPHA / pairs
+    alpha = level / pairs
     likeliest = min(REGIONS, key=lambda region: p[region])
     return PairVerdict(p, likeliest if p[likeliest] < alpha else "undecided", alpha)
 

@@ -18,9 +18,9 @@ POWER = 0.8
 MOST_REPLICATES = 1000
 """Nobody trains more than this."""
 
-Obstacle = Literal["too few replicates", "too many replicates", "test set"]
+Obstacle = Literal["too few replicates", "too many replicates", "test set", "last look"]
 """Why no number can be named: the scatter is unknown; more than `MOST_REPLICATES` would be needed;
-the test set is too small, however many seeds there are."""
+the test set is too small, however many seeds there are; or none of a study's looks would do."""
 
 
 class Needed(NamedTuple):

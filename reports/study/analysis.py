@@ -11,12 +11,13 @@ from reports.page.model import Answer
 from reports.pairs import Comparison
 from reports.results import NothingYet, Scores, StudyResults, load_results
 from reports.study.answer import study_answer
-from reports.study.comparisons import compare, pairs
-from reports.study.joint import JointVerdict, joint_verdicts
+from reports.study.joint import JointVerdict
 from reports.study.leaderboard import asked_of
+from reports.study.looks import found, looks_of
 from reports.study.reading import Reading
-from reports.study.verdicts import Judged, judge
+from reports.study.verdicts import Judged
 from studies.definition import Study
+from studies.store.looks import StoredLook
 from studies.store.records import StudyRecord
 
 
@@ -29,6 +30,8 @@ class StudyAnalysis:
     comparisons: tuple[Comparison, ...]
     judged: tuple[Judged, ...]
     joint: tuple[JointVerdict, ...]
+    looks: tuple[StoredLook, ...] = ()
+    """Those that were made, in order."""
     have: str | None = None
     """The arm that the user has, in the reference's place in the answer."""
 
@@ -69,11 +72,5 @@ def analyse_study(results: StudyResults) -> StudyAnalysis:
             f"study {results.record.name!r} has no finished training yet; run it first: "
             f"{ran.run_command(results)}"
         )
-    reading, scores = Reading(results.study, results.tasks), results.test
-    return StudyAnalysis(
-        results=results,
-        reading=reading,
-        comparisons=compare(reading, scores),
-        judged=judge(reading, scores),
-        joint=joint_verdicts(reading, scores, pairs(results.study, scores)),
-    )
+    reading = Reading(results.study, results.tasks)
+    return StudyAnalysis(results, reading, *found(results, reading), looks=looks_of(results))

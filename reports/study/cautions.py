@@ -9,7 +9,7 @@ from fsmd.metrics import METRICS
 from reports import words
 from reports.ran import FOR_A_CLAIM, FOR_A_LOOK, failures, of_failed
 from reports.results import StudyResults
-from reports.study import paper
+from reports.study import looks_told, paper
 from reports.study.analysis import StudyAnalysis
 from reports.study.comparisons import detectable_differences
 
@@ -22,7 +22,8 @@ FIXED = (
 def cautions(analysis: StudyAnalysis) -> tuple[str, ...]:
     """All that apply, in order."""
     sentences = (caution(analysis) for caution in CAUTIONS)
-    found = detectable_differences(analysis.study, analysis.comparisons)
+    alpha = analysis.looks[-1].alpha if analysis.looks else 0.0
+    found = detectable_differences(analysis.study, analysis.comparisons, alpha) if alpha else ()
     return (*filter(None, sentences), *found)
 
 
@@ -173,12 +174,11 @@ def _few_replicates(analysis: StudyAnalysis) -> str:
         return (
             f"{shared} replicates are few: run {FOR_A_LOOK} for a look, {FOR_A_CLAIM} for a claim."
         )
-    if analysis.study.claims and shared < FOR_A_CLAIM:
-        return (
-            f"{shared} replicates are a look; for a claim run {FOR_A_CLAIM}: --replicates "
-            f"{FOR_A_CLAIM} adds what is missing."
-        )
     return ""
+
+
+def _looks(analysis: StudyAnalysis) -> str:
+    return looks_told.stands_at(analysis)
 
 
 CAUTIONS: tuple[Callable[[StudyAnalysis], str], ...] = (
@@ -194,4 +194,5 @@ CAUTIONS: tuple[Callable[[StudyAnalysis], str], ...] = (
     _no_predictions,
     _incomplete_replicates,
     _few_replicates,
+    _looks,
 )

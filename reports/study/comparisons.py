@@ -19,7 +19,7 @@ from fsmd.stats.power import (
     df_per_seed,
 )
 from reports import words
-from reports.pairs import Comparison, compared
+from reports.pairs import Comparison, Shown, compared
 from reports.results import Scores
 from reports.study.reading import Reading
 from reports.study.shape import reference_first
@@ -29,6 +29,7 @@ OBSTACLES: dict[Obstacle, str] = {
     "too few replicates": TOO_FEW,
     "too many replicates": f"more than {MOST_REPLICATES} seeds",
     "test set": "the test set is too small",
+    "last look": "more seeds than the last look has",
 }
 """Why no number of seeds would decide, in words."""
 
@@ -45,9 +46,19 @@ def pairs(study: Study, scores: Scores) -> tuple[tuple[str, str], ...]:
     return tuple((reference, o) if reference_first(study) else (o, reference) for o in others)
 
 
-def compare(reading: Reading, scores: Scores) -> tuple[Comparison, ...]:
-    """Each pair on each target, adjusted family by family, also pairs that share no replicate."""
-    return compared(pairs(reading.study, scores), scores, reading.margin, one_reference=True)
+def compare(
+    reading: Reading, scores: Scores, alpha: float = ALPHA, shown: Shown | None = None
+) -> tuple[Comparison, ...]:
+    """Each pair on each target, adjusted family by family, also pairs that share no replicate.
+
+    alpha, shown: of the look and of those before it; see `compared`.
+    """
+    return compared(
+        *(pairs(reading.study, scores), scores, reading.margin),
+        one_reference=True,
+        alpha=alpha,
+        shown=shown,
+    )
 
 
 def of_arms(comparisons: Sequence[Comparison], arms: Iterable[str]) -> tuple[Comparison, ...]:
@@ -63,21 +74,27 @@ LARGEST_TOLD = 200
 """Margins of a metric: a study that can only show larger differences can show none."""
 
 
-def detectable_differences(study: Study, comparisons: Sequence[Comparison]) -> tuple[str, ...]:
-    """What this study would probably find, a sentence for each metric that was tested."""
+def detectable_differences(
+    study: Study, comparisons: Sequence[Comparison], alpha: float = ALPHA
+) -> tuple[str, ...]:
+    """What this study would probably find, a sentence for each metric that was tested.
+
+    alpha: the level of the look.
+    """
     metrics = dict.fromkeys(c.metric for c in comparisons)
     groups = ([c for c in comparisons if c.metric == m and c.difference.se_seeds] for m in metrics)
-    return tuple(_detectable(study, tested) for tested in groups if tested)
+    return tuple(_detectable(study, tested, alpha) for tested in groups if tested)
 
 
-def _detectable(study: Study, comparisons: Sequence[Comparison]) -> str:
+def _detectable(study: Study, comparisons: Sequence[Comparison], alpha: float) -> str:
     """Of comparisons by one metric."""
     tested = [c.difference for c in comparisons]
 
     def smallest(tests: int) -> float:
         least = [
             detectable(
-                (e.se_seeds or 0) * e.n**0.5, e.se_test or 0, e.n, ALPHA / tests, df_per_seed(e)
+                *((e.se_seeds or 0) * e.n**0.5, e.se_test or 0, e.n),
+                *(alpha / tests, df_per_seed(e)),
             )
             for e in tested
         ]

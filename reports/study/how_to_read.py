@@ -3,14 +3,13 @@
 from collections.abc import Iterator, Sequence
 
 from fsmd.metrics import METRICS, coverage
-from fsmd.stats.estimates import ALPHA
 from fsmd.tasks import Task
 from reports import words
 from reports.answer import answer_in_words
 from reports.pairs import Comparison
 from reports.predictions import read_test_rows
-from reports.ran import at_level
 from reports.results import Scores, StudyResults
+from reports.study import looks_told
 from reports.study.analysis import StudyAnalysis
 from reports.study.cautions import FIXED, statement
 from reports.study.scales import scales_of, within_margin
@@ -23,6 +22,7 @@ def how_to_read(analysis: StudyAnalysis) -> Iterator[str]:
     results, scores = analysis.results, analysis.scores
     if statement(results) == FIXED:
         yield FIXED
+    yield looks_told.in_words(results.record.looks)
     yield from answer_in_words(analysis.asked)
     yield (
         f"A replicate is one seed. {_pairs(results.same_seeds)} More replicates make the seeds' "
@@ -34,16 +34,16 @@ def how_to_read(analysis: StudyAnalysis) -> Iterator[str]:
     if analysis.judged:
         yield (
             "A claim is made of conditions that must all be true. It holds if each is shown, and "
-            f"fails if one is shown not to be true: one-sided tests at {at_level()}, after Holm "
-            "over all claims. It leans towards or against where its p alone, without Holm, is "
-            f"below {LEANING:g}: a hint, which chance alone gives to one claim in ten each way. "
-            "Else it is open, which does not mean equal."
+            "fails if one is shown not to be true: one-sided tests at the look's level, after "
+            "Holm over all claims. It leans towards or against where its p alone, without Holm, "
+            f"is below {LEANING:g}: a hint, which chance alone gives to one claim in ten each "
+            "way. Else it is open, which does not mean equal."
         )
     if len(results.tasks) > 1:
         yield (
             "All tasks: dominates: a gain of more than the margin on a task, no such loss on any; "
             "seesaw: a gain on one, a loss on another; equivalent: neither on any. Of k pairs "
-            f"each needs p below {ALPHA:g} / k."
+            "each needs p below the look's level / k."
         )
     yield (
         f"Epochs were chosen on validation data only, {_chosen_by(results.tasks)}. Test data was "
@@ -60,8 +60,8 @@ def rule_in_words(comparisons: Sequence[Comparison], margin: str) -> tuple[str, 
     return (
         f"Against the reference: equivalent if two one-sided tests show a difference inside the "
         f"margin, {margin}; else better or worse if a paired test shows one; else undecided. Each "
-        f"at {at_level()} after Holm over {tests}, by t over seeds, or by Behrens-Fisher where "
-        "test rows count too.",
+        f"at the look's level after Holm over {tests}, by t over seeds, or by Behrens-Fisher "
+        "where test rows count too.",
     )
 
 

@@ -2,6 +2,7 @@
 
 from typing import NamedTuple
 
+from fsmd.stats.estimates import ALPHA
 from fsmd.stats.joint import PairVerdict, pair_verdict
 from fsmd.tasks import MEAN
 from reports.results import Scores
@@ -17,9 +18,15 @@ class JointVerdict(NamedTuple):
 
 
 def joint_verdicts(
-    reading: Reading, scores: Scores, pairs: tuple[tuple[str, str], ...]
+    reading: Reading,
+    scores: Scores,
+    pairs: tuple[tuple[str, str], ...],
+    alpha: float = ALPHA,
 ) -> tuple[JointVerdict, ...]:
-    """Of each pair that shares a replicate; all pairs count. None where there is one task."""
+    """Of each pair that shares a replicate; all pairs count. None where there is one task.
+
+    alpha: the look's level, of all pairs together.
+    """
     tasks = [target for target in scores.targets if target.key != MEAN]
     if len(tasks) < 2:
         return ()
@@ -28,6 +35,6 @@ def joint_verdicts(
     for arm, other in pairs:
         gains = [scores.gain(arm, other, task.key) for task in tasks]
         if gains[0].n:
-            verdict = pair_verdict(gains, margins, len(pairs))
+            verdict = pair_verdict(gains, margins, len(pairs), alpha)
             verdicts.append(JointVerdict(arm, other, verdict))
     return tuple(verdicts)

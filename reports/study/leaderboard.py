@@ -5,6 +5,7 @@ from reports import ran
 from reports.answer import Asked
 from reports.results import StudyResults
 from reports.standing import Leaderboard, leaderboard
+from reports.study.looks import stopped
 from reports.study.reading import Reading
 
 
@@ -13,7 +14,8 @@ def leaderboard_of(results: StudyResults, have: str | None = None) -> Leaderboar
 
     have: the arm with which the others are compared, where that is not the reference.
     """
-    return leaderboard(results, _margins(results), have or results.study.reference)
+    reference = results.study.reference
+    return leaderboard(results, _margins(results), have or reference, stopped(results))
 
 
 def asked_of(results: StudyResults, have: str | None = None) -> Asked:
@@ -27,6 +29,7 @@ def asked_of(results: StudyResults, have: str | None = None) -> Asked:
         command=lambda count: ran.run_command(results, replicates=count),
         have=have is not None,
         factor=results.study.factor,
+        looks=results.record.looks,
     )
 
 

@@ -23,7 +23,7 @@ from reports.page.model import (
 )
 from reports.pairs import Comparison, pairs_of
 from reports.results import Scores
-from reports.study import figures, paper, tables
+from reports.study import figures, looks_told, paper, tables
 from reports.study.analysis import StudyAnalysis, analyse
 from reports.study.cautions import cautions
 from reports.study.comparisons import of_arms
@@ -99,6 +99,8 @@ def _sections(analysis: StudyAnalysis) -> Iterator[Section]:
         folded=many,
     )
     yield _differences(analysis)
+    if looks := looks_told.section(analysis):
+        yield looks
     if is_null(results):
         yield Section("Where nothing differs", tuple(null_sentences(results)))
     yield Section("Learning curves", figures=_figures(analysis, "curves"))
@@ -223,6 +225,7 @@ def summary(analysis: StudyAnalysis) -> dict[str, Any]:
         "study": record.name,
         "data": record.plan.data.name,
         "replicates": len(scores.paired),
+        "looks": looks_told.entry(analysis.looks, record.looks),
         "answer": answer_entry(analysis.asked, analysis.answer),
         "targets": [
             {"task": target.key, "metric": target.metric, "higher": METRICS[target.metric].higher}

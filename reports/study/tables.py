@@ -13,7 +13,7 @@ from fsmd.baselines import Baseline
 from fsmd.config import FSMDConfig
 from fsmd.metrics import METRICS, Metric
 from fsmd.stats.anova import BLOCK, VALUE, FactorEffect, effects
-from fsmd.stats.estimates import ALPHA, TOO_FEW, mean_interval
+from fsmd.stats.estimates import TOO_FEW, mean_interval
 from fsmd.stats.joint import REGIONS
 from fsmd.stats.power import POWER
 from fsmd.tasks import ALL, Target
@@ -169,7 +169,7 @@ def tests_table(results: StudyResults, comparisons: Sequence[Comparison]) -> Tab
     rows = (
         (
             f"{c.arm} minus {c.other}, {c.target.key}",
-            *(words.p_alone(p or 0.0) for test in (c.differs, c.equal) for p in test),
+            *(words.p_alone(p or 0.0) for test in (c.differs, c.equal) for p in test[:2]),
             c.word,
             words.DASH if c.word != "undecided" else needed_in_words(c.needed),
         )
@@ -202,7 +202,7 @@ def joint_table(results: StudyResults, verdicts: Sequence[JointVerdict]) -> Tabl
     )
     caption = (
         f"All tasks at once: p that shows each word. It needs p below "
-        f"{words.number(verdicts[0].of.alpha, 2)}, {ALPHA:g} over the number of pairs."
+        f"{words.number(verdicts[0].of.alpha, 2)}, the look's level over the number of pairs."
     )
     return table("joint", caption, ("pair", "all tasks", *REGIONS), rows)
 

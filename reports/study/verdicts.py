@@ -7,8 +7,8 @@ the study, two for each. Differences are turned so that more is better (gains); 
 them as they were measured.
 """
 
-from collections.abc import Callable, Iterator, Sequence
-from dataclasses import dataclass, replace
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from dataclasses import dataclass, field, replace
 from functools import cache
 from itertools import chain, combinations, groupby, permutations
 from typing import Literal
@@ -30,6 +30,7 @@ from reports import words
 from reports.results import Scores, turned
 from reports.study.reading import Reading
 from studies.definition import Above, Best, Claim, Flat, NotEverywhere, NotWorse, Rule, Trades
+from studies.store.looks import SaidOfClaim
 
 Verdict = Literal["holds", "leans towards", "open", "leans against", "fails"]
 VERDICTS: tuple[Verdict, ...] = ("holds", "leans towards", "open", "leans against", "fails")
@@ -58,26 +59,52 @@ class Judged:
     rule: str
 
 
-def judge(reading: Reading, scores: Scores) -> tuple[Judged, ...]:
-    """Every claim of the study, in its order; both p after Holm over all claims."""
+@dataclass(frozen=True)
+class AtLook:
+    """At which look claims are judged."""
+
+    alpha: float = ALPHA
+    """Its level."""
+    said: Mapping[str, SaidOfClaim] = field(default_factory=dict)
+    """Claim -> what an earlier look decided; it stays decided, and those that are left are
+    adjusted for each other alone."""
+    behind: Callable[[str, str], float] = lambda arm, other: 1.0
+    """Two arms -> by how much the look's level is above that of the look whose seeds they have:
+    what had no more seeds since is judged as it was then."""
+
+
+def judge(reading: Reading, scores: Scores, at: AtLook | None = None) -> tuple[Judged, ...]:
+    """Every claim of the study, in its order; both p after Holm over all claims.
+
+    at: the look; None: the only one.
+    """
+    at = at or AtLook()
+    claims = reading.study.claims
+    conditions = conditions_of(reading, scores, at)
+    sides = [side.p for parts in conditions for side in every(parts)]
+    for i, claim in enumerate(claims):
+        if (said := at.said.get(claim.id)) is not None:
+            sides[2 * i + (said.verdict == "fails")] = 0.0
+    adjusted = [1.0 if p is None else p for p in holm(sides)]
+    after = zip(adjusted[::2], adjusted[1::2], strict=True)
+    return tuple(
+        _judged(claim, parts, reading, scores, both, at)
+        for claim, parts, both in zip(claims, conditions, after, strict=True)
+    )
+
+
+def conditions_of(reading: Reading, scores: Scores, at: AtLook) -> list[tuple[Evidence, ...]]:
+    """What each claim of the study says, as statements that must all be true."""
 
     @cache
     def answered(question: Question) -> Evidence:
         arm, other = question.arm, question.other
         known = {arm, other} <= set(scores.arms)  # the data may lack what a claim names
-        return evidence_of(
-            question, scores.gain(arm, other, question.target) if known else UNKNOWN
-        )
+        gain = scores.gain(arm, other, question.target) if known else UNKNOWN
+        evidence, times = evidence_of(question, gain), at.behind(arm, other)
+        return Evidence(*(side._replace(p=min(1.0, times * side.p)) for side in evidence))
 
-    claims = reading.study.claims
-    conditions = [_of_claim(claim, reading, scores, answered) for claim in claims]
-    sides = [side for parts in conditions for side in every(parts)]
-    adjusted = [1.0 if p is None else p for p in holm([side.p for side in sides])]
-    after = zip(adjusted[::2], adjusted[1::2], strict=True)
-    return tuple(
-        _judged(claim, parts, reading, scores, both)
-        for claim, parts, both in zip(claims, conditions, after, strict=True)
-    )
+    return [_of_claim(claim, reading, scores, answered) for claim in reading.study.claims]
 
 
 # Rules as statements about differences
@@ -209,10 +236,13 @@ def _judged(
     reading: Reading,
     scores: Scores,
     p: tuple[float, float],
+    at: AtLook,
 ) -> Judged:
     holds, fails = every(conditions)
     alone = holds.p, fails.p
-    verdict = _verdict(p, alone)
+    verdict = _verdict(p, alone, at.alpha)
+    if (said := at.said.get(claim.id)) is not None:
+        verdict, p = said.verdict, (said.p_holds, said.p_fails)
     rule = "; and ".join(in_words(rule, reading) for rule in _together(claim.rules))
     lacking = dict.fromkeys(filter(None, map(reading.lacking, claim.rules)))
     found = f"It cannot be judged on this data: {'; '.join(lacking)}."
@@ -223,9 +253,9 @@ def _judged(
     return Judged(claim, reading.in_words(claim), *p, alone, verdict, found, rule)
 
 
-def _verdict(p: tuple[float, float], alone: tuple[float, float]) -> Verdict:
+def _verdict(p: tuple[float, float], alone: tuple[float, float], alpha: float) -> Verdict:
     """p: that it holds and that it fails, after Holm; alone: without."""
-    if min(p) < ALPHA:
+    if min(p) < alpha:
         return "holds" if p[0] <= p[1] else "fails"
     if min(alone) < LEANING:
         return "leans towards" if alone[0] <= alone[1] else "leans against"

@@ -10,7 +10,7 @@ from fsmd.errors import UserError
 from fsmd.training import code_version
 from studies.auto.file import PlanFile, read_plan
 from studies.auto.plan import NO_DEADLINES, Deadlines, deadlines
-from studies.definition import Definition, Search
+from studies.definition import Definition, Search, Study
 from studies.request import Request
 from studies.store.records import StudyRecord
 from studies.store.runs import seconds_since
@@ -27,7 +27,8 @@ def of_plan(request: Request) -> tuple[Request, PlanFile | None]:
     Raises UserError for a time or a plan of what is no automatic search, and for what is no plan.
     """
     if not is_automatic(request.definition):
-        if request.budget is not None or request.plan is not None:
+        is_study = isinstance(request.definition, Study)  # which checks its own
+        if (request.budget is not None and not is_study) or request.plan is not None:
             raise UserError(
                 "--budget and --plan go with an automatic search, such as auto; "
                 f"{request.definition.name!r} is none"

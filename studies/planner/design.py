@@ -17,7 +17,7 @@ from fsmd.runtime import Runtime
 from fsmd.tasks import MEAN, check_label
 from fsmd.training import Training, code_version
 from search_spaces import Value
-from studies.definition import Definition, Search, Study, check_count, kind_of
+from studies.definition import Definition, Search, Study, check_count, check_looks, kind_of
 from studies.reading import read
 from studies.store.records import DataFacts, Plan, PlannedArm, StudyRecord
 
@@ -126,6 +126,7 @@ def check(study: Definition) -> None:
 
 def _check_study(study: Study) -> None:
     check_count(len(study.arms))
+    check_looks(study.looks)
     arms = [arm.name for arm in study.arms]
     count = Counter(arms)
     for arm in study.arms:
@@ -319,6 +320,8 @@ def _fixed(record: StudyRecord) -> Iterator[tuple[str, Any]]:
         for name in Search.SOUGHT:
             yield name.replace("_", "-"), getattr(definition, name)
     yield from asdict(planned.settings).items()
+    if not record.is_search:
+        yield "looks", record.looks
     yield "seed", planned.seed
     yield from planned.runtime.identity.items()
     yield "code", planned.code

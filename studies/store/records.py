@@ -16,7 +16,15 @@ from fsmd.metrics import METRICS
 from fsmd.runtime import Runtime
 from fsmd.tasks import Target, Task, check_tasks, names, targets
 from fsmd.training import Training
-from studies.definition import Definition, Search, Study, definition_of, kind_of
+from studies.definition import (
+    LOOKS,
+    Definition,
+    Search,
+    Study,
+    check_looks,
+    definition_of,
+    kind_of,
+)
 from studies.reading import check_time, from_json, read_row, stored_at
 
 
@@ -154,9 +162,13 @@ class StudyRecord:
     methods: tuple[Mapping[str, Any], ...] = ()
     """Of a search: each way it was run (`Search.METHOD`) once, the last one last."""
     planner: str | None = None
+    looks: tuple[int, ...] = LOOKS
+    """Of a study: the numbers of seeds at which it is judged, stated before it runs. A search is
+    judged once, and has no use for them."""
 
     def __post_init__(self) -> None:
-        """Raise ValueError for a name that is no folder's, or a time that is none."""
+        """Raise ValueError for a name that is no folder's, a time or looks that are none."""
+        check_looks(self.looks)
         if not self.name.isprintable() or {*"/\\"} & {*self.name} or not self.name.strip(". "):
             raise ValueError(f"name must be one of a folder; got {shown(self.name)}")
         check_time("created_at", self.created_at)
@@ -191,6 +203,7 @@ class StudyRecord:
             "methods": [dict(method) for method in self.methods],
             "created_at": self.created_at,
             "planner": self.planner,
+            "looks": list(self.looks),
         }
 
     @classmethod

@@ -18,6 +18,23 @@ STUDIES = sa.Table(
     sa.Column("methods", sa.JSON, nullable=False),  # of a search: each way it was run
     sa.Column("created_at", sa.String(40), nullable=False),
     sa.Column("planner", sa.String(200)),  # who runs or ran it last
+    sa.Column("looks", sa.JSON, nullable=False),  # the stated numbers of seeds to judge it at
+)
+
+LOOKS = sa.Table(
+    "fsmd_looks",
+    METADATA,
+    sa.Column("study", sa.ForeignKey("fsmd_studies.name"), primary_key=True),
+    sa.Column("seeds", sa.Integer, primary_key=True, autoincrement=False),
+    sa.Column("alpha", sa.Double, nullable=False),  # the error that it spends
+    sa.Column("made_at", sa.String(40), nullable=False),
+    # what was said: of two arms on a target, of each claim, of two arms on all tasks
+    sa.Column("comparisons", sa.JSON, nullable=False),
+    sa.Column("claims", sa.JSON, nullable=False),
+    sa.Column("pairs", sa.JSON, nullable=False),
+    sa.Column("arms", sa.JSON, nullable=False),  # those that were judged
+    sa.Column("asked", sa.JSON, nullable=False),  # those whose verdict is open, and may be decided
+    sa.Column("limited", sa.JSON, nullable=False),  # those that no number of seeds would decide
 )
 
 RUNS = sa.Table(

@@ -55,6 +55,7 @@ def store_study(
     stated: Study | None = None,
     plan: Mapping[str, Any] | None = None,
     created_at: str = PLANNED_AT,
+    looks: tuple[int, ...] = (),
 ) -> StudyRecord:
     """Store a study; a test figure is usual + seed's noise + effect (a gain: more is better).
 
@@ -67,13 +68,15 @@ def store_study(
     reachable: task -> the best figure that any model can have.
     chosen: task -> the epoch that validation chose, where it is not 5.
     stated: the definition as it was when the study was planned, where it was another one.
+    looks: the numbers of seeds at which it is judged; all replicates at once if nothing is given.
     plan: fields of the stored plan that are replaced at the end; nothing else follows them.
     """
     study = _definition(definition, tasks)
     name, data = name or study.name, data or study.data
     made = planned(study, tasks, data, name, rows=rows, reachable=reachable)
     kept = replace(made, **(plan or {}))
-    record = StudyRecord(name, study, stated or study, kept, created_at)
+    at = looks or (max(replicates, 2),)
+    record = StudyRecord(name, study, stated or study, kept, created_at, looks=at)
     insert_study(engine, record)
     sampled = made_up_rows(tasks, rows, 7, users, observed, weighted) if rows else None
     for facts in made.sets if sampled else ():

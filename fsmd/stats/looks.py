@@ -1,0 +1,100 @@
+"""Looks at a study while it grows: what error each may spend, and what the next would decide.
+
+Whoever tests at five seeds, adds five and tests again has another chance to be wrong. So the
+numbers of seeds at which a study is judged are stated before it runs, and share the 5 %: each
+look may be wrong with 0.05 times its part of the last look's seeds. The parts add up to 5 %, and
+so does the chance of any false verdict at any look, whatever the tests are, as long as each keeps
+its own level (the union bound; as spending error in proportion to what was seen, Lan and DeMets
+1983). A look at another number of seeds takes its part from the next stated one; what lies behind
+the last stated one has none left.
+"""
+
+from collections.abc import Collection, Sequence
+from itertools import pairwise
+from typing import NamedTuple
+
+from scipy import special
+
+from fsmd.stats.estimates import ALPHA, LEVEL, Estimate, Kind
+from fsmd.stats.power import POWER, Needed, chance_to_decide
+
+
+class PlannedLook(NamedTuple):
+    """A number of seeds, and the chance of any false verdict of a family of tests there."""
+
+    seeds: int
+    alpha: float
+
+
+def level(seeds: int, before: int, stated: Sequence[int]) -> float:
+    """What a look may spend; before: the seeds of the last look that was made, 0 without any.
+
+    >>> level(5, 0, (5, 10, 20, 40)), level(20, 10, (5, 10, 20, 40)), level(50, 40, (5, 40))
+    (0.00625, 0.0125, 0.0)
+    """
+    last = stated[-1]
+    return ALPHA * (max(0, min(seeds, last) - before) / last)
+
+
+def ahead(before: int, stated: Sequence[int]) -> tuple[PlannedLook, ...]:
+    """The stated looks that are to come after one at `before` seeds."""
+    seeds = [before, *(n for n in stated if n > before)]
+    return tuple(PlannedLook(n, level(n, last, stated)) for last, n in pairwise(seeds))
+
+
+def due(stated: Sequence[int], made: Collection[int], seeds: int) -> tuple[int, ...]:
+    """The looks to be made in turn of a study that now has so many seeds, asked for as such.
+
+    A single seed shows nothing, and is no look.
+
+    >>> due((5, 10, 20), (), 12), due((5, 10, 20), (5, 7), 10), due((5, 10), (5, 10), 7)
+    ((5, 10, 12), (10,), ())
+    """
+    last = max(made, default=0)
+    return tuple(sorted({n for n in (*stated, seeds) if last < n <= seeds and n > 1}))
+
+
+def needed_at(
+    estimate: Estimate, margin: float, sizes: tuple[int, int], to_come: Sequence[PlannedLook]
+) -> Needed:
+    """The first look that would decide a comparison, either way, with 80 % chance.
+
+    As if the estimates were true, at the look's level over the family's size (see
+    `fsmd.stats.power.replicates_needed`, which is not bound to looks).
+    """
+    if estimate.se_seeds is None:
+        return Needed(None, "too few replicates")
+    seeds, rows = estimate.se_seeds * estimate.n**0.5, estimate.se_test or 0.0
+    for look in to_come:
+        alphas = look.alpha / sizes[0], look.alpha / sizes[1]
+        chance = chance_to_decide(
+            estimate.mean, seeds, rows, n=look.seeds, margin=margin, alphas=alphas
+        )
+        if chance >= POWER:
+            return Needed(look.seeds, at_least=estimate.se_test == 0)
+    highest = max((look.alpha for look in to_come), default=ALPHA)
+    may_decide = seeds_may_show(estimate, "differs", 0.0, highest / sizes[0])
+    may_decide |= seeds_may_show(estimate, "within", margin, highest / sizes[1])
+    return Needed(None, "last look" if may_decide else "test set")
+
+
+def seeds_may_show(estimate: Estimate, kind: Kind, bound: float, alpha: float) -> bool:
+    """Whether infinitely many seeds might show it; only the test set's part stays then.
+
+    For any of the differences that the seeds' own 95 % interval leaves possible: where it could
+    be shown of none of them, the test set is the limit.
+    """
+    rows = estimate.se_test or 0.0
+    if estimate.se_seeds is None or rows == 0:
+        return estimate.n > 0
+    half = estimate.se_seeds * float(special.stdtrit(estimate.n - 1, (1 + LEVEL) / 2))
+    low, high = estimate.mean - half, estimate.mean + half
+    nearest = max(low, -high, 0.0)
+    distance = {
+        "differs": max(abs(low - bound), abs(high - bound)),
+        "above": high - bound,
+        "below": bound - low,
+        "within": bound - nearest,
+        "beyond": max(-low, high) - bound,
+    }[kind]
+    return bool(distance > -special.ndtri(alpha / 2 if kind == "differs" else alpha) * rows)

@@ -1,0 +1,350 @@
+"""A study is judged at stated looks alone, and its seeds go where something is open."""
+
+from collections.abc import Iterator
+from itertools import count
+from pathlib import Path
+from typing import Any
+
+import pytest
+import sqlalchemy as sa
+
+from fsmd.data import load
+from fsmd.stats.estimates import ALPHA
+from reports.build import look_at, outline_of
+from reports.page.model import Outline, Table
+from reports.results import StudyResults, load_results, stored_record
+from reports.study.analysis import StudyAnalysis, analyse_study
+from reports.study.looks import looks_of
+from reports.study.looks_told import stands_at
+from studies.planner.looks import LookByLook, cells_at, next_look, seeds_of
+from studies.planner.planner import Tally
+from studies.run import main
+from studies.store.database import open_engine
+from studies.store.looks import StoredLook, insert_look, read_looks
+from studies.store.records import StudyRecord
+from studies.timing import EpochTime
+from tests import made_up
+from tests.lab import Immediate, no_report, result_of, small_data
+from tests.made_up.databases import PLANNED_AT
+
+ARMS = ("constant", "increasing", "decreasing", "diamond")
+EFFECTS = {"diamond": 0.01, "constant": 0.01}
+"""Two arms are clearly worse than diamond, the reference; constant is as good."""
+LOOKS = (3, 6)
+
+
+@pytest.fixture
+def engine(tmp_path: Path) -> Iterator[sa.Engine]:
+    made = made_up.fresh_engine(tmp_path)
+    yield made
+    made.dispose()
+
+
+def store(engine: sa.Engine, replicates: int, **more: Any) -> StudyResults:
+    record = made_up.store_study(
+        engine, "tower_shape", replicates=replicates, **{"looks": LOOKS, "effects": EFFECTS} | more
+    )
+    return load_results(engine, record, record.plan.arms)
+
+
+def uneven(engine: sa.Engine, **more: Any) -> StudyResults:
+    """As `--replicates auto` leaves it: what was decided at the first look has no more seeds."""
+    missing = [(arm, r) for arm in ("increasing", "decreasing") for r in (3, 4, 5)]
+    return store(engine, 6, missing=missing, **more)
+
+
+def of(*seeds: int) -> dict[str, int]:
+    return dict(zip(ARMS, seeds, strict=True))
+
+
+def analysed(results: StudyResults) -> StudyAnalysis:
+    return analyse_study(results)
+
+
+def outline(engine: sa.Engine, results: StudyResults) -> Outline:
+    return outline_of(engine, results.record)
+
+
+def table_of(made: Outline) -> Table:
+    (found,) = (table for table in made.report.tables if table.key == "looks")
+    return found
+
+
+# What a look says
+
+
+def test_a_look_decides_what_is_clear_and_asks_for_seeds_of_what_is_open(
+    engine: sa.Engine,
+) -> None:
+    results = store(engine, 3)
+    (look,) = looks_of(results)
+    assert (look.seeds, look.alpha) == (3, ALPHA / 2)
+    said = {(s.other, s.target): s.word for s in look.comparisons}
+    assert {word for (other, _), word in said.items() if other.endswith("creasing")} == {"better"}
+    assert said["constant", "click"] == "undecided"
+    assert look.asked == ("constant", "diamond")
+    assert next_look(results.record, [look]) == 6
+    assert seeds_of(results.record, [look], 6) == of(6, 3, 3, 6)
+
+
+def test_what_a_look_decided_stays_decided_and_the_rest_is_judged_with_its_new_seeds(
+    engine: sa.Engine,
+) -> None:
+    results = uneven(engine)
+    first, second = looks_of(results)
+    assert (second.seeds, second.alpha) == (6, ALPHA / 2)
+    at = {(s.other, s.target): (s.differs.seeds, s.differs.alpha) for s in second.comparisons}
+    assert at["increasing", "click"] == (3, first.alpha)
+    assert at["constant", "click"] == (6, second.alpha)
+    found = {(s.other, s.target): s.word for s in second.comparisons}
+    assert found["increasing", "click"] == "better"
+    assert found == {(c.other, c.target.key): c.word for c in analysed(results).comparisons}
+
+
+def test_an_arm_without_the_seeds_of_a_look_cannot_be_decided_there(engine: sa.Engine) -> None:
+    """Else what was left open at a small level would be tested again, with the same seeds."""
+    missing = [("constant", r) for r in (3, 4, 5)]
+    results = store(engine, 6, missing=missing)
+    first = looks_of(results)[0]
+    judged = look_at(engine, results.record, 6)
+    before = {s.other: s for s in first.comparisons if s.target == "click"}
+    after = {s.other: s for s in judged.comparisons if s.target == "click"}
+    assert after["constant"].differs.seeds in (3, 6)
+    assert after["constant"].word == before["constant"].word == "undecided"
+
+
+def test_between_looks_nothing_is_judged_however_much_is_trained(engine: sa.Engine) -> None:
+    for name, replicates in (("three", 3), ("five", 5)):
+        results = store(engine, replicates, name=name)
+        assert [look.seeds for look in looks_of(results)] == [3]
+    three, five = (
+        analysed(load_results(engine, record, record.plan.arms))
+        for record in (stored_record(engine, name) for name in ("three", "five"))
+    )
+    assert [c.word for c in three.comparisons] == [c.word for c in five.comparisons]
+    assert [j.verdict for j in three.judged] == [j.verdict for j in five.judged]
+    assert {c.difference.n for c in five.comparisons} == {5}
+    assert "is judged at the next look" in stands_at(five)
+
+
+def test_before_the_first_look_nothing_is_decided(engine: sa.Engine) -> None:
+    results = store(engine, 3, looks=(5, 10))
+    assert looks_of(results) == ()
+    made = outline(engine, results)
+    assert {c["verdict"] for c in made.summary["comparisons"]} == {"undecided"}
+    assert not {"holds", "fails"} & {c["verdict"] for c in made.summary["claims"]}
+    assert any("Nothing is judged yet" in notice for notice in made.report.notices)
+    assert made.summary["looks"] == []
+
+
+def test_a_look_that_is_stored_is_read_as_it_said(engine: sa.Engine) -> None:
+    results = store(engine, 3)
+    (look,) = looks_of(results)
+    insert_look(engine, results.record.name, look)
+    with engine.begin() as connection:
+        connection.execute(
+            sa.text("UPDATE fsmd_measurements SET value = 0.7 WHERE split = 'test'")
+        )
+    again = load_results(engine, results.record, results.planned)
+    assert looks_of(again) == read_looks(engine, results.record.name) == (look,)
+    kept = {(s.other, s.target): s.word for s in look.comparisons}
+    assert {(c.other, c.target.key): c.word for c in analysed(again).comparisons} == kept
+
+
+def test_the_same_looks_come_out_whenever_they_are_made(engine: sa.Engine) -> None:
+    results = uneven(engine)
+    made = looks_of(results)
+    for look in made:
+        insert_look(engine, results.record.name, look)
+        now = load_results(engine, results.record, results.planned)
+        assert [_said(each) for each in looks_of(now)] == [_said(each) for each in made]
+
+
+def _said(look: StoredLook) -> dict[str, Any]:
+    return {name: value for name, value in vars(look).items() if name != "made_at"}
+
+
+# What reports say
+
+
+def test_the_report_says_which_look_this_is_and_what_the_next_costs(engine: sa.Engine) -> None:
+    made = outline(engine, store(engine, 3))
+    text = " ".join([*made.report.notices, *(" ".join(s.sentences) for s in made.report.sections)])
+    assert "Verdicts are of look 1 of 2 (3 and 6 seeds), at 3 seeds" in text
+    assert "have a chance of 0.025 here, and of 0.05 over all looks" in text
+    assert "The next look, at 6 seeds, takes 6 more trainings of 2 arms: of 2 something" in text
+    assert "about 4.2 min of one worker" in text
+    rows = [[cell.text for cell in row] for row in table_of(made).rows]
+    assert [row[:2] for row in rows] == [["3 seeds", "0.025"], ["6 seeds", "0.025"]]
+    assert made.summary["looks"][0]["open"] == ["constant", "diamond"]
+
+
+def test_arms_that_were_worse_are_ranked_no_longer_and_the_answer_says_how_many(
+    engine: sa.Engine,
+) -> None:
+    results = uneven(engine)
+    for look in looks_of(results):
+        insert_look(engine, results.record.name, look)
+    made = outline(engine, results)
+    assert "of 2 arms (2 more were worse at an earlier look)" in made.report.answer.use
+    commands = " ".join(fact.value for fact in made.report.commands)
+    assert "--replicates auto" in commands
+    assert "--looks 3,6" in commands
+
+
+# Where seeds go
+
+
+def fake(seeds: int, arms: tuple[str, ...], asked: tuple[str, ...]) -> StoredLook:
+    return StoredLook(seeds, 0.01, PLANNED_AT, (), (), (), arms, asked, ())
+
+
+def test_seeds_go_to_what_is_open_the_reference_and_what_is_new(engine: sa.Engine) -> None:
+    record = store(engine, 0).record
+    first = fake(3, ARMS[1:], ("increasing",))
+    assert seeds_of(record, [], 3) == dict.fromkeys(ARMS, 3)
+    assert seeds_of(record, [first], 6) == of(6, 6, 3, 6)
+    assert seeds_of(record, [first]) == of(0, 3, 3, 3)
+    done = fake(3, ARMS, ())
+    assert next_look(record, [done]) == "decided"
+    assert next_look(record, [fake(6, ARMS, ARMS)]) == "last"
+    assert next_look(record, []) == 3
+    cells = cells_at(record, {record.plan.data.name: small_data().ref}, [first], 6)
+    assert len({(cell.arm, cell.replicate) for cell in cells}) == len(cells) == 21
+
+
+def test_no_look_is_made_of_which_trainings_are_lost_or_cut_off(engine: sa.Engine) -> None:
+    record, refs = store(engine, 0).record, {"planted": small_data().ref}
+    looks: list[int] = []
+
+    def judge(seeds: int) -> StoredLook:
+        looks.append(seeds)
+        return fake(seeds, ARMS, ARMS)
+
+    for bad in (Tally(0, 3, 0, 1), Tally(0, 3, 0, 0, cut=1)):
+        going = LookByLook(record, refs, lambda _, bad=bad: bad, judge)  # type: ignore[misc]
+        assert going.run([]).why == "cut"
+        assert going.at(6, []).why == "cut"
+    assert looks == []
+    going = LookByLook(record, refs, lambda cells: Tally(0, len(cells), 0, 0), judge)
+    assert going.run([]).why == "last"
+    assert looks == [3, 6]
+
+
+# The command line
+
+DATA = "planted:rows=500"
+RUN = ("tower_shape", "--data", DATA, "--workers", "1")
+
+
+@pytest.fixture
+def no_torch(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> Path:
+    """Trainings that bring made-up figures at once, an empty report, and a folder to work in."""
+    tasks = load(DATA).schema.tasks
+    monkeypatch.setattr("reports.build.build", no_report)
+    monkeypatch.setattr("studies.session.LocalWorkers", lambda _: Immediate())
+    monkeypatch.setattr("studies.session.measure_latency", lambda *_: None)
+    monkeypatch.setattr("studies.session.measure", lambda *_: EpochTime(0.5))
+    monkeypatch.setattr(
+        "studies.session.train_all", lambda some, *_, **__: [result_of(t, tasks) for t in some]
+    )
+    monkeypatch.chdir(tmp_path)
+    return tmp_path
+
+
+def stored_looks(folder: Path) -> tuple[StudyRecord, tuple[StoredLook, ...]]:
+    engine = open_engine(f"sqlite:///{folder}/studies.db")
+    name = "tower_shape-planted-rows-500"
+    try:
+        return stored_record(engine, name), read_looks(engine, name)
+    finally:
+        engine.dispose()
+
+
+def test_every_run_makes_the_looks_that_are_due_and_others_are_counted(no_torch: Path) -> None:
+    assert main([*RUN, "--replicates", "2"]) == 0
+    assert main([*RUN]) == 0  # of the first look
+    assert main([*RUN, "--replicates", "3"]) == 0
+    record, looks = stored_looks(no_torch)
+    assert record.looks == (5, 10, 20, 40)
+    assert [look.seeds for look in looks] == [2, 5]
+    assert [look.alpha for look in looks] == pytest.approx([ALPHA * 2 / 40, ALPHA * 3 / 40])
+
+
+def test_behind_the_last_look_no_error_is_left(no_torch: Path) -> None:
+    assert main([*RUN, "--looks", "2,3", "--replicates", "4"]) == 0
+    _, looks = stored_looks(no_torch)
+    assert [look.seeds for look in looks] == [2, 3, 4]
+    assert sum(look.alpha for look in looks[:2]) == pytest.approx(ALPHA)
+    assert looks[2].alpha == 0
+    assert [s.word for s in looks[2].comparisons] == [s.word for s in looks[1].comparisons]
+    engine = open_engine(f"sqlite:///{no_torch}/studies.db")
+    record = stored_looks(no_torch)[0]
+    told = stands_at(analysed(load_results(engine, record, record.plan.arms)))
+    engine.dispose()
+    assert "behind the last one no error is left" in told
+
+
+def test_looks_that_were_stated_are_not_changed_by_what_was_seen(
+    no_torch: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert main([*RUN, "--looks", "2,3"]) == 0
+    assert main([*RUN, "--looks", "2,3,4"]) == 2
+    told = capsys.readouterr().err
+    assert "looks: (2, 3) there, (2, 3, 4) now" in told
+    assert "leave --looks out" in told
+    assert main([*RUN, "--replicates", "3"]) == 0
+    assert stored_looks(no_torch)[0].looks == (2, 3)
+
+
+def test_auto_trains_look_by_look_to_the_last_and_says_why_it_ends(
+    no_torch: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert main([*RUN, "--looks", "2,3", "--replicates", "auto", "--dry-run"]) == 0
+    told = capsys.readouterr().out
+    assert "4 arms, looks at 2, 3 seeds: 8 to 12 trainings." in told
+    assert "left to train: 8 to 12" in told
+    assert "Time to the look at 2 seeds: at most" in told
+    assert main([*RUN, "--looks", "2,3", "--replicates", "auto"]) == 0
+    said = capsys.readouterr()
+    assert "look 1 of 2, at 2 seeds: " in said.err
+    assert "Trained 12, found 0 already there; that was the last look" in said.out
+    assert main([*RUN, "--replicates", "auto"]) == 0
+    assert "Trained 0, found 12 already there; that was the last look" in capsys.readouterr().out
+    assert main([*RUN, "--replicates", "auto", "--dry-run"]) == 0
+    assert "Nothing is left to train: that was the last look." in capsys.readouterr().out
+
+
+@pytest.mark.parametrize(
+    ("options", "told"),
+    [
+        (("--looks", "5,3"), "looks must be numbers of seeds from 2 to 1,000, each above"),
+        (("--looks", "5,x"), "numbers of seeds with commas between them"),
+        (("--replicates", "many"), "a number of seeds, or auto; got 'many'"),
+        (("--budget", "1h"), "goes with --replicates auto"),
+    ],
+    ids=str,
+)
+def test_what_makes_no_sense_is_refused_in_a_line(
+    no_torch: Path, capsys: pytest.CaptureFixture[str], options: tuple[str, ...], told: str
+) -> None:
+    try:
+        code: object = main([*RUN, *options])
+    except SystemExit as error:
+        code = error.code
+    assert code == 2
+    assert told in capsys.readouterr().err
+    assert list(no_torch.glob("*.db")) == []
+
+
+def test_the_budget_ends_what_the_next_run_goes_on_with(
+    no_torch: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    with monkeypatch.context() as patch:
+        hours = count(500_000)  # so many since 1970, one more each time that the clock is read
+        patch.setattr("studies.planner.planner.time.time", lambda: 3600.0 * next(hours))
+        assert main([*RUN, "--looks", "2,3", "--replicates", "auto", "--budget", "1h"]) == 0
+    assert "nothing new was judged" in capsys.readouterr().out
+    assert stored_looks(no_torch)[1] == ()
+    assert main([*RUN, "--replicates", "auto"]) == 0
+    assert [look.seeds for look in stored_looks(no_torch)[1]] == [2, 3]

@@ -14,6 +14,8 @@ import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+import fsmd.layers
+import fsmd.model
 from fsmd import stack, trainer
 from fsmd.baselines import BASELINES
 from fsmd.config import MODELS, FSMDConfig, fitted
@@ -143,7 +145,29 @@ def test_so_has_every_kind_of_model(data: Dataset, changes: dict[str, Any]) -> N
     assert_close(together([training])[0], alone(training))
 
 
+@pytest.fixture(params=["as_on_a_cpu", "as_on_a_gpu"])
+def way(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A stack takes the steps that it takes on that device."""
+    if request.param == "as_on_a_gpu":
+        for module in (fsmd.layers, fsmd.model):
+            monkeypatch.setattr(module, "AT_ONCE", ("cpu",))
+
+
 @pytest.mark.usefixtures("doubled")
+@pytest.mark.parametrize("changes", [{}, {"extraction_levels": 2, "own_experts": 8}], ids=str)
+def test_so_it_is_by_the_steps_that_a_gpu_takes(
+    data: Dataset, monkeypatch: pytest.MonkeyPatch, changes: dict[str, Any]
+) -> None:
+    trainings = unlike(of(data, **changes), PLACES)
+    wanted = [alone(training) for training in trainings]
+    for module in (fsmd.layers, fsmd.model):
+        monkeypatch.setattr(module, "AT_ONCE", ("cpu",))
+    for found, each in zip(together(trainings), wanted, strict=True):
+        assert_close(found, each)
+    assert_close(alone(trainings[1]), wanted[1])
+
+
+@pytest.mark.usefixtures("doubled", "way")
 def test_so_it_is_with_weights_masks_several_ids_and_metrics_of_groups(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
@@ -161,6 +185,7 @@ def test_so_it_is_with_weights_masks_several_ids_and_metrics_of_groups(
         assert_close(found, alone(training))
 
 
+@pytest.mark.usefixtures("way")
 def test_a_stack_trains_in_bfloat16(data: Dataset) -> None:
     training = of(data)
     half = replace(training, runtime=Runtime(precision="bfloat16", stack=PLACES))
@@ -342,7 +367,7 @@ def test_the_bench_of_a_gpu_runs_on_a_processor_and_ends_in_json(
     found = json.loads(capsys.readouterr().out.splitlines()[-1])
     assert [name for name in found if name.endswith("_failed")] == []
     assert found["fsmd_float32"]["same_bits_whatever_is_beside"]
-    assert found["fsmd_float32"]["auc_apart"] < ROUNDED
+    assert max(found["fsmd_float32"]["auc_apart"]) < ROUNDED
 
 
 # In a study

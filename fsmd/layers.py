@@ -435,6 +435,11 @@ def _by_network(units: Tensor, weight: Tensor, dim: int = 1) -> Tensor:
     return units.view(len(units), len(weight), weight.shape[dim]).transpose(0, 1)
 
 
+def _of_places(given: Tensor, dim: int | None, places: int) -> Tensor:
+    """What `torch.vmap` hands over, by place."""
+    return given.expand(places, *given.shape) if dim is None else given.movedim(dim, 0)
+
+
 class _OfAPlace(torch.autograd.Function):
     """What `torch.vmap` sees of `_Stacked`."""
 
@@ -450,22 +455,58 @@ class _OfAPlace(torch.autograd.Function):
     def vmap(info: Any, in_dims: Sequence[int | None], *given: Any) -> tuple[Tensor, int]:
         """Of all places; what they have in common is repeated."""
         stacked = [
-            each
-            if not isinstance(each, Tensor)
-            else each.expand(info.batch_size, *each.shape)
-            if dim is None
-            else each.movedim(dim, 0)
+            _of_places(each, dim, info.batch_size) if isinstance(each, Tensor) else each
             for each, dim in zip(given, in_dims, strict=True)
         ]
         out_BSNO: Tensor = _Stacked.apply(*stacked)  # type: ignore[no-untyped-call]
         return out_BSNO, 1
 
 
+class _Mixed(torch.autograd.Function):
+    """Of all places, what gates make of B x S x N x H, by weights B x S x G x N: B x S x G x H.
+
+    A GPU multiplies matrices of one column or one row fast, and those of a few of both slowly.
+    """
+
+    @staticmethod
+    def forward(ctx: Any, weight_BSGN: Tensor, vector_BSNH: Tensor) -> Tensor:
+        ctx.save_for_backward(weight_BSGN, vector_BSNH)
+        parts = [
+            torch.bmm(weight_BSN.flatten(0, 1).unsqueeze(1), vector_BSNH.flatten(0, 1))
+            for weight_BSN in weight_BSGN.unbind(2)
+        ]
+        return torch.stack(parts, 1).view(*weight_BSGN.shape[:3], -1)
+
+    @staticmethod
+    @once_differentiable
+    def backward(ctx: Any, slope_BSGH: Tensor) -> tuple[Tensor, Tensor]:
+        weight_BSGN, vector_BSNH = ctx.saved_tensors
+        slope_BSGH = slope_BSGH.contiguous()
+        of_weight = torch.bmm(slope_BSGH.flatten(0, 1), vector_BSNH.flatten(0, 1).mT)
+        weights, slopes = weight_BSGN.unsqueeze(4).unbind(2), slope_BSGH.unsqueeze(3).unbind(2)
+        of_vector = weights[0] * slopes[0]
+        for weight_BSN1, slope_BS1H in zip(weights[1:], slopes[1:], strict=True):
+            of_vector.addcmul_(weight_BSN1, slope_BS1H)
+        return of_weight.view_as(weight_BSGN), of_vector
+
+
+class _MixedOfAPlace(_OfAPlace):
+    """What `torch.vmap` sees of `_Mixed`."""
+
+    @staticmethod
+    def vmap(info: Any, in_dims: Sequence[int | None], *given: Any) -> tuple[Tensor, int]:
+        """Of all places."""
+        moved = [
+            each.movedim(dim, 1).contiguous() for each, dim in zip(given, in_dims, strict=True)
+        ]
+        out_BSGH: Tensor = _Mixed.apply(*moved)  # type: ignore[no-untyped-call]
+        return out_BSGH, 1
+
+
 def mix(weight_G_BN: Sequence[Tensor], vector_BNH: Tensor) -> list[Tensor]:
     """What each of G gates makes of the same vectors: their weighted sum, B x H (Eq. 5)."""
-    if Batchable.entered and vector_BNH.device.type in AT_ONCE:
-        # A GPU takes three times as long for products of matrices of so few numbers.
-        weights = [weight_BN.to(vector_BNH.dtype).unsqueeze(2) for weight_BN in weight_G_BN]
-        return [(weight_BN1 * vector_BNH).sum(1) for weight_BN1 in weights]
-    weight_BGN = torch.stack(list(weight_G_BN), 1).to(vector_BNH.dtype)
+    weight_BGN, entered = torch.stack(list(weight_G_BN), 1).to(vector_BNH.dtype), Batchable.entered
+    if entered and entered.rate is not None and vector_BNH.device.type in AT_ONCE:
+        mixed_BGH: Tensor = _MixedOfAPlace.apply(weight_BGN, vector_BNH)  # type: ignore[no-untyped-call]
+        return list(mixed_BGH.unbind(1))
     return list(torch.bmm(weight_BGN, vector_BNH).unbind(1))

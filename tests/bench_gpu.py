@@ -16,7 +16,7 @@ from statistics import median
 from typing import Any, NamedTuple
 
 import torch
-from torch.autograd import DeviceType  # type: ignore[attr-defined]
+from torch._C._autograd import DeviceType
 from torch.profiler import ProfilerActivity, profile
 from torch.utils.flop_counter import FlopCounterMode
 
@@ -178,7 +178,8 @@ class Bench:
         found["time_of_32_over_one_by_lightning"] = many["epoch_s"] / lightning["epoch_s"]
         found["throughput_over_lightning"] = many["trainings_per_s"] / lightning["trainings_per_s"]
         found["epochs_over_lightning"] = lightning["epoch_s"] * places / many["epoch_s"]
-        found["auc_apart"] = apart(results[0], wanted)
+        for metric in ("loss", "auc"):
+            found[f"{metric}_apart"] = apart(results[0], wanted, metric)
         _, (single,) = self.stacked(trainings[:1])
         found["same_bits_whatever_is_beside"] = single.measurements == results[0].measurements
         again, (*_, last) = self.stacked(trainings[::-1])
@@ -262,13 +263,20 @@ class Bench:
         }
 
 
-def apart(one: TrainingResult, other: TrainingResult) -> float:
-    """The largest difference of a validation figure."""
-    values = [
-        {(m.epoch, m.task): m.value for m in result.measurements if m.metric == "auc"}
-        for result in (one, other)
+def apart(one: TrainingResult, other: TrainingResult, metric: str) -> list[float]:
+    """The largest difference of a curve's figure, epoch by epoch."""
+    both = [
+        {(m.epoch, m.task): m.value for m in result.measurements if m.metric == metric}
+        for result in (of_curve(one), of_curve(other))
     ]
-    return max(abs(value - values[1][key]) for key, value in values[0].items())
+    epochs = sorted({epoch for epoch, _ in both[0]})
+    return [max(abs(v - both[1][k]) for k, v in both[0].items() if k[0] == e) for e in epochs]
+
+
+def of_curve(result: TrainingResult) -> TrainingResult:
+    """Without what is measured at the end alone."""
+    kept = tuple(m for m in result.measurements if m.split in ("train", "valid"))
+    return replace(result, measurements=kept)
 
 
 def main() -> None:
@@ -299,6 +307,8 @@ def rounded(value: Any) -> Any:
     """Numbers of four digits."""
     if isinstance(value, Mapping):
         return {name: rounded(own) for name, own in value.items()}
+    if isinstance(value, list):
+        return [rounded(own) for own in value]
     return float(f"{value:.4g}") if isinstance(value, float) else value
 
 

@@ -14,6 +14,8 @@ import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+import fsmd.layers
+import fsmd.model
 from fsmd import stack, trainer
 from fsmd.baselines import BASELINES
 from fsmd.config import MODELS, FSMDConfig, fitted
@@ -43,6 +45,7 @@ precision, as a training carries on whatever its first steps' last digits were."
 ROUNDED = 5e-3
 """The same in single precision."""
 PLACES = 2
+ON_ANY = pytest.mark.parametrize("device", ["cpu", pytest.param("cuda", marks=pytest.mark.gpu)])
 
 
 @pytest.fixture(scope="module")
@@ -143,7 +146,29 @@ def test_so_has_every_kind_of_model(data: Dataset, changes: dict[str, Any]) -> N
     assert_close(together([training])[0], alone(training))
 
 
+@pytest.fixture(params=["as_on_a_cpu", "as_on_a_gpu"])
+def way(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A stack takes the steps that it takes on that device."""
+    if request.param == "as_on_a_gpu":
+        for module in (fsmd.layers, fsmd.model):
+            monkeypatch.setattr(module, "AT_ONCE", ("cpu",))
+
+
 @pytest.mark.usefixtures("doubled")
+@pytest.mark.parametrize("changes", [{}, {"extraction_levels": 2, "own_experts": 8}], ids=str)
+def test_so_it_is_by_the_steps_that_a_gpu_takes(
+    data: Dataset, monkeypatch: pytest.MonkeyPatch, changes: dict[str, Any]
+) -> None:
+    trainings = unlike(of(data, **changes), PLACES)
+    wanted = [alone(training) for training in trainings]
+    for module in (fsmd.layers, fsmd.model):
+        monkeypatch.setattr(module, "AT_ONCE", ("cpu",))
+    for found, each in zip(together(trainings), wanted, strict=True):
+        assert_close(found, each)
+    assert_close(alone(trainings[1]), wanted[1])
+
+
+@pytest.mark.usefixtures("doubled", "way")
 def test_so_it_is_with_weights_masks_several_ids_and_metrics_of_groups(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
@@ -161,6 +186,7 @@ def test_so_it_is_with_weights_masks_several_ids_and_metrics_of_groups(
         assert_close(found, alone(training))
 
 
+@pytest.mark.usefixtures("way")
 def test_a_stack_trains_in_bfloat16(data: Dataset) -> None:
     training = of(data)
     half = replace(training, runtime=Runtime(precision="bfloat16", stack=PLACES))
@@ -173,18 +199,24 @@ def test_a_stack_trains_in_bfloat16(data: Dataset) -> None:
     assert losses[1] != losses[2]
 
 
-def test_what_trains_beside_it_moves_no_bit(data: Dataset) -> None:
-    first, *others = unlike(of(data))
+@ON_ANY
+def test_what_trains_beside_it_moves_no_bit(data: Dataset, device: str) -> None:
+    first, *others = (
+        replace(each, runtime=Runtime(device, stack=PLACES)) for each in unlike(of(data))
+    )
     by_itself, beside = together([first])[0], together([first, *others])[0]
     assert by_itself.measurements == beside.measurements
     assert by_itself.predictions == beside.predictions
     assert train(first).measurements == beside.measurements
 
 
+@ON_ANY
 def test_paused_and_resumed_a_stack_equals_an_uninterrupted_one_bit_for_bit(
-    data: Dataset, tmp_path: Path
+    data: Dataset, tmp_path: Path, device: str
 ) -> None:
-    trainings = unlike(of(data), PLACES)
+    trainings = [
+        replace(each, runtime=Runtime(device, stack=PLACES)) for each in unlike(of(data), PLACES)
+    ]
     whole = together(trainings)
     jobs = [Job(training, tmp_path / training.id) for training in trainings]
     paused = train_together([replace(job, until=1) for job in jobs])
@@ -294,6 +326,7 @@ def test_a_stack_that_does_not_fit_a_gpu_says_how_to_take_fewer(
 
 
 @pytest.mark.gpu
+@pytest.mark.usefixtures("doubled")
 @pytest.mark.parametrize("model", ["fsmd", "ple"])
 def test_on_a_gpu_a_stack_has_the_numbers_of_one_by_itself(data: Dataset, model: str) -> None:
     runtime = Runtime("cuda", stack=PLACES)
@@ -302,7 +335,7 @@ def test_on_a_gpu_a_stack_has_the_numbers_of_one_by_itself(data: Dataset, model:
         for each in unlike(of(data, model))
     ]
     for found, training in zip(together(trainings), trainings, strict=True):
-        assert_close(found, alone(training), ROUNDED)
+        assert_close(found, alone(training))
 
 
 # On the device
@@ -342,7 +375,7 @@ def test_the_bench_of_a_gpu_runs_on_a_processor_and_ends_in_json(
     found = json.loads(capsys.readouterr().out.splitlines()[-1])
     assert [name for name in found if name.endswith("_failed")] == []
     assert found["fsmd_float32"]["same_bits_whatever_is_beside"]
-    assert found["fsmd_float32"]["auc_apart"] < ROUNDED
+    assert max(found["fsmd_float32"]["auc_apart"]) < ROUNDED
 
 
 # In a study

@@ -232,7 +232,7 @@ class ClusterWorkers:
             with warnings.catch_warnings():
                 warnings.simplefilter("ignore")  # of versions, which are compared with `refusal`
                 client = Client(address, timeout=seconds, set_as_default=False)
-        except (OSError, ValueError, TypeError, RuntimeError) as error:
+        except (OSError, ValueError, TypeError, RuntimeError, AssertionError) as error:
             reason = f"{error}".partition("\n")[0] or type(error).__name__
             raise UserError(
                 f"no Dask scheduler answers at {address} ({reason}); start one with `dask "

@@ -86,6 +86,10 @@ class SimulatedWorkers(Workers):
     def prepare(self) -> None:
         """There is nothing to load."""
 
+    def has_device(self, device: str) -> bool:
+        """They need none."""
+        return True
+
     def slots(self) -> int:
         """As many as the planner is allowed."""
         return sys.maxsize

@@ -80,7 +80,7 @@ def bench_precision(session: nox.Session) -> None:
 
 @nox.session
 def bench_looks(session: nox.Session) -> None:
-    """The error over all looks at a study, the power and the seeds, by simulation; ends in JSON."""
+    """The error over all looks at a study, power and seeds, by simulation; ends in JSON."""
     _groups(session, "test")
     session.run("python", "-m", "tests.bench_looks", *session.posargs)
 

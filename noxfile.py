@@ -79,6 +79,13 @@ def bench_precision(session: nox.Session) -> None:
 
 
 @nox.session
+def bench_looks(session: nox.Session) -> None:
+    """The error over all looks at a study, power and seeds, by simulation; ends in JSON."""
+    _groups(session, "test")
+    session.run("python", "-m", "tests.bench_looks", *session.posargs)
+
+
+@nox.session
 def bench_search(session: nox.Session) -> None:
     """Search strategies, ours and others', replayed on recorded learning curves; ends in JSON."""
     _groups(session, "rivals")

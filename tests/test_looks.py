@@ -172,7 +172,7 @@ def test_the_report_says_which_look_this_is_and_what_the_next_costs(engine: sa.E
     text = " ".join([*made.report.notices, *(" ".join(s.sentences) for s in made.report.sections)])
     assert "Verdicts are of look 1 of 2 (3 and 6 seeds), at 3 seeds" in text
     assert "have a chance of 0.025 here, and of 0.05 over all looks" in text
-    assert "The next look, at 6 seeds, takes 6 more trainings of 2 arms: of 2 something" in text
+    assert "The next look, at 6 seeds, takes 6 more trainings of the 2 arms that go on" in text
     assert "about 4.2 min of one worker" in text
     rows = [[cell.text for cell in row] for row in table_of(made).rows]
     assert [row[:2] for row in rows] == [["3 seeds", "0.025"], ["6 seeds", "0.025"]]

@@ -24,7 +24,7 @@ from hypothesis import strategies as st
 from fsmd.errors import UserError
 from fsmd.packing import pack, unpack
 from reports import build as building
-from reports.build import build_all, main, outline_of
+from reports.build import build_all, look_at, main, outline_of
 from reports.page.figure_kind import FigureKind, view_of, views_of
 from reports.page.model import Outline
 from reports.results import load_results, stored_record
@@ -33,6 +33,7 @@ from studies.search.attempt import arms_of, read_attempts
 from studies.session import open_record
 from studies.store.costs import CostKey, known_cost
 from studies.store.database import open_engine
+from studies.store.looks import insert_look, read_looks
 from studies.store.records import StudyRecord
 from studies.store.runs import known_result, known_runs
 from studies.store.studies import find_study, study_names
@@ -70,12 +71,17 @@ FREE = {
     ("fsmd_attempts", "stopped"),
     ("fsmd_attempts", "costs"),
     ("fsmd_attempts", "notes"),
+    *(("fsmd_looks", name) for name in ("study", "seeds", "alpha", "made_at")),
+    *(("fsmd_looks", name) for name in ("comparisons", "claims", "pairs", "asked", "limited")),
 }
 """Columns that may hold another value of their kind: reports show it as it stands."""
 SAMPLED = {"fsmd_predictions", "fsmd_test_rows"}
 """Tables of which the test set's part in the intervals is made."""
-MAY_BE_GONE = {"fsmd_cells", "fsmd_measurements", "fsmd_predictions", "fsmd_test_rows"}
-"""Tables that may lack a row: a training to come, a figure that is only shown, no predictions."""
+MAY_BE_GONE = {
+    *("fsmd_cells", "fsmd_looks", "fsmd_measurements", "fsmd_predictions", "fsmd_test_rows"),
+}
+"""Tables that may lack a row: a training or a look to come, a figure that is only shown, no
+predictions."""
 
 
 @pytest.fixture(scope="module")
@@ -89,7 +95,10 @@ def make_whole(folder: Path) -> Path:
     four = made_up.towers()
     two = replace(four, arms=(four.arms[0], four.arms[-1]))
     for name in (STUDY, OTHER):
-        made_up.store_study(engine, two, name=name, replicates=2, rows=60, users=9, weighted=True)
+        record = made_up.store_study(
+            engine, two, name=name, replicates=2, rows=60, users=9, weighted=True
+        )
+        insert_look(engine, name, look_at(engine, record, 2))
     points = made_up.paper_points(4)
     first, *_, failed, last = points
     made_up.store_search(
@@ -182,7 +191,8 @@ def as_read(engine: sa.Engine, name: str, sampled: bool = False) -> object:
     if sampled:
         of_test = load_results(engine, record, arms).test.samplings
         parts = [(s.covariance_AKAK.tobytes(), s.units) for s in of_test]
-    return record, attempts, sorted(trainings, key=lambda t: (t.arm, t.replicate)), parts
+    looks = read_looks(engine, name)
+    return record, attempts, sorted(trainings, key=lambda t: (t.arm, t.replicate)), parts, looks
 
 
 def outcome(
@@ -223,6 +233,7 @@ ROWS = {
     "fsmd_runs": "id IN (SELECT run_id FROM fsmd_cells WHERE study != 'other')",
     "fsmd_cells": "study != 'other'",
     "fsmd_attempts": "1",
+    "fsmd_looks": "study != 'other'",
     "fsmd_measurements": "run_id IN (SELECT run_id FROM fsmd_cells WHERE study != 'other')",
     "fsmd_predictions": "run_id IN (SELECT run_id FROM fsmd_cells WHERE study != 'other')",
     "fsmd_test_rows": "data_hash IN (SELECT data_hash FROM fsmd_runs JOIN fsmd_cells "
@@ -285,7 +296,7 @@ def test_a_row_that_is_gone_is_told_in_a_line_or_was_never_there(
 ) -> None:
     told = set()
     for name in TABLES:
-        for rowid in database.rows(name):
+        for rowid in dict.fromkeys(database.rows(name)):
             with database.without(name, rowid):
                 if name == STUDIES.name:
                     gone = {n for n in (STUDY, SEARCH) if n not in study_names(database.engine)}
@@ -337,7 +348,8 @@ ODD: tuple[object, ...] = (
     [[]],
 )
 COLUMNS_OF_JSON = [
-    *(("fsmd_studies", column) for column in ("definition", "stated", "plan", "methods")),
+    *(("fsmd_studies", c) for c in ("definition", "stated", "plan", "methods", "looks")),
+    *(("fsmd_looks", column) for column in ("comparisons", "claims", "pairs", "arms", "asked")),
     *(("fsmd_runs", column) for column in ("config", "runtime", "libraries", "chosen_epochs")),
     *(("fsmd_attempts", column) for column in ("params", "costs", "notes")),
 ]

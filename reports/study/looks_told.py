@@ -44,7 +44,7 @@ def stands_at(analysis: StudyAnalysis) -> str:
     )
     return (
         f"Verdicts are of {place}, at {last.seeds} seeds: false ones of a family have a chance of "
-        f"{words.number(last.alpha, 2)} here, and of {ALPHA:g} over all looks.{between}"
+        f"{words.number(last.alpha, 3)} here, and of {ALPHA:g} over all looks.{between}"
     )
 
 
@@ -67,14 +67,13 @@ def _what_next(analysis: StudyAnalysis) -> Iterator[str]:
     arms = sum(count > 0 for count in more.values())
     took = _seconds(analysis, more)
     cost = f", about {spoken(took)} of one worker" if took else ""
-    of_arms = f"of {words.count(arms, 'arm')}"
-    if last is not None:
-        open_arms = len(last.asked)
-        of_arms += f": of {open_arms} something is open" if open_arms < len(last.arms) else ""
+    is_all = last is None or len(last.asked) == len(last.arms)
+    of_arms = f"of {words.count(arms, 'arm')}" if is_all else f"of the {arms} arms that go on"
     yield (
         f"The next look, at {to_come} seeds, takes "
-        f"{words.count(sum(more.values()), 'more training')} {of_arms}{cost}. Seeds go there with "
-        "--replicates auto, which trains only arms of which something is open, and the reference."
+        f"{words.count(sum(more.values()), 'more training')} {of_arms}{cost}. --replicates auto "
+        "trains there the reference, and the arms of which something is open that more seeds may "
+        "decide."
     )
     if expected := _would_decide(analysis):
         yield expected
@@ -125,7 +124,7 @@ def _table(analysis: StudyAnalysis) -> Table:
     rows = [_row(look, look.seeds in stated) for look in analysis.looks]
     before = analysis.looks[-1].seeds if analysis.looks else 0
     for look in ahead(before, stated):
-        rows.append((f"{look.seeds} seeds", words.number(look.alpha, 2), *(4 * [words.DASH])))
+        rows.append((f"{look.seeds} seeds", words.number(look.alpha, 3), *(4 * [words.DASH])))
     caption = (
         "Looks at this study: the chance of any false verdict of a family there, and what was "
         f"decided by then. Together they may be wrong with {ALPHA:g}; 95 % intervals are as if "
@@ -142,7 +141,7 @@ def _row(look: StoredLook, is_stated: bool) -> tuple[str, ...]:
     claims = sum(said.decided for said in look.claims)
     return (
         f"{look.seeds} seeds{'' if is_stated else ', not stated'}",
-        words.number(look.alpha, 2) if look.alpha else "none left",
+        words.number(look.alpha, 3) if look.alpha else "none left",
         look.made_at[:10],
         f"{look.decided} of {len(look.comparisons)}",
         f"{claims} of {len(look.claims)}" if look.claims else words.DASH,

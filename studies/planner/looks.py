@@ -97,7 +97,9 @@ class LookByLook:
             tally = self.train(planned)
             trained += tally.trained
             failed = tally.failed
-            tally = tally._replace(trained=trained, known=len(planned) - trained - tally.cut)
+            tally = tally._replace(
+                trained=trained, known=max(0, len(planned) - trained - tally.cut)
+            )
             if tally.lost or tally.cut:
                 return Looked(tally, tuple(looks), "cut")
             looks.append(self.judge(to_come))

@@ -11,6 +11,8 @@ from contextlib import suppress
 from dataclasses import dataclass, field
 from pathlib import Path
 
+import pytest
+
 from fsmd.command_line import ENDS
 
 
@@ -139,7 +141,16 @@ class Running:
             assert time.monotonic() < deadline, self.told
             time.sleep(0.02)
 
-    def all_gone(self, seconds: float = 20) -> bool:
+    def processes(self) -> list[str]:
+        """What is left of it."""
+        lines = []
+        for pid in session_of(self.pid):
+            with suppress(OSError):
+                command = Path(f"/proc/{pid}/cmdline").read_text().replace("\0", " ")
+                lines.append(f"{pid} {_stat(pid)} {command}")
+        return lines
+
+    def all_gone(self, seconds: float = 60) -> bool:
         """Whether all its processes end by themselves."""
         deadline = time.monotonic() + seconds
         while left := session_of(self.pid):
@@ -172,6 +183,11 @@ def _stat(pid: int) -> tuple[str, int, int, int]:
     """State, parent, group and session."""
     after = Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()
     return after[0], int(after[1]), int(after[2]), int(after[3])
+
+
+needs_proc = pytest.mark.skipif(
+    not Path("/proc/self/task").exists(), reason="finds the workers in /proc"
+)
 
 
 def alive(pid: int) -> bool:

@@ -185,8 +185,11 @@ def expected(tmp_path_factory: pytest.TempPathFactory) -> Expected:
 
 
 @pytest.fixture
-def desk(tmp_path: Path) -> Desk:
-    return Desk(tmp_path / "desk")
+def desk(tmp_path: Path) -> Iterator[Desk]:
+    desk = Desk(tmp_path / "desk")
+    yield desk
+    for started in desk.started:
+        started.end()
 
 
 def goes_on(desk: Desk, expected: Expected, *more: str) -> None:
@@ -200,7 +203,7 @@ def goes_on(desk: Desk, expected: Expected, *more: str) -> None:
 def training(desk: Desk, *more: str) -> Running:
     """A command that has trained something, and goes on."""
     process = desk.start(COMMAND, "--workers", "2", *more)
-    process.wait_for(lambda: done(desk) >= 2)
+    process.wait_for(lambda: done(desk) >= 2, 300)
     return process
 
 
@@ -255,7 +258,7 @@ def disk(folder: Path, size: int) -> Iterator[Path]:
     try:
         yield folder
     finally:
-        subprocess.run(["umount", str(folder)], check=True)
+        subprocess.run(["umount", "-l", str(folder)], check=True)
 
 
 def fill(folder: Path) -> Path:
@@ -290,7 +293,7 @@ def test_a_disk_that_gets_full_in_the_middle_is_one_line(
 ) -> None:
     with disk(desk.folder / what, 64 * 2**20) as full:
         (desk.folder / "db").mkdir(exist_ok=True)
-        there = Desk(desk.folder, f"sqlite:///{desk.folder}/db/studies.db")
+        there = replace(desk, storage=f"sqlite:///{desk.folder}/db/studies.db")
         process = training(there)
         filler = fill(full)
         process.process.wait(300)
@@ -311,7 +314,7 @@ def test_a_place_that_cannot_be_written_at_the_start_is_one_line(
 ) -> None:
     with disk(desk.folder / what, 64 * 2**20) as place:
         (desk.folder / "db").mkdir(exist_ok=True)
-        there = Desk(desk.folder, f"sqlite:///{desk.folder}/db/studies.db")
+        there = replace(desk, storage=f"sqlite:///{desk.folder}/db/studies.db")
         filler = fill(place)
         if why == "read-only":
             filler.unlink()
@@ -366,7 +369,7 @@ def test_a_training_that_is_out_of_memory_costs_no_other(
 ) -> None:
     """It asks for 14 GB of 8."""
     (tmp_path / "greedy.py").write_text(GREEDY)
-    few = Desk(desk.folder, memory=8 * 2**30)
+    few = replace(desk, memory=8 * 2**30)
     rest = COMMAND.arguments[1:]
     greedy = replace(COMMAND, arguments=(str(tmp_path / "greedy.py"), *rest))
     process = few.run(greedy, "--workers", "2")
@@ -389,7 +392,7 @@ def test_a_clock_that_is_set_back_in_the_middle_changes_nothing(
         "time.time = lambda: clock() - 86_400 * (time.monotonic() - began > 6)\n"
     )
     path = os.pathsep.join([str(tmp_path), os.environ.get("PYTHONPATH", "")])
-    goes_on(Desk(desk.folder, environment={"PYTHONPATH": path}), expected)
+    goes_on(replace(desk, environment={"PYTHONPATH": path}), expected)
 
 
 @slow
@@ -421,7 +424,7 @@ def server() -> Iterator[Postgres]:
 def test_a_database_server_that_comes_back_changes_nothing(
     desk: Desk, expected: Expected, server: Postgres, how: str
 ) -> None:
-    there = Desk(desk.folder, server.new_database())
+    there = replace(desk, storage=server.new_database())
     process = training(there)
     if how == "killed":
         server.kill()

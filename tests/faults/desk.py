@@ -59,6 +59,7 @@ class Desk:
     environment: Mapping[str, str] = field(default_factory=dict)
     memory: int = resource.RLIM_INFINITY
     """Bytes of address space that each process may have."""
+    started: list["Running"] = field(default_factory=list)
 
     def __post_init__(self) -> None:
         """Make the folder."""
@@ -87,7 +88,8 @@ class Desk:
                 env={**os.environ, "FSMD_CACHE": str(self.cache), **self.environment},
                 preexec_fn=self._before,
             )
-        return Running(process, log, began)
+        self.started.append(Running(process, log, began))
+        return self.started[-1]
 
     def run(self, command: Command, *more: str, timeout: float = 600) -> "Running":
         """Wait for its end."""

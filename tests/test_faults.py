@@ -11,11 +11,11 @@ import sqlite3
 import subprocess
 import sys
 import time
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import closing, contextmanager
 from dataclasses import replace
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeVar
 
 import pytest
 
@@ -34,8 +34,13 @@ from tests.faults.kills import undisturbed
 from tests.lab import Immediate, Lab, result_of
 from tests.postgres import Postgres, running
 
-slow = pytest.mark.slow
 COMMAND = study(3)
+Test = TypeVar("Test", bound=Callable[..., object])
+
+
+def slow(test: Test) -> Test:
+    """Of commands that load all there is, several times."""
+    return pytest.mark.timeout(1800)(pytest.mark.slow(test))  # type: ignore[no-any-return]
 
 
 # ------------------------------------------------------------------------------------------

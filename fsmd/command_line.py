@@ -164,7 +164,7 @@ def _one_end() -> Iterator[None]:
         return
     before = {each: signal.getsignal(each) for each in ENDS}
     for each, handler in before.items():
-        if handler != signal.SIG_IGN:  # of a job in the background, or of `nohup`
+        if handler not in (signal.SIG_IGN, None):  # of a job in the background, or of `nohup`
             signal.signal(each, stop)
     yield
     for each, handler in before.items():

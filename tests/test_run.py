@@ -29,6 +29,7 @@ from studies.store.mirror import stored_studies
 from studies.store.studies import find_study
 from studies.workers.local import LocalWorkers
 from studies.workers.worker import train_all
+from tests.faults.desk import alive, children_of, needs_proc, workers_of
 from tests.lab import Immediate, no_report
 from tests.made_up.definitions import of_network
 
@@ -36,10 +37,6 @@ TAKES_LONG = True
 
 pytestmark = pytest.mark.usefixtures("one_thread")
 ARMS = ("constant", "increasing", "decreasing", "diamond")
-
-needs_proc = pytest.mark.skipif(
-    not Path("/proc/self/task").exists(), reason="finds the workers in /proc"
-)
 
 
 @dataclass(frozen=True)
@@ -90,26 +87,10 @@ def wait_for(condition: Callable[[], object], process: subprocess.Popen[str]) ->
         time.sleep(0.05)
 
 
-def workers_of(pid: int) -> list[int]:
-    """The training processes of a planner: children of the one that forks them."""
-    return [worker for child in children_of(pid) for worker in children_of(child)]
-
-
-def children_of(pid: int) -> list[int]:
-    return [int(child) for child in Path(f"/proc/{pid}/task/{pid}/children").read_text().split()]
-
-
 def own_memory(pid: int) -> float:
     """MiB that no other process shares."""
     lines = Path(f"/proc/{pid}/smaps_rollup").read_text().splitlines()
     return sum(int(line.split()[1]) for line in lines if line.startswith("Private_")) / 1024
-
-
-def alive(pid: int) -> bool:
-    try:
-        return Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()[0] != "Z"
-    except FileNotFoundError:
-        return False
 
 
 def checkpoints() -> list[Path]:

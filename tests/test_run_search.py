@@ -11,8 +11,9 @@ from fsmd.data import load
 from fsmd.training import Training, train
 from studies.definition import Search
 from studies.run import main
+from tests.faults.desk import alive, needs_proc, workers_of
 from tests.lab import Immediate
-from tests.test_run import Desk, alive, needs_proc, wait_for, workers_of
+from tests.test_run import Desk, wait_for
 
 TAKES_LONG = True
 DATA = "planted:rows=3000"

@@ -1,7 +1,5 @@
 """What takes minutes to hours: every model on the real data, trained as the studies train it."""
 
-import subprocess
-from contextlib import suppress
 from dataclasses import replace
 from pathlib import Path
 
@@ -18,7 +16,6 @@ from reports.predictions import own_figures, read_influences, read_test_rows
 from reports.results import StudyResults, read
 from studies import execute
 from studies.store.database import open_engine
-from tests.test_run import Desk
 
 pytestmark = pytest.mark.slow
 
@@ -58,40 +55,6 @@ def test_where_nothing_differs_a_real_study_finds_nothing_more_often_than_it_say
         )
         assert rate.tested <= 0.05 + 2 * (0.05 * 0.95 / 400) ** 0.5
         assert rate.one_seed == 1
-
-
-@pytest.mark.timeout(3600)
-def test_real_planners_killed_in_real_trainings_come_to_what_an_undisturbed_one_does(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    """Five times, wherever it is then; a grid without pruning, whose order no worker decides."""
-    asked = (
-        *("pareto", "--data", "planted:rows=4000", "--space", "paper", "--sampler", "grid"),
-        *("--pruner", "none", "--epochs", "2", "--trials", "6", "--confirm", "1"),
-        *("--workers", "2"),
-    )
-    measured, states = [], []
-    for name in ("undisturbed", "killed"):
-        desk = Desk(tmp_path / name)
-        desk.folder.mkdir()
-        monkeypatch.setenv("FSMD_CACHE", str(desk.folder / "cache"))
-        for seconds in np.random.default_rng(0).uniform(5, 30, 5) if name == "killed" else ():
-            process = desk.start(*asked)
-            with suppress(subprocess.TimeoutExpired):
-                process.communicate(timeout=seconds)
-            process.kill()
-            process.communicate()
-        process = desk.start(*asked)
-        _, told = process.communicate(timeout=1200)
-        assert process.returncode == 0, told
-        query = "SELECT run_id, epoch, split, task, metric, value FROM fsmd_measurements"
-        measured.append(sorted(map(str, desk.rows(query))))
-        states.append(desk.trial_states())
-        left = (desk.folder / "cache" / "checkpoints").rglob("*")
-        assert not [path for path in left if not path.is_dir()]
-    assert measured[0] == measured[1]
-    assert states[0] == states[1]
-    assert set(states[0]) == {"COMPLETE"}
 
 
 def stored_influences(results: StudyResults) -> tuple[Array, ...]:

@@ -339,7 +339,7 @@ def uninterrupted() -> Iterator[None]:
     finally:
         signal.pthread_sigmask(signal.SIG_SETMASK, mask)
         for each, handler in before.items():
-            signal.signal(each, handler)
+            signal.signal(each, handler or signal.SIG_DFL)
         if came:
             signal.raise_signal(came[0])
 

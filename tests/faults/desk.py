@@ -11,6 +11,8 @@ from contextlib import suppress
 from dataclasses import dataclass, field
 from pathlib import Path
 
+import pytest
+
 from fsmd.command_line import ENDS
 
 
@@ -57,6 +59,7 @@ class Desk:
     environment: Mapping[str, str] = field(default_factory=dict)
     memory: int = resource.RLIM_INFINITY
     """Bytes of address space that each process may have."""
+    started: list["Running"] = field(default_factory=list)
 
     def __post_init__(self) -> None:
         """Make the folder."""
@@ -85,7 +88,8 @@ class Desk:
                 env={**os.environ, "FSMD_CACHE": str(self.cache), **self.environment},
                 preexec_fn=self._before,
             )
-        return Running(process, log, began)
+        self.started.append(Running(process, log, began))
+        return self.started[-1]
 
     def run(self, command: Command, *more: str, timeout: float = 600) -> "Running":
         """Wait for its end."""
@@ -139,7 +143,16 @@ class Running:
             assert time.monotonic() < deadline, self.told
             time.sleep(0.02)
 
-    def all_gone(self, seconds: float = 20) -> bool:
+    def processes(self) -> list[str]:
+        """What is left of it."""
+        lines = []
+        for pid in session_of(self.pid):
+            with suppress(OSError):
+                command = Path(f"/proc/{pid}/cmdline").read_text().replace("\0", " ")
+                lines.append(f"{pid} {_stat(pid)} {command}")
+        return lines
+
+    def all_gone(self, seconds: float = 60) -> bool:
         """Whether all its processes end by themselves."""
         deadline = time.monotonic() + seconds
         while left := session_of(self.pid):
@@ -172,6 +185,11 @@ def _stat(pid: int) -> tuple[str, int, int, int]:
     """State, parent, group and session."""
     after = Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()
     return after[0], int(after[1]), int(after[2]), int(after[3])
+
+
+needs_proc = pytest.mark.skipif(
+    not Path("/proc/self/task").exists(), reason="finds the workers in /proc"
+)
 
 
 def alive(pid: int) -> bool:

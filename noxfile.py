@@ -78,7 +78,8 @@ def audit(session: nox.Session) -> None:
     folder.mkdir(parents=True, exist_ok=True)
     needed = Path(session.create_tmp()) / "needed"  # what a user installs, and nothing else
     session.run("python", "-m", "venv", "--clear", str(needed))
-    python = str(next(needed.glob("*/python*")))
+    programs = (needed / "bin" / "python", needed / "Scripts" / "python.exe")
+    python = str(next(program.absolute() for program in programs if program.exists()))
     extras = ".[export,serve,boosting]"
     session.run(python, "-m", "pip", "install", "-q", *LOCKED, extras, external=True)
     session.install(*LOCKED, "pip-audit", "pip-licenses", "cyclonedx-bom")

@@ -78,7 +78,8 @@ def main(licences: str, vulnerabilities: str) -> int:
     print(*table(packages), sep="\n")
     refused = faulty(packages)
     answer = Path(vulnerabilities)
-    found, told = [], "the index does not answer: no vulnerability was looked up"
+    found: list[str] = []
+    told = "the index does not answer: no vulnerability was looked up"
     if answer.is_file() and answer.stat().st_size:
         found, told = vulnerable(json.loads(answer.read_text("utf-8")))
     print(told, *refused, *found, sep="\n")

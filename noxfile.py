@@ -1,4 +1,6 @@
-"""Sessions: `nox` runs lint, types, documentation and tests; demo and bench are for the asking."""
+"""Sessions: `nox` runs lint, types, documentation and tests; all others are for the asking."""
+
+from pathlib import Path
 
 import nox
 
@@ -30,13 +32,69 @@ def types(session: nox.Session) -> None:
     session.run("mypy", "examples/serve.py")
 
 
+# A module's tests stay in one process: some go through one study's mishaps in turn.
+SPREAD = ("-n", "2", "--dist", "loadfile", "--no-loadscope-reorder")
+
+
 @nox.session
 def tests(session: nox.Session) -> None:
     """The quick tests; `nox -s tests -- -m slow` runs the slow ones."""
     _groups(session, "test")
-    # A module's tests stay in one process: some go through one study's mishaps in turn.
-    spread = ("-n", "2", "--dist", "loadfile", "--no-loadscope-reorder")
-    session.run("pytest", *spread, *session.posargs)
+    session.run("pytest", *SPREAD, *session.posargs)
+
+
+for version in ("3.11", "3.12", "3.13"):  # `nox -s tests-3.12`, where that Python is
+    nox.session(tests.func, name=f"tests-{version}", python=version)
+
+
+@nox.session
+def minimums(session: nox.Session) -> None:
+    """The tests that take seconds, with the lowest versions that pyproject.toml allows.
+
+    What those need themselves is as new as they let it be, and so may warn of them.
+    """
+    project = nox.project.load_toml("pyproject.toml")
+    lowest = Path(session.create_tmp()) / "lowest.txt"
+    session.install("uv")
+    extras = [f"--extra={name}" for name in project["project"]["optional-dependencies"]]
+    session.run(
+        *("uv", "pip", "compile", "-q", "--resolution", "lowest-direct", *extras),
+        *("--python", f"{session.bin}/python", "pyproject.toml", "-o", str(lowest)),
+    )
+    needed = nox.project.dependency_groups(project, "test")
+    session.install("-r", str(lowest), "-c", str(lowest), "-e", ".", *needed)
+    old = ("DeprecationWarning", "PendingDeprecationWarning", "FutureWarning")
+    ignored = [word for each in old for word in ("-W", f"ignore::{each}")]
+    session.run("pytest", *SPREAD, *ignored, *(session.posargs or ("-m", "quick")))
+
+
+@nox.session
+def audit(session: nox.Session) -> None:
+    """Licences and known vulnerabilities of what is needed, and a bill of materials (CycloneDX).
+
+    The bill is left in audit/sbom.json; `nox -s audit -- FOLDER` puts it elsewhere.
+    """
+    folder = Path(session.posargs[0] if session.posargs else "audit")
+    folder.mkdir(parents=True, exist_ok=True)
+    needed = Path(session.create_tmp()) / "needed"  # what a user installs, and nothing else
+    session.run("python", "-m", "venv", "--clear", str(needed))
+    programs = (needed / "bin" / "python", needed / "Scripts" / "python.exe")
+    python = str(next(program.absolute() for program in programs if program.exists()))
+    extras = ".[export,serve,boosting]"
+    session.run(python, "-m", "pip", "install", "-q", *LOCKED, extras, external=True)
+    session.install(*LOCKED, "pip-audit", "pip-licenses", "cyclonedx-bom")
+    project = ("--pyproject", "pyproject.toml", "--output-reproducible")
+    bill, licences, found = (folder / f"{n}.json" for n in ("sbom", "licences", "vulnerabilities"))
+    session.run("cyclonedx-py", "environment", *project, "-o", str(bill), python)
+    session.run(
+        *("pip-licenses", "--python", python, "--format", "json", "--output-file", str(licences))
+    )
+    found.unlink(missing_ok=True)
+    pinned = ("-r", "constraints.txt", "--no-deps", "--disable-pip", "--progress-spinner", "off")
+    session.run(
+        *("pip-audit", *pinned, "-f", "json", "-o", str(found)), success_codes=[0, 1], silent=True
+    )
+    session.run("python", "tests/audit.py", str(licences), str(found))
 
 
 @nox.session

@@ -333,13 +333,15 @@ def uninterrupted() -> Iterator[None]:
     resource_tracker.ensure_running()  # else it lets the signal through when it is started
     came: list[int] = []
     before = {each: signal.signal(each, lambda number, _: came.append(number)) for each in ENDS}
-    mask = signal.pthread_sigmask(signal.SIG_BLOCK, [signal.SIGINT])  # the process inherits it
-    try:
+    masks = hasattr(signal, "pthread_sigmask")  # not on Windows
+    mask = signal.pthread_sigmask(signal.SIG_BLOCK, [signal.SIGINT]) if masks else set()
+    try:  # the process inherits it
         yield
     finally:
-        signal.pthread_sigmask(signal.SIG_SETMASK, mask)
+        if masks:
+            signal.pthread_sigmask(signal.SIG_SETMASK, mask)
         for each, handler in before.items():
-            signal.signal(each, handler or signal.SIG_DFL)
+            signal.signal(each, handler)
         if came:
             signal.raise_signal(came[0])
 

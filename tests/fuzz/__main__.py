@@ -10,6 +10,7 @@ import tempfile
 import time
 import traceback
 from collections import Counter
+from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
@@ -54,7 +55,7 @@ def tried(name: str, options: argparse.Namespace, place: Path) -> Counter[str]:
         @hypothesis.given(target.cases)
         def each(case: Any) -> None:
             if time.monotonic() - start > options.seconds:
-                return
+                raise KeyboardInterrupt  # which alone ends it
             try:
                 found[check(case)] += 1
             except (Exception, Hang, SystemExit) as error:
@@ -66,7 +67,8 @@ def tried(name: str, options: argparse.Namespace, place: Path) -> Counter[str]:
                     told = f"{name}: {kind}: {str(error)[:300]!r} of {case!r:.1500}"
                     print(told, file=sys.stderr, flush=True)
 
-        each()
+        with suppress(KeyboardInterrupt):
+            each()
     seconds = round(time.monotonic() - start, 1)
     counts = {"target": name, "seed": options.seed, **found, "seconds": seconds}
     print(json.dumps({**counts, "faults": kinds}), flush=True)

@@ -83,7 +83,8 @@ def _fixed(form: Callable[[int], Array]) -> Callable[[np.random.Generator, int, 
 
 
 def _lognormal(rng: np.random.Generator, studies: int, arms: int) -> Array:
-    return np.exp(0.5 * rng.standard_normal((studies, arms)))
+    deviation_SA: Array = np.exp(0.5 * rng.standard_normal((studies, arms)))
+    return deviation_SA
 
 
 def _one(at: int, deviation: float) -> Callable[[np.random.Generator, int, int], Array]:
@@ -91,9 +92,9 @@ def _one(at: int, deviation: float) -> Callable[[np.random.Generator, int, int],
 
 
 WORLDS = (
-    World("all scatter alike", _fixed(np.ones)),
-    World("rising from 0.5 to 1.5", _fixed(lambda arms: np.linspace(0.5, 1.5, arms))),
-    World("falling from 1.5 to 0.5", _fixed(lambda arms: np.linspace(1.5, 0.5, arms))),
+    World("all scatter alike", _fixed(lambda arms: np.ones(arms))),
+    World("rising from 0.5 to 1.5", _fixed(lambda arms: 0.5 + np.arange(arms) / (arms - 1))),
+    World("falling from 1.5 to 0.5", _fixed(lambda arms: 1.5 - np.arange(arms) / (arms - 1))),
     World("every second 2, reference 1", _fixed(lambda arms: 1.0 + np.arange(arms) % 2)),
     World("every second 1, reference 2", _fixed(lambda arms: 2.0 - np.arange(arms) % 2)),
     World("log-normal deviations", _lognormal),
@@ -104,9 +105,9 @@ WORLDS = (
 )
 """Deviations over seeds, from arm to arm; the first are those of the targets."""
 RELATED = (
-    World("two groups of arms", _fixed(np.ones), groups=True),
-    World("one arm is nearly the reference", _fixed(np.ones), kin=1),
-    World("four arms are nearly the reference", _fixed(np.ones), kin=4),
+    World("two groups of arms", _fixed(lambda arms: np.ones(arms)), groups=True),
+    World("one arm is nearly the reference", _fixed(lambda arms: np.ones(arms)), kin=1),
+    World("four arms are nearly the reference", _fixed(lambda arms: np.ones(arms)), kin=4),
 )
 """Where what is left of a seed goes together among arms."""
 MAIN = (10, 5)
@@ -197,7 +198,7 @@ class _Family(NamedTuple):
 
         only: the test of this place; None: any.
         """
-        targets, studies, others = mean_TSO.shape
+        targets, studies, _ = mean_TSO.shape
         own = self.seeds - 1
         df_TSO = self.found[:, 1]
         df_TSO = np.maximum(IN_TAILS * df_TSO, own) if self.way.learnt else df_TSO
@@ -209,7 +210,7 @@ class _Family(NamedTuple):
         if only is None:
             open_S &= targets * p_S < ALPHA  # each target adds the smallest p at least
         decided = 0
-        for study in np.flatnonzero(open_S):
+        for study in np.flatnonzero(open_S).tolist():
             adjusted = self._adjusted(mean_TSO, study)
             decided += (min(adjusted) if only is None else adjusted[only]) < ALPHA
         return float((sure_S.sum() + decided) / studies)

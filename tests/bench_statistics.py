@@ -93,10 +93,22 @@ def _one(at: int, deviation: float) -> Callable[[np.random.Generator, int, int],
 
 WORLDS = (
     World("all scatter alike", _fixed(lambda arms: np.ones(arms))),
-    World("rising from 0.5 to 1.5", _fixed(lambda arms: 0.5 + np.arange(arms) / (arms - 1))),
-    World("falling from 1.5 to 0.5", _fixed(lambda arms: 1.5 - np.arange(arms) / (arms - 1))),
-    World("every second 2, reference 1", _fixed(lambda arms: 1.0 + np.arange(arms) % 2)),
-    World("every second 1, reference 2", _fixed(lambda arms: 2.0 - np.arange(arms) % 2)),
+    World(
+        "rising from 0.5 to 1.5",
+        _fixed(lambda arms: np.linspace(0.5, 1.5, arms).astype(np.float64)),
+    ),
+    World(
+        "falling from 1.5 to 0.5",
+        _fixed(lambda arms: np.linspace(1.5, 0.5, arms).astype(np.float64)),
+    ),
+    World(
+        "every second 2, reference 1",
+        _fixed(lambda arms: (1.0 + np.arange(arms) % 2).astype(np.float64)),
+    ),
+    World(
+        "every second 1, reference 2",
+        _fixed(lambda arms: (2.0 - np.arange(arms) % 2).astype(np.float64)),
+    ),
     World("log-normal deviations", _lognormal),
     World("reference 2, others 1", _one(0, 2.0)),
     World("reference 3, others 1", _one(0, 3.0)),

@@ -115,12 +115,12 @@ def test_the_prior_is_found_again(df: float) -> None:
 def test_alikeness_is_the_mean_squared_correlation() -> None:
     rng = np.random.default_rng(7)
     for of_reference, expected in ((0.0, 0.0), (1.0, 0.25), (3.0, 0.81)):
-        values_SAR = rng.standard_normal((4000, 10, 5))
+        values_SAR = rng.standard_normal((400, 10, 30))
         values_SAR[:, 0] *= of_reference
         away_SOR = values_SAR[:, 1:] - values_SAR[:, :1]
         away_SOR -= away_SOR.mean(axis=2, keepdims=True)
-        covariance_SOO = away_SOR @ away_SOR.transpose(0, 2, 1) / 4
-        assert alikeness(covariance_SOO, 4).mean() == pytest.approx(expected, abs=0.04)
+        covariance_SOO = away_SOR @ away_SOR.transpose(0, 2, 1) / 29
+        assert alikeness(covariance_SOO, 29).mean() == pytest.approx(expected, abs=0.04)
 
 
 def test_the_inverse_of_trigamma() -> None:

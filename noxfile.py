@@ -158,6 +158,13 @@ def bench_scale(session: nox.Session) -> None:
 
 
 @nox.session
+def bench_statistics(session: nox.Session) -> None:
+    """Coverage, level, power and width of the verdicts, by simulation; ends in JSON."""
+    _groups(session, "test")
+    session.run("python", "-m", "tests.bench_statistics", *session.posargs)
+
+
+@nox.session
 def bench_serving(session: nox.Session) -> None:
     """The load that examples/serve.py carries, over loopback; ends in JSON."""
     _groups(session, "test")

@@ -92,6 +92,7 @@ def answer_of(asked: Asked) -> Answer:
     sentences = (
         *_gains(asked, leader, board.simple),
         _chances(asked, leader),
+        *_shown_best(asked, leader),
         *_costs(asked, leader),
     )
     return Answer(_use(asked, leader), sentences, **_next(asked, leader))
@@ -136,7 +137,9 @@ def answer_in_words(asked: Asked) -> Iterator[str]:
     )
     yield (
         "On the leaderboard a mean's interval covers the seeds, a difference's "
-        f"{sources(bool(asked.results.test.samplings))}. What matters: {asked.matters}. "
+        f"{sources(bool(asked.results.test.samplings))}. A mean in bold is shown to be the "
+        f"best: each one-sided test against another passes {100 * ALPHA / 2:g} %, which needs no "
+        f"adjustment, as at most one arm can be. What matters: {asked.matters}. "
         f"Not shown worse: no test at {100 * ALPHA:g} % shows a larger loss against the first on "
         "any task. Cheapest: by time to score where that is known, else by parameters. A simple "
         "model wins where validation's best other model is unlikely to gain more than what "
@@ -159,6 +162,7 @@ def answer_entry(asked: Asked, answer: Answer) -> dict[str, Any]:
                 "not_worse": s.not_worse,
                 "cheapest": s.is_cheapest,
                 "chance_best": s.chance_best,
+                "best_on": list(s.best_on),
                 "chance_worse": s.chance_worse,
                 "parameters": s.parameters,
                 "latency": s.latency,
@@ -228,6 +232,13 @@ def _chances(asked: Asked, leader: ArmStanding) -> str:
         return f"{told}."
     worse = words.chance(leader.chance_worse)
     return f"{told}; that it is worse than {asked.called(asked.board.reference)}: {worse}."
+
+
+def _shown_best(asked: Asked, leader: ArmStanding) -> Iterator[str]:
+    """The targets on which it is shown; nothing where it is on none."""
+    if leader.best_on:
+        on_it = words.listed(words.on_target(key) for key in leader.best_on)
+        yield f"It is shown to be better than every other {on_it}."
 
 
 def _costs(asked: Asked, used: ArmStanding) -> Iterator[str]:

@@ -92,10 +92,12 @@ def _caption(asked: Asked) -> str:
     over = words.count(board.replicates, f"complete {asked.seed}")
     heads = words.listed(head.split(" ")[0] for head in _chance_columns(asked))
     chances = f" {words.capital(heads)}: the chance of it." if heads else ""
+    named = any(standing.best_on for standing in board.standings)
+    bold = " A mean in bold: shown to be better than every other." if named else ""
     return (
         f"Test {words.measured(targets)} over {over} [95 % interval over the seeds]: "
         "first the best by validation, then by test, each with its difference to the first."
-        f"{words.less_is_better(targets)}{chances}"
+        f"{words.less_is_better(targets)}{chances}{bold}"
     )
 
 
@@ -161,4 +163,9 @@ def _mean_cell(standing: ArmStanding, target: Target, axis: _Axis) -> TableCell:
     if behind is not None:
         notes.append(words.difference(turned(behind, metric.sign), metric.digits))
     kept = tuple(filter(None, notes))
-    return TableCell(words.figure(estimate.mean, metric), kept, bar=axis.bar(estimate))
+    return TableCell(
+        words.figure(estimate.mean, metric),
+        kept,
+        bar=axis.bar(estimate),
+        strong=target.key in standing.best_on,
+    )

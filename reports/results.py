@@ -15,7 +15,7 @@ from fsmd.errors import UserError, alternatives
 from fsmd.metrics import METRICS, Array, Metric
 from fsmd.stats.estimates import Estimate, Scatter, mean_interval
 from fsmd.stats.sampling import Sampling
-from fsmd.stats.scatter import scatters
+from fsmd.stats.scatter import Scatters, scatters
 from fsmd.tasks import Target, Task
 from fsmd.training import step_key
 from reports.predictions import own_figures, read_sampling
@@ -181,8 +181,15 @@ class Scores:
         arms = [a for a in alike if self.comparable(a, arm)]
         first, second = sorted((arm, other), key=lambda a: (a != self.reference, arms.index(a)))
         values_AR = values_AR[np.ix_([self.arms.index(a) for a in arms], columns)]
-        found = scatters(values_AR, arms.index(first))
-        return found.of([a for a in arms if a != first].index(second))
+        key = first, tuple(arms), values_AR.tobytes()
+        if key not in self._known:
+            self._known[key] = scatters(values_AR, arms.index(first))
+        return self._known[key].of([a for a in arms if a != first].index(second))
+
+    @cached_property
+    def _known(self) -> dict[Any, Scatters]:
+        """What all comparisons with one arm share."""
+        return {}
 
     def difference(self, arm: str, other: str, key: str) -> Estimate:
         """The mean of `differences`, its interval over seeds and, where known, the test set.

@@ -17,7 +17,7 @@ from numpy.typing import NDArray
 
 from fsmd.config import FSMDConfig
 from fsmd.metrics import METRICS, Array
-from fsmd.stats.best import FEWEST_SEEDS, chances_of_best, drawn_together
+from fsmd.stats.best import FEWEST_SEEDS, chances_of_best, drawn_together, shown_best
 from fsmd.stats.estimates import ALPHA, Estimate, mean_interval, p_value
 from fsmd.tasks import MEAN, Target
 from reports import words
@@ -44,6 +44,8 @@ class ArmStanding:
     """Gain over the leader on all tasks together, 1 being what matters on each; None for it."""
     chance_best: float | None
     """That it is the best of all; None with too few seeds."""
+    best_on: tuple[str, ...]
+    """Targets on which it is shown to be better than every other arm."""
     chance_worse: float | None
     """That it is worse than the reference; None with too few seeds, or for the reference."""
     chance_far: float | None
@@ -294,6 +296,7 @@ class _Ranking:
             behind_leader=self._gains(arm, leader, shown),
             behind_in_all=self._worth(arm, leader),
             chance_best=self.chance_best.get(arm),
+            best_on=tuple(t.key for t in shown if self._is_shown_best(arm, t)),
             chance_worse=self._chance_worse(arm, other),
             chance_far=None if far is None or leader is None else self._chance_beaten(arm, leader),
             parameters=_largest(runs["parameters"]),
@@ -304,6 +307,15 @@ class _Ranking:
             not_worse=arm == leader or (far is not None and len(far) * min(far) >= ALPHA),
             is_cheapest=False,
         )
+
+    def _is_shown_best(self, arm: str, target: Target) -> bool:
+        test = self.results.test
+        others = [other for other in self.arms if other != arm]
+        sign = METRICS[target.metric].sign
+        measured = (sign * test.differences(arm, other, target.key) for other in others)
+        if not all(len(gain_R) and gain_R.mean() > 0 for gain_R in measured):
+            return False  # which is quickly seen, and true of all arms but one
+        return shown_best([test.gain(arm, other, target.key) for other in others])
 
     def _is_simple(self, arm: str) -> bool:
         planned = self.results.planned_arm(arm)

@@ -3,14 +3,27 @@
 Suffixes: A arms, R paired seeds, K tasks, S draws.
 """
 
+from collections.abc import Sequence
+
 import numpy as np
 
-from fsmd.stats.estimates import Array
+from fsmd.stats.estimates import ALPHA, Array, Estimate, p_value
 from fsmd.stats.joint import symmetric_root
 from fsmd.stats.pareto import DRAWS, drawn_means
 
 FEWEST_SEEDS = 3
 """For any chance: the scatter of two seeds is hardly known."""
+
+
+def shown_best(gains: Sequence[Estimate], alpha: float = ALPHA) -> bool:
+    """Whether an arm is shown to be better than every other, from its gains over each.
+
+    Each one-sided test needs alpha / 2, and no adjustment: all must be passed (the intersection-
+    union test, Berger 1982), and at most one arm can be the best. Where none is, several arms are
+    equal at the top, and one of two that is shown falsely was ahead of the other by chance.
+    """
+    p = [p_value(gain, "above") for gain in gains]
+    return bool(p) and all(each is not None and each < alpha / 2 for each in p)
 
 
 def drawn_together(

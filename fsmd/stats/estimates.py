@@ -22,7 +22,7 @@ LEVEL = 0.95
 """Of all intervals and regions."""
 ALPHA = 0.05
 """The chance of any false statement in a family of tests."""
-IN_TAILS = 0.8
+IN_TAILS = 0.6
 """The part of estimated degrees of freedom that tests count. A family of tests asks for small p,
 where the distribution of a variance that is put together from parts has heavier tails than a t
 has; with this part families keep their level in simulation (`tests/bench_statistics.py`)."""
@@ -41,8 +41,10 @@ class Scatter(NamedTuple):
     variance: float
     df: float
     """How many degrees of freedom the variance has."""
-    shared: float
-    """The part of the variance that is the reference's, so that all its comparisons have it."""
+    shared: float = 0.0
+    """The correlation of two differences with the same reference."""
+    together: float = 0.0
+    """The part of the chance of this very estimate that is one and the same in all of them."""
 
 
 class Estimate(NamedTuple):
@@ -61,7 +63,8 @@ class Estimate(NamedTuple):
     df: float | None = None
     """Degrees of freedom of `se_seeds`; None: one less than replicates."""
     shared: float = 0.0
-    """The part of the seeds' variance that all comparisons with the same reference have."""
+    together: float = 0.0
+    """Both as `Scatter` has them."""
 
     @property
     def freedom(self) -> float:
@@ -112,10 +115,10 @@ def mean_interval(
     variance = scatter.variance if scatter and known else float(finite.var(ddof=1))
     by_seeds = 0.0 if equal else (variance / n) ** 0.5
     by_rows = None if by_test is None else by_test**0.5
-    df, shared = (scatter.df, scatter.shared) if scatter and known else (None, 0.0)
-    half = half_width((1 - LEVEL) / 2, by_seeds, by_rows or 0.0, n - 1 if df is None else df)
-    low, high = max(mean - half, within[0]), min(mean + half, within[1])
-    return Estimate(mean, low, high, n, by_seeds, by_rows, df, shared)
+    learnt = scatter[1:] if scatter and known else ()
+    found = Estimate(mean, None, None, n, by_seeds, by_rows, *learnt)
+    half = half_width((1 - LEVEL) / 2, by_seeds, by_rows or 0.0, found.freedom)
+    return found._replace(low=max(mean - half, within[0]), high=min(mean + half, within[1]))
 
 
 def p_value(estimate: Estimate, kind: Kind = "differs", bound: float = 0.0) -> float | None:

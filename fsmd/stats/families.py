@@ -17,13 +17,13 @@ from scipy import special
 
 from fsmd.stats.estimates import ALPHA, Estimate, holm, mixture, p_value
 
-MOST_SHARED = 0.98
-"""Of a comparison's variance: for the integral, which is not of steps."""
+MOST_SHARED = 0.9
+"""For the integral, whose steps are not finer; less is safer."""
 _LARGEST = 1e6
 """Degrees of freedom: as good as infinitely many."""
 _SETTLED = 1e-4
 """What is below this after Holm needs nothing sharper."""
-_Z = np.linspace(-6.0, 6.0, 121)
+_Z = np.linspace(-6.0, 6.0, 61)
 _WEIGHT_Z = np.exp(-(_Z**2) / 2) / np.exp(-(_Z**2) / 2).sum()
 
 
@@ -57,13 +57,14 @@ def against_reference(
 def chance_of_any(p: float, differences: Sequence[Estimate]) -> float:
     """That any of these comparisons with one reference has a p so small, if none differs."""
     shares = [_of_seeds(difference) for difference in differences]
+    together = [d.together * s**2 for d, s in zip(differences, shares, strict=True)]
     df = max(
-        d.freedom_of_tests / share**2 if share else _LARGEST
-        for d, share in zip(differences, shares, strict=True)
+        d.freedom_of_tests / part if part else _LARGEST
+        for d, part in zip(differences, together, strict=True)
     )
     shared_O = np.array([d.shared * s for d, s in zip(differences, shares, strict=True)])
     shared_O11 = np.minimum(shared_O, MOST_SHARED)[:, None, None]
-    variance_W, weight_W = mixture(min(df, _LARGEST), nodes=48)
+    variance_W, weight_W = mixture(min(df, _LARGEST), nodes=32)
     limit_W = -special.stdtrit(min(df, _LARGEST), p / 2) / np.sqrt(variance_W)
     own_O11, moved_OZ = np.sqrt(1 - shared_O11), np.sqrt(shared_O11[..., 0]) * _Z
     upper_OZW = special.ndtr((limit_W - moved_OZ[..., None]) / own_O11)

@@ -1,18 +1,16 @@
-"""How much paired differences scatter over seeds, learnt from all arms of a study together.
+"""How much paired differences scatter over seeds, learnt from all comparisons with a reference.
 
-With few seeds an arm's own scatter is hardly known, and arms of one study scatter much alike. So
-the scatter of a comparison is put together from two parts:
+With few seeds a comparison's own scatter is hardly known, and comparisons with one reference
+scatter much alike. So each one's variance is drawn towards what is usual among them (Smyth 2004,
+Statistical Applications in Genetics 3: a prior of the inverse gamma form, fitted by moments), the
+less, the more unlike the others it is.
 
-- what a seed does to the reference alone, against the mean of all others. Every comparison with
-  the reference has this part, so it is estimated from the reference's own seeds and nothing else:
-  a reference that scatters more than is usual would spoil all comparisons at once.
-- what it does to the other arm. Here each arm's own estimate is drawn towards what is usual
-  among the arms (Smyth 2004, Statistical Applications in Genetics 3: a prior of the inverse gamma
-  form, fitted by moments), the less, the further it lies above that: such an arm may be unlike
-  the others.
-
-What a seed does to all arms cancels. Where all arms scatter alike, the two parts are independent
-of each other and without bias; `tests/bench_statistics.py` shows what holds where they do not.
+What is learnt that way has a limit, which nothing but seeds moves: all these comparisons have the
+reference's own scatter. A reference that scatters more than the others makes all of them scatter
+alike, and all of them wrong together. How much they share is measured by their correlations over
+seeds. From it follows how many degrees of freedom the usual variance has (Box 1954, Annals of
+Mathematical Statistics 25), and none may have more. `tests/bench_statistics.py` shows what holds
+where arms scatter unlike each other, or go together in groups.
 
 Suffixes: A arms, O the others, R paired seeds; leading axes (...) are studies.
 """
@@ -24,14 +22,17 @@ from scipy import special
 
 from fsmd.stats.estimates import Array, Scatter
 
-MOST_BORROWED = 4.0
-"""The prior counts at most so many times as much as an arm's own seeds."""
-UNLIKE = 2.0
-"""At so many times the usual variance, half of the prior's weight is left."""
+FEWEST_OTHERS = 3
+"""Comparisons that can tell what is usual."""
+KNOWN = 0.9
+"""The part of the usual variance's degrees of freedom that counts: their number is estimated."""
+MUCH_MORE, MUCH_LESS = 2.0, 1 / 20
+"""Times the median variance: there about half of the prior's weight is left. Few seeds scatter
+far too little by chance more easily than far too much."""
 _LEAST = 1e-6
-"""Of the usual variance: what is below counts as this in the fit, which takes logarithms."""
-_SURE = 1e6
-"""Degrees of freedom of a prior of which all arms' variances are one."""
+"""Of the median: what is below counts as this in the fit, which takes logarithms."""
+_ALL_ONE = 1e6
+"""Degrees of freedom of a prior where all variances are one."""
 
 
 class Scatters(NamedTuple):
@@ -40,6 +41,7 @@ class Scatters(NamedTuple):
     variance_O: Array
     df_O: Array
     shared_O: Array
+    together_O: Array
 
     def of(self, other: int) -> Scatter:
         """Of one comparison of one study."""
@@ -52,46 +54,67 @@ def scatters(values_AR: Array, reference: int) -> Scatters:
     values_AR: a figure of every arm on every seed, without gaps: two arms, two seeds at least.
     """
     own = values_AR.shape[-1] - 1
-    others_OR = np.delete(values_AR, reference, axis=-2)
-    others = others_OR.shape[-2]
-    usual_1R = others_OR.mean(axis=-2, keepdims=True)
-    alone_1 = (values_AR[..., [reference], :] - usual_1R).var(axis=-1, ddof=1)
-    apart_O = (others_OR - usual_1R).var(axis=-1, ddof=1)
-    df_O = np.full(apart_O.shape, float(own))
-    if others > 3 and own > 1:
-        apart_O, df_O = moderated(apart_O, own, min(MOST_BORROWED, others - 2.0) * own)
-    if others > 2:
-        # An arm is a part of the mean that it is measured against, which hides some of what its
-        # scatter is above the others'.
-        mean_1 = apart_O.mean(axis=-1, keepdims=True)
-        apart_O = np.maximum(apart_O, mean_1 + (apart_O - mean_1) * others / (others - 2))
-    variance_O = alone_1 + apart_O
-    sure_O = np.where(variance_O > 0, variance_O, 1.0)
-    inverse_O = (alone_1 / sure_O) ** 2 / own + (apart_O / sure_O) ** 2 / df_O
-    df_O = np.where(variance_O > 0, 1 / np.where(inverse_O > 0, inverse_O, 1.0), own)
-    return Scatters(variance_O, np.maximum(df_O, own), alone_1 / sure_O)
+    difference_OR = np.delete(values_AR, reference, axis=-2) - values_AR[..., [reference], :]
+    away_OR = difference_OR - difference_OR.mean(axis=-1, keepdims=True)
+    covariance_OO = away_OR @ np.swapaxes(away_OR, -1, -2) / own
+    variance_O = np.diagonal(covariance_OO, axis1=-2, axis2=-1)
+    alike_1 = alikeness(covariance_OO, own)
+    others, borrowed_O = variance_O.shape[-1], np.zeros(variance_O.shape)
+    most_1 = np.maximum(KNOWN * own * others / (1 + (others - 1) * alike_1), own)
+    if others >= FEWEST_OTHERS and own > 1:
+        variance_O, borrowed_O = moderated(variance_O, own, alike_1, most_1)
+    df_O = np.minimum(own + borrowed_O, most_1)
+    apart_O = (own / (own + borrowed_O)) ** 2 * (1 - alike_1) * df_O / own
+    return Scatters(
+        variance_O,
+        df_O,
+        np.broadcast_to(np.sqrt(alike_1), variance_O.shape),
+        np.clip(1 - apart_O, 0.0, 1.0),
+    )
 
 
-def moderated(variance_O: Array, own: int, most: float) -> tuple[Array, Array]:
-    """The variances drawn towards what is usual, and the degrees of freedom that they then have.
+def alikeness(covariance_OO: Array, own: int) -> Array:
+    """1: the mean squared correlation of two comparisons, without what chance adds to it.
+
+    0 where nothing tells it: of one comparison, or of two seeds.
+    """
+    others = covariance_OO.shape[-1]
+    if others < 2 or own < 2:
+        return np.zeros((*covariance_OO.shape[:-2], 1))
+    variance_O = np.diagonal(covariance_OO, axis1=-2, axis2=-1)
+    products_OO = variance_O[..., :, None] * variance_O[..., None, :]
+    squares_OO = covariance_OO**2 / np.where(products_OO > 0, products_OO, 1.0)
+    mean_1 = (squares_OO.sum(axis=(-1, -2))[..., None] - others) / (others * (others - 1))
+    alike_1: Array = np.clip((mean_1 - 1 / own) / (1 - 1 / own), 0.0, 1.0)
+    return alike_1
+
+
+def moderated(variance_O: Array, own: int, alike_1: Array, most_1: Array) -> tuple[Array, Array]:
+    """The variances drawn towards what is usual, and the degrees of freedom that they borrow.
 
     own: degrees of freedom of each as it comes.
-    most: how many it may borrow.
+    alike_1: how much of their chance is one and the same.
+    most_1: degrees of freedom of what is usual.
     """
     median_1 = np.median(variance_O, axis=-1, keepdims=True)
-    usual_1 = np.where(median_1 > 0, median_1, 1.0)
-    prior_1, df_1 = prior_of(np.maximum(variance_O, _LEAST * usual_1), own)
-    borrowed_O = np.minimum(df_1, most) / (1 + (variance_O / (UNLIKE * usual_1)) ** 2)
-    borrowed_O = np.where(median_1 > 0, borrowed_O, 0.0)  # most arms do not scatter: none does
-    return (borrowed_O * prior_1 + own * variance_O) / (borrowed_O + own), borrowed_O + own
+    median_1 = np.where(median_1 > 0, median_1, np.inf)  # most do not scatter: nothing is usual
+    times_O = np.maximum(variance_O / median_1, _LEAST)
+    prior_1, df_1 = prior_of(times_O, own, alike_1)
+    doubt_O = (times_O / MUCH_MORE) ** 2 + (MUCH_LESS / times_O) ** 4
+    borrowed_O = np.minimum(df_1, most_1) / (1 + doubt_O)
+    usual_1 = np.where(np.isfinite(median_1), prior_1 * median_1, 0.0)
+    moderated_O = (borrowed_O * usual_1 + own * variance_O) / (borrowed_O + own)
+    return moderated_O, borrowed_O
 
 
-def prior_of(variance_O: Array, own: int) -> tuple[Array, Array]:
+def prior_of(variance_O: Array, own: int, alike_1: Array) -> tuple[Array, Array]:
     """The usual variance and its degrees of freedom, by the logarithms' mean and variance."""
-    log_O = np.log(variance_O)
-    mean_1 = log_O.mean(axis=-1, keepdims=True) - special.digamma(own / 2) + np.log(own / 2)
-    beyond_1 = log_O.var(axis=-1, ddof=1, keepdims=True) - special.polygamma(1, own / 2)
-    half_1 = trigamma_inverse(np.maximum(beyond_1, 2 / _SURE))
+    log_O, apart_1 = np.log(variance_O), 1 - alike_1
+    mean_1 = log_O.mean(axis=-1, keepdims=True)
+    mean_1 = mean_1 - apart_1 * (special.digamma(own / 2) - np.log(own / 2))
+    by_chance_1 = apart_1 * special.polygamma(1, own / 2)
+    beyond_1 = log_O.var(axis=-1, ddof=1, keepdims=True) - by_chance_1
+    half_1 = trigamma_inverse(np.maximum(beyond_1, 2 / _ALL_ONE))
     return np.exp(mean_1 + special.digamma(half_1) - np.log(half_1)), 2 * half_1
 
 

@@ -27,7 +27,8 @@ def how_to_read(analysis: StudyAnalysis) -> Iterator[str]:
     yield (
         f"A replicate is one seed. {_pairs(results.same_seeds)} More replicates make the seeds' "
         f"part of chance smaller, only more test rows the test set's. {_units(scores)} "
-        f"{_covered(scores)} The interval of an arm's own figure covers the seeds alone."
+        f"{_covered(scores)} How much a difference scatters over seeds is learnt from all arms, "
+        "so that few seeds tell more. The interval of an arm's own figure covers the seeds alone."
     )
     yield from _of_groups(results)
     yield from rule_in_words(analysis.comparisons, within_margin(scales_of(results)))
@@ -58,10 +59,11 @@ def rule_in_words(comparisons: Sequence[Comparison], margin: str) -> tuple[str, 
     """
     tests = words.count(len(comparisons), "test")
     return (
-        f"Against the reference: equivalent if two one-sided tests show a difference inside the "
-        f"margin, {margin}; else better or worse if a paired test shows one; else undecided. Each "
-        f"at the look's level after Holm over {tests}, by t over seeds, or by Behrens-Fisher "
-        "where test rows count too.",
+        "Against the reference: equivalent if two one-sided tests show a difference inside the "
+        f"margin, {margin}; else better or worse if a paired test shows one; else undecided. "
+        f"Each at the look's level over {tests}, the first after Holm, the second by the joint "
+        "distribution of comparisons that share the reference; by t over seeds, or by "
+        "Behrens-Fisher where test rows count too.",
     )
 
 

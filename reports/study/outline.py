@@ -255,7 +255,7 @@ def summary(analysis: StudyAnalysis) -> dict[str, Any]:
 
 
 def _comparison(comparison: Comparison) -> dict[str, Any]:
-    """One entry of "comparisons"; p and p_equivalent are after Holm, null where untested."""
+    """One entry of "comparisons"; p and p_equivalent are adjusted, null where untested."""
     c, e, needed = comparison, comparison.difference, comparison.needed
     return {
         "level": c.arm,

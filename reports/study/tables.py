@@ -15,7 +15,6 @@ from fsmd.metrics import METRICS, Metric
 from fsmd.stats.anova import BLOCK, VALUE, FactorEffect, effects
 from fsmd.stats.estimates import TOO_FEW, mean_interval
 from fsmd.stats.joint import REGIONS
-from fsmd.stats.power import POWER
 from fsmd.tasks import ALL, Target
 from reports import ran, words
 from reports.page.cells import difference_cell, interval_cell, table
@@ -141,8 +140,8 @@ def difference_table(
     leads = who_leads(scales_of(results), reference if forward else "the arm", ("above", "below"))
     caption = (
         f"Difference of test {words.measured(results.targets)} [95 % interval over "
-        f"{ran.sources(bool(results.test.samplings))}]; {leads}. The words are after Holm over "
-        "all of them, so an interval clear of zero may be undecided."
+        f"{ran.sources(bool(results.test.samplings))}]; {leads}. The words are after "
+        "adjustment over all of them, so an interval clear of zero may be undecided."
     )
     head = reference if forward else f"minus {reference}"
     all_tasks = ["all tasks"] if together else []
@@ -177,12 +176,13 @@ def tests_table(results: StudyResults, comparisons: Sequence[Comparison]) -> Tab
     )
     caption = (
         "p that two arms differ, and that they do by less than the margin "
-        f"({within_margin(scales_of(results))}); after Holm over "
-        f"{words.count(made[0].tests, 'test')} each. To decide: what would with {100 * POWER:g} % "
+        f"({within_margin(scales_of(results))}); adjusted over "
+        f"{words.count(made[0].tests, 'test')} each: the first for a shared reference, the second "
+        "by Holm. To decide: what would with {100 * POWER:g} % "
         "chance, a rough guess."
     )
     columns = (
-        *("difference", "differ", "differ, Holm", "equivalent", "equivalent, Holm"),
+        *("difference", "differ", "differ, adjusted", "equivalent", "equivalent, Holm"),
         *("word", "to decide"),
     )
     return table("tests", caption, columns, rows)

@@ -48,7 +48,7 @@ _ESCAPES = {
 def files_of(outline: Outline) -> Files:
     """All that is written; the page last, which so never describes numbers that are not there."""
     texts = outline.measurements.select_dtypes(exclude="number").apply(
-        lambda column: column.map(_harmless)
+        lambda column: column.map({text: _harmless(text) for text in column.unique()})
     )
     table = outline.measurements.assign(**texts).to_csv(index=False, lineterminator="\n")
     return (

@@ -221,16 +221,19 @@ def mirror_of(engine: sa.Engine, asked: StudyRecord) -> Mirror:
 # The planner
 
 
-def planner(url: str, stored: int, new: int, workers: int, rows: int = 0) -> Figures:
-    """Go on with a study, as `studies.run` does, until so many more trainings are there."""
+def planner(url: str, stored: int, new: int, workers: int, planned: int, rows: int = 0) -> Figures:
+    """Go on with a study, as `studies.run` does, until so many more trainings are there.
+
+    planned: how many it has in all, as it was filled.
+    """
     marks = {"begun": _mark()}
     engine = open_engine(url, create=True)
-    asked = open_record(engine, record(stored + max(new, MEASURED)))
+    asked = open_record(engine, record(planned))
     marks["opened"] = _mark()
     mirror, refs = mirror_of(engine, asked), {"planted": small_data().ref}
     mirror.show(stored_cells(engine, asked, refs))
     marks["shown"] = _mark()
-    planned = cells_of(asked)[: stored + new]
+    wanted = cells_of(asked)[: stored + new]
     simulated = SimulatedWorkers(workers / OFFERED)
 
     def work(
@@ -250,7 +253,7 @@ def planner(url: str, stored: int, new: int, workers: int, rows: int = 0) -> Fig
             provenance=PROVENANCE,
             slots=workers,
         )
-        with LiveProgress(Console(file=nowhere), len(planned), workers, TASKS) as progress:
+        with LiveProgress(Console(file=nowhere), len(wanted), workers, TASKS) as progress:
 
             def listen(event: Event) -> None:
                 if event.kind == "started" and "started" not in marks:
@@ -260,7 +263,7 @@ def planner(url: str, stored: int, new: int, workers: int, rows: int = 0) -> Fig
                 progress(event)
 
             planner.listen = listen
-            tally = planner.run(planned)
+            tally = planner.run(wanted)
         simulated.close()
     marks["closed"] = _mark()
     engine.dispose()
@@ -457,17 +460,17 @@ def of_database(new: Callable[[], str], options: argparse.Namespace) -> Figures:
     """What a planner takes on a kind of database; new: the URL of an empty one."""
     by_stored, by_workers = [], []
     for stored in options.stored:
-        url = new()
-        filled = measured("fill", url, stored, stored + MEASURED * (1 + len(options.workers)))
-        by_stored.append({**measured("planner", url, stored, MEASURED, 16), **filled})
+        url, planned = new(), stored + MEASURED * (1 + len(options.workers))
+        filled = measured("fill", url, stored, planned)
+        by_stored.append({**measured("planner", url, stored, MEASURED, 16, planned), **filled})
         if stored == options.stored[0]:
             there = stored + MEASURED
             for workers in options.workers:
-                by_workers.append(measured("planner", url, there, MEASURED, workers))
+                by_workers.append(measured("planner", url, there, MEASURED, workers, planned))
                 there += MEASURED
     url = new()
     measured("fill", url, 0, 200)
-    whole = measured("planner", url, 0, 200, 16, REAL_ROWS)
+    whole = measured("planner", url, 0, 200, 16, 200, REAL_ROWS)
     return {"by_stored": by_stored, "by_workers": by_workers, "whole_curves": whole}
 
 

@@ -1,4 +1,4 @@
-"""Draws scale.svg from scale.json, which `nox -s bench_scale` wrote: python docs/scale.py.
+"""Draws scale.svg from scale.json, figures of `nox -s bench_scale`: python docs/scale.py.
 
 Axes and words are grey, so that they can be read on a light and on a dark page.
 """
@@ -27,9 +27,11 @@ def draw() -> None:
     figures = json.loads((HERE / "scale.json").read_text("utf-8"))
     with plt.rc_context(STYLE):
         figure, ((a, b), (c, d)) = plt.subplots(2, 2, figsize=(8, 5.6), layout="constrained")
-        for name, colour in (("sqlite", BLUE), ("postgresql", ORANGE)):
-            rows = figures[name]["by_stored"]
-            label = {"sqlite": "SQLite", "postgresql": "PostgreSQL"}[name]
+        for label, rows, colour in (
+            ("SQLite before", figures["before"]["sqlite"]["by_stored"], GREY),
+            ("SQLite", figures["sqlite"]["by_stored"], BLUE),
+            ("PostgreSQL", figures["postgresql"]["by_stored"], ORANGE),
+        ):
             for axis, key in ((a, "cpu_ms_a_training"), (b, "peak_mb"), (c, "start_cpu_seconds")):
                 line(axis, [row["stored"] for row in rows], [row[key] for row in rows], colour)
             a.plot([], [], "o-", color=colour, label=label)
@@ -40,6 +42,7 @@ def draw() -> None:
         rows = figures["reports"]
         line(d, [row["arms"] for row in rows], [row["cpu_seconds"] for row in rows], BLUE)
         dress(d, "Report, 10 replicates of 30 epochs", "arms", "CPU-seconds")
+        d.set(xscale="linear", xlim=(0, None))
         figure.savefig(HERE / "scale.svg", transparent=True, metadata={"Date": None})
 
 

@@ -49,7 +49,7 @@ _ESCAPES = {
 def files_of(outline: Outline) -> Files:
     """All that is written; the page last, which so never describes numbers that are not there."""
     texts = outline.measurements.select_dtypes(exclude="number").apply(
-        lambda column: column.map(_harmless)
+        lambda column: column.map({text: _harmless(text) for text in column.unique()})
     )
     quoting = _quoting(text for column in texts for text in texts[column].unique())
     table = outline.measurements.assign(**texts).to_csv(

@@ -47,6 +47,10 @@ class TableCell:
     """Of a row's first cell: the arm that the row is of, where the text is not its name."""
 
 
+MOST_ROWS = 200
+"""Of a table, on a page and on paper."""
+
+
 @dataclass(frozen=True)
 class Table:
     """A table; the first column names the row."""
@@ -58,6 +62,14 @@ class Table:
     rows: tuple[tuple[TableCell, ...], ...]
     number: int = 0
     """Its place among the report's tables, from 1; `numbered` sets it."""
+
+    @property
+    def on_page(self) -> "Table":
+        """As a page shows it: not more rows than somebody reads, and where the others are."""
+        if len(self.rows) <= MOST_ROWS:
+            return self
+        first = f"The first {MOST_ROWS} of {len(self.rows):,} rows; tables/{self.key}.csv has all."
+        return replace(self, caption=f"{self.caption} {first}", rows=self.rows[:MOST_ROWS])
 
 
 @dataclass(frozen=True)

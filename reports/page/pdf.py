@@ -12,7 +12,7 @@ import typst
 from fsmd.notices import say
 from reports.page.fonts import fonts_for
 from reports.page.html import TEMPLATES
-from reports.page.model import FigureView, Index, Report, Section
+from reports.page.model import FigureView, Index, Report, Section, Table
 
 NOT_PRINTED = ("pairs",)
 """What only a page can show."""
@@ -50,6 +50,8 @@ def _printable(part: Any) -> Any:
     if isinstance(part, FigureView):
         told = {"caption": part.caption, "alt": part.alt, "finding": part.finding}
         return {"svg": part.svg} | told
+    if isinstance(part, Table):
+        return asdict(part.on_page)
     if isinstance(part, Report | Section):
         names = (field.name for field in fields(part) if field.name not in NOT_PRINTED)
         return {name: _printable(getattr(part, name)) for name in names}

@@ -203,6 +203,7 @@ class Mirror:
             for objective in self.objectives
         ]
 
+    @patient
     def _end(self, key: tuple[str, int], state: TrialState, values: Sequence[float] = ()) -> None:
         trial = self._trials[key]
         if not trial.state.is_finished():

@@ -16,6 +16,8 @@ from optuna.distributions import BaseDistribution, distribution_to_json
 from optuna.storages._rdb import models
 from optuna.trial import TrialState
 
+from studies.store.faults import patient
+
 TRIALS: Any = models.TrialModel.__table__
 _ATTRIBUTES: Any = models.TrialUserAttributeModel.__table__
 _PARAMS: Any = models.TrialParamModel.__table__
@@ -76,6 +78,7 @@ def content(
     )
 
 
+@patient
 def read_trials(engine: sa.Engine, study: int) -> list[Trial]:
     """All trials of Optuna's study of this number, in order; raises anything where one is none."""
     of_study = TRIALS.c.study_id == study
@@ -108,6 +111,7 @@ def read_trials(engine: sa.Engine, study: int) -> list[Trial]:
     ]
 
 
+@patient
 def has_more(engine: sa.Engine, study: int) -> bool:
     """Whether a trial of the study has something that we never write."""
     with engine.connect() as connection:

@@ -41,7 +41,8 @@ class Site:
         self.file.unlink(missing_ok=True)
         given = ("--host", host, "--scheduler-file", str(self.file), "--no-dashboard")
         process = self.start("scheduler", *given, *("--port", "0", *options))
-        until(self.file.exists)
+        # Dask makes the file before it writes it.
+        until(lambda: self.file.exists() and self.file.read_bytes().strip().endswith(b"}"))
         return process
 
     def worker(

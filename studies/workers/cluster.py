@@ -18,7 +18,7 @@ from pathlib import Path
 from queue import SimpleQueue
 from shutil import rmtree
 from threading import Event, RLock, Thread
-from time import monotonic
+from time import monotonic, sleep
 from typing import Any, ParamSpec, Self, TypeVar
 from uuid import uuid4
 from weakref import WeakKeyDictionary
@@ -372,11 +372,13 @@ class ClusterWorkers:
         with self._lock:
             able = [m for m in self._members.values() if m.gpus or not self._on_gpus]
             there, refused = len(self._known), list(self._refused.values())
-            if not there and self._wish is None:
-                # An adaptive cluster starts its first worker for a task that waits for one.
-                self._wish = self._client.submit(int, key=f"wish-{uuid4().hex}", pure=False)
-            elif there:
+            if able:
                 self._wish = None
+            elif self._wish is None or self._wish.done():
+                # An adaptive cluster starts a worker for a task that waits, and keeps one that
+                # does something: till the worker is known here, this is what it does.
+                key = f"wish-{uuid4().hex}"
+                self._wish = self._client.submit(sleep, REFRESH_SECONDS, key=key, pure=False)
             if able or (there > len(refused) and not self._members):
                 self._nobody_since, self._told_nobody = monotonic(), False
                 return

@@ -3,11 +3,10 @@
 The only file that knows data, database, planner, workers and report at once.
 """
 
-import shutil
 import sys
 import time
 from collections import Counter
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import replace
 from functools import partial
@@ -66,7 +65,7 @@ from studies.store.runs import known_cells, record_test_rows
 from studies.store.studies import find_study, insert_study, study_names, update_study
 from studies.store.trainings import read_trainings
 from studies.timing import EpochTime, measure
-from studies.workers.local import LocalWorkers, processors
+from studies.workers.local import LocalWorkers, has_device, processors
 from studies.workers.protocol import Workers
 from studies.workers.worker import train_all
 
@@ -78,6 +77,8 @@ FIGURES_SHOWN = 4
 FAILED = "failed: the report has the traceback; the same command with --retry-failed tries again"
 LOST = "lost, for want of memory or as a worker was ended: the same command tries again"
 
+HasDevice = Callable[[str], bool]
+"""Whether there is such a device where trainings run."""
 Sets = Mapping[str, Dataset]
 """Name -> encoded data set: the study's own first, then those that some arms bring."""
 
@@ -134,6 +135,7 @@ def _run(request: Request, workers: Workers) -> Finished:
                 *(engine, asked, request.device, request.precision),
                 stack=request.stack,
                 replicates=request.replicates,
+                has_device=workers.has_device,
             )
             if is_automatic(record.definition):
                 write_plan(request.out / record.name / PLAN_FILE, record)
@@ -212,12 +214,14 @@ def _rehearsed(request: Request, workers: Workers) -> tuple[str, ...]:
                 *(engine, asked, request.device, request.precision),
                 stack=request.stack,
                 replicates=request.replicates,
+                has_device=workers.has_device,
             )
         else:
             runtime = _runtime_of(
                 *(asked, None, request.device, request.precision),
                 stack=request.stack,
                 replicates=request.replicates,
+                has_device=workers.has_device,
             )
             record = replace(asked, plan=replace(asked.plan, runtime=runtime))
         refs = {data.name: data.ref for data in sets.values()}
@@ -254,7 +258,8 @@ def _prepared(
     if request.name is not None:
         check_name(request.name, "--name")
     check_cache()
-    runtime_for(request.device, request.precision, None)
+    if request.cluster is None:  # whose workers may come later than the data is read
+        runtime_for(request.device, request.precision, None)
     check(request.definition)
     workers.prepare()  # while the data is read
     sets = _sets(request, console)
@@ -312,7 +317,11 @@ def _automatic(
         return known
     assert request.budget is not None, "without a plan there is a budget"
     settings, slots = request.settings(data), _at_once(request, request.stack or 1, workers)
-    runtime = runtime_for(*(request.device, request.precision, None), rounding=may_round(search))
+    runtime = runtime_for(
+        *(request.device, request.precision, None),
+        rounding=may_round(search),
+        has_device=workers.has_device,
+    )
     search, sizes = planned_search(
         search,
         search_plan(data, settings, request.seed, runtime),
@@ -378,13 +387,17 @@ def open_record(
     *,
     stack: int | None = None,
     replicates: int = 1,
+    has_device: HasDevice = has_device,
 ) -> StudyRecord:
     """The stored study as it goes on, or the one asked for, stored now if it is new.
 
     Raises UserError if it was run with other settings.
     """
     record, is_new = _agreed(
-        *(engine, asked, device, precision), stack=stack, replicates=replicates
+        *(engine, asked, device, precision),
+        stack=stack,
+        replicates=replicates,
+        has_device=has_device,
     )
     (insert_study if is_new else update_study)(engine, record)
     return record
@@ -398,6 +411,7 @@ def _agreed(
     *,
     stack: int | None,
     replicates: int,
+    has_device: HasDevice,
 ) -> tuple[StudyRecord, bool]:
     """What `open_record` stores, and whether it is new; only reads."""
     for name in study_names(engine):
@@ -407,7 +421,12 @@ def _agreed(
                 "and large letters for the same; choose another --name"
             )
     stored = find_study(engine, asked.name)
-    runtime = _runtime_of(*(asked, stored, device, precision), stack=stack, replicates=replicates)
+    runtime = _runtime_of(
+        *(asked, stored, device, precision),
+        stack=stack,
+        replicates=replicates,
+        has_device=has_device,
+    )
     asked = replace(asked, plan=replace(asked.plan, runtime=runtime))
     if stored is None:
         return asked, True
@@ -435,6 +454,7 @@ def _runtime_of(
     *,
     stack: int | None,
     replicates: int,
+    has_device: HasDevice,
 ) -> Runtime:
     """See `runtime_for`."""
     return runtime_for(
@@ -442,6 +462,7 @@ def _runtime_of(
         rounding=may_round(asked.definition),
         stack=stack,
         most=largest_stack(asked, replicates),
+        has_device=has_device,
     )
 
 
@@ -453,6 +474,7 @@ def runtime_for(
     rounding: bool = False,
     stack: int | None = None,
     most: int = 1,
+    has_device: HasDevice = has_device,
 ) -> Runtime:
     """What to train on and in; `auto`, and no stack, are as the study was run, if it was.
 
@@ -463,7 +485,7 @@ def runtime_for(
 
     Raises UserError for a device that is not here, and for what is no precision.
     """
-    on = _device_for(device, stored.device if stored else None)
+    on = _device_for(device, stored.device if stored else None, has_device)
     if stack is None and stored:
         stack = stored.stack if stored.kind == Runtime(on).kind else 1
     stack = (1 if on == "cpu" else most) if stack is None else stack
@@ -487,35 +509,25 @@ def largest_stack(record: StudyRecord, replicates: int) -> int:
     return min(MOST_OF_ITSELF, replicates * max(alike.values(), default=0)) or 1
 
 
-def _device_for(asked: str, stored: str | None) -> str:
+def _device_for(asked: str, stored: str | None, has_device: HasDevice) -> str:
     """The device to train on: `auto` is the one that the study was run on, else a GPU if there is.
 
     Raises UserError for a device that is not here.
     """
     if asked == "auto":
-        if stored and not _is_here(stored):
+        if stored and not has_device(stored):
             raise UserError(
                 f"this study was run on {stored} and there is none here; go on where there is, "
                 "or keep a run apart with --device cpu --name NAME"
             )
-        return stored or ("cuda" if _is_here("cuda") else "cpu")
+        return stored or ("cuda" if has_device("cuda") else "cpu")
     try:
         Runtime(asked)
     except UserError:
         raise UserError(f"--device must be auto, cpu, cuda or cuda:N; got {asked!r}") from None
-    if not _is_here(asked):
+    if not has_device(asked):
         raise UserError(f"--device {asked} needs a CUDA device and there is none; use cpu")
     return asked
-
-
-def _is_here(device: str) -> bool:
-    if device == "cpu":
-        return True
-    if shutil.which("nvidia-smi") is None:
-        return False  # spares most planners the import of torch
-    import torch
-
-    return int(device.partition(":")[2] or 0) < torch.cuda.device_count()
 
 
 def stored_cells(

@@ -36,12 +36,13 @@ class Site:
     def file(self) -> Path:
         return self.folder / "scheduler.json"
 
-    def scheduler(self, *options: str) -> subprocess.Popen[bytes]:
+    def scheduler(self, *options: str, host: str = "127.0.0.1") -> subprocess.Popen[bytes]:
         """Start one, and wait for it."""
         self.file.unlink(missing_ok=True)
-        given = ("--host", "127.0.0.1", "--scheduler-file", str(self.file), "--no-dashboard")
+        given = ("--host", host, "--scheduler-file", str(self.file), "--no-dashboard")
         process = self.start("scheduler", *given, *("--port", "0", *options))
-        until(self.file.exists)
+        # Dask makes the file before it writes it.
+        until(lambda: self.file.exists() and self.file.read_bytes().strip().endswith(b"}"))
         return process
 
     def worker(

@@ -25,6 +25,7 @@ from studies.store.means import Means
 from studies.store.mirror import Mirror, open_mirror, study_axes, task_objectives
 from studies.store.records import StudyRecord
 from studies.store.runs import Provenance
+from studies.workers.local import has_device
 from studies.workers.protocol import Message
 
 P = ParamSpec("P")
@@ -119,6 +120,9 @@ class Immediate:
 
     def slots(self) -> int:
         return 1_000
+
+    def has_device(self, device: str) -> bool:
+        return has_device(device)
 
     def messages(self) -> Iterator[Message]:
         return iter(())

@@ -5,6 +5,7 @@ import pickle
 import shutil
 import subprocess
 import sys
+import time
 from collections.abc import Iterator
 from dataclasses import replace
 from pathlib import Path
@@ -14,6 +15,7 @@ import pytest
 
 pytest.importorskip("distributed")
 
+import dask
 from distributed import Client
 
 from fsmd.config import FSMDConfig
@@ -24,6 +26,7 @@ from fsmd.training import Training, TrainingResult, train
 from studies import catalog
 from studies.request import Request
 from studies.session import run
+from studies.start import ROOT
 from studies.workers import cluster, joining, remote
 from studies.workers.cluster import ClusterWorkers
 from studies.workers.worker import train_all
@@ -238,3 +241,142 @@ def test_without_the_extra_it_is_said_what_to_install(monkeypatch: pytest.Monkey
     monkeypatch.setitem(sys.modules, "distributed", None)
     with pytest.raises(UserError, match=r"pip install 'fsmd\[cluster\]'"):
         run(Request(catalog.get("tower_shape"), cluster=NOWHERE))
+
+
+@pytest.mark.slow
+def test_workers_that_come_and_go_are_noticed(tmp_path: Path) -> None:
+    with Site(tmp_path) as site:
+        site.scheduler()
+        told = list[str]()
+        with ClusterWorkers(site.address, notify=told.append) as workers:
+            future = workers.submit(os.getpid)
+            site.worker("--no-nanny")
+            assert future.result(60)
+            assert workers.slots() == 1
+            second = site.worker("--no-nanny")
+            until(lambda: workers.slots() == 2)
+            kill_group(second)
+            until(lambda: workers.slots() == 1)
+            assert workers.submit(abs, -2).result(60) == 2
+
+
+ADAPTIVE = """
+import sys, time
+from distributed import LocalCluster
+if __name__ == "__main__":
+    cluster = LocalCluster(n_workers=0, threads_per_worker=1, dashboard_address=":0")
+    cluster.adapt(minimum=0, maximum=2, interval="500ms", target_duration="1s")
+    print(cluster.scheduler_address, flush=True)
+    sys.stdin.read()
+"""
+
+
+@pytest.mark.slow
+def test_an_adaptive_cluster_starts_workers_for_what_waits(tmp_path: Path) -> None:
+    (tmp_path / "adaptive.py").write_text(ADAPTIVE)
+    command = [sys.executable, str(tmp_path / "adaptive.py")]
+    environment = {**os.environ, "PYTHONPATH": ROOT}
+    with subprocess.Popen(
+        command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, env=environment, text=True
+    ) as process:
+        assert process.stdout
+        with ClusterWorkers(process.stdout.readline().strip(), most=4) as workers:
+            futures = [workers.submit(time.sleep, 10) for _ in range(4)]
+            ends = set[str]()
+            until(lambda: len(workers._members) == 2, 120)
+            for future in futures:
+                assert future.result(120) is None
+                ends.add(workers.machine(future))
+            assert len(ends) == 1
+            until(lambda: not workers._members, 120)  # idle ones go
+            assert workers.submit(abs, -2).result(120) == 2
+        process.communicate("")
+
+
+def certified(folder: Path) -> tuple[str, ...]:
+    """Options of Dask's processes for a certificate made now."""
+    key, certificate = folder / "key.pem", folder / "certificate.pem"
+    subprocess.run(
+        [
+            *("openssl", "req", "-x509", "-newkey", "rsa:2048", "-nodes", "-days", "2"),
+            *("-subj", "/CN=fsmd", "-keyout", str(key), "-out", str(certificate)),
+        ],
+        capture_output=True,
+        check=True,
+    )
+    return (
+        *("--tls-ca-file", str(certificate)),
+        *("--tls-cert", str(certificate), "--tls-key", str(key)),
+    )
+
+
+@pytest.mark.slow
+@pytest.mark.skipif(shutil.which("openssl") is None, reason="no openssl")
+def test_a_cluster_asks_for_a_certificate(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    options = certified(tmp_path)
+    _, authority, _, certificate, _, key = options
+    tls = {"ca-file": authority, "client.cert": certificate, "client.key": key}
+    with Site(tmp_path, options) as site:
+        site.scheduler("--protocol", "tls")
+        site.worker("--no-nanny", "--protocol", "tls")
+        assert site.address.startswith("tls://")
+        with (
+            dask.config.set({f"distributed.comm.tls.{k}": v for k, v in tls.items()}),
+            ClusterWorkers(site.address) as workers,
+        ):
+            assert workers.submit(abs, -2).result(60) == 2
+        monkeypatch.setattr(cluster, "CONNECT_SECONDS", 2.0)
+        for address in (site.address, site.address.replace("tls:", "tcp:")):
+            with pytest.raises(UserError, match="no Dask scheduler answers at t"):
+                ClusterWorkers(address)
+
+
+@pytest.fixture
+def wire(tmp_path: Path) -> Iterator[tuple[str, tuple[str, ...]]]:
+    """An address of this machine, and the command to start a process on another network."""
+    if os.getuid() != 0 or not all(map(shutil.which, ("ip", "unshare", "nsenter"))):
+        pytest.skip("no network namespaces")
+    far = subprocess.Popen(["unshare", "--net", "sleep", "infinity"])
+    try:
+        until(lambda: os.readlink(f"/proc/{far.pid}/ns/net") != os.readlink("/proc/self/ns/net"))
+        inside = ("nsenter", f"--net=/proc/{far.pid}/ns/net")
+        for line in (
+            f"ip link add fsmd0 type veth peer name fsmd1 netns {far.pid}",
+            "ip address add 10.231.7.1/30 dev fsmd0",
+            "ip link set fsmd0 up",
+            f"{' '.join(inside)} ip address add 10.231.7.2/30 dev fsmd1",
+            f"{' '.join(inside)} ip link set fsmd1 up",
+        ):
+            done = subprocess.run(line.split(), capture_output=True, text=True, check=False)
+            if done.returncode:
+                pytest.skip(f"no network namespaces: {done.stderr.strip()}")
+        yield "10.231.7.1", inside
+    finally:
+        far.kill()
+        far.wait()
+        subprocess.run(["ip", "link", "del", "fsmd0"], capture_output=True, check=False)
+
+
+@pytest.mark.slow
+def test_a_network_that_is_cut_for_a_while_changes_nothing(
+    wire: tuple[str, tuple[str, ...]],
+    training: Training,
+    alone: TrainingResult,
+    tmp_path: Path,
+) -> None:
+    """The worker is on another network and sees none of our files."""
+    here, inside = wire
+    with Site(tmp_path / "site") as site:
+        site.scheduler(host=here)
+        within = (*inside, *apart(cache_root()))
+        site.worker(environment={"FSMD_CACHE": str(tmp_path / "cache")}, within=within)
+        with ClusterWorkers(str(site.file)) as workers:
+            checkpoint = tmp_path / f"{training.id}.ckpt"
+            (paused,) = workers.submit(train_all, (training,), (checkpoint,), 1).result(120)
+            assert isinstance(paused, TrainingResult)
+            future = workers.submit(train_all, (training,), (checkpoint,), None)
+            subprocess.run(["ip", "link", "set", "fsmd0", "down"], check=True)
+            time.sleep(8)
+            subprocess.run(["ip", "link", "set", "fsmd0", "up"], check=True)
+            (whole,) = future.result(120)
+    assert figures(whole) == figures(alone)

@@ -17,9 +17,8 @@ from functools import partial
 from pathlib import Path
 from queue import SimpleQueue
 from shutil import rmtree
-from tempfile import mkdtemp
 from threading import Event, RLock, Thread
-from time import monotonic
+from time import monotonic, sleep
 from typing import Any, ParamSpec, Self, TypeVar
 from uuid import uuid4
 from weakref import WeakKeyDictionary
@@ -113,13 +112,21 @@ class ClusterWorkers:
 
     def slots(self) -> int:
         """As many as were asked for, or as the workers can do; waits for the first of them."""
-        while not self._most and not self._ready.wait(0.5):
+        members = [] if self._most else self._first_members()
+        return self._most or max(1, sum(m.gpus if self._on_gpus else m.threads for m in members))
+
+    def has_device(self, device: str) -> bool:
+        """Whether a worker has it; waits for the first of them."""
+        return device == "cpu" or any(m.gpus for m in self._first_members())
+
+    def _first_members(self) -> list[Member]:
+        """Those that there are, once there was one."""
+        while not self._ready.wait(0.5):
             pass  # with a timeout, so that Ctrl-C counts
         with self._lock:
             if self._fault:
                 raise self._fault
-            able = (m.gpus if self._on_gpus else m.threads for m in self._members.values())
-            return self._most or max(1, sum(able))
+            return list(self._members.values())
 
     def submit(self, work: Callable[P, T], /, *args: P.args, **kwargs: P.kwargs) -> Future[T]:
         """Run on a worker; while there is none it waits."""
@@ -204,16 +211,16 @@ class ClusterWorkers:
         count = re.fullmatch(r"local:([1-9]\d{0,3})", self._cluster)
         if not count:
             return None
-        scratch = mkdtemp(prefix="fsmd-cluster-")
+        scratch = self._token.with_suffix(".tmp")  # after a kill it is swept with the token
         stack.callback(rmtree, scratch, ignore_errors=True)
         with uninterrupted():  # which its processes inherit: the planner decides
             cluster = LocalCluster(
                 n_workers=int(count[1]),
                 threads_per_worker=1,
                 memory_limit=0,
-                dashboard_address=None,
+                dashboard_address="127.0.0.1:0",
                 worker_dashboard_address=None,
-                local_directory=scratch,
+                local_directory=str(scratch),
                 silence_logs=logging.CRITICAL + 1,
             )
         stack.enter_context(cluster)
@@ -225,7 +232,7 @@ class ClusterWorkers:
             with warnings.catch_warnings():
                 warnings.simplefilter("ignore")  # of versions, which are compared with `refusal`
                 client = Client(address, timeout=seconds, set_as_default=False)
-        except (OSError, ValueError, TypeError, RuntimeError) as error:
+        except (OSError, ValueError, TypeError, RuntimeError, AssertionError) as error:
             reason = f"{error}".partition("\n")[0] or type(error).__name__
             raise UserError(
                 f"no Dask scheduler answers at {address} ({reason}); start one with `dask "
@@ -354,11 +361,13 @@ class ClusterWorkers:
         with self._lock:
             able = [m for m in self._members.values() if m.gpus or not self._on_gpus]
             there, refused = len(self._known), list(self._refused.values())
-            if not there and self._wish is None:
-                # An adaptive cluster starts its first worker for a task that waits for one.
-                self._wish = self._client.submit(int, key=f"wish-{uuid4().hex}", pure=False)
-            elif there:
+            if able:
                 self._wish = None
+            elif self._wish is None or self._wish.done():
+                # An adaptive cluster starts a worker for a task that waits, and keeps one that
+                # does something: till the worker is known here, this is what it does.
+                key = f"wish-{uuid4().hex}"
+                self._wish = self._client.submit(sleep, REFRESH_SECONDS, key=key, pure=False)
             if able or (there > len(refused) and not self._members):
                 self._nobody_since, self._told_nobody = monotonic(), False
                 return

@@ -4,6 +4,7 @@ import math
 import multiprocessing
 import os
 import pickle
+import shutil
 import signal
 import socket
 import threading
@@ -64,6 +65,10 @@ class LocalWorkers:
     def slots(self) -> int:
         """As many as there may be processes."""
         return self._most
+
+    def has_device(self, device: str) -> bool:
+        """Whether this machine has it."""
+        return has_device(device)
 
     def submit(self, work: Callable[P, T], /, *args: P.args, **kwargs: P.kwargs) -> Future[T]:
         """Run on a worker that has nothing to do, or else on the one with the least.
@@ -222,6 +227,17 @@ class _Worker:
         if kind == "raised":
             raise value
         return value
+
+
+def has_device(device: str) -> bool:
+    """Whether this machine can train on it: cpu, cuda or cuda:N."""
+    if device == "cpu":
+        return True
+    if shutil.which("nvidia-smi") is None:
+        return False  # spares most planners the import of torch
+    import torch
+
+    return int(device.partition(":")[2] or 0) < torch.cuda.device_count()
 
 
 def processors(root: Path = Path("/")) -> int:

@@ -22,6 +22,9 @@ class Workers(Protocol):
     def slots(self) -> int:
         """How many calls to submit at once, as it is now: workers may come and go."""
 
+    def has_device(self, device: str) -> bool:
+        """Whether they can train on it: cpu, cuda or cuda:N."""
+
     def submit(self, work: Callable[P, T], /, *args: P.args, **kwargs: P.kwargs) -> Future[T]:
         """Run on a free worker. What is submitted must be picklable.
 

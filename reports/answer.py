@@ -237,8 +237,9 @@ def _chances(asked: Asked, leader: ArmStanding) -> str:
 def _shown_best(asked: Asked, leader: ArmStanding) -> Iterator[str]:
     """The targets on which it is shown; nothing where it is on none."""
     if leader.best_on:
+        everywhere = len(leader.best_on) == len(leader.means) > 1
         on_it = words.listed(words.on_target(key) for key in leader.best_on)
-        yield f"It is shown to be better than every other {on_it}."
+        yield f"It is shown to be the best {'on each' if everywhere else on_it}."
 
 
 def _costs(asked: Asked, used: ArmStanding) -> Iterator[str]:

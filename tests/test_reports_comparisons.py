@@ -173,7 +173,7 @@ def test_the_rule_is_told_in_words_with_the_margin_and_the_sizes(
     scores = scores_of([(0.0,) * len(of)] * 2, of=of)
     told = " ".join(rule_in_words(compared(scores, of=of), "±0.001"))
     assert "±0.001" in told
-    assert f"after Holm over {tests} tests" in told
+    assert f"over {tests} tests, the first after Holm" in told
 
 
 def test_of_few_arms_the_comparisons_keep_the_p_of_all() -> None:

@@ -185,7 +185,7 @@ def test_of_several_rules_the_sentence_tells_the_weakest() -> None:
 
 
 def test_of_a_denial_the_sentence_tells_the_model_that_comes_nearest_to_two_gains() -> None:
-    scores = with_gains((-0.003, -0.003), (0.0012, 0.0018), (0.004, -0.004), noise=0.0006)
+    scores = with_gains((-0.002, -0.002), (0.0012, 0.0018), (0.004, -0.004), noise=0.0006)
     found = judged(study_of(*(NotEverywhere(arm, "a") for arm in "bcd")), scores)[0]
     assert decided(found) == "undecided"
     lower = scores.difference("c", "a", "click")

@@ -7,14 +7,16 @@ without the stop.
 
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
-from typing import Literal, NamedTuple
+from typing import TYPE_CHECKING, Literal, NamedTuple
 
 from fsmd.data.schema import DataRef
 from fsmd.stats.looks import due
 from studies.planner.design import Cell, cells
-from studies.planner.planner import Tally
 from studies.store.looks import StoredLook
 from studies.store.records import StudyRecord
+
+if TYPE_CHECKING:
+    from studies.planner.planner import Tally  # loads Optuna, which no report needs
 
 Why = Literal["decided", "limited", "last", "cut"]
 """Why no more seeds are trained: all is decided; what is open no seed would decide; the last
@@ -24,7 +26,7 @@ stated look was made; or the trainings of the next look are not all there."""
 class Looked(NamedTuple):
     """How a run that goes look by look went."""
 
-    tally: Tally
+    tally: "Tally"
     made: tuple[StoredLook, ...]
     """All looks, those of earlier runs too."""
     why: Why
@@ -84,13 +86,15 @@ class LookByLook:
 
     record: StudyRecord
     refs: Mapping[str, DataRef]
-    train: Callable[[Sequence[Cell]], Tally]
+    train: Callable[[Sequence[Cell]], "Tally"]
     """Brings cells to their end, as `Planner.run` does."""
     judge: Callable[[int], StoredLook]
     """Makes and stores the look at so many seeds, whose trainings have all ended."""
 
     def run(self, made: Sequence[StoredLook]) -> Looked:
         """Go on after the looks that were made, until there is no next one or time is up."""
+        from studies.planner.planner import Tally
+
         looks, trained, failed = list(made), 0, 0
         while not isinstance(to_come := next_look(self.record, looks), str):
             planned = cells_at(self.record, self.refs, looks, to_come)

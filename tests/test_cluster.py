@@ -136,6 +136,19 @@ def test_a_worker_fetches_data_that_it_has_not(there: Site, training: Training) 
     assert [path.name for path in copy.parent.iterdir() if path.is_dir()] == [copy.name]
 
 
+def test_what_hangs_is_lost_when_it_is_ended_and_the_worker_goes_on(
+    workers: ClusterWorkers,
+) -> None:
+    future = workers.submit(time.sleep, 600)
+    until(future.running)
+    workers.end(future)
+    error = future.exception(60)
+    assert error is not None
+    assert workers.lost(error)
+    assert "tells nothing" in str(error)
+    assert workers.submit(abs, -3).result(60) == 3
+
+
 def test_a_process_that_dies_is_lost_and_the_worker_goes_on(workers: ClusterWorkers) -> None:
     future = workers.submit(os._exit, 3)
     error = future.exception(60)

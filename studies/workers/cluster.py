@@ -164,16 +164,11 @@ class ClusterWorkers:
         return self._machines.get(future, "")
 
     def end(self, future: Future[Any]) -> None:
-        """End the worker that has begun it; its nanny, if it has one, starts another."""
+        """Cancel it if a worker has begun it, which then ends the process that does it."""
         with self._lock:
             run = next((r for r in self._runs if r.future is future and r.worker), None)
             if run:
                 self._lose(run, f"the worker at {run.worker} tells nothing")
-                self._aside(self._restart, run.worker)
-
-    def _restart(self, address: str) -> None:
-        with suppress(ValueError):  # it has no nanny
-            self._client.restart_workers([address], raise_for_error=False)
 
     def close(self) -> None:
         """Cancel what runs, also in the middle of a training; a cluster started here ends."""

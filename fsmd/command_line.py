@@ -15,7 +15,7 @@ import unicodedata
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
 from pathlib import Path
-from typing import Any, NoReturn, TextIO
+from typing import Any, NoReturn
 
 from fsmd.errors import UserError, is_text, one_line
 
@@ -218,6 +218,7 @@ def _safe_streams() -> Iterator[_Output]:
         sys.stdout = _text(below, sys.stdout)
     if sys.stderr is sys.__stderr__:
         sys.stderr = _text(_Output(2, "w", closefd=False), sys.stderr)
+        sys.stderr.reconfigure(line_buffering=True)  # a wait is told when it begins, in a file too
     try:
         yield below
     finally:
@@ -226,7 +227,7 @@ def _safe_streams() -> Iterator[_Output]:
         sys.stdout, sys.stderr = before
 
 
-def _text(below: _Output, like: Any) -> TextIO:
+def _text(below: _Output, like: Any) -> io.TextIOWrapper:
     """What prints to `below` as `like` does, which is None for a closed stream."""
     return io.TextIOWrapper(
         io.BufferedWriter(below),

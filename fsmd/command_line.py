@@ -221,6 +221,7 @@ def _safe_streams() -> Iterator[_Output]:
         sys.stdout = _text(below, sys.stdout)
     if sys.stderr is sys.__stderr__:
         sys.stderr = _text(_Output(2, "w", closefd=False), sys.stderr)
+        sys.stderr.reconfigure(line_buffering=True)  # a wait is told when it begins, in a file too
     try:
         yield below
     finally:
@@ -248,7 +249,7 @@ class _Printed(io.TextIOWrapper):
         return len(text)
 
 
-def _text(below: _Output, like: Any) -> TextIO:
+def _text(below: _Output, like: Any) -> _Printed:
     """What prints to `below` as `like` does, which is None for a closed stream."""
     writer, is_lined = io.BufferedWriter(below), bool(like and like.line_buffering)
     encoding = like.encoding if like else "utf-8"

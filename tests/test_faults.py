@@ -405,7 +405,7 @@ def test_a_database_that_another_program_holds_for_seconds_is_waited_for(
     path = desk.storage.removeprefix("sqlite:///")
     with closing(sqlite3.connect(path, timeout=60)) as connection:
         connection.execute("BEGIN IMMEDIATE")
-        process.wait_for(lambda: "waiting up to 5 minutes" in process.told, 300)
+        process.wait_for(lambda: "waiting up to 5 minutes" in process.told, 120)
         time.sleep(2)
         connection.rollback()
     process.process.wait(300)

@@ -12,6 +12,7 @@ import sqlalchemy as sa
 from fsmd.training import Training, TrainingResult
 from studies.planner.agenda import LongestFirst
 from studies.planner.planner import Event, Planner
+from studies.session import stored_cells
 from studies.store.database import open_engine
 from tests import bench_scale
 from tests.bench_scale import PROVENANCE, made_up
@@ -57,7 +58,7 @@ def counted(folder: Path, stored: int) -> Counted:
     engine = open_engine(url, create=True)
     asked = bench_scale.record(stored + NEW)
     mirror, refs = bench_scale.mirror_of(engine, asked), {"planted": small_data().ref}
-    mirror.show(bench_scale.stored_cells(engine, asked, refs))
+    mirror.show(stored_cells(engine, asked, refs))
     count, left = Counted(engine), [NEW]
 
     def work(

@@ -3,10 +3,11 @@
 import os
 import pickle
 import shutil
+import signal
 import subprocess
 import sys
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -136,10 +137,13 @@ def test_a_worker_fetches_data_that_it_has_not(there: Site, training: Training) 
     assert [path.name for path in copy.parent.iterdir() if path.is_dir()] == [copy.name]
 
 
+@pytest.mark.parametrize(
+    ("work", "given"), [(time.sleep, 600), (signal.raise_signal, signal.SIGSTOP)]
+)
 def test_what_hangs_is_lost_when_it_is_ended_and_the_worker_goes_on(
-    workers: ClusterWorkers,
+    work: Callable[[int], None], given: int, workers: ClusterWorkers
 ) -> None:
-    future = workers.submit(time.sleep, 600)
+    future = workers.submit(work, given)
     until(future.running)
     workers.end(future)
     error = future.exception(60)
@@ -254,6 +258,29 @@ def test_without_the_extra_it_is_said_what_to_install(monkeypatch: pytest.Monkey
     monkeypatch.setitem(sys.modules, "distributed", None)
     with pytest.raises(UserError, match=r"pip install 'fsmd\[cluster\]'"):
         run(Request(catalog.get("tower_shape"), cluster=NOWHERE))
+
+
+@pytest.mark.slow
+def test_a_worker_that_hangs_gets_nothing_before_it_answers_again(tmp_path: Path) -> None:
+    with Site(tmp_path) as site:
+        site.scheduler()
+        first = site.worker("--no-nanny")
+        with ClusterWorkers(site.address) as workers:
+            future = workers.submit(time.sleep, 600)
+            until(future.running)
+            os.killpg(first.pid, signal.SIGSTOP)
+            second = site.worker("--no-nanny")
+            until(lambda: workers.slots() == 2)
+            workers.end(future)
+            error = future.exception(10)
+            assert error is not None
+            assert workers.lost(error)
+            pids = {workers.submit(os.getppid) for _ in range(6)}
+            assert len({each.result(30) for each in pids}) == 1
+            kill_group(second)
+            waiting = workers.submit(abs, -2)
+            os.killpg(first.pid, signal.SIGCONT)
+            assert waiting.result(60) == 2
 
 
 @pytest.mark.slow

@@ -164,11 +164,18 @@ class ClusterWorkers:
         return self._machines.get(future, "")
 
     def end(self, future: Future[Any]) -> None:
-        """Cancel it if a worker has begun it, which then ends the process that does it."""
+        """Cancel it if a worker has begun it, which then ends the process that does it.
+
+        The worker itself may hang: it gets no more before it has introduced itself again.
+        """
         with self._lock:
             run = next((r for r in self._runs if r.future is future and r.worker), None)
             if run:
+                self._known.pop(run.worker, None)
+                self._members.pop(run.worker, None)
+                self._changed = True
                 self._lose(run, f"the worker at {run.worker} tells nothing")
+        self._news.set()
 
     def close(self) -> None:
         """Cancel what runs, also in the middle of a training; a cluster started here ends."""
@@ -367,7 +374,7 @@ class ClusterWorkers:
         with self._lock:
             able = [m for m in self._members.values() if m.gpus or not self._on_gpus]
             there, refused = len(self._known), list(self._refused.values())
-            if able:
+            if able or (self._ready.is_set() and not self._runs):
                 self._wish = None
             elif self._wish is None or self._wish.done():
                 # An adaptive cluster starts a worker for a task that waits, and keeps one that
@@ -443,6 +450,9 @@ class ClusterWorkers:
                 run.task, self._changed = None, True  # sent again, with the next look at workers
                 return
             self._runs.remove(run)
+        # Else its worker keeps the answer, and cannot be retired; if it dies, Dask does it again.
+        with suppress(RuntimeError):  # the connection is closed: nothing is kept
+            task.release()
         for path, content in answer.checkpoints.items():
             if path in run.checkpoints:
                 with suppress(OSError):  # it spares time alone

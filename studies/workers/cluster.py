@@ -32,7 +32,7 @@ from fsmd.errors import UserError
 from fsmd.training import Training, TrainingProgress
 from fsmd.writing import sweep, write
 from studies.workers import remote
-from studies.workers.joining import Member, address_of, refusal, silent
+from studies.workers.joining import Member, address_of, check_keys, refusal, silent
 from studies.workers.local import WorkerLostError, uninterrupted
 from studies.workers.protocol import Message
 
@@ -241,6 +241,7 @@ class ClusterWorkers:
 
     def _connect(self, seconds: float) -> None:
         address = self._local.scheduler_address if self._local else address_of(self._cluster)
+        check_keys(address)
         try:
             with warnings.catch_warnings():
                 warnings.simplefilter("ignore")  # of versions, which are compared with `refusal`

@@ -306,6 +306,12 @@ def test_a_worker_that_hangs_gets_nothing_before_it_answers_again(tmp_path: Path
 
 
 @pytest.mark.slow
+def test_all_workers_that_are_there_count_from_the_beginning() -> None:
+    with ClusterWorkers("local:3") as workers:
+        assert workers.slots() == 3
+
+
+@pytest.mark.slow
 def test_workers_that_come_and_go_are_noticed(tmp_path: Path) -> None:
     with Site(tmp_path) as site:
         site.scheduler()

@@ -94,7 +94,8 @@ class ClusterWorkers:
         self._closed, self._on_gpus, self._changed = False, False, False
         self._news, self._ready = Event(), Event()
         self._wish: distributed.Future[Any] | None = None
-        self._nobody_since, self._told_nobody = monotonic(), False
+        self._began = self._nobody_since = monotonic()
+        self._told_nobody = False
         with ExitStack() as stack:
             stack.enter_context(silent())
             self._token = cache_root() / f".fsmd-{uuid4().hex}.lock"
@@ -111,16 +112,18 @@ class ClusterWorkers:
         """Workers load what trains as soon as they are accepted."""
 
     def slots(self) -> int:
-        """As many as were asked for, or as the workers can do; waits for the first of them."""
+        """As many as were asked for, or as the workers can do; waits for those there are, or the
+        first: a plan hangs on the number.
+        """
         members = [] if self._most else self._first_members()
         return self._most or max(1, sum(m.gpus if self._on_gpus else m.threads for m in members))
 
     def has_device(self, device: str) -> bool:
-        """Whether a worker has it; waits for the first of them."""
+        """Whether a worker has it; waits as `slots` does."""
         return device == "cpu" or any(m.gpus for m in self._first_members())
 
     def _first_members(self) -> list[Member]:
-        """Those that there are, once there was one."""
+        """Those that there are, once they have answered."""
         while not self._ready.wait(0.5):
             pass  # with a timeout, so that Ctrl-C counts
         with self._lock:
@@ -322,6 +325,9 @@ class ClusterWorkers:
                 self._changed = False
                 for run in [run for run in self._runs if not run.worker]:
                     self._send(run)
+            answered = len(self._members) + len(self._refused) >= len(self._known)
+            if self._members and (answered or monotonic() > self._began + NOBODY_SECONDS):
+                self._ready.set()
         for address in new:
             self._aside(self._ask, address, dict(there[address]))
         self._look_for_nobody()
@@ -349,8 +355,6 @@ class ClusterWorkers:
         if line:
             self._notify(line)
         self._news.set()
-        if not why:
-            self._ready.set()
 
     def _answer(self, address: str, of: Callable[[], Any]) -> Any:
         """What a worker says, or what it raises; raises OSError if it says nothing."""

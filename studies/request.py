@@ -1,5 +1,6 @@
 """What is asked of a run, as a value."""
 
+import shlex
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -11,6 +12,7 @@ from fsmd.errors import UserError
 from fsmd.runtime import MOST_STACKED
 from studies.definition import MOST_SEEDS, Definition, Study, check_looks
 from studies.options import DEFAULT_OUT, DEFAULT_STORAGE, check_range
+from studies.store.faults import shown
 from studies.workers.local import processors
 from studies.workers.protocol import SILENCE_SECONDS
 
@@ -93,6 +95,19 @@ class Request:
         if self.workers is None and self.cluster is not None:
             return RANGES["workers"][1]
         return self.workers or (1 if stack > 1 else processors())
+
+    @property
+    def of_this_run(self) -> str:
+        """Options, as they are typed, that no stored study has: where it is kept and trained.
+
+        A password is shown as ***, in whose place it is to be put.
+        """
+        places = (
+            ("--storage", shown(self.storage) if self.storage != DEFAULT_STORAGE else None),
+            ("--out", str(self.out) if self.out != DEFAULT_OUT else None),
+            ("--cluster", self.cluster),
+        )
+        return shlex.join(word for pair in places if pair[1] for word in pair if word)
 
     def settings(self, data: Dataset) -> TrainingSettings:
         """The data set's, with the epochs and the patience that were asked for."""

@@ -76,6 +76,8 @@ MOST_OF_ITSELF = 32
 FIGURES_SHOWN = 4
 """Figures in the dashboard, the report's first; it reads all of them at each refresh."""
 
+COMMAND = "python -m studies.run "
+"""The line of a report's answer that begins so is what to run next."""
 FAILED = "failed: the report has the traceback; the same command with --retry-failed tries again"
 LOST = "lost, for want of memory or disk, or as a worker was ended: the same command tries again"
 
@@ -167,11 +169,12 @@ def _run(request: Request, workers: Workers) -> Finished:
             )
     finally:
         engine.dispose()
-    print_lines(
-        *built.lines,
-        f"{told}; took {time.monotonic() - began:.0f} s.",
-    )
-    # Whole, however narrow the terminal: to be copied.
+    for line in built.lines:
+        if line.startswith(COMMAND):  # whole, however narrow the terminal: to be copied
+            print(f"{line} {request.of_this_run}".rstrip())
+        else:
+            print_lines(line)
+    print_lines(f"{told}; took {time.monotonic() - began:.0f} s.")
     print(f"Dashboard: {dashboard_command(engine.url, request.out / ARTIFACTS)}")
     print(f"Report: {built.page}")
     return Finished(record.name, built.page, built.lines, failed + lost)

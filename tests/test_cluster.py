@@ -3,10 +3,11 @@
 import os
 import pickle
 import shutil
+import signal
 import subprocess
 import sys
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -136,10 +137,13 @@ def test_a_worker_fetches_data_that_it_has_not(there: Site, training: Training) 
     assert [path.name for path in copy.parent.iterdir() if path.is_dir()] == [copy.name]
 
 
+@pytest.mark.parametrize(
+    ("work", "given"), [(time.sleep, 600), (signal.raise_signal, signal.SIGSTOP)]
+)
 def test_what_hangs_is_lost_when_it_is_ended_and_the_worker_goes_on(
-    workers: ClusterWorkers,
+    work: Callable[[int], None], given: int, workers: ClusterWorkers
 ) -> None:
-    future = workers.submit(time.sleep, 600)
+    future = workers.submit(work, given)
     until(future.running)
     workers.end(future)
     error = future.exception(60)
@@ -242,6 +246,28 @@ def test_what_is_no_cluster_is_told_in_a_line(
     assert tokens() == before
 
 
+@pytest.mark.parametrize(
+    ("given", "settings", "said"),
+    [
+        ("tls://127.0.0.1:9", {}, "asks for a certificate; name yours in"),
+        (NOWHERE, {"require-encryption": True}, "require encryption, which tcp://127"),
+        (
+            "tls://127.0.0.1:9",
+            {"tls.ca-file": "no.pem", "tls.client.cert": "no.pem"},
+            "cannot be read: .*No such file",
+        ),
+    ],
+)
+def test_what_keys_lack_is_told_in_a_line(
+    given: str, settings: dict[str, object], said: str
+) -> None:
+    with (
+        dask.config.set({f"distributed.comm.{name}": v for name, v in settings.items()}),
+        pytest.raises(UserError, match=said),
+    ):
+        ClusterWorkers(given)
+
+
 @pytest.mark.parametrize("text", ["", "[]", "{}", '{"address": 3}', "\x00"])
 def test_a_file_that_no_scheduler_wrote_is_told_in_a_line(text: str, tmp_path: Path) -> None:
     (tmp_path / "some.json").write_text(text)
@@ -254,6 +280,35 @@ def test_without_the_extra_it_is_said_what_to_install(monkeypatch: pytest.Monkey
     monkeypatch.setitem(sys.modules, "distributed", None)
     with pytest.raises(UserError, match=r"pip install 'fsmd\[cluster\]'"):
         run(Request(catalog.get("tower_shape"), cluster=NOWHERE))
+
+
+@pytest.mark.slow
+def test_a_worker_that_hangs_gets_nothing_before_it_answers_again(tmp_path: Path) -> None:
+    with Site(tmp_path) as site:
+        site.scheduler()
+        first = site.worker("--no-nanny")
+        with ClusterWorkers(site.address) as workers:
+            future = workers.submit(time.sleep, 600)
+            until(future.running)
+            os.killpg(first.pid, signal.SIGSTOP)
+            second = site.worker("--no-nanny")
+            until(lambda: workers.slots() == 2)
+            workers.end(future)
+            error = future.exception(10)
+            assert error is not None
+            assert workers.lost(error)
+            pids = {workers.submit(os.getppid) for _ in range(6)}
+            assert len({each.result(30) for each in pids}) == 1
+            kill_group(second)
+            waiting = workers.submit(abs, -2)
+            os.killpg(first.pid, signal.SIGCONT)
+            assert waiting.result(60) == 2
+
+
+@pytest.mark.slow
+def test_all_workers_that_are_there_count_from_the_beginning() -> None:
+    with ClusterWorkers("local:3") as workers:
+        assert workers.slots() == 3
 
 
 @pytest.mark.slow
@@ -339,9 +394,8 @@ def test_a_cluster_asks_for_a_certificate(tmp_path: Path, monkeypatch: pytest.Mo
         ):
             assert workers.submit(abs, -2).result(60) == 2
         monkeypatch.setattr(cluster, "CONNECT_SECONDS", 2.0)
-        for address in (site.address, site.address.replace("tls:", "tcp:")):
-            with pytest.raises(UserError, match="no Dask scheduler answers at t"):
-                ClusterWorkers(address)
+        with pytest.raises(UserError, match="no Dask scheduler answers at tcp"):
+            ClusterWorkers(site.address.replace("tls:", "tcp:"))
 
 
 @pytest.fixture

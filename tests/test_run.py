@@ -23,6 +23,7 @@ from reports import commands
 from studies import catalog, execute
 from studies.definition import Study
 from studies.failure import Failure
+from studies.request import Request
 from studies.run import main
 from studies.store.database import open_engine
 from studies.store.mirror import stored_studies
@@ -390,6 +391,15 @@ def test_a_users_mistake_is_one_clear_line_and_leaves_nothing(
     assert told.startswith("error: ")
     assert told.count("\n") == 1
     assert [path.name for path in tmp_path.iterdir()] == ["file"]
+
+
+def test_a_command_to_go_on_with_says_where_this_run_is_kept_and_trained() -> None:
+    study = catalog.get("tower_shape")
+    url = "postgresql+psycopg://bob:word@base/x"
+    asked = Request(study, storage=url, out=Path("my reports"), cluster="local:2")
+    assert asked.of_this_run == (
+        "--storage 'postgresql+psycopg://bob:***@base/x' --out 'my reports' --cluster local:2"
+    )
 
 
 def test_list_names_every_study_and_search_with_a_line(

@@ -32,7 +32,7 @@ from fsmd.errors import UserError
 from fsmd.training import Training, TrainingProgress
 from fsmd.writing import sweep, write
 from studies.workers import remote
-from studies.workers.joining import Member, address_of, refusal, silent
+from studies.workers.joining import Member, address_of, check_keys, refusal, silent
 from studies.workers.local import WorkerLostError, uninterrupted
 from studies.workers.protocol import Message
 
@@ -94,7 +94,8 @@ class ClusterWorkers:
         self._closed, self._on_gpus, self._changed = False, False, False
         self._news, self._ready = Event(), Event()
         self._wish: distributed.Future[Any] | None = None
-        self._nobody_since, self._told_nobody = monotonic(), False
+        self._began = self._nobody_since = monotonic()
+        self._told_nobody = False
         with ExitStack() as stack:
             stack.enter_context(silent())
             self._token = cache_root() / f".fsmd-{uuid4().hex}.lock"
@@ -111,16 +112,18 @@ class ClusterWorkers:
         """Workers load what trains as soon as they are accepted."""
 
     def slots(self) -> int:
-        """As many as were asked for, or as the workers can do; waits for the first of them."""
+        """As many as were asked for, or as the workers can do; waits for those there are, or the
+        first: a plan hangs on the number.
+        """
         members = [] if self._most else self._first_members()
         return self._most or max(1, sum(m.gpus if self._on_gpus else m.threads for m in members))
 
     def has_device(self, device: str) -> bool:
-        """Whether a worker has it; waits for the first of them."""
+        """Whether a worker has it; waits as `slots` does."""
         return device == "cpu" or any(m.gpus for m in self._first_members())
 
     def _first_members(self) -> list[Member]:
-        """Those that there are, once there was one."""
+        """Those that there are, once they have answered."""
         while not self._ready.wait(0.5):
             pass  # with a timeout, so that Ctrl-C counts
         with self._lock:
@@ -164,11 +167,18 @@ class ClusterWorkers:
         return self._machines.get(future, "")
 
     def end(self, future: Future[Any]) -> None:
-        """Cancel it if a worker has begun it, which then ends the process that does it."""
+        """Cancel it if a worker has begun it, which then ends the process that does it.
+
+        The worker itself may hang: it gets no more before it has introduced itself again.
+        """
         with self._lock:
             run = next((r for r in self._runs if r.future is future and r.worker), None)
             if run:
+                self._known.pop(run.worker, None)
+                self._members.pop(run.worker, None)
+                self._changed = True
                 self._lose(run, f"the worker at {run.worker} tells nothing")
+        self._news.set()
 
     def close(self) -> None:
         """Cancel what runs, also in the middle of a training; a cluster started here ends."""
@@ -234,6 +244,7 @@ class ClusterWorkers:
 
     def _connect(self, seconds: float) -> None:
         address = self._local.scheduler_address if self._local else address_of(self._cluster)
+        check_keys(address)
         try:
             with warnings.catch_warnings():
                 warnings.simplefilter("ignore")  # of versions, which are compared with `refusal`
@@ -314,6 +325,9 @@ class ClusterWorkers:
                 self._changed = False
                 for run in [run for run in self._runs if not run.worker]:
                     self._send(run)
+            answered = len(self._members) + len(self._refused) >= len(self._known)
+            if self._members and (answered or monotonic() > self._began + NOBODY_SECONDS):
+                self._ready.set()
         for address in new:
             self._aside(self._ask, address, dict(there[address]))
         self._look_for_nobody()
@@ -341,8 +355,6 @@ class ClusterWorkers:
         if line:
             self._notify(line)
         self._news.set()
-        if not why:
-            self._ready.set()
 
     def _answer(self, address: str, of: Callable[[], Any]) -> Any:
         """What a worker says, or what it raises; raises OSError if it says nothing."""
@@ -367,7 +379,7 @@ class ClusterWorkers:
         with self._lock:
             able = [m for m in self._members.values() if m.gpus or not self._on_gpus]
             there, refused = len(self._known), list(self._refused.values())
-            if able:
+            if able or (self._ready.is_set() and not self._runs):
                 self._wish = None
             elif self._wish is None or self._wish.done():
                 # An adaptive cluster starts a worker for a task that waits, and keeps one that
@@ -443,6 +455,9 @@ class ClusterWorkers:
                 run.task, self._changed = None, True  # sent again, with the next look at workers
                 return
             self._runs.remove(run)
+        # Else its worker keeps the answer, and cannot be retired; if it dies, Dask does it again.
+        with suppress(RuntimeError):  # the connection is closed: nothing is kept
+            task.release()
         for path, content in answer.checkpoints.items():
             if path in run.checkpoints:
                 with suppress(OSError):  # it spares time alone

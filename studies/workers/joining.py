@@ -9,6 +9,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from distributed import Security
 from distributed.utils import silence_logging_cmgr
 
 from fsmd.errors import UserError
@@ -38,6 +39,26 @@ def address_of(cluster: str) -> str:
             "`dask scheduler --scheduler-file` writes"
         )
     return found
+
+
+def check_keys(address: str) -> None:
+    """Raise UserError where Dask's settings do not have what a connection to this address needs.
+
+    Dask says so only when it connects, and then takes long to give up.
+    """
+    keys = "distributed.comm.tls (ca-file, client.cert and client.key)"
+    try:
+        asked = Security().get_connection_args("client")
+    except (OSError, ValueError) as error:
+        raise UserError(f"the keys in Dask's settings {keys} cannot be read: {error}") from None
+    is_tls = address.startswith("tls:")
+    if is_tls and asked["ssl_context"] is None:
+        raise UserError(f"{address} asks for a certificate; name yours in Dask's settings {keys}")
+    if asked["require_encryption"] and not is_tls:
+        raise UserError(
+            f"Dask's settings require encryption, which {address} has not; give --cluster an "
+            "address that begins with tls://"
+        )
 
 
 @dataclass(frozen=True)

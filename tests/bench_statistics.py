@@ -434,7 +434,7 @@ def parser() -> argparse.ArgumentParser:
     """The options."""
     options = argparse.ArgumentParser(prog="bench_statistics", description=__doc__)
     options.formatter_class = argparse.RawDescriptionHelpFormatter
-    options.add_argument("--studies", type=int, default=500, help="drawn for each world")
+    options.add_argument("--studies", type=int, default=1000, help="drawn for each world")
     options.add_argument("--seed", type=int, default=1)
     names = [part.__name__ for part in PARTS]
     options.add_argument("--parts", nargs="+", choices=names, default=names)

@@ -125,7 +125,7 @@ def test_alikeness_is_the_mean_squared_correlation() -> None:
 def test_alikeness_is_that_of_all_pairs_of_comparisons() -> None:
     away_OR = drawn(9, 6, 9) + drawn(1, 6, 10)
     away_OR -= away_OR.mean(axis=1, keepdims=True)
-    squares = np.corrcoef(away_OR)[np.triu_indices(9, 1)] ** 2
+    squares = np.asarray(np.corrcoef(away_OR))[np.triu_indices(9, 1)] ** 2
     expected = (squares.mean() - 1 / 5) / (1 - 1 / 5)
     assert alikeness(away_OR) == pytest.approx(expected)
 

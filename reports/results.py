@@ -128,7 +128,7 @@ class Scores:
 
     def of(self, arm: str, key: str) -> Array:
         """An arm's figures by replicate, NaN where missing."""
-        values_R: Array = self.values_ART[self.arms.index(arm), :, self._column(key)]
+        values_R: Array = self.values_ART[self.place[arm], :, self._column(key)]
         return values_R
 
     def _column(self, key: str) -> int:
@@ -163,31 +163,50 @@ class Scores:
         """The one that has both arms, over the replicates that they share."""
         over = (None, self.shared(arm, other))
         return next(
-            (s for s in self.samplings if {arm, other} <= set(s.arms) and s.replicates in over),
+            (s for s in self.samplings if {arm, other} <= s.place.keys() and s.replicates in over),
             None,
         )
 
-    def scatter(self, arm: str, other: str, values_AR: Array) -> Scatter | None:
+    def scatter(self, arm: str, other: str, weight_T: tuple[float, ...]) -> Scatter | None:
         """Of the two arms' difference over seeds, learnt from all arms that can be compared.
 
-        values_AR: the figure of every arm in every replicate; NaN where missing.
+        weight_T: what each target's figure counts.
         """
         shared = self.shared(arm, other)
         if len(shared) < 2:
             return None
+        first, second = sorted((arm, other), key=lambda a: (a != self.reference, self.place[a]))
+        group = self.test_sets.get(arm), shared, weight_T
+        if group not in self._alike:
+            self._alike[group] = self._all_alike(*group)
+        row, values_AR = self._alike[group]
+        if (first, group) not in self._learnt:
+            self._learnt[first, group] = scatters(values_AR, row[first])
+        return self._learnt[first, group].of(row[second] - (row[second] > row[first]))
+
+    def _all_alike(
+        self, test_set: str | None, shared: tuple[int, ...], weight_T: tuple[float, ...]
+    ) -> tuple[Mapping[str, int], Array]:
+        """The arms of a test set that have these replicates, each with its row; the figures."""
         columns = [self.replicates.index(replicate) for replicate in shared]
-        complete_A = np.asarray(np.isfinite(values_AR[:, columns]).all(axis=1))
-        alike = [a for a, ok in zip(self.arms, complete_A, strict=True) if ok]
-        arms = [a for a in alike if self.comparable(a, arm)]
-        first, second = sorted((arm, other), key=lambda a: (a != self.reference, arms.index(a)))
-        values_AR = values_AR[np.ix_([self.arms.index(a) for a in arms], columns)]
-        key = first, tuple(arms), values_AR.tobytes()
-        if key not in self._known:
-            self._known[key] = scatters(values_AR, arms.index(first))
-        return self._known[key].of([a for a in arms if a != first].index(second))
+        counted = [t for t, weight in enumerate(weight_T) if weight]
+        values_AR = self.values_ART[:, columns][..., counted] @ np.array(weight_T)[counted]
+        complete_A = np.isfinite(values_AR).all(axis=1).tolist()
+        alike = [
+            a
+            for a, complete in zip(self.arms, complete_A, strict=True)
+            if complete and self.test_sets.get(a) == test_set
+        ]
+        rows = [self.place[a] for a in alike]
+        return {a: row for row, a in enumerate(alike)}, values_AR[rows]
 
     @cached_property
-    def _known(self) -> dict[Any, Scatters]:
+    def _alike(self) -> dict[Any, tuple[Mapping[str, int], Array]]:
+        """What pairs with the same replicates share."""
+        return {}
+
+    @cached_property
+    def _learnt(self) -> dict[Any, Scatters]:
         """What all comparisons with one arm share."""
         return {}
 
@@ -196,13 +215,15 @@ class Scores:
 
         Raises UserError for what is no arm.
         """
-        if unknown := [name for name in (arm, other) if name not in self.arms]:
+        if unknown := [name for name in (arm, other) if name not in self.place]:
             raise UserError(f"no arm {unknown[0]!r} here{alternatives(unknown[0], self.arms)}")
         sampling, metric = self.sampling(arm, other), self.metric(key)
         weight_K = np.array(self.target(key).weights)
         part = sampling.part(arm, other, weight_K) if sampling else None
         reach = metric.high - metric.low
-        scatter = self.scatter(arm, other, self.values_ART[..., self._column(key)])
+        column = self._column(key)
+        only_T = tuple(float(t == column) for t in range(len(self.targets)))
+        scatter = self.scatter(arm, other, only_T)
         values_R = self.differences(arm, other, key)
         return mean_interval(values_R, part, within=(-reach, reach), scatter=scatter)
 

@@ -172,10 +172,13 @@ class _Ranking:
 
     def worth_AR(self, scores: Scores) -> Array:
         """Of every arm of the study in every replicate; NaN where a task has no figure."""
-        names = self.results.task_names
-        columns = [scores.targets.index(scores.target(name)) for name in names]
+        columns = self._columns(scores)
         worth_AR: Array = scores.values_ART[..., columns] @ self.weight_K
         return worth_AR
+
+    def _columns(self, scores: Scores) -> list[int]:
+        """Of the tasks among the targets."""
+        return [scores.targets.index(scores.target(name)) for name in self.results.task_names]
 
     @cached_property
     def has_AR(self) -> NDArray[np.bool_]:
@@ -374,7 +377,9 @@ class _Ranking:
         differences = [test.differences(arm, other, name) for name in self.results.task_names]
         sampling = test.sampling(arm, other)
         part = sampling.part(arm, other, self.weight_K) if sampling else None
-        scatter = test.scatter(arm, other, self.worth_AR(test))
+        weight_T = np.zeros(len(test.targets))
+        weight_T[self._columns(test)] = self.weight_K
+        scatter = test.scatter(arm, other, tuple(weight_T.tolist()))
         return mean_interval(self.weight_K @ np.array(differences), part, scatter=scatter)
 
     @property

@@ -4,7 +4,9 @@
 several ways, and prints a table and, last, a line of JSON. The ways: `fixed` is judged once, when
 every arm has all seeds; `all` gives seeds to every arm, look by look, until all is decided;
 `auto` gives them to the arms alone of which something is open. Means are tested as reports test
-them (`fsmd.stats.estimates`): Behrens-Fisher over seeds and test rows, Holm over the arms.
+them: their scatter over seeds is learnt from all arms that have a look's seeds
+(`fsmd.stats.scatter`), tests are of Behrens-Fisher over seeds and test rows, that arms differ is
+adjusted over those that share the reference (`fsmd.stats.families`), that they are equal by Holm.
 
 Suffixes: D drawn studies, A arms beside the reference, N seeds, K looks.
 """
@@ -19,8 +21,10 @@ import numpy as np
 from numpy.typing import NDArray
 from scipy import special
 
-from fsmd.stats.estimates import ALPHA, Array, mixture
+from fsmd.stats.estimates import ALPHA, IN_TAILS, Array, Estimate
+from fsmd.stats.families import against_reference
 from fsmd.stats.looks import level
+from fsmd.stats.scatter import Scatters, scatters
 
 LOOKS = (5, 10, 20, 40)
 MARGIN = 1.0
@@ -85,13 +89,34 @@ class Judged(NamedTuple):
     seeds_DA: NDArray[np.int64]
 
 
-def tails(distance_DA: Array, seeds_DA: Array, rows: float, df: int) -> Array:
-    """As `fsmd.stats.estimates.tail`, of arrays of standard errors."""
+def tails(distance_DA: Array, seeds_DA: Array, rows: float, df_DA: Array) -> Array:
+    """As `fsmd.stats.estimates.tail`, of arrays of standard errors and degrees of freedom."""
     if rows == 0:
-        return np.asarray(special.stdtr(df, -distance_DA / seeds_DA))
-    variance_W, weight_W = mixture(df, 40)
-    spread_DAW = np.sqrt(seeds_DA[..., None] ** 2 * variance_W + rows**2)
-    return np.asarray(special.ndtr(-distance_DA[..., None] / spread_DAW) @ weight_W)
+        return np.asarray(special.stdtr(df_DA, -distance_DA / seeds_DA))
+    df_DA1 = np.asarray(df_DA)[..., None]
+    ends = (
+        2 * special.gammaincinv(df_DA1 / 2, 1e-14),
+        2 * special.gammainccinv(df_DA1 / 2, 1e-14),
+    )
+    log_DAW = np.log(ends[0]) + np.log(ends[1] / ends[0]) * np.linspace(0, 1, 40)
+    weight_DAW = np.exp(df_DA1 / 2 * (log_DAW - np.log(df_DA1)) - (np.exp(log_DAW) - df_DA1) / 2)
+    spread_DAW = np.sqrt(seeds_DA[..., None] ** 2 * df_DA1 / np.exp(log_DAW) + rows**2)
+    tail_DAW = special.ndtr(-distance_DA[..., None] / spread_DAW) * weight_DAW
+    return np.asarray(tail_DAW.sum(axis=-1) / weight_DAW.sum(axis=-1))
+
+
+def learnt(drawn_DAN: Array, has_DA: NDArray[np.bool_]) -> Scatters:
+    """D x A: scatters of the arms that have these seeds, learnt from those alone."""
+    found = Scatters(*(np.ones(has_DA.shape) for _ in Scatters._fields))
+    for has_A in np.unique(has_DA, axis=0):
+        if not has_A.any():
+            continue
+        at = np.ix_((has_DA == has_A).all(axis=1), has_A)
+        values_DAN = drawn_DAN[at]
+        values_DAN = np.concatenate([np.zeros_like(values_DAN[:, :1]), values_DAN], axis=1)
+        for all_DA, part_DA in zip(found, scatters(values_DAN, 0), strict=True):
+            all_DA[at] = part_DA
+    return found
 
 
 def holm(p_DA: Array) -> Array:
@@ -117,15 +142,30 @@ def judge(drawn_DAN: Array, rows: float, way: Way, looks: Sequence[int] = LOOKS)
         alpha, before = level(n, before, looks), n
         seeds_DA[open_DA] = n
         mean_DA = drawn_DAN[..., :n].mean(axis=2)
-        se_DA = drawn_DAN[..., :n].std(axis=2, ddof=1) / n**0.5
+        scatter = learnt(drawn_DAN[..., :n], open_DA)
+        se_DA = np.sqrt(scatter.variance_O / n)
+        df_DA = np.maximum(IN_TAILS * scatter.df_O, n - 1)
         size_DA = np.abs(mean_DA)
         for shown_DA, distance_DA, sides in (
             (differs_DA, size_DA, 2),
             (equal_DA, MARGIN - size_DA, 1),
         ):
-            p_DA = np.minimum(sides * tails(distance_DA, se_DA, rows, n - 1), 1.0)
+            p_DA = np.minimum(sides * tails(distance_DA, se_DA, rows, df_DA), 1.0)
             p_DA = np.where(shown_DA, 0.0, np.where(open_DA, p_DA, 1.0))
-            shown_DA |= holm(p_DA) < alpha
+            sure_DA = holm(p_DA) < alpha
+            if sides == 2:  # where Holm leaves open what one test alone would show
+                near_DA = ~sure_DA & (p_DA < alpha)
+                for d in np.flatnonzero(near_DA.any(axis=1)).tolist():
+                    left_A = ~shown_DA[d]
+                    numbers = np.where(open_DA[d], mean_DA[d], 0.0), se_DA[d]
+                    rest = np.array([*numbers, *(part_DA[d] for part_DA in scatter[1:])])
+                    estimates = [
+                        Estimate(mean, None, None, n, se, rows or None, *more)
+                        for mean, se, *more in rest[:, left_A].T.tolist()
+                    ]
+                    adjusted = against_reference(estimates, ["one"] * len(estimates))
+                    sure_DA[d, left_A] |= np.array(adjusted, float) < alpha
+            shown_DA |= sure_DA
         half_DA = se_DA * special.stdtrit(n - 1, 0.975)
         z = -special.ndtri(ALPHA / 4) * rows
         may_DA = (size_DA + half_DA > z) | (np.maximum(size_DA - half_DA, 0) < MARGIN - z)
@@ -242,18 +282,20 @@ def equal_seeds(power: float, draws: int, seed: int = 0) -> int:
     """The fewest seeds of every arm with so much power, judged once with all of the error."""
     rng = np.random.default_rng(seed)
     drawn_DAN, world = MIXED_WORLD.drawn(draws, rng), MIXED_WORLD
-    enough = (
-        n
-        for n in range(LOOKS[0], LOOKS[-1])
-        if power_of(world, judge(drawn_DAN, world.rows, "fixed", (n,))) >= power
-    )
-    return next(enough, LOOKS[-1])
+    few, enough = LOOKS[0] - 1, LOOKS[-1]
+    while enough - few > 1:  # more seeds have more power
+        n = (few + enough) // 2
+        if power_of(world, judge(drawn_DAN, world.rows, "fixed", (n,))) >= power:
+            enough = n
+        else:
+            few = n
+    return enough
 
 
 def main() -> None:
     """The command line."""
     parser = argparse.ArgumentParser(description=(__doc__ or "").partition("\n")[0])
-    parser.add_argument("--draws", type=int, default=4000)
+    parser.add_argument("--draws", type=int, default=1000)
     print(json.dumps(bench(parser.parse_args().draws)))
 
 

@@ -31,6 +31,7 @@ from fsmd.stats.best import chances_of_best, drawn_together, shown_best
 from fsmd.stats.estimates import ALPHA, IN_TAILS, Array, Estimate, holm, mean_interval, p_value
 from fsmd.stats.families import against_reference
 from fsmd.stats.scatter import Scatters, scatters
+from tests import bench_looks
 
 AHEAD = 4.0
 """Standard errors of the arm that is to be found."""
@@ -61,11 +62,20 @@ class World(NamedTuple):
     """So many arms are nearly the reference."""
     groups: bool = False
     """Whether every second arm goes with the others of its group."""
+    factor: float = 0.0
+    """What one more chance of a seed does, times a normal number that each arm has of its own."""
+    tails: float | None = None
+    """Degrees of freedom of the arms' t distribution; None: they are normal."""
 
     def draw(self, rng: np.random.Generator, studies: int, arms: int, seeds: int) -> Drawn:
         """One task of these studies."""
         deviation_SA = self.deviation(rng, studies, arms)
-        values_SAR = rng.standard_normal((studies, arms, seeds)) * deviation_SA[..., None]
+        shape = studies, arms, seeds
+        if self.tails is None:
+            drawn_SAR = rng.standard_normal(shape)
+        else:
+            drawn_SAR = rng.standard_t(self.tails, shape) * (1 - 2 / self.tails) ** 0.5
+        values_SAR = drawn_SAR * deviation_SA[..., None]
         variance_SO = deviation_SA[:, :1] ** 2 + deviation_SA[:, 1:] ** 2
         if self.kin:
             near = slice(1, 1 + min(self.kin, arms - 1))
@@ -75,6 +85,10 @@ class World(NamedTuple):
             group_A = np.arange(arms) % 2
             values_SAR += rng.standard_normal((studies, 2, seeds))[:, group_A]
             variance_SO = variance_SO + 2.0 * (group_A[1:] != group_A[0])
+        if self.factor:
+            loading_SA1 = self.factor * rng.standard_normal((studies, arms, 1))
+            values_SAR += loading_SA1 * rng.standard_normal((studies, 1, seeds))
+            variance_SO = variance_SO + (loading_SA1[:, 1:] - loading_SA1[:, :1])[..., 0] ** 2
         return Drawn(values_SAR, variance_SO)
 
 
@@ -85,6 +99,11 @@ def _fixed(form: Callable[[int], Array]) -> Callable[[np.random.Generator, int, 
 def _lognormal(rng: np.random.Generator, studies: int, arms: int) -> Array:
     deviation_SA: Array = np.exp(0.5 * rng.standard_normal((studies, arms)))
     return deviation_SA
+
+
+def _gamma(shape: float) -> Callable[[np.random.Generator, int, int], Array]:
+    """Of variances whose mean is one."""
+    return lambda rng, studies, arms: np.sqrt(rng.gamma(shape, 1 / shape, (studies, arms)))
 
 
 def _one(at: int, deviation: float) -> Callable[[np.random.Generator, int, int], Array]:
@@ -122,6 +141,21 @@ RELATED = (
     World("four arms are nearly the reference", _fixed(lambda arms: np.ones(arms)), kin=4),
 )
 """Where what is left of a seed goes together among arms."""
+FRESH = (
+    World(
+        "every second 1.5", _fixed(lambda arms: (1.0 + np.arange(arms) % 2 / 2).astype(np.float64))
+    ),
+    World("gamma variances, shape 5", _gamma(5.0)),
+    World("gamma variances, shape 1", _gamma(1.0)),
+    World("one other 4", _one(1, 4.0)),
+    World("reference 0.3, others 1", _one(0, 0.3)),
+    World("reference 1.5, others 1", _one(0, 1.5)),
+    World("t with 5 degrees of freedom", _fixed(lambda arms: np.ones(arms)), tails=5.0),
+    World("one more chance, unlike in all", _fixed(lambda arms: np.ones(arms)), factor=0.8),
+)
+"""In which nothing was tuned: the settings of `fsmd.stats` were chosen in the worlds above."""
+FRESH_SEED = 20_000
+FRESH_DESIGNS = tuple((arms, seeds) for arms in (6, 15) for seeds in (2, 3, 5, 10))
 MAIN = (10, 5)
 DESIGNS = (MAIN, (10, 2), (10, 3), (10, 10), (2, 5), (4, 5), (20, 5))
 """Arms x seeds."""
@@ -283,6 +317,24 @@ def comparisons(run: Run) -> Mapping[str, Any]:
     }
 
 
+def fresh(run: Run) -> Mapping[str, Any]:
+    """Coverage and level in worlds, designs and draws in which no setting was chosen."""
+    found = dict[tuple[str, tuple[int, int]], Measured]()
+    for design in FRESH_DESIGNS:
+        shown = _table(
+            f"fresh: {design[0]} arms x {design[1]} seeds, {run.studies} studies a world"
+        )
+        for world in FRESH:
+            key, drawn = (world.name, design), (world, design, run.studies, run.seed + FRESH_SEED)
+            found[key], plain = measured(*drawn, OURS), measured(*drawn, PLAIN)
+            shown.add_row(world.name, *_cells(found[key], plain))
+        run.say.print(shown)
+    return {
+        "fresh_coverage_lowest": round(min(m.coverage for m in found.values()), 4),
+        "fresh_family_error_highest": round(max(m.family_error for m in found.values()), 4),
+    }
+
+
 def _table(title: str) -> Table:
     table = Table(title=title)
     for head in ("world", "coverage", "lowest", "width", "family error", "power at 4 se"):
@@ -370,14 +422,19 @@ def best_is_shown(values_AR: Array) -> bool:
     return shown_best(gains)
 
 
-PARTS: tuple[Part, ...] = (comparisons, best_arm)
+def looks(run: Run) -> Mapping[str, Any]:
+    """Looks at a study while it grows: see `tests.bench_looks`."""
+    return bench_looks.bench(run.studies)
+
+
+PARTS: tuple[Part, ...] = (comparisons, fresh, best_arm, looks)
 
 
 def parser() -> argparse.ArgumentParser:
     """The options."""
     options = argparse.ArgumentParser(prog="bench_statistics", description=__doc__)
     options.formatter_class = argparse.RawDescriptionHelpFormatter
-    options.add_argument("--studies", type=int, default=2000, help="drawn for each world")
+    options.add_argument("--studies", type=int, default=1000, help="drawn for each world")
     options.add_argument("--seed", type=int, default=1)
     names = [part.__name__ for part in PARTS]
     options.add_argument("--parts", nargs="+", choices=names, default=names)

@@ -12,6 +12,7 @@ from fsmd.stats.anova import effects
 from fsmd.stats.estimates import Array
 from fsmd.stats.power import Needed
 from fsmd.stats.sampling import Sampling
+from fsmd.stats.scatter import Scatters, scatters
 from fsmd.tasks import MEAN, Task, targets
 from reports.page.model import ComparedPairs, PairCell
 from reports.pairs import Comparison, PairedTest, pairs_of
@@ -87,6 +88,35 @@ def compared(
 
 def on_click(scores: Scores, of: tuple[Task, ...] = TWO) -> dict[str, Comparison]:
     return {c.arm: c for c in compared(scores, of=of) if c.target.key == "click"}
+
+
+@pytest.mark.parametrize("missing", [(), ((3, 0),), ((1, 0), (2, 7), (5, 0))])
+def test_scatter_is_learnt_from_all_arms_with_the_pairs_replicates_once_for_each_first_arm(
+    monkeypatch: pytest.MonkeyPatch, missing: tuple[tuple[int, int], ...]
+) -> None:
+    scores = replace(scores_of([(0.0, 0.0)] * 6), reference="c")
+    for arm, replicate in missing:
+        scores.values_ART[arm, replicate] = np.nan
+    learnt = list[int]()
+
+    def counted(values_AR: Array, reference: int) -> Scatters:
+        learnt.append(reference)
+        return scatters(values_AR, reference)
+
+    monkeypatch.setattr("reports.results.scatters", counted)
+    for _ in range(2):
+        for arm in "abdefg":
+            shared = scores.shared(arm, "c")
+            rows = [
+                i for i in range(7) if np.isfinite(scores.values_ART[i, list(shared), 0]).all()
+            ]
+            values_AR = scores.values_ART[np.ix_(rows, shared, [0])][..., 0]
+            expected = scatters(values_AR, rows.index(2))
+            of = [i for i in rows if i != 2].index("abcdefg".index(arm))
+            found = scores.difference(arm, "c", "click")
+            assert found.se_seeds == pytest.approx((expected.variance_O[of] / len(shared)) ** 0.5)
+            assert found.df == pytest.approx(expected.df_O[of])
+    assert len(learnt) == len({scores.shared(arm, "c") for arm in "abdefg"})
 
 
 # Four words

@@ -23,7 +23,7 @@ def plain(values_AR: Array) -> Array:
     return variance_O
 
 
-@pytest.mark.parametrize(("arms", "seeds"), [(2, 5), (3, 5), (10, 2)])
+@pytest.mark.parametrize(("arms", "seeds"), [(2, 5), (3, 5), (10, 2), (10, 4)])
 def test_where_others_tell_nothing_a_comparison_has_its_own_scatter(arms: int, seeds: int) -> None:
     values_AR = drawn(arms, seeds)
     found = scatters(values_AR, 0)
@@ -60,7 +60,7 @@ def test_what_a_seed_does_to_all_arms_and_the_unit_change_nothing(
 
 
 def test_many_studies_at_once_are_judged_as_each_alone() -> None:
-    values_SAR = np.random.default_rng(3).standard_normal((7, 6, 4))
+    values_SAR = np.random.default_rng(3).standard_normal((7, 6, 5))
     together = scatters(values_SAR, 1)
     for s, values_AR in enumerate(values_SAR):
         alone = scatters(values_AR, 1)
@@ -119,8 +119,15 @@ def test_alikeness_is_the_mean_squared_correlation() -> None:
         values_SAR[:, 0] *= of_reference
         away_SOR = values_SAR[:, 1:] - values_SAR[:, :1]
         away_SOR -= away_SOR.mean(axis=2, keepdims=True)
-        covariance_SOO = away_SOR @ away_SOR.transpose(0, 2, 1) / 29
-        assert alikeness(covariance_SOO, 29).mean() == pytest.approx(expected, abs=0.04)
+        assert alikeness(away_SOR).mean() == pytest.approx(expected, abs=0.04)
+
+
+def test_alikeness_is_that_of_all_pairs_of_comparisons() -> None:
+    away_OR = drawn(9, 6, 9) + drawn(1, 6, 10)
+    away_OR -= away_OR.mean(axis=1, keepdims=True)
+    squares = np.asarray(np.corrcoef(away_OR))[np.triu_indices(9, 1)] ** 2
+    expected = (squares.mean() - 1 / 5) / (1 - 1 / 5)
+    assert alikeness(away_OR) == pytest.approx(expected)
 
 
 def test_the_inverse_of_trigamma() -> None:

@@ -7,15 +7,18 @@ that any of them is as extreme is a double integral, over what they share: a dev
 reference, and an estimated scale. Targets are added up (Bonferroni): nothing is assumed of how
 they go together. So this never asks for more than Holm does.
 
-Suffixes: O the comparisons of a target, Z and W nodes of the two integrals.
+Suffixes: O the comparisons of a target, N those numbers that some share, Z and W nodes of the two
+integrals.
 """
 
 from collections.abc import Hashable, Sequence
+from typing import NamedTuple, Self
 
 import numpy as np
+from numpy.typing import NDArray
 from scipy import special
 
-from fsmd.stats.estimates import ALPHA, Estimate, holm, mixture, p_value
+from fsmd.stats.estimates import ALPHA, Array, Estimate, holm, mixture, p_value
 
 MOST_SHARED = 0.9
 """For the integral, whose steps are not finer; less is safer."""
@@ -23,6 +26,10 @@ _LARGEST = 1e6
 """Degrees of freedom: as good as infinitely many."""
 _SETTLED = 1e-4
 """What is below this after Holm needs nothing sharper."""
+_OPEN = 0.5
+"""What is above this after adjustment needs nothing sharper, and nor does what comes after it."""
+_STEPS = 200
+"""Of what is shared; less is safer."""
 _Z = np.linspace(-6.0, 6.0, 61)
 _WEIGHT_Z = np.exp(-(_Z**2) / 2) / np.exp(-(_Z**2) / 2).sum()
 
@@ -32,45 +39,79 @@ def against_reference(
 ) -> tuple[float | None, ...]:
     """p that each differs, of comparisons that share one reference, adjusted over all of them.
 
-    Where p alone is not below 0.05, or far below after Holm, it is Holm's, which is larger.
+    It is Holm's, which is larger, where p alone is not below 0.05, where Holm leaves it far below,
+    and behind the first that is clearly open.
 
     targets: of each difference.
     """
     raw = tuple(map(p_value, differences))
     adjusted = list(holm(raw))
     known = [1.0 if p is None else p for p in raw]
+    of_target = dict[Hashable, list[int]]()
+    for i, target in enumerate(targets):
+        of_target.setdefault(target, []).append(i)
+    groups = [
+        _Group.of([differences[i] for i in some], [known[i] for i in some])
+        for some in of_target.values()
+    ]
     so_far = 0.0
     for i, p in sorted(enumerate(raw), key=lambda entry: known[entry[0]]):
         by_holm = adjusted[i]
         if p is None or by_holm is None:
             continue
-        if p < ALPHA and by_holm > _SETTLED:
-            left = dict[Hashable, list[Estimate]]()
-            for difference, target, other in zip(differences, targets, known, strict=True):
-                if other >= p:
-                    left.setdefault(target, []).append(difference)
-            by_holm = min(by_holm, sum(chance_of_any(p, group) for group in left.values()))
+        if p < ALPHA and by_holm > _SETTLED and so_far < _OPEN:
+            by_holm = min(by_holm, sum(group.chance_of_any(p) for group in groups))
         so_far = adjusted[i] = max(so_far, by_holm)
     return tuple(adjusted)
 
 
 def chance_of_any(p: float, differences: Sequence[Estimate]) -> float:
     """That any of these comparisons with one reference has a p so small, if none differs."""
-    shares = [_of_seeds(difference) for difference in differences]
-    together = [d.together * s**2 for d, s in zip(differences, shares, strict=True)]
-    df = max(
-        d.freedom_of_tests / part if part else _LARGEST
-        for d, part in zip(differences, together, strict=True)
-    )
-    shared_O = np.array([d.shared * s for d, s in zip(differences, shares, strict=True)])
-    shared_O11 = np.minimum(shared_O, MOST_SHARED)[:, None, None]
-    variance_W, weight_W = mixture(min(df, _LARGEST), nodes=32)
-    limit_W = -special.stdtrit(min(df, _LARGEST), p / 2) / np.sqrt(variance_W)
-    own_O11, moved_OZ = np.sqrt(1 - shared_O11), np.sqrt(shared_O11[..., 0]) * _Z
-    upper_OZW = special.ndtr((limit_W - moved_OZ[..., None]) / own_O11)
-    lower_OZW = special.ndtr((-limit_W - moved_OZ[..., None]) / own_O11)
-    none_ZW = (upper_OZW - lower_OZW).prod(axis=0)
-    return float(1 - _WEIGHT_Z @ none_ZW @ weight_W)
+    return _Group.of(differences, [1.0] * len(differences)).chance_of_any(p)
+
+
+class _Group(NamedTuple):
+    """Comparisons of one target, in the order of their p."""
+
+    p_O: Array
+    df_O: Array
+    """Of what a comparison and all behind it share: the most."""
+    step_O: NDArray[np.int64]
+    """How much is shared, in steps below it: many comparisons share nearly the same."""
+
+    @classmethod
+    def of(cls, differences: Sequence[Estimate], known: Sequence[float]) -> Self:
+        """known: p of each, 1 where there is none."""
+        order_O = np.argsort(known, kind="stable")
+        seeds_O = np.array([_of_seeds(d) for d in differences])[order_O]
+        numbers = [(d.shared, d.together, d.freedom_of_tests) for d in differences]
+        shared_O, together_O, df_O = np.array(numbers)[order_O].T
+        df_O = df_O / np.maximum(together_O * seeds_O**2, 1 / _LARGEST)
+        steps_O = np.minimum(shared_O * seeds_O, MOST_SHARED) * _STEPS
+        return cls(
+            np.array(known)[order_O],
+            np.maximum.accumulate(df_O[::-1])[::-1],
+            np.floor(steps_O + 1e-9).astype(np.int64),
+        )
+
+    def chance_of_any(self, p: float) -> float:
+        """That any of those whose p is not below this one has a p so small."""
+        first = int(self.p_O.searchsorted(p))
+        if first == len(self.p_O):
+            return 0.0
+        df = min(float(self.df_O[first]), _LARGEST)
+        step_N, count_N = np.unique(self.step_O[first:], return_counts=True)
+        shared_N1 = step_N[:, None] / _STEPS
+        variance_W, weight_W = mixture(df, nodes=32)
+        limit_W = -special.stdtrit(df, p / 2) / np.sqrt(variance_W)
+        own_N11, moved_NZ1 = (
+            np.sqrt(1 - shared_N1)[..., None],
+            (np.sqrt(shared_N1) * _Z)[..., None],
+        )
+        upper_NZW = special.ndtr((limit_W - moved_NZ1) / own_N11)
+        lower_NZW = special.ndtr((-limit_W - moved_NZ1) / own_N11)
+        none_ZW = ((upper_NZW - lower_NZW) ** count_N[:, None, None]).prod(axis=0)
+        return float(1 - _WEIGHT_Z @ none_ZW @ weight_W)
 
 
 def _of_seeds(difference: Estimate) -> float:

@@ -8,8 +8,9 @@ sum of its rows' influences (Obuchowski 1997).
 Suffixes: N test rows, U units (users), A arms, K tasks, C columns (an arm's task each).
 """
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
+from functools import cached_property
 
 import numpy as np
 import scipy.sparse
@@ -57,9 +58,14 @@ class Sampling:
     unit: str = "user"
     """What a unit is: a user, or a request where no users are known."""
 
+    @cached_property
+    def place(self) -> Mapping[str, int]:
+        """Arm -> its place."""
+        return {arm: i for i, arm in enumerate(self.arms)}
+
     def of(self, arm: str, other: str) -> Array:
         """K x K: of `arm` minus `other`, for all tasks at once."""
-        a, b = self.arms.index(arm), self.arms.index(other)
+        a, b = self.place[arm], self.place[other]
         c = self.covariance_AKAK
         of_difference_KK: Array = c[a, :, a] - c[a, :, b] - c[b, :, a] + c[b, :, b]
         return of_difference_KK

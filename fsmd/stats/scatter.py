@@ -24,6 +24,9 @@ from fsmd.stats.estimates import Array, Scatter
 
 FEWEST_OTHERS = 3
 """Comparisons that can tell what is usual."""
+FEWEST_OWN = 4
+"""Degrees of freedom, so five seeds: with fewer, neither an arm unlike the others nor what all
+share is recognised well enough, and families exceed their level."""
 KNOWN = 0.9
 """The part of the usual variance's degrees of freedom that counts: their number is estimated."""
 MUCH_MORE, MUCH_LESS = 2.0, 1 / 20
@@ -56,12 +59,11 @@ def scatters(values_AR: Array, reference: int) -> Scatters:
     own = values_AR.shape[-1] - 1
     difference_OR = np.delete(values_AR, reference, axis=-2) - values_AR[..., [reference], :]
     away_OR = difference_OR - difference_OR.mean(axis=-1, keepdims=True)
-    covariance_OO = away_OR @ np.swapaxes(away_OR, -1, -2) / own
-    variance_O = np.diagonal(covariance_OO, axis1=-2, axis2=-1)
-    alike_1 = alikeness(covariance_OO, own)
+    variance_O = (away_OR**2).sum(axis=-1) / own
+    alike_1 = alikeness(away_OR) if own >= FEWEST_OWN else np.zeros((*variance_O.shape[:-1], 1))
     others, borrowed_O = variance_O.shape[-1], np.zeros(variance_O.shape)
     most_1 = np.maximum(KNOWN * own * others / (1 + (others - 1) * alike_1), own)
-    if others >= FEWEST_OTHERS and own > 1:
+    if others >= FEWEST_OTHERS and own >= FEWEST_OWN:
         variance_O, borrowed_O = moderated(variance_O, own, alike_1, most_1)
     df_O = np.minimum(own + borrowed_O, most_1)
     apart_O = (own / (own + borrowed_O)) ** 2 * (1 - alike_1) * df_O / own
@@ -73,18 +75,21 @@ def scatters(values_AR: Array, reference: int) -> Scatters:
     )
 
 
-def alikeness(covariance_OO: Array, own: int) -> Array:
+def alikeness(away_OR: Array) -> Array:
     """1: the mean squared correlation of two comparisons, without what chance adds to it.
 
     0 where nothing tells it: of one comparison, or of two seeds.
+
+    away_OR: from each comparison's mean. The sum of the squared correlations is that of an R x R
+    matrix, too: with many comparisons O x O is too large.
     """
-    others = covariance_OO.shape[-1]
+    others, own = away_OR.shape[-2], away_OR.shape[-1] - 1
     if others < 2 or own < 2:
-        return np.zeros((*covariance_OO.shape[:-2], 1))
-    variance_O = np.diagonal(covariance_OO, axis1=-2, axis2=-1)
-    products_OO = variance_O[..., :, None] * variance_O[..., None, :]
-    squares_OO = covariance_OO**2 / np.where(products_OO > 0, products_OO, 1.0)
-    mean_1 = (squares_OO.sum(axis=(-1, -2))[..., None] - others) / (others * (others - 1))
+        return np.zeros((*away_OR.shape[:-2], 1))
+    length_O1 = np.linalg.norm(away_OR, axis=-1, keepdims=True)
+    unit_OR = away_OR / np.where(length_O1 > 0, length_O1, 1.0)
+    squares_RR = (np.swapaxes(unit_OR, -1, -2) @ unit_OR) ** 2
+    mean_1 = (squares_RR.sum(axis=(-1, -2))[..., None] - others) / (others * (others - 1))
     alike_1: Array = np.clip((mean_1 - 1 / own) / (1 - 1 / own), 0.0, 1.0)
     return alike_1
 

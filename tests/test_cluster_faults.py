@@ -59,7 +59,7 @@ def ran(asked: Definition, folder: Path, **way: Any) -> dict[str, Any]:
     folder.mkdir(exist_ok=True)
     fixed: dict[str, Any] = {"data": DATA, "epochs": 4, "patience": 4, "precision": "float32"}
     request = Request(asked, storage=url, out=folder / "out", replicates=3, **fixed, **way)
-    assert run(request).failed == 0
+    run(request)
     engine = sa.create_engine(url)
     with engine.connect() as connection:
         runs = connection.execute(sa.select(RUNS.c.id, RUNS.c.status, RUNS.c.chosen_epochs))

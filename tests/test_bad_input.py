@@ -105,7 +105,7 @@ def training_nothing(monkeypatch: pytest.MonkeyPatch, folder: Path) -> Path:
         return SimpleNamespace(page=out / name, lines=(), figures=(), means={})
 
     monkeypatch.chdir(folder)
-    monkeypatch.setattr("studies.session._train", lambda *_: (0, 0, "trained nothing"))
+    monkeypatch.setattr("studies.session._train", lambda *_, **__: (0, 0, "trained nothing"))
     monkeypatch.setattr("studies.session.publish_report", lambda *_, **__: None)
     monkeypatch.setattr("reports.build.build", built)
     monkeypatch.setattr("studies.session.LocalWorkers", Immediate)

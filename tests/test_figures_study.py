@@ -902,6 +902,7 @@ def standing(arm: str, gain: float, latency: float) -> ArmStanding:
         latency=latency,
         is_baseline=False,
         is_leader=arm == "best",
+        best_on=(),
         not_worse=arm in ("best", "cheap"),
         is_cheapest=arm == "cheap",
         **unknown,

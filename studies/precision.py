@@ -36,12 +36,16 @@ def _is_shown(config: FSMDConfig) -> bool:
 def multiplies_bfloat16(device: str) -> bool:
     """Whether a device that is here multiplies bfloat16 fast, by what it is and not by a timing.
 
-    So the same machine always gives the same answer. False where nothing is known.
+    So the same machine always gives the same answer. False where nothing is known, as of a
+    cluster's GPU where this machine has none.
     """
     if device != "cpu":
         import torch
 
-        return torch.cuda.get_device_capability(device) >= (8, 0)
+        try:
+            return torch.cuda.get_device_capability(device) >= (8, 0)
+        except (RuntimeError, AssertionError):  # by how it was built, or for want of a driver
+            return False
     try:
         return not FAST_BFLOAT16.isdisjoint(CPU_FACTS.read_text("utf-8").split())
     except OSError:

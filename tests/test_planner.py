@@ -81,6 +81,7 @@ from studies.store.records import StudyRecord
 from studies.store.runs import Provenance, known_result, known_runs, record_run, record_test_rows
 from studies.store.studies import find_study, update_study
 from studies.store.tables import CELLS, MEASUREMENTS, RUNS, TEST_ROWS
+from studies.workers.local import has_device
 from tests.lab import (
     NOW,
     SETTINGS,
@@ -771,6 +772,13 @@ def test_a_gpu_multiplies_bfloat16_fast_from_a_capability_on(
 ) -> None:
     monkeypatch.setattr("torch.cuda.get_device_capability", {"cuda:1": capability}.__getitem__)
     assert multiplies_bfloat16("cuda:1") == fast
+
+
+@pytest.mark.skipif(has_device("cuda"), reason="there is a GPU")
+def test_a_planner_without_a_gpu_takes_float32_for_those_of_a_cluster() -> None:
+    assert not multiplies_bfloat16("cuda")
+    runtime = runtime_for("cuda", "auto", None, rounding=True, has_device=lambda _: True)
+    assert runtime == Runtime("cuda", "float32")
 
 
 def test_auto_trains_a_new_study_in_bfloat16_where_that_is_fast_and_its_models_allow_it(

@@ -146,8 +146,7 @@ def _run(request: Request, workers: Workers) -> Finished:
                 write_plan(request.out / record.name / PLAN_FILE, record)
             for data in sets.values():
                 record_test_rows(engine, data)
-            slots = _at_once(request, record.plan.runtime.stack, workers)
-            ends = deadlines_of(engine, record, request, began, slots)
+            ends = deadlines_of(engine, record, request, began)
             load_report(record)  # while the workers load what trains
             failed, lost, told = _train(
                 *(engine, record, sets, request, console, ends, workers), began=began

@@ -1,9 +1,11 @@
 """Automatic searches: what is planned fits into its time, and decides the numbers alone."""
 
 import json
+import time
 from collections.abc import Callable
 from dataclasses import asdict, replace
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 
 import pandas as pd
@@ -36,8 +38,10 @@ from studies.auto.plan import (
     fitting,
     table,
 )
+from studies.auto.request import deadlines_of
 from studies.definition import Search
 from studies.options import DEFAULT_STORAGE
+from studies.request import Request
 from studies.run import main
 from studies.search.attempt import arms_of
 from studies.store.database import open_engine
@@ -300,6 +304,22 @@ def test_where_the_time_sufficed_for_baselines_alone_they_are_reported(
     assert told.next == "The time was up before all of its plan was trained: go on with 60 min."
     assert " --budget 3600s " in told.command
     assert told.command.endswith(" --name auto-paper-planted-rows-500")
+
+
+def test_what_earlier_runs_took_counts_on_the_workers_of_the_plan(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    """However many there are now."""
+    plan = fitting(made_plan(3600.0, workers=4), SETTINGS)[1]
+    record: Any = SimpleNamespace(
+        is_search=True, search=SimpleNamespace(auto=plan), name="auto", created_at=""
+    )
+    engine: Any = None
+    monkeypatch.setattr("studies.auto.request.seconds_since", lambda *_: 2000.0)
+    now = time.monotonic()
+    ends = deadlines_of(engine, record, Request(catalog.get("auto"), budget=3600.0), now)
+    wanted = deadlines(plan, 3600.0 - 2000.0 / 4 - plan.spent, now)
+    assert ends.end == pytest.approx(wanted.end, abs=1.0)
 
 
 def test_a_plan_is_made_and_shown_by_a_dry_run_that_stores_nothing(

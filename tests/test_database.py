@@ -14,6 +14,7 @@ from concurrent.futures import ThreadPoolExecutor
 from contextlib import closing, contextmanager
 from dataclasses import replace
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 from urllib.parse import quote
 
@@ -30,7 +31,7 @@ from studies.store import engines, faults
 from studies.store.attempts import set_stopped
 from studies.store.database import open_engine
 from studies.store.faults import DatabaseBusy, patient, shown
-from studies.store.locks import held
+from studies.store.locks import _ServerLock, held
 from studies.store.mirror import open_mirror, task_objectives
 from studies.store.runs import known_runs
 from studies.store.studies import find_study, study_names, update_study
@@ -780,3 +781,27 @@ def test_reading_a_database_that_is_not_there_makes_no_file(tmp_path: Path) -> N
     told = refused(lambda: open_engine(f"sqlite:///{tmp_path}/none.db"))
     assert re.search("there is no such file", told)
     assert list(tmp_path.iterdir()) == []
+
+
+def test_a_lock_of_a_server_is_asked_for_by_one_thread_at_a_time() -> None:
+    """Its connection serves one: the study's engine writes, and Optuna's in another thread."""
+    at_once, most = 0, 0
+
+    class Connection:
+        def scalar(self, *_: object) -> int:
+            nonlocal at_once, most
+            at_once += 1
+            most = max(most, at_once)
+            time.sleep(0.005)
+            at_once -= 1
+            return 1
+
+        def execution_options(self, **_: object) -> None:
+            """There are none."""
+
+    engine: Any = SimpleNamespace(connect=Connection, dialect=SimpleNamespace(name="postgresql"))
+    lock = _ServerLock(engine, "a study")
+    assert lock.take()
+    with ThreadPoolExecutor(4) as threads:
+        assert all(threads.map(lambda _: lock.renew(), range(8)))
+    assert most == 1

@@ -87,18 +87,18 @@ def with_plan(
 
 
 def deadlines_of(
-    engine: sa.Engine, record: StudyRecord, request: Request, began: float, slots: int
+    engine: sa.Engine, record: StudyRecord, request: Request, began: float
 ) -> Deadlines:
     """When a run that `began`, on the monotonic clock, has to end.
 
-    slots: trainings, or stacks of them, at once. What earlier runs took counts too. Without a
-    budget a plan of a file is run to its end.
+    What earlier runs took counts too, on as many workers as the plan was made for: how many a
+    cluster has now says nothing of them. Without a budget a plan of a file is run to its end.
     """
     auto = record.search.auto if record.is_search else None
     budget = request.budget or (auto.budget if auto and request.plan is None else None)
     if auto is None or budget is None:
         return NO_DEADLINES
-    before = seconds_since(engine, record.name, record.created_at) / slots
+    before = seconds_since(engine, record.name, record.created_at) / auto.workers
     if before and request.plan is None:
         before += auto.spent
     now = time.monotonic()

@@ -12,6 +12,7 @@ import os
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass, field
+from threading import RLock
 from uuid import uuid4
 
 import sqlalchemy as sa
@@ -138,31 +139,38 @@ _TAKE = {
 
 @dataclass
 class _ServerLock:
-    """Of a connection of its own, in no transaction, so that it may last for days."""
+    """Of a connection of its own, in no transaction, so that it may last for days.
+
+    Whatever writes renews it first, in any thread; a connection serves one at a time.
+    """
 
     engine: sa.Engine
     key: str
     _connection: sa.Connection | None = field(default=None, init=False)
+    _alone: RLock = field(default_factory=RLock, init=False)
 
     @patient
     def take(self) -> bool:
-        self.free()
-        self._connection = self.engine.connect()
-        self._connection.execution_options(isolation_level="AUTOCOMMIT")
-        query = sa.text(_TAKE[self.engine.dialect.name])
-        if not self._connection.scalar(query, {"key": self.key}):
+        with self._alone:
             self.free()
-        return self._connection is not None
+            self._connection = self.engine.connect()
+            self._connection.execution_options(isolation_level="AUTOCOMMIT")
+            query = sa.text(_TAKE[self.engine.dialect.name])
+            if not self._connection.scalar(query, {"key": self.key}):
+                self.free()
+            return self._connection is not None
 
     def renew(self) -> bool:
         """Take it again if its connection has ended; False if another process has it."""
-        with suppress(DatabaseBusy):
-            if self._connection is not None and self._connection.scalar(sa.text("SELECT 1")):
-                return True
-        return self.take()
+        with self._alone:
+            with suppress(DatabaseBusy):
+                if self._connection is not None and self._connection.scalar(sa.text("SELECT 1")):
+                    return True
+            return self.take()
 
     def free(self) -> None:
-        if self._connection is not None:
-            self._connection.invalidate()  # given back to the pool it would keep the lock
-            self._connection.close()
-            self._connection = None
+        with self._alone:
+            if self._connection is not None:
+                self._connection.invalidate()  # given back to the pool it would keep the lock
+                self._connection.close()
+                self._connection = None

@@ -121,6 +121,10 @@ class SimulatedWorkers(Workers):
         """As a training tells how far it is."""
         self._told.append((training.id, TrainingProgress({"click": 0.7}, EPOCHS)))
 
+    def withdraw(self, future: Future[Any]) -> bool:
+        """All is begun."""
+        return False
+
     def messages(self) -> Iterator[Message]:
         """See `studies.workers.protocol`."""
         told, self._told = self._told, []

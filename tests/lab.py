@@ -124,6 +124,10 @@ class Immediate:
     def has_device(self, device: str) -> bool:
         return has_device(device)
 
+    def withdraw(self, future: Future[Any]) -> bool:
+        """All is begun."""
+        return False
+
     def messages(self) -> Iterator[Message]:
         return iter(())
 

@@ -153,6 +153,19 @@ def test_what_hangs_is_lost_when_it_is_ended_and_the_worker_goes_on(
     assert workers.submit(abs, -3).result(60) == 3
 
 
+def test_what_no_worker_has_begun_is_taken_back_and_what_runs_is_not(
+    workers: ClusterWorkers,
+) -> None:
+    first = workers.submit(time.sleep, 3)
+    until(first.running)
+    second = workers.submit(abs, -1)
+    assert (workers.withdraw(first), workers.withdraw(second)) == (False, True)
+    assert second.cancelled()
+    assert workers.submit(abs, -2).result(60) == 2
+    assert first.result(60) is None
+    assert not workers.withdraw(first)
+
+
 def test_a_process_that_dies_is_lost_and_the_worker_goes_on(workers: ClusterWorkers) -> None:
     future = workers.submit(os._exit, 3)
     error = future.exception(60)

@@ -23,7 +23,7 @@ import pytest
 from fsmd.training import Training, TrainingProgress, TrainingResult
 from studies import catalog
 from studies.definition import Study
-from studies.planner.silence import EPOCHS_AT_LEAST, Silence
+from studies.planner.silence import EPOCHS_AT_LEAST, LOOK_SECONDS, Silence, unseen
 from studies.store.database import open_engine
 from studies.store.tables import RUNS
 from studies.workers.local import LocalWorkers
@@ -72,6 +72,31 @@ def test_where_epochs_take_long_silence_may_last_for_twenty_of_them() -> None:
         silence.hear(now, told(done), {"a training"})
     assert not silence.lasts(300.0 + EPOCHS_AT_LEAST * 100)
     assert silence.lasts(301.0 + EPOCHS_AT_LEAST * 100)
+
+
+def test_time_in_which_the_planner_did_not_look_is_no_silence() -> None:
+    """It was stopped for an hour, with its workers."""
+    silence = Silence(600.0, began=0.0)
+    silence.hear(500.0, told(1.0), {"a training"})
+    gap = unseen(501.0, 4101.0)
+    assert gap == 3600.0 - LOOK_SECONDS
+    silence.skip(gap, 4101.0)
+    assert not silence.lasts(4101.0)
+    assert not silence.lasts(4101.0 + 590.0)
+    assert silence.lasts(4101.0 + 600.0)
+    assert unseen(500.0, 500.0 + LOOK_SECONDS) == 0.0
+    begun = Silence(600.0, began=4100.0)  # meanwhile, as nothing was recorded for long
+    begun.skip(gap, 4101.0)
+    assert begun.began == 4101.0
+
+
+def test_what_tells_nothing_in_its_first_epoch_may_take_long_for_it() -> None:
+    """As a baseline's first tree on large data."""
+    silence = Silence(600.0, began=0.0, from_the_first=False)
+    assert not silence.lasts(10_000.0)
+    silence.hear(10_000.0, told(2.0), {"a training"})
+    assert not silence.lasts(10_000.0 + EPOCHS_AT_LEAST * 5_000.0)
+    assert silence.lasts(10_001.0 + EPOCHS_AT_LEAST * 5_000.0)
 
 
 def small_study() -> Study:

@@ -3,6 +3,7 @@
 import heapq
 import json
 from collections.abc import Callable, Iterable, Sequence
+from concurrent.futures import Future
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 from types import SimpleNamespace
@@ -810,6 +811,46 @@ def test_auto_takes_bfloat16_for_models_that_share_as_fsmd_does_alone() -> None:
         assert not may_round(replace(search, space=space))
 
 
+class Absent(Immediate):
+    """They do two calls; with the next one the time is up, and it waits or its worker dies."""
+
+    def __init__(self, *, die: bool) -> None:
+        self.left, self.die, self.clock = 2, die, 0.0
+        self.waiting: list[Future[Any]] = []
+
+    def submit(self, work: Any, /, *args: Any, **kwargs: Any) -> Any:
+        self.left -= 1
+        if self.left >= 0:
+            return super().submit(work, *args, **kwargs)
+        self.clock = 100.0
+        self.waiting.append(Future())
+        if self.die:
+            self.waiting[-1].set_exception(WorkerDied())
+        return self.waiting[-1]
+
+    def withdraw(self, future: Future[Any]) -> bool:
+        return future.cancel()
+
+
+@pytest.mark.parametrize("die", [False, True])
+def test_what_no_worker_has_begun_by_the_deadline_is_left_for_another_run(
+    lab: Lab, die: bool, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    workers, count = Absent(die=die), len(lab.cells(1))
+    monkeypatch.setattr(
+        "studies.planner.planner.time", SimpleNamespace(monotonic=lambda: workers.clock)
+    )
+
+    def work(trainings: Sequence[Training], *_: object, **__: object) -> list[TrainingResult]:
+        return list(map(result_of, trainings))
+
+    planner = replace(lab.planner(workers), work=work, deadline=100.0)
+    assert planner.run(lab.cells(1)) == Tally(0, 2, 0, 0, cut=count - 2)
+    assert [future.done() for future in workers.waiting] == [True]
+    assert lab.run(1) == Tally(2, count - 2, 0, 0)
+    assert set(lab.states()) == {TrialState.COMPLETE}
+
+
 @dataclass
 class Stacked:
     """An agenda of steps that hold several trainings each."""
@@ -825,6 +866,9 @@ class Stacked:
 
     def ended(self, cell: Cell, result: TrainingResult | None) -> None:
         self.ends.append((cell.arm, result is not None))
+
+    def waits(self, cell: Cell) -> None:
+        """There is time enough."""
 
 
 def test_a_step_may_hold_several_trainings_and_each_ends_for_itself(lab: Lab) -> None:

@@ -29,6 +29,9 @@ class Agenda(Protocol):
     def ended(self, cell: Cell, result: TrainingResult | None) -> None:
         """A cell of a step is over; without a result where it failed for good."""
 
+    def waits(self, cell: Cell) -> None:
+        """The time did not suffice for a cell of a step: it is as it was before."""
+
 
 STACKS_OF_STEP = 4
 """Times as many cells as a stack has places, in a step: whoever ends early makes room."""
@@ -86,4 +89,7 @@ class LongestFirst:
         """Change nothing."""
 
     def ended(self, cell: Cell, result: TrainingResult | None) -> None:
+        """Change nothing."""
+
+    def waits(self, cell: Cell) -> None:
         """Change nothing."""

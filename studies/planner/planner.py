@@ -20,7 +20,7 @@ from typing import NamedTuple, TypeVar
 
 import sqlalchemy as sa
 
-from fsmd.config import digest
+from fsmd.config import FSMDConfig, digest
 from fsmd.errors import UserError
 from fsmd.training import TrainingProgress, TrainingResult
 from fsmd.writing import sweep
@@ -28,7 +28,7 @@ from studies.failure import Failure, failure_of
 from studies.planner.agenda import Agenda, LongestFirst, Step
 from studies.planner.design import Cell
 from studies.planner.lengths import NOTHING, expected, read_stored
-from studies.planner.silence import Silence
+from studies.planner.silence import Silence, unseen
 from studies.store import runs
 from studies.store.mirror import Mirror
 from studies.store.runs import Provenance
@@ -106,6 +106,8 @@ class Planner:
     """Seconds that a training may tell nothing; see `studies.planner.silence`."""
     attempts: dict[str, int] = field(default_factory=dict)
     """Identity -> how often a worker was given its last step, up to which it was paused."""
+    _looked: float = field(default=-math.inf, init=False)
+    """When it looked last for what is silent."""
 
     def run(self, cells: Sequence[Cell], paused: Collection[Cell] = ()) -> Tally:
         """Bring every cell to its end; returns when nothing is missing, or at the deadline.
@@ -144,21 +146,23 @@ class Planner:
         """Train what the agenda says until it has nothing and nothing is running."""
         self._sweep()
         again, running = list[Step](), dict[Future[Sequence[Outcome]], _Running]()
+        self._looked = time.monotonic()
         ended = SimpleQueue[Future[Sequence[Outcome]]]()
         while True:
-            while len(running) < self.at_once:
-                in_time = time.monotonic() < self.deadline
-                step = again.pop() if again else agenda.next() if in_time else None
+            while self._in_time and len(running) < self.at_once:
+                step = again.pop() if again else agenda.next()
                 if step is None:
                     break
                 step = self._without_known(step, agenda)
                 if step.cells:
                     future = self._submit(step)
-                    running[future] = _Running(step, Silence(self.silence))
+                    running[future] = _Running(step, self._silence_of(step))
                     future.add_done_callback(ended.put)
+            if not self._in_time:
+                self._cut_off(again, running, agenda)
             if not running:
                 return
-            over = _waited(ended)
+            over = [future for future in _waited(ended) if future in running]
             told = tuple(self.workers.messages())
             self.listen(Event("waiting", progress=told, workers=self.at_once))
             self._end_the_silent(running, told)
@@ -167,6 +171,25 @@ class Planner:
                 retried = self._over(running.pop(future), future, agenda)
                 if retried.cells:
                     again.append(retried)
+
+    @property
+    def _in_time(self) -> bool:
+        return time.monotonic() < self.deadline
+
+    def _cut_off(
+        self,
+        again: list[Step],
+        running: dict[Future[Sequence[Outcome]], _Running],
+        agenda: Agenda,
+    ) -> None:
+        """Take back what no worker has begun, and try nothing again."""
+        withdrawn = [future for future in running if self.workers.withdraw(future)]
+        cut = [*again, *(running.pop(future).step for future in withdrawn)]
+        again.clear()
+        for cell in (cell for step in cut for cell in step.cells):
+            if self._statuses([cell]).get(cell.training.id) is None:
+                self.attempts.pop(cell.training.id, None)
+            agenda.waits(cell)
 
     def _statuses(self, cells: Sequence[Cell]) -> dict[str, str]:
         return runs.known_runs(self.engine, [cell.training.id for cell in cells])
@@ -193,11 +216,17 @@ class Planner:
         work = partial(self.work, seconds=self.deadline - time.monotonic())
         return self.workers.submit(work, trainings, checkpoints, step.until)
 
+    def _silence_of(self, step: Step) -> Silence:
+        networks = all(isinstance(cell.training.config, FSMDConfig) for cell in step.cells)
+        return Silence(self.silence, from_the_first=networks)
+
     def _end_the_silent(
         self, running: Mapping[Future[Sequence[Outcome]], _Running], told: Sequence[Message]
     ) -> None:
         now = time.monotonic()
+        gap, self._looked = unseen(self._looked, now), now
         for future, each in running.items():
+            each.silence.skip(gap, now)
             each.silence.hear(now, told, {cell.training.id for cell in each.step.cells})
             if not future.running():
                 each.silence.begin(now)

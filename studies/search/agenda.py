@@ -134,7 +134,7 @@ class SearchAgenda:
 
     def ended(self, cell: Cell, result: TrainingResult | None) -> None:
         """Keep what a step brought."""
-        i = next(n for n, a in enumerate(self.attempts) if a.training_id == cell.training.id)
+        i = self._of(cell)
         if result is None:
             ends = known_runs(self.planner.engine, [cell.training.id])
             itself = ends[cell.training.id] == "failed"
@@ -143,6 +143,14 @@ class SearchAgenda:
             return
         state = AttemptState.ENDED if result.finished else AttemptState.PAUSED
         self.attempts[i] = replace(self.attempts[i].with_result(result, self.record), state=state)
+
+    def waits(self, cell: Cell) -> None:
+        """Keep it for a later run."""
+        i = self._of(cell)
+        self.attempts[i] = replace(self.attempts[i], state=AttemptState.PAUSED)
+
+    def _of(self, cell: Cell) -> int:
+        return next(n for n, a in enumerate(self.attempts) if a.training_id == cell.training.id)
 
     def repair(self) -> None:
         """Finish what a kill cut off between two writes of the planner; trains nothing.

@@ -153,6 +153,18 @@ class ClusterWorkers:
                 self._send(run)
         return run.future
 
+    def withdraw(self, future: Future[Any]) -> bool:
+        """Cancel it if no worker is at its training: one may be fetching what it needs."""
+        with self._lock:
+            run = next((r for r in self._runs if r.future is future), None)
+            if run is None or not future.cancel():
+                return False
+            self._runs.remove(run)
+            self._sent.pop(run.key, None)
+            if run.task:
+                self._aside(run.task.cancel)
+            return True
+
     def messages(self) -> Iterator[Message]:
         """What the trainings under way have told since the last call."""
         while not self._told.empty():

@@ -90,6 +90,10 @@ class LocalWorkers:
                 self._workers.append(least)
             return least.submit(call)
 
+    def withdraw(self, future: Future[Any]) -> bool:
+        """Cancel it if no process has begun it."""
+        return future.cancel()
+
     def messages(self) -> Iterator[Message]:
         """What the trainings under way have told since the last call."""
         while not self._told.empty():

@@ -36,6 +36,9 @@ class Workers(Protocol):
         checkpoint's: there it may lie elsewhere.
         """
 
+    def withdraw(self, future: Future[Any]) -> bool:
+        """Take it back if no worker has begun it: cancel it, and say whether that was so."""
+
     def messages(self) -> Iterator[Message]:
         """What the trainings under way have told since the last call."""
 

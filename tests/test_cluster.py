@@ -8,8 +8,11 @@ import subprocess
 import sys
 import time
 from collections.abc import Callable, Iterator
+from concurrent.futures import Future
 from dataclasses import replace
+from functools import partial
 from pathlib import Path
+from threading import Event
 from typing import Any
 
 import pytest
@@ -25,6 +28,7 @@ from fsmd.data.files import cache_root
 from fsmd.errors import UserError
 from fsmd.training import Training, TrainingResult, train
 from studies import catalog
+from studies.machine import machine
 from studies.request import Request
 from studies.session import run
 from studies.start import ROOT
@@ -124,7 +128,7 @@ def test_a_training_that_is_paused_goes_on_elsewhere_with_the_same_numbers(
     (whole,) = future.result(120)
     assert figures(whole) == figures(alone)
     assert [progress.done for _, progress in workers.messages()][-1:] == [3.0]
-    assert workers.machine(future)
+    assert workers.machine(future) == machine()
     assert max(sent) < 8_000
     assert not list((there.folder / "scratch1").rglob("*.ckpt"))
 
@@ -135,6 +139,34 @@ def test_a_worker_fetches_data_that_it_has_not(there: Site, training: Training) 
     copy = there.folder / "cache" / "encoded" / training.data.content_hash
     assert remote._holds(copy, training.data.content_hash)
     assert [path.name for path in copy.parent.iterdir() if path.is_dir()] == [copy.name]
+
+
+def test_a_worker_that_is_fetching_is_not_silent(
+    workers: ClusterWorkers, training: Training, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """However long that takes: no training is at work yet."""
+    if not has_namespaces(cache_root()):
+        pytest.skip("no mount namespaces")
+    asked, may, bring = Event(), Event(), ClusterWorkers._bring
+
+    def slowly(*given: Any) -> None:
+        asked.set()
+        may.wait(60)
+        bring(*given)
+
+    monkeypatch.setattr(ClusterWorkers, "_bring", slowly)
+    other = replace(training, data=load("planted:rows=610").ref, epochs=1)
+    future = workers.submit(train_all, (other,), (cache_root() / "some.ckpt",), None)
+    assert asked.wait(60)
+    time.sleep(0.5)
+    assert not future.running()
+    may.set()
+    until(lambda: future.running() or future.done())
+    assert isinstance(future.result(120)[0], TrainingResult)
+
+
+def test_where_a_call_was_done_that_nobody_began_is_not_known(workers: ClusterWorkers) -> None:
+    assert workers.machine(Future()) == "unknown"
 
 
 @pytest.mark.parametrize(
@@ -156,7 +188,7 @@ def test_what_hangs_is_lost_when_it_is_ended_and_the_worker_goes_on(
 def test_what_no_worker_has_begun_is_taken_back_and_what_runs_is_not(
     workers: ClusterWorkers,
 ) -> None:
-    first = workers.submit(time.sleep, 3)
+    first = workers.submit(time.sleep, 1)
     until(first.running)
     second = workers.submit(abs, -1)
     assert (workers.withdraw(first), workers.withdraw(second)) == (False, True)
@@ -199,6 +231,19 @@ def test_a_worker_of_another_version_gets_nothing_and_is_named(
         assert isinstance(workers.submit(abs, -2).exception(10), UserError)
     assert len(told) == 1
     assert "gets no trainings: it has fsmd" in told[0]
+
+
+@pytest.mark.parametrize("act", ["introduce", "prepare"])
+def test_what_a_worker_cannot_read_is_told_and_not_asked_for_ever(
+    there: Site, act: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(remote, act, partial(os.listdir, "/none such"))
+    monkeypatch.setattr(cluster, "NOBODY_SECONDS", 0.0)
+    with (
+        ClusterWorkers(there.address, notify=lambda _: None) as workers,
+        pytest.raises(UserError, match=r"it cannot begin \(FileNotFoundError: .*/none such"),
+    ):
+        workers.slots()
 
 
 def test_a_worker_without_the_toolkit_gets_nothing_while_others_do(

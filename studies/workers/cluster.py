@@ -175,8 +175,8 @@ class ClusterWorkers:
         return isinstance(error, WorkerLostError)
 
     def machine(self, future: Future[Any]) -> str:
-        """A line on the machine where it ran."""
-        return self._machines.get(future, "")
+        """A line on the machine where it ran: never that of the planner."""
+        return self._machines.get(future, "unknown")
 
     def end(self, future: Future[Any]) -> None:
         """Cancel it if a worker has begun it, which then ends the process that does it.
@@ -350,7 +350,7 @@ class ClusterWorkers:
             said = self._answer(address, remote.introduce)
             why = refusal(said)
             if not why:
-                self._answer(address, remote.prepare)
+                why = refusal(self._answer(address, remote.prepare) or said)
         except OSError:  # it is gone; if it is not, it is asked again
             self._known.pop(address, None)
             return
@@ -371,7 +371,8 @@ class ClusterWorkers:
     def _answer(self, address: str, of: Callable[[], Any]) -> Any:
         """What a worker says, or what it raises; raises OSError if it says nothing."""
         nothing = OSError(f"no answer from {address}")
-        said = self._client.run(of, workers=[address], on_error="return").get(address, nothing)
+        run = partial(self._client.run, remote.tried, of, workers=[address], on_error="return")
+        said = run().get(address, nothing)
         if isinstance(said, OSError):
             raise said
         return said
@@ -449,7 +450,7 @@ class ClusterWorkers:
 
     def _over(self, run: _Run, task: "distributed.Future[Any]") -> None:
         """Hand on what came of a call."""
-        answer = remote.Reply(None, {})
+        answer = remote.Reply(None, {}, "")
         error: Exception | None = None
         try:
             answer = task.result()
@@ -477,6 +478,7 @@ class ClusterWorkers:
         if error:
             run.future.set_exception(error)
         else:
+            self._machines[run.future] = answer.machine
             run.future.set_result(answer.value)
 
     def _heard(self, event: tuple[float, Any]) -> None:
@@ -488,6 +490,8 @@ class ClusterWorkers:
             self._told.put((training, TrainingProgress(figures, done)))
         if "begun" in said:
             self._aside(self._begun, run, said["key"], said["begun"])
+        if "at_work" in said:
+            self._aside(self._at_work, run, said["key"])
         if "wants" in said:
             self._aside(self._bring, run, said["key"], Path(said["wants"]), said["address"])
 
@@ -499,9 +503,14 @@ class ClusterWorkers:
                 self._lose(run, f"the worker at {run.worker} is gone")
                 return
             run.worker = address
-            run.future.set_running_or_notify_cancel()
             if address in self._members:
                 self._machines[run.future] = self._members[address].machine
+
+    def _at_work(self, run: _Run, key: str) -> None:
+        """Its worker has what it needs: from now on it may be silent for so long alone."""
+        with self._lock:
+            if run.key == key and run in self._runs and not run.future.running():
+                run.future.set_running_or_notify_cancel()
 
     def _bring(self, run: _Run, key: str, path: Path, address: str) -> None:
         """Send a worker what it lacks: the files of a data set, or a checkpoint."""

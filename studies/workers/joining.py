@@ -13,7 +13,7 @@ from distributed import Security
 from distributed.utils import silence_logging_cmgr
 
 from fsmd.errors import UserError
-from studies.workers.remote import versions
+from studies.workers.remote import Fault, versions
 
 WAYS = "tcp://HOST:PORT, tls://HOST:PORT, the file of a scheduler, or local:N"
 
@@ -79,6 +79,8 @@ class Member:
 
 def refusal(said: Any) -> str:
     """Why a worker that introduced itself so gets no calls; empty if it gets some."""
+    if isinstance(said, Fault):
+        return f"it cannot begin ({said.line}); mend that and start it again"
     if isinstance(said, Exception):
         # Dask gives an error that it cannot send as the text of a plain one.
         line = str(said) if type(said) is Exception else repr(said)

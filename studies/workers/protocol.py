@@ -46,7 +46,7 @@ class Workers(Protocol):
         """Whether a future's error says that its worker died, so that another try may succeed."""
 
     def machine(self, future: Future[Any]) -> str:
-        """A line on the machine where it ran; empty if that is this one, or not known."""
+        """A line on the machine where it ran; empty if that is this one."""
 
     def end(self, future: Future[Any]) -> None:
         """End the worker that does this at once, though it hears nothing: the future raises an

@@ -60,6 +60,8 @@ class Reply:
     value: Any
     checkpoints: Mapping[Path, bytes]
     """Of what can be gone on with, by the planner's paths, where no folder is shared."""
+    machine: str
+    """On which it was done."""
 
 
 class CalledOffError(Exception):
@@ -101,7 +103,7 @@ class _Visit:
             args = tuple(map(self._brought, call.args))
             kwargs = {name: self._brought(value) for name, value in call.kwargs.items()}
             value = self._done(args, kwargs)
-            return Reply(value, dict(self._left(value)))
+            return Reply(value, dict(self._left(value)), machine())
         finally:
             rmtree(self._scratch, ignore_errors=True)
 
@@ -122,6 +124,7 @@ class _Visit:
             process = LocalWorkers(1)
         try:
             future = process.submit(self._call.work, *args, **kwargs)
+            self._say(at_work=True)
             while not wait([future], POLL_SECONDS).done:
                 self._tell(process)
                 self._check()
@@ -236,6 +239,21 @@ def arrived(key: str, fault: str) -> None:
     arrival = _ARRIVALS[key]
     arrival.fault = fault
     arrival.whole.set()
+
+
+@dataclass(frozen=True)
+class Fault:
+    """What a worker raised by itself: not that it could not be reached."""
+
+    line: str
+
+
+def tried(act: Callable[[], Any]) -> Any:
+    """What it returns, or a `Fault`."""
+    try:
+        return act()
+    except OSError as error:
+        return Fault(f"{type(error).__name__}: {error}")
 
 
 def introduce() -> dict[str, Any]:

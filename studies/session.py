@@ -3,6 +3,7 @@
 The only file that knows data, database, planner, workers and report at once.
 """
 
+import math
 import sys
 import time
 from collections import Counter
@@ -120,7 +121,8 @@ def _workers(request: Request) -> Workers:
             "'fsmd[cluster]', or leave it out to train on this machine"
         ) from error
     notify = partial(tell, open_console())
-    return ClusterWorkers(request.cluster, request.workers, notify)
+    seconds = math.inf if request.budget is None else request.budget
+    return ClusterWorkers(request.cluster, request.workers, notify, seconds)
 
 
 def _run(request: Request, workers: Workers) -> Finished:

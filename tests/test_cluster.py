@@ -369,6 +369,17 @@ def test_all_workers_that_are_there_count_from_the_beginning() -> None:
         assert workers.slots() == 3
 
 
+def test_without_any_worker_a_run_ends_when_its_time_is_up(tmp_path: Path) -> None:
+    with Site(tmp_path) as site:
+        site.scheduler()
+        with ClusterWorkers(site.address, notify=lambda _: None, seconds=1.0) as workers:
+            with pytest.raises(UserError, match="no worker came to the cluster in 1 s, the time"):
+                workers.slots()
+            waits = workers.submit(abs, -1)
+            assert workers.withdraw(waits)
+            assert waits.cancelled()
+
+
 @pytest.mark.slow
 def test_workers_that_come_and_go_are_noticed(tmp_path: Path) -> None:
     with Site(tmp_path) as site:

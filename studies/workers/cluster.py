@@ -7,6 +7,7 @@ what is done when the scheduler is gone (wait for it, for a while).
 """
 
 import logging
+import math
 import re
 import warnings
 from collections.abc import Callable, Iterator
@@ -31,6 +32,7 @@ from fsmd.data.files import cache_root
 from fsmd.errors import UserError
 from fsmd.training import Training, TrainingProgress
 from fsmd.writing import sweep, write
+from studies.timing import spoken
 from studies.workers import remote
 from studies.workers.joining import Member, address_of, check_keys, refusal, silent
 from studies.workers.local import WorkerLostError, uninterrupted
@@ -77,11 +79,16 @@ class ClusterWorkers:
     """
 
     def __init__(
-        self, cluster: str, most: int | None = None, notify: Callable[[str], object] = print
+        self,
+        cluster: str,
+        most: int | None = None,
+        notify: Callable[[str], object] = print,
+        seconds: float = math.inf,
     ) -> None:
         """cluster: see `address_of`, or local:N. most: calls at once; None: as the workers can do.
 
-        notify: is given, in a line, what a person should know. Raises UserError where there is no
+        notify: is given, in a line, what a person should know. seconds: to wait for the first
+        worker, where nothing can be planned without one. Raises UserError where there is no
         cluster.
         """
         self._cluster, self._most, self._notify = cluster, most, notify
@@ -95,6 +102,7 @@ class ClusterWorkers:
         self._news, self._ready = Event(), Event()
         self._wish: distributed.Future[Any] | None = None
         self._began = self._nobody_since = monotonic()
+        self._patience = seconds
         self._told_nobody = False
         with ExitStack() as stack:
             stack.enter_context(silent())
@@ -124,8 +132,12 @@ class ClusterWorkers:
 
     def _first_members(self) -> list[Member]:
         """Those that there are, once they have answered."""
-        while not self._ready.wait(0.5):
-            pass  # with a timeout, so that Ctrl-C counts
+        while not self._ready.wait(0.5):  # with a timeout, so that Ctrl-C counts
+            if monotonic() > self._began + self._patience:
+                raise UserError(
+                    f"no worker came to the cluster in {spoken(self._patience)}, the time that "
+                    f"was given; start some with `dask worker`; {GOES_ON}"
+                )
         with self._lock:
             if self._fault:
                 raise self._fault

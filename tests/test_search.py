@@ -2,6 +2,7 @@
 
 import threading
 from collections.abc import Callable, Sequence
+from concurrent.futures import Future
 from contextlib import closing
 from dataclasses import dataclass, field, replace
 from functools import cache
@@ -819,6 +820,32 @@ def test_a_search_whose_trials_mean_other_trainings_now_is_not_gone_on_with(lab:
 def test_after_the_deadline_nothing_is_started_or_gone_on_with(lab: Lab) -> None:
     assert lab.search(deadline=0.0).attempts == []
     assert not lab.work
+
+
+def test_what_no_worker_began_in_time_is_gone_on_with_by_the_next_run(lab: Lab) -> None:
+    class Late(Immediate):
+        left = 2
+
+        def submit(self, work: Any, /, *args: Any, **kwargs: Any) -> Any:
+            self.left -= 1
+            if self.left >= 0:
+                return super().submit(work, *args, **kwargs)
+            planner.deadline = 0.0
+            return Future[Any]()
+
+        def withdraw(self, future: Future[Any]) -> bool:
+            return future.cancel()
+
+    record, rule = lab.record(), NoPruning(EPOCHS)
+    planner = lab.planner(record, Late())
+    agenda = SearchAgenda(planner, record, REF, lab.space, rule, thinker=Immediate())
+    planner.follow(agenda)
+    late = agenda.attempts[-1]
+    assert (len(ended(agenda)), len(planner.attempts), late.state) == (2, 2, AttemptState.PAUSED)
+    assert late.name in [cell.arm for cell in agenda.waiting]
+    found = lab.search(trials=5, rule=rule)
+    assert ids(found)[2] == late.training_id
+    assert len(ended(found)) == 5
 
 
 def test_a_search_that_ran_out_of_time_keeps_what_is_paused(lab: Lab) -> None:

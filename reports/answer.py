@@ -138,13 +138,18 @@ def answer_in_words(asked: Asked) -> Iterator[str]:
     yield (
         "On the leaderboard a mean's interval covers the seeds, a difference's "
         f"{sources(bool(asked.results.test.samplings))}. A mean in bold is shown to be the "
-        f"best: each one-sided test against another passes {100 * ALPHA / 2:g} %, which needs no "
-        f"adjustment, as at most one arm can be. What matters: {asked.matters}. "
-        f"Not shown worse: no test at {100 * ALPHA:g} % shows a larger loss against the first on "
-        "any task. Cheapest: by time to score where that is known, else by parameters. A simple "
-        "model wins where validation's best other model is unlikely to gain more than what "
-        "matters over it on any task, and no other is shown to."
+        f"best: each one-sided test against another passes half of {_level(asked)} over the "
+        "number of targets; among arms that needs no adjustment, as at most one can be. What "
+        f"matters: {asked.matters}. Not clearly worse, which chooses and proves nothing: no test "
+        f"at {100 * ALPHA:g} % finds a larger loss against the first on any task. Cheapest: by "
+        "time to score where that is known, else by parameters. A simple model wins where "
+        "validation's best other model is unlikely to gain more than what matters over it on any "
+        "task, and no other clearly does."
     )
+
+
+def _level(asked: Asked) -> str:
+    return "the last look's level" if asked.looks else f"{ALPHA:g}"
 
 
 def answer_entry(asked: Asked, answer: Answer) -> dict[str, Any]:
@@ -260,7 +265,7 @@ def _costs(asked: Asked, used: ArmStanding) -> Iterator[str]:
             f"Cheaper{', but likely worse' if chance >= LIKELY else ''}: "
             f"{asked.called(cheaper.arm)} {saved}. "
             f"That it is worse by more than what matters ({asked.matters}){asked.on_any} is not "
-            f"shown; the chance of it: {words.chance(chance)}."
+            f"clear; the chance of it: {words.chance(chance)}."
         )
 
 

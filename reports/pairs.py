@@ -15,6 +15,7 @@ from fsmd.tasks import Target
 from reports import words
 from reports.page.model import ComparedPairs, PairCell
 from reports.results import Scores
+from reports.standing import Tested
 
 Word = Literal["better", "worse", "equivalent", "undecided"]
 
@@ -162,12 +163,14 @@ def pairs_of(
     scores: Scores,
     margin: Callable[[Target], float],
     tables: Sequence[Comparison] = (),
+    tested: Tested | None = None,
 ) -> ComparedPairs | None:
     """Of the trained arms, for the page's two lists; None below two.
 
     What the tables compare has the tables' word; other pairs are a family of their own.
 
     margin: target -> the smallest difference on it that matters.
+    tested: what words are told of, where that is not all that is shown.
     """
     pairs = list(combinations(scores.trained, 2))
     if not pairs:
@@ -175,9 +178,10 @@ def pairs_of(
     known = {(c.arm, c.other, c.target): c.word for c in tables}
     known |= {(c.other, c.arm, c.target): REVERSED.get(c.word, c.word) for c in tables}
     cells: dict[tuple[str, str], list[PairCell]] = {pair: [] for pair in pairs}
-    for c in compared(pairs, scores, margin):
+    of, alpha, _ = tested or Tested(scores)
+    for c in compared(pairs, of, margin, alpha=alpha):
         word = known.get((c.arm, c.other, c.target), c.word)
-        e = c.difference
+        e = scores.difference(*c.key)
         cells[c.arm, c.other].append(PairCell(e.mean, e.low, e.high, word))
     return ComparedPairs(
         arms=scores.trained,

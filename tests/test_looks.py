@@ -164,6 +164,24 @@ def _said(look: StoredLook) -> dict[str, Any]:
     return {name: value for name, value in vars(look).items() if name != "made_at"}
 
 
+def told_of_any_two(made: Outline) -> set[str]:
+    assert made.report.pairs is not None
+    return {cell.word for row in made.report.pairs.cells for cell in row or ()}
+
+
+def test_nothing_on_the_page_is_told_as_shown_but_what_a_look_shows(engine: sa.Engine) -> None:
+    clear = {"diamond": 0.02}
+    early = outline(engine, store(engine, 3, name="early", looks=(4, 8), effects=clear))
+    assert told_of_any_two(early) == {"undecided"}
+    assert not any(s["best_on"] for s in early.summary["answer"]["standings"])
+    assert "shown to be the best" not in " ".join(early.report.answer.sentences)
+    at_look = outline(engine, store(engine, 4, name="at look", looks=(4, 8), effects=clear))
+    assert told_of_any_two(at_look) > {"undecided"}
+    best = {s["level"]: s["best_on"] for s in at_look.summary["answer"]["standings"]}
+    assert best.pop("diamond")
+    assert not any(best.values())
+
+
 # What reports say
 
 

@@ -22,6 +22,7 @@ from fsmd.stats.joint import REGIONS, PairVerdict
 from fsmd.stats.looks import ahead, level, seeds_may_show
 from reports.pairs import REVERSED, Comparison, PairedTest, Shown, Word
 from reports.results import Scores, StudyResults, samplings_of
+from reports.standing import Tested
 from reports.study.comparisons import compare, pairs
 from reports.study.joint import JointVerdict, joint_verdicts
 from reports.study.reading import Reading
@@ -263,6 +264,30 @@ def stopped(results: StudyResults) -> dict[str, bool]:
             if arm in said:
                 said[arm].add(word)
     return {arm: "worse" in found and "better" not in found for arm, found in said.items()}
+
+
+def tested(results: StudyResults) -> Tested:
+    """The last look that had something to spend; before the first nothing is judged."""
+    if (looking := _last(results)) is None:
+        return Tested(results.test, NO_LOOK)
+    return Tested(looking.scores, looking.alpha, looking.at.behind)
+
+
+def tested_pairs(results: StudyResults) -> Tested:
+    """As `tested`, of the arms that have all seeds of the look."""
+    if (looking := _last(results)) is None:
+        return Tested(results.test, NO_LOOK)
+    return Tested(looking.of_this, looking.alpha)
+
+
+def _last(results: StudyResults) -> _Looking | None:
+    key, made = "last look", looks_of(results)
+    if key not in results.computed:
+        spent = sum(look.alpha > 0 for look in made)
+        at = _Looking(results, made[spent - 1].seeds, made[: spent - 1]) if spent else None
+        results.computed[key] = at
+    last: _Looking | None = results.computed[key]
+    return last
 
 
 # Between what is stored and what reports show

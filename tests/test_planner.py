@@ -740,7 +740,9 @@ def test_a_study_on_a_gpu_has_a_stack_of_what_is_of_one_shape_and_keeps_it(
     assert open_record(lab.engine, record, "cuda", replicates=9).plan.runtime.stack == 6
     for runtime, told in ((Runtime("cuda"), True), (Runtime(), False), (Runtime(stack=2), True)):
         run: Any = SimpleNamespace(
-            record=replace(record, plan=replace(record.plan, runtime=runtime)), runs=()
+            engine=lab.engine,
+            record=replace(record, plan=replace(record.plan, runtime=runtime)),
+            runs=(),
         )
         assert (f"--stack {runtime.stack}" in run_command(run)) == told
     with pytest.raises(UserError, match="stack: 6 there, 4 now"):

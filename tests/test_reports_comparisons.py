@@ -95,8 +95,8 @@ def test_scatter_is_learnt_from_all_arms_with_the_pairs_replicates_once_for_each
     monkeypatch: pytest.MonkeyPatch, missing: tuple[tuple[int, int], ...]
 ) -> None:
     scores = replace(scores_of([(0.0, 0.0)] * 6), reference="c")
-    for arm, replicate in missing:
-        scores.values_ART[arm, replicate] = np.nan
+    for row, replicate in missing:
+        scores.values_ART[row, replicate] = np.nan
     learnt = list[int]()
 
     def counted(values_AR: Array, reference: int) -> Scatters:

@@ -28,8 +28,8 @@ def how_to_read(analysis: StudyAnalysis) -> Iterator[str]:
         f"A replicate is one seed. {_pairs(results.same_seeds)} More replicates make the seeds' "
         f"part of chance smaller, only more test rows the test set's. {_units(scores)} "
         f"{_covered(scores)} From five seeds on, how much a difference scatters over seeds is "
-        "learnt from all arms, so that few seeds tell more. The interval of an arm's own figure "
-        "covers the seeds alone."
+        "learnt from all arms, so that few seeds tell more. The interval of an arm's own "
+        "figure covers the seeds alone."
     )
     yield from _of_groups(results)
     yield from rule_in_words(analysis.comparisons, within_margin(scales_of(results)))

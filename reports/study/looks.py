@@ -27,7 +27,6 @@ from reports.study.comparisons import compare, pairs
 from reports.study.joint import JointVerdict, joint_verdicts
 from reports.study.reading import Reading
 from reports.study.verdicts import AtLook, Judged, conditions_of, judge
-from studies.store.database import now
 from studies.store.looks import (
     SaidOfClaim,
     SaidOfPair,
@@ -223,10 +222,14 @@ class _Looking:
         may = set(chain.from_iterable(pair for pair, may in found if may))
         may_not = set(chain.from_iterable(pair for pair, may in found if not may)) - may
         reference = {self.results.study.reference}
+        runs = self.results.runs
+        of_this = runs[runs["replicate"] < self.seeds]
+        # Of the data, not of the clock: a page is the same whenever it is built.
+        last = str(of_this["finished_at"].max())
         return StoredLook(
             seeds=self.seeds,
             alpha=self.alpha,
-            made_at=now(),
+            made_at=last,
             comparisons=tuple(_of_pair(c, self.seeds) for c in self.comparisons),
             claims=tuple(self._of_claim(j) for j in self.judged),
             pairs=tuple(self.joint),

@@ -94,6 +94,7 @@ class StoredLook:
     alpha: float
     """0 where no error was left: nothing new is decided."""
     made_at: str
+    """When the last of its trainings ended."""
     comparisons: tuple[SaidOfPair, ...]
     claims: tuple[SaidOfClaim, ...]
     pairs: tuple[SaidOfTasks, ...]

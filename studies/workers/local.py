@@ -231,6 +231,7 @@ class _Worker:
         with suppress(OSError):
             ours.shutdown(socket.SHUT_RDWR)  # which ends the process, if nothing else has
         ours.detach()
+        self._lost = True
 
     def close(self) -> None:
         """End all of it."""

@@ -303,6 +303,17 @@ def test_behind_the_last_look_no_error_is_left(no_torch: Path) -> None:
     assert "behind the last one no error is left" in told
 
 
+def test_no_look_is_chosen_among_seeds_that_were_seen(no_torch: Path) -> None:
+    with pytest.MonkeyPatch.context() as patch:  # trained, and stopped before any look
+        patch.setattr("studies.planner.looks.due", lambda *_: ())
+        assert main([*RUN, "--looks", "2,6", "--replicates", "4"]) == 0
+    assert stored_looks(no_torch)[1] == ()
+    assert main([*RUN, "--replicates", "3"]) == 0
+    assert [look.seeds for look in stored_looks(no_torch)[1]] == [2]
+    assert main([*RUN, "--replicates", "4"]) == 0
+    assert [look.seeds for look in stored_looks(no_torch)[1]] == [2, 4]
+
+
 def test_looks_that_were_stated_are_not_changed_by_what_was_seen(
     no_torch: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:

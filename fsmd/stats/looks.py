@@ -42,16 +42,23 @@ def ahead(before: int, stated: Sequence[int]) -> tuple[PlannedLook, ...]:
     return tuple(PlannedLook(n, level(n, last, stated)) for last, n in pairwise(seeds))
 
 
-def due(stated: Sequence[int], made: Collection[int], seeds: int) -> tuple[int, ...]:
-    """The looks to be made in turn of a study that now has so many seeds, asked for as such.
+def due(
+    stated: Sequence[int], made: Collection[int], seeds: int, there: int = 0
+) -> tuple[int, ...]:
+    """The looks to be made in turn of a study that is asked to have so many seeds.
 
-    A single seed shows nothing, and is no look.
+    A single seed shows nothing, and is no look. Nor is a number that nobody stated, where more
+    seeds are there: it would be chosen after they were seen.
+
+    there: seeds that any arm has.
 
     >>> due((5, 10, 20), (), 12), due((5, 10, 20), (5, 7), 10), due((5, 10), (5, 10), 7)
     ((5, 10, 12), (10,), ())
+    >>> due((5, 10), (), 7, there=9), due((5, 10), (5,), 9, there=9)
+    ((5,), (9,))
     """
-    last = max(made, default=0)
-    return tuple(sorted({n for n in (*stated, seeds) if last < n <= seeds and n > 1}))
+    last, asked = max(made, default=0), (seeds,) if seeds >= there else ()
+    return tuple(sorted({n for n in (*stated, *asked) if last < n <= seeds and n > 1}))
 
 
 def needed_at(

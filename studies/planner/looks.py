@@ -110,13 +110,16 @@ class LookByLook:
         known = sum(seeds_of(self.record, looks).values()) - trained
         return Looked(Tally(known, trained, failed, 0), tuple(looks), to_come)
 
-    def at(self, seeds: int, made: Sequence[StoredLook]) -> Looked:
-        """Train every arm with so many seeds, and make the looks that are due until there."""
+    def at(self, seeds: int, made: Sequence[StoredLook], there: int = 0) -> Looked:
+        """Train every arm with so many seeds, and make the looks that are due until there.
+
+        there: seeds that any arm had before.
+        """
         tally = self.train(cells(self.record, self.refs, seeds))
         looks = list(made)
         if tally.lost or tally.cut:
             return Looked(tally, tuple(looks), "cut")
-        for n in due(self.record.looks, [look.seeds for look in looks], seeds):
+        for n in due(self.record.looks, [look.seeds for look in looks], seeds, there):
             looks.append(self.judge(n))
         return Looked(tally, tuple(looks), "last")
 

@@ -210,6 +210,23 @@ def test_arms_that_were_worse_are_ranked_no_longer_and_the_answer_says_how_many(
     assert "--looks 3,6" in commands
 
 
+def test_what_to_run_next_is_a_stated_look_of_all_that_is_planned_and_none_behind_the_last(
+    engine: sa.Engine,
+) -> None:
+    far = [("increasing", r) for r in range(1, 4)]  # planned, and not ranked
+    close = {"diamond": 0.0, "increasing": -0.02}
+    results = store(engine, 4, looks=(4, 9), effects=close, missing=far)
+    told = analysed(results).answer.next
+    assert told.startswith("To be surer, run 9 replicates: 23 more trainings")
+    results = store(engine, 4, name="last", looks=(2, 4), effects=close)
+    made = outline(engine, results)
+    assert made.report.answer.next.startswith(
+        "No look is left at which more replicates could tell"
+    )
+    assert not made.report.answer.command
+    assert "4 replicates are few; no look is left." in made.report.notices
+
+
 # Where seeds go
 
 

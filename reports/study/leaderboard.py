@@ -5,7 +5,7 @@ from reports import ran
 from reports.answer import Asked
 from reports.results import StudyResults
 from reports.standing import Leaderboard, leaderboard
-from reports.study.looks import stopped, tested
+from reports.study.looks import looks_to_come, stopped, tested
 from reports.study.reading import Reading
 
 
@@ -30,7 +30,8 @@ def asked_of(results: StudyResults, have: str | None = None) -> Asked:
         command=lambda count: ran.run_command(results, replicates=count),
         have=have is not None,
         factor=results.study.factor,
-        looks=results.record.looks,
+        planned=tuple(arm.name for arm in results.planned),
+        to_come=looks_to_come(results),
     )
 
 

@@ -19,7 +19,7 @@ import numpy as np
 
 from fsmd.stats.compound import Judgement
 from fsmd.stats.joint import REGIONS, PairVerdict
-from fsmd.stats.looks import ahead, level, seeds_may_show
+from fsmd.stats.looks import PlannedLook, ahead, level, seeds_may_show
 from reports.pairs import REVERSED, Comparison, PairedTest, Shown, Word
 from reports.results import Scores, StudyResults, samplings_of
 from reports.standing import Tested
@@ -55,6 +55,12 @@ def looks_of(results: StudyResults) -> tuple[StoredLook, ...]:
         results.computed[key] = tuple(made)
     looks: tuple[StoredLook, ...] = results.computed[key]
     return looks
+
+
+def looks_to_come(results: StudyResults) -> tuple[PlannedLook, ...]:
+    """The stated looks that were not made."""
+    made = looks_of(results)
+    return ahead(made[-1].seeds if made else 0, results.record.looks)
 
 
 def is_reached(results: StudyResults, seeds: int, made: Sequence[StoredLook]) -> bool:

@@ -56,6 +56,8 @@ class Comparison:
     margin: float
     tests: int
     """How many tests each of the two families has."""
+    open: tuple[int, int] | None = None
+    """How many of each no look decided; None where nothing is judged at looks."""
     to_come: tuple[PlannedLook, ...] | None = None
     """The looks that are to come; None where nothing is judged at looks."""
     said: Word | None = None
@@ -92,7 +94,7 @@ class Comparison:
         """What would decide it."""
         if self.word != "undecided":
             return Needed(self.difference.n)
-        sizes = self.tests, self.tests
+        sizes = self.open or (self.tests, self.tests)
         if self.to_come is None:
             return replicates_needed(self.difference, self.margin, sizes)
         return needed_at(self.difference, self.margin, sizes, self.to_come)

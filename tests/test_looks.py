@@ -1,6 +1,7 @@
 """A study is judged at stated looks alone, and its seeds go where something is open."""
 
 from collections.abc import Iterator
+from dataclasses import replace
 from itertools import count
 from pathlib import Path
 from typing import Any
@@ -246,6 +247,29 @@ def test_seeds_go_to_what_is_open_the_reference_and_what_is_new(engine: sa.Engin
     assert next_look(record, []) == 3
     cells = cells_at(record, {record.plan.data.name: small_data().ref}, [first], 6)
     assert len({(cell.arm, cell.replicate) for cell in cells}) == len(cells) == 21
+
+
+def test_arms_that_all_failed_wait_for_no_seeds_and_are_not_called_limited(
+    engine: sa.Engine,
+) -> None:
+    failures = {("constant", r): made_up.FAILURE for r in range(3)}
+    results = store(engine, 3, failures=failures)
+    (look,) = looks_of(results)
+    assert "constant" not in {*look.asked, *look.limited}
+    assert look.lacks_figures
+    assert next_look(results.record, [replace(look, asked=(), limited=())]) == "failed"
+
+
+def test_arms_that_were_taken_out_of_the_study_get_no_seeds_and_are_not_counted(
+    engine: sa.Engine,
+) -> None:
+    results = store(engine, 3)
+    kept = tuple(arm for arm in results.planned if arm.name != "constant")
+    (look,) = looks_of(replace(results, planned=kept))
+    assert {s.other for s in look.comparisons} == {"constant", "increasing", "decreasing"}
+    assert {s.other for s in look.planned} == {"increasing", "decreasing"}
+    assert look.decided == len(look.planned)
+    assert look.asked == look.limited == ()
 
 
 def test_no_look_is_made_of_which_trainings_are_lost_or_cut_off(engine: sa.Engine) -> None:

@@ -194,7 +194,18 @@ class _Looking:
         return max([self.alpha, *made, *(look.alpha for look in to_come)])
 
     def _open(self) -> Iterator[tuple[frozenset[str], bool]]:
-        """Arms of which something is open, and whether more seeds might decide it."""
+        """Arms of which something is open, and whether more seeds might decide it.
+
+        Of arms that are planned: those that were taken out of the study get no seeds. A pair
+        without any seed waits for none: its trainings failed.
+        """
+        planned = {arm.name for arm in self.results.planned}
+        for pair, n, may in chain(self._open_pairs(), self._open_claims()):
+            if pair <= planned and n:
+                yield pair, may
+
+    def _open_pairs(self) -> Iterator[tuple[frozenset[str], int, bool]]:
+        """Two arms, how many seeds they share, and whether more might decide."""
         open_ = [c for c in self.comparisons if c.word == "undecided"]
         alpha = self.highest / max(len(open_), 1)
         for c in open_:
@@ -202,10 +213,9 @@ class _Looking:
                 seeds_may_show(c.difference, "differs", 0.0, alpha)
                 or seeds_may_show(c.difference, "within", c.margin, alpha)
             )
-            yield frozenset((c.arm, c.other)), may
-        yield from self._open_claims()
+            yield frozenset((c.arm, c.other)), c.difference.n, may
 
-    def _open_claims(self) -> Iterator[tuple[frozenset[str], bool]]:
+    def _open_claims(self) -> Iterator[tuple[frozenset[str], int, bool]]:
         conditions = conditions_of(self.reading, self.scores, self.at)
         decided = {j.claim.id for j in self.judged if j.verdict in ("holds", "fails")}
         sides = 2 * max(len(self.judged) - len(decided), 1)
@@ -217,6 +227,7 @@ class _Looking:
                 if by is not None and part.holds.p >= self.alpha / sides:
                     yield (
                         frozenset((by.question.arm, by.question.other)),
+                        by.difference.n,
                         self.highest > 0 and _may_answer(by, self.highest / sides),
                     )
 
@@ -322,10 +333,14 @@ def found(results: StudyResults, reading: Reading) -> Found:
         differs, equal = tests.get(c.key, (c.differs, c.equal))
         tested = replace(c, differs=differs, equal=equal, to_come=to_come)
         comparisons.append(replace(tested, said=said_words.get(c.key, "undecided")))
+    open_ = (
+        max(1, sum(not c.differs.significant for c in comparisons)),
+        max(1, sum(not c.equal.significant for c in comparisons)),
+    )
     joint = {(s.arm, s.other): s for s in last.pairs} if last else {}
     of_now = joint_verdicts(reading, scores, pairs(results.study, scores), NO_LOOK)
     return Found(
-        tuple(comparisons),
+        tuple(replace(c, open=open_) for c in comparisons),
         judge(reading, scores, AtLook(NO_LOOK, said)),
         tuple(_as_said(j, joint.get((j.arm, j.other))) for j in of_now),
     )

@@ -143,7 +143,7 @@ def _row(look: StoredLook, is_stated: bool) -> tuple[str, ...]:
         f"{look.seeds} seeds{'' if is_stated else ', not stated'}",
         words.number(look.alpha, 3) if look.alpha else "none left",
         look.made_at[:10],
-        f"{look.decided} of {len(look.comparisons)}",
+        f"{look.decided} of {len(look.planned)}",
         f"{claims} of {len(look.claims)}" if look.claims else words.DASH,
         f"{len({*look.asked, *look.limited})} of {len(look.arms)}",
     )

@@ -16,7 +16,7 @@ from reports.page.model import Outline, Table
 from reports.results import StudyResults, load_results, stored_record
 from reports.study.analysis import StudyAnalysis, analyse_study
 from reports.study.looks import looks_of
-from reports.study.looks_told import stands_at
+from reports.study.looks_told import in_words, stands_at
 from studies.planner.looks import LookByLook, cells_at, next_look, seeds_of
 from studies.planner.planner import Tally
 from studies.run import main
@@ -209,6 +209,15 @@ def test_arms_that_were_worse_are_ranked_no_longer_and_the_answer_says_how_many(
     commands = " ".join(fact.value for fact in made.report.commands)
     assert "--replicates auto" in commands
     assert "--looks 3,6" in commands
+
+
+def test_how_looks_are_read_says_what_is_left_for_them(engine: sa.Engine) -> None:
+    assert "at 6 seeds, which has all of the 0.05" in in_words((6,), ())
+    took = in_words((6,), [fake(3, ARMS, ())])
+    assert "which has what 3 seeds, which were not stated, left of the 0.05" in took
+    results = store(engine, 5, looks=(2, 4))
+    told = stands_at(analysed(results))
+    assert "is in the estimates, and no look is left to judge it." in told
 
 
 def test_what_to_run_next_is_a_stated_look_of_all_that_is_planned_and_none_behind_the_last(

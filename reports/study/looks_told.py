@@ -85,7 +85,7 @@ def _what_next(analysis: StudyAnalysis) -> Iterator[str]:
     if last is not None and last.limited:
         yield (
             f"No number of seeds would decide what is open of {words.listed(last.limited)}: the "
-            "test set is the limit."
+            "test set is the limit, or no seed changes it."
         )
 
 

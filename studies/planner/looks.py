@@ -142,7 +142,8 @@ def told_of(record: StudyRecord, look: StoredLook) -> str:
 
 WHY: Mapping[Why, str] = {
     "decided": "all is decided",
-    "limited": "what is open no number of seeds would decide, as the test set is the limit",
+    "limited": "what is open no number of seeds would decide, as the test set is the limit "
+    "or no seed changes it",
     "failed": "what is open is of arms of which all trainings failed",
     "last": "that was the last look",
     "cut": "the next look has not all of its trainings yet, so nothing new was judged",

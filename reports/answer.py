@@ -7,7 +7,8 @@ from typing import Any
 from fsmd.metrics import METRICS
 from fsmd.stats.best import FEWEST_SEEDS
 from fsmd.stats.estimates import ALPHA, UNKNOWN
-from fsmd.stats.power import MOST_REPLICATES, replicates_needed, rows_needed
+from fsmd.stats.looks import PlannedLook, needed_at
+from fsmd.stats.power import MOST_REPLICATES, Needed, Obstacle, replicates_needed, rows_needed
 from fsmd.tasks import Target
 from reports import words
 from reports.page.model import Answer
@@ -41,8 +42,10 @@ class Asked:
     """Whether the board's reference is what the user has, not the study's own."""
     factor: str = ""
     """What arms that are called by a number alone are values of."""
-    looks: tuple[int, ...] = ()
-    """Of a study: the numbers of seeds at which it is judged."""
+    planned: tuple[str, ...] | None = None
+    """What the command trains; None: what stands on the board."""
+    to_come: tuple[PlannedLook, ...] | None = None
+    """The stated looks that are to come; None where nothing is judged at looks."""
 
     def called(self, arm: str | None) -> str:
         """An arm in a sentence: `fsmd`, or `gate_depth = 3`."""
@@ -115,7 +118,7 @@ def _how_surely(chance: float) -> str:
 def _too_early(asked: Asked, leader: ArmStanding | None) -> Answer:
     there = words.count(asked.board.replicates, f"complete {asked.seed}")
     name = asked.called(leader.arm) if leader else ""
-    first = next((n for n in asked.looks if n >= FOR_A_LOOK), FOR_A_LOOK)
+    first = _look_of(asked, FOR_A_LOOK)
     ahead = f" {name} is ahead on validation, which may be luck." if name else ""
     return Answer(
         "Nothing can be said yet.",
@@ -138,13 +141,18 @@ def answer_in_words(asked: Asked) -> Iterator[str]:
     yield (
         "On the leaderboard a mean's interval covers the seeds, a difference's "
         f"{sources(bool(asked.results.test.samplings))}. A mean in bold is shown to be the "
-        f"best: each one-sided test against another passes {100 * ALPHA / 2:g} %, which needs no "
-        f"adjustment, as at most one arm can be. What matters: {asked.matters}. "
-        f"Not shown worse: no test at {100 * ALPHA:g} % shows a larger loss against the first on "
-        "any task. Cheapest: by time to score where that is known, else by parameters. A simple "
-        "model wins where validation's best other model is unlikely to gain more than what "
-        "matters over it on any task, and no other is shown to."
+        f"best: each one-sided test against another passes half of {_level(asked)} over the "
+        "number of targets; among arms that needs no adjustment, as at most one can be. What "
+        f"matters: {asked.matters}. Not clearly worse, which chooses and proves nothing: no test "
+        f"at {100 * ALPHA:g} % finds a larger loss against the first on any task. Cheapest: by "
+        "time to score where that is known, else by parameters. A simple model wins where "
+        "validation's best other model is unlikely to gain more than what matters over it on any "
+        "task, and no other clearly does."
     )
+
+
+def _level(asked: Asked) -> str:
+    return "the last look's level" if asked.to_come is not None else f"{ALPHA:g}"
 
 
 def answer_entry(asked: Asked, answer: Answer) -> dict[str, Any]:
@@ -260,7 +268,7 @@ def _costs(asked: Asked, used: ArmStanding) -> Iterator[str]:
             f"Cheaper{', but likely worse' if chance >= LIKELY else ''}: "
             f"{asked.called(cheaper.arm)} {saved}. "
             f"That it is worse by more than what matters ({asked.matters}){asked.on_any} is not "
-            f"shown; the chance of it: {words.chance(chance)}."
+            f"clear; the chance of it: {words.chance(chance)}."
         )
 
 
@@ -287,32 +295,52 @@ def _next(asked: Asked, leader: ArmStanding) -> dict[str, str]:
         return {}
     others = [other for other in asked.board.standings if other.behind_in_all is not None]
     rivals = sorted(others, key=lambda other: -(other.chance_best or 0.0))[:RIVALS]
-    needed = [(rival, replicates_needed(rival.behind_in_all or UNKNOWN, 1.0)) for rival in rivals]
+    needed = [(rival, _needed(asked, rival)) for rival in rivals]
     seeds = max((each.seeds or 0 for _, each in needed), default=0)
-    if asked.board.replicates < FOR_A_LOOK:
+    if asked.board.replicates < FOR_A_LOOK and asked.to_come != ():
         seeds = max(seeds, FOR_A_LOOK)
-    elif limited := [rival for rival, each in needed if each.seeds is None]:
-        return {"next": _limit(asked, limited[0])}
-    if seeds <= asked.board.replicates:
+    elif limited := [(rival, each.obstacle) for rival, each in needed if each.seeds is None]:
+        return {"next": _limit(asked, *limited[0])}
+    if seeds == 0:
         return {"next": f"What is open is too small to matter ({asked.matters})."}
-    seeds = next((look for look in asked.looks if look >= seeds), seeds)
+    seeds = _look_of(asked, seeds)
     return {"next": _run(asked, seeds, "To be surer, run"), "command": asked.command(seeds)}
 
 
-def _limit(asked: Asked, rival: ArmStanding) -> str:
+def _needed(asked: Asked, rival: ArmStanding) -> Needed:
+    """Seeds that would tell it from the leader; 0 where those that are there would."""
+    gain = rival.behind_in_all or UNKNOWN
+    needed = replicates_needed(gain, 1.0)
+    if needed.seeds is not None and needed.seeds <= asked.board.replicates:
+        return Needed(0)
+    return needed if asked.to_come is None else needed_at(gain, 1.0, (1, 1), asked.to_come)
+
+
+def _look_of(asked: Asked, seeds: int) -> int:
+    """The stated look to come that has so many seeds, else the last; without any, as many."""
+    looks = [look.seeds for look in asked.to_come or ()]
+    return next((n for n in looks if n >= seeds), max(looks, default=seeds))
+
+
+def _limit(asked: Asked, rival: ArmStanding, obstacle: Obstacle | None) -> str:
     times = rows_needed(rival.behind_in_all or UNKNOWN, 1.0)
     tell = f"tell {asked.called(rival.arm)} from it"
-    if times <= 1:
+    if obstacle == "last look":
+        if asked.to_come:
+            return f"It would probably take more {asked.seed}s than the last look has to {tell}."
+        return f"No look is left at which more {asked.seed}s could {tell}."
+    if obstacle == "too many replicates":
         return f"It would take more than {MOST_REPLICATES:,} {asked.seed}s to {tell}."
-    larger = f" (one about {times:,.0f} times as large would)" if times < MOST_TIMES else ""
+    larger = f" (one about {times:,.0f} times as large would)" if 1 < times < MOST_TIMES else ""
     return f"More {asked.seed}s will not {tell}: the test set is the limit{larger}."
 
 
 def _run(asked: Asked, seeds: int, verb: str = "Run") -> str:
     """`Run 10 replicates: 20 more trainings, about 14 min of one worker.`"""
     done = asked.results.done
-    arms = [standing.arm for standing in asked.board.standings]
-    more = len(arms) * seeds - int(done["arm"].isin(arms).sum())
+    arms = asked.planned or tuple(standing.arm for standing in asked.board.standings)
+    have = done["arm"].isin(arms) & (done["replicate"] < seeds)
+    more = len(arms) * seeds - int(have.sum())
     took = f", about {spoken(more * float(done['seconds'].median()))} of one worker"
     number = words.count(seeds, asked.seed)
     return f"{verb} {number}: {words.count(more, 'more training')}{took if len(done) else ''}."

@@ -121,7 +121,7 @@ def _marks(standing: ArmStanding) -> Iterator[str]:
     if standing.is_leader:
         yield "first on validation"
     elif standing.not_worse:
-        yield "not shown worse than the best"
+        yield "not clearly worse than the best"
     if standing.is_cheapest:
         yield "cheapest of those"
 

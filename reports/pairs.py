@@ -15,6 +15,7 @@ from fsmd.tasks import Target
 from reports import words
 from reports.page.model import ComparedPairs, PairCell
 from reports.results import Scores
+from reports.standing import Tested
 
 Word = Literal["better", "worse", "equivalent", "undecided"]
 
@@ -55,6 +56,8 @@ class Comparison:
     margin: float
     tests: int
     """How many tests each of the two families has."""
+    open: tuple[int, int] | None = None
+    """How many of each no look decided; None where nothing is judged at looks."""
     to_come: tuple[PlannedLook, ...] | None = None
     """The looks that are to come; None where nothing is judged at looks."""
     said: Word | None = None
@@ -91,7 +94,7 @@ class Comparison:
         """What would decide it."""
         if self.word != "undecided":
             return Needed(self.difference.n)
-        sizes = self.tests, self.tests
+        sizes = self.open or (self.tests, self.tests)
         if self.to_come is None:
             return replicates_needed(self.difference, self.margin, sizes)
         return needed_at(self.difference, self.margin, sizes, self.to_come)
@@ -162,12 +165,14 @@ def pairs_of(
     scores: Scores,
     margin: Callable[[Target], float],
     tables: Sequence[Comparison] = (),
+    tested: Tested | None = None,
 ) -> ComparedPairs | None:
     """Of the trained arms, for the page's two lists; None below two.
 
     What the tables compare has the tables' word; other pairs are a family of their own.
 
     margin: target -> the smallest difference on it that matters.
+    tested: what words are told of, where that is not all that is shown.
     """
     pairs = list(combinations(scores.trained, 2))
     if not pairs:
@@ -175,9 +180,10 @@ def pairs_of(
     known = {(c.arm, c.other, c.target): c.word for c in tables}
     known |= {(c.other, c.arm, c.target): REVERSED.get(c.word, c.word) for c in tables}
     cells: dict[tuple[str, str], list[PairCell]] = {pair: [] for pair in pairs}
-    for c in compared(pairs, scores, margin):
+    of, alpha, _ = tested or Tested(scores)
+    for c in compared(pairs, of, margin, alpha=alpha):
         word = known.get((c.arm, c.other, c.target), c.word)
-        e = c.difference
+        e = scores.difference(*c.key)
         cells[c.arm, c.other].append(PairCell(e.mean, e.low, e.high, word))
     return ComparedPairs(
         arms=scores.trained,

@@ -286,10 +286,10 @@ def _keys(summary: QualityCostSummary) -> list[Artist]:
     arms = {point.arm for point in summary.points}
     if summary.leader and summary.leader.arm in arms:
         alone = summary.cheapest is not None and summary.cheapest.arm == summary.leader.arm
-        label = "the leader, cheapest not shown worse" if alone else "the leader"
+        label = "the leader, cheapest not clearly worse" if alone else "the leader"
         keys.append(style.key(label, **_LEADER))
     if summary.cheapest and summary.cheapest != summary.leader and summary.cheapest.arm in arms:
-        keys.append(style.key("the cheapest not shown worse", **_CHEAPEST))
+        keys.append(style.key("the cheapest not clearly worse", **_CHEAPEST))
     drawn = {summary.leader and summary.leader.arm, summary.cheapest and summary.cheapest.arm}
     if summary.reference in arms - drawn:
         keys.append(style.key("the reference", **_REFERENCE))
@@ -313,11 +313,11 @@ def finding(summary: QualityCostSummary) -> str:
         gain = turned(cheapest.behind_leader[key], -1)
         return (
             f"{best.arm} leads and costs {times} times as much as {cheap.arm}, the cheapest that "
-            f"is not shown to be worse by what matters; over it {best.arm} gains "
+            f"is not clearly worse by what matters; over it {best.arm} gains "
             f"{words.difference(gain, digits)} {words.on_target(key)}."
         )
     if best and cheap:
-        return f"{best.arm} leads; none that is not shown to be worse costs notably less."
+        return f"{best.arm} leads; none that is not clearly worse costs notably less."
     front = sorted((p for p in summary.points if p.on_front[0]), key=lambda p: p.cost)
     costs = words.listed(dict.fromkeys(amount(p.cost) for p in (front[0], front[-1])), "to")
     on_it = words.on_target(summary.targets[0].key)

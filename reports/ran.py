@@ -18,8 +18,8 @@ from studies.store.looks import read_looks
 from studies.store.records import DataFacts
 from studies.timing import spoken
 
-FOR_A_LOOK, FOR_A_CLAIM = 5, 10
-"""Replicates below which a report warns, and below which it says that this is a look."""
+FOR_A_LOOK = 5
+"""Replicates below which a report warns."""
 
 
 def on_what(results: StudyResults) -> str:

@@ -6,10 +6,11 @@ says which one leads; every figure is of test.
 Suffixes: A arms, R replicates, K tasks.
 """
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from functools import cached_property
 from statistics import median_low
+from typing import NamedTuple
 
 import numpy as np
 import pandas as pd
@@ -27,6 +28,16 @@ WORTH_SAVING = 0.1
 """The least part of the leader's cost that makes another one cheaper."""
 LIKELY = 0.5
 """From this chance on something is likely."""
+
+
+class Tested(NamedTuple):
+    """What may be told as shown is tested of these figures alone."""
+
+    scores: Scores
+    alpha: float = ALPHA
+    """Of all targets together; 0 where nothing was judged yet."""
+    behind: Callable[[str, str], float] = lambda arm, other: 1.0
+    """Two arms -> by how much less may be spent on them; see `verdicts.AtLook`."""
 
 
 @dataclass(frozen=True)
@@ -61,7 +72,7 @@ class ArmStanding:
     is_leader: bool
     """Whether validation puts it first."""
     not_worse: bool
-    """Whether it is not shown to be worse than the leader by more than what matters; False where
+    """Whether it is not clearly worse than the leader by more than what matters; False where
     too few seeds could show it."""
     is_cheapest: bool
     """Whether none of those that are `not_worse` costs less; by less than a tenth is the same."""
@@ -125,6 +136,7 @@ def leaderboard(
     margins: Mapping[str, float],
     reference: str | None,
     stopped: Mapping[str, bool] | None = None,
+    tested: Tested | None = None,
 ) -> Leaderboard:
     """Of the arms that have the reference's test rows.
 
@@ -132,10 +144,12 @@ def leaderboard(
     reference: with whom gains are compared; where it is no arm, the first arm's test rows count.
     stopped: arms that got no more seeds as they were decided -> whether they were shown to be
     worse than the reference. Those are not ranked, the others are, however few seeds they have.
+    tested: the last look, where there are looks; None: all figures, judged once.
     """
     key = "leaderboard", tuple(margins.items()), reference
     if key not in results.computed:
-        ranking = _Ranking(results, margins, reference, stopped or {})
+        of_all = Tested(results.test)
+        ranking = _Ranking(results, margins, reference, stopped or {}, tested or of_all)
         results.computed[key] = _leaderboard(ranking)
     board: Leaderboard = results.computed[key]
     return board
@@ -162,6 +176,7 @@ class _Ranking:
     margins: Mapping[str, float]
     reference: str | None
     stopped: Mapping[str, bool]
+    tested: Tested
 
     @cached_property
     def weight_K(self) -> Array:
@@ -299,7 +314,7 @@ class _Ranking:
             behind_leader=self._gains(arm, leader, shown),
             behind_in_all=self._worth(arm, leader),
             chance_best=self.chance_best.get(arm),
-            best_on=tuple(t.key for t in shown if self._is_shown_best(arm, t)),
+            best_on=tuple(t.key for t in shown if self._is_shown_best(arm, t, len(shown))),
             chance_worse=self._chance_worse(arm, other),
             chance_far=None if far is None or leader is None else self._chance_beaten(arm, leader),
             parameters=_largest(runs["parameters"]),
@@ -311,14 +326,20 @@ class _Ranking:
             is_cheapest=False,
         )
 
-    def _is_shown_best(self, arm: str, target: Target) -> bool:
-        test = self.results.test
+    def _is_shown_best(self, arm: str, target: Target, targets: int) -> bool:
+        """At the level over the number of targets, on any of which it may be."""
+        test, alpha, behind = self.tested
         others = [other for other in self.arms if other != arm]
+        if alpha == 0 or not others:
+            return False
         sign = METRICS[target.metric].sign
         measured = (sign * test.differences(arm, other, target.key) for other in others)
         if not all(len(gain_R) and gain_R.mean() > 0 for gain_R in measured):
             return False  # which is quickly seen, and true of all arms but one
-        return shown_best([test.gain(arm, other, target.key) for other in others])
+        return all(
+            shown_best([test.gain(arm, o, target.key)], alpha / targets / behind(arm, o))
+            for o in others
+        )
 
     def _is_simple(self, arm: str) -> bool:
         planned = self.results.planned_arm(arm)

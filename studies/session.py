@@ -612,7 +612,8 @@ def _train(
             measure_latency(engine, points, here, notify)
             told = f"Trained {outcome.trained}, {len(outcome.confirmed)} points on fresh seeds too"
             return outcome.failed, outcome.lost, told + cut_off(outcome.unfinished)
-        mirror.show(stored_cells(engine, record, refs))
+        stored = stored_cells(engine, record, refs)
+        mirror.show(stored)
 
         def train(planned: Sequence[Cell]) -> Tally:
             with LiveProgress(console, len(planned), planner.at_once, tasks) as planner.listen:
@@ -628,7 +629,8 @@ def _train(
             planner.deadline = began + request.budget
         going, made = LookByLook(record, refs, train, make), read_looks(engine, record.name)
         is_auto = request.replicates == "auto"
-        looked = going.run(made) if is_auto else going.at(request.seeds(record.looks), made)
+        there = max((cell.replicate + 1 for cell, _ in stored), default=0)
+        looked = going.run(made) if is_auto else going.at(request.seeds(record.looks), made, there)
         arms = [(arm.config, refs[arm.data]) for arm in record.plan.arms]
         measure_latency(engine, arms, here, notify)
     tally = looked.tally

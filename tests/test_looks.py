@@ -1,6 +1,7 @@
 """A study is judged at stated looks alone, and its seeds go where something is open."""
 
 from collections.abc import Iterator
+from dataclasses import replace
 from itertools import count
 from pathlib import Path
 from typing import Any
@@ -15,7 +16,7 @@ from reports.page.model import Outline, Table
 from reports.results import StudyResults, load_results, stored_record
 from reports.study.analysis import StudyAnalysis, analyse_study
 from reports.study.looks import looks_of
-from reports.study.looks_told import stands_at
+from reports.study.looks_told import in_words, stands_at
 from studies.planner.looks import LookByLook, cells_at, next_look, seeds_of
 from studies.planner.planner import Tally
 from studies.run import main
@@ -164,6 +165,24 @@ def _said(look: StoredLook) -> dict[str, Any]:
     return {name: value for name, value in vars(look).items() if name != "made_at"}
 
 
+def told_of_any_two(made: Outline) -> set[str]:
+    assert made.report.pairs is not None
+    return {cell.word for row in made.report.pairs.cells for cell in row or ()}
+
+
+def test_nothing_on_the_page_is_told_as_shown_but_what_a_look_shows(engine: sa.Engine) -> None:
+    clear = {"diamond": 0.02}
+    early = outline(engine, store(engine, 3, name="early", looks=(4, 8), effects=clear))
+    assert told_of_any_two(early) == {"undecided"}
+    assert not any(s["best_on"] for s in early.summary["answer"]["standings"])
+    assert "shown to be the best" not in " ".join(early.report.answer.sentences)
+    at_look = outline(engine, store(engine, 4, name="at look", looks=(4, 8), effects=clear))
+    assert told_of_any_two(at_look) > {"undecided"}
+    best = {s["level"]: s["best_on"] for s in at_look.summary["answer"]["standings"]}
+    assert best.pop("diamond")
+    assert not any(best.values())
+
+
 # What reports say
 
 
@@ -192,6 +211,32 @@ def test_arms_that_were_worse_are_ranked_no_longer_and_the_answer_says_how_many(
     assert "--looks 3,6" in commands
 
 
+def test_how_looks_are_read_says_what_is_left_for_them(engine: sa.Engine) -> None:
+    assert "at 6 seeds, which has all of the 0.05" in in_words((6,), ())
+    took = in_words((6,), [fake(3, ARMS, ())])
+    assert "which has what 3 seeds, which were not stated, left of the 0.05" in took
+    results = store(engine, 5, looks=(2, 4))
+    told = stands_at(analysed(results))
+    assert "is in the estimates, and no look is left to judge it." in told
+
+
+def test_what_to_run_next_is_a_stated_look_of_all_that_is_planned_and_none_behind_the_last(
+    engine: sa.Engine,
+) -> None:
+    far = [("increasing", r) for r in range(1, 4)]  # planned, and not ranked
+    close = {"diamond": 0.0, "increasing": -0.02}
+    results = store(engine, 4, looks=(4, 9), effects=close, missing=far)
+    told = analysed(results).answer.next
+    assert told.startswith("To be surer, run 9 replicates: 23 more trainings")
+    results = store(engine, 4, name="last", looks=(2, 4), effects=close)
+    made = outline(engine, results)
+    assert made.report.answer.next.startswith(
+        "No look is left at which more replicates could tell"
+    )
+    assert not made.report.answer.command
+    assert "4 replicates are few; no look is left." in made.report.notices
+
+
 # Where seeds go
 
 
@@ -211,6 +256,29 @@ def test_seeds_go_to_what_is_open_the_reference_and_what_is_new(engine: sa.Engin
     assert next_look(record, []) == 3
     cells = cells_at(record, {record.plan.data.name: small_data().ref}, [first], 6)
     assert len({(cell.arm, cell.replicate) for cell in cells}) == len(cells) == 21
+
+
+def test_arms_that_all_failed_wait_for_no_seeds_and_are_not_called_limited(
+    engine: sa.Engine,
+) -> None:
+    failures = {("constant", r): made_up.FAILURE for r in range(3)}
+    results = store(engine, 3, failures=failures)
+    (look,) = looks_of(results)
+    assert "constant" not in {*look.asked, *look.limited}
+    assert look.lacks_figures
+    assert next_look(results.record, [replace(look, asked=(), limited=())]) == "failed"
+
+
+def test_arms_that_were_taken_out_of_the_study_get_no_seeds_and_are_not_counted(
+    engine: sa.Engine,
+) -> None:
+    results = store(engine, 3)
+    kept = tuple(arm for arm in results.planned if arm.name != "constant")
+    (look,) = looks_of(replace(results, planned=kept))
+    assert {s.other for s in look.comparisons} == {"constant", "increasing", "decreasing"}
+    assert {s.other for s in look.planned} == {"increasing", "decreasing"}
+    assert look.decided == len(look.planned)
+    assert look.asked == look.limited == ()
 
 
 def test_no_look_is_made_of_which_trainings_are_lost_or_cut_off(engine: sa.Engine) -> None:
@@ -283,6 +351,17 @@ def test_behind_the_last_look_no_error_is_left(no_torch: Path) -> None:
     told = stands_at(analysed(load_results(engine, record, record.plan.arms)))
     engine.dispose()
     assert "behind the last one no error is left" in told
+
+
+def test_no_look_is_chosen_among_seeds_that_were_seen(no_torch: Path) -> None:
+    with pytest.MonkeyPatch.context() as patch:  # trained, and stopped before any look
+        patch.setattr("studies.planner.looks.due", lambda *_: ())
+        assert main([*RUN, "--looks", "2,6", "--replicates", "4"]) == 0
+    assert stored_looks(no_torch)[1] == ()
+    assert main([*RUN, "--replicates", "3"]) == 0
+    assert [look.seeds for look in stored_looks(no_torch)[1]] == [2]
+    assert main([*RUN, "--replicates", "4"]) == 0
+    assert [look.seeds for look in stored_looks(no_torch)[1]] == [2, 4]
 
 
 def test_looks_that_were_stated_are_not_changed_by_what_was_seen(

@@ -460,7 +460,7 @@ def test_a_study_without_claims_answers_on_top_in_the_terminal_and_in_the_list(
     assert answer.sentences[0].startswith("Over base (the reference): test AUC +0.00")
     assert said.lines[1:] == answer.lines
     assert said.entry.answer == answer
-    one = store_study(made, plain, replicates=1, name="one")
+    one = store_study(made, plain, replicates=1, name="one", looks=(5, 10))
     _, said = study_said(load_results(made, one, one.plan.arms))
     assert said.lines[1] == "Nothing can be said yet."
     assert "--replicates 5" in said.report.answer.command

@@ -17,7 +17,8 @@ from reports.results import StudyResults, load_results
 from reports.standing import Leaderboard
 from reports.study import outline
 from reports.study.analysis import analyse_study
-from studies.definition import Study, baselines, models
+from studies.definition import LOOKS, Study, baselines, models
+from studies.timing import spoken
 from tests.made_up import FAILURE, MIXED, fresh_engine, many, store_study, tasks, towers
 
 
@@ -152,7 +153,7 @@ def test_what_the_user_has_stands_in_the_references_place(tmp_path: Path) -> Non
 def test_too_few_seeds_say_nothing_and_what_would_change_that(
     tmp_path: Path, replicates: int
 ) -> None:
-    results = results_of(tmp_path, replicates=replicates, effects={"diamond": 0.01})
+    results = results_of(tmp_path, replicates=replicates, effects={"diamond": 0.01}, looks=LOOKS)
     answer, board = answer_of(results), board_of(results)
     assert answer.use == "Nothing can be said yet."
     assert "diamond is ahead on validation, which may be luck." in answer.sentences[0]
@@ -181,7 +182,7 @@ def test_a_test_set_that_is_too_small_is_named_as_the_limit(tmp_path: Path) -> N
 
 
 def test_before_a_test_set_is_blamed_there_are_a_few_seeds(tmp_path: Path) -> None:
-    answer = answer_of(results_of(tmp_path, replicates=3, rows=300))
+    answer = answer_of(results_of(tmp_path, replicates=3, rows=300, looks=LOOKS))
     assert answer.next.startswith("To be surer, run 5 replicates: 8 more trainings")
     assert "--replicates 5 " in answer.command
 
@@ -194,12 +195,12 @@ def test_nothing_is_to_be_run_for_what_is_too_small_to_matter(tmp_path: Path) ->
 
 
 def test_what_to_run_next_is_told_with_the_time_that_it_takes(tmp_path: Path) -> None:
-    answer = answer_of(results_of(tmp_path, replicates=3))
+    answer = answer_of(results_of(tmp_path, replicates=3, looks=LOOKS))
     assert answer.use.startswith("Use increasing")
     assert answer.next.startswith("To be surer, run ")
     count = int(answer.next.split()[4])
     more = 4 * (count - 3)
-    assert f"{more} more trainings, about {more * 41.5 / 60:.1f} min of one worker." in answer.next
+    assert f"{more} more trainings, about {spoken(more * 41.5)} of one worker." in answer.next
     assert f"--replicates {count} " in answer.command
 
 

@@ -166,6 +166,18 @@ def test_what_no_seed_would_show_is_not_shown_now(
         assert p > 0.01
 
 
+def test_what_other_arms_tell_of_the_scatter_counts_for_the_next_look() -> None:
+    own = estimate(3.3, 0.9, 0.0)
+    learnt = own._replace(df=40.0)
+    assert needed_at(own, 0.1, (9, 9), ahead(5, LOOKS)).seeds == 20
+    assert needed_at(learnt, 0.1, (9, 9), ahead(5, LOOKS)).seeds == 10
+
+
+@pytest.mark.parametrize(("seeds", "may"), [(1, True), (2, True), (3, False), (5, False)])
+def test_what_is_the_same_on_every_seed_needs_no_more_of_them(seeds: int, may: bool) -> None:
+    assert seeds_may_show(Estimate(0.1, None, None, seeds), "differs", 0.0, 0.01) is may
+
+
 def test_with_an_exact_test_set_seeds_may_show_anything() -> None:
     assert seeds_may_show(estimate(0.0, 0.1, None), "above", 1.0, 0.01)
     assert not seeds_may_show(Estimate(float("nan"), None, None, 0), "differs", 0.0, 0.01)

@@ -73,8 +73,11 @@ class Estimate(NamedTuple):
 
     @property
     def freedom_of_tests(self) -> float:
-        """Fewer than the interval's, where they are estimated (see `IN_TAILS`)."""
-        return max(IN_TAILS * self.freedom, self.n - 1)
+        """Fewer than the interval's, where they are estimated (see `IN_TAILS`).
+
+        One where there are no two seeds: nothing is tested then, but it counts in its family.
+        """
+        return max(IN_TAILS * self.freedom, self.n - 1, 1)
 
     @property
     def se(self) -> float | None:

@@ -16,7 +16,10 @@ from typing import NamedTuple
 from scipy import special
 
 from fsmd.stats.estimates import ALPHA, LEVEL, Estimate, Kind
-from fsmd.stats.power import POWER, Needed, chance_to_decide
+from fsmd.stats.power import POWER, Needed, chance_to_decide, df_per_seed
+
+SAME_BY_CHANCE = 2
+"""On so many seeds the difference of two models may be the same by chance."""
 
 
 class PlannedLook(NamedTuple):
@@ -42,16 +45,23 @@ def ahead(before: int, stated: Sequence[int]) -> tuple[PlannedLook, ...]:
     return tuple(PlannedLook(n, level(n, last, stated)) for last, n in pairwise(seeds))
 
 
-def due(stated: Sequence[int], made: Collection[int], seeds: int) -> tuple[int, ...]:
-    """The looks to be made in turn of a study that now has so many seeds, asked for as such.
+def due(
+    stated: Sequence[int], made: Collection[int], seeds: int, there: int = 0
+) -> tuple[int, ...]:
+    """The looks to be made in turn of a study that is asked to have so many seeds.
 
-    A single seed shows nothing, and is no look.
+    A single seed shows nothing, and is no look. Nor is a number that nobody stated, where more
+    seeds are there: it would be chosen after they were seen.
+
+    there: seeds that any arm has.
 
     >>> due((5, 10, 20), (), 12), due((5, 10, 20), (5, 7), 10), due((5, 10), (5, 10), 7)
     ((5, 10, 12), (10,), ())
+    >>> due((5, 10), (), 7, there=9), due((5, 10), (5,), 9, there=9)
+    ((5,), (9,))
     """
-    last = max(made, default=0)
-    return tuple(sorted({n for n in (*stated, seeds) if last < n <= seeds and n > 1}))
+    last, asked = max(made, default=0), (seeds,) if seeds >= there else ()
+    return tuple(sorted({n for n in (*stated, *asked) if last < n <= seeds and n > 1}))
 
 
 def needed_at(
@@ -59,8 +69,10 @@ def needed_at(
 ) -> Needed:
     """The first look that would decide a comparison, either way, with 80 % chance.
 
-    As if the estimates were true, at the look's level over the family's size (see
+    As if the estimates were true, at the look's level over the number of tests that are open (see
     `fsmd.stats.power.replicates_needed`, which is not bound to looks).
+
+    sizes: the number of tests of a difference, and of equivalence, that no look decided.
     """
     if estimate.se_seeds is None:
         return Needed(None, "too few replicates")
@@ -68,7 +80,11 @@ def needed_at(
     for look in to_come:
         alphas = look.alpha / sizes[0], look.alpha / sizes[1]
         chance = chance_to_decide(
-            estimate.mean, seeds, rows, n=look.seeds, margin=margin, alphas=alphas
+            *(estimate.mean, seeds, rows),
+            n=look.seeds,
+            margin=margin,
+            alphas=alphas,
+            per_seed=df_per_seed(estimate),
         )
         if chance >= POWER:
             return Needed(look.seeds, at_least=estimate.se_test == 0)
@@ -82,11 +98,14 @@ def seeds_may_show(estimate: Estimate, kind: Kind, bound: float, alpha: float) -
     """Whether infinitely many seeds might show it; only the test set's part stays then.
 
     For any of the differences that the seeds' own 95 % interval leaves possible: where it could
-    be shown of none of them, the test set is the limit.
+    be shown of none of them, the test set is the limit. Where the difference is the same on every
+    seed, as of two models that no seed changes, more of them show nothing either.
     """
     rows = estimate.se_test or 0.0
-    if estimate.se_seeds is None or rows == 0:
-        return estimate.n > 0
+    if estimate.se_seeds is None:
+        return 0 < estimate.n <= SAME_BY_CHANCE
+    if rows == 0:
+        return True
     half = estimate.se_seeds * float(special.stdtrit(estimate.n - 1, (1 + LEVEL) / 2))
     low, high = estimate.mean - half, estimate.mean + half
     nearest = max(low, -high, 0.0)

@@ -7,11 +7,12 @@ from collections.abc import Callable, Iterator
 
 from fsmd.metrics import METRICS
 from reports import words
-from reports.ran import FOR_A_CLAIM, FOR_A_LOOK, failures, of_failed
+from reports.ran import FOR_A_LOOK, failures, of_failed
 from reports.results import StudyResults
 from reports.study import looks_told, paper
 from reports.study.analysis import StudyAnalysis
 from reports.study.comparisons import detectable_differences
+from reports.study.looks import looks_to_come
 
 FIXED = (
     "The claims, the reference and the margin were fixed when the study was planned, before any "
@@ -164,17 +165,11 @@ def _incomplete_replicates(analysis: StudyAnalysis) -> str:
 
 
 def _few_replicates(analysis: StudyAnalysis) -> str:
-    shared = analysis.scores.most_shared
+    shared, to_come = analysis.scores.most_shared, looks_to_come(analysis.results)
+    then = f"the next stated look is at {to_come[0].seeds}" if to_come else "no look is left"
     if shared < 2:
-        return (
-            "No two arms share two finished replicates, so nothing can be tested. Run at least "
-            f"{FOR_A_LOOK}."
-        )
-    if shared < FOR_A_LOOK:
-        return (
-            f"{shared} replicates are few: run {FOR_A_LOOK} for a look, {FOR_A_CLAIM} for a claim."
-        )
-    return ""
+        return f"No two arms share two finished replicates, so nothing can be tested; {then}."
+    return f"{shared} replicates are few; {then}." if shared < FOR_A_LOOK else ""
 
 
 def _looks(analysis: StudyAnalysis) -> str:

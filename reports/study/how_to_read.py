@@ -22,14 +22,15 @@ def how_to_read(analysis: StudyAnalysis) -> Iterator[str]:
     results, scores = analysis.results, analysis.scores
     if statement(results) == FIXED:
         yield FIXED
-    yield looks_told.in_words(results.record.looks)
+    yield looks_told.in_words(results.record.looks, analysis.looks)
     yield from answer_in_words(analysis.asked)
     yield (
         f"A replicate is one seed. {_pairs(results.same_seeds)} More replicates make the seeds' "
         f"part of chance smaller, only more test rows the test set's. {_units(scores)} "
         f"{_covered(scores)} From five seeds on, how much a difference scatters over seeds is "
-        "learnt from all arms, so that few seeds tell more. The interval of an arm's own "
-        "figure covers the seeds alone."
+        "learnt from all arms, so that few seeds tell more. Intervals are of 95 % each, by all "
+        "that is known of the scatter; tests at looks are stricter: an interval that is clear of "
+        "zero need not be decided. The interval of an arm's own figure covers the seeds alone."
     )
     yield from _of_groups(results)
     yield from rule_in_words(analysis.comparisons, within_margin(scales_of(results)))

@@ -5,7 +5,7 @@ from reports import ran
 from reports.answer import Asked
 from reports.results import StudyResults
 from reports.standing import Leaderboard, leaderboard
-from reports.study.looks import stopped
+from reports.study.looks import looks_to_come, stopped, tested
 from reports.study.reading import Reading
 
 
@@ -15,7 +15,8 @@ def leaderboard_of(results: StudyResults, have: str | None = None) -> Leaderboar
     have: the arm with which the others are compared, where that is not the reference.
     """
     reference = results.study.reference
-    return leaderboard(results, _margins(results), have or reference, stopped(results))
+    margins, given_up = _margins(results), stopped(results)
+    return leaderboard(results, margins, have or reference, given_up, tested(results))
 
 
 def asked_of(results: StudyResults, have: str | None = None) -> Asked:
@@ -29,7 +30,8 @@ def asked_of(results: StudyResults, have: str | None = None) -> Asked:
         command=lambda count: ran.run_command(results, replicates=count),
         have=have is not None,
         factor=results.study.factor,
-        looks=results.record.looks,
+        planned=tuple(arm.name for arm in results.planned),
+        to_come=looks_to_come(results),
     )
 
 

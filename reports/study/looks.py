@@ -19,9 +19,10 @@ import numpy as np
 
 from fsmd.stats.compound import Judgement
 from fsmd.stats.joint import REGIONS, PairVerdict
-from fsmd.stats.looks import ahead, level, seeds_may_show
+from fsmd.stats.looks import PlannedLook, ahead, level, seeds_may_show
 from reports.pairs import REVERSED, Comparison, PairedTest, Shown, Word
 from reports.results import Scores, StudyResults, samplings_of
+from reports.standing import Tested
 from reports.study.comparisons import compare, pairs
 from reports.study.joint import JointVerdict, joint_verdicts
 from reports.study.reading import Reading
@@ -54,6 +55,12 @@ def looks_of(results: StudyResults) -> tuple[StoredLook, ...]:
         results.computed[key] = tuple(made)
     looks: tuple[StoredLook, ...] = results.computed[key]
     return looks
+
+
+def looks_to_come(results: StudyResults) -> tuple[PlannedLook, ...]:
+    """The stated looks that were not made."""
+    made = looks_of(results)
+    return ahead(made[-1].seeds if made else 0, results.record.looks)
 
 
 def is_reached(results: StudyResults, seeds: int, made: Sequence[StoredLook]) -> bool:
@@ -187,7 +194,18 @@ class _Looking:
         return max([self.alpha, *made, *(look.alpha for look in to_come)])
 
     def _open(self) -> Iterator[tuple[frozenset[str], bool]]:
-        """Arms of which something is open, and whether more seeds might decide it."""
+        """Arms of which something is open, and whether more seeds might decide it.
+
+        Of arms that are planned: those that were taken out of the study get no seeds. A pair
+        without any seed waits for none: its trainings failed.
+        """
+        planned = {arm.name for arm in self.results.planned}
+        for pair, n, may in chain(self._open_pairs(), self._open_claims()):
+            if pair <= planned and n:
+                yield pair, may
+
+    def _open_pairs(self) -> Iterator[tuple[frozenset[str], int, bool]]:
+        """Two arms, how many seeds they share, and whether more might decide."""
         open_ = [c for c in self.comparisons if c.word == "undecided"]
         alpha = self.highest / max(len(open_), 1)
         for c in open_:
@@ -195,10 +213,9 @@ class _Looking:
                 seeds_may_show(c.difference, "differs", 0.0, alpha)
                 or seeds_may_show(c.difference, "within", c.margin, alpha)
             )
-            yield frozenset((c.arm, c.other)), may
-        yield from self._open_claims()
+            yield frozenset((c.arm, c.other)), c.difference.n, may
 
-    def _open_claims(self) -> Iterator[tuple[frozenset[str], bool]]:
+    def _open_claims(self) -> Iterator[tuple[frozenset[str], int, bool]]:
         conditions = conditions_of(self.reading, self.scores, self.at)
         decided = {j.claim.id for j in self.judged if j.verdict in ("holds", "fails")}
         sides = 2 * max(len(self.judged) - len(decided), 1)
@@ -210,6 +227,7 @@ class _Looking:
                 if by is not None and part.holds.p >= self.alpha / sides:
                     yield (
                         frozenset((by.question.arm, by.question.other)),
+                        by.difference.n,
                         self.highest > 0 and _may_answer(by, self.highest / sides),
                     )
 
@@ -268,6 +286,30 @@ def stopped(results: StudyResults) -> dict[str, bool]:
     return {arm: "worse" in found and "better" not in found for arm, found in said.items()}
 
 
+def tested(results: StudyResults) -> Tested:
+    """The last look that had something to spend; before the first nothing is judged."""
+    if (looking := _last(results)) is None:
+        return Tested(results.test, NO_LOOK)
+    return Tested(looking.scores, looking.alpha, looking.at.behind)
+
+
+def tested_pairs(results: StudyResults) -> Tested:
+    """As `tested`, of the arms that have all seeds of the look."""
+    if (looking := _last(results)) is None:
+        return Tested(results.test, NO_LOOK)
+    return Tested(looking.of_this, looking.alpha)
+
+
+def _last(results: StudyResults) -> _Looking | None:
+    key, made = "last look", looks_of(results)
+    if key not in results.computed:
+        spent = sum(look.alpha > 0 for look in made)
+        at = _Looking(results, made[spent - 1].seeds, made[: spent - 1]) if spent else None
+        results.computed[key] = at
+    last: _Looking | None = results.computed[key]
+    return last
+
+
 # Between what is stored and what reports show
 
 
@@ -291,10 +333,14 @@ def found(results: StudyResults, reading: Reading) -> Found:
         differs, equal = tests.get(c.key, (c.differs, c.equal))
         tested = replace(c, differs=differs, equal=equal, to_come=to_come)
         comparisons.append(replace(tested, said=said_words.get(c.key, "undecided")))
+    open_ = (
+        max(1, sum(not c.differs.significant for c in comparisons)),
+        max(1, sum(not c.equal.significant for c in comparisons)),
+    )
     joint = {(s.arm, s.other): s for s in last.pairs} if last else {}
     of_now = joint_verdicts(reading, scores, pairs(results.study, scores), NO_LOOK)
     return Found(
-        tuple(comparisons),
+        tuple(replace(c, open=open_) for c in comparisons),
         judge(reading, scores, AtLook(NO_LOOK, said)),
         tuple(_as_said(j, joint.get((j.arm, j.other))) for j in of_now),
     )

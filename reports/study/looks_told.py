@@ -26,8 +26,13 @@ def stands_at(analysis: StudyAnalysis) -> str:
             f"Nothing is judged yet: {planned}, and {words.count(have, 'seed')} "
             f"{'is' if have == 1 else 'are'} there."
         )
+    judged = (
+        "is judged at the next look"
+        if ahead(last.seeds, stated)
+        else "no look is left to judge it"
+    )
     between = (
-        " What has been trained since then is in the estimates, and is judged at the next look."
+        f" What has been trained since then is in the estimates, and {judged}."
         if have > last.seeds
         else ""
     )
@@ -80,7 +85,7 @@ def _what_next(analysis: StudyAnalysis) -> Iterator[str]:
     if last is not None and last.limited:
         yield (
             f"No number of seeds would decide what is open of {words.listed(last.limited)}: the "
-            "test set is the limit."
+            "test set is the limit, or no seed changes it."
         )
 
 
@@ -143,7 +148,7 @@ def _row(look: StoredLook, is_stated: bool) -> tuple[str, ...]:
         f"{look.seeds} seeds{'' if is_stated else ', not stated'}",
         words.number(look.alpha, 3) if look.alpha else "none left",
         look.made_at[:10],
-        f"{look.decided} of {len(look.comparisons)}",
+        f"{look.decided} of {len(look.planned)}",
         f"{claims} of {len(look.claims)}" if look.claims else words.DASH,
         f"{len({*look.asked, *look.limited})} of {len(look.arms)}",
     )
@@ -166,11 +171,13 @@ def entry(looks: Sequence[StoredLook], stated: Sequence[int]) -> list[dict[str, 
     ]
 
 
-def in_words(stated: Sequence[int]) -> str:
+def in_words(stated: Sequence[int], made: Sequence[StoredLook]) -> str:
     """How looks are to be read."""
     if len(stated) == 1:
+        others = [look.seeds for look in made if look.alpha > 0 and look.seeds not in stated]
+        part = f"what {_listed(others)}, which were not stated, left" if others else "all"
         return (
-            f"The study states one look, at {stated[0]} seeds, which has all of the {ALPHA:g} "
+            f"The study states one look, at {stated[0]} seeds, which has {part} of the {ALPHA:g} "
             "that verdicts of a family may be wrong with. Between looks nothing is judged, "
             "however often a report is built."
         )
@@ -179,8 +186,10 @@ def in_words(stated: Sequence[int]) -> str:
         f"may be wrong with {ALPHA:g} times its part of the seeds, so all together with {ALPHA:g} "
         "at most. Between looks nothing is judged, however often a report is built; a run with "
         "another number of seeds is a look of its own, with the part that it takes from the next. "
-        "What a look decided stays decided. Where the next seeds go may be decided by test "
-        "verdicts: it is the stated rule by which the study stops, and chooses no model."
+        "What a look decided stays decided; better or worse may become equivalent, where a later "
+        "look shows the difference to be too small to matter. Where the next seeds go may be "
+        "decided by test verdicts: it is the stated rule by which the study stops, and chooses "
+        "no model."
     )
 
 

@@ -13,7 +13,7 @@ FEW, MOST = 7, 10
 def named_arms(results: StudyResults) -> tuple[str, ...]:
     """All arms that are drawn one by one, if they are few.
 
-    Else the reference, the leader, the cheapest that is not shown to be worse, and those that
+    Else the reference, the leader, the cheapest that is not clearly worse, and those that
     claims name, in this order.
     """
     drawn = arms_drawn(results)

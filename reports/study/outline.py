@@ -30,6 +30,7 @@ from reports.study.comparisons import of_arms
 from reports.study.figures import seesaw
 from reports.study.how_to_read import how_to_read
 from reports.study.joint import JointVerdict
+from reports.study.looks import tested_pairs
 from reports.study.nothing_differs import is_null, null_sentences
 from reports.study.probabilities import NOT_DRAWN, probability_tables
 from reports.study.shape import has_many_arms, reference_first, role, scores_compared, shape
@@ -50,6 +51,7 @@ def page(analysis: StudyAnalysis) -> Report:
             scores_compared(results),
             analysis.reading.margin,
             analysis.comparisons,
+            tested_pairs(results),
         ),
         notices=cautions(analysis),
         claims=claim_views(analysis),

@@ -15,6 +15,7 @@ from fsmd.metrics import METRICS, Metric
 from fsmd.stats.anova import BLOCK, VALUE, FactorEffect, effects
 from fsmd.stats.estimates import TOO_FEW, mean_interval
 from fsmd.stats.joint import REGIONS
+from fsmd.stats.power import POWER
 from fsmd.tasks import ALL, Target
 from reports import ran, words
 from reports.page.cells import difference_cell, interval_cell, table
@@ -178,7 +179,7 @@ def tests_table(results: StudyResults, comparisons: Sequence[Comparison]) -> Tab
         "p that two arms differ, and that they do by less than the margin "
         f"({within_margin(scales_of(results))}); adjusted over "
         f"{words.count(made[0].tests, 'test')} each: the first for a shared reference, the second "
-        "by Holm. To decide: what would with {100 * POWER:g} % "
+        f"by Holm. To decide: what would with {100 * POWER:g} % "
         "chance, a rough guess."
     )
     columns = (

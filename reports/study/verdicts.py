@@ -249,7 +249,8 @@ def _judged(
     if not lacking:
         single = not any(isinstance(rule, OverTasks) for rule in claim.rules)
         noun = "comparison" if single else "condition"
-        found = _Telling(reading, scores, noun, conditions).sentence(verdict)
+        level = (at.alpha, None) if said is None else (said.alpha, said.seeds)
+        found = _Telling(reading, scores, noun, conditions, *level).sentence(verdict)
     return Judged(claim, reading.in_words(claim), *p, alone, verdict, found, rule)
 
 
@@ -271,6 +272,10 @@ class _Telling:
     noun: str
     """What a part of the claim is called."""
     conditions: tuple[Evidence, ...]
+    alpha: float
+    """Of the look that decided."""
+    seeds: int | None
+    """Its seeds, where it is an earlier one."""
 
     def sentence(self, verdict: Verdict) -> str:
         """The strongest against it or the weakest for it."""
@@ -319,6 +324,9 @@ class _Telling:
             return ""  # shown was something else than that it is not zero
         assert side.by is not None
         margin = self.reading.margin(self.scores.target(q.target))
+        if self.seeds is not None and side.by.difference.n > self.seeds:
+            return ""  # between looks nothing is judged
         p = p_value(side.by.difference, "within", margin)
         small = f" It is there, but below {words.number(margin)}, which matters to nobody."
-        return "" if p is None or p >= ALPHA else small
+        claims = len(self.reading.study.claims)
+        return "" if p is None or p >= self.alpha / claims else small

@@ -18,9 +18,10 @@ from studies.store.records import StudyRecord
 if TYPE_CHECKING:
     from studies.planner.planner import Tally  # loads Optuna, which no report needs
 
-Why = Literal["decided", "limited", "last", "cut"]
-"""Why no more seeds are trained: all is decided; what is open no seed would decide; the last
-stated look was made; or the trainings of the next look are not all there."""
+Why = Literal["decided", "limited", "failed", "last", "cut"]
+"""Why no more seeds are trained: all is decided; what is open no seed would decide; what is open
+has no training that did not fail; the last stated look was made; or the trainings of the next look
+are not all there."""
 
 
 class Looked(NamedTuple):
@@ -76,7 +77,9 @@ def next_look(record: StudyRecord, made: Sequence[StoredLook]) -> int | Why:
     if last is None or {arm.name for arm in record.plan.arms} - set(last.arms):
         return to_come[0] if to_come else "last"
     if not last.asked:
-        return "limited" if last.limited else "decided"
+        if last.limited:
+            return "limited"
+        return "failed" if last.lacks_figures else "decided"
     return to_come[0] if to_come else "last"
 
 
@@ -110,13 +113,16 @@ class LookByLook:
         known = sum(seeds_of(self.record, looks).values()) - trained
         return Looked(Tally(known, trained, failed, 0), tuple(looks), to_come)
 
-    def at(self, seeds: int, made: Sequence[StoredLook]) -> Looked:
-        """Train every arm with so many seeds, and make the looks that are due until there."""
+    def at(self, seeds: int, made: Sequence[StoredLook], there: int = 0) -> Looked:
+        """Train every arm with so many seeds, and make the looks that are due until there.
+
+        there: seeds that any arm had before.
+        """
         tally = self.train(cells(self.record, self.refs, seeds))
         looks = list(made)
         if tally.lost or tally.cut:
             return Looked(tally, tuple(looks), "cut")
-        for n in due(self.record.looks, [look.seeds for look in looks], seeds):
+        for n in due(self.record.looks, [look.seeds for look in looks], seeds, there):
             looks.append(self.judge(n))
         return Looked(tally, tuple(looks), "last")
 
@@ -128,7 +134,7 @@ def told_of(record: StudyRecord, look: StoredLook) -> str:
     """A line on a look that was made: `look 1 of 4, at 5 seeds: 3 of 27 comparisons decided`."""
     is_stated = look.seeds in record.looks
     place = f" {record.looks.index(look.seeds) + 1} of {len(record.looks)}" if is_stated else ""
-    told = f"look{place}, at {look.seeds} seeds: {look.decided} of {len(look.comparisons)}"
+    told = f"look{place}, at {look.seeds} seeds: {look.decided} of {len(look.planned)}"
     claims = sum(said.decided for said in look.claims)
     told += f" comparisons and {claims} of {len(look.claims)} claims decided"
     return f"{told}; open, where more seeds may decide: {len(look.asked)} of {len(look.arms)} arms"
@@ -136,7 +142,9 @@ def told_of(record: StudyRecord, look: StoredLook) -> str:
 
 WHY: Mapping[Why, str] = {
     "decided": "all is decided",
-    "limited": "what is open no number of seeds would decide, as the test set is the limit",
+    "limited": "what is open no number of seeds would decide, as the test set is the limit "
+    "or no seed changes it",
+    "failed": "what is open is of arms of which all trainings failed",
     "last": "that was the last look",
     "cut": "the next look has not all of its trainings yet, so nothing new was judged",
 }

@@ -118,8 +118,18 @@ class StoredLook:
 
     @property
     def decided(self) -> int:
-        """How many of its comparisons are decided."""
-        return sum(said.word != "undecided" for said in self.comparisons)
+        """How many of its comparisons are decided, of those that are planned."""
+        return sum(said.word != "undecided" for said in self.planned)
+
+    @property
+    def planned(self) -> tuple[SaidOfPair, ...]:
+        """Its comparisons, without those of arms that were taken out of the study."""
+        return tuple(said for said in self.comparisons if {said.arm, said.other} <= {*self.arms})
+
+    @property
+    def lacks_figures(self) -> bool:
+        """Whether something is open of which all trainings failed."""
+        return any(s.word == "undecided" and not s.replicates for s in self.planned)
 
 
 @patient

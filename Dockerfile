@@ -9,11 +9,11 @@ WORKDIR /opt/fsmd
 COPY . .
 RUN python3 -m pip install --no-cache-dir -c constraints.txt -e ".[cluster,export,postgres]" bokeh \
     && useradd --uid 1000 --create-home fsmd \
-    && mkdir /work \
-    && chown 1000:1000 /work
+    && mkdir -p /srv/fsmd \
+    && chown 1000:1000 /srv/fsmd
 
 # Where the encoded data, checkpoints and reports go; the database lies elsewhere.
 USER 1000
-WORKDIR /work
-ENV FSMD_CACHE=/work/cache
+WORKDIR /srv/fsmd
+ENV FSMD_CACHE=/srv/fsmd/cache
 CMD ["fsmd", "--help"]

@@ -250,7 +250,8 @@ def test_a_worker_without_the_toolkit_gets_nothing_while_others_do(
     there: Site, tmp_path: Path
 ) -> None:
     (tmp_path / "studies").mkdir()
-    (tmp_path / "studies" / "__init__.py").touch()
+    for empty in ("__init__.py", "workers.py"):  # no package, so that nothing is found below it
+        (tmp_path / "studies" / empty).touch()
     told = list[str]()
     foreign = there.worker("--no-nanny", environment={"PYTHONPATH": str(tmp_path)})
     try:

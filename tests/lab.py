@@ -8,9 +8,11 @@ from types import SimpleNamespace
 from typing import Any, ParamSpec, Self, TypeVar
 
 import numpy as np
+import pytest
 import sqlalchemy as sa
 from optuna.trial import TrialState
 
+from fsmd.data import load
 from fsmd.data.schema import Dataset, Field, Schema, Split
 from fsmd.data.settings import TrainingSettings
 from fsmd.runtime import Runtime
@@ -25,6 +27,7 @@ from studies.store.means import Means
 from studies.store.mirror import Mirror, open_mirror, study_axes, task_objectives
 from studies.store.records import StudyRecord
 from studies.store.runs import Provenance
+from studies.timing import EpochTime
 from studies.workers.local import has_device
 from studies.workers.protocol import Message
 
@@ -89,6 +92,19 @@ def no_report(_: object, name: str, out: Path, *__: object, **___: object) -> Si
     for path in (page, page.with_name("report.pdf")):
         path.touch()
     return SimpleNamespace(page=page, lines=(), figures=(), means=Means((), (), "", ()))
+
+
+def without_training(patch: pytest.MonkeyPatch, data: str, folder: Path) -> None:
+    """Trainings that bring made-up figures at once, an empty report, and a folder to work in."""
+    tasks = load(data).schema.tasks
+    patch.setattr("reports.build.build", no_report)
+    patch.setattr("studies.session.LocalWorkers", lambda _: Immediate())
+    patch.setattr("studies.session.measure_latency", lambda *_: None)
+    patch.setattr("studies.session.measure", lambda *_: EpochTime(0.5))
+    patch.setattr(
+        "studies.session.train_all", lambda some, *_, **__: [result_of(t, tasks) for t in some]
+    )
+    patch.chdir(folder)
 
 
 class WorkerDied(Exception):

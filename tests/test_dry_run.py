@@ -4,7 +4,6 @@ from pathlib import Path
 
 import pytest
 
-from fsmd.data import load
 from fsmd.training import Training
 from studies.estimate import guessed
 from studies.planner.design import cells
@@ -12,7 +11,7 @@ from studies.planner.lengths import NOTHING, Stored
 from studies.run import main
 from studies.timing import EpochTime
 from tests import made_up
-from tests.lab import Immediate, no_report, record_of, result_of, small_data
+from tests.lab import record_of, small_data, without_training
 
 DATA = "planted:rows=500"
 
@@ -59,16 +58,7 @@ def test_the_time_left_is_told_from_what_is_stored_before_anything_is_measured()
 
 @pytest.fixture
 def no_torch(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
-    """Trainings that bring made-up figures at once, an empty report, and a folder to work in."""
-    tasks = load(DATA).schema.tasks
-    monkeypatch.setattr("reports.build.build", no_report)
-    monkeypatch.setattr("studies.session.LocalWorkers", lambda _: Immediate())
-    monkeypatch.setattr("studies.session.measure_latency", lambda *_: None)
-    monkeypatch.setattr("studies.session.measure", lambda *_: EpochTime(0.5))
-    monkeypatch.setattr(
-        "studies.session.train_all", lambda some, *_: [result_of(t, tasks) for t in some]
-    )
-    monkeypatch.chdir(tmp_path)
+    without_training(monkeypatch, DATA, tmp_path)
 
 
 @pytest.mark.usefixtures("no_torch")

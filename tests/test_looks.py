@@ -9,7 +9,6 @@ from typing import Any
 import pytest
 import sqlalchemy as sa
 
-from fsmd.data import load
 from fsmd.stats.estimates import ALPHA
 from reports.build import look_at, outline_of
 from reports.page.model import Outline, Table
@@ -23,9 +22,8 @@ from studies.run import main
 from studies.store.database import open_engine
 from studies.store.looks import StoredLook, insert_look, read_looks
 from studies.store.records import StudyRecord
-from studies.timing import EpochTime
 from tests import made_up
-from tests.lab import Immediate, no_report, result_of, small_data
+from tests.lab import small_data, without_training
 from tests.made_up.databases import PLANNED_AT
 
 ARMS = ("constant", "increasing", "decreasing", "diamond")
@@ -307,16 +305,7 @@ RUN = ("tower_shape", "--data", DATA, "--workers", "1")
 
 @pytest.fixture
 def no_torch(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> Path:
-    """Trainings that bring made-up figures at once, an empty report, and a folder to work in."""
-    tasks = load(DATA).schema.tasks
-    monkeypatch.setattr("reports.build.build", no_report)
-    monkeypatch.setattr("studies.session.LocalWorkers", lambda _: Immediate())
-    monkeypatch.setattr("studies.session.measure_latency", lambda *_: None)
-    monkeypatch.setattr("studies.session.measure", lambda *_: EpochTime(0.5))
-    monkeypatch.setattr(
-        "studies.session.train_all", lambda some, *_, **__: [result_of(t, tasks) for t in some]
-    )
-    monkeypatch.chdir(tmp_path)
+    without_training(monkeypatch, DATA, tmp_path)
     return tmp_path
 
 

@@ -135,6 +135,11 @@ _TAKE = {
     "mysql": _MYSQL,
     "mariadb": _MYSQL,
 }
+_GIVE = {
+    "postgresql": "SELECT pg_advisory_unlock_all()",
+    "mysql": "SELECT RELEASE_ALL_LOCKS()",
+    "mariadb": "SELECT RELEASE_ALL_LOCKS()",
+}
 
 
 @dataclass
@@ -171,6 +176,9 @@ class _ServerLock:
     def free(self) -> None:
         with self._alone:
             if self._connection is not None:
-                self._connection.invalidate()  # given back to the pool it would keep the lock
+                with suppress(sa.exc.SQLAlchemyError, DatabaseBusy):
+                    # A server notices the end of a connection some time after we end it.
+                    self._connection.execute(sa.text(_GIVE[self.engine.dialect.name]))
+                self._connection.invalidate()  # given back to the pool it might keep the lock
                 self._connection.close()
                 self._connection = None

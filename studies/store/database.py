@@ -17,7 +17,7 @@ from studies.store.locks import creating
 from studies.store.schema import check_stamp, stamp
 from studies.store.tables import METADATA, OF_RUNS, STUDIES
 
-_SERVERS = ("postgresql", "mysql", "mariadb")
+_BACKENDS = ("sqlite", "postgresql")
 _OPTUNAS = {"studies": {"study_id", "study_name"}, "trials": {"trial_id", "study_id", "state"}}
 """Tables of Optuna with names that other programs use too -> columns that tell them apart."""
 
@@ -67,13 +67,13 @@ def _target(url: str, create: bool) -> sa.URL:
     try:
         target = sa.make_url(url)
         backend = target.get_backend_name()
+        if backend not in _BACKENDS:
+            raise UserError(f"{backend} is none of {', '.join(_BACKENDS)}")
         target.get_dialect()
     except ImportError as error:
         raise refusal(sa.make_url(url), error) from error
     except Exception as error:
         raise unreadable(url, error) from error
-    if backend not in ("sqlite", *_SERVERS):
-        raise unreadable(url, UserError(f"{backend} is none of sqlite, {', '.join(_SERVERS)}"))
     if backend != "sqlite":
         # Else what is taken for the host, and shown, may be a part of the password.
         before, _, options = url.partition("?")

@@ -85,15 +85,15 @@ _MISSING = "make the database first, such as: createdb NAME"
 _UNLIKE = "if another program made its tables, use another --storage"
 
 _FAULTS: dict[str, tuple[tuple[str | int, ...], bool]] = {
-    # advice: ((SQLite's codes, PostgreSQL's SQLSTATEs or classes, MySQL's numbers), may it pass)
-    _LOCKED: ((5, 6, 15, "40", "55P03", 1205, 1213), True),
-    _DOWN: ((*("08", "57P", "53300"), *(1040, 1053, 1927, 2002, 2003, 2006, 2013)), True),
-    _FULL: ((13, "53100", 1021, 1114), False),
-    _FAILING: ((10, "58030", 1026), False),
+    # advice: ((SQLite's codes, PostgreSQL's SQLSTATEs or classes), may it pass)
+    _LOCKED: ((5, 6, 15, "40", "55P03"), True),
+    _DOWN: (("08", "57P", "53300"), True),
+    _FULL: ((13, "53100"), False),
+    _FAILING: ((10, "58030"), False),
     _DAMAGED: ((11, 26, "XX"), False),
-    _PROTECTED: ((8, "25006", 1290, 1792, 1836), False),
-    _DENIED: (("28", "42501", 1044, 1045, 1142, 1698), False),
-    _MISSING: (("3D000", 1049), False),
+    _PROTECTED: ((8, "25006"), False),
+    _DENIED: (("28", "42501"), False),
+    _MISSING: (("3D000",), False),
 }
 _KINDS: dict[str | int | None, tuple[str, bool]] = {
     code: (advice, passes) for advice, (codes, passes) in _FAULTS.items() for code in codes
@@ -103,8 +103,6 @@ _CANNOT_OPEN = (3, 14, 23)
 _PACKAGES = {
     "psycopg": "'fsmd[postgres]'",
     "psycopg2": "psycopg2-binary",
-    "MySQLdb": "mysqlclient",
-    "mysql": "mysql-connector-python",
 }
 """Module -> what is installed to have it, where they differ; an extra of ours where we test it."""
 
@@ -134,15 +132,11 @@ def refusal(url: sa.URL, error: BaseException, lost: bool = False) -> UserError:
 
 
 def _code(error: BaseException) -> str | int | None:
-    """SQLite's primary code, PostgreSQL's SQLSTATE or MySQL's number, which have no overlap."""
+    """SQLite's primary code, or PostgreSQL's SQLSTATE."""
     sqlite: int | None = getattr(error, "sqlite_errorcode", None)
     if sqlite is not None:
         return sqlite & 0xFF
-    state: str | None = getattr(error, "sqlstate", None) or getattr(error, "pgcode", None)
-    if state is not None:
-        return state
-    number = error.args[0] if error.args else None
-    return number if isinstance(number, int) else None
+    return getattr(error, "sqlstate", None) or getattr(error, "pgcode", None)
 
 
 def _kind(code: str | int | None) -> tuple[str, bool]:
@@ -225,8 +219,7 @@ def shown(url: str | sa.URL) -> str:
 
 def _reason(url: sa.URL, error: BaseException) -> str:
     """The first line of what the driver says, unless it repeats a part of a password."""
-    text = str(error.args[1] if _code(error) and len(error.args) == 2 else error)
-    line = (text.strip().splitlines() or [type(error).__name__])[0]
+    line = (str(error).strip().splitlines() or [type(error).__name__])[0]
     secrets = [str(url.password or "")]
     secrets += [
         str(v) for name, v in url.query.items() if re.fullmatch(rf"{_SECRET}|\W*", name, re.I)
@@ -243,7 +236,7 @@ def unreadable(url: str, error: Exception) -> UserError:
     """For a URL that is none, or of a database that nothing here can speak to."""
     return UserError(
         f"cannot open the database {shown(url)!r}: {_why(error)}; a URL looks like "
-        "sqlite:///studies.db, postgresql+psycopg://user@host/name or mysql+pymysql://user@host/name"
+        "sqlite:///studies.db or postgresql+psycopg://user@host/name"
     )
 
 

@@ -129,17 +129,8 @@ class _FileLock:
         self._lock.release()
 
 
-_MYSQL = "SELECT GET_LOCK(SUBSTRING(SHA2(:key, 256), 1, 60), 0)"
-_TAKE = {
-    "postgresql": "SELECT pg_try_advisory_lock(hashtextextended(:key, 0))",
-    "mysql": _MYSQL,
-    "mariadb": _MYSQL,
-}
-_GIVE = {
-    "postgresql": "SELECT pg_advisory_unlock_all()",
-    "mysql": "SELECT RELEASE_ALL_LOCKS()",
-    "mariadb": "SELECT RELEASE_ALL_LOCKS()",
-}
+_TAKE = sa.text("SELECT pg_try_advisory_lock(hashtextextended(:key, 0))")
+_GIVE = sa.text("SELECT pg_advisory_unlock_all()")
 
 
 @dataclass
@@ -160,8 +151,7 @@ class _ServerLock:
             self.free()
             self._connection = self.engine.connect()
             self._connection.execution_options(isolation_level="AUTOCOMMIT")
-            query = sa.text(_TAKE[self.engine.dialect.name])
-            if not self._connection.scalar(query, {"key": self.key}):
+            if not self._connection.scalar(_TAKE, {"key": self.key}):
                 self.free()
             return self._connection is not None
 
@@ -178,7 +168,7 @@ class _ServerLock:
             if self._connection is not None:
                 with suppress(sa.exc.SQLAlchemyError, DatabaseBusy):
                     # A server notices the end of a connection some time after we end it.
-                    self._connection.execute(sa.text(_GIVE[self.engine.dialect.name]))
+                    self._connection.execute(_GIVE)
                 self._connection.invalidate()  # given back to the pool it might keep the lock
                 self._connection.close()
                 self._connection = None

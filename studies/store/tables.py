@@ -5,7 +5,6 @@ from typing import Any
 import sqlalchemy as sa
 
 METADATA = sa.MetaData()
-_BYTES = sa.LargeBinary(2**32 - 1)  # else MySQL keeps 64 kB
 
 STUDIES = sa.Table(
     "fsmd_studies",
@@ -101,7 +100,7 @@ PREDICTIONS = sa.Table(
     METADATA,
     sa.Column("run_id", sa.ForeignKey("fsmd_runs.id"), primary_key=True),
     sa.Column("task", sa.String(100), primary_key=True),
-    sa.Column("scores", _BYTES, nullable=False),  # of the test rows; see fsmd.packing
+    sa.Column("scores", sa.LargeBinary, nullable=False),  # of the test rows; see fsmd.packing
 )
 
 COSTS = sa.Table(
@@ -122,7 +121,7 @@ TEST_ROWS = sa.Table(
     sa.Column("data_hash", sa.String(64), primary_key=True),
     # label:TASK (int8: 0, 1, -1 not observed), user and request (uint32), weight (float32)
     sa.Column("column", sa.String(200), primary_key=True),
-    sa.Column("packed", _BYTES, nullable=False),  # see fsmd.packing
+    sa.Column("packed", sa.LargeBinary, nullable=False),  # see fsmd.packing
 )
 
 

@@ -1,7 +1,5 @@
 """In which precision a new study trains, where the user leaves that to the tool."""
 
-from pathlib import Path
-
 from fsmd.config import MODELS, FSMDConfig
 from search_spaces.spaces import SPACES
 from studies.definition import Definition, Search
@@ -10,9 +8,6 @@ SHOWN = MODELS["fsmd"]
 """The model whose figures bfloat16 was shown to leave as they are: `nox -s bench_precision`, and
 the table in docs/start.md. What shares by experts in the same way is taken for it."""
 SHARING = ("sharing", "extraction_levels")
-CPU_FACTS = Path("/proc/cpuinfo")
-FAST_BFLOAT16 = frozenset({"avx512_bf16", "amx_bf16"})
-"""Instructions for its products; the first was measured. ARM's are not here, as they were not."""
 
 
 def may_round(definition: Definition) -> bool:
@@ -31,22 +26,3 @@ def may_round(definition: Definition) -> bool:
 
 def _is_shown(config: FSMDConfig) -> bool:
     return all(getattr(config, name) == getattr(SHOWN, name) for name in SHARING)
-
-
-def multiplies_bfloat16(device: str) -> bool:
-    """Whether a device that is here multiplies bfloat16 fast, by what it is and not by a timing.
-
-    So the same machine always gives the same answer. False where nothing is known, as of a
-    cluster's GPU where this machine has none.
-    """
-    if device != "cpu":
-        import torch
-
-        try:
-            return torch.cuda.get_device_capability(device) >= (8, 0)
-        except (RuntimeError, AssertionError):  # by how it was built, or for want of a driver
-            return False
-    try:
-        return not FAST_BFLOAT16.isdisjoint(CPU_FACTS.read_text("utf-8").split())
-    except OSError:
-        return False  # not Linux

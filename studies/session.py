@@ -7,7 +7,7 @@ import math
 import sys
 import time
 from collections import Counter
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import replace
 from functools import partial
@@ -55,7 +55,7 @@ from studies.planner.looks import WHY, LookByLook, told_of
 from studies.planner.planner import Planner, Tally, checkpoint_folder
 from studies.planner.progress import SOON_SECONDS, LiveProgress
 from studies.planner.provenance import provenance
-from studies.precision import may_round, multiplies_bfloat16
+from studies.precision import may_round
 from studies.request import Request
 from studies.search.attempt import arms_of, objectives_of
 from studies.search.run import check_search, run_search, search_mirror
@@ -68,8 +68,8 @@ from studies.store.runs import known_cells, record_test_rows
 from studies.store.studies import find_study, insert_study, study_names, update_study
 from studies.store.trainings import read_trainings
 from studies.timing import EpochTime, measure
-from studies.workers.local import LocalWorkers, has_device, processors
-from studies.workers.protocol import Workers, awaited
+from studies.workers.local import LocalWorkers, ThisMachine, processors
+from studies.workers.protocol import Hardware, Workers, awaited
 from studies.workers.worker import train_all
 
 MOST_OF_ITSELF = 32
@@ -82,8 +82,8 @@ COMMAND = "python -m studies.run "
 FAILED = "failed: the report has the traceback; the same command with --retry-failed tries again"
 LOST = "lost, for want of memory or disk, or as a worker was ended: the same command tries again"
 
-HasDevice = Callable[[str], bool]
-"""Whether there is such a device where trainings run."""
+HERE = ThisMachine()
+
 Sets = Mapping[str, Dataset]
 """Name -> encoded data set: the study's own first, then those that some arms bring."""
 
@@ -142,7 +142,7 @@ def _run(request: Request, workers: Workers) -> Finished:
                 *(engine, asked, request.device, request.precision),
                 stack=request.stack,
                 replicates=request.seeds(asked.looks),
-                has_device=workers.has_device,
+                hardware=workers,
             )
             if is_automatic(record.definition):
                 write_plan(request.out / record.name / PLAN_FILE, record)
@@ -219,14 +219,14 @@ def _rehearsed(request: Request, workers: Workers) -> tuple[str, ...]:
                 *(engine, asked, request.device, request.precision),
                 stack=request.stack,
                 replicates=request.seeds(asked.looks),
-                has_device=workers.has_device,
+                hardware=workers,
             )
         else:
             runtime = _runtime_of(
                 *(asked, None, request.device, request.precision),
                 stack=request.stack,
                 replicates=request.seeds(asked.looks),
-                has_device=workers.has_device,
+                hardware=workers,
             )
             record = replace(asked, plan=replace(asked.plan, runtime=runtime))
         refs = {data.name: data.ref for data in sets.values()}
@@ -324,7 +324,7 @@ def _automatic(
     runtime = runtime_for(
         *(request.device, request.precision, None),
         rounding=may_round(search),
-        has_device=workers.has_device,
+        hardware=workers,
     )
     search, sizes = planned_search(
         search,
@@ -400,7 +400,7 @@ def open_record(
     *,
     stack: int | None = None,
     replicates: int = 1,
-    has_device: HasDevice = has_device,
+    hardware: Hardware = HERE,
 ) -> StudyRecord:
     """The stored study as it goes on, or the one asked for, stored now if it is new.
 
@@ -410,7 +410,7 @@ def open_record(
         *(engine, asked, device, precision),
         stack=stack,
         replicates=replicates,
-        has_device=has_device,
+        hardware=hardware,
     )
     (insert_study if is_new else update_study)(engine, record)
     return record
@@ -424,7 +424,7 @@ def _agreed(
     *,
     stack: int | None,
     replicates: int,
-    has_device: HasDevice,
+    hardware: Hardware,
 ) -> tuple[StudyRecord, bool]:
     """What `open_record` stores, and whether it is new; only reads."""
     for name in study_names(engine):
@@ -438,7 +438,7 @@ def _agreed(
         *(asked, stored, device, precision),
         stack=stack,
         replicates=replicates,
-        has_device=has_device,
+        hardware=hardware,
     )
     asked = replace(asked, plan=replace(asked.plan, runtime=runtime))
     if stored is None:
@@ -470,7 +470,7 @@ def _runtime_of(
     *,
     stack: int | None,
     replicates: int,
-    has_device: HasDevice,
+    hardware: Hardware,
 ) -> Runtime:
     """See `runtime_for`."""
     return runtime_for(
@@ -478,7 +478,7 @@ def _runtime_of(
         rounding=may_round(asked.definition),
         stack=stack,
         most=largest_stack(asked, replicates),
-        has_device=has_device,
+        hardware=hardware,
     )
 
 
@@ -490,25 +490,26 @@ def runtime_for(
     rounding: bool = False,
     stack: int | None = None,
     most: int = 1,
-    has_device: HasDevice = has_device,
+    hardware: Hardware = HERE,
 ) -> Runtime:
     """What to train on and in; `auto`, and no stack, are as the study was run, if it was.
 
-    most: trainings that could be one program; a new study on a GPU has such a stack.
+    most: trainings that could be one program; a new study on a GPU has such a stack. hardware:
+    where it is trained.
 
     A new one is run in bfloat16 where the device multiplies it fast and its models allow for
     `rounding`. What was stored runs on any device, however slowly.
 
     Raises UserError for a device that is not here, and for what is no precision.
     """
-    on = _device_for(device, stored.device if stored else None, has_device)
+    on = _device_for(device, stored.device if stored else None, hardware)
     if stack is None and stored:
         stack = stored.stack if stored.kind == Runtime(on).kind else 1
     stack = (1 if on == "cpu" else most) if stack is None else stack
     if precision == "auto":
         if stored:
             return Runtime(on, stored.precision, stack)
-        fast = rounding and multiplies_bfloat16(on)
+        fast = rounding and hardware.multiplies_bfloat16(on)
         return Runtime(on, "bfloat16" if fast else "float32", stack)
     if precision not in PRECISIONS:
         names = ", ".join(PRECISIONS)
@@ -525,23 +526,23 @@ def largest_stack(record: StudyRecord, replicates: int) -> int:
     return min(MOST_OF_ITSELF, replicates * max(alike.values(), default=0)) or 1
 
 
-def _device_for(asked: str, stored: str | None, has_device: HasDevice) -> str:
+def _device_for(asked: str, stored: str | None, hardware: Hardware) -> str:
     """The device to train on: `auto` is the one that the study was run on, else a GPU if there is.
 
     Raises UserError for a device that is not here.
     """
     if asked == "auto":
-        if stored and not has_device(stored):
+        if stored and not hardware.has_device(stored):
             raise UserError(
                 f"this study was run on {stored} and there is none here; go on where there is, "
                 "or keep a run apart with --device cpu --name NAME"
             )
-        return stored or ("cuda" if has_device("cuda") else "cpu")
+        return stored or ("cuda" if hardware.has_device("cuda") else "cpu")
     try:
         Runtime(asked)
     except UserError:
         raise UserError(f"--device must be auto, cpu, cuda or cuda:N; got {asked!r}") from None
-    if not has_device(asked):
+    if not hardware.has_device(asked):
         raise UserError(f"--device {asked} needs a CUDA device and there is none; use cpu")
     return asked
 

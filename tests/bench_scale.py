@@ -90,6 +90,10 @@ class SimulatedWorkers(Workers):
         """They need none."""
         return True
 
+    def multiplies_bfloat16(self, device: str) -> bool:
+        """They multiply nothing."""
+        return False
+
     def slots(self) -> int:
         """As many as the planner is allowed."""
         return sys.maxsize

@@ -10,9 +10,10 @@ from collections.abc import Callable, Mapping, Sequence
 from contextlib import suppress
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Self
+from typing import Any, Self
 
 from studies.start import ROOT
+from studies.workers import remote
 
 
 def until(true: Callable[[], object], seconds: float = 60) -> None:
@@ -97,3 +98,15 @@ def kill_group(process: subprocess.Popen[bytes]) -> None:
     with suppress(ProcessLookupError):
         os.killpg(process.pid, signal.SIGKILL)
     process.wait()
+
+
+# What workers do in tests
+
+
+def unreadable(*_: object, **__: object) -> None:
+    os.listdir("/none such")
+
+
+def fast(*, has_gpu: bool) -> dict[str, Any]:
+    """Introduces a worker as one that multiplies bfloat16 fast."""
+    return {**remote.introduce(has_gpu=has_gpu), "bfloat16": ["cpu"]}

@@ -68,7 +68,7 @@ def no_power_cut() -> Iterator[None]:
 def no_fast_bfloat16() -> Iterator[None]:
     """So that `--precision auto` is float32 here, on every processor; not in other processes."""
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr("studies.precision.FAST_BFLOAT16", frozenset())
+        patch.setattr("studies.machine.FAST_BFLOAT16", frozenset())
         yield
 
 

@@ -28,7 +28,7 @@ from studies.store.mirror import Mirror, open_mirror, study_axes, task_objective
 from studies.store.records import StudyRecord
 from studies.store.runs import Provenance
 from studies.timing import EpochTime
-from studies.workers.local import has_device
+from studies.workers.local import ThisMachine
 from studies.workers.protocol import Message
 
 P = ParamSpec("P")
@@ -111,7 +111,7 @@ class WorkerDied(Exception):
     """What the workers below say of a worker that died."""
 
 
-class Immediate:
+class Immediate(ThisMachine):
     """The simplest workers there are: everything is done here, when it is submitted."""
 
     def __init__(self, count: int = 1) -> None:
@@ -136,9 +136,6 @@ class Immediate:
 
     def slots(self) -> int:
         return 1_000
-
-    def has_device(self, device: str) -> bool:
-        return has_device(device)
 
     def withdraw(self, future: Future[Any]) -> bool:
         """All is begun."""

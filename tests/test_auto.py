@@ -47,6 +47,7 @@ from studies.search.attempt import arms_of
 from studies.store.database import open_engine
 from studies.store.studies import find_study
 from studies.timing import EpochTime, epoch_time
+from studies.workers.protocol import Deadline
 from studies.workers.worker import train_all
 from tests.lab import Immediate, no_report
 
@@ -168,10 +169,10 @@ def test_a_training_is_paused_at_the_end_of_its_epoch_and_goes_on_to_the_same_nu
 ) -> None:
     training = replace(Training.on(load(DATA), FSMDConfig(layers=(8,))), epochs=3, patience=3)
     checkpoint = tmp_path / "training.ckpt"
-    (paused,) = train_all([training], [checkpoint], None, seconds=0.0)
+    (paused,) = train_all([training], [checkpoint], None, Deadline(time.monotonic()))
     assert isinstance(paused, TrainingResult)
     assert (paused.epochs, paused.finished) == (1, False)
-    (ended,) = train_all([training], [checkpoint], None, seconds=1000.0)
+    (ended,) = train_all([training], [checkpoint], None, Deadline(time.monotonic() + 1000))
     assert isinstance(ended, TrainingResult)
     assert ended.finished
     assert ended.measurements == train(training).measurements

@@ -10,7 +10,6 @@ import time
 from collections.abc import Callable, Iterator
 from concurrent.futures import Future
 from dataclasses import replace
-from functools import partial
 from pathlib import Path
 from threading import Event
 from typing import Any
@@ -28,14 +27,16 @@ from fsmd.data.files import cache_root
 from fsmd.errors import UserError
 from fsmd.training import Training, TrainingResult, train
 from studies import catalog
-from studies.machine import machine
+from studies.machine import machine, multiplies_bfloat16
 from studies.request import Request
 from studies.session import run
 from studies.start import ROOT
 from studies.workers import cluster, joining, remote
 from studies.workers.cluster import ClusterWorkers
+from studies.workers.protocol import Deadline
 from studies.workers.worker import train_all
-from tests.cluster import Site, kill_group, until
+from tests.cluster import Site, fast, kill_group, unreadable, until
+from tests.nap import nap
 
 NOWHERE = "tcp://127.0.0.1:9"
 """Where nothing listens."""
@@ -66,7 +67,8 @@ def there(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Site]:
     with Site(folder) as site:
         site.scheduler()
         within = apart(cache_root()) if has_namespaces(cache_root()) else ()
-        site.worker("--no-nanny", environment={"FSMD_CACHE": str(folder / "cache")}, within=within)
+        own = {"FSMD_CACHE": str(folder / "cache")}
+        site.worker("--no-nanny", "--memory-limit", "1GB", environment=own, within=within)
         yield site
 
 
@@ -206,6 +208,118 @@ def test_a_process_that_dies_is_lost_and_the_worker_goes_on(workers: ClusterWork
     assert workers.submit(abs, -2).result(60) == 2
 
 
+def test_a_deadline_holds_by_the_planners_clock_however_long_a_call_waits(
+    there: Site, training: Training, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Whatever that clock says: here a million seconds more than the worker's."""
+    ahead = 1e6
+    monkeypatch.setattr(cluster, "monotonic", lambda: time.monotonic() + ahead)
+    with ClusterWorkers(there.address) as workers:
+        first = workers.submit(nap)
+        ends = [Deadline(time.monotonic() + ahead + seconds) for seconds in (0.5, 600.0)]
+        paths = [(tmp_path / f"{n}.ckpt",) for n in range(2)]
+        results = [
+            workers.submit(train_all, (training,), path, None, end)
+            for path, end in zip(paths, ends, strict=True)
+        ]
+        (late,), (whole,) = (each.result(120) for each in results)
+        began, ended = first.result()
+    assert ended - began > 0.5
+    assert isinstance(late, TrainingResult)
+    assert isinstance(whole, TrainingResult)
+    assert (late.epochs, late.finished) == (1, False)
+    assert (whole.epochs, whole.finished) == (training.epochs, True)
+
+
+def test_whether_bfloat16_is_fast_is_asked_of_all_workers_and_not_of_this_machine(
+    there: Site, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(remote, "introduce", fast)
+    assert not multiplies_bfloat16("cpu")  # by conftest
+    told = list[str]()
+    with ClusterWorkers(there.address, notify=told.append) as workers:
+        assert workers.multiplies_bfloat16("cpu")
+        assert not workers.multiplies_bfloat16("cuda")
+        (member,) = workers._members.values()
+        workers._members["another"] = replace(member, bfloat16=frozenset())
+        assert not workers.multiplies_bfloat16("cpu")
+    assert [line.partition(":")[0] for line in told] == [
+        "some workers multiply bfloat16 fast and some do not"
+    ]
+
+
+def test_a_training_that_is_too_large_for_every_worker_is_told_with_what_to_start(
+    there: Site, training: Training, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(cluster, "NOBODY_SECONDS", 0.0)
+    monkeypatch.setattr(cluster, "memory_of", lambda _: 2 * 10**9)
+    with ClusterWorkers(there.address) as workers:
+        error = workers.submit(nap, training).exception(60)
+    assert isinstance(error, UserError)
+    assert str(error).startswith(
+        "a training takes up to 2.0GB of memory, and no worker has more than 1.0GB; start one "
+        "with `dask worker --memory-limit 2.0GB`"
+    )
+
+
+@pytest.mark.slow
+def test_no_more_run_at_once_than_a_worker_has_memory_for(
+    training: Training, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    with Site(tmp_path) as site:
+        site.scheduler()
+        site.worker("--no-nanny", "--nthreads", "2", "--memory-limit", "1GB")
+        with ClusterWorkers(site.address) as workers:
+
+            def together(size: int) -> bool:
+                monkeypatch.setattr(cluster, "memory_of", lambda _: size)
+                both = [workers.submit(nap, training) for _ in range(2)]
+                (began, ended), (other, over) = (each.result(300) for each in both)
+                return max(began, other) < min(ended, over)
+
+            assert workers.slots() == 2
+            until(lambda: together(400_000_000))
+            assert workers.slots() == 2
+            assert not together(600_000_000)
+            assert workers.slots() == 1
+
+
+@pytest.mark.slow
+def test_a_training_whose_machine_dies_goes_on_elsewhere_from_its_last_checkpoint(
+    training: Training, one_thread: None, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """No folder is shared: what the planner's machine was sent in time is all that is left."""
+    if not has_namespaces(cache_root()):
+        pytest.skip("no mount namespaces")
+    for name in ("CHECKPOINT_SECONDS", "IDLE_TIMES", "REFRESH_SECONDS"):
+        monkeypatch.setattr(cluster, name, 0.05)
+    long = replace(training, epochs=40, patience=40)
+    checkpoint = cache_root() / "checkpoints" / tmp_path.name / f"{long.id}.ckpt"
+    call: Any = (train_all, (long,), (checkpoint,), None)
+    with Site(tmp_path / "site") as site:
+        site.scheduler()
+
+        def another(name: str) -> subprocess.Popen[bytes]:
+            own = {"FSMD_CACHE": str(tmp_path / name)}
+            return site.worker("--no-nanny", environment=own, within=apart(cache_root()))
+
+        first = another("first")
+        with ClusterWorkers(site.address) as workers:
+            future = workers.submit(*call)
+            until(lambda: checkpoint.exists() or future.done(), 300)
+            kill_group(first)
+            error = future.exception(60)
+            assert error is not None
+            assert workers.lost(error)
+            list(workers.messages())
+            another("second")
+            (whole,) = workers.submit(*call).result(300)
+            begins = next(progress.done for _, progress in workers.messages())
+    assert begins > 1
+    assert figures(whole) == figures(train(long))
+    checkpoint.unlink()
+
+
 def test_closing_ends_a_training_that_runs(
     there: Site, training: Training, tmp_path: Path
 ) -> None:
@@ -237,7 +351,7 @@ def test_a_worker_of_another_version_gets_nothing_and_is_named(
 def test_what_a_worker_cannot_read_is_told_and_not_asked_for_ever(
     there: Site, act: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(remote, act, partial(os.listdir, "/none such"))
+    monkeypatch.setattr(remote, act, unreadable)
     monkeypatch.setattr(cluster, "NOBODY_SECONDS", 0.0)
     with (
         ClusterWorkers(there.address, notify=lambda _: None) as workers,

@@ -27,7 +27,7 @@ from studies.planner.silence import EPOCHS_AT_LEAST, LOOK_SECONDS, Silence, unse
 from studies.store.database import open_engine
 from studies.store.tables import RUNS
 from studies.workers.local import LocalWorkers
-from studies.workers.protocol import awaited
+from studies.workers.protocol import Deadline, awaited
 from tests.faults import tiny
 from tests.faults.audit import Expected, Verdict, audit
 from tests.faults.desk import Desk, Running, alive, children_of, needs_proc, study
@@ -182,9 +182,9 @@ def test_a_clock_that_is_set_back_or_forth_neither_ends_a_run_nor_holds_it_up(
     for day in (-1, 1):
 
         def work(
-            trainings: Sequence[Training], *_: Any, seconds: float, day: int = day
+            trainings: Sequence[Training], _: Any, __: Any, ends: Deadline, day: int = day
         ) -> list[TrainingResult]:
-            given.append(seconds)
+            given.append(ends.at - time.monotonic())
             monkeypatch.setattr(time, "time", lambda: clock() + day * 86_400)
             return [result_of(training) for training in trainings]
 

@@ -1,14 +1,24 @@
-"""What a training frees serves its next step, and goes back to the system at its end."""
+"""What a training frees serves its next step and goes back at its end; how much it takes."""
 
 import ctypes
 import json
 import os
 import subprocess
 import sys
+from dataclasses import replace
+from pathlib import Path
 
 import pytest
 
+from fsmd.baselines import BASELINES, Config
+from fsmd.config import FSMDConfig
+from fsmd.data import load
+from fsmd.forward import EVALUATION_BATCH
 from fsmd.memory import kept_memory
+from fsmd.training import Training, TrainingResult
+from studies.workers.local import LocalWorkers
+from studies.workers.memory import EVALUATED, memory_of
+from studies.workers.worker import train_all
 
 PAGE = 4096
 BLOCK = 4096 * PAGE
@@ -54,3 +64,32 @@ def test_it_stands_also_where_there_is_no_such_allocator(monkeypatch: pytest.Mon
     monkeypatch.setattr(ctypes, "CDLL", lambda _: object())
     with kept_memory():
         pass
+
+
+@pytest.mark.skipif(not Path("/proc/self/status").exists(), reason="no /proc")
+@pytest.mark.slow
+@pytest.mark.parametrize(
+    ("data", "config"),
+    [
+        ("planted:rows=600", FSMDConfig(layers=(8,))),
+        ("planted:rows=9000", FSMDConfig(layers=(8,), embedding_size=256)),
+        ("planted:rows=9000", FSMDConfig(layers=(256, 128), batch_size=2048)),
+        ("planted", FSMDConfig(sharing="none", chain=False, layers=(512,), embedding_size=64)),
+        ("planted:rows=9000", BASELINES["trees"]),
+    ],
+)
+def test_a_training_takes_no_more_memory_than_is_estimated_and_not_much_less(
+    data: str, config: Config, tmp_path: Path
+) -> None:
+    training = replace(Training.on(load(data), config), epochs=1)
+    with LocalWorkers(1) as workers:
+        workers.prepare()
+        (result,) = workers.submit(train_all, (training,), (tmp_path / "x.ckpt",), None).result()
+        status = workers.submit(Path.read_text, Path("/proc/self/status"), "utf-8").result()
+    assert isinstance(result, TrainingResult)
+    (peak,) = (line.split()[1] for line in status.splitlines() if line.startswith("VmHWM"))
+    assert 1 <= memory_of(training) / (1024 * int(peak)) <= 2
+
+
+def test_the_rows_of_an_evaluation_are_those_of_the_estimate() -> None:
+    assert EVALUATED == EVALUATION_BATCH

@@ -2,9 +2,11 @@
 
 import heapq
 import json
-from collections.abc import Callable, Iterable, Sequence
+import time
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from concurrent.futures import Future
 from dataclasses import dataclass, field, replace
+from functools import partial
 from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
@@ -21,7 +23,7 @@ from fsmd.config import MODELS, FSMDConfig
 from fsmd.errors import UserError
 from fsmd.runtime import Runtime
 from fsmd.tasks import Task
-from fsmd.training import DivergedError, Training, TrainingResult
+from fsmd.training import DivergedError, Training, TrainingProgress, TrainingResult
 from reports.ran import run_command
 from search_spaces.axes import contains
 from studies import catalog, store
@@ -39,7 +41,7 @@ from studies.definition import (
     one_factor,
 )
 from studies.failure import Failure, may_pass
-from studies.machine import machine
+from studies.machine import gpus, machine, multiplies_bfloat16
 from studies.objectives import named as objectives_named
 from studies.planner.agenda import LongestFirst, Step
 from studies.planner.design import (
@@ -63,7 +65,7 @@ from studies.planner.lengths import (
 from studies.planner.locking import only_planner
 from studies.planner.planner import ATTEMPTS, Tally
 from studies.planner.provenance import provenance
-from studies.precision import may_round, multiplies_bfloat16
+from studies.precision import may_round
 from studies.session import (
     MOST_OF_ITSELF,
     largest_stack,
@@ -82,7 +84,7 @@ from studies.store.records import StudyRecord
 from studies.store.runs import Provenance, known_result, known_runs, record_run, record_test_rows
 from studies.store.studies import find_study, update_study
 from studies.store.tables import CELLS, MEASUREMENTS, RUNS, TEST_ROWS
-from studies.workers.local import has_device
+from studies.workers.protocol import Message
 from tests.lab import (
     NOW,
     SETTINGS,
@@ -228,6 +230,68 @@ def test_a_failure_is_tried_again_when_asked_to(lab: Lab) -> None:
     assert lab.run(1) == Tally(known=4, trained=0, failed=4, lost=0)
     assert lab.run(1, retry_failed=True) == Tally(known=0, trained=4, failed=0, lost=0)
     assert [s.name for s in lab.states()] == ["COMPLETE"] * 4
+
+
+class Preempted(Immediate):
+    """A machine that is taken away, each time when the training is so far."""
+
+    def __init__(self, *reached: float) -> None:
+        self.ahead, self.told, self.given = list(reached), list[Message](), 0
+
+    def submit(self, work: Callable[..., Any], /, *args: Any, **kwargs: Any) -> Future[Any]:
+        self.given += 1
+        if not self.ahead:
+            return super().submit(work, *args, **kwargs)
+        ((training,), *_) = args
+        self.told.append((training.id, TrainingProgress({}, self.ahead.pop(0))))
+        future: Future[Any] = Future()
+        future.set_exception(WorkerDied("it is gone"))
+        return future
+
+    def messages(self) -> Iterator[Message]:
+        told, self.told = self.told, []
+        return iter(told)
+
+
+@pytest.mark.parametrize(
+    ("reached", "given", "attempts"),
+    [
+        ([1.0, 2.0, 3.5, 4.0, 5.9, 6.0], 7, 1),  # it gets on each time
+        ([0.9, 1.2, 1.9, 2.0], 5, 3),  # twice it does not
+    ],
+)
+def test_a_lost_worker_counts_as_an_attempt_only_where_the_training_did_not_get_on(
+    lab: Lab, reached: list[float], given: int, attempts: int
+) -> None:
+    workers = Preempted(*reached)
+    assert lab.planner(workers).run(lab.cells(1)[:1]) == Tally(0, 1, 0, 0)
+    assert workers.given == given
+    assert lab.column(RUNS.c.attempts) == [attempts]
+
+
+@pytest.mark.parametrize(
+    ("reached", "given"), [([0.0] * 3, 3), ([3.0, *[3.9] * 3], 4), ([2.0, 1.0, 2.0, 1.0], 4)]
+)
+def test_a_training_that_gets_no_further_is_given_up_after_three_attempts(
+    lab: Lab, reached: list[float], given: int
+) -> None:
+    workers = Preempted(*reached)
+    assert lab.planner(workers).run(lab.cells(1)[:1]) == Tally(0, 1, 0, 1)
+    assert workers.given == given
+    assert lab.column(RUNS.c.attempts) == [ATTEMPTS]
+
+
+def test_what_time_ran_out_for_is_neither_known_nor_trained(lab: Lab) -> None:
+    lab.run(1, Immediate())
+    planner = lab.planner(Immediate(), slots=1)
+
+    def paused(trainings: Sequence[Training], *_: Any) -> list[TrainingResult]:
+        planner.deadline = 0.0
+        whole = [result_of(training) for training in trainings]
+        return [replace(each, finished=False, predictions={}) for each in whole]
+
+    planner.work, planner.deadline = paused, time.monotonic() + 60
+    assert planner.run(lab.cells(2)) == Tally(known=4, trained=0, failed=0, lost=0, cut=4)
 
 
 def test_what_another_study_records_meanwhile_is_taken_over(lab: Lab) -> None:
@@ -734,7 +798,7 @@ def test_a_study_on_a_gpu_has_a_stack_of_what_is_of_one_shape_and_keeps_it(
     shapes = replace(record.plan, arms=(first, deeper))
     assert largest_stack(replace(record, plan=shapes), replicates=5) == 5
     assert runtime_for("cpu", "auto", None, most=5).stack == 1
-    monkeypatch.setattr("studies.session.multiplies_bfloat16", lambda _: False)
+    monkeypatch.setattr("studies.workers.local.multiplies_bfloat16", lambda _: False)
     monkeypatch.setattr("shutil.which", str)
     monkeypatch.setattr("torch.cuda.device_count", lambda: 1)
     assert runtime_for("auto", "auto", None, most=5) == Runtime("cuda", stack=5)
@@ -761,8 +825,8 @@ SLOW = {"older x86": "flags : avx512f", "arm": "Features : asimd bf16", "none": 
 def test_a_processor_multiplies_bfloat16_fast_where_it_says_so(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, facts: dict[str, str], fast: bool
 ) -> None:
-    monkeypatch.setattr("studies.precision.FAST_BFLOAT16", frozenset({"avx512_bf16", "amx_bf16"}))
-    monkeypatch.setattr("studies.precision.CPU_FACTS", tmp_path / "cpuinfo")
+    monkeypatch.setattr("studies.machine.FAST_BFLOAT16", frozenset({"avx512_bf16", "amx_bf16"}))
+    monkeypatch.setattr("studies.machine.CPU_FACTS", tmp_path / "cpuinfo")
     assert not multiplies_bfloat16("cpu")  # a system that tells nothing
     for fact in facts.values():
         (tmp_path / "cpuinfo").write_text(f"processor : 0\n{fact}\n")
@@ -777,23 +841,61 @@ def test_a_gpu_multiplies_bfloat16_fast_from_a_capability_on(
     assert multiplies_bfloat16("cuda:1") == fast
 
 
-@pytest.mark.skipif(has_device("cuda"), reason="there is a GPU")
-def test_a_planner_without_a_gpu_takes_float32_for_those_of_a_cluster() -> None:
-    assert not multiplies_bfloat16("cuda")
-    runtime = runtime_for("cuda", "auto", None, rounding=True, has_device=lambda _: True)
-    assert runtime == Runtime("cuda", "float32")
+@pytest.mark.parametrize(
+    ("told", "name", "fast"),
+    [
+        ("NVIDIA H100 80GB HBM3, 9.0\n", "NVIDIA H100 80GB HBM3", True),
+        ("NVIDIA A100, 8.0\nNVIDIA A100, 8.0\n", "NVIDIA A100", True),
+        ("NVIDIA A100, 8.0\nTesla T4, 7.5\n", "NVIDIA A100 and Tesla T4", False),
+        ("NVIDIA H100, [N/A]\n", "", False),
+        ("", "", False),
+    ],
+)
+def test_what_gpus_there_are_is_known_without_torch(
+    told: str, name: str, *, fast: bool, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    program = tmp_path / "nvidia-smi"
+    program.write_text(f"#!/bin/sh\nprintf '{told}'\n")
+    program.chmod(0o755)
+    monkeypatch.setenv("PATH", str(tmp_path), prepend=":")
+    assert gpus() == (name, fast)
+
+
+@dataclass(frozen=True)
+class Elsewhere:
+    """Other machines, which have GPUs."""
+
+    fast: bool
+
+    def has_device(self, _: str) -> bool:
+        return True
+
+    def multiplies_bfloat16(self, _: str) -> bool:
+        return self.fast
+
+
+@pytest.mark.parametrize(("fast", "precision"), [(True, "bfloat16"), (False, "float32")])
+def test_where_others_train_their_machines_decide_and_not_this_one(
+    *, fast: bool, precision: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("studies.workers.local.multiplies_bfloat16", lambda _: not fast)
+    auto = partial(runtime_for, rounding=True, most=5, hardware=Elsewhere(fast))
+    assert auto("auto", "auto", None) == Runtime("cuda", precision, 5)
+    assert auto("cpu", "auto", None) == Runtime("cpu", precision)
 
 
 def test_auto_trains_a_new_study_in_bfloat16_where_that_is_fast_and_its_models_allow_it(
     lab: Lab, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("studies.session.multiplies_bfloat16", lambda device: device == "cpu")
+    monkeypatch.setattr(
+        "studies.workers.local.multiplies_bfloat16", lambda device: device == "cpu"
+    )
     gated, plain = one_factor_study(), replace(one_factor_study(), name="plain")
     plain = replace(plain, base=MODELS["single_task"])
     assert open_record(lab.engine, record_of(gated)).plan.runtime.precision == "bfloat16"
     assert open_record(lab.engine, record_of(plain)).plan.runtime.precision == "float32"
     # What is stored stays as it is, wherever it goes on.
-    monkeypatch.setattr("studies.session.multiplies_bfloat16", lambda _: False)
+    monkeypatch.setattr("studies.workers.local.multiplies_bfloat16", lambda _: False)
     assert open_record(lab.engine, record_of(gated)).plan.runtime.precision == "bfloat16"
 
 

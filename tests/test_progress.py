@@ -40,3 +40,13 @@ def test_a_file_gets_a_line_at_the_start_where_trainings_end_now_and_then_and_at
         " 25 %  1 of 4 trainings ended, 1 under way with 1.5 epochs done, some time left\n"
         "100 %  4 of 4 trainings ended, in 1.7 min\n"
     )
+
+
+def test_what_is_taken_up_again_counts_once() -> None:
+    data, file = small_data(), StringIO()
+    some = cells(record_of(made_up.towers()), {data.name: data.ref}, 1)[:2]
+    with LiveProgress(Console(file=file), len(some), 1, TASKS) as tell:
+        tell(Event("known", some[0]))  # a search had stopped it
+        tell(Event("started", some[0]))
+        tell(Event("done", some[0]))
+    assert file.getvalue().splitlines()[-1].startswith(" 50 %  1 of 2 trainings ended")

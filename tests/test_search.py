@@ -365,6 +365,14 @@ def test_more_trials_go_on_and_a_stopped_one_may_be_taken_up_again(lab: Lab) -> 
         assert after.curve[: before.epochs] == before.curve
 
 
+def test_what_was_stopped_is_told_as_known_to_a_run_that_goes_on(lab: Lab) -> None:
+    found = lab.search()
+    assert stopped(found)
+    lab.events.clear()
+    lab.search()
+    assert lab.events == ["known"] * len(found.attempts)
+
+
 def test_a_worker_lost_late_is_tried_again_and_its_epochs_are_kept(lab: Lab) -> None:
     """Each rung is a step of its own: those before must not use up the tries."""
     tries = dict[int | None, int]()

@@ -41,7 +41,7 @@ if [ "$action" = start ]; then
     for host in "$@"; do
         on "$host" "DASK_CONFIG=$(printf %q "${DASK_CONFIG:-}") nohup $(printf %q "$dask") worker" \
             "$scheme://$address:$port --name $host --nthreads ${FSMD_THREADS:-\$(nproc)}" \
-            "--memory-limit 0 --no-dashboard >worker.$host.log 2>&1 </dev/null &" \
+            "--no-dashboard >worker.$host.log 2>&1 </dev/null &" \
             "echo \$! >worker.$host.pid"
     done
 else

@@ -13,7 +13,6 @@ from collections.abc import Callable, Collection, Mapping, Sequence
 from concurrent.futures import Future
 from contextlib import suppress
 from dataclasses import dataclass, field, replace
-from functools import partial
 from pathlib import Path
 from queue import Empty, SimpleQueue
 from typing import NamedTuple, TypeVar
@@ -22,7 +21,7 @@ import sqlalchemy as sa
 
 from fsmd.config import FSMDConfig, digest
 from fsmd.errors import UserError
-from fsmd.training import TrainingProgress, TrainingResult
+from fsmd.training import Training, TrainingProgress, TrainingResult
 from fsmd.writing import sweep
 from studies.failure import Failure, failure_of
 from studies.planner.agenda import Agenda, LongestFirst, Step
@@ -32,10 +31,11 @@ from studies.planner.silence import Silence, unseen
 from studies.store import runs
 from studies.store.mirror import Mirror
 from studies.store.runs import Provenance
-from studies.workers.protocol import SILENCE_SECONDS, Message, Workers
+from studies.workers.protocol import SILENCE_SECONDS, Deadline, Message, Workers
 
 ATTEMPTS = 3
-"""How often a training is given to a worker whose failures may pass."""
+"""How often a training is given to a worker without one whole epoch more, where failures may
+pass: machines that are taken away now and then do not end what gets on."""
 POLL_SECONDS = 0.2
 CHECKPOINT = ".ckpt"
 
@@ -43,7 +43,7 @@ T = TypeVar("T")
 Outcome = TrainingResult | Failure
 Work = Callable[..., Sequence[Outcome]]
 """(trainings of a step, the checkpoint of each, the epoch to pause at) -> how each of them ended;
-`seconds`, too, where there is a deadline: see `studies.workers.worker.train_all`. What it raises
+a `Deadline`, too, where there is one: see `studies.workers.worker.train_all`. What it raises
 befalls all of them."""
 
 
@@ -64,7 +64,10 @@ class Event:
 
 
 class Tally(NamedTuple):
-    """How many cells were known from before and trained now, and how many brought no result."""
+    """How many cells were known from before and trained now, and how many brought no result.
+
+    Each is known, trained or cut; what failed or was lost is one of the first two.
+    """
 
     known: int
     trained: int
@@ -105,7 +108,12 @@ class Planner:
     silence: float = SILENCE_SECONDS
     """Seconds that a training may tell nothing; see `studies.planner.silence`."""
     attempts: dict[str, int] = field(default_factory=dict)
-    """Identity -> how often a worker was given its last step, up to which it was paused."""
+    """Identity -> how often a worker was given its last step, up to which it was paused; but for
+    what was lost after an epoch that none before had reached."""
+    _reached: dict[str, int] = field(default_factory=dict, init=False)
+    """Identity -> whole epochs, as workers told."""
+    _credited: dict[str, int] = field(default_factory=dict, init=False)
+    """The same, when an attempt was lost that does not count."""
     _looked: float = field(default=-math.inf, init=False)
     """When it looked last for what is silent."""
 
@@ -114,7 +122,7 @@ class Planner:
 
         paused: others that a later run goes on with. What a kill left of the rest is ended.
         """
-        before = len(self.attempts)
+        before = set(self.attempts)
         ended = {id for id, status in self._statuses(cells).items() if self.is_final(status)}
         self.take_over([cell for cell in cells if cell.training.id in ended])
         self.follow(self.in_order([cell for cell in cells if cell.training.id not in ended]))
@@ -122,8 +130,9 @@ class Planner:
         cut = [c for c in cells if ends.get(c.training.id) in (None, "paused")]
         self.mirror.prune_the_rest((*paused, *cut))
         self._sweep(kept=[cell.training.id for cell in (*cells, *paused)])
-        told, trained = list(ends.values()), len(self.attempts) - before
-        known = max(0, len(cells) - len(cut) - trained)
+        told = list(ends.values())
+        trained = len(self.attempts.keys() - before - {cell.training.id for cell in cut})
+        known = len(cells) - len(cut) - trained
         return Tally(known, trained, told.count("failed"), told.count("lost"), len(cut))
 
     def in_order(self, cells: Sequence[Cell]) -> Agenda:
@@ -165,6 +174,9 @@ class Planner:
             over = [future for future in _waited(ended) if future in running]
             told = tuple(self.workers.messages())
             self.listen(Event("waiting", progress=told, workers=self.at_once))
+            for training_id, progress in told:
+                whole = max(self._reached.get(training_id, 0), int(progress.done))
+                self._reached[training_id] = whole
             self._end_the_silent(running, told)
             for future in over:
                 agenda.settle()
@@ -211,10 +223,8 @@ class Planner:
             self.listen(Event("started", cell))
         trainings = tuple(cell.training for cell in step.cells)
         checkpoints = tuple(map(self._checkpoint, step.cells))
-        if math.isinf(self.deadline):
-            return self.workers.submit(self.work, trainings, checkpoints, step.until)
-        work = partial(self.work, seconds=self.deadline - time.monotonic())
-        return self.workers.submit(work, trainings, checkpoints, step.until)
+        ends = () if math.isinf(self.deadline) else (Deadline(self.deadline),)
+        return self.workers.submit(self.work, trainings, checkpoints, step.until, *ends)
 
     def _silence_of(self, step: Step) -> Silence:
         networks = all(isinstance(cell.training.config, FSMDConfig) for cell in step.cells)
@@ -254,13 +264,27 @@ class Planner:
             outcomes = [failure] * len(step.cells)
         machine = self.workers.machine(future)
         for cell, outcome in zip(step.cells, outcomes, strict=True):
-            tries_left = self.attempts[cell.training.id] < ATTEMPTS
-            if isinstance(outcome, Failure) and outcome.passing and tries_left:
+            may_pass = isinstance(outcome, Failure) and outcome.passing
+            if may_pass and self._tries_left(cell.training):
+                assert isinstance(outcome, Failure)
                 self.listen(Event("retried", cell, outcome.error))
                 retried.append(cell)
             else:
                 agenda.ended(cell, self._record(cell, outcome, machine))
         return step._replace(cells=tuple(retried))
+
+    def _tries_left(self, training: Training) -> bool:
+        """Whether what was lost is given to a worker again.
+
+        As often as it gets on, which ends, and `ATTEMPTS` times where it does not. A baseline
+        begins anew each time.
+        """
+        reached = self._reached.get(training.id, 0)
+        goes_on = isinstance(training.config, FSMDConfig)
+        if goes_on and reached > self._credited.get(training.id, 0):
+            self._credited[training.id] = reached
+            self.attempts[training.id] -= 1
+        return self.attempts[training.id] < ATTEMPTS
 
     def _record(self, cell: Cell, outcome: Outcome, machine: str) -> TrainingResult | None:
         training = cell.training

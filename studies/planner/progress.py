@@ -61,7 +61,8 @@ class LiveProgress:
     """Listens to the planner, and draws."""
 
     def __init__(self, console: Console, cells: int, workers: int, tasks: Sequence[Task]) -> None:
-        self._tasks, self._workers, self._cells, self._left = tasks, workers, cells, cells
+        self._tasks, self._workers, self._cells = tasks, workers, cells
+        self._over = set[str]()  # identities
         self._plain = not console.is_terminal or console.is_dumb_terminal
         self._bar = Progress(
             PlainColumn("{task.description}"),
@@ -104,7 +105,7 @@ class LiveProgress:
         if event.kind == "started":
             self._start(cell)
         if event.kind in ("known", "done", "failed", "stopped"):
-            self._left -= 1
+            self._over.add(cell.training.id)
             self._news |= self._started
             if event.kind == "done" and line:
                 seconds = time.monotonic() - line.started
@@ -115,10 +116,11 @@ class LiveProgress:
 
     def _start(self, cell: Cell) -> None:
         if self._plain and not self._started:
-            known = self._cells - self._left
+            known = len(self._over)
             there = f", {known} of them there already" if known else ""
             self._print(f"{self._cells} trainings{there}, on {counted(self._workers)}")
         self._started = True
+        self._over.discard(cell.training.id)  # a search may take up again what was stopped
         epochs = cell.training.epochs
         task = self._bar.add_task(
             f"  {cell.arm}, replicate {cell.replicate}",
@@ -148,8 +150,9 @@ class LiveProgress:
             (line.arm, now - line.started, line.done / line.epochs)
             for line in self._lines.values()
         ]
-        left = seconds_left(self._finished, self._ended, running, self._left, self._workers)
-        ended = self._cells - self._left
+        ended = len(self._over)
+        missing = self._cells - ended
+        left = seconds_left(self._finished, self._ended, running, missing, self._workers)
         self._bar.update(self._total, completed=ended, count=f"{ended}/{self._cells}", note=left)
         waited = now - self._last_line
         if self._plain and waited >= (SOON_SECONDS if self._news else EVERY_SECONDS):
@@ -160,7 +163,7 @@ class LiveProgress:
     def _say(self, *more: str) -> None:
         """A line of a file: how far all is, and more."""
         self._last_line, self._news = time.monotonic(), False
-        ended = self._cells - self._left
+        ended = len(self._over)
         share = 100 * ended // max(self._cells, 1)
         parts = (f"{share:3d} %  {ended} of {self._cells} trainings ended", *more)
         self._print(", ".join(filter(None, parts)))

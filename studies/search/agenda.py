@@ -25,7 +25,7 @@ from fsmd.training import TrainingResult
 from search_spaces.space import Params, Space
 from studies.planner.agenda import Step
 from studies.planner.design import Cell
-from studies.planner.planner import ATTEMPTS, Planner
+from studies.planner.planner import ATTEMPTS, Event, Planner
 from studies.search.attempt import (
     Attempt,
     AttemptState,
@@ -163,6 +163,9 @@ class SearchAgenda:
         self.planner.mirror.show((*own, *fresh))
         over = [a for a in self.attempts if a.failed or a.state == AttemptState.ENDED]
         self.planner.take_over(list(map(self._cell, over)))
+        for attempt in self.attempts:
+            if attempt.state == AttemptState.STOPPED:
+                self.planner.listen(Event("known", self._cell(attempt)))
         for attempt in self.attempts:
             if attempt.curve and attempt.state != AttemptState.ENDED:
                 self.planner.link(self._cell(attempt))

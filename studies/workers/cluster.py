@@ -10,10 +10,10 @@ import logging
 import math
 import re
 import warnings
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from concurrent.futures import CancelledError, Future
 from contextlib import ExitStack, suppress
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from functools import partial
 from pathlib import Path
 from queue import SimpleQueue
@@ -30,12 +30,23 @@ from filelock import FileLock
 
 from fsmd.data.files import cache_root
 from fsmd.errors import UserError
+from fsmd.runtime import Runtime
 from fsmd.training import Training, TrainingProgress
 from fsmd.writing import sweep, write
 from studies.timing import spoken
 from studies.workers import remote
-from studies.workers.joining import Member, address_of, check_keys, refusal, silent
+from studies.workers.joining import (
+    GPU,
+    Member,
+    Need,
+    address_of,
+    check_keys,
+    lack,
+    refusal,
+    silent,
+)
 from studies.workers.local import WorkerLostError, uninterrupted
+from studies.workers.memory import memory_of
 from studies.workers.protocol import Message
 
 P = ParamSpec("P")
@@ -48,6 +59,10 @@ RECONNECT_SECONDS = 60.0
 NOBODY_SECONDS = 10.0
 """Without a worker that gets calls before that is told, or ends the run."""
 REFRESH_SECONDS = 1.0
+CHECKPOINT_SECONDS = 10.0
+"""Between two looks at the checkpoints of a call on a machine that shares no folder."""
+IDLE_TIMES = 50
+"""As long as bringing them took, if that is more: so it takes a fiftieth of the time at most."""
 GOES_ON = "what was trained is kept: the same command goes on from here"
 
 
@@ -59,12 +74,18 @@ class _Run:
     future: "Future[Any]"
     data: tuple[Path, ...]
     checkpoints: tuple[Path, ...]
-    needs_gpu: bool
+    need: Need
     key: str = ""
     """Of its task, once it is sent; another one each time."""
     task: "distributed.Future[Any] | None" = None
     worker: str = ""
     """The address of the one that has begun."""
+    epochs: dict[str, int] = field(default_factory=dict)
+    """Identity of a training -> whole epochs of which it has told."""
+    kept: dict[str, int] = field(default_factory=dict)
+    """The same, of the checkpoints that were brought here."""
+    next: float = math.inf
+    """When they may be brought again: never, where a folder is shared."""
 
 
 class _NotBegunError(WorkerLostError):
@@ -98,7 +119,7 @@ class ClusterWorkers:
         self._machines: WeakKeyDictionary[Future[Any], str] = WeakKeyDictionary()
         self._refused, self._kinds = dict[str, str](), set[str]()
         self._fault: UserError | None = None
-        self._closed, self._on_gpus, self._changed = False, False, False
+        self._closed, self._changed, self._most_needed = False, False, Need()
         self._news, self._ready = Event(), Event()
         self._wish: distributed.Future[Any] | None = None
         self._began = self._nobody_since = monotonic()
@@ -124,11 +145,23 @@ class ClusterWorkers:
         first: a plan hangs on the number.
         """
         members = [] if self._most else self._first_members()
-        return self._most or max(1, sum(m.gpus if self._on_gpus else m.threads for m in members))
+        return self._most or max(1, sum(m.at_once(self._most_needed) for m in members))
 
     def has_device(self, device: str) -> bool:
         """Whether a worker has it; waits as `slots` does."""
         return device == "cpu" or any(m.gpus for m in self._first_members())
+
+    def multiplies_bfloat16(self, device: str) -> bool:
+        """Whether all workers do that have such a device; it is told where some do not."""
+        kind = Runtime(device).kind
+        able = [m for m in self._first_members() if kind == "cpu" or m.gpus]
+        fast = {kind in member.bfloat16 for member in able}
+        if len(fast) > 1:
+            self._notify(
+                "some workers multiply bfloat16 fast and some do not: a new study trains in "
+                "float32, unless --precision says otherwise"
+            )
+        return fast == {True}
 
     def _first_members(self) -> list[Member]:
         """Those that there are, once they have answered."""
@@ -152,12 +185,16 @@ class ClusterWorkers:
             future=Future(),
             data=tuple(training.data.path for training in trainings),
             checkpoints=tuple(part for part in parts if isinstance(part, Path)),
-            needs_gpu=any(training.runtime.kind == "cuda" for training in trainings),
+            need=Need(
+                gpu=any(training.runtime.kind == "cuda" for training in trainings),
+                memory=max(map(memory_of, trainings), default=0),
+            ),
         )
         with self._lock:
             if self._closed:
                 raise RuntimeError("these workers have been told to end")
-            self._on_gpus |= run.needs_gpu
+            most = self._most_needed
+            self._most_needed = Need(most.gpu or run.need.gpu, max(most.memory, run.need.memory))
             self._runs.append(run)
             if self._fault:
                 self._fail(self._fault)
@@ -352,6 +389,10 @@ class ClusterWorkers:
             answered = len(self._members) + len(self._refused) >= len(self._known)
             if self._members and (answered or monotonic() > self._began + NOBODY_SECONDS):
                 self._ready.set()
+            for run in [run for run in self._runs if run.next <= monotonic()]:
+                if run.epochs != run.kept:
+                    run.next = math.inf
+                    self._aside(self._keep, run, run.key)
         for address in new:
             self._aside(self._ask, address, dict(there[address]))
         self._look_for_nobody()
@@ -359,10 +400,16 @@ class ClusterWorkers:
     def _ask(self, address: str, facts: dict[str, Any]) -> None:
         """Accept a worker, or refuse it."""
         try:
-            said = self._answer(address, remote.introduce)
-            why = refusal(said)
+            has_gpu = bool(facts["resources"].get(GPU))
+            said = self._answer(address, partial(remote.introduce, has_gpu=has_gpu))
+            now, why = monotonic(), refusal(said)
             if not why:
-                why = refusal(self._answer(address, remote.prepare) or said)
+                # Its clock was read before now: what is due by it is not due too late.
+                prepare = partial(remote.prepare, self._token, said["clock"] - now)
+                why = refusal(self._answer(address, prepare) or said)
+            if not why:
+                memory = Member.of(facts, said).memory
+                self._client.run(remote.offer, memory, workers=[address])
         except OSError:  # it is gone; if it is not, it is asked again
             self._known.pop(address, None)
             return
@@ -375,7 +422,7 @@ class ClusterWorkers:
             else:
                 self._members[address] = Member.of(facts, said)
                 self._changed = True
-                line = self._unlike(said["processor"])
+                line = self._unlike(said["gpu"] or said["processor"])
         if line:
             self._notify(line)
         self._news.set()
@@ -389,9 +436,9 @@ class ClusterWorkers:
             raise said
         return said
 
-    def _unlike(self, processor: str) -> str:
-        """What is to be told where the processors become different ones."""
-        before, self._kinds = len(self._kinds), self._kinds | {processor}
+    def _unlike(self, kind: str) -> str:
+        """What is to be told where what trains becomes of different kinds."""
+        before, self._kinds = len(self._kinds), self._kinds | {kind}
         if not before == 1 < len(self._kinds):
             return ""
         return (
@@ -402,8 +449,10 @@ class ClusterWorkers:
     def _look_for_nobody(self) -> None:
         """Say that there is no worker for what waits; raise UserError where none is to come."""
         with self._lock:
-            able = [m for m in self._members.values() if m.gpus or not self._on_gpus]
+            waiting = [run.need for run in self._runs if not run.worker]
+            lacking = lack(self._members.values(), waiting)
             there, refused = len(self._known), list(self._refused.values())
+            able = self._members and not lacking
             if able or (self._ready.is_set() and not self._runs):
                 self._wish = None
             elif self._wish is None or self._wish.done():
@@ -417,10 +466,7 @@ class ClusterWorkers:
         if monotonic() < self._nobody_since + NOBODY_SECONDS:
             return
         if self._members:
-            raise UserError(
-                "no worker offers a GPU; start some with `dask worker --resources GPU=1`, or give "
-                "--device cpu"
-            )
+            raise UserError(f"{lacking}; {GOES_ON}")
         if refused:
             raise UserError(f"{refused[0]}; no other worker is left, and {GOES_ON}")
         if not self._told_nobody:
@@ -431,7 +477,7 @@ class ClusterWorkers:
 
     def _send(self, run: _Run) -> None:
         """Send what no worker has begun to those that there are now."""
-        fit = [a for a, m in self._members.items() if m.gpus or not run.needs_gpu]
+        fit = [a for a, m in self._members.items() if m.at_once(run.need)]
         if not fit:
             return
         if run.task:
@@ -447,7 +493,7 @@ class ClusterWorkers:
                 key=run.key,
                 pure=False,
                 workers=fit,
-                resources={"GPU": 1} if run.needs_gpu else None,
+                resources=run.need.resources,
             )
             self._sent[run.key] = run
             run.task.add_done_callback(partial(self._aside, self._over, run))
@@ -483,10 +529,7 @@ class ClusterWorkers:
         # Else its worker keeps the answer, and cannot be retired; if it dies, Dask does it again.
         with suppress(RuntimeError):  # the connection is closed: nothing is kept
             task.release()
-        for path, content in answer.checkpoints.items():
-            if path in run.checkpoints:
-                with suppress(OSError):  # it spares time alone
-                    write(path, content)
+        self._write(run, answer.checkpoints)
         if error:
             run.future.set_exception(error)
         else:
@@ -500,10 +543,11 @@ class ClusterWorkers:
             return
         for training, (done, figures) in said.get("told", {}).items():
             self._told.put((training, TrainingProgress(figures, done)))
+            run.epochs = {**run.epochs, training: int(done)}
         if "begun" in said:
             self._aside(self._begun, run, said["key"], said["begun"])
         if "at_work" in said:
-            self._aside(self._at_work, run, said["key"])
+            self._aside(self._at_work, run, said["key"], bool(said.get("apart")))
         if "wants" in said:
             self._aside(self._bring, run, said["key"], Path(said["wants"]), said["address"])
 
@@ -518,11 +562,34 @@ class ClusterWorkers:
             if address in self._members:
                 self._machines[run.future] = self._members[address].machine
 
-    def _at_work(self, run: _Run, key: str) -> None:
-        """Its worker has what it needs: from now on it may be silent for so long alone."""
+    def _at_work(self, run: _Run, key: str, apart: bool) -> None:
+        """Its worker has what it needs: from now on it may be silent for so long alone.
+
+        apart: whether its checkpoints lie on its machine alone.
+        """
         with self._lock:
             if run.key == key and run in self._runs and not run.future.running():
                 run.future.set_running_or_notify_cancel()
+                if apart:
+                    run.next = monotonic() + CHECKPOINT_SECONDS
+
+    def _keep(self, run: _Run, key: str) -> None:
+        """Bring the checkpoints of what goes on here, where they outlive its machine."""
+        began, epochs, found = monotonic(), run.epochs, dict[Path, bytes]()
+        with suppress(OSError):  # the connection is lost, maybe for a while
+            found = self._client.run(remote.checkpoints, key, workers=[run.worker])[run.worker]
+        with self._lock:
+            if run.key != key or run not in self._runs:
+                return  # it is over, or begins again
+            self._write(run, found)
+            now, run.kept = monotonic(), epochs if found else run.kept
+            run.next = now + max(CHECKPOINT_SECONDS, IDLE_TIMES * (now - began))
+
+    def _write(self, run: _Run, checkpoints: Mapping[Path, bytes]) -> None:
+        for path, content in checkpoints.items():
+            if path in run.checkpoints:
+                with suppress(OSError):  # it spares time alone
+                    write(path, content)
 
     def _bring(self, run: _Run, key: str, path: Path, address: str) -> None:
         """Send a worker what it lacks: the files of a data set, or a checkpoint."""

@@ -3,7 +3,7 @@
 import json
 import logging
 import re
-from collections.abc import Iterator, Mapping
+from collections.abc import Collection, Iterable, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
@@ -13,8 +13,11 @@ from distributed import Security
 from distributed.utils import silence_logging_cmgr
 
 from fsmd.errors import UserError
-from studies.workers.remote import Fault, versions
+from studies.workers.remote import MEMORY, Fault, versions
 
+GPU = "GPU"
+"""Dask's resource: how many."""
+UNLIMITED = 2.0**62
 WAYS = "tcp://HOST:PORT, tls://HOST:PORT, the file of a scheduler, or local:N"
 
 
@@ -62,19 +65,71 @@ def check_keys(address: str) -> None:
 
 
 @dataclass(frozen=True)
+class Need:
+    """What a call needs of its worker."""
+
+    gpu: bool = False
+    memory: int = 0
+    """Bytes."""
+
+    @property
+    def resources(self) -> dict[str, float]:
+        """As Dask has them."""
+        return {name: n for name, n in ((GPU, int(self.gpu)), (MEMORY, self.memory)) if n}
+
+
+@dataclass(frozen=True)
 class Member:
     """A worker that gets calls."""
 
     threads: int
     gpus: int
+    memory: float
+    """Bytes for all that it does at once: what it states, or what Dask limits it to."""
     machine: str
     processor: str
+    gpu: str
+    """The name of its kind of GPU."""
+    bfloat16: frozenset[str]
+    """Of cpu and cuda, those that multiply it fast."""
 
     @classmethod
     def of(cls, facts: Mapping[str, Any], said: Mapping[str, Any]) -> "Member":
         """facts: as the scheduler has them. said: as it introduced itself."""
-        gpus = min(facts["nthreads"], int(facts["resources"].get("GPU", 0)))
-        return cls(facts["nthreads"], gpus, said["machine"], said["processor"])
+        has, threads = facts["resources"], facts["nthreads"]
+        return cls(
+            threads=threads,
+            gpus=min(threads, int(has.get(GPU, 0))),
+            memory=has.get(MEMORY) or facts["memory_limit"] or UNLIMITED,
+            machine=said["machine"],
+            processor=said["processor"],
+            gpu=said["gpu"],
+            bfloat16=frozenset(said["bfloat16"]),
+        )
+
+    def at_once(self, need: Need) -> int:
+        """How many such calls it can do at a time."""
+        fit = self.memory // need.memory if need.memory else self.threads
+        return int(min(self.gpus if need.gpu else self.threads, fit))
+
+
+def lack(members: Collection[Member], needs: Iterable[Need]) -> str:
+    """What no worker has, and how to start one that does; empty where each need is met."""
+    for need in needs:
+        if any(member.at_once(need) for member in members):
+            continue
+        size = f"{need.memory / 1e9:.1f}GB"
+        offered = [member.memory for member in members if member.gpus or not need.gpu]
+        if not offered:
+            return (
+                f"no worker offers a GPU; start some with `dask worker --resources {GPU}=1`, or "
+                "give --device cpu"
+            )
+        return (
+            f"a training takes up to {size} of memory, and no worker has more than "
+            f"{max(offered) / 1e9:.1f}GB; start one with `dask worker --memory-limit {size}`"
+        )
+    return ""
 
 
 def refusal(said: Any) -> str:

@@ -22,6 +22,7 @@ from typing import Any, NoReturn, ParamSpec, Self, TypeVar
 
 from fsmd.command_line import ENDS
 from fsmd.errors import UserError
+from studies.machine import multiplies_bfloat16
 from studies.workers import worker
 from studies.workers.protocol import Message
 from studies.workers.server import FORKS, serve_forks
@@ -34,6 +35,18 @@ _ENVIRONMENT = {
     "MPLBACKEND": "agg",  # nothing is drawn there, whatever the user draws with
     "PYTHONSAFEPATH": "1",  # else a file where the user works takes the place of a module
 }
+
+
+class ThisMachine:
+    """Where `LocalWorkers` train."""
+
+    def has_device(self, device: str) -> bool:
+        """Whether this machine has it."""
+        return has_device(device)
+
+    def multiplies_bfloat16(self, device: str) -> bool:
+        """Whether such a device of this machine does."""
+        return multiplies_bfloat16(device)
 
 
 class WorkerLostError(Exception):
@@ -70,6 +83,10 @@ class LocalWorkers:
     def has_device(self, device: str) -> bool:
         """Whether this machine has it."""
         return has_device(device)
+
+    def multiplies_bfloat16(self, device: str) -> bool:
+        """Whether such a device of this machine does."""
+        return multiplies_bfloat16(device)
 
     def submit(self, work: Callable[P, T], /, *args: P.args, **kwargs: P.kwargs) -> Future[T]:
         """Run on a worker that has nothing to do, or else on the one with the least.

@@ -1,7 +1,9 @@
 """What the planner asks of whatever runs trainings."""
 
+import math
 from collections.abc import Callable, Iterator
 from concurrent.futures import Future, wait
+from dataclasses import dataclass
 from typing import Any, ParamSpec, Protocol, Self, TypeVar
 
 from fsmd.training import TrainingProgress
@@ -13,11 +15,29 @@ Message = tuple[str, TrainingProgress]
 """(identity of a training, how far it is)."""
 
 
+@dataclass(frozen=True)
+class Deadline:
+    """A moment on the planner's monotonic clock; whoever does a call is given it on its own."""
+
+    at: float = math.inf
+
+
+NO_DEADLINE = Deadline()
 SILENCE_SECONDS = 600.0
 """How long something may take that tells nothing, before its worker is ended."""
 
 
-class Workers(Protocol):
+class Hardware(Protocol):
+    """What trains."""
+
+    def has_device(self, device: str) -> bool:
+        """Whether it has it: cpu, cuda or cuda:N."""
+
+    def multiplies_bfloat16(self, device: str) -> bool:
+        """Whether such a device of it multiplies bfloat16 fast."""
+
+
+class Workers(Hardware, Protocol):
     """Processes that run functions, here or elsewhere."""
 
     def prepare(self) -> None:
@@ -26,14 +46,11 @@ class Workers(Protocol):
     def slots(self) -> int:
         """How many calls to submit at once, as it is now: workers may come and go."""
 
-    def has_device(self, device: str) -> bool:
-        """Whether they can train on it: cpu, cuda or cuda:N."""
-
     def submit(self, work: Callable[P, T], /, *args: P.args, **kwargs: P.kwargs) -> Future[T]:
         """Run on a free worker. What is submitted must be picklable.
 
         Another machine finds the data of trainings by their content. What is given as a path is a
-        checkpoint's: there it may lie elsewhere.
+        checkpoint's: there it may lie elsewhere. A `Deadline` is by that machine's clock there.
         """
 
     def withdraw(self, future: Future[Any]) -> bool:

@@ -9,7 +9,7 @@ import json
 import multiprocessing
 import os
 import platform
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from concurrent.futures import wait
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass, field, replace
@@ -19,9 +19,10 @@ from importlib.metadata import version
 from pathlib import Path
 from shutil import rmtree
 from threading import Event
+from time import monotonic
 from typing import Any
 
-from distributed import Status, get_worker
+from distributed import Status, Worker, get_worker
 from filelock import FileLock, Timeout
 
 from fsmd.data.encoded import FACTS, fault_of
@@ -29,12 +30,15 @@ from fsmd.data.files import cache_root
 from fsmd.data.schema import DataRef
 from fsmd.training import Training
 from fsmd.writing import replacing
-from studies.machine import machine, processor
+from studies.machine import gpus, machine, multiplies_bfloat16, processor
 from studies.start import PACKAGES, ROOT
 from studies.workers.local import LocalWorkers
+from studies.workers.protocol import Deadline
 
 TOPIC = "fsmd"
 """Of the events by which calls tell how far they are, and what they lack."""
+MEMORY = "MEMORY"
+"""Dask's resource: bytes."""
 POLL_SECONDS = 0.2
 PIECE = 2**24
 """Bytes of a file that are sent at once."""
@@ -83,6 +87,9 @@ class _Arrival:
 
 
 _ARRIVALS: dict[str, _Arrival] = {}
+_VISITS: dict[str, "_Visit"] = {}
+_CLOCKS: dict[Path, float] = {}
+"""A planner's token -> what this machine's monotonic clock is ahead of the planner's."""
 _PROCESSES: list[LocalWorkers] = []
 """Each of one process, with nothing to do."""
 
@@ -92,6 +99,7 @@ class _Visit:
 
     def __init__(self, call: Call, key: str) -> None:
         self._call, self._key, self._worker = call, key, get_worker()
+        _VISITS[key] = self
         self._here: dict[Path, Path] = {}
         """Checkpoint's path at the planner's -> its path here, where they are not the same."""
         self._scratch = Path(self._worker.local_directory) / key
@@ -103,8 +111,9 @@ class _Visit:
             args = tuple(map(self._brought, call.args))
             kwargs = {name: self._brought(value) for name, value in call.kwargs.items()}
             value = self._done(args, kwargs)
-            return Reply(value, dict(self._left(value)), machine())
+            return Reply(value, self._left(value), machine())
         finally:
+            del _VISITS[self._key]
             rmtree(self._scratch, ignore_errors=True)
 
     def _say(self, **told: Any) -> None:
@@ -124,7 +133,7 @@ class _Visit:
             process = LocalWorkers(1)
         try:
             future = process.submit(self._call.work, *args, **kwargs)
-            self._say(at_work=True)
+            self._say(at_work=True, apart=bool(self._here))
             while not wait([future], POLL_SECONDS).done:
                 self._tell(process)
                 self._check()
@@ -145,6 +154,13 @@ class _Visit:
         if told:
             self._say(told=told)
 
+    def _clock(self) -> float:
+        """What this machine's monotonic clock is ahead of the planner's, or a little less."""
+        try:
+            return _CLOCKS[self._call.token]
+        except KeyError:  # started a moment ago, at the address of one that was introduced
+            raise CalledOffError from None
+
     # What the planner's machine has
 
     def _brought(self, value: Any) -> Any:
@@ -153,6 +169,8 @@ class _Visit:
             return replace(value, data=replace(value.data, path=self._data(value.data)))
         if isinstance(value, Path):
             return self._checkpoint(value)
+        if isinstance(value, Deadline):
+            return Deadline(value.at + self._clock())
         if isinstance(value, tuple):
             return tuple(map(self._brought, value))
         return value
@@ -209,12 +227,18 @@ class _Visit:
         if arrival.fault:
             raise OSError(arrival.fault)
 
-    def _left(self, value: Any) -> Iterator[tuple[Path, bytes]]:
-        """Checkpoints that were written here; of what has ended nobody needs one."""
-        for path, outcome in zip(self._here, value if self._here else (), strict=True):
-            if not getattr(outcome, "finished", False):
-                with suppress(FileNotFoundError):
-                    yield path, self._here[path].read_bytes()
+    def _left(self, value: Any) -> dict[Path, bytes]:
+        """Checkpoints of what has not ended: of the rest nobody needs one."""
+        outcomes = zip(self._here, value if self._here else (), strict=True)
+        return self.checkpoints(p for p, o in outcomes if not getattr(o, "finished", False))
+
+    def checkpoints(self, paths: Iterable[Path] | None = None) -> dict[Path, bytes]:
+        """Those that were written here, by the planner's paths."""
+        found = {}
+        for path in list(self._here) if paths is None else paths:
+            with suppress(FileNotFoundError):
+                found[path] = self._here[path].read_bytes()
+        return found
 
 
 def _holds(folder: Path, content_hash: str) -> bool:
@@ -232,6 +256,12 @@ def take(key: str, name: str, start: int, piece: bytes) -> None:
     with (_ARRIVALS[key].folder / os.path.basename(name)).open("r+b" if start else "wb") as file:
         file.seek(start)
         file.write(piece)
+
+
+def checkpoints(key: str) -> dict[Path, bytes]:
+    """Those of a call as they are now; nothing where it is over, or a folder is shared."""
+    visit = _VISITS.get(key)
+    return visit.checkpoints() if visit else {}
 
 
 def arrived(key: str, fault: str) -> None:
@@ -256,13 +286,31 @@ def tried(act: Callable[[], Any]) -> Any:
         return Fault(f"{type(error).__name__}: {error}")
 
 
-def introduce() -> dict[str, Any]:
-    """Who this worker is: what determines numbers here."""
-    return {"versions": versions(), "machine": machine(), "processor": processor()}
+def introduce(*, has_gpu: bool) -> dict[str, Any]:
+    """Who this worker is: what determines numbers here, and its clock."""
+    gpu, is_fast = gpus() if has_gpu else ("", False)
+    fast = {"cpu": multiplies_bfloat16("cpu"), "cuda": is_fast}
+    return {
+        "versions": versions(),
+        "machine": machine(),
+        "processor": processor(),
+        "gpu": gpu,
+        "bfloat16": [device for device in fast if fast[device]],
+        "clock": monotonic(),
+    }
 
 
-def prepare() -> None:
-    """Begin to load what trains."""
+async def offer(memory: float, dask_worker: Worker) -> None:
+    """Have Dask send no more at once than there are so many bytes for."""
+    await dask_worker.set_resources(**{MEMORY: memory})
+
+
+def prepare(token: Path, clock: float) -> None:
+    """Begin to load what trains, for the planner of a token.
+
+    clock: what this machine's is ahead of the planner's.
+    """
+    _CLOCKS[token] = clock
     # So that a worker may start processes: they end with it, which is what is asked of a daemon's.
     multiprocessing.current_process().daemon = False
     _keeper().prepare()

@@ -12,7 +12,7 @@ from fsmd.data.encoded import open_encoded
 from fsmd.errors import UserError
 from fsmd.training import Job, Training, TrainingProgress, TrainingResult, train
 from studies.failure import Failure, failure_of
-from studies.workers.protocol import Message
+from studies.workers.protocol import NO_DEADLINE, Deadline, Message
 
 tell: Callable[[Message], None] | None = None
 """How this process reaches the planner; whoever starts workers sets it."""
@@ -24,12 +24,12 @@ def train_all(
     trainings: Sequence[Training],
     checkpoints: Sequence[Path],
     until: int | None,
-    seconds: float = math.inf,
+    deadline: Deadline = NO_DEADLINE,
 ) -> list[TrainingResult | Failure]:
     """Train each up to epoch `until`, going on from its checkpoint if there is one.
 
-    seconds: from now on; what then runs is paused at the end of its epoch, but for what no
-    checkpoint can resume: baselines go to their end.
+    deadline: what then runs is paused at the end of its epoch, but for what no checkpoint can
+    resume: baselines go to their end.
 
     Those of one shape are one program where their runtime has a stack (`fsmd.stack`); all others
     come one after the other. An error of one training is its outcome. What ends the process ends
@@ -39,17 +39,16 @@ def train_all(
     """
     if any(isinstance(training.config, FSMDConfig) for training in trainings):
         _check_libraries()
-    deadline = time.monotonic() + seconds
     outcomes: dict[str, TrainingResult | Failure] = {}
     path = {training.id: each for training, each in zip(trainings, checkpoints, strict=True)}
     for together in _stacks(trainings):
         if len(together) > 1 or is_stacked(together[0]):
-            outcomes |= _trained_together(together, path, until, deadline)
+            outcomes |= _trained_together(together, path, until, deadline.at)
             gc.collect()
             continue
         (training,) = together
         try:
-            outcomes[training.id] = _trained(training, until, path[training.id], deadline)
+            outcomes[training.id] = _trained(training, until, path[training.id], deadline.at)
         except Exception as error:
             outcomes[training.id] = failure_of(error)
         finally:

@@ -44,9 +44,9 @@ from tests.faults.desk import (
 from tests.faults.hanging import hang_once
 from tests.faults.kills import undisturbed
 from tests.lab import Immediate, Lab, result_of
-from tests.postgres import Postgres, running
+from tests.postgres import NOBODY, Postgres, running
 
-COMMAND, HUNT = study(3), search(6)
+COMMAND, MORE, HUNT = study(3), study(4), search(6)
 Test = TypeVar("Test", bound=Callable[..., object])
 
 
@@ -237,7 +237,7 @@ def test_nothing_is_measured_by_the_clock_that_may_be_set() -> None:
 def expected_of(tmp_path_factory: pytest.TempPathFactory) -> Callable[[Command], Expected]:
     """What a command comes to without a mishap."""
     folder = tmp_path_factory.mktemp("serial")
-    return lambda command: undisturbed(folder / command.name, command)
+    return lambda command: undisturbed(folder / f"{command.name}{command.expected}", command)
 
 
 @pytest.fixture(scope="module")
@@ -264,20 +264,8 @@ def goes_on(desk: Desk, expected: Expected, *more: str, command: Command = COMMA
 def training(desk: Desk, *more: str, command: Command = COMMAND) -> Running:
     """A command that has trained something, and goes on."""
     process = desk.start(command, "--workers", "2", *more)
-    process.wait_for(lambda: done(desk) >= 2, 300)
+    process.wait_for(lambda: desk.done() >= 2, 300)
     return process
-
-
-def done(desk: Desk) -> int:
-    path = desk.storage.removeprefix("sqlite:///")
-    if not desk.storage.startswith("sqlite") or not os.path.exists(path):
-        return len(list((desk.cache / "checkpoints").rglob("*.ckpt")))
-    with closing(sqlite3.connect(f"file:{path}?mode=ro", uri=True, timeout=30)) as connection:
-        try:
-            query = "SELECT count(*) FROM fsmd_runs WHERE status = 'done'"
-            return int(connection.execute(query).fetchone()[0])
-        except sqlite3.OperationalError:  # the tables are not made yet
-            return 0
 
 
 ENDS = [
@@ -390,16 +378,64 @@ def test_a_place_that_cannot_be_written_at_the_start_is_one_line(
         if why == "read-only":
             filler.unlink()
             subprocess.run(["mount", "-o", "remount,ro", str(place)], check=True)
-        process = there.run(COMMAND, "--workers", "2")
-        lines = [line for line in process.told.splitlines() if line.startswith("error: ")]
-        assert process.code == 2, process.told
-        assert len(lines) == 1
-        assert "Traceback" not in process.told
+        refused(there, COMMAND)
         if why == "read-only":
             subprocess.run(["mount", "-o", "remount,rw", str(place)], check=True)
         else:
             filler.unlink()
         goes_on(there, expected)
+
+
+def refused(desk: Desk, command: Command) -> None:
+    """It ends with one line."""
+    process = desk.run(command, "--workers", "2")
+    lines = [line for line in process.told.splitlines() if line.startswith("error: ")]
+    assert process.code == 2, process.told
+    assert len(lines) == 1
+    assert "Traceback" not in process.told
+
+
+def of_nobody(*places: Path) -> tuple[str, ...]:
+    """Let them belong to another user; the command by which one is started who is but a user.
+
+    Such a one is root without the right to what belongs to others: he finds the interpreter,
+    wherever root has it. Skips where nothing can be given to another user.
+    """
+    if os.geteuid() != 0 or shutil.which("setpriv") is None:
+        pytest.skip("needs root, and setpriv, to be another user")
+    for place in places:
+        for path in (place, *place.rglob("*")):
+            os.chown(path, NOBODY, NOBODY)
+            path.chmod(0o755 if path.is_dir() else 0o644)
+    rights = "-dac_override,-dac_read_search,-fowner"
+    return ("setpriv", f"--bounding-set={rights}", f"--inh-caps={rights}")
+
+
+@slow
+@needs_proc
+@pytest.mark.parametrize("what", ["cache", "db", "out"])
+@pytest.mark.parametrize("when", ["empty", "of an earlier run"])
+def test_a_place_of_another_user_is_one_line_and_stays_as_it_was(
+    desk: Desk, expected_of: Callable[[Command], Expected], what: str, when: str
+) -> None:
+    there = replace(desk, storage=f"sqlite:///{desk.folder}/db/studies.db")
+    for name in ("cache", "db", "out"):
+        (desk.folder / name).mkdir()
+    if when == "of an earlier run":
+        goes_on(there, expected_of(COMMAND))
+    place = desk.folder / what
+    as_user = replace(there, within=of_nobody(place))
+    before = {path: path.stat().st_mtime_ns for path in desk.folder.rglob("*")}
+    done = there.done()
+    refused(as_user, MORE)
+    after = {path: path.stat().st_mtime_ns for path in desk.folder.rglob("*")}
+    assert there.done() == done, "something was trained"
+    changed = {path for path in (before.keys() | after) if before.get(path) != after.get(path)}
+    assert not [path for path in changed if path == place or place in path.parents]
+    assert not [path for path in after if path.name.startswith(".fsmd-")]
+    for path in (place, *place.rglob("*")):
+        os.chown(path, 0, 0)
+    goes_on(there, expected_of(MORE), command=MORE)
 
 
 @slow

@@ -22,7 +22,7 @@ from tests.faults.desk import Command, Desk, search, study
 from tests.faults.kills import ENDS, SIGKILLS, disturbed, undisturbed
 from tests.postgres import Postgres, running
 
-KILLS_OF_ROUND = 40
+KILLS_OF_ROUND = 75
 
 
 @dataclass

@@ -227,3 +227,12 @@ def children_of(pid: int) -> list[int]:
 def workers_of(pid: int) -> list[int]:
     """The training processes of a planner: children of the one that forks them."""
     return [worker for child in children_of(pid) for worker in children_of(child)]
+
+
+def far_below(leader: int) -> list[int]:
+    """What a planner that leads a session has not started itself: its workers.
+
+    Those too whose origin is gone, and what trains for a cluster's workers.
+    """
+    near = {leader, *children_of(leader)}
+    return [pid for pid in session_of(leader) if pid not in near]

@@ -36,6 +36,7 @@ def serve_forks(
     children: set[int] = set()
 
     def end(*_: object) -> NoReturn:
+        signal.pthread_sigmask(signal.SIG_BLOCK, [signal.SIGTERM])  # it may come twice
         for child in children:
             os.kill(child, signal.SIGKILL)
         for child in children:

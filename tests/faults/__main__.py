@@ -90,7 +90,7 @@ def kills(options: argparse.Namespace, book: Book, left: Callable[[], bool]) -> 
                 Desk(folder / key, new()),
                 commands[asked],
                 expected[asked],
-                kills=KILLS_OF_ROUND,
+                kills=min(KILLS_OF_ROUND, options.kills - _injected(book)),
                 seed=seed,
                 server=server,
                 more=("--workers", "2", *options.more),

@@ -2,15 +2,18 @@
 
 import json
 import os
+import shutil
 import signal
 import subprocess
 import sys
 import time
-from collections.abc import Callable, Mapping, Sequence
-from contextlib import suppress
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, Self
+
+import pytest
 
 from studies.start import ROOT
 from studies.workers import remote
@@ -110,3 +113,60 @@ def unreadable(*_: object, **__: object) -> None:
 def fast(*, has_gpu: bool) -> dict[str, Any]:
     """Introduces a worker as one that multiplies bfloat16 fast."""
     return {**remote.introduce(has_gpu=has_gpu), "bfloat16": ["cpu"]}
+
+
+@dataclass(frozen=True)
+class Wire:
+    """Between this machine's network and another one, of which processes may be a part."""
+
+    inside: Sequence[str]
+    """The command to start a process there."""
+    here: str = "10.231.7.1"
+    """This machine's address, which both can reach."""
+    there: str = "10.231.7.2"
+
+    @property
+    def _ends(self) -> tuple[tuple[Sequence[str], str, str], ...]:
+        return ((), "fsmd0", self.there), (self.inside, "fsmd1", self.here)
+
+    def lay(self, far: int) -> None:
+        """To the network of a process. Raises CalledProcessError where that cannot be."""
+        _run("ip", "link", "add", "fsmd0", "type", "veth", "peer", "fsmd1", "netns", f"{far}")
+        _run(*self.inside, "ip", "link", "set", "lo", "up")
+        for (within, device, _), own in zip(self._ends, (self.here, self.there), strict=True):
+            _run(*within, "ip", "address", "add", f"{own}/30", "dev", device)
+            _run(*within, "ip", "link", "set", device, "up")
+
+    def cut(self) -> None:
+        """Nothing arrives any more, and nobody is told: what is sent goes to no device."""
+        for within, device, other in self._ends:
+            to = ("lladdr", "02:00:00:00:00:99", "dev", device, "nud", "permanent")
+            _run(*within, "ip", "neigh", "replace", other, *to)
+
+    def mend(self) -> None:
+        for within, device, other in self._ends:
+            _run(*within, "ip", "neigh", "del", other, "dev", device)
+
+
+def _run(*command: str) -> None:
+    subprocess.run(command, check=True, capture_output=True, text=True)
+
+
+@contextmanager
+def wired() -> Iterator[Wire]:
+    """A network of its own; skips the test where none can be had."""
+    if os.getuid() != 0 or not all(map(shutil.which, ("ip", "unshare", "nsenter"))):
+        pytest.skip("no network namespaces")
+    far = subprocess.Popen(["unshare", "--net", "sleep", "infinity"])
+    try:
+        until(lambda: os.readlink(f"/proc/{far.pid}/ns/net") != os.readlink("/proc/self/ns/net"))
+        wire = Wire(("nsenter", f"--net=/proc/{far.pid}/ns/net"))
+        try:
+            wire.lay(far.pid)
+        except subprocess.CalledProcessError as error:
+            pytest.skip(f"no network namespaces: {error.stderr.strip()}")
+        yield wire
+    finally:
+        far.kill()
+        far.wait()
+        subprocess.run(["ip", "link", "del", "fsmd0"], capture_output=True, check=False)

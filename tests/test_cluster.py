@@ -35,7 +35,7 @@ from studies.workers import cluster, joining, remote
 from studies.workers.cluster import ClusterWorkers
 from studies.workers.protocol import Deadline
 from studies.workers.worker import train_all
-from tests.cluster import Site, fast, kill_group, unreadable, until
+from tests.cluster import Site, Wire, fast, kill_group, unreadable, until, wired
 from tests.nap import nap
 
 NOWHERE = "tcp://127.0.0.1:9"
@@ -583,51 +583,30 @@ def test_a_cluster_asks_for_a_certificate(tmp_path: Path, monkeypatch: pytest.Mo
 
 
 @pytest.fixture
-def wire(tmp_path: Path) -> Iterator[tuple[str, tuple[str, ...]]]:
-    """An address of this machine, and the command to start a process on another network."""
-    if os.getuid() != 0 or not all(map(shutil.which, ("ip", "unshare", "nsenter"))):
-        pytest.skip("no network namespaces")
-    far = subprocess.Popen(["unshare", "--net", "sleep", "infinity"])
-    try:
-        until(lambda: os.readlink(f"/proc/{far.pid}/ns/net") != os.readlink("/proc/self/ns/net"))
-        inside = ("nsenter", f"--net=/proc/{far.pid}/ns/net")
-        for line in (
-            f"ip link add fsmd0 type veth peer name fsmd1 netns {far.pid}",
-            "ip address add 10.231.7.1/30 dev fsmd0",
-            "ip link set fsmd0 up",
-            f"{' '.join(inside)} ip address add 10.231.7.2/30 dev fsmd1",
-            f"{' '.join(inside)} ip link set fsmd1 up",
-        ):
-            done = subprocess.run(line.split(), capture_output=True, text=True, check=False)
-            if done.returncode:
-                pytest.skip(f"no network namespaces: {done.stderr.strip()}")
-        yield "10.231.7.1", inside
-    finally:
-        far.kill()
-        far.wait()
-        subprocess.run(["ip", "link", "del", "fsmd0"], capture_output=True, check=False)
+def wire() -> Iterator[Wire]:
+    with wired() as wire:
+        yield wire
 
 
 @pytest.mark.slow
 def test_a_network_that_is_cut_for_a_while_changes_nothing(
-    wire: tuple[str, tuple[str, ...]],
+    wire: Wire,
     training: Training,
     alone: TrainingResult,
     tmp_path: Path,
 ) -> None:
     """The worker is on another network and sees none of our files."""
-    here, inside = wire
     with Site(tmp_path / "site") as site:
-        site.scheduler(host=here)
-        within = (*inside, *apart(cache_root()))
+        site.scheduler(host=wire.here)
+        within = (*wire.inside, *apart(cache_root()))
         site.worker(environment={"FSMD_CACHE": str(tmp_path / "cache")}, within=within)
         with ClusterWorkers(str(site.file)) as workers:
             checkpoint = tmp_path / f"{training.id}.ckpt"
             (paused,) = workers.submit(train_all, (training,), (checkpoint,), 1).result(120)
             assert isinstance(paused, TrainingResult)
             future = workers.submit(train_all, (training,), (checkpoint,), None)
-            subprocess.run(["ip", "link", "set", "fsmd0", "down"], check=True)
+            wire.cut()
             time.sleep(8)
-            subprocess.run(["ip", "link", "set", "fsmd0", "up"], check=True)
+            wire.mend()
             (whole,) = future.result(120)
     assert figures(whole) == figures(alone)

@@ -6,6 +6,7 @@ import random
 import signal
 import subprocess
 import threading
+import time
 from collections.abc import Callable, Iterator
 from contextlib import suppress
 from dataclasses import dataclass, field, replace
@@ -29,7 +30,10 @@ from studies.session import run
 from studies.store.tables import ATTEMPTS, MEASUREMENTS, PREDICTIONS, RUNS
 from studies.workers.cluster import ClusterWorkers
 from studies.workers.protocol import Message
-from tests.cluster import Site, kill_group
+from tests.cluster import Site, kill_group, wired
+from tests.faults.audit import Verdict, audit
+from tests.faults.desk import Desk, study
+from tests.faults.kills import undisturbed
 
 pytestmark = [pytest.mark.slow, pytest.mark.timeout(1800)]
 
@@ -214,3 +218,44 @@ def test_a_kill_in_a_cluster_changes_nothing(
     left = [path for path in (cache_root() / "checkpoints").rglob("*") if path.is_file()]
     assert left == []
     assert list(cache_root().glob(".fsmd-*")) == []
+
+
+# ------------------------------------------------------------------------------------------
+# A network
+# ------------------------------------------------------------------------------------------
+
+COMMAND = study(3)
+
+
+@pytest.mark.parametrize(
+    ("alone", "says"),
+    [
+        ("planner", "the scheduler is gone; waiting for it, 60 s at most"),
+        ("workers", "the cluster has no workers; waiting for the first one"),
+    ],
+)
+def test_a_network_that_is_cut_for_a_minute_changes_nothing(
+    alone: str, says: str, tmp_path: Path
+) -> None:
+    """Dask gives a connection up after half of that; then what was under way is tried again."""
+    expected = undisturbed(tmp_path / "serial", COMMAND)
+    with wired() as wire, Site(tmp_path / "site") as site:
+        site.scheduler(host=wire.here)
+        apart = {"FSMD_CACHE": str(tmp_path / "cache")}
+        for _ in range(2):
+            site.worker(environment=apart, within=wire.inside if alone == "workers" else ())
+        desk = Desk(tmp_path / "desk", within=wire.inside if alone == "planner" else ())
+        run = desk.start(COMMAND, "--cluster", site.address)
+        try:
+            run.wait_for(lambda: desk.done() >= 2, 300)
+            wire.cut()
+            time.sleep(60)
+            wire.mend()
+            assert run.process.wait(300) == 0, run.told
+            assert run.all_gone()
+        finally:
+            run.end()
+    assert "Traceback" not in run.told
+    assert run.told.count(says) == 1, run.told
+    assert "retried: " in run.told
+    assert audit(desk, COMMAND, expected) == Verdict(), run.told

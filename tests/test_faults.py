@@ -13,16 +13,18 @@ import subprocess
 import sys
 import time
 from collections.abc import Callable, Iterator, Sequence
-from contextlib import closing, contextmanager
+from contextlib import closing, contextmanager, suppress
 from dataclasses import replace
 from pathlib import Path
 from typing import Any, TypeVar
 
 import pytest
+import sqlalchemy as sa
 
 from fsmd.training import Training, TrainingProgress, TrainingResult
 from studies import catalog
 from studies.definition import Study
+from studies.options import STOPPED
 from studies.planner.silence import EPOCHS_AT_LEAST, LOOK_SECONDS, Silence, unseen
 from studies.store.database import open_engine
 from studies.store.tables import RUNS
@@ -30,13 +32,22 @@ from studies.workers.local import LocalWorkers
 from studies.workers.protocol import Deadline, awaited
 from tests.faults import tiny
 from tests.faults.audit import Expected, Verdict, audit
-from tests.faults.desk import Desk, Running, alive, children_of, needs_proc, study
+from tests.faults.desk import (
+    Command,
+    Desk,
+    Running,
+    alive,
+    children_of,
+    needs_proc,
+    search,
+    study,
+)
 from tests.faults.hanging import hang_once
 from tests.faults.kills import undisturbed
 from tests.lab import Immediate, Lab, result_of
-from tests.postgres import Postgres, running
+from tests.postgres import NOBODY, Postgres, running
 
-COMMAND = study(3)
+COMMAND, MORE, HUNT = study(3), study(4), search(6)
 Test = TypeVar("Test", bound=Callable[..., object])
 
 
@@ -134,36 +145,49 @@ def test_what_is_waited_for_ends_too_where_its_worker_hangs() -> None:
         assert awaited(workers, workers.submit(abs, -1)) == 1
 
 
-STOPPED = """
-import os, signal, sys, time
-from concurrent.futures import wait
-from studies.workers.local import LocalWorkers
-from tests.faults.desk import children_of, workers_of
-if __name__ == "__main__":
-    who, ends = sys.argv[1:]
-    with LocalWorkers(1) as workers:
-        workers.submit(os.getpid).result()
-        work = workers.submit(time.sleep, 60)
-        while not work.running():
-            time.sleep(0.01)
-        server, = [child for child in children_of(os.getpid()) if children_of(child)]
-        worker, = children_of(server)
-        print(server, worker, flush=True)
-        os.kill(server if who == "server" else worker, signal.SIGSTOP)
-        if ends == "killed":
-            os.kill(os.getpid(), signal.SIGKILL)
+SLOWLY = """
+import time
+deadline = time.monotonic() + 60
+while time.monotonic() < deadline:
+    time.sleep(0.01)
 """
+"""A library that takes a minute to load, as on a machine where many wait for each processor."""
+OUTLIVING_SECONDS = 20
+"""Within which all that a planner has started must end; it mostly takes one."""
 
 
 @needs_proc
-@pytest.mark.parametrize(("who", "ends"), [("server", "closed"), ("worker", "killed")])
-def test_processes_that_were_stopped_end_with_the_planner(who: str, ends: str) -> None:
-    run = subprocess.run(
-        [sys.executable, "-c", STOPPED, who, ends], capture_output=True, text=True, timeout=60
-    )
-    assert run.returncode == (-signal.SIGKILL if ends == "killed" else 0), run.stderr
-    deadline = time.monotonic() + 20
-    while any(map(alive, map(int, run.stdout.split()))):
+@pytest.mark.parametrize(
+    ("what", "ends"),
+    [
+        ("server stopped", "closed"),
+        ("worker stopped", "killed"),
+        ("server loading", "killed"),
+        ("worker loading", "killed"),
+        pytest.param("worker computing", "killed", marks=pytest.mark.slow),
+    ],
+)
+def test_whatever_workers_do_they_end_with_the_planner(
+    what: str, ends: str, tmp_path: Path
+) -> None:
+    path = [os.environ.get("PYTHONPATH", ""), str(Path(__file__).parent.parent)]
+    if "loading" in what:
+        (tmp_path / "lightning.py").write_text(SLOWLY)
+        path.insert(0, str(tmp_path))
+    told = tmp_path / "told"
+    with told.open("wb") as file:  # a pipe would wait for whatever outlives the planner
+        run = subprocess.run(
+            [sys.executable, "-m", "tests.faults.outliving", what, ends],
+            env={**os.environ, "PYTHONPATH": os.pathsep.join(path)},
+            stdout=file,
+            check=False,
+            timeout=60,
+        )
+    assert run.returncode == (-signal.SIGKILL if ends == "killed" else 0)
+    processes = list(map(int, told.read_text().split()))
+    assert processes
+    deadline = time.monotonic() + OUTLIVING_SECONDS
+    while any(map(alive, processes)):
         assert time.monotonic() < deadline, "a process outlives the planner"
         time.sleep(0.02)
 
@@ -206,14 +230,47 @@ def test_nothing_is_measured_by_the_clock_that_may_be_set() -> None:
 
 
 # ------------------------------------------------------------------------------------------
+# Ctrl-C
+# ------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("of_optuna", [False, True])
+def test_ctrl_c_while_a_connection_is_given_back_is_no_traceback(
+    of_optuna: bool, tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    engine = open_engine(f"sqlite:///{tmp_path}/studies.db", create=True)
+    used = engine
+    if of_optuna:
+        lab = Lab(engine, result_of, small_study(), tmp_path / "checkpoints")
+        used = lab.mirror().study._storage._backend.engine  # type: ignore[attr-defined]
+
+    def interrupted(*_: object) -> None:
+        sa.event.remove(used, "reset", interrupted)
+        raise KeyboardInterrupt
+
+    sa.event.listen(used, "reset", interrupted)
+    with pytest.raises(KeyboardInterrupt), used.connect() as connection:
+        connection.execute(sa.select(1))
+    assert caplog.text == ""  # which would go to the terminal
+    used.dispose()
+    engine.dispose()
+
+
+# ------------------------------------------------------------------------------------------
 # Real commands
 # ------------------------------------------------------------------------------------------
 
 
 @pytest.fixture(scope="module")
-def expected(tmp_path_factory: pytest.TempPathFactory) -> Expected:
-    """What the command comes to without a mishap."""
-    return undisturbed(tmp_path_factory.mktemp("serial"), COMMAND)
+def expected_of(tmp_path_factory: pytest.TempPathFactory) -> Callable[[Command], Expected]:
+    """What a command comes to without a mishap."""
+    folder = tmp_path_factory.mktemp("serial")
+    return lambda command: undisturbed(folder / f"{command.name}{command.expected}", command)
+
+
+@pytest.fixture(scope="module")
+def expected(expected_of: Callable[[Command], Expected]) -> Expected:
+    return expected_of(COMMAND)
 
 
 @pytest.fixture
@@ -224,60 +281,62 @@ def desk(tmp_path: Path) -> Iterator[Desk]:
         started.end()
 
 
-def goes_on(desk: Desk, expected: Expected, *more: str) -> None:
+def goes_on(desk: Desk, expected: Expected, *more: str, command: Command = COMMAND) -> None:
     """The same command comes to its end, and to what it would have come to."""
-    again = desk.run(COMMAND, "--workers", "2", *more)
+    again = desk.run(command, "--workers", "2", *more)
     assert again.code == 0, again.told
     assert "Traceback" not in again.told
-    assert audit(desk, COMMAND, expected) == Verdict(), again.told
+    assert audit(desk, command, expected) == Verdict(), again.told
 
 
-def training(desk: Desk, *more: str) -> Running:
+def training(desk: Desk, *more: str, command: Command = COMMAND) -> Running:
     """A command that has trained something, and goes on."""
-    process = desk.start(COMMAND, "--workers", "2", *more)
-    process.wait_for(lambda: done(desk) >= 2, 300)
+    process = desk.start(command, "--workers", "2", *more)
+    process.wait_for(lambda: desk.done() >= 2, 300)
     return process
 
 
-def done(desk: Desk) -> int:
-    path = desk.storage.removeprefix("sqlite:///")
-    if not desk.storage.startswith("sqlite") or not os.path.exists(path):
-        return len(list((desk.cache / "checkpoints").rglob("*.ckpt")))
-    with closing(sqlite3.connect(f"file:{path}?mode=ro", uri=True, timeout=30)) as connection:
-        try:
-            query = "SELECT count(*) FROM fsmd_runs WHERE status = 'done'"
-            return int(connection.execute(query).fetchone()[0])
-        except sqlite3.OperationalError:  # the tables are not made yet
-            return 0
+ENDS = [
+    (signal.SIGTERM, ()),
+    (signal.SIGHUP, ()),
+    (signal.SIGINT, ()),
+    (signal.SIGINT, (0.0, 0.0)),
+    (signal.SIGINT, (0.1, 0.5)),
+]
+"""A signal, and the seconds before it comes again."""
 
 
 @slow
 @needs_proc
 @pytest.mark.parametrize(
-    ("number", "times"),
-    [(signal.SIGTERM, 1), (signal.SIGHUP, 1), (signal.SIGINT, 1), (signal.SIGINT, 3)],
-    ids=lambda value: getattr(value, "name", str(value)),
+    ("asked", "whom", "number", "gaps"),
+    [
+        (COMMAND, os.kill, signal.SIGTERM, ()),
+        *((asked, os.killpg, *end) for asked in (COMMAND, HUNT) for end in ENDS),
+    ],
+    ids=lambda value: getattr(value, "name", None) or getattr(value, "__name__", str(value)),
 )
-@pytest.mark.parametrize("whom", ["the planner", "all of its processes"])
 def test_a_signal_ends_a_command_in_one_line(
-    desk: Desk, expected: Expected, number: signal.Signals, times: int, whom: str
+    desk: Desk,
+    expected_of: Callable[[Command], Expected],
+    asked: Command,
+    whom: Callable[[int, int], None],
+    number: signal.Signals,
+    gaps: Sequence[float],
 ) -> None:
-    process = training(desk)
-    for _ in range(times):
-        if whom == "the planner":
-            os.kill(process.pid, number)
-        else:
-            os.killpg(process.pid, number)
-        time.sleep(0.05)
+    """`kill` ends the planner; a terminal tells all of its processes."""
+    process = training(desk, command=asked)
+    whom(process.pid, number)
+    for gap in gaps:
+        time.sleep(gap)
+        with suppress(ProcessLookupError):  # it has ended by now
+            whom(process.pid, number)
     code = process.process.wait(60)
     assert process.all_gone(), "a process outlives the planner"
     said = process.told.strip().splitlines()
-    assert (code, said[-1]) == (
-        128 + number,
-        "Stopped; nothing is lost. The same command goes on from here.",
-    )
+    assert (code, said[-1]) == (128 + number, STOPPED)
     assert "Traceback" not in process.told
-    goes_on(desk, expected)
+    goes_on(desk, expected_of(asked), command=asked)
 
 
 @contextmanager
@@ -347,16 +406,65 @@ def test_a_place_that_cannot_be_written_at_the_start_is_one_line(
         if why == "read-only":
             filler.unlink()
             subprocess.run(["mount", "-o", "remount,ro", str(place)], check=True)
-        process = there.run(COMMAND, "--workers", "2")
-        lines = [line for line in process.told.splitlines() if line.startswith("error: ")]
-        assert process.code == 2, process.told
-        assert len(lines) == 1
-        assert "Traceback" not in process.told
+        refused(there, COMMAND)
         if why == "read-only":
             subprocess.run(["mount", "-o", "remount,rw", str(place)], check=True)
         else:
             filler.unlink()
         goes_on(there, expected)
+
+
+def refused(desk: Desk, command: Command) -> None:
+    """It ends with one line."""
+    process = desk.run(command, "--workers", "2")
+    lines = [line for line in process.told.splitlines() if line.startswith("error: ")]
+    assert process.code == 2, process.told
+    assert len(lines) == 1
+    assert "Traceback" not in process.told
+
+
+def of_nobody(*places: Path) -> tuple[str, ...]:
+    """Let them belong to another user; the command by which one is started who is but a user.
+
+    Such a one is root without the right to what belongs to others: he finds the interpreter,
+    wherever root has it. Skips where nothing can be given to another user.
+    """
+    if os.geteuid() != 0 or shutil.which("setpriv") is None:
+        pytest.skip("needs root, and setpriv, to be another user")
+    for place in places:
+        for path in (place, *place.rglob("*")):
+            os.chown(path, NOBODY, NOBODY)
+            path.chmod(0o755 if path.is_dir() else 0o644)
+    rights = "-dac_override,-dac_read_search,-fowner"
+    return ("setpriv", f"--bounding-set={rights}", f"--inh-caps={rights}")
+
+
+@slow
+@needs_proc
+@pytest.mark.parametrize("what", ["cache", "db", "out"])
+@pytest.mark.parametrize("when", ["empty", "of an earlier run"])
+def test_a_place_of_another_user_is_one_line_and_stays_as_it_was(
+    desk: Desk, expected_of: Callable[[Command], Expected], what: str, when: str
+) -> None:
+    there = replace(desk, storage=f"sqlite:///{desk.folder}/db/studies.db")
+    for name in ("cache", "db", "out"):
+        (desk.folder / name).mkdir()
+    if when == "of an earlier run":
+        assert there.run(COMMAND, "--workers", "2").code == 0
+    place = desk.folder / what
+    as_user = replace(there, within=of_nobody(place))
+    before = {path: path.stat().st_mtime_ns for path in desk.folder.rglob("*")}
+    done = there.done()
+    refused(as_user, MORE)
+    after = {path: path.stat().st_mtime_ns for path in desk.folder.rglob("*")}
+    assert there.done() == done, "something was trained"
+    changed = {path for path in (before.keys() | after) if before.get(path) != after.get(path)}
+    assert not [path for path in changed if path == place or place in path.parents]
+    assert not [path for path in after if path.name.startswith(".fsmd-")]
+    if when == "of an earlier run":
+        for path in (place, *place.rglob("*")):
+            os.chown(path, 0, 0)
+        goes_on(there, expected_of(MORE), command=MORE)
 
 
 @slow
@@ -474,13 +582,14 @@ def test_a_database_server_that_comes_back_changes_nothing(
 @slow
 @needs_proc
 @pytest.mark.timeout(4 * 3600)
-@pytest.mark.parametrize("kind", ["kills", "statements"])
-def test_kills_at_random_moments_and_at_every_statement_change_nothing(
+@pytest.mark.parametrize("kind", ["kills", "ends", "statements"])
+def test_signals_at_random_moments_and_at_every_statement_change_nothing(
     kind: str, tmp_path: Path
 ) -> None:
-    base = ["sqlite"] if kind == "statements" else ["sqlite,postgresql"]
+    base = "sqlite" if kind == "statements" else "sqlite,postgresql"
     asked = [sys.executable, "-m", "tests.faults", kind, "--folder", str(tmp_path)]
+    count = ["--kills", "60"] if kind == "ends" else []
     run = subprocess.run(
-        [*asked, "--databases", *base], cwd=Path(__file__).parent.parent, check=False
+        [*asked, "--databases", base, *count], cwd=Path(__file__).parent.parent, check=False
     )
     assert run.returncode == 0

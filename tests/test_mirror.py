@@ -200,7 +200,7 @@ def test_a_searchs_trials_are_its_attempts_in_their_order_and_fresh_seeds_lie_ap
     assert [t.user_attrs["arm"] for t in trials] == [a.name for a in attempts]
     assert [t.number for t in trials] == list(range(9))
     assert [t.state.name for t in trials] == [
-        *("COMPLETE", "PRUNED", "FAIL", "RUNNING", "RUNNING", "FAIL"),
+        *("COMPLETE", "PRUNED", "FAIL", "WAITING", "WAITING", "FAIL"),
         *["COMPLETE"] * 3,
     ]
     for attempt, trial in zip(attempts, trials, strict=True):

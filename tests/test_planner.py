@@ -951,6 +951,8 @@ def test_what_no_worker_has_begun_by_the_deadline_is_left_for_another_run(
     planner = replace(lab.planner(workers), work=work, deadline=100.0)
     assert planner.run(lab.cells(1)) == Tally(0, 2, 0, 0, cut=count - 2)
     assert [future.done() for future in workers.waiting] == [True]
+    # None runs, though one was begun.
+    assert lab.states() == [*[TrialState.COMPLETE] * 2, TrialState.WAITING]
     assert lab.run(1) == Tally(2, count - 2, 0, 0)
     assert set(lab.states()) == {TrialState.COMPLETE}
 

@@ -851,6 +851,8 @@ def test_what_no_worker_began_in_time_is_gone_on_with_by_the_next_run(lab: Lab) 
     late = agenda.attempts[-1]
     assert (len(ended(agenda)), len(planner.attempts), late.state) == (2, 2, AttemptState.PAUSED)
     assert late.name in [cell.arm for cell in agenda.waiting]
+    planner.run((), agenda.waiting)
+    assert [t.state.name for t in lab.study().trials] == ["COMPLETE", "COMPLETE", "WAITING"]
     found = lab.search(trials=5, rule=rule)
     assert ids(found)[2] == late.training_id
     assert len(ended(found)) == 5

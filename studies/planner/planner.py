@@ -128,7 +128,7 @@ class Planner:
         self.follow(self.in_order([cell for cell in cells if cell.training.id not in ended]))
         ends = self._statuses(cells)
         cut = [c for c in cells if ends.get(c.training.id) in (None, "paused")]
-        self.mirror.prune_the_rest((*paused, *cut))
+        self.mirror.rest((*paused, *cut))
         self._sweep(kept=[cell.training.id for cell in (*cells, *paused)])
         told = list(ends.values())
         trained = len(self.attempts.keys() - before - {cell.training.id for cell in cut})

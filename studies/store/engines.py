@@ -1,5 +1,6 @@
 """Engines of a database: ours and Optuna's beside it, made and watched alike."""
 
+import logging
 from abc import ABC, abstractmethod
 from typing import Any
 
@@ -24,7 +25,8 @@ def engine_options(url: sa.URL, guards: list[Guard]) -> dict[str, Any]:
     """
     own = {_GUARDS: guards}
     plugin = {"plugins": [_PLUGIN], "target": url}
-    return {**plugin, "pool_pre_ping": True, "execution_options": own}
+    pool = {"pool_pre_ping": True, "pool_logging_name": _PLUGIN}
+    return {**plugin, **pool, "execution_options": own}
 
 
 def guards_of(engine: sa.Engine) -> list[Guard]:
@@ -54,6 +56,9 @@ class _Watched(sa.CreateEnginePlugin):
 
     def engine_created(self, engine: sa.Engine) -> None:
         watch(engine)
+        # Whatever befalls a connection that is given back, Ctrl-C too, is raised; the pool would
+        # log it with a traceback beside.
+        logging.getLogger(engine.pool.logger.name).setLevel(logging.CRITICAL)
         sa.event.listen(engine, "before_cursor_execute", _ask_guards)
         if engine.dialect.name == "sqlite":
             sa.event.listen(engine, "connect", _to_read_only if self.target.query else _to_write)

@@ -69,7 +69,8 @@ _STATES: Mapping[str, TrialState] = {
     **dict.fromkeys(("failed", "lost"), TrialState.FAIL),
     "stopped": TrialState.PRUNED,
 }
-"""What became of a training, or of a search's attempt -> the state of its trial; else it runs."""
+"""What became of a training, or of a search's attempt -> the state of its trial; else it waits for
+a worker, of this run or of a later one."""
 
 
 class _Known(NamedTuple):
@@ -95,7 +96,7 @@ class Mirror:
     studies: dict[str, optuna.Study]
     """By their names: the study, and that of a search's fresh seeds once there are some."""
     _trials: dict[tuple[str, int], _Known] = field(default_factory=dict, init=False)
-    """The trial of each cell; a running one was cut off and is taken up again."""
+    """The trial of each cell; one that waits, or that a kill left running, is taken up again."""
     _last: dict[str, int] = field(default_factory=dict, init=False)
     """The newest trial of each study that is known here."""
 
@@ -109,11 +110,12 @@ class Mirror:
         """Make the trials what our tables know: these cells, and what became of each.
 
         Writes nothing where they are that, else all of a study anew, so that nothing is left over
-        but what runs and no table of ours knows yet. A search's attempts are all known.
+        but what was begun and no table of ours knows yet. A search's attempts are all known.
+        What a kill left running waits: it is taken for that.
         """
         wanted: dict[str, list[Content]] = {name: [] for name in self.studies}
         states = [
-            (cell, _STATES.get(status, TrialState.RUNNING))
+            (cell, _STATES.get(status, TrialState.WAITING))
             for cell, status in known
             if self._shows(cell)
         ]
@@ -130,7 +132,7 @@ class Mirror:
             if not (self.is_search and name == self.name):
                 trials, order = [*trials, *self._begun(there, trials)], _by_cell
             numbered = [trial.number for trial in there] == list(range(len(there)))
-            shown = [trial.content for trial in there]
+            shown = [_at_rest(trial.content) for trial in there]
             if not numbered or order(shown) != order(trials):
                 there = _replace_trials(self.engine, self._study(name), trials)
             self._keep(name, there)
@@ -159,7 +161,7 @@ class Mirror:
                 self._keep(name, self._read(name))
                 return self._open(cell)
             self._keep(name, added)
-        elif own.state.is_finished():
+        elif own.state != TrialState.RUNNING:
             with self.engine.begin() as connection:
                 take_up(connection, own.id)
             self._trials[_key(cell)] = own._replace(state=TrialState.RUNNING)
@@ -186,12 +188,17 @@ class Mirror:
         self._end(_key(cell), TrialState.PRUNED)
 
     @patient
-    def prune_the_rest(self, paused: Collection[Cell]) -> None:
-        """Likewise whatever runs beside these cells: a kill left it, and nobody asks for it."""
-        kept = set(map(_key, paused))
-        for key in [key for key, trial in self._trials.items() if not trial.state.is_finished()]:
-            if key not in kept:
+    def rest(self, kept: Collection[Cell]) -> None:
+        """Let nothing run at the end of a run: these cells wait for a later one.
+
+        What else did not end is told PRUNED: a kill left it, and nobody asks for it.
+        """
+        waiting = set(map(_key, kept))
+        for key, trial in list(self._trials.items()):
+            if key not in waiting:
                 self._end(key, TrialState.PRUNED)
+            elif trial.state == TrialState.RUNNING:
+                self._end(key, TrialState.WAITING)
 
     def values(self, cell: Cell, result: TrainingResult) -> list[float]:
         """Each objective's value: by validation at the chosen epochs, and what it costs."""
@@ -227,13 +234,13 @@ class Mirror:
         )
 
     def _begun(self, there: Iterable[Trial], known: Iterable[Content]) -> list[Content]:
-        """Running trials that are none of the known ones, as they could be stored today."""
+        """What did not end, is none of the known ones, and could be stored today, as it waits."""
         cells = {_cell_of(trial) for trial in known}
         domains = {name: distribution_to_json(axis) for name, axis in self.axes.items()}
         return [
-            trial.content
+            _at_rest(trial.content)
             for trial in there
-            if trial.content.state == TrialState.RUNNING
+            if not trial.content.state.is_finished()
             and _is_own(trial.content)
             and _cell_of(trial.content) not in cells
             and all(domains.get(name) == domain for name, _, domain in trial.content.params)
@@ -283,6 +290,12 @@ def _cell_of(trial: Content) -> tuple[str, int]:
     """(arm, replicate) of a trial of ours."""
     told = dict(trial.attributes)
     return json.loads(told["arm"]), json.loads(told["replicate"])
+
+
+def _at_rest(trial: Content) -> Content:
+    """As it is while nothing runs."""
+    runs = trial.state == TrialState.RUNNING
+    return trial._replace(state=TrialState.WAITING) if runs else trial
 
 
 def _by_cell(trials: Iterable[Content]) -> list[Content]:

@@ -207,15 +207,16 @@ def _value_rows(trial: int, values: Sequence[float | None]) -> list[dict[str, An
 def end_trial(
     connection: sa.Connection, trial: int, state: TrialState, values: Sequence[float]
 ) -> None:
-    """Tell a running trial how it ended; one that has ended stays as it is."""
-    running = (TRIALS.c.trial_id == trial) & (TRIALS.c.state == TrialState.RUNNING)
-    ends = {"state": state, "datetime_complete": _now()}
-    if connection.execute(sa.update(TRIALS).where(running).values(ends)).rowcount and values:
+    """Tell a trial how it ended, or that it waits; one that has ended stays as it is."""
+    open_ = TRIALS.c.state.in_((TrialState.RUNNING, TrialState.WAITING))
+    ends = {"state": state, "datetime_complete": _now() if state.is_finished() else None}
+    update = sa.update(TRIALS).where(TRIALS.c.trial_id == trial, open_).values(ends)
+    if connection.execute(update).rowcount and values:
         connection.execute(sa.insert(_VALUES), _value_rows(trial, list(map(float, values))))
 
 
 def take_up(connection: sa.Connection, trial: int) -> None:
-    """Let a trial that has ended run again; Optuna would start another one, with a new number."""
+    """Let a trial that ended or waits run; Optuna would start another one, with a new number."""
     connection.execute(sa.delete(_VALUES).where(_VALUES.c.trial_id == trial))
     again = {"state": TrialState.RUNNING, "datetime_complete": None}
     connection.execute(sa.update(TRIALS).where(TRIALS.c.trial_id == trial).values(again))

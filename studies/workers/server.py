@@ -4,7 +4,9 @@ import os
 import pickle
 import signal
 import sys
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from multiprocessing import parent_process
 from multiprocessing.connection import Connection
 from multiprocessing.reduction import recv_handle
 from typing import NoReturn
@@ -13,6 +15,9 @@ from studies.workers import worker
 
 FORKS = hasattr(os, "fork") and sys.platform != "darwin"
 """Whether this system can: on a Mac, libraries of the system do not survive a fork."""
+
+LOOK_SECONDS = 1.0
+"""How often it looks for the planner while it loads the libraries."""
 
 
 def serve_forks(
@@ -26,10 +31,12 @@ def serve_forks(
     """
     signal.signal(signal.SIGINT, signal.SIG_IGN)  # the planner decides
     if load:
-        worker.fault = worker.load_libraries()
+        with _no_longer_than_planner():
+            worker.fault = worker.load_libraries()
     children: set[int] = set()
 
     def end(*_: object) -> NoReturn:
+        signal.pthread_sigmask(signal.SIG_BLOCK, [signal.SIGTERM])  # it may come twice
         for child in children:
             os.kill(child, signal.SIGKILL)
         for child in children:
@@ -62,3 +69,25 @@ def serve_forks(
             children.add(child)
         signal.pthread_sigmask(signal.SIG_SETMASK, mask)
         pipe.close()
+
+
+@contextmanager
+def _no_longer_than_planner() -> Iterator[None]:
+    """End with the planner in here too, though nothing is read from the channel.
+
+    To load the libraries takes seconds of a processor, and a minute where many wait for one.
+    """
+    planner = parent_process()
+
+    def look(*_: object) -> None:
+        if not (planner and planner.is_alive()):
+            os._exit(0)
+
+    signal.signal(signal.SIGALRM, look)
+    signal.siginterrupt(signal.SIGALRM, False)
+    signal.setitimer(signal.ITIMER_REAL, LOOK_SECONDS, LOOK_SECONDS)
+    try:
+        yield
+    finally:
+        signal.setitimer(signal.ITIMER_REAL, 0)
+        signal.signal(signal.SIGALRM, signal.SIG_DFL)

@@ -1,4 +1,4 @@
-"""python -m tests.faults kills|statements: inject faults, and count what they cost.
+"""python -m tests.faults kills|ends|statements: inject faults, and count what they cost.
 
 What was found is kept in --folder, so that a run may be ended and goes on from there; the counts
 of all runs so far are printed at the end, as lines of JSON.
@@ -19,10 +19,10 @@ import pytest
 
 from tests.faults.audit import Verdict
 from tests.faults.desk import Command, Desk, search, study
-from tests.faults.kills import DATABASE, FORKS, PLANNER, WORKER, disturbed, undisturbed
+from tests.faults.kills import ENDS, SIGKILLS, disturbed, undisturbed
 from tests.postgres import Postgres, running
 
-KILLS_OF_ROUND = 40
+KILLS_OF_ROUND = 75
 
 
 @dataclass
@@ -90,19 +90,19 @@ def kills(options: argparse.Namespace, book: Book, left: Callable[[], bool]) -> 
                 Desk(folder / key, new()),
                 commands[asked],
                 expected[asked],
-                kills=KILLS_OF_ROUND,
+                kills=min(KILLS_OF_ROUND, options.kills - _injected(book)),
                 seed=seed,
                 server=server,
-                more=("--workers", "2", *(options.more or ())),
+                more=("--workers", "2", *options.more),
+                chances=SIGKILLS if options.kind == "kills" else ENDS,
             )
             book.add(f"{asked} on {base}", key, found.kills, found.verdict)
             print(key, dict(found.kills), asdict(found.verdict), flush=True)
 
 
 def _injected(book: Book) -> int:
-    return sum(
-        row.get(n, 0) for row in book.rows.values() for n in (PLANNER, WORKER, FORKS, DATABASE)
-    )
+    wrong = vars(Verdict())
+    return sum(n for row in book.rows.values() for name, n in row.items() if name not in wrong)
 
 
 def statements(options: argparse.Namespace, book: Book, left: Callable[[], bool]) -> None:
@@ -134,7 +134,7 @@ def statements(options: argparse.Namespace, book: Book, left: Callable[[], bool]
 def main() -> int:
     """The command line; 1 where anything was lost, doubled, different or left."""
     parser = argparse.ArgumentParser(prog="python -m tests.faults", description=__doc__)
-    parser.add_argument("kind", choices=("kills", "statements"))
+    parser.add_argument("kind", choices=("kills", "ends", "statements"))
     parser.add_argument("--folder", type=Path, required=True, help="for databases and counts")
     parser.add_argument("--minutes", type=float, default=1e9, help="to begin something new in")
     parser.add_argument("--kills", type=int, default=300, help="of all rounds together")
@@ -165,7 +165,7 @@ def main() -> int:
     options.folder.mkdir(parents=True, exist_ok=True)
     book = Book(options.folder / f"{options.kind}.json")
     ends = time.monotonic() + 60 * options.minutes
-    work = kills if options.kind == "kills" else statements
+    work = statements if options.kind == "statements" else kills
     work(options, book, lambda: time.monotonic() < ends)
     book.show()
     wrong = {*vars(Verdict())}

@@ -3,11 +3,12 @@
 import os
 import resource
 import signal
+import sqlite3
 import subprocess
 import sys
 import time
-from collections.abc import Callable, Mapping
-from contextlib import suppress
+from collections.abc import Callable, Mapping, Sequence
+from contextlib import closing, suppress
 from dataclasses import dataclass, field
 from pathlib import Path
 
@@ -59,6 +60,8 @@ class Desk:
     environment: Mapping[str, str] = field(default_factory=dict)
     memory: int = resource.RLIM_INFINITY
     """Bytes of address space that each process may have."""
+    within: Sequence[str] = ()
+    """What starts it, such as for another network or with another user's rights."""
     started: list["Running"] = field(default_factory=list)
 
     def __post_init__(self) -> None:
@@ -72,7 +75,7 @@ class Desk:
 
     def line(self, command: Command, *more: str) -> list[str]:
         asked = (*command.arguments, "--storage", self.storage, "--out", str(self.folder / "out"))
-        return [sys.executable, "-m", "studies.run", *asked, *more]
+        return [*self.within, sys.executable, "-m", "studies.run", *asked, *more]
 
     def start(self, command: Command, *more: str) -> "Running":
         """In a session of its own, by which all of its processes are found."""
@@ -105,6 +108,18 @@ class Desk:
             signal.signal(number, signal.SIG_DFL)
         if self.memory != resource.RLIM_INFINITY:
             resource.setrlimit(resource.RLIMIT_AS, (self.memory, self.memory))
+
+    def done(self) -> int:
+        """Trainings that have ended; on a server, how many are begun."""
+        path = self.storage.removeprefix("sqlite:///")
+        if not self.storage.startswith("sqlite") or not os.path.exists(path):
+            return len(list((self.cache / "checkpoints").rglob("*.ckpt")))
+        with closing(sqlite3.connect(f"file:{path}?mode=ro", uri=True, timeout=30)) as connection:
+            try:
+                query = "SELECT count(*) FROM fsmd_runs WHERE status = 'done'"
+                return int(connection.execute(query).fetchone()[0])
+            except sqlite3.OperationalError:  # the tables are not made yet
+                return 0
 
     def results(self, command: Command) -> bytes:
         """What the report has of all that was measured."""
@@ -212,3 +227,12 @@ def children_of(pid: int) -> list[int]:
 def workers_of(pid: int) -> list[int]:
     """The training processes of a planner: children of the one that forks them."""
     return [worker for child in children_of(pid) for worker in children_of(child)]
+
+
+def far_below(leader: int) -> list[int]:
+    """What a planner that leads a session has not started itself: its workers.
+
+    Those too whose origin is gone, and what trains for a cluster's workers.
+    """
+    near = {leader, *children_of(leader)}
+    return [pid for pid in session_of(leader) if pid not in near]

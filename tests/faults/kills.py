@@ -1,26 +1,44 @@
-"""SIGKILL at random moments: of the planner, a worker, what forks workers, the database server."""
+"""Signals at random moments: SIGKILL of a part, or those by which a terminal ends a command."""
 
 import os
 import shutil
 import signal
 import time
 from collections import Counter
-from collections.abc import Callable, Sequence
+from collections.abc import Mapping, Sequence
 from contextlib import suppress
 from dataclasses import dataclass, field
-from functools import partial
 from pathlib import Path
 
 import numpy as np
 
+from studies.options import STOPPED
 from tests.faults.audit import Expected, Verdict, audit, unclear
-from tests.faults.desk import Command, Desk, Running, children_of, workers_of
+from tests.faults.desk import Command, Desk, Running, children_of, far_below
 from tests.postgres import Postgres
 
 PLANNER, WORKER, FORKS, DATABASE = "planner", "worker", "fork server", "database"
-TRAINING_FIRST, LONGEST_SECONDS = 0.9, 1.0
-"""The share of starts of which nothing is killed before it trains, and the time between kills."""
-_SHARES = {PLANNER: 0.07, WORKER: 0.63, FORKS: 0.2, DATABASE: 0.1}
+GROUP = "all processes"
+TRAINING_ALONE = 0.8
+"""The share of starts of which nothing is hit but while a worker is there, so that a busy machine,
+on which it takes long to start and to report, comes to an end."""
+
+
+@dataclass(frozen=True)
+class Chances:
+    """What is hit, and how soon."""
+
+    shares: Mapping[str, float]
+    longest: float
+    """Seconds between two hits, at most."""
+
+
+SIGKILLS = Chances({PLANNER: 0.07, WORKER: 0.63, FORKS: 0.2, DATABASE: 0.1}, 1.0)
+ENDS = Chances({GROUP: 1.0}, 10.0)
+"""Ctrl-C, `kill` and a closed terminal, which a whole group of processes hears."""
+_WAYS = ((signal.SIGTERM, 1), (signal.SIGHUP, 1), (signal.SIGINT, 1), (signal.SIGINT, 3))
+LONGEST_GAP = 0.5
+"""Seconds between two Ctrl-C of three."""
 
 
 @dataclass
@@ -52,10 +70,11 @@ def disturbed(
     seed: int,
     server: Postgres | None = None,
     more: Sequence[str] = ("--workers", "2"),
+    chances: Chances = SIGKILLS,
 ) -> Round:
-    """Run a command to its end through about so many kills; what was found at its end.
+    """Run a command to its end through so many kills at most; what was found at its end.
 
-    Most starts are let come to where something is trained first. more: as `--cluster local:2`.
+    more: as `--cluster local:2`.
     """
     chance, found = np.random.default_rng(seed), Round()
     starts = 0
@@ -63,14 +82,22 @@ def disturbed(
         starts += 1
         assert starts <= 3 * kills + 5, found.told[-1]
         running = desk.start(command, *more)
-        if chance.random() < TRAINING_FIRST:
-            _sleep(running, 60, partial(_trains, running))
+        training_alone = chance.random() < TRAINING_ALONE
         while found.kills.total() < kills and running.code is None:
-            _sleep(running, chance.uniform(0.1, LONGEST_SECONDS))
-            victim = str(chance.choice(list(_SHARES), p=list(_SHARES.values())))
-            if running.code is None and _killed(running, victim, chance, server):
+            _sleep(running, chance.uniform(0.1, chances.longest))
+            shares = chances.shares
+            victim = str(chance.choice(list(shares), p=list(shares.values())))
+            if running.code is not None:
+                break
+            if training_alone and not far_below(running.pid):
+                continue
+            if victim == GROUP:
+                way, is_clear = _ended(running, chance)
+                found.kills[way] += 1
+                found.verdict.unclear += not is_clear
+            elif _killed(running, victim, chance, server):
                 found.kills[victim] += 1
-        _sleep(running, 400)
+        _sleep(running, 900)
         found.told.append(running.told)
         if not running.all_gone():
             found.verdict.left += 1
@@ -80,22 +107,19 @@ def disturbed(
         found.verdict += unclear(running)
         if running.code == 0:
             break
-        assert running.code in (1, 2, -signal.SIGKILL), running.told
+        ends = [code for each, _ in _WAYS for code in (128 + each, -each)]
+        assert running.code in (1, 2, -signal.SIGKILL, *ends), running.told
     found.verdict += audit(desk, command, expected)
     if not any(vars(found.verdict).values()):
         shutil.rmtree(desk.folder)
     return found
 
 
-def _sleep(running: Running, seconds: float, until: Callable[[], object] = lambda: False) -> None:
-    """So long, or until something is so, or the command ends."""
+def _sleep(running: Running, seconds: float) -> None:
+    """So long, or until the command ends."""
     deadline = time.monotonic() + seconds
-    while running.code is None and time.monotonic() < deadline and not until():
+    while running.code is None and time.monotonic() < deadline:
         time.sleep(0.02)
-
-
-def _trains(running: Running) -> bool:
-    return "trainings" in running.told
 
 
 def _killed(
@@ -111,7 +135,7 @@ def _killed(
         return True
     own = {
         PLANNER: [running.pid],
-        WORKER: workers_of(running.pid),
+        WORKER: far_below(running.pid),
         FORKS: [pid for pid in children_of(running.pid) if children_of(pid)],
     }[victim]
     if not own:
@@ -121,3 +145,22 @@ def _killed(
     if victim == PLANNER:
         running.process.wait()
     return True
+
+
+def _ended(running: Running, chance: np.random.Generator) -> tuple[str, bool]:
+    """Tell all its processes to end; how, and whether that was told as it should be.
+
+    A command that has just come to its end, or is not yet there to say anything, says nothing.
+    """
+    number, times = _WAYS[chance.integers(len(_WAYS))]
+    for again in range(times):
+        if again:
+            time.sleep(chance.uniform(0, LONGEST_GAP))
+        with suppress(ProcessLookupError):
+            os.killpg(running.pid, number)
+    _sleep(running, 60)
+    said = running.told.strip().splitlines()
+    is_clear = running.code in (0, -number) or (
+        running.code == 128 + number and said[-1:] == [STOPPED]
+    )
+    return f"{number.name} x{times}" if times > 1 else number.name, is_clear

@@ -51,7 +51,7 @@ def words_of(where: str, column: pd.Series, rule: str = CATEGORIES) -> Words:
     """
     values = column if _is_plain(column.dtype) else _python_values(column)
     try:
-        code_N, unique_U = pd.factorize(values)
+        code_N, unique_U = pd.factorize(values.array)  # of a series it guesses a type anew
     except (TypeError, InvalidOperation):  # a list has no hash, nor has Decimal("sNaN")
         refused = next(i for i, value in enumerate(values) if not _is_hashable(value))
         raise _refused(where, column, refused, rule) from None

@@ -81,13 +81,18 @@ def asked(work: Callable[[], object], place: Path | None = None) -> str:
     return "done"
 
 
-def commanded(main: Callable[[list[str]], Any], arguments: Sequence[str], place: Path) -> str:
-    """The same of a command line; `place`: where it works."""
+def commanded(
+    main: Callable[[list[str]], Any],
+    arguments: Sequence[str],
+    place: Path,
+    codes: Sequence[int] = (0,),
+) -> str:
+    """The same of a command line; `place`: where it works, `codes`: of what is done."""
     before, out, err = listing(place), io.StringIO(), io.StringIO()
     with bounded(), redirect_stdout(out), redirect_stderr(err):
         code = main(list(arguments))
     told = err.getvalue()
-    if code == 0:
+    if code in codes:
         return "done"
     assert code == 2, (code, told)
     if not out.getvalue():  # `check` lists all that is wrong, and is then done

@@ -1,21 +1,35 @@
 """A database of which any cell may be changed: read, reported, gone on with, exported."""
 
 import json
+import shutil
 import sqlite3
 from collections.abc import Iterator, Mapping
 from contextlib import closing, contextmanager
 from pathlib import Path
-from typing import Any
+from typing import Any, NoReturn
 
+import pytest
 from hypothesis import strategies as st
 
+from fsmd.errors import UserError
+from reports import build
 from reports.build import outline_of
 from reports.results import stored_record
+from studies import run
+from studies.export import command as export
 from studies.store.database import open_engine
 from tests import test_tampered
+from tests.conftest import leave_figures_blank
 from tests.fuzz.changes import EDITS, LEAF_EDITS, Edit, altered, edited
-from tests.fuzz.rule import asked
-from tests.fuzz.target import Check, Target
+from tests.fuzz.rule import asked, commanded
+from tests.fuzz.target import DATA, Check, Target
+from tests.lab import without_training
+
+SOUGHT = (
+    *("pareto", "--name", "sought", "--data", DATA, "--sampler", "random", "--epochs", "2"),
+    *("--confirm", "1"),
+)
+BUILD = build.build
 
 
 class _Stored:
@@ -33,7 +47,7 @@ class _Stored:
 
     def check(self, case: list[tuple[int, int, str, Any, list[Edit], list[Any]]]) -> str:
         self.raw.execute("BEGIN")
-        undo = [self._change(*each) for each in case]
+        undo = [self.change(*each) for each in case]
         self.raw.execute("COMMIT")
         try:
             told = {
@@ -48,7 +62,7 @@ class _Stored:
     def _read(self, name: str) -> None:
         test_tampered.as_read(self.engine, name)
 
-    def _change(
+    def change(
         self, cell: int, row: int, how: str, new: Any, edits: list[Edit], leaves: list[Any]
     ) -> tuple[str, tuple[Any, ...]] | None:
         table, column = self.cells[cell % len(self.cells)]
@@ -109,7 +123,57 @@ def _reported(place: Path) -> Iterator[Check]:
 
 
 CELLS = st.lists(CELL, min_size=1, max_size=2)
+COMMANDS: tuple[tuple[Any, tuple[str, ...]], ...] = (
+    (run, ("null", "--name", "mine", "--data", DATA, "--epochs", "2", "--replicates", "2")),
+    (run, ("null", "--name", "mine", "--data", DATA, "--epochs", "2", "--retry-failed")),
+    (run, (*SOUGHT, "--trials", "5")),
+    (run, (*SOUGHT, "--trials", "4", "--dry-run")),
+    (build, ("mine",)),
+    (build, ("sought",)),
+    (export, ("mine", "--out", "home")),
+    (export, ("sought", "--pick", "knee", "--out", "home")),
+)
+
+
+@contextmanager
+def _used(place: Path) -> Iterator[Check]:
+    """Gone on with, reported and exported by the commands; the trainings' figures are made up."""
+
+    def not_trained(*_: Any) -> NoReturn:
+        raise UserError("all is known before this training")
+
+    with pytest.MonkeyPatch.context() as patch:
+        work, whole = place / "work", place / "whole.db"
+        work.mkdir()
+        without_training(patch, DATA, work)
+        patch.setattr("studies.export.again.trained", not_trained)
+        leave_figures_blank(patch)
+        for words in (COMMANDS[0][1], (*SOUGHT, "--trials", "4")):
+            assert run.main(words) == 0
+        patch.setattr("reports.build.build", BUILD)
+        shutil.copyfile(work / "studies.db", whole)
+        shutil.rmtree(work / "out")
+
+        def check(case: tuple[int, list[Any]]) -> str:
+            which, cells = case
+            shutil.copyfile(whole, work / "studies.db")
+            stored = _Stored(work / "studies.db")
+            for cell in cells:
+                stored.change(*cell)
+            stored.raw.close()
+            stored.engine.dispose()
+            module, words = COMMANDS[which]
+            told = commanded(module.main, words, work, codes=(0, 1))
+            for path in work.iterdir():
+                if path.is_dir():
+                    shutil.rmtree(path)
+            return told
+
+        yield check
+
+
 TARGETS: Mapping[str, Target] = {
     "stored rows": Target(CELLS, _stored, 12, 4_000),
     "reports": Target(CELLS, _reported, 0, 500),
+    "commands on rows": Target(st.tuples(st.integers(0, len(COMMANDS) - 1), CELLS), _used, 0, 300),
 }

@@ -1,11 +1,14 @@
-"""python tests/audit.py LICENCES VULNERABILITIES: what `nox -s audit` found, judged.
+"""python tests/audit.py ask|judge ...: known vulnerabilities, what `nox -s audit` found, judged.
 
-The files are those of pip-licenses (of all that the toolkit needs) and of pip-audit, as JSON. Ends
-with code 1 for a licence of a refused kind and for a known vulnerability.
+`ask VERSIONS ANSWER` has the index asked for known vulnerabilities, within a bound of time. `judge
+BILL LICENCES ANSWER` reads the bill of materials, what pip-licenses says of all that the toolkit
+needs, and that answer. It ends with code 1 for a licence of a refused kind, for a known
+vulnerability and for what the bill leaves out.
 """
 
 import json
 import re
+import subprocess
 import sys
 from collections import defaultdict
 from collections.abc import Mapping, Sequence
@@ -22,6 +25,8 @@ LESSER = re.compile(
     r"\bLGPL[\w.-]*|(GNU )?Lesser General Public License[^;]*|Library General.*", re.I
 )
 """Of a library that is called as it comes."""
+ASKED_SECONDS = 240.0
+"""For all packages; an index that answers is done in a minute."""
 OF_THE_DEVICE = "nvidia-", "cuda-"
 """How packages of a GPU's maker begin, which come with torch on some systems."""
 
@@ -72,19 +77,45 @@ def vulnerable(found: Mapping[str, Any]) -> tuple[list[str], str]:
     return lines, told + (f"; not known to the index: {', '.join(left)}" if left else "")
 
 
-def main(licences: str, vulnerabilities: str) -> int:
+def missing(bill: Mapping[str, Any], packages: Sequence[Mapping[str, str]]) -> list[str]:
+    """A line for each package that is installed and not in the bill of materials."""
+    listed = {_key(each["name"]) for each in (bill["metadata"]["component"], *bill["components"])}
+    return [
+        f"{each['Name']} {each['Version']}: the bill of materials leaves it out"
+        for each in packages
+        if _key(each["Name"]) not in listed
+    ]
+
+
+def _key(name: str) -> str:
+    return re.sub(r"[-_.]+", "-", name).lower()
+
+
+def ask(versions: str, answer: str) -> int:
+    """Leave pip-audit's answer, or no file where the index gives none in time."""
+    Path(answer).unlink(missing_ok=True)
+    pinned = ("-r", versions, "--no-deps", "--disable-pip", "--progress-spinner", "off")
+    command = ["pip-audit", *pinned, "--timeout", "10", "-f", "json", "-o", answer]
+    try:
+        subprocess.run(command, capture_output=True, timeout=ASKED_SECONDS, check=False)
+    except subprocess.TimeoutExpired:
+        Path(answer).unlink(missing_ok=True)
+    return 0
+
+
+def judge(materials: str, licences: str, vulnerabilities: str) -> int:
     """Print what was found; the exit code."""
     packages = json.loads(Path(licences).read_text("utf-8"))
     print(*table(packages), sep="\n")
-    refused = faulty(packages)
+    bill = json.loads(Path(materials).read_text("utf-8"))
     answer = Path(vulnerabilities)
-    found: list[str] = []
-    told = "the index does not answer: no vulnerability was looked up"
+    found, told = [], "the index does not answer: no vulnerability was looked up"
     if answer.is_file() and answer.stat().st_size:
         found, told = vulnerable(json.loads(answer.read_text("utf-8")))
-    print(told, *refused, *found, sep="\n")
-    return int(bool(refused or found))
+    wrong = [*faulty(packages), *missing(bill, packages), *found]
+    print(f"{len(bill['components'])} components in the bill of materials", told, *wrong, sep="\n")
+    return int(bool(wrong))
 
 
 if __name__ == "__main__":
-    sys.exit(main(*sys.argv[1:]))
+    sys.exit({"ask": ask, "judge": judge}[sys.argv[1]](*sys.argv[2:]))

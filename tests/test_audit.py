@@ -5,7 +5,10 @@ from pathlib import Path
 
 import pytest
 
-from tests.audit import faulty, is_refused, main, vulnerable
+from tests.audit import ask, faulty, is_refused, judge, vulnerable
+
+A = {"Name": "a_b", "Version": "1", "License": "MIT"}
+BILL = {"metadata": {"component": {"name": "fsmd"}}, "components": [{"name": "A.b"}]}
 
 
 @pytest.mark.parametrize(
@@ -43,17 +46,41 @@ def test_free_licences_and_those_of_libraries_pass(licence: str) -> None:
 def test_a_vulnerability_fails_and_an_index_that_says_nothing_is_said(
     tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    licences, answer = tmp_path / "licences.json", tmp_path / "vulnerabilities.json"
-    licences.write_text(json.dumps([{"Name": "a", "Version": "1", "License": "MIT"}]), "utf-8")
-    assert main(str(licences), str(answer)) == 0
+    bill, licences, answer = (str(tmp_path / f"{name}.json") for name in "bla")
+    Path(licences).write_text(json.dumps([A]), "utf-8")
+    Path(bill).write_text(json.dumps(BILL), "utf-8")
+    assert judge(bill, licences, answer) == 0
     assert "the index does not answer" in capsys.readouterr().out
     skipped = {"name": "a", "skip_reason": "not found"}
     lines, told = vulnerable({"dependencies": [skipped]})
     assert (lines, told) == ([], "the index tells of no vulnerabilities here: none was looked up")
     fault = {"id": "PYSEC-1", "fix_versions": ["2"]}
     known = {"name": "b", "version": "1", "vulns": [fault]}
-    answer.write_text(json.dumps({"dependencies": [skipped, known]}), "utf-8")
-    assert main(str(licences), str(answer)) == 1
+    Path(answer).write_text(json.dumps({"dependencies": [skipped, known]}), "utf-8")
+    assert judge(bill, licences, answer) == 1
     told = capsys.readouterr().out
     assert "b 1: PYSEC-1, mended in 2" in told
     assert "1 packages looked up for known vulnerabilities; not known to the index: a" in told
+
+
+def test_what_the_bill_of_materials_leaves_out_is_told(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    bill, licences = tmp_path / "bill.json", tmp_path / "licences.json"
+    licences.write_text(json.dumps([A, {**A, "Name": "c"}]), "utf-8")
+    bill.write_text(json.dumps(BILL), "utf-8")
+    assert judge(str(bill), str(licences), "none") == 1
+    assert "c 1: the bill of materials leaves it out" in capsys.readouterr().out
+
+
+def test_an_index_that_is_too_slow_leaves_no_answer(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    program, answer = tmp_path / "pip-audit", tmp_path / "answer.json"
+    program.write_text(f"#!/bin/sh\necho half >{answer}\nexec sleep 60\n", "utf-8")
+    program.chmod(0o755)
+    answer.write_text("of another time", "utf-8")
+    monkeypatch.setenv("PATH", f"{tmp_path}:/usr/bin:/bin")
+    monkeypatch.setattr("tests.audit.ASKED_SECONDS", 0.3)
+    assert ask("constraints.txt", str(answer)) == 0
+    assert not answer.exists()

@@ -57,7 +57,7 @@ def words_of(where: str, column: pd.Series, rule: str = CATEGORIES) -> Words:
         raise _refused(where, column, refused, rule) from None
     ranks: dict[str, tuple[int, float, str]] = {}
     word_U: list[str] = []
-    for u, value in enumerate(unique_U.to_numpy()):  # which keeps 32 bits 32 bits
+    for u, value in enumerate(np.asarray(unique_U)):  # which keeps 32 bits 32 bits
         rank = _rank(value)
         if rank is None:
             raise _refused(where, column, int(np.argmax(code_N == u)), rule)
@@ -155,11 +155,13 @@ def _is_plain(dtype: Any) -> bool:
     return pd.api.types.is_string_dtype(dtype)
 
 
-def _python_values(column: pd.Series) -> pd.Series:
-    """As objects; numpy says that numbers are equal which are so only once they are rounded."""
-    values = [_python_value(v) if isinstance(v, np.generic) else v for v in column]
-    made: pd.Series = pd.Series(values, dtype=object)
-    return made
+def _python_values(column: pd.Series) -> NDArray[np.object_]:
+    """As objects; numpy says that numbers are equal which are so only once they are rounded.
+
+    No series: from one of objects pandas makes times and numbers where it can.
+    """
+    values = (_python_value(v) if isinstance(v, np.generic) else v for v in column)
+    return np.fromiter(values, np.object_, len(column))
 
 
 def _python_value(value: Any) -> Any:

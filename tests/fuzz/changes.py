@@ -77,6 +77,13 @@ def index_of(seeds: Sized) -> st.SearchStrategy[int]:
     return st.integers(0, len(seeds) - 1)
 
 
+def mostly(
+    usual: st.SearchStrategy[Any], strange: st.SearchStrategy[Any]
+) -> st.SearchStrategy[Any]:
+    """Seven of eight are usual; `one_of` draws a strategy as often however often it is named."""
+    return st.integers(0, 7).flatmap(lambda i: usual if i else strange)
+
+
 VALUES: st.SearchStrategy[Any] = st.one_of(
     st.sampled_from(ODD), st.text(max_size=12), st.integers(), st.floats(), st.booleans()
 )

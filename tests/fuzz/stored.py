@@ -1,0 +1,179 @@
+"""A database of which any cell may be changed: read, reported, gone on with, exported."""
+
+import json
+import shutil
+import sqlite3
+from collections.abc import Iterator, Mapping
+from contextlib import closing, contextmanager
+from pathlib import Path
+from typing import Any, NoReturn
+
+import pytest
+from hypothesis import strategies as st
+
+from fsmd.errors import UserError
+from reports import build
+from reports.build import outline_of
+from reports.results import stored_record
+from studies import run
+from studies.export import command as export
+from studies.store.database import open_engine
+from tests import test_tampered
+from tests.conftest import leave_figures_blank
+from tests.fuzz.changes import EDITS, LEAF_EDITS, Edit, altered, edited
+from tests.fuzz.rule import asked, commanded
+from tests.fuzz.target import DATA, Check, Target
+from tests.lab import without_training
+
+SOUGHT = (
+    *("pareto", "--name", "sought", "--data", DATA, "--sampler", "random", "--epochs", "2"),
+    *("--confirm", "1"),
+)
+BUILD = build.build
+
+
+class _Stored:
+    """A database of which any cell is changed for a while."""
+
+    def __init__(self, path: Path) -> None:
+        self.engine = open_engine(f"sqlite:///{path}")
+        self.raw = sqlite3.connect(path, isolation_level=None)
+        self.cells = [
+            (table, column.name)
+            for table, of in test_tampered.TABLES.items()
+            for column in of.c
+            if table != "fsmd_costs"
+        ]
+
+    def check(self, case: list[tuple[int, int, str, Any, list[Edit], list[Any]]]) -> str:
+        self.raw.execute("BEGIN")
+        undo = [self.change(*each) for each in case]
+        self.raw.execute("COMMIT")
+        try:
+            told = {
+                asked(lambda name=name: self._read(name))  # type: ignore[misc]
+                for name in (test_tampered.STUDY, test_tampered.SEARCH)
+            }
+        finally:
+            for statement, values in reversed([each for each in undo if each]):
+                self.raw.execute(statement, values)
+        return "refused" if "refused" in told else "done"
+
+    def _read(self, name: str) -> None:
+        test_tampered.as_read(self.engine, name)
+
+    def change(
+        self, cell: int, row: int, how: str, new: Any, edits: list[Edit], leaves: list[Any]
+    ) -> tuple[str, tuple[Any, ...]] | None:
+        table, column = self.cells[cell % len(self.cells)]
+        ids = [r for (r,) in self.raw.execute(f"SELECT rowid FROM {table}")]
+        rowid = ids[row % len(ids)]
+        where = f'UPDATE OR IGNORE {table} SET "{column}" = ? WHERE rowid = {rowid}'
+        query = f'SELECT "{column}" FROM {table} WHERE rowid = {rowid}'
+        (old,) = self.raw.execute(query).fetchone()
+        value = new
+        if how == "edit" and isinstance(old, str | bytes):
+            content = edited(old.encode() if isinstance(old, str) else old, edits)
+            value = content.decode("utf-8", "replace") if isinstance(old, str) else content
+        elif how == "leaf" and isinstance(old, str) and old[:1] in "{[":
+            value = json.dumps(altered(json.loads(old), leaves))
+        try:
+            self.raw.execute(where, (value,))
+        except (sqlite3.Error, OverflowError, UnicodeEncodeError):
+            return None  # which no database holds
+        return where, (old,)
+
+
+CELL = st.tuples(
+    st.integers(0, 10**6),
+    st.integers(0, 10**6),
+    st.sampled_from(("new", "edit", "leaf", "leaf")),
+    st.one_of(
+        st.none(),
+        st.integers(-(2**63), 2**63 - 1),
+        st.floats(),
+        st.text(max_size=20),
+        st.binary(max_size=9),
+    ),
+    EDITS,
+    LEAF_EDITS,
+)
+
+
+@contextmanager
+def _stored(place: Path) -> Iterator[Check]:
+    stored = _Stored(test_tampered.make_whole(place))
+    with closing(stored.raw):
+        yield stored.check
+    stored.engine.dispose()
+
+
+@contextmanager
+def _reported(place: Path) -> Iterator[Check]:
+    """As `stored`, up to the report's words."""
+    stored = _Stored(test_tampered.make_whole(place))
+
+    def outlined(name: str) -> None:
+        outline_of(stored.engine, stored_record(stored.engine, name))
+
+    stored._read = outlined  # type: ignore[method-assign]
+    with closing(stored.raw):
+        yield stored.check
+    stored.engine.dispose()
+
+
+CELLS = st.lists(CELL, min_size=1, max_size=2)
+COMMANDS: tuple[tuple[Any, tuple[str, ...]], ...] = (
+    (run, ("null", "--name", "mine", "--data", DATA, "--epochs", "2", "--replicates", "2")),
+    (run, ("null", "--name", "mine", "--data", DATA, "--epochs", "2", "--retry-failed")),
+    (run, (*SOUGHT, "--trials", "5")),
+    (run, (*SOUGHT, "--trials", "4", "--dry-run")),
+    (build, ("mine",)),
+    (build, ("sought",)),
+    (export, ("mine", "--out", "home")),
+    (export, ("sought", "--pick", "knee", "--out", "home")),
+)
+
+
+@contextmanager
+def _used(place: Path) -> Iterator[Check]:
+    """Gone on with, reported and exported by the commands; the trainings' figures are made up."""
+
+    def not_trained(*_: Any) -> NoReturn:
+        raise UserError("all is known before this training")
+
+    with pytest.MonkeyPatch.context() as patch:
+        work, whole = place / "work", place / "whole.db"
+        work.mkdir()
+        without_training(patch, DATA, work)
+        patch.setattr("studies.export.again.trained", not_trained)
+        leave_figures_blank(patch)
+        for words in (COMMANDS[0][1], (*SOUGHT, "--trials", "4")):
+            assert run.main(words) == 0
+        patch.setattr("reports.build.build", BUILD)
+        shutil.copyfile(work / "studies.db", whole)
+        shutil.rmtree(work / "out")
+
+        def check(case: tuple[int, list[Any]]) -> str:
+            which, cells = case
+            shutil.copyfile(whole, work / "studies.db")
+            stored = _Stored(work / "studies.db")
+            for cell in cells:
+                stored.change(*cell)
+            stored.raw.close()
+            stored.engine.dispose()
+            module, words = COMMANDS[which]
+            told = commanded(module.main, words, work, codes=(0, 1))
+            for path in work.iterdir():
+                if path.is_dir():
+                    shutil.rmtree(path)
+            return told
+
+        yield check
+
+
+TARGETS: Mapping[str, Target] = {
+    "stored rows": Target(CELLS, _stored, 12, 4_000),
+    "reports": Target(CELLS, _reported, 0, 500),
+    "commands on rows": Target(st.tuples(st.integers(0, len(COMMANDS) - 1), CELLS), _used, 0, 300),
+}

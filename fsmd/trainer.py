@@ -5,7 +5,7 @@ Early stopping and the choice of the epoch use validation only; test is evaluate
 
 import logging
 import warnings
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 
 import lightning
@@ -30,6 +30,9 @@ from fsmd.selection import Selection
 from fsmd.tasks import names
 from fsmd.trained import TrainedModel
 from fsmd.training import Job, Measurement, Training, TrainingResult
+
+_NOTHING: Mapping[str, Mapping[str, bytes]] = {"valid": {}, "test": {}}
+"""Predictions, by split, before the end."""
 
 
 def run(job: Job) -> TrainingResult:
@@ -87,7 +90,9 @@ def result_of(
     """What a training came to; one that has ended is evaluated now."""
     curve, model = chosen.curve, None
     finished = chosen.standing.exhausted or curve.epochs >= training.epochs
-    final, packed = _evaluated(data, module, chosen) if finished else ([], {})
+    final, packed = (
+        _evaluated(data, module, chosen) if finished else ([], {"valid": {}, "test": {}})
+    )
     if keep_model and finished:
         state = chosen.merged(module.model)
         arrays = {name: value.cpu().numpy() for name, value in state.items()}
@@ -99,7 +104,8 @@ def result_of(
         finished=finished,
         seconds=file.seconds,
         parameters=sum(p.numel() for p in module.parameters()),
-        predictions=packed,
+        predictions=packed["test"],
+        valid_predictions=packed["valid"],
         model=model,
     )
 
@@ -131,17 +137,17 @@ def _trainer(device: torch.device, last: int, callbacks: list[Callback]) -> ligh
 
 def _evaluated(
     data: Dataset, module: FSMDModule, chosen: ChosenWeights
-) -> tuple[list[Measurement], dict[str, bytes]]:
-    """Final figures and test predictions of each group by the weights of its chosen epoch."""
+) -> tuple[list[Measurement], Mapping[str, Mapping[str, bytes]]]:
+    """Final figures and predictions, by split, of each group by its chosen epoch's weights."""
     final: list[Measurement] = []
-    packed: dict[str, bytes] = {}
+    packed: dict[str, dict[str, bytes]] = {"valid": {}, "test": {}}
     for group, weights in zip(chosen.selection.groups, chosen.weights, strict=True):
         module.model.load_state_dict(weights)
         epoch = chosen.standing.epochs[group[0]]
-        for split in ("valid", "test"):
+        for split, kept in packed.items():
             of = scored(module, split, getattr(data, split))
             final += final_measurements(data, of, group, epoch)
-        packed |= {data.schema.tasks[k].name: pack(of.score_NK[:, k]) for k in group}
+            kept |= {data.schema.tasks[k].name: pack(of.score_NK[:, k]) for k in group}
     return final, packed
 
 

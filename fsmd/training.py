@@ -136,6 +136,8 @@ class TrainingResult:
     parameters: int
     predictions: Mapping[str, bytes] = field(default_factory=dict)
     """Task -> its log-odds of the test rows at the chosen epoch, packed (`fsmd.packing`)."""
+    valid_predictions: Mapping[str, bytes] = field(default_factory=dict)
+    """Of the validation rows."""
     model: TrainedModel | None = None
     """At the chosen epochs, where it was asked for and the training has ended."""
 

@@ -18,8 +18,9 @@ from fsmd.saved.facts import ModelFigure
 from fsmd.tasks import names
 from reports import words
 from reports.results import NothingYet, StudyResults, at_chosen, load_results, stored_record
-from reports.search.analysis import analyse_search, candidates_of
+from reports.search.analysis import analyse_search
 from reports.search.leaderboard import leaderboard_of as leaderboard_of_search
+from reports.search.picked import candidates_of
 from reports.search.picks import Candidates, pick_rule, picked
 from reports.search.results import read_search
 from reports.standing import Leaderboard

@@ -1,4 +1,4 @@
-"""Reads the kept test predictions: what each test row does to each training's figures."""
+"""Reads the kept predictions: what each row does to each training's figures."""
 
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
@@ -16,8 +16,16 @@ from fsmd.stats.sampling import Sampling, by_unit, shared_covariance
 from fsmd.tasks import Task
 from fsmd.training import step_key
 from studies.reading import StoredError, stored_at
-from studies.store.tables import PREDICTIONS, TEST_ROWS, as_stored
+from studies.store.tables import (
+    PREDICTIONS,
+    TEST_ROWS,
+    VALID_PREDICTIONS,
+    VALID_ROWS,
+    as_stored,
+)
 
+_TABLES = {"test": (TEST_ROWS, PREDICTIONS), "valid": (VALID_ROWS, VALID_PREDICTIONS)}
+"""Split -> where its rows and their scores are."""
 _KEPT = {
     "label": ("|i1", -1.0, 1.0),
     "user": ("<u4", 0.0, 2.0**32),
@@ -47,8 +55,8 @@ def own_figures(tasks: Iterable[Task]) -> list[Figure]:
 
 
 @dataclass(frozen=True)
-class TestRows:
-    """The test rows of a data set as far as figures need them; one entry a row."""
+class KeptRows:
+    """The rows of a split as far as figures need them; one entry a row."""
 
     labels: Mapping[str, Array]
     """Task -> 0, 1, or NaN where it was not observed."""
@@ -56,6 +64,7 @@ class TestRows:
     """user, request -> numbers from 0, equal within one; those that are known."""
     weight_N: Array | None
     """None: all rows count alike."""
+    split: str = "test"
 
     @property
     def unit(self) -> str | None:
@@ -89,13 +98,14 @@ class TestRows:
         return bool(fewer > 1) and is_certain(figure.metric, label_N, self.weight_N, self.groups)
 
 
-def read_test_rows(connection: sa.Connection, data_hash: str) -> TestRows:
-    """Those of a data set's content; without labels where none were recorded."""
-    columns = dict(_columns(connection, data_hash))
+def read_rows(connection: sa.Connection, data_hash: str, split: str = "test") -> KeptRows:
+    """Those of a split of a data set's content; without labels where none were recorded."""
+    table = _TABLES[split][0]
+    columns = dict(_columns(connection, data_hash, table))
     lengths = {name: len(values_N) for name, values_N in columns.items()}
     if len(set(lengths.values())) > 1:
         raise StoredError(
-            f"{TEST_ROWS.name} of data {data_hash[:12]}",
+            f"{table.name} of data {data_hash[:12]}",
             f"all columns must have one length; got {lengths}",
         )
     labels = {
@@ -108,13 +118,15 @@ def read_test_rows(connection: sa.Connection, data_hash: str) -> TestRows:
         for name in ("user", "request")
         if name in columns
     }
-    return TestRows(labels, groups, columns.get("weight"))
+    return KeptRows(labels, groups, columns.get("weight"), split)
 
 
-def _columns(connection: sa.Connection, data_hash: str) -> Iterator[tuple[str, Array]]:
+def _columns(
+    connection: sa.Connection, data_hash: str, table: sa.Table
+) -> Iterator[tuple[str, Array]]:
     """Each column's name and values; StoredError for what is none."""
-    for row in connection.execute(as_stored(TEST_ROWS).where(TEST_ROWS.c.data_hash == data_hash)):
-        with stored_at(f"{TEST_ROWS.name} of data {data_hash[:12]}, column {shown(row.column)}"):
+    for row in connection.execute(as_stored(table).where(table.c.data_hash == data_hash)):
+        with stored_at(f"{table.name} of data {data_hash[:12]}, column {shown(row.column)}"):
             kind, low, high = _KEPT.get(str(row.column).partition(":")[0], ("", 0.0, 0.0))
             values_N = _unpacked(row.packed, kind)
             if len(values_N) and not low <= values_N.min() <= values_N.max() <= high:
@@ -141,18 +153,19 @@ def read_sampling(
     figures: Sequence[Figure],
     runs: Mapping[str, tuple[str, ...]],
     over: tuple[int, ...],
+    split: str = "test",
 ) -> Sampling | None:
-    """The test set's part for arms on one test set.
+    """The part of a split's rows, for arms that are measured on the same ones.
 
     runs: each arm's trainings, one for each replicate of `over`. Arms without all their
     predictions are left out; None if none is left, or where the rows are too few to tell of a
     figure. One replicate's predictions are in memory at a time.
     """
-    rows = read_test_rows(connection, data_hash)
+    rows = read_rows(connection, data_hash, split)
     if not all(map(rows.tell, figures)):
         return None
     names = {name for figure in figures for name in (figure.task, figure.parent) if name}
-    kept = _kept(connection, [run for ids in runs.values() for run in ids])
+    kept = _kept(connection, [run for ids in runs.values() for run in ids], split)
     whole = tuple(
         arm for arm, ids in runs.items() if {(run, n) for run in ids for n in names} <= kept
     )
@@ -168,13 +181,13 @@ def read_sampling(
 
 
 def read_influences(
-    connection: sa.Connection, ids: tuple[str, ...], figures: Sequence[Figure], rows: TestRows
+    connection: sa.Connection, ids: tuple[str, ...], figures: Sequence[Figure], rows: KeptRows
 ) -> Array:
     """N x C, or units x C, of the trainings `ids`, the figures of each side by side."""
     count = len(next(iter(rows.labels.values())))
     influence_NC = np.empty((count, len(ids) * len(figures)), order="F")
     for i, run in enumerate(ids):  # one at a time, so that no other's scores are in memory
-        scores = read_scores(connection, run, count)
+        scores = read_scores(connection, run, count, rows.split)
         for k, figure in enumerate(figures, i * len(figures)):
             score_N, label_N = scores_of(figure, scores), rows.labels_of(figure)
             influence_NC[:, k] = influences(
@@ -183,10 +196,13 @@ def read_influences(
     return by_unit(influence_NC, rows.unit_N)
 
 
-def read_scores(connection: sa.Connection, run: str, count: int) -> Mapping[str, Array]:
-    """Task -> log-odds of `count` test rows, of the tasks whose predictions were kept."""
-    kept = connection.execute(as_stored(PREDICTIONS).where(PREDICTIONS.c.run_id == run)).all()
-    return {row.task: _scores(row, count) for row in kept}
+def read_scores(
+    connection: sa.Connection, run: str, count: int, split: str = "test"
+) -> Mapping[str, Array]:
+    """Task -> log-odds of `count` rows of a split, of the tasks whose predictions were kept."""
+    table = _TABLES[split][1]
+    kept = connection.execute(as_stored(table).where(table.c.run_id == run)).all()
+    return {row.task: _scores(row, count, table.name) for row in kept}
 
 
 def scores_of(figure: Figure, scores: Mapping[str, Array]) -> Array:
@@ -195,18 +211,21 @@ def scores_of(figure: Figure, scores: Mapping[str, Array]) -> Array:
     return score_N if figure.parent is None else step_scores(score_N, scores[figure.parent])
 
 
-def _scores(row: sa.Row[Any], count: int) -> Array:
-    with stored_at(f"training {row.run_id[:12]}, {PREDICTIONS.name} of task {row.task!r}"):
+def _scores(row: sa.Row[Any], count: int, table: str) -> Array:
+    with stored_at(f"training {row.run_id[:12]}, {table} of task {row.task!r}"):
         score_N = _unpacked(row.scores, "<f4")
         if len(score_N) != count:
-            raise ValueError(f"must be {count} scores, one a test row; got {len(score_N)}")
+            raise ValueError(f"must be {count} scores, one a row; got {len(score_N)}")
     return score_N
 
 
-def _kept(connection: sa.Connection, ids: Sequence[str], size: int = 500) -> set[tuple[str, str]]:
+def _kept(
+    connection: sa.Connection, ids: Sequence[str], split: str, size: int = 500
+) -> set[tuple[str, str]]:
     """(training, task) of all predictions that are there; databases limit the parameters."""
-    query, kept = sa.select(PREDICTIONS.c.run_id, PREDICTIONS.c.task), set()
+    table = _TABLES[split][1]
+    query, kept = sa.select(table.c.run_id, table.c.task), set()
     for start in range(0, len(ids), size):
-        some = PREDICTIONS.c.run_id.in_(ids[start : start + size])
+        some = table.c.run_id.in_(ids[start : start + size])
         kept |= {(row.run_id, row.task) for row in connection.execute(query.where(some))}
     return kept

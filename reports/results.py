@@ -515,3 +515,18 @@ def samplings_of(results: StudyResults, scores: Scores) -> tuple[Sampling, ...]:
             }
             samplings.append(read_sampling(connection, data_hash, figures, runs, replicates))
     return tuple(filter(None, samplings))
+
+
+@patient
+def rows_part(
+    results: StudyResults, arms: Sequence[str], replicates: tuple[int, ...], split: str
+) -> Sampling | None:
+    """The part of a split's rows in the means of arms on one data set, over these replicates.
+
+    None where no scores were kept.
+    """
+    cells = results.runs.set_index(["arm", "replicate"])["run_id"].to_dict()
+    runs = {arm: tuple(str(cells[arm, replicate]) for replicate in replicates) for arm in arms}
+    data_hash, figures = results.test_sets[arms[0]], own_figures(results.tasks)
+    with of_study(results.record.name), results.engine.connect() as connection:
+        return read_sampling(connection, data_hash, figures, runs, replicates, split)

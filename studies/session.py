@@ -64,7 +64,7 @@ from studies.store.database import is_there, now, open_engine
 from studies.store.looks import StoredLook, insert_look, read_looks
 from studies.store.mirror import check_mirror, open_mirror, study_axes, task_objectives
 from studies.store.records import StudyRecord
-from studies.store.runs import known_cells, record_test_rows
+from studies.store.runs import known_cells, record_rows
 from studies.store.studies import find_study, insert_study, study_names, update_study
 from studies.store.trainings import read_trainings
 from studies.timing import EpochTime, measure
@@ -147,7 +147,7 @@ def _run(request: Request, workers: Workers) -> Finished:
             if is_automatic(record.definition):
                 write_plan(request.out / record.name / PLAN_FILE, record)
             for data in sets.values():
-                record_test_rows(engine, data)
+                record_rows(engine, data)
             ends = deadlines_of(engine, record, request, began)
             load_report(record)  # while the workers load what trains
             failed, lost, told = _train(

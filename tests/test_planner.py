@@ -81,7 +81,7 @@ from studies.store.mirror import (
     study_axes,
 )
 from studies.store.records import StudyRecord
-from studies.store.runs import Provenance, known_result, known_runs, record_run, record_test_rows
+from studies.store.runs import Provenance, known_result, known_runs, record_rows, record_run
 from studies.store.studies import find_study, update_study
 from studies.store.tables import CELLS, MEASUREMENTS, RUNS, TEST_ROWS
 from studies.workers.protocol import Message
@@ -740,13 +740,13 @@ def test_an_axis_of_names_grows_with_the_study(lab: Lab) -> None:
 def test_test_rows_are_kept_once_whoever_comes_first(lab: Lab) -> None:
     data = small_data()
     for _ in range(2):
-        record_test_rows(lab.engine, data)
+        record_rows(lab.engine, data)
     assert lab.column(TEST_ROWS.c.column) == ["label:click", "label:long_view"]  # no users
     units = replace(
         data, test=replace(data.test, users=np.zeros(4, np.uint32)), content_hash="with users"
     )
     for _ in range(2):
-        record_test_rows(lab.engine, units)
+        record_rows(lab.engine, units)
     assert lab.column(TEST_ROWS.c.column).count("user") == 1
     assert lab.count(TEST_ROWS) == 2 * len(TASKS) + 1
 

@@ -22,16 +22,18 @@ from fsmd.config import FSMDConfig
 from fsmd.errors import UserError
 from fsmd.metrics import METRICS
 from fsmd.stats import anova
-from fsmd.stats.estimates import mean_interval
+from fsmd.stats.estimates import holm, mean_interval, p_value
 from fsmd.tasks import Task, targets
 from reports import build as command
 from reports import ran, words
 from reports.build import build_all
 from reports.page.html import html
 from reports.page.model import Report
-from reports.search import analysis as search_analysis
+from reports.results import rows_part
 from reports.search import axis_importance, outline
 from reports.search.analysis import SearchAnalysis, analyse_search
+from reports.search.confirmed import region as joint_region
+from reports.search.picked import estimates_of, shown_to_differ
 from reports.search.picks import Candidates, default_rules, pick_rule, picked
 from reports.search.results import OUTCOMES, SearchResults, own_fields, read_search
 from studies.objectives import named
@@ -385,19 +387,95 @@ def test_a_cost_that_the_end_tells_is_of_each_fresh_seed(engine: sa.Engine) -> N
         assert [-seconds for _, seconds in point.points] == fresh.tolist()
 
 
-def test_picks_are_compared_with_the_papers_models_on_test(engine: sa.Engine) -> None:
+def test_each_seed_tells_of_the_pick_that_the_others_choose(engine: sa.Engine) -> None:
+    """On test, minus the paper's models, by brute force."""
     found = analysis(engine, "wide")
-    assert found.picks
-    for chosen in found.picks:
-        others = [other for other, _ in chosen.differences]
-        assert others == [other for other in ("fsmd", "mmoe") if other != chosen.name]
-        tests = {point.name: point.test for point in found.confirmed}
-        for other, estimates in chosen.differences:
-            for k, estimate in enumerate(estimates):
-                expected = tests[chosen.name][k].mean - tests[other][k].mean
-                assert estimate.mean == pytest.approx(expected)
-    text = str(outline.page(found).tables)
-    assert "interval over seeds and the finite test set" in text
+    scores, paired = found.search.fresh_sound.test, found.search.fresh_sound.valid.paired
+    objectives = found.search.objectives
+    changed = 0
+    for pick in found.picks:
+        assert [r.name for told in pick.told for r in told.rules]
+        for told, rule in [(each, rule) for each in pick.told for rule in each.rules]:
+            chosen = []
+            for left_out in range(len(paired)):
+                rows = [np.delete(np.array(p.points), left_out, axis=0) for p in found.confirmed]
+                means_NM = np.array([points_RM.mean(axis=0) for points_RM in rows])
+                gains = {o.key: means_NM[:, m] for m, o in enumerate(objectives)}
+                names = tuple(point.name for point in found.confirmed)
+                chosen.append(picked(rule, Candidates(names, means_NM, gains)))
+            assert told.by_seed == tuple(chosen)
+            changed += {*chosen} != {pick.name}
+            assert [o for o, _ in told.differences] == [
+                o for o in ("fsmd", "mmoe") if o != pick.name
+            ]
+            for other, estimates in told.differences:
+                for key, estimate in zip(KEYS, estimates, strict=True):
+                    of = scores.of(other, key)
+                    gain_R = [scores.of(arm, key)[r] - of[r] for r, arm in enumerate(chosen)]
+                    assert estimate.mean == pytest.approx(np.mean(gain_R))
+                    assert estimate.n == len(paired)
+                    assert estimate.se_test
+    assert changed
+    report = outline.page(found)
+    assert "interval over seeds and the finite test set" in str(report.tables)
+    assert "Without one seed in turn" in str(report.sections)
+
+
+def test_what_a_seed_does_to_one_training_is_not_told_of_the_point_that_it_chose(
+    tmp_path: Path,
+) -> None:
+    """A point that is ahead by one lucky seed is told of without that seed."""
+    made, points = fresh_engine(tmp_path), paper_points(4)
+    names = list(points)[:3]
+    store_search(made, points, confirmed=names, seeds=5)
+    lucky = "SELECT run_id FROM fsmd_cells WHERE replicate = 2 AND arm = :arm"
+    with made.begin() as connection:
+        connection.execute(
+            sa.text(
+                "UPDATE fsmd_measurements SET value = value + 0.1 "
+                f"WHERE task = 'click' AND run_id IN ({lucky})"
+            ),
+            {"arm": names[2]},
+        )
+    found = analysis(made)
+    made.dispose()
+    (pick,) = [p for p in found.picks if "best:click" in [rule.name for rule in p.rules]]
+    (told,) = [t for t in pick.told if "best:click" in [rule.name for rule in t.rules]]
+    assert pick.name == names[2]
+    assert told.by_seed[1] != names[2]
+    of_all = found.search.fresh_sound.test.difference(names[2], names[0], "click").mean
+    (told_of,) = [estimates[0].mean for other, estimates in told.differences if other == names[0]]
+    assert told_of < of_all - 0.015
+
+
+def test_differences_of_picks_are_adjusted_together(engine: sa.Engine) -> None:
+    picks = analysis(engine, "wide").picks
+    p = [p_value(estimate) for estimate in estimates_of(picks)]
+    assert len(p) > 4
+    expected = {i for i, value in enumerate(holm(p)) if value is not None and value < 0.05}
+    assert shown_to_differ(picks) == expected
+    assert shown_to_differ(picks[:0]) == set()
+
+
+def test_the_validation_rows_count_in_the_chance_of_the_front(engine: sa.Engine) -> None:
+    """As their influences' products between seeds say; where no scores were kept, not."""
+    assert all(point.with_rows for point in analysis(engine, "wide").confirmed)
+    assert not any(point.with_rows for point in analysis(engine).confirmed)
+    captions = {
+        name: next(t.caption for t in outline.page(analysis(engine, name)).tables)
+        for name in ("wide", "search")
+    }
+    texts = {name: str(outline.page(analysis(engine, name)).tables) for name in captions}
+    assert "over the seeds and the finite validation rows" in texts["wide"]
+    assert "over the seeds alone" in texts["search"]
+    search_of = search(engine, "wide")
+    arms = ("#20", "fsmd")
+    fresh = search_of.fresh_sound
+    part = rows_part(fresh, arms, fresh.valid.paired, "valid")
+    same = rows_part(fresh, arms, fresh.valid.paired, "test")
+    assert part is not None
+    assert same is not None  # made-up rows of both splits are the same
+    assert part.covariance_AKAK == pytest.approx(same.covariance_AKAK)
 
 
 def test_a_stopped_training_that_was_confirmed_has_no_shrinkage(engine: sa.Engine) -> None:
@@ -417,7 +495,7 @@ def test_the_most_epochs_are_the_searchs(engine: sa.Engine) -> None:
 def test_a_confirmed_points_region_is_hotellings() -> None:
     """Its border is where T squared reaches its quantile, 2 (n - 1) / (n - 2) F(2, n - 2)."""
     values_R2 = np.array([0.7, 0.8]) + 0.01 * RNG.normal(size=(8, 2)) @ [[1, 0.4], [0, 0.5]]
-    region = search_analysis.region(values_R2)
+    region = joint_region(values_R2)
     assert region is not None
     assert region.centre == pytest.approx(values_R2.mean(axis=0))
     turn = np.radians(region.angle)
@@ -427,7 +505,7 @@ def test_a_confirmed_points_region_is_hotellings() -> None:
     for axis, half in zip(axes, region.semi_axes, strict=True):
         away = half * axis
         assert away @ spread @ away == pytest.approx(border, rel=0.02)
-    assert search_analysis.region(values_R2[:3]) is None
+    assert joint_region(values_R2[:3]) is None
 
 
 # ------------------------------------------------------------------------------------------

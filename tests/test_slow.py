@@ -12,7 +12,7 @@ from fsmd.errors import UserError
 from fsmd.metrics import Array
 from fsmd.stats.null import null_rate
 from fsmd.training import Training, train
-from reports.predictions import own_figures, read_influences, read_test_rows
+from reports.predictions import own_figures, read_influences, read_rows
 from reports.results import StudyResults, read
 from studies import execute
 from studies.store.database import open_engine
@@ -61,7 +61,7 @@ def stored_influences(results: StudyResults) -> tuple[Array, ...]:
     """Of each replicate the test rows' influences, all arms side by side."""
     runs = results.runs.sort_values(["replicate", "arm"])
     with results.engine.connect() as connection:
-        rows = read_test_rows(connection, results.record.plan.data.content_hash)
+        rows = read_rows(connection, results.record.plan.data.content_hash)
         return tuple(
             read_influences(connection, tuple(group["run_id"]), own_figures(results.tasks), rows)
             for _, group in runs.groupby("replicate")

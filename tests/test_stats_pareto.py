@@ -9,7 +9,6 @@ import numpy as np
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from scipy import stats
 
 from fsmd.stats.estimates import mean_interval
 from fsmd.stats.pareto import (
@@ -23,7 +22,6 @@ from fsmd.stats.pareto import (
     hypervolume,
     knee_score,
     mean_shrinkage,
-    membership,
     on_front,
     shrinkage,
 )
@@ -151,56 +149,6 @@ def test_the_highest_of_any_score_that_rises_is_on_the_front(drawn: list[Any]) -
 
 
 # Points of several seeds
-
-
-def test_membership_of_two_points_that_differ_on_one_objective_is_a_one_sided_t_test() -> None:
-    gain_R = RNG.normal(0.5, 1.0, size=5)
-    points_ARM = np.zeros((2, 5, 2))
-    points_ARM[0, :, 0] = gain_R
-    points_ARM += RNG.normal(size=(1, 5, 2))  # of the seed, the same for both
-    found = membership(points_ARM, draws=20_000)
-    p = stats.ttest_1samp(gain_R, 0.0, alternative="greater").pvalue
-    assert found == pytest.approx([1 - p, p], abs=0.01)
-    assert found.tolist() == membership(points_ARM, draws=20_000).tolist()
-
-
-def test_of_one_objective_membership_is_the_probability_of_being_best() -> None:
-    gain_R = RNG.normal(0.5, 1.0, size=5)
-    points_ARM = np.array([gain_R, np.zeros(5)])[:, :, None]
-    p = stats.ttest_1samp(gain_R, 0.0, alternative="greater").pvalue
-    assert membership(points_ARM, draws=20_000) == pytest.approx([1 - p, p], abs=0.01)
-
-
-def test_with_five_seeds_a_point_said_to_be_on_the_front_almost_surely_is_there() -> None:
-    """Of the points with at least 95 %, at least 93 % are there, and as with those below 5 %."""
-    sure, unlikely = [], []
-    for study in range(150):
-        true_AM = RNG.normal(size=(6, 2))
-        seed_1RM = RNG.normal(scale=3, size=(1, 5, 2))
-        points_ARM = true_AM[:, None] + RNG.normal(size=(6, 5, 2)) + seed_1RM
-        probability_A = membership(points_ARM, draws=500, seed=study)
-        is_on_A = np.array(brute_front(true_AM.tolist()))
-        sure += is_on_A[probability_A >= 0.95].tolist()
-        unlikely += is_on_A[probability_A <= 0.05].tolist()
-    assert len(sure) > 50
-    assert np.mean(sure) >= 0.93
-    assert len(unlikely) > 50
-    assert np.mean(unlikely) <= 0.07
-
-
-def test_equal_arms_are_on_the_front_together() -> None:
-    points_ARM = np.repeat(RNG.normal(size=(1, 5, 2)), 3, axis=0)
-    assert membership(points_ARM).tolist() == [1.0, 1.0, 1.0]
-
-
-def test_membership_lets_cancel_what_a_seed_does_to_all_points() -> None:
-    base_AM = np.array([[0.0, 1.0], [1.0, 0.0], [-0.1, -0.1]])
-    points_ARM = base_AM[:, None, :] + 100 * RNG.normal(size=(1, 5, 2))
-    assert membership(points_ARM).tolist() == [1.0, 1.0, 0.0]
-
-
-def test_one_seed_gives_no_probability() -> None:
-    assert np.isnan(membership(np.zeros((2, 1, 2)))).all()
 
 
 def test_shrinkage_is_the_searched_value_minus_each_fresh_one() -> None:

@@ -17,7 +17,7 @@ from fsmd.metrics import METRICS, measured
 from fsmd.packing import pack, unpack
 from fsmd.tasks import Task
 from fsmd.training import Measurement, Training, TrainingResult
-from reports.predictions import read_test_rows
+from reports.predictions import read_rows
 from reports.results import read
 from studies.failure import Failure
 from studies.store.costs import CostKey, known_cost, known_costs, record_cost
@@ -27,8 +27,8 @@ from studies.store.runs import (
     known_result,
     known_runs,
     link_cell,
+    record_rows,
     record_run,
-    record_test_rows,
 )
 from studies.store.studies import find_study, insert_study, study_names, update_study
 from studies.store.tables import CELLS, PREDICTIONS, RUNS, TEST_ROWS
@@ -261,13 +261,13 @@ def test_test_rows_are_read_as_they_are_in_the_data(engine: sa.Engine) -> None:
     users, requests = np.array([7, 7, 3, 9], np.uint32), np.array([5, 6, 6, 8], np.uint32)
     data = data_with(label_NK, users=users, requests=requests, weights=weight_N)
     for lost in ("label:like", "user", "request"):  # and what is lost by then is there again
-        record_test_rows(engine, data)
+        record_rows(engine, data)
         with engine.begin() as connection:
             connection.execute(sa.delete(TEST_ROWS).filter_by(column=lost))
-    record_test_rows(engine, data)
+    record_rows(engine, data)
     with engine.connect() as connection:
-        rows = read_test_rows(connection, "hash")
-        nothing = read_test_rows(connection, "of other data")
+        rows = read_rows(connection, "hash")
+        nothing = read_rows(connection, "of other data")
     assert set(rows.labels) == {"click", "long_view", "like"}
     for k, name in enumerate(("click", "long_view", "like")):
         np.testing.assert_array_equal(rows.labels[name], label_NK[:, k])
@@ -282,9 +282,9 @@ def test_test_rows_are_read_as_they_are_in_the_data(engine: sa.Engine) -> None:
 def test_rows_without_users_and_weights_are_independent_and_count_alike(
     engine: sa.Engine,
 ) -> None:
-    record_test_rows(engine, data_with(np.zeros((4, 1), np.float32)))
+    record_rows(engine, data_with(np.zeros((4, 1), np.float32)))
     with engine.connect() as connection:
-        rows = read_test_rows(connection, "hash")
+        rows = read_rows(connection, "hash")
     assert (rows.unit_N, rows.units, rows.weight_N) == (None, None, None)
     assert count(engine, TEST_ROWS) == 1
 
@@ -308,7 +308,7 @@ def test_a_made_up_test_figure_is_the_metric_of_the_stored_scores(
     )
     results = read(engine, "towers")
     with engine.connect() as connection:
-        rows = read_test_rows(connection, results.record.plan.data.content_hash)
+        rows = read_rows(connection, results.record.plan.data.content_hash)
         kept = {
             (row.run_id, row.task): unpack(row.scores).astype(float)
             for row in connection.execute(sa.select(PREDICTIONS))
@@ -334,7 +334,7 @@ def test_a_made_up_label_keeps_to_the_funnel(engine: sa.Engine) -> None:
     tasks = made_up.tasks(5)
     record = made_up.store_study(engine, tasks=tasks, replicates=0, rows=400)
     with engine.connect() as connection:
-        labels = read_test_rows(connection, record.plan.data.content_hash).labels
+        labels = read_rows(connection, record.plan.data.content_hash).labels
     for task in tasks:
         assert labels[task.name].sum() > 10
         if task.after:

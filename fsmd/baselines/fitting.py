@@ -76,10 +76,11 @@ def run(
         arrays = _joined([each.arrays for each in fitted])
         epochs = max(max(each.epoch, len(each.figures)) for each in fitted)
         measurements = _curve(data, fitted, epochs)
-        scores = {}
+        packed = dict[str, dict[str, bytes]]()
         for name in ("valid", "test"):
             split = getattr(data, name)
-            score_NK = scores[name] = log_odds(arrays, data.schema, split.ids, split.dense)
+            score_NK = log_odds(arrays, data.schema, split.ids, split.dense)
+            packed[name] = {task.name: pack(score_NK[:, k]) for k, task in enumerate(tasks)}
             of = Scored(name, split, None, score_NK, score_NK)
             for k, each in enumerate(fitted):
                 measurements += final_measurements(data, of, (k,), each.epoch)
@@ -91,7 +92,8 @@ def run(
         finished=True,
         seconds=time.perf_counter() - started,
         parameters=sum(array.size for array in arrays.values()),
-        predictions={task.name: pack(scores["test"][:, k]) for k, task in enumerate(tasks)},
+        predictions=packed["test"],
+        valid_predictions=packed["valid"],
         model=TrainedModel(config, data.schema, arrays) if keep_model else None,
     )
 

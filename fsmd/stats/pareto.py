@@ -87,24 +87,6 @@ def highest(score_N: Array, points_NM: Array) -> int:
     return int(order[0])
 
 
-def membership(points_ARM: Array, draws: int = DRAWS, seed: int = 0) -> Array:
-    """A: the probability that an arm's mean point is non-dominated; NaN below two seeds.
-
-    The means are drawn from a joint t distribution in which every difference of two of them has
-    that of its paired t test, with R - 1 degrees of freedom. A draw weighs the seeds' deviations
-    the same way for all arms, so that what a seed does to all of them cancels. A bootstrap would
-    be too narrow with few seeds. Of arms closer together than their noise some are still ruled
-    out too readily, as no prior draws their means together.
-    """
-    arms, seeds, _ = points_ARM.shape
-    if seeds < 2:
-        return np.full(arms, np.nan)
-    mean_SAM = drawn_means(points_ARM, np.random.default_rng(seed), draws)
-    is_on_SA = [on_front(drawn_AM) for drawn_AM in mean_SAM.round(12)]  # equal arms stay equal
-    probability_A: Array = np.mean(is_on_SA, axis=0)
-    return probability_A
-
-
 def drawn_means(values_AR: Array, rng: np.random.Generator, draws: int = DRAWS) -> Array:
     """S x A (x more): all arms' means, drawn together from their joint t distribution.
 

@@ -73,3 +73,10 @@ class Sampling:
     def part(self, arm: str, other: str, weight_K: Array) -> float:
         """Variance of `arm` minus `other`, on the tasks' weighted sum; not below zero."""
         return max(float(weight_K @ self.of(arm, other) @ weight_K), 0.0)
+
+    def variance(self, weights: Mapping[str, float], weight_K: Array) -> float:
+        """Of a weighted sum of the arms' means, on the tasks' weighted sum; not below zero."""
+        at = [self.place[arm] for arm in weights]
+        weight_AK = np.outer(list(weights.values()), weight_K)
+        of_AKAK = self.covariance_AKAK[at][:, :, at]
+        return max(float(np.einsum("ak,akbl,bl->", weight_AK, of_AKAK, weight_AK)), 0.0)

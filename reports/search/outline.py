@@ -4,7 +4,7 @@ from collections.abc import Iterable, Iterator
 from typing import Any
 
 from fsmd.metrics import METRICS
-from fsmd.stats.pareto import DRAWS
+from fsmd.stats.front import DRAWS
 from reports import ran, words
 from reports.answer import answer_entry, answer_in_words
 from reports.board import board_table
@@ -15,18 +15,14 @@ from reports.page.model import Answer, Fact, IndexEntry, Report, Section
 from reports.pairs import pairs_of
 from reports.results import turned
 from reports.search import figures, tables
-from reports.search.analysis import (
-    Confirmed,
-    Pick,
-    SearchAnalysis,
-    analyse,
-    not_trained_again,
-)
+from reports.search.analysis import SearchAnalysis, analyse, not_trained_again
 from reports.search.answer import search_answer
 from reports.search.axis_importance import FEWEST_TRAININGS, AxisImportance
 from reports.search.cautions import cautions
+from reports.search.confirmed import Confirmed
 from reports.search.figures import hypervolume
 from reports.search.leaderboard import asked_of
+from reports.search.picked import Pick
 from reports.search.results import OUTCOMES, SearchResults, in_words, outcome_of, own_fields
 from studies.store.means import Mean, Means
 
@@ -182,20 +178,40 @@ def _not_trained_again(analysis: SearchAnalysis) -> tuple[str, ...]:
 
 
 def _pick_sentences(analysis: SearchAnalysis) -> tuple[str, ...]:
-    basis = "means over the fresh seeds" if analysis.confirmed else "what the search saw"
+    basis = "what the search saw"
+    if analysis.confirmed:
+        basis = f"means over {words.count(len(analysis.seeds), 'fresh seed')}"
     mixed = len({task.metric for task in analysis.search.tasks}) > 1
     units = (
         " Figures of different metrics are added in units of the smallest difference that matters."
     )
     return (
-        f"Picked on validation, by {basis}; test chose nothing.{units if mixed else ''}",
+        f"Picked on validation, by {basis}; test chose nothing.{_told_apart(analysis)}"
+        f"{units if mixed else ''}",
         *map(_pick_sentence, reversed(analysis.picks)),
     )
 
 
 def _pick_sentence(pick: Pick) -> str:
     why = "; ".join(f"{rule.name}: {rule.why}" for rule in pick.rules)
-    return f"{pick.name} \u2013 {why}."
+    unsure = [told for told in pick.told if {*told.by_seed} != {pick.name}]
+    others = "".join(
+        f" Without one seed in turn, {words.listed(rule.name for rule in told.rules)} "
+        f"{'pick' if len(told.rules) > 1 else 'picks'} "
+        f"{words.listed(tables.picked_by_seed(told))}."
+        for told in unsure
+    )
+    return f"{pick.name} \u2013 {why}.{others}"
+
+
+def _told_apart(analysis: SearchAnalysis) -> str:
+    """Which seeds chose, and which told."""
+    if len(analysis.seeds) < 2 or not any(t.differences for p in analysis.picks for t in p.told):
+        return ""
+    return (
+        " All of these seeds chose. Each told, by its test figures below, of the point that the "
+        "other seeds picked."
+    )
 
 
 def _to_take_home(analysis: SearchAnalysis) -> Iterator[Fact]:
@@ -254,8 +270,12 @@ def _reading(analysis: SearchAnalysis) -> tuple[str, ...]:
         "front, and what lies just behind it, was trained again on fresh seeds. Shrinkage is the "
         "search's value minus the fresh mean; its interval is of the fresh mean alone.",
         *(_about_the_front(analysis) if analysis.confirmed else ()),
-        "Validation, on which points were picked, and test share their seed's luck, so a pick's "
-        "test figures may still look a little too good.",
+        "A seed moves validation and test together, so on the seeds that chose it a point looks "
+        "too good on test too: that holds for the first one of the leaderboard. Differences of "
+        "chosen points are free of it: each seed tells of what the others chose.",
+        "What is adjusted for what: differences of chosen points for each other; a mean in bold "
+        "on the leaderboard for all points and targets. Intervals, probabilities and importances "
+        "are of one each. Nothing is adjusted for looking again with more seeds.",
         *((hypervolume.corner_in_words(growth),) if growth else ()),
         *(_about_importance(importance) if importance.shares else ()),
     )
@@ -263,9 +283,11 @@ def _reading(analysis: SearchAnalysis) -> tuple[str, ...]:
 
 def _about_the_front(analysis: SearchAnalysis) -> Iterator[str]:
     yield (
-        f"P({analysis.search.sought}): the share of {DRAWS:,} draws of all fresh means together "
-        "in which nothing dominates the point; of points closer together than their noise some "
-        "are ruled out too readily."
+        f"P({analysis.search.sought}): the share of {DRAWS:,} draws of what all true means may be "
+        "in which nothing dominates the point. They are drawn together, with how far points lie "
+        "apart and how much seeds scatter learnt from all of them, so that of points closer "
+        "together than their noise the best is not taken for better than it is. What it was "
+        "measured to be worth: docs/statistics.md."
     )
 
 
@@ -316,10 +338,17 @@ def summary(analysis: SearchAnalysis) -> dict[str, Any]:
                 "level": pick.name,
                 "rules": [rule.name for rule in pick.rules],
                 "config": own_fields(search.attempt(pick.name).config, search.space.axes),
-                "minus": {
-                    other: _by_target(search, map(ends, estimates))
-                    for other, estimates in pick.differences
-                },
+                "told": [
+                    {
+                        "rules": [rule.name for rule in told.rules],
+                        "picked_without_each_seed": list(told.by_seed),
+                        "minus": {
+                            other: _by_target(search, map(ends, estimates))
+                            for other, estimates in told.differences
+                        },
+                    }
+                    for told in pick.told
+                ],
             }
             for pick in analysis.picks
         ],

@@ -1,17 +1,21 @@
 """The tables of a search's report."""
 
 import json
+from collections import Counter
 from collections.abc import Mapping, Sequence
+from itertools import count
 from typing import Any
 
 from fsmd.metrics import METRICS
-from fsmd.stats.estimates import Estimate
+from fsmd.stats.estimates import ALPHA, Estimate
 from fsmd.tasks import Target
 from reports import ran, words
 from reports.page.cells import difference_cell, interval_cell, table
 from reports.page.model import Table, TableCell
-from reports.search.analysis import FEWEST_SEEDS, Confirmed, SearchAnalysis
+from reports.search.analysis import SearchAnalysis
 from reports.search.axis_importance import AxisImportance, AxisShare
+from reports.search.confirmed import Confirmed
+from reports.search.picked import Told, shown_to_differ
 from reports.search.results import SearchResults, outcome_of, own_fields
 from search_spaces import Value
 from search_spaces.space import Choice
@@ -41,12 +45,24 @@ def front_table(analysis: SearchAnalysis) -> Table:
     caption = (
         f"Validation {words.measured(search.targets)} over {seeds} [95 % interval]. Below it: "
         f"what the search saw, and that minus the mean.{less} Bold: the {search.sought} of "
-        f"the fresh means. P({search.sought}): the probability of it, from {FEWEST_SEEDS} seeds "
-        "on."
+        f"the fresh means.{_what_chance(analysis)}"
         if confirmed
         else f"The {search.sought} that the search saw, on one seed: better than it is.{less}"
     )
     return table("front", caption, columns, rows)
+
+
+def _what_chance(analysis: SearchAnalysis) -> str:
+    """What the probability is over, and where it is told too low."""
+    if len(analysis.seeds) < 2 or len(analysis.confirmed) < 2:
+        return ""
+    rows = " and the finite validation rows" if analysis.confirmed[0].with_rows else " alone"
+    narrow = (
+        "; where points lie along a trade-off much more narrowly than chance moves them, told too "
+        "low"
+    )
+    told = narrow if len(analysis.search.objectives) > 1 else ""
+    return f" P({analysis.search.sought}): the probability of it, over the seeds{rows}{told}."
 
 
 def _confirmed_row(analysis: SearchAnalysis, point: Confirmed) -> tuple[object, ...]:
@@ -84,33 +100,54 @@ def difference_table(analysis: SearchAnalysis) -> Table | None:
     """Each pick minus each reference, on test; None if no reference was confirmed."""
     targets = analysis.search.targets
     metrics = [METRICS[target.metric] for target in targets]
-    rows = [
-        (
-            TableCell(f"{pick.name} minus {other}", arm=pick.name),
-            *(
-                difference_cell(estimate, metric, strong=_is_clear_of_zero(estimate))
-                for metric, estimate in zip(metrics, estimates, strict=True)
-            ),
-        )
-        for pick in reversed(analysis.picks)
-        for other, estimates in pick.differences
-    ]
+    picks = tuple(reversed(analysis.picks))
+    shown, place, rows = shown_to_differ(picks), count(), []
+    for pick in picks:
+        for told in pick.told:
+            notes = (*(_rules(told) if len(pick.told) > 1 else ()), *_by_seed(told, pick.name))
+            for other, estimates in told.differences:
+                cells = (
+                    difference_cell(estimate, metric, strong=next(place) in shown)
+                    for metric, estimate in zip(metrics, estimates, strict=True)
+                )
+                label = TableCell(f"{pick.name} minus {other}", notes, arm=pick.name)
+                rows.append((label, *cells))
     if not rows:
         return None
-    less = words.less_is_better(targets)
-    intervals = f".{less} One seed has no interval."
-    if len(analysis.seeds) > 1:
+    seeds, less = len(analysis.seeds), words.less_is_better(targets)
+    intervals = f".{less} One seed has no interval, and tells of what it chose: too well."
+    if seeds > 1:
         intervals = (
             f", with its 95 % interval over "
-            f"{ran.sources(bool(analysis.search.fresh_sound.test.samplings))}.{less} Bold: the "
-            "interval is clear of zero. Each interval is of one comparison alone."
+            f"{ran.sources(bool(analysis.search.fresh_sound.test.samplings))}.{less} Each seed "
+            f"tells of the point that is picked by the other {words.count(seeds - 1, 'seed')}, so "
+            "that none tells of what it chose; where that is not always the same point, it says "
+            "which. Each interval is of one comparison alone. Bold: it differs, at "
+            f"{100 * ALPHA:g} % for the whole table together (Holm), but not for looking again "
+            "with more seeds."
         )
     caption = (
         f"Test {words.measured(targets)} of each picked point minus that of the paper's models. "
-        f"Paired over {words.count(len(analysis.seeds), 'fresh seed')}{intervals}"
+        f"Paired over {words.count(seeds, 'fresh seed')}{intervals}"
     )
     columns = ("difference", *(f"test {words.column(target)}" for target in targets))
     return table("differences", caption, columns, rows)
+
+
+def _rules(told: Told) -> tuple[str, ...]:
+    return (", ".join(rule.name for rule in told.rules),)
+
+
+def _by_seed(told: Told, name: str) -> tuple[str, ...]:
+    """Which points the seeds tell of, where it is not always the picked one."""
+    if {*told.by_seed} == {name}:
+        return ()
+    return (f"{words.listed(picked_by_seed(told))}",)
+
+
+def picked_by_seed(told: Told) -> list[str]:
+    """What is picked by all seeds but one, the most frequent first: `#7 (4 of 5)`."""
+    return [f"{n} ({k} of {len(told.by_seed)})" for n, k in Counter(told.by_seed).most_common()]
 
 
 def epochs_table(analysis: SearchAnalysis) -> Table:
@@ -277,12 +314,6 @@ def _cost_columns(search: SearchResults) -> tuple[str, ...]:
 def _is_size(cost: Objective) -> bool:
     """Whether it is shown of every model anyway."""
     return cost.key == "params"
-
-
-def _is_clear_of_zero(estimate: Estimate) -> bool:
-    if estimate.low is None or estimate.high is None:
-        return False
-    return estimate.low > 0 or estimate.high < 0
 
 
 def objective_value(value: float, objective: Objective) -> str:

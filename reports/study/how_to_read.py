@@ -7,7 +7,7 @@ from fsmd.tasks import Task
 from reports import words
 from reports.answer import answer_in_words
 from reports.pairs import Comparison
-from reports.predictions import read_test_rows
+from reports.predictions import read_rows
 from reports.results import Scores, StudyResults
 from reports.study import looks_told
 from reports.study.analysis import StudyAnalysis
@@ -106,7 +106,7 @@ def _of_groups(results: StudyResults) -> Iterator[str]:
     judged = [(task.name, METRICS[task.metric]) for task in results.tasks]
     with results.engine.connect() as connection:
         for data_hash in dict.fromkeys(results.test_sets.values()):
-            rows = read_test_rows(connection, data_hash)
+            rows = read_rows(connection, data_hash)
             for task, metric in judged:
                 if task not in rows.labels:
                     continue

@@ -7,7 +7,7 @@ import numpy as np
 from fsmd.metrics import Array
 from fsmd.stats.null import null_rate
 from reports import ran, words
-from reports.predictions import own_figures, read_influences, read_test_rows
+from reports.predictions import own_figures, read_influences, read_rows
 from reports.results import StudyResults
 from studies.store.faults import patient
 
@@ -63,7 +63,7 @@ def complete_influences(results: StudyResults) -> Iterator[Array]:
     runs = results.runs.set_index(["arm", "replicate"])["run_id"]
     (data_hash,) = set(results.test_sets.values())
     with results.engine.connect() as connection:
-        rows = read_test_rows(connection, data_hash)
+        rows = read_rows(connection, data_hash)
         for replicate in scores.paired:
             ids = tuple(str(runs[arm, replicate]) for arm in scores.arms)
             yield read_influences(connection, ids, own_figures(results.tasks), rows)

@@ -11,7 +11,7 @@ import sqlalchemy as sa
 from numpy.typing import NDArray
 
 from fsmd.config import digest
-from fsmd.data.schema import Dataset
+from fsmd.data.schema import Dataset, Split
 from fsmd.packing import pack
 from fsmd.tasks import Task
 from fsmd.training import Measurement, Training, TrainingResult
@@ -25,6 +25,8 @@ from studies.store.tables import (
     PREDICTIONS,
     RUNS,
     TEST_ROWS,
+    VALID_PREDICTIONS,
+    VALID_ROWS,
     as_stored,
 )
 from studies.store.trainings import Figure, Status, TrainingRow, figures_of, training_of
@@ -39,24 +41,31 @@ class Provenance:
 
 
 @patient
-def record_test_rows(engine: sa.Engine, data: Dataset) -> None:
-    """Keep the test rows' labels, groups and weights, which reports need beside the predictions.
+def record_rows(engine: sa.Engine, data: Dataset) -> None:
+    """Keep labels, groups and weights of test and validation rows, which reports need beside the
+    predictions.
 
     Once for each content.
     """
-    labels_NK = np.asarray(data.test.labels)
+    for table, split in ((TEST_ROWS, data.test), (VALID_ROWS, data.valid)):
+        for column, values_N in _columns_of(split, data.schema.tasks).items():
+            row = {"data_hash": data.content_hash, "column": column, "packed": pack(values_N)}
+            # Known from before, or from another study's planner meanwhile: the content is the
+            # same.
+            with suppress(sa.exc.IntegrityError), engine.begin() as connection:
+                connection.execute(sa.insert(table).values(row))
+
+
+def _columns_of(split: Split, tasks: Sequence[Task]) -> dict[str, NDArray[Any]]:
+    labels_NK = np.asarray(split.labels)
     columns: dict[str, NDArray[Any]] = {
         f"label:{task.name}": np.nan_to_num(labels_NK[:, k], nan=-1).astype(np.int8)
-        for k, task in enumerate(data.schema.tasks)
+        for k, task in enumerate(tasks)
     }
-    columns |= {name: np.asarray(code_N, np.uint32) for name, code_N in data.test.groups.items()}
-    if data.test.weights is not None:
-        columns["weight"] = np.asarray(data.test.weights, np.float32)
-    for column, values_N in columns.items():
-        row = {"data_hash": data.content_hash, "column": column, "packed": pack(values_N)}
-        # Known from before, or from another study's planner meanwhile: the content is the same.
-        with suppress(sa.exc.IntegrityError), engine.begin() as connection:
-            connection.execute(sa.insert(TEST_ROWS).values(row))
+    columns |= {name: np.asarray(code_N, np.uint32) for name, code_N in split.groups.items()}
+    if split.weights is not None:
+        columns["weight"] = np.asarray(split.weights, np.float32)
+    return columns
 
 
 @patient
@@ -147,9 +156,13 @@ def _record(connection: sa.Connection, run_id: str, row: Mapping[str, Any]) -> b
 def _measure(connection: sa.Connection, run_id: str, result: TrainingResult) -> None:
     rows = [{"run_id": run_id, **vars(m)} for m in result.measurements]
     connection.execute(sa.insert(MEASUREMENTS), rows)
-    for task, scores in result.predictions.items():
-        kept = {"run_id": run_id, "task": task, "scores": scores}
-        connection.execute(sa.insert(PREDICTIONS).values(kept))
+    for table, kept in (
+        (PREDICTIONS, result.predictions),
+        (VALID_PREDICTIONS, result.valid_predictions),
+    ):
+        for task, scores in kept.items():
+            row = {"run_id": run_id, "task": task, "scores": scores}
+            connection.execute(sa.insert(table).values(row))
 
 
 def _outcome_columns(outcome: TrainingResult | Failure) -> dict[str, Any]:

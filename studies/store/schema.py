@@ -10,8 +10,8 @@ from fsmd.errors import UserError
 from studies.store.faults import patient, shown
 from studies.store.tables import SCHEMA, as_stored
 
-VERSION = 2
-"""1 had no stamp, and no tokens of planners."""
+VERSION = 3
+"""1 had no stamp, and no tokens of planners; 2 kept nothing of the validation rows."""
 
 
 @patient

@@ -95,13 +95,34 @@ MEASUREMENTS = sa.Table(
     sa.Column("value", sa.Double, nullable=False),
 )
 
-PREDICTIONS = sa.Table(
-    "fsmd_predictions",
-    METADATA,
-    sa.Column("run_id", sa.ForeignKey("fsmd_runs.id"), primary_key=True),
-    sa.Column("task", sa.String(100), primary_key=True),
-    sa.Column("scores", sa.LargeBinary, nullable=False),  # of the test rows; see fsmd.packing
-)
+
+def _predictions(name: str) -> sa.Table:
+    """Scores of the rows of one split."""
+    return sa.Table(
+        name,
+        METADATA,
+        sa.Column("run_id", sa.ForeignKey("fsmd_runs.id"), primary_key=True),
+        sa.Column("task", sa.String(100), primary_key=True),
+        sa.Column("scores", sa.LargeBinary, nullable=False),  # see fsmd.packing
+    )
+
+
+def _rows(name: str) -> sa.Table:
+    """What figures need of the rows of one split, beside their scores."""
+    return sa.Table(
+        name,
+        METADATA,
+        sa.Column("data_hash", sa.String(64), primary_key=True),
+        # label:TASK (int8: 0, 1, -1 not observed), user and request (uint32), weight (float32)
+        sa.Column("column", sa.String(200), primary_key=True),
+        sa.Column("packed", sa.LargeBinary, nullable=False),  # see fsmd.packing
+    )
+
+
+PREDICTIONS = _predictions("fsmd_predictions")
+TEST_ROWS = _rows("fsmd_test_rows")
+VALID_PREDICTIONS = _predictions("fsmd_valid_predictions")
+VALID_ROWS = _rows("fsmd_valid_rows")
 
 COSTS = sa.Table(
     "fsmd_costs",
@@ -114,16 +135,6 @@ COSTS = sa.Table(
     sa.Column("machine", sa.String(400), nullable=False),
     sa.Column("value", sa.Double, nullable=False),
 )
-
-TEST_ROWS = sa.Table(
-    "fsmd_test_rows",
-    METADATA,
-    sa.Column("data_hash", sa.String(64), primary_key=True),
-    # label:TASK (int8: 0, 1, -1 not observed), user and request (uint32), weight (float32)
-    sa.Column("column", sa.String(200), primary_key=True),
-    sa.Column("packed", sa.LargeBinary, nullable=False),  # see fsmd.packing
-)
-
 
 PLANNERS = sa.Table(
     "fsmd_planners",

@@ -13,7 +13,7 @@ from numpy.typing import NDArray
 from fsmd.metrics import METRICS, Array, Metric, measured
 from fsmd.packing import pack
 from fsmd.tasks import Task, parents
-from studies.store.tables import TEST_ROWS
+from studies.store.tables import TEST_ROWS, VALID_ROWS
 from tests.made_up.tasks import positive_rate
 
 Scores = NDArray[np.float32]
@@ -81,7 +81,7 @@ class MadeUpRows:
         return None if parent is None else self.label_NK[:, parent] > 0
 
     def store(self, engine: sa.Engine, data_hash: str) -> None:
-        """Keep them as `record_test_rows` does."""
+        """Keep them as `record_rows` does, as those of test and of validation."""
         label_NK = np.nan_to_num(self.label_NK, nan=-1).astype(np.int8)
         columns: dict[str, NDArray[np.generic]] = {
             f"label:{task.name}": label_NK[:, k] for k, task in enumerate(self.tasks)
@@ -94,7 +94,8 @@ class MadeUpRows:
             for column, values_N in columns.items()
         ]
         with engine.begin() as connection:
-            connection.execute(sa.insert(TEST_ROWS), rows)
+            for table in (TEST_ROWS, VALID_ROWS):
+                connection.execute(sa.insert(table), rows)
 
 
 def made_up_rows(

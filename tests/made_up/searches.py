@@ -186,6 +186,7 @@ def _result(
         seconds=5.0 * epochs,
         parameters=parameters(config),
         predictions=predictions,
+        valid_predictions=predictions,
     )
 
 

@@ -23,7 +23,8 @@ from reports.page.figure_kind import FigureKind
 from reports.page.labels import Box
 from reports.page.panels import Frame, Plane, pairs_drawn, planes
 from reports.results import turned
-from reports.search.analysis import SearchAnalysis, not_trained_again, region
+from reports.search.analysis import SearchAnalysis, not_trained_again
+from reports.search.confirmed import region
 from reports.search.results import in_words
 from reports.search.tables import objective_interval, objective_value
 from studies.objectives import Objective

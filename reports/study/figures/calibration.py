@@ -21,7 +21,7 @@ from fsmd.training import step_key
 from reports import words
 from reports.page import style
 from reports.page.figure_kind import FigureKind
-from reports.predictions import Figure, TestRows, read_scores, read_test_rows, scores_of
+from reports.predictions import Figure, KeptRows, read_rows, read_scores, scores_of
 from reports.results import StudyResults
 from reports.study.named import looks_of
 from reports.study.shape import arms_drawn, best_on_validation
@@ -189,7 +189,7 @@ def _read(results: StudyResults, arms: Sequence[str], chosen: str) -> Calibratio
         *(Figure(task.name, ece, task.after) for task in steps),
     ]
     with of_study(results.record.name), results.engine.connect() as connection:
-        rows = read_test_rows(connection, results.test_sets[arms[0]])
+        rows = read_rows(connection, results.test_sets[arms[0]])
         if not {*results.task_names} <= {*rows.labels}:
             return None
         told = [_Told.of(figure, rows) for figure in figures]
@@ -222,7 +222,7 @@ class _Told(NamedTuple):
     unit_N: NDArray[np.int64]
 
     @classmethod
-    def of(cls, figure: Figure, rows: TestRows) -> "_Told":
+    def of(cls, figure: Figure, rows: KeptRows) -> "_Told":
         label_N = rows.labels_of(figure)
         weight_N = np.ones(len(label_N)) if rows.weight_N is None else rows.weight_N
         unit_N = np.arange(len(label_N)) if rows.unit_N is None else rows.unit_N
@@ -254,7 +254,7 @@ class _Told(NamedTuple):
 
 
 def _courses(
-    connection: sa.Connection, runs: Iterable[str], told: Sequence[_Told], rows: TestRows
+    connection: sa.Connection, runs: Iterable[str], told: Sequence[_Told], rows: KeptRows
 ) -> tuple[tuple[Group, ...], ...] | None:
     """The arm's groups for each of `told`; None where not all its predictions were kept."""
     of_runs = []

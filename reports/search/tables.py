@@ -102,7 +102,7 @@ def difference_table(analysis: SearchAnalysis) -> Table | None:
     if len(analysis.seeds) > 1:
         intervals = (
             f", with its 95 % interval over "
-            f"{ran.sources(bool(analysis.search.fresh_sound.test.samplings))}.{less} Bold: the "
+            f"{ran.sources(analysis.search.fresh_sound)}.{less} Bold: the "
             "interval is clear of zero. Each interval is of one comparison alone."
         )
     caption = (

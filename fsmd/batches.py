@@ -5,6 +5,7 @@ Batches are slices of tensors by an index. Collating row by row would cost more 
 
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
+from functools import cached_property
 from tempfile import TemporaryFile
 from typing import IO, Any, NamedTuple
 
@@ -14,6 +15,7 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from fsmd.data.schema import LARGE, Split
+from fsmd.half import half_of
 
 Batch = tuple[Tensor, ...]
 """ids B x C, dense B x D, labels B x K and, where the schema is weighted, weights B.
@@ -40,18 +42,26 @@ class EpochOrder:
     Lightning calls `set_epoch` on a loader's `sampler` before each epoch, resumed ones too.
     """
 
-    rows: int
+    total: int
+    """Rows that there are."""
     seed: int
     pool: int | None = None
     """Rows that are shuffled together, of blocks from anywhere; None: all rows."""
+    in_N: NDArray[np.bool_] | None = None
+    """Which rows an epoch has; None: all."""
     epoch: int = 0
 
     @classmethod
-    def of(cls, split: Split, seed: int, shuffle: str) -> "EpochOrder":
-        """shuffle: rows or blocks, see `TrainingSettings.shuffle`."""
+    def of(cls, split: Split, seed: int, shuffle: str, half: int | None = None) -> "EpochOrder":
+        """shuffle: rows or blocks, see `TrainingSettings.shuffle`. half: as `Training` has it."""
         rows = len(split)
         pool = max(1, POOL_BYTES * rows // split.nbytes) if shuffle == "blocks" else None
-        return cls(rows, seed, pool)
+        return cls(rows, seed, pool, None if half is None else half_of(split, half))
+
+    @cached_property
+    def rows(self) -> int:
+        """Of an epoch."""
+        return self.total if self.in_N is None else int(self.in_N.sum())
 
     def set_epoch(self, epoch: int) -> None:
         """Take the order of this epoch, counted from 0."""
@@ -60,17 +70,28 @@ class EpochOrder:
     def permutation(self) -> Tensor:
         """Row numbers, each once."""
         draw = np.random.default_rng([self.seed, self.epoch])
-        return torch.from_numpy(draw.permutation(self.rows))
+        return torch.from_numpy(draw.permutation(self.numbers))
+
+    @property
+    def numbers(self) -> NDArray[np.int64]:
+        """Of an epoch's rows, ascending."""
+        return np.arange(self.total) if self.in_N is None else np.flatnonzero(self.in_N)
 
     def pools(self) -> Iterator[Pool]:
         """Each row once: blocks of neighbours in random order, so many at once as make a pool."""
-        pool = self.pool or self.rows
+        pool = self.pool or self.total
         draw = np.random.default_rng([self.seed, self.epoch])
         block = max(1, pool // BLOCKS_OF_POOL)
-        first_P = block * draw.permutation(-(-self.rows // block))
+        first_P = block * draw.permutation(-(-self.total // block))
         for some in np.split(first_P, range(pool // block, len(first_P), pool // block)):
-            slices = [slice(first, min(first + block, self.rows)) for first in np.sort(some)]
-            yield Pool(slices, draw.permutation(sum(s.stop - s.start for s in slices)))
+            slices = [slice(first, min(first + block, self.total)) for first in np.sort(some)]
+            yield Pool(slices, draw.permutation(self._places(slices)))
+
+    def _places(self, slices: list[slice]) -> NDArray[np.int64]:
+        """Where the epoch's rows are among those of slices."""
+        if self.in_N is None:
+            return np.arange(sum(s.stop - s.start for s in slices))
+        return np.flatnonzero(np.concatenate([self.in_N[s] for s in slices]))
 
 
 class Batches:
@@ -100,7 +121,7 @@ class Batches:
 
     def __len__(self) -> int:
         # Training leaves out a last batch of one row: batch norm has no variance there.
-        rows = len(self.split)
+        rows = self.sampler.rows if self.sampler else len(self.split)
         spare = rows - 1 if self.sampler and rows > 1 else rows
         return -(-spare // self.batch_size)
 
@@ -134,7 +155,7 @@ class Batches:
                     yield _at(columns, slice(start, start + size))
                 short = tuple(column[last:].clone() for column in columns)
             del columns, head  # before the next pool is read
-        if len(short[0]) > 1 or len(self.split) == 1:
+        if len(short[0]) > 1 or (len(short[0]) and sampler.rows == 1):
             yield short
 
     def _read(self, slices: list[slice], order: NDArray[np.int64] | None = None) -> Batch:

@@ -59,10 +59,13 @@ class DenoisingAutoEncoder(nn.Module):
         return torch.stack(losses).mean() if losses else 0 * code_BH.sum()
 
 
-def pretrain(model: FSMD, data: Dataset, seed: int, shuffle: str = "rows") -> None:
+def pretrain(
+    model: FSMD, data: Dataset, seed: int, shuffle: str = "rows", half: int | None = None
+) -> None:
     """Start all embedding tables from `pretrain_epochs` epochs; rows of other fields stay.
 
-    Ids are swapped with those of any row; with shuffle="blocks", of any row of the batch. Raises
+    Ids are swapped with those of any row; with shuffle="blocks", of any row of the batch. half: as
+    `fsmd.training.Training` has it. Raises
     UserError for a field that the data has not.
     """
     config, every = model.config, data.schema.categorical
@@ -72,7 +75,7 @@ def pretrain(model: FSMD, data: Dataset, seed: int, shuffle: str = "rows") -> No
     coder = DenoisingAutoEncoder(cast(Embeddings, model.embeddings[0]).table, columns, seed)
     assert config.learning_rate is not None
     optimiser = RowWiseAdamW(coder.parameters(), config.learning_rate, 0.0, fused=True)
-    order = EpochOrder.of(data.train, seed, shuffle)
+    order = EpochOrder.of(data.train, seed, shuffle, half)
 
     def chosen(ids_NC: Tensor) -> Tensor:
         return torch.cat([ids_NC[:, places(every, i)] for i in fields], 1)
@@ -83,7 +86,8 @@ def pretrain(model: FSMD, data: Dataset, seed: int, shuffle: str = "rows") -> No
             for ids_BC, *_ in Batches(data.train, BATCH, torch.device("cpu"), order):
                 yield (of := chosen(ids_BC)), of
         else:
-            ids_NC = chosen(torch.from_numpy(data.train.ids))
+            of_epoch = slice(None) if half is None else order.numbers
+            ids_NC = chosen(torch.from_numpy(data.train.ids[of_epoch]))
             for index in torch.split(torch.randperm(len(ids_NC), generator=draw), BATCH):
                 yield ids_NC[index], ids_NC
 

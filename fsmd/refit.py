@@ -18,6 +18,8 @@ from fsmd.writing import replacing
 
 TRAIN_AND_VALIDATION = "train+validation"
 _TRAIN = "train_"
+_NUMBERED = ("train_users",)
+"""Left out: each split numbers them anew, and no half is drawn of all rows."""
 
 
 def with_validation(data: Dataset) -> Dataset:
@@ -44,11 +46,13 @@ def _write(before: Path, folder: Path, content: str) -> None:
         if path.name not in (FACTS, DIGESTS) and not path.name.startswith(_TRAIN):
             shutil.copyfile(path, folder / path.name)
     with Growing(folder) as arrays:
-        for path in sorted(before.glob(f"{_TRAIN}*.npy")):
+        of_train = (p for p in before.glob(f"{_TRAIN}*.npy") if p.stem not in _NUMBERED)
+        for path in sorted(of_train):
             for split in (path, path.with_name(f"valid_{path.name.removeprefix(_TRAIN)}")):
                 for piece in pieces(split):
                     arrays.append(path.stem, piece)
     facts = json.loads((before / FACTS).read_text("utf-8"))
-    text = json.dumps({**facts, "content_hash": content}, indent=1)
+    users = [split for split in facts["users"] if f"{split}_users" not in _NUMBERED]
+    text = json.dumps({**facts, "users": users, "content_hash": content}, indent=1)
     (folder / FACTS).write_text(text, "utf-8")
     seal(folder, {})

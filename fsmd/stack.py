@@ -31,6 +31,7 @@ from fsmd.data.encoded import open_encoded
 from fsmd.data.schema import LARGE, Dataset, Schema
 from fsmd.diagnostics import GATE_ROWS, GRADIENT_ROWS, cosines, inner_tensors
 from fsmd.forward import EVALUATION_BATCH
+from fsmd.half import half_of
 from fsmd.layers import Batchable
 from fsmd.metrics import METRICS, measured
 from fsmd.model import ROW_WISE, Columns, generator, scores, task_losses
@@ -59,7 +60,7 @@ def why_alone(training: Training, data: Dataset) -> str | None:
         return training.why_alone
     if max(data.train.nbytes, data.valid.nbytes) > LARGE:
         return "its rows are not held in memory"
-    if len(data.train) <= 1:
+    if len(data.train) <= (1 if training.half is None else 3):
         return "one row has no variance"
     if Columns(data.schema.categorical).rows > ROW_WISE:
         return "a table is updated row by row"
@@ -131,7 +132,9 @@ class _Member:
         self.file = CheckpointFile(job.training, job.checkpoint, lambda: self.seconds)
         rule = Selection.of(tasks, config.separate, job.training.patience, job.fixed_epochs)
         self.chosen = ChosenWeights(rule, self.curve)
-        self.order = EpochOrder.of(data.train, job.training.seed, job.training.data.shuffle)
+        training = job.training
+        shuffle, half = training.data.shuffle, training.half
+        self.order = EpochOrder.of(data.train, training.seed, shuffle, half)
 
     def begin(self) -> None:
         """Make what its place begins with; a checkpoint's if there is one."""
@@ -381,8 +384,11 @@ class _Program:
         self.valid = columns_of(data.valid, [slice(None)], device, self.module.groups)
         self.module.eval().check_rows(*self.train[:2])
         # A last batch of one row is left out, as by `fsmd.batches.Batches`.
-        self.steps = -(-(len(data.train) - 1) // self.batch_size)
-        self.order_SN = torch.zeros(self.places, len(data.train), dtype=torch.int64)
+        rows = (
+            len(data.train) if first.half is None else int(half_of(data.train, first.half).sum())
+        )
+        self.steps = -(-(rows - 1) // self.batch_size)
+        self.order_SN = torch.zeros(self.places, rows, dtype=torch.int64)
         self.loss_S = torch.zeros_like(self.rate_S)
         self.draws: dict[int, Tensor] = {}
         """Rows of a batch -> what its dropout takes of each place."""
@@ -441,7 +447,7 @@ class _Program:
 
     def begin_epoch(self, rows: Mapping[int, Tensor]) -> None:
         """Take each place's order of rows."""
-        order_SN = torch.zeros(self.places, len(self.train[0]), dtype=torch.int64)
+        order_SN = torch.zeros(self.order_SN.shape, dtype=torch.int64)
         for place, row_N in rows.items():
             order_SN[place] = row_N
         self.order_SN = order_SN.to(self.device)

@@ -52,8 +52,9 @@ def run(job: Job) -> TrainingResult:
         resumed = file.read(curve, chosen)
         last = training.epochs if job.until is None else min(training.epochs, job.until)
         if curve.epochs < last and not chosen.standing.exhausted:
+            shuffle, half = training.data.shuffle, training.half
             if config.pretrain == "dae" and not resumed:
-                pretrain(module.model, data, training.seed, training.data.shuffle)
+                pretrain(module.model, data, training.seed, shuffle, half)
             rows = (
                 columns_of(data.train, [slice(GRADIENT_ROWS)], device),
                 columns_of(data.valid, [slice(GATE_ROWS)], device),
@@ -63,7 +64,7 @@ def run(job: Job) -> TrainingResult:
                 callbacks.append(Reporting(curve, job.on_progress))
             trainer = _trainer(device, last, callbacks)
             assert config.batch_size is not None
-            order = EpochOrder.of(data.train, training.seed, training.data.shuffle)
+            order = EpochOrder.of(data.train, training.seed, shuffle, half)
             trainer.fit(
                 module,
                 Batches(data.train, config.batch_size, device, order),

@@ -40,6 +40,8 @@ class Training:
     patience: int = 3
     """Epochs without better validation figures after which training ends."""
     runtime: Runtime = field(default_factory=Runtime)
+    half: int | None = None
+    """Seed of the half of train that it trains on (`fsmd.half`); None: it trains on all rows."""
 
     def __post_init__(self) -> None:
         """Refuse what cannot be trained."""
@@ -49,6 +51,8 @@ class Training:
                     f"`{name}` of a training must be a whole number of at least {least}; "
                     f"got {getattr(self, name)!r}"
                 )
+        if self.half is not None and (not isinstance(self.half, int) or self.half < 0):
+            raise UserError(f"`half` of a training must be a seed from 0; got {self.half!r}")
         if self.config.left_open:
             raise UserError(
                 f"a training must know {' and '.join(self.config.left_open)}; fill them in from "
@@ -73,6 +77,7 @@ class Training:
             "seed": self.seed,
             "epochs": self.epochs,
             "patience": self.patience,
+            "half": self.half,
             "runtime": runtime.identity,
             "code": code_version(type(self.config)),
         }
@@ -102,7 +107,8 @@ class Training:
     def shape(self) -> str:
         """Digest of what determines the program: trainings of one shape may be one stack."""
         told = ("data_hash", "shuffle", "runtime", "code")
-        return digest({"form": form(self.config), **{name: self.identity[name] for name in told}})
+        of_rows = {name: self.identity[name] for name in told} | {"half": self.half is not None}
+        return digest({"form": form(self.config), **of_rows})
 
 
 def form(config: Config) -> str:

@@ -140,7 +140,7 @@ def answer_in_words(asked: Asked) -> Iterator[str]:
     )
     yield (
         "On the leaderboard a mean's interval covers the seeds, a difference's "
-        f"{sources(bool(asked.results.test.samplings))}. A mean in bold is shown to be the "
+        f"{sources(asked.results)}. A mean in bold is shown to be the "
         f"best: each one-sided test against another passes half of {_level(asked)} over the "
         "number of targets; among arms that needs no adjustment, as at most one can be. What "
         f"matters: {asked.matters}. Not clearly worse, which chooses and proves nothing: no test "

@@ -38,6 +38,8 @@ examples:
   %(prog)s tower_shape-kuairand          the same, by its stored name
   %(prog)s pareto --pick weights:0.7,0.3  a search's, with a pick of one's own
   %(prog)s --all                         all that is stored, and out/index.html
+  %(prog)s --across tower_shape          one study on all the data sets that it ran on
+  %(prog)s --across mine-a,mine-b        the same of some stored names
 
 Writes to OUT/NAME, replacing what is there:
   report.html       one page with everything in it; needs no network and no JavaScript
@@ -90,6 +92,24 @@ def build(
     save(files_of(outline), folder)
     figures = tuple(folder / "figures" / f"{f.key}.svg" for f in outline.report.figures)
     return Built(folder / "report.html", outline.lines, outline.means, figures)
+
+
+def build_across(engine: sa.Engine, names: Sequence[str], out: Path) -> Built:
+    """Write what one study on several data sets says together, to `out`/across-NAME.
+
+    names: of stored studies, or one of a definition. Raises UserError, and writes nothing, for
+    studies that cannot be compared.
+    """
+    from reports.across import outline
+    from reports.across.analysis import read_across
+    from reports.page.files import save, standalone_files
+    from studies.store.means import Means
+
+    across = read_across(engine, names)
+    folder = out / across.name
+    check_folders("--out", out, folder, folder / "figures", folder / "tables")
+    save(standalone_files(outline.page(across), outline.summary(across)), folder)
+    return Built(folder / "report.html", outline.lines(across), Means((), (), "", ()))
 
 
 def build_all(
@@ -227,6 +247,12 @@ def parser(prog: str = COMMAND) -> argparse.ArgumentParser:
     p = CommandLine(prog, about, _EPILOG)
     p.add_argument("study", nargs="?", help="its name, or its stored name")
     p.add_argument("--all", action="store_true", help="all that is stored, and a list of it")
+    p.add_argument(
+        "--across",
+        type=lambda text: tuple(filter(None, text.split(","))),
+        metavar="NAME[,NAME...]",
+        help="one study on several data sets: all that a definition's name has, or stored names",
+    )
     p.add_argument("--data", help="data set it ran on, as it was given (default: its own)")
     p.add_argument(
         "--pick",
@@ -248,8 +274,11 @@ def main(arguments: Sequence[str] | None = None, prog: str = COMMAND) -> int:
 def _run(options: argparse.Namespace) -> int:
     from studies.store.database import open_engine
 
-    if options.all == (options.study is not None):
-        raise UserError("name a study, or use --all; not both")
+    if (options.study is not None) + options.all + (options.across is not None) != 1:
+        raise UserError("name a study, or use --all or --across; one of them")
+    for option in ("data", "pick", "have"):
+        if options.across is not None and getattr(options, option):
+            raise UserError(f"--{option} goes with a study's name; --across compares as it is")
     if options.all and options.data is not None:
         raise UserError("--data goes with a study's name; --all builds what is stored")
     if options.all and options.pick:
@@ -262,6 +291,9 @@ def _run(options: argparse.Namespace) -> int:
         if options.all:
             page = build_all(engine, options.out, lambda line: print(line, file=sys.stderr))
             print_lines(f"Reports: {page}")
+        elif options.across is not None:
+            built = build_across(engine, options.across, options.out)
+            print_lines(*built.lines, f"Report: {built.page}")
         else:
             name = _stored_name(engine, options.study, options.data)
             built = build(engine, name, options.out, options.pick or (), options.have)

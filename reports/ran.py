@@ -29,9 +29,14 @@ def on_what(results: StudyResults) -> str:
     return f"on {words.listed(sets)}, {noun} {words.listed(results.task_names)}"
 
 
-def sources(sampled: bool) -> str:
-    """What intervals and tests of differences cover; `sampled`: test predictions were kept."""
-    return "seeds and the finite test set" if sampled else "seeds"
+def sources(results: StudyResults, sampled: bool | None = None) -> str:
+    """What intervals and tests of differences cover.
+
+    sampled: whether test predictions count there; None: as they do in differences.
+    """
+    sampled = bool(results.test.samplings) if sampled is None else sampled
+    halves = ["halves of the training rows"] * results.record.plan.halves
+    return words.listed(["seeds", *halves, *["the finite test set"] * sampled])
 
 
 def at_level() -> str:
@@ -92,6 +97,10 @@ def what_ran(results: StudyResults) -> tuple[Fact, ...]:
         *(fact for data in plan.sets for fact in _data_set(results, data)),
         ("Chain", "dropped: no task follows another" if plan.chain_dropped else ""),
         ("Seeds", f"study seed {plan.seed}; {_seeds(results)}"),
+        (
+            "Training rows",
+            "each replicate has a half of its own, the same for every arm" * plan.halves,
+        ),
         (
             "Epochs",
             f"at most {settings.epochs}, ended after {settings.patience} without better "
@@ -220,7 +229,7 @@ def run_command(results: StudyResults, **other: object) -> str:
             told = (",".join(value) or "none") if isinstance(value, tuple) else str(value)
             parts += [f"--{name.replace('_', '-')}", told]
     if not record.is_search:
-        parts += record.study.asked
+        parts += [*["--resample-train"] * plan.halves, *record.study.asked]
     return shlex.join(parts)
 
 

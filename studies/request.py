@@ -42,6 +42,8 @@ class Request:
     of the first look."""
     looks: tuple[int, ...] | None = None
     """The numbers of seeds at which a study is judged; None: as it was stated, else its own."""
+    resample_train: bool = False
+    """Whether each replicate of a study trains on a half of train, the same for every arm."""
     epochs: int | None = None
     patience: int | None = None
     workers: int | None = None

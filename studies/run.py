@@ -23,6 +23,8 @@ examples:
   %(prog)s tower_shape --replicates auto --budget 2h
                                            more seeds, look by look, where a verdict is open
   %(prog)s gate_depth --data kuairand --workers 8
+  %(prog)s gate_depth --resample-train --name gate_depth-halves
+                                           the training rows are a source of chance too
   %(prog)s gate_depth --data logs/dataset.toml:metric=user_auc
   %(prog)s tower_shape --base mmoe --set dropout=0.1 --name shapes_of_mmoe
                                                         the same question of another model
@@ -167,6 +169,13 @@ def parser(prog: str = COMMAND) -> argparse.ArgumentParser:
         for name, kind, metavar, text in options:
             group.add_argument(f"--{name}", type=kind, metavar=metavar, help=text)
     studies.add_argument(
+        "--resample-train",
+        action="store_true",
+        default=None,
+        help="each replicate trains on another half of the training rows, the same for every arm: "
+        "differences then scatter over them too (validation and test stay whole)",
+    )
+    studies.add_argument(
         "--set",
         action="append",
         metavar="FIELD=VALUE",
@@ -203,7 +212,8 @@ def _run(options: argparse.Namespace) -> int:
         from studies.session import dry_run, run
 
         of_all = (name for name, *_ in (*_OPTIONS, *_OF_AUTO))
-        names = ("storage", "out", "retry_failed", "replicates", "looks", "have", *of_all)
+        own = ("replicates", "looks", "resample_train", "have")
+        names = ("storage", "out", "retry_failed", *own, *of_all)
         given = {name: getattr(options, name) for name in names}
         request = Request(
             definition,
@@ -226,7 +236,7 @@ def _asked(options: argparse.Namespace, default: Definition) -> Definition:
         return changed(default, options.base, options.set or ())
     _refuse(
         options,
-        ("replicates", "looks", "base", "set", "have"),
+        ("replicates", "looks", "resample_train", "base", "set", "have"),
         f"with a study only; {default.name!r} is a search: it tries each configuration of its "
         "space on one seed, and the front on --confirm fresh ones",
     )

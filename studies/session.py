@@ -348,7 +348,10 @@ def _asked(request: Request, sets: Sets) -> StudyRecord:
     if isinstance(definition, Study):
         if request.picks:
             raise UserError(f"--pick goes with a search only; {definition.name!r} is a study")
-        planned = plan(definition, sets, settings, request.seed, Runtime())
+        planned = plan(
+            *(definition, sets, settings, request.seed, Runtime()),
+            halves=request.resample_train,
+        )
         names = [arm.name for arm in planned.arms]
         if request.have is not None and request.have not in names:
             raise UserError(

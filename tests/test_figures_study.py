@@ -823,7 +823,7 @@ def test_long_names_of_arms_and_tasks_stay_within_their_panels(narrow: bool) -> 
     estimate = mean_interval([0.001, 0.003, 0.002])
     rows = tuple(DifferenceRow(name, name, (0.001, 0.003), estimate) for name in long)
     scales = tuple(Scale(target, 0.001) for target in targets(tuple(map(Task, long)))[:3])
-    compared = DifferencesSummary(long[1], "base", True, scales, (rows,) * 3, True)
+    compared = DifferencesSummary(long[1], "base", True, scales, (rows,) * 3, "seeds")
     course = GradientCourse("base", (1, 2), (0.1, 0.2), (0.0, 0.1), (0.2, 0.3))
     pairs = tuple(GradientsPanel(pair, (course,)) for pair in combinations(long, 2))
     pulling = GradientsSummary(("base",), {"base": 0}, pairs, 3)

@@ -11,6 +11,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from fsmd.data.schema import Dataset, Floats, Ids, Schema
+from fsmd.half import half_of
 
 FOLDS = 5
 """Parts of train, each of whose rows get means of the others' labels."""
@@ -69,10 +70,11 @@ def table_rows(schema: Schema) -> int:
     return sum(schema.cardinalities)
 
 
-def task_rows(data: Dataset, k: int) -> TaskRows:
-    """The rows of train that a baseline of task k learns from."""
+def task_rows(data: Dataset, k: int, half: int | None = None) -> TaskRows:
+    """The rows of train that a baseline of task k learns from; half: as `Training` has it."""
     label_N = np.asarray(data.train.labels[:, k], np.float64)
-    rows = np.flatnonzero(~np.isnan(label_N))
+    observed_N = ~np.isnan(label_N)
+    rows = np.flatnonzero(observed_N if half is None else observed_N & half_of(data.train, half))
     weight_N = np.ones(len(rows))
     if data.train.weights is not None:
         weight_N = np.asarray(data.train.weights[rows], np.float64)

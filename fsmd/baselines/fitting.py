@@ -137,7 +137,7 @@ def _fit(
     fixed_epochs: Mapping[str, int] | None,
     tell: Callable[[int, float], None],
 ) -> _Fitted:
-    task, rows, valid = data.schema.tasks[k], task_rows(data, k), data.valid
+    task, valid, rows = data.schema.tasks[k], data.valid, task_rows(data, k, training.half)
     epochs = training.epochs if fixed_epochs is None else fixed_epochs[task.name]
     rule = Selection.of((task,), True, training.patience, fixed_epochs)
     some = np.arange(0, len(rows.rows), max(len(rows.rows) // LOSS_ROWS, 1))

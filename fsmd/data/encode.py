@@ -88,6 +88,7 @@ def quarter_of_machine() -> int:
 def write_encoded(source: Source, folder: Path, memory: int) -> None:
     """Write a whole encoded data set into an empty folder, and what waits meanwhile beside it."""
     recipe, scratch = source.recipe, folder.with_name("scratch")
+    users_of_train = scratch / "train_users.npy"
     scratch.mkdir()
     fitting = Fitting(recipe, memory // 2, scratch / "words")
     kept = _store(source, fitting, folder, scratch)
@@ -96,15 +97,21 @@ def write_encoded(source: Source, folder: Path, memory: int) -> None:
     for line in remarks(encoder, found):
         say(line)
     store(folder / "test_unseen.npy", unseen_N)
-    for name in kept.roles:
+    roles = [name for name in kept.roles if not name.startswith("train")]
+    for name in roles:
         store(folder / f"{name}.npy", groups(whole(scratch / f"{name}.npy")))
+    if "train_users" in kept.roles and _are_others(scratch / "test_users.npy", users_of_train):
+        numbered(users_of_train, folder)
+        roles.append("train_users")
     digests = {path.name: sha256(path) for path in sorted(folder.iterdir())}
     schema = encoder.schema(kept.masked, kept.weighted)
     facts = {
         "schema": asdict(schema),
         "content_hash": digest({"schema": asdict(schema), "arrays": digests}),
-        "users": "test_users" in kept.roles,
-        "requests": "test_requests" in kept.roles,
+        **{
+            each: [split for split in SPLITS if f"{split}_{each}" in roles]
+            for each in ("users", "requests")
+        },
         "reachable": _reachable(recipe, folder, scratch) if kept.truth else None,
         "settings": asdict(recipe.settings),
     }
@@ -146,10 +153,9 @@ def _store(source: Source, fitting: Fitting, folder: Path, scratch: Path) -> _Ke
             masked = masked or bool(np.isnan(part.label_NK).any())
             if part.weight_N is not None:
                 arrays.append(f"{part.split}_weights", part.weight_N.astype(np.float32))
-            if part.split != "train":
-                for role, code_N in (("users", part.user_N), ("requests", part.request_N)):
-                    if code_N is not None:
-                        waiting.append(f"{part.split}_{role}", code_N)
+            for role, code_N in (("users", part.user_N), ("requests", part.request_N)):
+                if code_N is not None and (role, part.split) != ("requests", "train"):
+                    waiting.append(f"{part.split}_{role}", code_N)
             if part.truth_NK is not None:
                 waiting.append("truth", part.truth_NK)
             advance(len(code_NC))
@@ -228,6 +234,24 @@ def coded(part: Part) -> Part:
 def groups(code_N: NDArray[np.uint64]) -> NDArray[np.uint32]:
     """Numbers from 0 that are equal where the codes are."""
     return np.unique(code_N, return_inverse=True)[1].astype(np.uint32)
+
+
+def _are_others(of_test: Path, of_train: Path) -> bool:
+    """Whether most test rows are of users that no row of train is of."""
+    seen = _Seen(whole(of_test))
+    for code_N in pieces(of_train):
+        seen.see(code_N)
+    return bool(seen.unseen().mean() > 0.5)
+
+
+def numbered(path: Path, folder: Path) -> None:
+    """Write as `groups` of all rows of a file, in memory of the distinct codes alone."""
+    code_U = np.empty(0, np.uint64)
+    for code_N in pieces(path):
+        code_U = np.union1d(code_U, code_N)
+    with Growing(folder) as arrays:
+        for code_N in pieces(path):
+            arrays.append(path.stem, np.searchsorted(code_U, code_N).astype(np.uint32))
 
 
 def _reachable(recipe: Recipe, folder: Path, scratch: Path) -> dict[str, float]:

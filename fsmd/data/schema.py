@@ -78,7 +78,8 @@ class Split:
     weights: Floats | None = None
     """N; None where every row counts alike."""
     users: NDArray[np.uint32] | None = None
-    """N: rows of one user share a number, from 0. Of validation and test, if there are users."""
+    """N: rows of one user share a number, from 0. Of validation and test, if there are users; of
+    train where most test rows are of users that train has not (see `fsmd.half`)."""
     requests: NDArray[np.uint32] | None = None
     """N: rows that were shown together share a number; as `users`."""
 

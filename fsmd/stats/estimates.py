@@ -124,6 +124,26 @@ def mean_interval(
     return found._replace(low=max(mean - half, within[0]), high=min(mean + half, within[1]))
 
 
+def over_samples(estimate: Estimate, within: tuple[float, float] = (-inf, inf)) -> Estimate:
+    """The estimate with an interval for other training samples; replicates are halves of one.
+
+    Halves of one sample scatter about what all its rows give (`fsmd.half`), and more halves tell
+    that better; but another sample moves all its halves together, by as much as one half scatters.
+    How much of a scatter is by halves and how much by seeds is not known, so all of it counts:
+    the interval is too wide where seeds are most of it, and no number of replicates makes it
+    narrower than one replicate's scatter (the same as for cross-validation: Nadeau and Bengio
+    2003, Machine Learning 52).
+
+    within: as in `mean_interval`.
+    """
+    if estimate.se_seeds is None:
+        return estimate
+    se = estimate.se_seeds * (1 + estimate.n) ** 0.5
+    half = half_width((1 - LEVEL) / 2, se, estimate.se_test or 0.0, estimate.freedom)
+    low, high = max(estimate.mean - half, within[0]), min(estimate.mean + half, within[1])
+    return estimate._replace(low=low, high=high, se_seeds=se)
+
+
 def p_value(estimate: Estimate, kind: Kind = "differs", bound: float = 0.0) -> float | None:
     """The test that would show `kind` of a mean; None where its scatter is unknown."""
     if estimate.se_seeds is None:

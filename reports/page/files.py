@@ -4,7 +4,7 @@ import csv
 import io
 import json
 import re
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import Any, Literal
 
@@ -57,10 +57,17 @@ def files_of(outline: Outline) -> Files:
     )
     return (
         ("results.csv", table.encode()),
-        ("summary.json", (json.dumps(outline.summary, indent=2) + "\n").encode()),
-        *figure_and_table_files(outline.report),
-        ("report.pdf", pdf([outline.report])),
-        ("report.html", html(outline.report).encode()),
+        *standalone_files(outline.report, outline.summary),
+    )
+
+
+def standalone_files(report: Report, summary: Mapping[str, Any]) -> Files:
+    """As `files_of`, of a report without measurements of its own."""
+    return (
+        ("summary.json", (json.dumps(summary, indent=2) + "\n").encode()),
+        *figure_and_table_files(report),
+        ("report.pdf", pdf([report])),
+        ("report.html", html(report).encode()),
     )
 
 

@@ -119,7 +119,7 @@ def difference_table(analysis: SearchAnalysis) -> Table | None:
     if seeds > 1:
         intervals = (
             f", with its 95 % interval over "
-            f"{ran.sources(bool(analysis.search.fresh_sound.test.samplings))}.{less} Each seed "
+            f"{ran.sources(analysis.search.fresh_sound)}.{less} Each seed "
             f"tells of the point that is picked by the other {words.count(seeds - 1, 'seed')}, so "
             "that none tells of what it chose; where that is not always the same point, it says "
             "which. Each interval is of one comparison alone. Bold: it differs, at "

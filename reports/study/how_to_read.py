@@ -32,6 +32,14 @@ def how_to_read(analysis: StudyAnalysis) -> Iterator[str]:
         "that is known of the scatter; tests at looks are stricter: an interval that is clear of "
         "zero need not be decided. The interval of an arm's own figure covers the seeds alone."
     )
+    if results.record.plan.halves:
+        yield (
+            "Each replicate trains on another half of the training rows, the same for every arm "
+            "(of whole users where the test rows are of other users), so that differences scatter "
+            "over which rows were logged, too; figures are those of half as many rows. Intervals "
+            "and verdicts speak of halves of this log; the table other logs speaks of other logs. "
+            "Ids and scales were fitted on all training rows."
+        )
     yield from _of_groups(results)
     yield from rule_in_words(analysis.comparisons, within_margin(scales_of(results)))
     if analysis.judged:

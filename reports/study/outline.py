@@ -193,12 +193,16 @@ def _differences(analysis: StudyAnalysis) -> Section:
     heading = (
         f"{who} against the others" if reference_first(study) else f"the others against {who}"
     )
-    made = tables.difference_table(results, *_compared(analysis))
+    compared, joint = _compared(analysis)
+    made = (
+        tables.difference_table(results, compared, joint),
+        tables.other_logs_table(results, compared),
+    )
     return Section(
         words.capital(heading),
         sentences=tuple(_some_are_compared(analysis, scores_compared(results))),
         figures=_figures(analysis, "differences"),
-        tables=(made,) if made else (),
+        tables=tuple(filter(None, made)),
     )
 
 

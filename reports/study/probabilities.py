@@ -45,7 +45,7 @@ def _calibration(results: StudyResults, shown: Sequence[Shown]) -> Table | None:
     known = any(part is not None for parts in of_arms.values() for part in parts)
     caption = (
         "On test at the chosen epochs, mean [95 % interval] over "
-        f"{ran.sources(known)}. {'; '.join(_said(shown))}. {_whose(shown)}"
+        f"{ran.sources(results, known)}. {'; '.join(_said(shown))}. {_whose(shown)}"
     )
     rows = (
         (arm, *map(_cell, shown, repeat(arm), of_arms.get(arm, repeat(None))))

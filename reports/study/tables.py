@@ -13,7 +13,7 @@ from fsmd.baselines import Baseline
 from fsmd.config import FSMDConfig
 from fsmd.metrics import METRICS, Metric
 from fsmd.stats.anova import BLOCK, VALUE, FactorEffect, effects
-from fsmd.stats.estimates import TOO_FEW, mean_interval
+from fsmd.stats.estimates import TOO_FEW, mean_interval, over_samples
 from fsmd.stats.joint import REGIONS
 from fsmd.stats.power import POWER
 from fsmd.tasks import ALL, Target
@@ -141,13 +141,47 @@ def difference_table(
     leads = who_leads(scales_of(results), reference if forward else "the arm", ("above", "below"))
     caption = (
         f"Difference of test {words.measured(results.targets)} [95 % interval over "
-        f"{ran.sources(bool(results.test.samplings))}]; {leads}. The words are after "
+        f"{ran.sources(results)}]; {leads}. The words are after "
         "adjustment over all of them, so an interval clear of zero may be undecided."
     )
     head = reference if forward else f"minus {reference}"
     all_tasks = ["all tasks"] if together else []
     columns = (head, *map(words.column, results.targets), *all_tasks, "paired replicates")
     return table("differences", caption, columns, rows)
+
+
+def other_logs_table(results: StudyResults, comparisons: Sequence[Comparison]) -> Table | None:
+    """The differences with intervals for other training logs; None where all rows are trained on,
+    or below two replicates."""
+    forward = reference_first(results.study)
+    known = [c for c in comparisons if c.difference.se_seeds is not None]
+    if not results.record.plan.halves or not known:
+        return None
+    rows = (
+        (
+            _pair_cell(arm, other, forward),
+            *map(_other_logs_cell, pair),
+        )
+        for (arm, other), of_pair in groupby(known, key=lambda c: (c.arm, c.other))
+        for pair in [list(of_pair)]
+    )
+    caption = (
+        "As above, but each 95 % interval is for other training logs of this kind: replicates are "
+        "halves of one log, which another would move together. All scatter over replicates counts "
+        "as that of halves, so intervals are too wide where seeds are most of it, and more "
+        "replicates hardly make them narrower. Bold: clear of zero, each by itself."
+    )
+    head = results.study.reference if forward else f"minus {results.study.reference}"
+    columns = (head, *map(words.column, results.targets))
+    return table("other_logs", caption, columns, rows)
+
+
+def _other_logs_cell(comparison: Comparison) -> TableCell:
+    metric = comparison.metric
+    reach = metric.high - metric.low
+    found = over_samples(comparison.difference, (-reach, reach))
+    clear = found.low is not None and found.high is not None and found.low * found.high > 0
+    return difference_cell(found, metric, strong=clear)
 
 
 def _pair_cell(arm: str, other: str, forward: bool) -> TableCell:

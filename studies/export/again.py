@@ -64,7 +64,8 @@ def training_of(chosen: ChosenArm, data: Dataset, device: str) -> Training:
     plan, arm = chosen.record.plan, chosen.arm
     runtime = runtime_for(device, "auto", plan.runtime)
     seed = replicate_seed(plan.seed, chosen.replicate, arm.stream)
-    return replace(plan.training(arm.config, data.ref, seed), runtime=runtime)
+    half = plan.half(chosen.replicate)
+    return replace(plan.training(arm.config, data.ref, seed, half), runtime=runtime)
 
 
 def trained(
@@ -82,10 +83,10 @@ def trained(
 def refitted(
     training: Training, data: Dataset, before: TrainingResult, arm: str
 ) -> TrainingResult:
-    """Trained on train and validation, with nothing left to choose."""
+    """Trained on all of train and validation, with nothing left to choose."""
     both = replace(with_validation(data).ref, shuffle=training.data.shuffle)
     what = f"training {arm} on train and validation"
-    return trained(replace(training, data=both), what, dict(before.chosen_epochs))
+    return trained(replace(training, data=both, half=None), what, dict(before.chosen_epochs))
 
 
 @contextmanager

@@ -185,11 +185,13 @@ def plan(
     settings: TrainingSettings,
     seed: int,
     runtime: Runtime,
+    *,
+    halves: bool = False,
 ) -> Plan:
     """Each arm as its data set can train it.
 
     sets: the study's own data set first, then those that arms bring. settings: the first one's,
-    with the epochs and the patience that were asked for.
+    with the epochs and the patience that were asked for. halves: as `Plan` has it.
 
     What an arm leaves open comes from its data set's settings. Where no task follows another the
     chain falls away; an arm that is then the same as an earlier one (FSMD is FS) is left out.
@@ -223,6 +225,7 @@ def plan(
         sets=tuple(map(DataFacts.of, sets.values())),
         arms=tuple(arms.values()),
         same=tuple(same),
+        halves=halves,
         chain_dropped=chain_dropped,
     )
 
@@ -265,7 +268,10 @@ def cells_of(record: StudyRecord, refs: Mapping[str, DataRef], replicate: int) -
             params=record.study.arm(arm.name).params,
             replicate=replicate,
             training=planned.training(
-                arm.config, refs[arm.data], replicate_seed(planned.seed, replicate, arm.stream)
+                arm.config,
+                refs[arm.data],
+                replicate_seed(planned.seed, replicate, arm.stream),
+                planned.half(replicate),
             ),
         )
         for arm in planned.arms
@@ -323,6 +329,7 @@ def _fixed(record: StudyRecord) -> Iterator[tuple[str, Any]]:
     if not record.is_search:
         yield "looks", record.looks
     yield "seed", planned.seed
+    yield "resample-train", planned.halves
     yield from planned.runtime.identity.items()
     yield "code", planned.code
 

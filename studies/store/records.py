@@ -8,7 +8,7 @@ from dataclasses import asdict, dataclass
 from typing import Any
 
 from fsmd.baselines import Config
-from fsmd.config import FSMDConfig, check_fits
+from fsmd.config import FSMDConfig, check_fits, digest
 from fsmd.data.schema import DataRef, Dataset
 from fsmd.data.settings import TrainingSettings
 from fsmd.errors import shown
@@ -101,6 +101,8 @@ class Plan:
     """(arm left out, the arm that is the same model on this data)."""
     chain_dropped: bool = False
     """Whether some arm lost its chain, as no task of the data follows another."""
+    halves: bool = False
+    """Whether each replicate trains on a half of train, the same for every arm (`fsmd.half`)."""
 
     def __post_init__(self) -> None:
         """Raise ValueError for a plan by which nothing could be trained."""
@@ -143,10 +145,17 @@ class Plan:
         """Of the data set of this name; KeyError if there is none."""
         return {facts.name: facts for facts in self.sets}[name]
 
-    def training(self, config: Config, data: DataRef, seed: int) -> Training:
+    def half(self, replicate: int) -> int | None:
+        """The seed of a replicate's half, of whatever arm; None where all rows are trained on."""
+        key = [self.seed, replicate, "half"]
+        return int(digest(key)[:8], 16) if self.halves else None
+
+    def training(
+        self, config: Config, data: DataRef, seed: int, half: int | None = None
+    ) -> Training:
         """A training that shares what all of them share."""
-        settings = self.settings
-        return Training(config, data, seed, settings.epochs, settings.patience, self.runtime)
+        ends = self.settings.epochs, self.settings.patience
+        return Training(config, data, seed, *ends, self.runtime, half)
 
 
 @dataclass(frozen=True)

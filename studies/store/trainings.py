@@ -201,7 +201,7 @@ def read_trainings(
                 with stored_at(f"arm {cell.arm!r}, replicate {cell.replicate}"):
                     found = figures[cell.run_id]
                     run = training_of(runs[cell.run_id], found, record.plan.tasks)
-                    _check_place(run, record.plan, arms.get(cell.arm))
+                    _check_place(run, record.plan, cell.replicate, arms.get(cell.arm))
                 together.add(cell, run, arms)
                 yield CellTraining(cell.arm, cell.replicate, run, found)
     with of_study(record.name):
@@ -341,7 +341,7 @@ def _lacking(end: _End, keys: Set[_Key], task: str, chosen: int, metric: str) ->
     return f"the test {metric}" if at_end else ""
 
 
-def _check_place(run: TrainingRow, plan: Plan, arm: PlannedArm | None) -> None:
+def _check_place(run: TrainingRow, plan: Plan, replicate: int, arm: PlannedArm | None) -> None:
     """The training must be what its identity says, and its arm's."""
     identity = {
         "config": run.config,
@@ -349,13 +349,14 @@ def _check_place(run: TrainingRow, plan: Plan, arm: PlannedArm | None) -> None:
         "seed": run.seed,
         "epochs": plan.settings.epochs,
         "patience": plan.settings.patience,
+        "half": plan.half(replicate),
         "runtime": run.runtime.identity,
         "code": run.code,
     }
     if not any(run.id == digest({**identity, "shuffle": shuffle}) for shuffle in SHUFFLES):
         raise ValueError(
             "column id must be the digest of config, data_hash, seed, runtime, code, of a way to "
-            "shuffle, and of the epochs and the patience that are planned"
+            "shuffle, and of the epochs, the patience and the half of train that are planned"
         )
     if arm is None:
         return  # the plan no longer has it

@@ -56,6 +56,7 @@ def store_study(
     plan: Mapping[str, Any] | None = None,
     created_at: str = PLANNED_AT,
     looks: tuple[int, ...] = (),
+    halves: bool = False,
 ) -> StudyRecord:
     """Store a study; a test figure is usual + seed's noise + effect (a gain: more is better).
 
@@ -68,12 +69,14 @@ def store_study(
     reachable: task -> the best figure that any model can have.
     chosen: task -> the epoch that validation chose, where it is not 5.
     stated: the definition as it was when the study was planned, where it was another one.
+    halves: whether each replicate trains on a half of train.
     looks: the numbers of seeds at which it is judged; all replicates at once if nothing is given.
     plan: fields of the stored plan that are replaced at the end; nothing else follows them.
     """
     study = _definition(definition, tasks)
     name, data = name or study.name, data or study.data
     made = planned(study, tasks, data, name, rows=rows, reachable=reachable)
+    made = replace(made, halves=halves)
     kept = replace(made, **(plan or {}))
     at = looks or (max(replicates, 2),)
     record = StudyRecord(name, study, stated or study, kept, created_at, looks=at)
@@ -89,7 +92,7 @@ def store_study(
                 continue
             ref = DataRef(arm.data, made.facts(arm.data).content_hash, Path("nowhere"))
             seed = 1000 + replicate + 1000 * arm.stream
-            training = made.training(arm.config, ref, seed)
+            training = made.training(arm.config, ref, seed, made.half(replicate))
 
             def gain(task: str, index: int = index, arm: str = arm.name) -> float:
                 more = effect(index, task) if effect else 0.0

@@ -46,8 +46,8 @@ class DifferencesSummary(NamedTuple):
     forward: bool
     scales: tuple[Scale, ...]
     rows: tuple[tuple[DifferenceRow, ...], ...]
-    with_test_set: bool
-    """Whether the intervals cover the finite test set."""
+    over: str
+    """What the intervals cover."""
 
 
 def summarize(results: StudyResults) -> DifferencesSummary | None:
@@ -61,9 +61,7 @@ def summarize(results: StudyResults) -> DifferencesSummary | None:
         tuple(_row(scores, reference, arm, scale.key, forward) for arm in others)
         for scale in scales
     )
-    return DifferencesSummary(
-        reference, role(study), forward, scales, rows, bool(scores.samplings)
-    )
+    return DifferencesSummary(reference, role(study), forward, scales, rows, ran.sources(results))
 
 
 @style.styled()
@@ -111,7 +109,7 @@ def caption(summary: DifferencesSummary) -> str:
         else f"every other arm minus that of {reference}"
     )
     known = style.ends_of(row.estimate for rows in summary.rows for row in rows)
-    intervals = f"; 95 % intervals over {ran.sources(summary.with_test_set)}" if known else ""
+    intervals = f"; 95 % intervals over {summary.over}" if known else ""
     ahead = reference if summary.forward else "the arm"
     leads = who_leads(summary.scales, ahead, ("right of", "left of"))
     return (

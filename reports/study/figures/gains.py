@@ -70,8 +70,8 @@ class GainsSummary(NamedTuple):
     """Whether verdicts are of the reference against the arm."""
     named: tuple[str, ...]
     """The arms in colour and with a name; the others are grey."""
-    with_test_set: bool
-    """Whether the regions cover the finite test set."""
+    over: str
+    """What the regions cover."""
 
 
 def fits(results: StudyResults) -> bool:
@@ -111,7 +111,7 @@ def summarize(results: StudyResults) -> GainsSummary | None:
         looks=looks_of(results),
         forward=reference_first(study),
         named=named_arms(results),
-        with_test_set=bool(scores.samplings),
+        over=ran.sources(results),
     )
 
 
@@ -235,11 +235,13 @@ def caption(summary: GainsSummary) -> str:
         if all(scale.metric.higher for scale in shown)
         else f"The corners say which way is better.{less_is_better(summary.scales)}"
     )
-    region, sampled = "", ran.sources(summary.with_test_set)
+    region = ""
     if any(region for gain in summary.gains for region in gain.regions):
-        region = f" Ellipses: 95 % joint regions of both means, over {sampled}."
+        region = f" Ellipses: 95 % joint regions of both means, over {summary.over}."
         if is_on_demand(summary):
-            region = f" The page shows 95 % joint regions, over {sampled}, when it is asked to."
+            region = (
+                f" The page shows 95 % joint regions, over {summary.over}, when it is asked to."
+            )
     near = [gain for gain in summary.gains if not far_behind(summary, gain)]
     others = len([gain for gain in near if gain.arm not in summary.named])
     grey = f" Hollow and grey: {words.count(others, 'other arm')}." if others else ""

@@ -1,0 +1,168 @@
+"""The report of one study on several data sets."""
+
+import json
+from collections.abc import Mapping
+from dataclasses import replace
+from pathlib import Path
+
+import numpy as np
+import pytest
+import sqlalchemy as sa
+
+from fsmd.stats.across import normal_error, pooled
+from fsmd.tasks import Task
+from reports.across import outline
+from reports.across.analysis import Across, read_across
+from reports.across.forest import forests
+from reports.build import main
+from tests import made_up
+
+GAINS = {"planted": 0.004, "census": 0.005, "kuairand": 0.0045}
+
+
+def stored(folder: Path, gains: Mapping[str, float] = GAINS, **more: object) -> sa.Engine:
+    """Tower shapes on each data set; `increasing` gains over the reference, `diamond`."""
+    engine = made_up.fresh_engine(folder)
+    for data, gain in gains.items():
+        name = "towers" if data == "planted" else f"towers-{data}"
+        options = {"replicates": 3, "effects": {"increasing": gain}, **more}
+        made_up.store_study(engine, data=data, name=name, **options)  # type: ignore[arg-type]
+    return engine
+
+
+@pytest.fixture(scope="module")
+def across(tmp_path_factory: pytest.TempPathFactory) -> Across:
+    return read_across(stored(tmp_path_factory.mktemp("across")), ["towers"])
+
+
+def test_a_name_of_a_definition_finds_all_its_data_sets(across: Across) -> None:
+    assert across.sets == ("planted", "census", "kuairand")
+    assert (across.name, across.reference) == ("across-towers", "diamond")
+    assert [target.name for target in across.targets] == ["click", "long_view", "mean"]
+
+
+def test_what_is_pooled_are_the_gains_of_each_report(across: Across) -> None:
+    target = across.targets[0]
+    arm = next(each for each in target.arms if each.arm == "increasing")
+    gains = [s.scores.gain("increasing", "diamond", "click") for s in across.studies]
+    assert [one.gain for one in arm.on] == gains
+    errors = [normal_error(gain) for gain in gains]
+    assert None not in errors
+    found = pooled(np.array([g.mean for g in gains]), np.array(errors, float))
+    assert arm.together == found
+    assert found is not None
+    assert found.better > 0.9
+
+
+def test_verdicts_are_of_the_arm_whichever_way_a_study_compares(across: Across) -> None:
+    """The study's comparisons are of the reference minus the arm."""
+    for target in across.targets:
+        for each in target.arms:
+            for one, study in zip(each.on, across.studies, strict=True):
+                (said,) = [
+                    c.word
+                    for c in study.comparisons
+                    if c.key == ("diamond", each.arm, target.name)
+                ]
+                turned = {"better": "worse", "worse": "better"}.get(said, said)
+                assert one.word == turned
+
+
+def test_the_page_says_what_to_expect_and_how_little_few_data_sets_say(across: Across) -> None:
+    page = outline.page(across)
+    assert page.study == "across-towers"
+    assert [table.key for table in page.tables][:3] == ["across", "ranks", "each"]
+    assert [figure.key for figure in page.figures] == ["forest_auc"]
+    assert any("3 data sets say little" in notice for notice in page.notices)
+    assert len(page.tables[0].rows) == 3 * 3
+    text = json.dumps(outline.summary(across))
+    assert '"better"' in text
+    assert "NaN" not in text
+
+
+@pytest.mark.parametrize("narrow", [False, True])
+def test_the_forest_has_a_panel_a_target_and_a_mark_a_data_set(
+    across: Across, narrow: bool
+) -> None:
+    (view,) = forests(across)
+    figure = view.drawing(narrow)
+    assert len(figure.axes) == 3
+    labels = [text.get_text() for text in figure.axes[0].get_yticklabels()]
+    assert labels == ["constant", "increasing", "decreasing"]
+    (legend,) = figure.legends
+    told = [text.get_text() for text in legend.get_texts()]
+    assert told == ["planted", "census", "kuairand", "a new data set", "within ±0.001"]
+
+
+def test_of_two_data_sets_nothing_is_said_of_a_third(across: Across) -> None:
+    two = replace(across, studies=across.studies[:2])
+    answer = outline.answer(two)
+    assert answer.use == "2 data sets say nothing of another one."
+    assert all(each.together is None for target in two.targets for each in target.arms)
+    assert outline.summary(two)["targets"][0]["arms"][0]["new"] is None
+
+
+def test_tasks_that_are_called_otherwise_are_matched_by_their_place(tmp_path: Path) -> None:
+    engine = made_up.fresh_engine(tmp_path)
+    made_up.store_study(engine, replicates=2)
+    others = (Task("income"), Task("married", after="income"))
+    made_up.store_study(
+        engine, made_up.towers(), replicates=2, tasks=others, data="census", name="towers-census"
+    )
+    found = read_across(engine, ["towers", "towers-census"])
+    assert [target.name for target in found.targets] == [
+        "click / income",
+        "long_view / married",
+        "mean",
+    ]
+
+
+def refused(folder: Path, capsys: pytest.CaptureFixture[str], *arguments: str) -> str:
+    url = f"sqlite:///{folder / 'studies'}.db"
+    assert main([*arguments, "--storage", url, "--out", str(folder / "out")]) == 2
+    assert not (folder / "out").exists()
+    text = capsys.readouterr().err
+    assert text.count("\n") == 1
+    return text
+
+
+def test_what_cannot_be_compared_is_told_in_one_line(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    engine = stored(tmp_path, {"planted": 0.0})
+    assert "is the only one" in refused(tmp_path, capsys, "--across", "towers")
+    assert "no study 'towrs' is stored; did you mean 'towers'?" in refused(
+        tmp_path, capsys, "--across", "towrs"
+    )
+    assert "--have goes with a study's name" in refused(
+        tmp_path, capsys, "--across", "towers", "--have", "diamond"
+    )
+    assert "one of them" in refused(tmp_path, capsys, "towers", "--across", "towers")
+    made_up.store_study(engine, replicates=2, name="again")
+    assert "needs another data set each" in refused(tmp_path, capsys, "--across", "towers,again")
+    losses = (Task("click", "log_loss"), Task("long_view", "log_loss"))
+    made_up.store_study(
+        engine, made_up.towers(), replicates=2, tasks=losses, data="census", name="losses"
+    )
+    assert "'losses' has log loss and log loss, 'towers' AUC and AUC" in refused(
+        tmp_path, capsys, "--across", "towers,losses"
+    )
+    few = replace(made_up.towers(), arms=made_up.towers().arms[1:], claims=())
+    made_up.store_study(engine, few, replicates=2, data="census", name="few")
+    assert "'few' has no arm 'constant'" in refused(tmp_path, capsys, "--across", "towers,few")
+    made_up.store_search(engine)
+    assert "is a search" in refused(tmp_path, capsys, "--across", "towers,search")
+
+
+@pytest.mark.slow
+def test_the_command_writes_a_page_a_pdf_and_tables(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    stored(tmp_path)
+    url = f"sqlite:///{tmp_path / 'studies'}.db"
+    assert main(["--across", "towers", "--storage", url, "--out", str(tmp_path)]) == 0
+    folder = tmp_path / "across-towers"
+    names = {path.relative_to(folder).as_posix() for path in folder.rglob("*") if path.is_file()}
+    assert {"report.html", "report.pdf", "summary.json", "tables/across.csv"} <= names
+    assert "tables/ranks.csv" in names
+    assert capsys.readouterr().out.count("Report: ") == 1

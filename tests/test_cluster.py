@@ -248,6 +248,23 @@ def test_whether_bfloat16_is_fast_is_asked_of_all_workers_and_not_of_this_machin
     ]
 
 
+def test_workers_that_are_unlike_each_other_are_told_of_once(there: Site) -> None:
+    told = list[str]()
+    with ClusterWorkers(there.address, notify=told.append) as workers:
+        assert workers.slots() == 1
+        (member,) = workers._members.values()
+        other = replace(member, processor="Other", gpu="One")
+        lines = [workers._unlike(each) for each in (other, other, replace(other, gpu="Two"))]
+    kinds = "; ".join(sorted({member.processor, "Other"}))
+    hang = ": the last digits of a figure hang on which of them trained"
+    assert lines == [
+        f"the workers have different processors ({kinds}){hang}",
+        "",
+        f"the workers have different GPUs (One; Two){hang}",
+    ]
+    assert told == []
+
+
 def test_a_training_that_is_too_large_for_every_worker_is_told_with_what_to_start(
     there: Site, training: Training, monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -117,7 +117,8 @@ class ClusterWorkers:
         self._runs, self._sent = list[_Run](), dict[str, _Run]()
         self._known, self._members = dict[str, str](), dict[str, Member]()
         self._machines: WeakKeyDictionary[Future[Any], str] = WeakKeyDictionary()
-        self._refused, self._kinds = dict[str, str](), set[str]()
+        self._refused = dict[str, str]()
+        self._kinds = {"processors": set[str](), "GPUs": set[str]()}
         self._fault: UserError | None = None
         self._closed, self._changed, self._most_needed = False, False, Need()
         self._news, self._ready = Event(), Event()
@@ -422,7 +423,7 @@ class ClusterWorkers:
             else:
                 self._members[address] = Member.of(facts, said)
                 self._changed = True
-                line = self._unlike(said["gpu"] or said["processor"])
+                line = self._unlike(self._members[address])
         if line:
             self._notify(line)
         self._news.set()
@@ -436,14 +437,20 @@ class ClusterWorkers:
             raise said
         return said
 
-    def _unlike(self, kind: str) -> str:
-        """What is to be told where what trains becomes of different kinds."""
-        before, self._kinds = len(self._kinds), self._kinds | {kind}
-        if not before == 1 < len(self._kinds):
+    def _unlike(self, member: Member) -> str:
+        """What is to be told where the processors, or the GPUs, become different ones."""
+        lines = list[str]()
+        for what, kind in (("processors", member.processor), ("GPUs", member.gpu)):
+            kinds = self._kinds[what]
+            before = len(kinds)
+            kinds |= {kind} - {""}
+            if before == 1 < len(kinds):
+                lines.append(f"different {what} ({'; '.join(sorted(kinds))})")
+        if not lines:
             return ""
         return (
-            f"the workers have different processors ({'; '.join(sorted(self._kinds))}): the last "
-            "digits of a figure hang on which of them trained"
+            f"the workers have {' and '.join(lines)}: the last digits of a figure hang on which "
+            "of them trained"
         )
 
     def _look_for_nobody(self) -> None:

@@ -7,7 +7,7 @@ from fsmd.data.encoded import open_encoded
 from fsmd.data.schema import LARGE, Schema
 from fsmd.training import Training
 
-LIBRARIES = 384 * 2**20
+LIBRARIES = 512 * 2**20
 """Of a process that trains something small, what it shares with others included."""
 COPIES = 8
 """Of each parameter: weights, gradients, two moments, the chosen epoch's, a checkpoint's."""

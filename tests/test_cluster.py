@@ -9,9 +9,10 @@ import sys
 import time
 from collections.abc import Callable, Iterator
 from concurrent.futures import Future
+from contextlib import suppress
 from dataclasses import replace
 from pathlib import Path
-from threading import Event
+from threading import Event, Thread
 from typing import Any
 
 import pytest
@@ -19,6 +20,7 @@ import pytest
 pytest.importorskip("distributed")
 
 import dask
+import psutil
 from distributed import Client
 
 from fsmd.config import FSMDConfig
@@ -493,6 +495,29 @@ def test_a_worker_that_hangs_gets_nothing_before_it_answers_again(tmp_path: Path
             waiting = workers.submit(abs, -2)
             os.killpg(first.pid, signal.SIGCONT)
             assert waiting.result(60) == 2
+
+
+@pytest.mark.slow
+def test_a_worker_that_dies_as_it_is_started_is_told_in_a_line() -> None:
+    planner, over = psutil.Process(), Event()
+    before = planner.children()
+
+    def kill() -> None:
+        while not over.is_set():
+            for child in set(planner.children()) - set(before):
+                with suppress(psutil.Error):
+                    if any("spawn_main" in part for part in child.cmdline()):
+                        child.kill()
+            time.sleep(0.01)
+
+    killer = Thread(target=kill)
+    killer.start()
+    try:
+        with pytest.raises(UserError, match=r"cluster local:1 cannot be started \(Nanny failed"):
+            ClusterWorkers("local:1")
+    finally:
+        over.set()
+        killer.join()
 
 
 @pytest.mark.slow

@@ -58,7 +58,9 @@ class _Watched(sa.CreateEnginePlugin):
         watch(engine)
         # Whatever befalls a connection that is given back, Ctrl-C too, is raised; the pool would
         # log it with a traceback beside.
-        logging.getLogger(engine.pool.logger.name).setLevel(logging.CRITICAL)
+        kind = type(engine.pool)
+        name = f"{kind.__module__}.{kind.__qualname__}.{_PLUGIN}"
+        logging.getLogger(name).setLevel(logging.CRITICAL)
         sa.event.listen(engine, "before_cursor_execute", _ask_guards)
         if engine.dialect.name == "sqlite":
             sa.event.listen(engine, "connect", _to_read_only if self.target.query else _to_write)

@@ -291,16 +291,22 @@ class ClusterWorkers:
             return None
         scratch = self._token.with_suffix(".tmp")  # after a kill it is swept with the token
         stack.callback(rmtree, scratch, ignore_errors=True)
-        with uninterrupted():  # which its processes inherit: the planner decides
-            cluster = LocalCluster(
-                n_workers=int(count[1]),
-                threads_per_worker=1,
-                memory_limit=0,
-                dashboard_address="127.0.0.1:0",
-                worker_dashboard_address=None,
-                local_directory=str(scratch),
-                silence_logs=logging.CRITICAL + 1,
-            )
+        try:
+            with uninterrupted():  # which its processes inherit: the planner decides
+                cluster = LocalCluster(
+                    n_workers=int(count[1]),
+                    threads_per_worker=1,
+                    memory_limit=0,
+                    dashboard_address="127.0.0.1:0",
+                    worker_dashboard_address=None,
+                    local_directory=str(scratch),
+                    silence_logs=logging.CRITICAL + 1,
+                )
+        except RuntimeError as error:
+            raise UserError(
+                f"the cluster {self._cluster} cannot be started ({error.__cause__ or error}), "
+                f"maybe for want of memory; {GOES_ON}"
+            ) from None
         stack.enter_context(cluster)
         return cluster
 

@@ -229,10 +229,10 @@ def workers_of(pid: int) -> list[int]:
     return [worker for child in children_of(pid) for worker in children_of(child)]
 
 
-def far_below(leader: int) -> list[int]:
-    """What a planner that leads a session has not started itself: its workers.
-
-    Those too whose origin is gone, and what trains for a cluster's workers.
-    """
-    near = {leader, *children_of(leader)}
-    return [pid for pid in session_of(leader) if pid not in near]
+def parents_in(leader: int) -> dict[int, int]:
+    """The parent of each living process of a session, whichever thread has started it."""
+    found = {}
+    for pid in session_of(leader):
+        with suppress(OSError):
+            found[pid] = _stat(pid)[1]
+    return found

@@ -14,7 +14,7 @@ import numpy as np
 
 from studies.options import STOPPED
 from tests.faults.audit import Expected, Verdict, audit, unclear
-from tests.faults.desk import Command, Desk, Running, children_of, far_below
+from tests.faults.desk import Command, Desk, Running, parents_in
 from tests.postgres import Postgres
 
 PLANNER, WORKER, FORKS, DATABASE = "planner", "worker", "fork server", "database"
@@ -89,7 +89,7 @@ def disturbed(
             victim = str(chance.choice(list(shares), p=list(shares.values())))
             if running.code is not None:
                 break
-            if training_alone and not far_below(running.pid):
+            if training_alone and not _victims(running)[WORKER]:
                 continue
             if victim == GROUP:
                 way, is_clear = _ended(running, chance)
@@ -122,6 +122,20 @@ def _sleep(running: Running, seconds: float) -> None:
         time.sleep(0.02)
 
 
+def _victims(running: Running) -> dict[str, list[int]]:
+    """The processes of each kind; those workers too whose origin is gone.
+
+    On a cluster of local:N what it has started is its workers, which fork what trains.
+    """
+    planner, parents = running.pid, parents_in(running.pid)
+    origins = {*parents.values()}
+    return {
+        PLANNER: [planner],
+        WORKER: [pid for pid, parent in parents.items() if planner not in (pid, parent)],
+        FORKS: [pid for pid, parent in parents.items() if parent == planner and pid in origins],
+    }
+
+
 def _killed(
     running: Running, victim: str, chance: np.random.Generator, server: Postgres | None
 ) -> bool:
@@ -133,11 +147,7 @@ def _killed(
         time.sleep(chance.uniform(0, 1))
         server.revive()
         return True
-    own = {
-        PLANNER: [running.pid],
-        WORKER: far_below(running.pid),
-        FORKS: [pid for pid in children_of(running.pid) if children_of(pid)],
-    }[victim]
+    own = _victims(running)[victim]
     if not own:
         return False
     with suppress(ProcessLookupError):

@@ -109,7 +109,8 @@ def judge(materials: str, licences: str, vulnerabilities: str) -> int:
     print(*table(packages), sep="\n")
     bill = json.loads(Path(materials).read_text("utf-8"))
     answer = Path(vulnerabilities)
-    found, told = [], "the index does not answer: no vulnerability was looked up"
+    found: list[str] = []
+    told = "the index does not answer: no vulnerability was looked up"
     if answer.is_file() and answer.stat().st_size:
         found, told = vulnerable(json.loads(answer.read_text("utf-8")))
     wrong = [*faulty(packages), *missing(bill, packages), *found]
@@ -118,4 +119,4 @@ def judge(materials: str, licences: str, vulnerabilities: str) -> int:
 
 
 if __name__ == "__main__":
-    sys.exit({"ask": ask, "judge": judge}[sys.argv[1]](*sys.argv[2:]))
+    sys.exit(ask(*sys.argv[2:]) if sys.argv[1] == "ask" else judge(*sys.argv[2:]))

@@ -154,6 +154,7 @@ def _of_log(place: Path) -> Iterator[Check]:
                 return asked(
                     lambda: [part.label_NK for part in fsmd.data.source_of(described).parts()]
                 )
+            (cache / "encoded").mkdir(parents=True, exist_ok=True)
             told = asked(lambda: fsmd.load(described), place)
             shutil.rmtree(cache, ignore_errors=True)
             return told
@@ -171,7 +172,7 @@ def _describing(place: Path) -> Iterator[Check]:
             data_commands.main, ["describe", str(place / name), "--out", str(draft)], place
         )
         if told == "done":
-            read(draft)  # raises for a draft that is none
+            told = asked(lambda: read(draft))  # refused where no task or field is found
             draft.unlink()
         (place / name).unlink()
         return told

@@ -95,7 +95,8 @@ def _checkpoint(place: Path) -> Iterator[Check]:
     data = fsmd.load("planted:rows=600")
     config = replace(MODELS["mmoe"], batch_size=256, layers=(8,))
     own = replace(Training.on(data, config), epochs=2)
-    others = (own, replace(own, seed=1), replace(own, config=replace(own.config, layers=(6,))))
+    wider = replace(Training.on(data, replace(config, layers=(6,))), epochs=2)
+    others = (own, replace(own, seed=1), wider)
     path, contents = place / "whole.ckpt", list[bytes]()
     for each in others:
         train(each, checkpoint=path, until=1)

@@ -171,6 +171,13 @@ def bench_statistics(session: nox.Session) -> None:
 
 
 @nox.session
+def bench_front(session: nox.Session) -> None:
+    """How true P(front) and what is told of a search's picks are, by simulation; ends in JSON."""
+    _groups(session, "test")
+    session.run("python", "-m", "tests.bench_front", *session.posargs)
+
+
+@nox.session
 def bench_serving(session: nox.Session) -> None:
     """The load that examples/serve.py carries, over loopback; ends in JSON."""
     _groups(session, "test")

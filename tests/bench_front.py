@@ -5,8 +5,7 @@ often what is said to be on the front is there (`fsmd.stats.front`), beside the 
 means drawn around the measured ones, by the seeds alone. Then how much better picks look than they
 are, on the seeds that chose them and on those that did not. Its last line is JSON.
 
-`python -m tests.bench_front --draw` draws docs/front.svg from docs/front.json, which
-`--write` writes.
+`--write` keeps that line as docs/front.json, of which `--draw` draws docs/front.svg.
 
 Suffixes: S studies, A points, R seeds, M objectives; units are what a seed does to a training.
 """
@@ -19,6 +18,7 @@ from itertools import pairwise
 from pathlib import Path
 from typing import Any, NamedTuple
 
+import matplotlib.pyplot as plt
 import numpy as np
 
 from fsmd.stats.estimates import Array, mean_interval
@@ -31,6 +31,8 @@ CHAINS = 20
 """Fewer than a report has: what is said may be 0.02 off, which cancels over studies."""
 TOGETHER = 0.3
 """Correlation of what a seed does to a training's two objectives."""
+FEWEST = 20
+"""Statements of a bin that is drawn."""
 DOCS = Path(__file__).parents[1] / "docs"
 Truth = Callable[[np.random.Generator, int, int], Array]
 """Generator, points, objectives -> A x M true means."""
@@ -261,6 +263,42 @@ def _rounded(found: Calibration) -> dict[str, Any]:
     return {"error": round(found.error, 4), "brier": round(found.brier, 4), "bins": bins}
 
 
+# The picture of the docs
+
+SHOWN = (
+    *("clear front", "a deviation apart", "trade-off, curved", "trade-off, narrow line"),
+    *("near-ties", "two seeds", "rows, trade-off, curved", "rows, the best of 60"),
+)
+GREY, BLUE = "#808080", "#3a86c8"
+"""So that it can be read on a light and on a dark page."""
+
+
+def draw() -> None:
+    """What was said against what was true, a panel a world."""
+    told = json.loads((DOCS / "front.json").read_text("utf-8"))["front"]
+    colours = ("text.color", "axes.labelcolor", "axes.edgecolor", "xtick.color", "ytick.color")
+    style: dict[str, Any] = {
+        **dict.fromkeys((*colours, "axes.titlecolor"), GREY),
+        **{"svg.hashsalt": "fsmd", "svg.fonttype": "path", "font.size": 9},
+        **{"axes.spines.top": False, "axes.spines.right": False},
+    }
+    with plt.rc_context(style):
+        figure, axes = plt.subplots(2, 4, figsize=(9, 5), layout="constrained", sharey=True)
+        for axis, name in zip(axes.flat, SHOWN, strict=True):
+            axis.plot([0, 1], [0, 1], color=GREY, linewidth=0.8, linestyle="dotted")
+            for key, colour in (("before", GREY), ("now", BLUE)):
+                bins = [each for each in told[name][key]["bins"] if each[2] >= FEWEST]
+                said, true, number = np.array(bins).T
+                error = 2 * np.sqrt(true * (1 - true) / number)
+                axis.errorbar(said, true, error, fmt="o-", color=colour, ms=4, lw=1.2, label=key)
+            axis.set_title(name, loc="left", fontsize=9)
+            axis.set(xlim=(0, 1), ylim=(0, 1), aspect="equal")
+        axes[0, 0].legend(frameon=False, loc="upper left")
+        figure.supxlabel("P(front) as it is said", color=GREY, fontsize=9)
+        figure.supylabel("how often it is true", color=GREY, fontsize=9)
+        figure.savefig(DOCS / "front.svg", transparent=True, metadata={"Date": None})
+
+
 def main(arguments: Sequence[str] | None = None) -> int:
     """The last line is JSON."""
     options = argparse.ArgumentParser(prog="bench_front", description=__doc__)
@@ -268,7 +306,11 @@ def main(arguments: Sequence[str] | None = None) -> int:
     options.add_argument("--studies", type=int, default=400, help="drawn for each world")
     options.add_argument("--seed", type=int, default=1)
     options.add_argument("--write", action="store_true", help="docs/front.json too")
+    options.add_argument("--draw", action="store_true", help="docs/front.svg from docs/front.json")
     asked = options.parse_args(arguments)
+    if asked.draw:
+        draw()
+        return 0
     told = bench(asked.studies, asked.seed)
     if asked.write:
         (DOCS / "front.json").write_text(json.dumps(told, indent=1) + "\n", "utf-8")

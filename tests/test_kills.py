@@ -224,6 +224,8 @@ COMES_TO = {
     "measurements": "SELECT * FROM fsmd_measurements",
     "predictions": "SELECT * FROM fsmd_predictions",
     "test rows": "SELECT * FROM fsmd_test_rows",
+    "predictions of validation": "SELECT * FROM fsmd_valid_predictions",
+    "validation rows": "SELECT * FROM fsmd_valid_rows",
     "studies": "SELECT name, definition, stated, plan FROM fsmd_studies",
     "Optuna's studies": "SELECT study_name, key, value_json FROM studies NATURAL LEFT JOIN "
     "study_system_attributes",

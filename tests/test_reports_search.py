@@ -723,7 +723,7 @@ def test_a_single_seed_has_no_interval_and_no_word_of_one(tmp_path: Path) -> Non
     store_search(made, points, confirmed=list(points)[:3], seeds=1)
     tables = {table.key: table.caption for table in outline.page(analysis(made)).tables}
     made.dispose()
-    assert "One seed has no interval." in tables["differences"]
+    assert "One seed has no interval. It tells of what it chose" in tables["differences"]
     assert "95 %" not in tables["differences"]
 
 

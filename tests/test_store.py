@@ -268,6 +268,9 @@ def test_test_rows_are_read_as_they_are_in_the_data(engine: sa.Engine) -> None:
     with engine.connect() as connection:
         rows = read_rows(connection, "hash")
         nothing = read_rows(connection, "of other data")
+        valid = read_rows(connection, "hash", "valid")
+    for k, name in enumerate(("click", "long_view", "like")):
+        np.testing.assert_array_equal(valid.labels[name], data.valid.labels[:, k])
     assert set(rows.labels) == {"click", "long_view", "like"}
     for k, name in enumerate(("click", "long_view", "like")):
         np.testing.assert_array_equal(rows.labels[name], label_NK[:, k])

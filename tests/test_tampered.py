@@ -68,6 +68,8 @@ FREE = {
     ("fsmd_test_rows", "data_hash"),
     ("fsmd_test_rows", "column"),
     ("fsmd_test_rows", "packed"),
+    *(("fsmd_valid_predictions", name) for name in ("run_id", "task", "scores")),
+    *(("fsmd_valid_rows", name) for name in ("data_hash", "column", "packed")),
     ("fsmd_attempts", "stopped"),
     ("fsmd_attempts", "costs"),
     ("fsmd_attempts", "notes"),
@@ -79,6 +81,7 @@ SAMPLED = {"fsmd_predictions", "fsmd_test_rows"}
 """Tables of which the test set's part in the intervals is made."""
 MAY_BE_GONE = {
     *("fsmd_cells", "fsmd_looks", "fsmd_measurements", "fsmd_predictions", "fsmd_test_rows"),
+    *("fsmd_valid_predictions", "fsmd_valid_rows"),
 }
 """Tables that may lack a row: a training or a look to come, a figure that is only shown, no
 predictions."""
@@ -237,6 +240,9 @@ ROWS = {
     "fsmd_measurements": "run_id IN (SELECT run_id FROM fsmd_cells WHERE study != 'other')",
     "fsmd_predictions": "run_id IN (SELECT run_id FROM fsmd_cells WHERE study != 'other')",
     "fsmd_test_rows": "data_hash IN (SELECT data_hash FROM fsmd_runs JOIN fsmd_cells "
+    "ON id = run_id WHERE study != 'other')",
+    "fsmd_valid_predictions": "run_id IN (SELECT run_id FROM fsmd_cells WHERE study != 'other')",
+    "fsmd_valid_rows": "data_hash IN (SELECT data_hash FROM fsmd_runs JOIN fsmd_cells "
     "ON id = run_id WHERE study != 'other')",
     "fsmd_costs": "1",
 }

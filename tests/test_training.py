@@ -520,6 +520,9 @@ def test_any_number_of_tasks_trains_and_what_is_stored_gives_what_was_measured(
         label_N = data.test.labels[:, k]
         want = roc_auc_score(label_N, score_N)
         assert result.value("test", task.name, "auc") == pytest.approx(want)
+        valid_N = unpack(result.valid_predictions[task.name])
+        of_valid = roc_auc_score(data.valid.labels[:, k], valid_N)
+        assert result.value("valid", task.name, "auc") == pytest.approx(of_valid, abs=1e-6)
         p = 1 / (1 + np.exp(-score_N.astype(np.float64)))
         assert result.value("test", task.name, "log_loss") == pytest.approx(
             sklearn_log_loss(label_N, p), rel=1e-6

@@ -195,13 +195,12 @@ def _pick_sentences(analysis: SearchAnalysis) -> tuple[str, ...]:
 def _pick_sentence(pick: Pick) -> str:
     why = "; ".join(f"{rule.name}: {rule.why}" for rule in pick.rules)
     unsure = [told for told in pick.told if {*told.by_seed} != {pick.name}]
-    others = "".join(
-        f" Without one seed in turn, {words.listed(rule.name for rule in told.rules)} "
-        f"{'pick' if len(told.rules) > 1 else 'picks'} "
-        f"{words.listed(tables.picked_by_seed(told))}."
+    others = "; ".join(
+        f"{words.listed(rule.name for rule in told.rules)} "
+        f"{'pick' if len(told.rules) > 1 else 'picks'} {words.listed(tables.picked_by_seed(told))}"
         for told in unsure
     )
-    return f"{pick.name} \u2013 {why}.{others}"
+    return f"{pick.name} \u2013 {why}.{f' Without one seed in turn {others}.' if others else ''}"
 
 
 def _told_apart(analysis: SearchAnalysis) -> str:

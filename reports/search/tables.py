@@ -115,7 +115,9 @@ def difference_table(analysis: SearchAnalysis) -> Table | None:
     if not rows:
         return None
     seeds, less = len(analysis.seeds), words.less_is_better(targets)
-    intervals = f".{less} One seed has no interval, and tells of what it chose: too well."
+    intervals = (
+        f".{less} One seed has no interval. It tells of what it chose, so that looks too good."
+    )
     if seeds > 1:
         intervals = (
             f", with its 95 % interval over "

@@ -370,7 +370,7 @@ def caption(summary: FrontSummary) -> str:
     parts = (
         f"{_shown(summary)}: hollow, what ended, on the search's own seed",
         seeds if fresh else "nothing was trained again",
-        "ellipses, 95 % regions of both means" if regions else "",
+        "ellipses, 95 % regions of both means over the seeds" if regions else "",
         "stairs, what a front dominates" if summary.with_stairs else "",
     )
     turn = "An axis on which less is better is reversed, so that up and to the right is better."

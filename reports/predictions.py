@@ -12,7 +12,7 @@ from fsmd.errors import shown
 from fsmd.metrics import METRICS, Array, Metric, influences, is_certain
 from fsmd.metrics.steps import step_scores
 from fsmd.packing import unpack
-from fsmd.stats.sampling import Sampling, by_unit, shared_covariance
+from fsmd.stats.sampling import Sampling, shared_covariance
 from fsmd.tasks import Task
 from fsmd.training import step_key
 from studies.reading import StoredError, stored_at
@@ -30,6 +30,7 @@ _KEPT = {
     "label": ("|i1", -1.0, 1.0),
     "user": ("<u4", 0.0, 2.0**32),
     "request": ("<u4", 0.0, 2.0**32),
+    "item": ("<u4", 0.0, 2.0**32),
     "weight": ("<f4", 0.0, np.inf),
 }
 """Kind of column -> its type, and the range of its values."""
@@ -61,7 +62,7 @@ class KeptRows:
     labels: Mapping[str, Array]
     """Task -> 0, 1, or NaN where it was not observed."""
     groups: Mapping[str, NDArray[np.int64]]
-    """user, request -> numbers from 0, equal within one; those that are known."""
+    """user, request, item -> numbers from 0, equal within one; those that are known."""
     weight_N: Array | None
     """None: all rows count alike."""
     split: str = "test"
@@ -80,6 +81,13 @@ class KeptRows:
     def units(self) -> int | None:
         """How many; None where rows are not grouped."""
         return None if self.unit_N is None else int(self.unit_N.max()) + 1
+
+    @property
+    def sampled(self) -> tuple[NDArray[np.int64] | None, ...]:
+        """What `shared_covariance` takes for samples: units and items, as far as known."""
+        item_N = self.groups.get("item")
+        known = tuple(code_N for code_N in (self.unit_N, item_N) if code_N is not None)
+        return known or (None,)
 
     def labels_of(self, figure: Figure) -> Array:
         """NaN too where a step's rows are not reached."""
@@ -115,7 +123,7 @@ def read_rows(connection: sa.Connection, data_hash: str, split: str = "test") ->
     }
     groups: dict[str, NDArray[np.int64]] = {
         name: np.unique(columns[name], return_inverse=True)[1].astype(np.int64)
-        for name in ("user", "request")
+        for name in ("user", "request", "item")
         if name in columns
     }
     return KeptRows(labels, groups, columns.get("weight"), split)
@@ -173,17 +181,19 @@ def read_sampling(
         return None
     trainings = zip(*(runs[arm] for arm in whole), strict=True)
     covariance_CC = shared_covariance(
-        read_influences(connection, ids, figures, rows) for ids in trainings
+        (read_influences(connection, ids, figures, rows) for ids in trainings), rows.sampled
     )
     shape = (len(whole), len(figures))
     covariance = covariance_CC.reshape(shape * 2)
-    return Sampling(whole, covariance, over, rows.units, rows.unit or "row")
+    item_N = rows.groups.get("item")
+    items = None if item_N is None else int(item_N.max()) + 1
+    return Sampling(whole, covariance, over, rows.units, rows.unit or "row", items)
 
 
 def read_influences(
     connection: sa.Connection, ids: tuple[str, ...], figures: Sequence[Figure], rows: KeptRows
 ) -> Array:
-    """N x C, or units x C, of the trainings `ids`, the figures of each side by side."""
+    """N x C of the trainings `ids`, the figures of each side by side."""
     count = len(next(iter(rows.labels.values())))
     influence_NC = np.empty((count, len(ids) * len(figures)), order="F")
     for i, run in enumerate(ids):  # one at a time, so that no other's scores are in memory
@@ -193,7 +203,7 @@ def read_influences(
             influence_NC[:, k] = influences(
                 figure.metric, score_N, label_N, rows.weight_N, rows.groups
             )
-    return by_unit(influence_NC, rows.unit_N)
+    return influence_NC
 
 
 def read_scores(

@@ -36,7 +36,9 @@ def sources(results: StudyResults, sampled: bool | None = None) -> str:
     """
     sampled = bool(results.test.samplings) if sampled is None else sampled
     halves = ["halves of the training rows"] * results.record.plan.halves
-    return words.listed(["seeds", *halves, *["the finite test set"] * sampled])
+    two_way = any(sampling.items and sampling.units for sampling in results.test.samplings)
+    test = "the finite test set (its users and items)" if two_way else "the finite test set"
+    return words.listed(["seeds", *halves, *[test] * sampled])
 
 
 def at_level() -> str:

@@ -37,6 +37,19 @@ from fsmd.metrics import METRICS, measured
 from fsmd.notices import say
 from fsmd.writing import replacing
 
+
+class Role(NamedTuple):
+    """Whose numbers are kept, as `Part` has them, and of which splits."""
+
+    codes: str
+    splits: tuple[str, ...]
+
+
+ROLES = {
+    "users": Role("user_N", SPLITS),
+    "requests": Role("request_N", ("valid", "test")),
+    "items": Role("item_N", ("test",)),
+}
 _USUAL_MEMORY = 2**32  # bytes, where the machine does not tell how many it has
 
 
@@ -108,10 +121,7 @@ def write_encoded(source: Source, folder: Path, memory: int) -> None:
     facts = {
         "schema": asdict(schema),
         "content_hash": digest({"schema": asdict(schema), "arrays": digests}),
-        **{
-            each: [split for split in SPLITS if f"{split}_{each}" in roles]
-            for each in ("users", "requests")
-        },
+        **{each: [split for split in SPLITS if f"{split}_{each}" in roles] for each in ROLES},
         "reachable": _reachable(recipe, folder, scratch) if kept.truth else None,
         "settings": asdict(recipe.settings),
     }
@@ -128,7 +138,7 @@ class _Kept(NamedTuple):
     weighted: bool
     truth: bool
     roles: tuple[str, ...]
-    """Names of the arrays of users and requests."""
+    """Names of the arrays of users, requests and items."""
 
 
 def _store(source: Source, fitting: Fitting, folder: Path, scratch: Path) -> _Kept:
@@ -153,8 +163,9 @@ def _store(source: Source, fitting: Fitting, folder: Path, scratch: Path) -> _Ke
             masked = masked or bool(np.isnan(part.label_NK).any())
             if part.weight_N is not None:
                 arrays.append(f"{part.split}_weights", part.weight_N.astype(np.float32))
-            for role, code_N in (("users", part.user_N), ("requests", part.request_N)):
-                if code_N is not None and (role, part.split) != ("requests", "train"):
+            for role, of_role in ROLES.items():
+                code_N = getattr(part, of_role.codes)
+                if code_N is not None and part.split in of_role.splits:
                     waiting.append(f"{part.split}_{role}", code_N)
             if part.truth_NK is not None:
                 waiting.append("truth", part.truth_NK)
@@ -162,7 +173,9 @@ def _store(source: Source, fitting: Fitting, folder: Path, scratch: Path) -> _Ke
         for finding in (each for check in checks for each in check.findings()):
             if finding.level == "error":
                 raise UserError(finding.text)
-        roles = tuple(n for n in sorted(waiting.names) if n.endswith(("_users", "_requests")))
+        roles = tuple(
+            n for n in sorted(waiting.names) if n.endswith(tuple(f"_{r}" for r in ROLES))
+        )
         weighted = "train_weights" in arrays.names
         return _Kept(masked, weighted, "truth" in waiting.names, roles)
 

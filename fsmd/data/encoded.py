@@ -126,7 +126,7 @@ def _opened(path: Path) -> BufferedReader:
 def _split(path: Path, split: str, facts: Mapping[str, Any]) -> Split:
     parts = ["ids", "dense", "labels"]
     parts += ["weights"] if facts["schema"]["weighted"] else []
-    parts += [name for name in ("users", "requests") if split in facts[name]]
+    parts += [name for name in ("users", "requests", "items") if split in facts[name]]
     return Split(**{part: _mapped(path / f"{split}_{part}.npy") for part in parts})
 
 

@@ -83,10 +83,13 @@ class Split:
     requests: NDArray[np.uint32] | None = None
     """N: rows that were shown together share a number; as `users`."""
 
+    items: NDArray[np.uint32] | None = None
+    """N: rows of one item share a number; of test, where the description names items."""
+
     @property
     def groups(self) -> Mapping[str, NDArray[np.uint32]]:
-        """user, request -> their numbers, of those that are known."""
-        known = {"user": self.users, "request": self.requests}
+        """user, request, item -> their numbers, of those that are known."""
+        known = {"user": self.users, "request": self.requests, "item": self.items}
         return {name: code_N for name, code_N in known.items() if code_N is not None}
 
     @property

@@ -3,13 +3,16 @@
 A figure moves with each row's influence (`fsmd.metrics.influences`), and the covariance of two
 figures on the same rows, of whatever task and metric, is the influences' mean product over N.
 Rows of one user are not independent of each other: there the users are the sample, each with the
-sum of its rows' influences (Obuchowski 1997).
+sum of its rows' influences (Obuchowski 1997). Rows of one item are no more so: where items are
+known too, both are samples, and what two figures covary by users and by items is added up, less
+what is counted twice, that of rows that have both alike (Cameron, Gelbach and Miller 2011, Journal
+of Business & Economic Statistics 29).
 
 Suffixes: N test rows, U units (users), A arms, K tasks, C columns (an arm's task each).
 """
 
-from collections.abc import Iterable, Mapping
-from dataclasses import dataclass
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass, field
 from functools import cached_property
 
 import numpy as np
@@ -23,25 +26,72 @@ def by_unit(influence_NC: Array, unit_N: NDArray[np.int64] | None) -> Array:
     """U x C: each unit's rows summed, times U / N, so that a unit stands where a row stood."""
     if unit_N is None:
         return influence_NC
-    rows, units = len(unit_N), int(unit_N.max()) + 1
-    of_unit = scipy.sparse.csr_array((np.ones(rows), (unit_N, np.arange(rows))), (units, rows))
-    influence_UC: Array = of_unit @ influence_NC * (units / rows)
+    influence_UC: Array = _sums(unit_N) @ influence_NC
     return influence_UC
 
 
-def shared_covariance(replicates: Iterable[Array]) -> Array:
+def _sums(unit_N: NDArray[np.int64]) -> scipy.sparse.csr_array:
+    """U x N: what `by_unit` multiplies with."""
+    rows, units = len(unit_N), int(unit_N.max()) + 1
+    shares = np.full(rows, units / rows), (unit_N, np.arange(rows))
+    return scipy.sparse.csr_array(shares, (units, rows))
+
+
+def shared_covariance(
+    replicates: Iterable[Array], units: Sequence[NDArray[np.int64] | None] = (None,)
+) -> Array:
     """C x C: the test set's part in the covariance of figures averaged over replicates.
 
     Takes the influences, N x C, of each replicate in turn, so that one at a time is in memory.
     What a row does to one training alone already shows in the scatter over seeds; the test set's
     part is what it does to all. So products are taken between different replicates only: their
     mean has no bias, and may come out below zero. Of a single replicate, DeLong's covariance.
+
+    units: of each row the number of the unit that is sampled, from 0; None: the row itself. Of two
+    (users and items), both are samples.
     """
-    total, squares, n = np.zeros(()), np.zeros(()), 0
+    parts = [(1, _Products(unit_N)) for unit_N in units]
+    if len(units) == 2 and units[0] is not None and units[1] is not None:
+        parts.append((-1, _Products(both_of(units[0], units[1]))))
     for influence_NC in replicates:
-        total, squares, n = total + influence_NC, squares + influence_NC.T @ influence_NC, n + 1
-    products: Array = squares if n == 1 else (total.T @ total - squares) / (n * (n - 1))
-    return products / len(total) ** 2
+        for _, products in parts:
+            products.add(influence_NC)
+    return np.asarray(sum(sign * products.covariance_CC for sign, products in parts))
+
+
+def both_of(one_N: NDArray[np.int64], other_N: NDArray[np.int64]) -> NDArray[np.int64] | None:
+    """A number for each pair that rows have; None where no two rows have the same."""
+    pair_N = one_N * (int(other_N.max()) + 1) + other_N
+    pair_U, unit_N = np.unique(pair_N, return_inverse=True)
+    return None if len(pair_U) == len(pair_N) else unit_N
+
+
+@dataclass
+class _Products:
+    """Sums over replicates of the units' influences and of their products."""
+
+    unit_N: NDArray[np.int64] | None
+    total_UC: Array = field(default_factory=lambda: np.zeros(()))
+    squares_CC: Array = field(default_factory=lambda: np.zeros(()))
+    count: int = 0
+
+    @cached_property
+    def _of_unit(self) -> scipy.sparse.csr_array | None:
+        return None if self.unit_N is None else _sums(self.unit_N)
+
+    def add(self, influence_NC: Array) -> None:
+        """Those of one replicate more."""
+        moved_UC = influence_NC if self._of_unit is None else self._of_unit @ influence_NC
+        self.total_UC = self.total_UC + moved_UC
+        self.squares_CC = self.squares_CC + moved_UC.T @ moved_UC
+        self.count += 1
+
+    @property
+    def covariance_CC(self) -> Array:
+        total_UC, n = self.total_UC, self.count
+        between_CC = total_UC.T @ total_UC - self.squares_CC
+        products_CC: Array = self.squares_CC if n == 1 else between_CC / (n * (n - 1))
+        return products_CC / len(total_UC) ** 2
 
 
 @dataclass(frozen=True)
@@ -57,6 +107,8 @@ class Sampling:
     """Users among the test rows; None where each row is taken as independent of the others."""
     unit: str = "user"
     """What a unit is: a user, or a request where no users are known."""
+    items: int | None = None
+    """Items among the test rows that are a sample too; None where they are not known."""
 
     @cached_property
     def place(self) -> Mapping[str, int]:

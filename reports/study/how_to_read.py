@@ -95,17 +95,32 @@ def _pairs(same_seeds: bool) -> str:
 def _units(scores: Scores) -> str:
     """What is taken as independent in the test set."""
     counts = {sampling.units for sampling in scores.samplings if sampling.units}
+    items = {sampling.items for sampling in scores.samplings if sampling.items}
+    if items:
+        several = words.listed((f"{n:,} items" for n in sorted(items)), last="or")
+        both = words.listed([*_counted(scores), several])
+        whom = "new users and of new items alike" if counts else "new items"
+        return (
+            f"The {both} of the test rows are taken as samples, not their rows: intervals speak "
+            f"of {whom}."
+        )
     if not counts:
         return (
             "Test rows are taken as independent; where one user has several, this part is too "
             "small."
         )
+    return (
+        f"The {words.listed(_counted(scores))} of the test rows are taken as independent of each "
+        "other, not their rows: intervals speak of new ones, who are shown the same items."
+    )
+
+
+def _counted(scores: Scores) -> list[str]:
+    """`40 users`; of several test sets `40 or 50 users`; nothing where no units are known."""
+    counts = {sampling.units for sampling in scores.samplings if sampling.units}
     number = words.listed((f"{n:,}" for n in sorted(counts)), last="or")
     units = words.listed(sorted({f"{s.unit}s" for s in scores.samplings if s.units}))
-    return (
-        f"The {number} {units} of the test rows are taken as independent of each other, not their "
-        "rows."
-    )
+    return [f"{number} {units}"] if counts else []
 
 
 @patient

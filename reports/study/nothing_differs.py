@@ -6,6 +6,7 @@ import numpy as np
 
 from fsmd.metrics import Array
 from fsmd.stats.null import null_rate
+from fsmd.stats.sampling import by_unit
 from reports import ran, words
 from reports.predictions import own_figures, read_influences, read_rows
 from reports.results import StudyResults
@@ -66,4 +67,5 @@ def complete_influences(results: StudyResults) -> Iterator[Array]:
         rows = read_rows(connection, data_hash)
         for replicate in scores.paired:
             ids = tuple(str(runs[arm, replicate]) for arm in scores.arms)
-            yield read_influences(connection, ids, own_figures(results.tasks), rows)
+            moved_NC = read_influences(connection, ids, own_figures(results.tasks), rows)
+            yield by_unit(moved_NC, rows.unit_N)

@@ -29,6 +29,7 @@ class MadeUpRows:
     unseen_N: NDArray[np.bool_]
     unit_N: NDArray[np.uint32] | None
     weight_N: NDArray[np.float32] | None
+    item_N: NDArray[np.uint32] | None = None
 
     def scores(self, k: int, wished: float, arm: int, seed: int) -> Scores:
         """Log-odds of task k whose figure by the task's metric is as near to `wished` as can be.
@@ -69,11 +70,13 @@ class MadeUpRows:
 
     @property
     def groups(self) -> Mapping[str, NDArray[np.uint32]]:
-        """user, request -> numbers, where there are users: every third row of one is a request."""
+        """user, request, item -> numbers, where there are such; every third row of a user is a
+        request."""
+        items = {} if self.item_N is None else {"item": self.item_N}
         if self.unit_N is None:
-            return {}
+            return items
         request_N = 3 * self.unit_N + np.arange(len(self.unit_N), dtype=np.uint32) % 3
-        return {"user": self.unit_N, "request": request_N}
+        return {"user": self.unit_N, "request": request_N, **items}
 
     def reached(self, k: int) -> NDArray[np.bool_] | None:
         """Rows on which the task that task k follows is 1; None where it follows none."""
@@ -105,10 +108,11 @@ def made_up_rows(
     users: int | None = None,
     observed: Mapping[str, float] | None = None,
     weighted: bool = False,
+    items: int | None = None,
 ) -> MadeUpRows:
     """Rows whose labels keep to the funnel: 1 only where the task that it follows is 1.
 
-    users: rows belong to so many users, whose rows are alike. observed: task -> the share of rows
+    users, items: rows belong to so many, whose rows are alike. observed: task -> the share of rows
     on which it was observed; 1 where nothing is said.
     """
     rng = np.random.default_rng([seed, count])
@@ -131,4 +135,9 @@ def made_up_rows(
         label_NK[rng.random(count) >= share, k] = np.nan
     unseen_N = np.arange(count) % 4 == 0
     weight_N = rng.integers(1, 4, size=count).astype(np.float32) if weighted else None
-    return MadeUpRows(tuple(tasks), label_NK, noise_NK, unseen_N, unit_N, weight_N)
+    item_N = None
+    if items is not None:
+        item_N = rng.integers(items, size=count).astype(np.uint32)
+        own_IK = rng.normal(size=(items, len(tasks)))
+        noise_NK = 0.8 * noise_NK + 0.6 * own_IK[item_N]
+    return MadeUpRows(tuple(tasks), label_NK, noise_NK, unseen_N, unit_N, weight_N, item_N)

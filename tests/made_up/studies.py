@@ -48,6 +48,7 @@ def store_study(
     paused: Collection[Cell] = (),
     rows: int = 0,
     users: int | None = None,
+    items: int | None = None,
     observed: Mapping[str, float] | None = None,
     weighted: bool = False,
     reachable: Mapping[str, float] | None = None,
@@ -65,7 +66,7 @@ def store_study(
     share no training.
     effects: gains by arm; effect: (index of the arm in the plan, task) -> gain. Both are added.
     rows: test rows whose labels and scores are kept; with 0 none are, and test figures are exact.
-    users, observed, weighted: see `made_up_rows`.
+    users, items, observed, weighted: see `made_up_rows`.
     reachable: task -> the best figure that any model can have.
     chosen: task -> the epoch that validation chose, where it is not 5.
     stated: the definition as it was when the study was planned, where it was another one.
@@ -81,7 +82,7 @@ def store_study(
     at = looks or (max(replicates, 2),)
     record = StudyRecord(name, study, stated or study, kept, created_at, looks=at)
     insert_study(engine, record)
-    sampled = made_up_rows(tasks, rows, 7, users, observed, weighted) if rows else None
+    sampled = made_up_rows(tasks, rows, 7, users, observed, weighted, items) if rows else None
     for facts in made.sets if sampled else ():
         assert sampled is not None
         sampled.store(engine, facts.content_hash)

@@ -42,7 +42,7 @@ class Part(NamedTuple):
     truth_NK: NDArray[np.float64] | None = None
     """True probabilities of test rows, of made-up data alone."""
     item_N: NDArray[np.uint64] | None = None
-    """As `user_N`; only checks use it."""
+    """As `user_N`."""
 
 
 def taken(part: Part, rows: NDArray[np.intp]) -> Part:

@@ -16,8 +16,9 @@ import sqlalchemy as sa
 from fsmd.tasks import MEAN, Task
 from reports import build as command
 from reports.build import build, outline_of
+from reports.measurements import COLUMNS
 from reports.page.model import Outline
-from reports.results import COLUMNS, read, stored_record
+from reports.results import read, stored_record
 from reports.study.analysis import analyse
 from reports.study.cautions import FIXED
 from studies import catalog

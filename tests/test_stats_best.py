@@ -11,7 +11,7 @@ DRAWS = 20_000
 
 
 def chances(values_AR: Array, rows_AA: Array | None = None, draws: int = 4000) -> Array:
-    return chances_of_best(drawn_together(values_AR, rows_AA, draws))
+    return chances_of_best(lambda: [drawn_together(values_AR, rows_AA, draws)])
 
 
 @pytest.mark.parametrize("arms", [1, 2, 5])

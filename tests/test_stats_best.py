@@ -32,6 +32,13 @@ def test_a_clear_winner_is_almost_sure_and_over_studies_of_equal_arms_each_has_i
     assert mean_A == pytest.approx(0.25, abs=4 * 0.3 / 200**0.5)
 
 
+def test_drawn_some_arms_at_once_the_chances_are_the_same() -> None:
+    values_AR = RNG.normal(size=(7, 5))
+    values_AR[6] = values_AR[1]
+    parts = [drawn_together(values_AR[some]) for some in (slice(3), slice(3, 5), slice(5, None))]
+    assert chances_of_best(lambda: parts) == pytest.approx(chances(values_AR), abs=1e-12)
+
+
 @pytest.mark.parametrize("seeds", [3, 10])
 @pytest.mark.parametrize("rows", [0.0, 0.4])
 def test_of_two_arms_it_is_what_the_paired_test_says(seeds: int, rows: float) -> None:

@@ -11,6 +11,7 @@ from dataclasses import dataclass, replace
 from functools import cached_property
 from itertools import chain, islice
 from math import inf
+from statistics import median_low
 from typing import NamedTuple
 
 import numpy as np
@@ -159,7 +160,7 @@ def leaderboard(
 
 def _leaderboard(ranking: "_Ranking") -> Leaderboard:
     results, reference = ranking.results, ranking.reference
-    standings = [ranking.standing(arm) for arm in ranking.order]
+    standings, ranked = [ranking.standing(arm) for arm in ranking.order], set(ranking.arms)
     cheapest = _cheapest([standing for standing in standings if standing.not_worse])
     return Leaderboard(
         standings=tuple(replace(s, is_cheapest=s.arm == cheapest) for s in standings),
@@ -167,7 +168,7 @@ def _leaderboard(ranking: "_Ranking") -> Leaderboard:
         decided_by=ranking.decided_by,
         replicates=len(ranking.complete),
         simple=ranking.simple,
-        left_out=tuple(arm for arm in results.arms if arm not in ranking.arms),
+        left_out=tuple(arm for arm in results.arms if arm not in ranked),
         beaten=sum(ranking.stopped.values()),
     )
 
@@ -359,7 +360,7 @@ class _Ranking:
         means = {t.key: test.mean(arm, t.key, self.complete or None) for t in shown}
         other = self.reference if self.reference in test.arms else None
         far = None if leader is None or arm == leader else self._losses_too_large(arm, leader)
-        spent = results.spent[arm]
+        runs = results.finished[arm]
         return ArmStanding(
             arm=arm,
             means=means,
@@ -370,9 +371,9 @@ class _Ranking:
             best_on=tuple(t.key for t in shown if self._is_shown_best(arm, t, len(shown))),
             chance_worse=self._chance_worse(arm, other),
             chance_far=None if far is None or leader is None else self._chance_beaten(arm, leader),
-            parameters=spent.parameters,
+            parameters=float(max(run.parameters for run in runs)),
             latency=results.latency(arm),
-            seconds=spent.seconds,
+            seconds=float(median_low(run.seconds for run in runs)),
             is_baseline=self._is_simple(arm),
             is_leader=arm == leader,
             not_worse=arm == leader or (far is not None and len(far) * min(far) >= ALPHA),

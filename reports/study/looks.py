@@ -77,11 +77,15 @@ def is_reached(results: StudyResults, seeds: int, made: Sequence[StoredLook]) ->
 
 def seeds_ended(results: StudyResults) -> Mapping[str, int]:
     """Arm -> of how many replicates, counted from the first without a gap, training has ended."""
-    runs = results.runs[results.runs["status"].isin(ENDED)]
-    ended: dict[str, int] = {}
-    for arm, replicates in runs.groupby("arm")["replicate"]:
-        there = set(replicates.astype(int))
-        ended[str(arm)] = next(n for n in range(len(there) + 1) if n not in there)
+    if "ended" not in results.computed:
+        runs = results.runs[results.runs["status"].isin(ENDED)]
+        there: dict[str, set[int]] = {}
+        for arm, replicate in zip(runs["arm"], runs["replicate"], strict=True):
+            there.setdefault(arm, set()).add(int(replicate))
+        results.computed["ended"] = {
+            arm: next(n for n in range(len(own) + 1) if n not in own) for arm, own in there.items()
+        }
+    ended: Mapping[str, int] = results.computed["ended"]
     return ended
 
 
@@ -246,7 +250,7 @@ class _Looking:
         found = list(self._open())
         may = set(chain.from_iterable(pair for pair, may in found if may))
         may_not = set(chain.from_iterable(pair for pair, may in found if not may)) - may
-        reference = {self.results.study.reference}
+        limited = may_not - {self.results.study.reference}
         runs = self.results.runs
         of_this = runs[runs["replicate"] < self.seeds]
         # Of the data, not of the clock: a page is the same whenever it is built.
@@ -260,7 +264,7 @@ class _Looking:
             pairs=tuple(self.joint),
             arms=arms,
             asked=tuple(arm for arm in arms if arm in may),
-            limited=tuple(arm for arm in arms if arm in may_not - reference),
+            limited=tuple(arm for arm in arms if arm in limited),
         )
 
     def _of_claim(self, j: Judged) -> SaidOfClaim:

@@ -121,7 +121,8 @@ def _seconds(analysis: StudyAnalysis, more: Mapping[str, int]) -> float:
     if done.empty:
         return 0.0
     of_any = float(done["seconds"].median())
-    of_arm: Any = done.groupby("arm")["seconds"].median().to_dict()
+    medians: Any = done.groupby("arm")["seconds"].median().to_dict()
+    of_arm: Mapping[str, float] = medians
     return sum(count * of_arm.get(arm, of_any) for arm, count in more.items())
 
 

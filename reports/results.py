@@ -4,7 +4,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, fields, replace
 from functools import cached_property
 from itertools import combinations_with_replacement
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
 import pandas as pd
@@ -13,11 +13,12 @@ from numpy.typing import NDArray
 
 from fsmd.errors import UserError, alternatives
 from fsmd.metrics import METRICS, Array, Metric
-from fsmd.stats.estimates import Estimate, Scatter, mean_interval
+from fsmd.stats.estimates import Estimate, Scatter, mean_interval, mean_intervals
 from fsmd.stats.sampling import Sampling
 from fsmd.stats.scatter import Scatters, scatters
 from fsmd.tasks import Target, Task
 from fsmd.training import step_key
+from reports.measurements import OfTraining, tidy
 from reports.predictions import own_figures, read_sampling
 from reports.same_arms import read_as_trained
 from studies.definition import Study
@@ -28,14 +29,16 @@ from studies.store.records import PlannedArm, StudyRecord
 from studies.store.studies import find_study, study_names
 from studies.store.trainings import TrainingRow, read_trainings
 
+MOST_LEARNT = 1000
+"""Arms whose differences to each other are all gone through, to learn how one of them scatters.
+Of more, only comparisons with the reference learn it; others have what their own seeds tell."""
+_Group = tuple[str | None, tuple[int, ...], tuple[float, ...]]
+"""Arms that are compared alike: their test set, the replicates that they share, and what each
+target's figure counts."""
+
 
 class NothingYet(UserError):
     """No training has ended of which a report could be made."""
-
-
-COLUMNS = (
-    *("study", "data", "arm", "replicate", "seed", "epoch", "split", "task", "metric", "value"),
-)
 
 
 @dataclass(frozen=True)
@@ -114,13 +117,28 @@ class Scores:
         """Replicates finished at both arms; none if these cannot be compared."""
         if arm not in self.place or other not in self.place or not self.comparable(arm, other):
             return ()
-        rows = [self.place[arm], self.place[other]]
-        both_R = self._finished_AR[rows].all(axis=0)
-        return tuple(np.array(self.replicates)[both_R].tolist())
+        own = self._finished[self.place[arm]], self._finished[self.place[other]]
+        if own not in self._both:
+            both = zip(self.replicates, *own, strict=True)
+            self._both[own] = tuple(replicate for replicate, a, b in both if a and b)
+        return self._both[own]
+
+    @cached_property
+    def _finished(self) -> tuple[tuple[bool, ...], ...]:
+        return tuple(map(tuple, self._finished_AR.tolist()))
+
+    @cached_property
+    def _both(self) -> dict[Any, tuple[int, ...]]:
+        """Replicates finished at two arms, by those of each: most arms have the same ones."""
+        return {}
 
     def target(self, key: str) -> Target:
         """The target of this key; KeyError if there is none."""
-        return {target.key: target for target in self.targets}[key]
+        return self.targets[self._columns[key]]
+
+    @cached_property
+    def _columns(self) -> Mapping[str, int]:
+        return {target.key: i for i, target in reversed([*enumerate(self.targets)])}
 
     def metric(self, key: str) -> Metric:
         """What is measured on a target."""
@@ -132,7 +150,7 @@ class Scores:
         return values_R
 
     def _column(self, key: str) -> int:
-        return self.targets.index(self.target(key))
+        return self._columns[key]
 
     def has(self, arm: str, key: str) -> bool:
         """Whether a replicate of the arm has a figure of the target."""
@@ -140,10 +158,17 @@ class Scores:
 
     def mean(self, arm: str, key: str, replicates: Sequence[int] | None = None) -> Estimate:
         """An arm's mean over its finished replicates, or over some, with its interval."""
-        values_R, metric = self.of(arm, key), self.metric(key)
-        if replicates is not None:
-            values_R = values_R[[self.replicates.index(r) for r in replicates]]
-        return mean_interval(values_R, within=(metric.low, metric.high))
+        over = self.replicates if replicates is None else tuple(replicates)
+        if (key, over) not in self._means:
+            columns, metric = [self.replicates.index(r) for r in over], self.metric(key)
+            values_AR = self.values_ART[:, columns, self._column(key)]
+            self._means[key, over] = mean_intervals(values_AR, (metric.low, metric.high))
+        return self._means[key, over][self.place[arm]]
+
+    @cached_property
+    def _means(self) -> dict[Any, list[Estimate]]:
+        """Of all arms, by target and replicates."""
+        return {}
 
     def comparable(self, arm: str, other: str) -> bool:
         """Whether the arms are tested on the same rows; known before anything is trained."""
@@ -172,17 +197,25 @@ class Scores:
 
         weight_T: what each target's figure counts.
         """
-        shared = self.shared(arm, other)
-        if len(shared) < 2:
+        shared, is_usual = self.shared(arm, other), self.reference in (arm, other)
+        if len(shared) < 2 or not (is_usual or len(self.arms) <= MOST_LEARNT):
             return None
         first, second = sorted((arm, other), key=lambda a: (a != self.reference, self.place[a]))
         group = self.test_sets.get(arm), shared, weight_T
+        row, _ = self._group(group)
+        learnt = self._learnt_from(first, group)
+        return learnt.of(row[second] - (row[second] > row[first]))
+
+    def _group(self, group: _Group) -> tuple[Mapping[str, int], Array]:
         if group not in self._alike:
             self._alike[group] = self._all_alike(*group)
-        row, values_AR = self._alike[group]
+        return self._alike[group]
+
+    def _learnt_from(self, first: str, group: _Group) -> Scatters:
         if (first, group) not in self._learnt:
+            row, values_AR = self._group(group)
             self._learnt[first, group] = scatters(values_AR, row[first])
-        return self._learnt[first, group].of(row[second] - (row[second] > row[first]))
+        return self._learnt[first, group]
 
     def _all_alike(
         self, test_set: str | None, shared: tuple[int, ...], weight_T: tuple[float, ...]
@@ -220,12 +253,43 @@ class Scores:
         sampling, metric = self.sampling(arm, other), self.metric(key)
         weight_K = np.array(self.target(key).weights)
         part = sampling.part(arm, other, weight_K) if sampling else None
+        if part is None and arm != other and self.shared(arm, other):
+            if other == self.reference:
+                return self._over_reference(arm, key)
+            if arm == self.reference:
+                return turned(self._over_reference(other, key), -1)
         reach = metric.high - metric.low
-        column = self._column(key)
-        only_T = tuple(float(t == column) for t in range(len(self.targets)))
-        scatter = self.scatter(arm, other, only_T)
+        scatter = self.scatter(arm, other, self._only(key))
         values_R = self.differences(arm, other, key)
         return mean_interval(values_R, part, within=(-reach, reach), scatter=scatter)
+
+    def _over_reference(self, arm: str, key: str) -> Estimate:
+        """The arm minus the reference, over the seeds alone.
+
+        Of all arms at once, as it is asked of all of them.
+        """
+        assert self.reference is not None, "it is one of the two"
+        shared, metric = self.shared(arm, self.reference), self.metric(key)
+        group = self.test_sets.get(arm), shared, self._only(key)
+        if group not in self._gained:
+            row, values_AR = self._group(group)
+            place, reach = row[self.reference], metric.high - metric.low
+            over_OR = np.delete(values_AR, place, axis=0) - values_AR[place]
+            learnt = self._learnt_from(self.reference, group) if len(shared) > 1 else None
+            gains = mean_intervals(over_OR, (-reach, reach), learnt and learnt.each)
+            others = (other for other in row if other != self.reference)
+            self._gained[group] = dict(zip(others, gains, strict=True))
+        return self._gained[group][arm]
+
+    @cached_property
+    def _gained(self) -> dict[Any, Mapping[str, Estimate]]:
+        """Of all arms over the reference, by test set, replicates and target."""
+        return {}
+
+    def _only(self, key: str) -> tuple[float, ...]:
+        """Weights of a target alone."""
+        column = self._column(key)
+        return tuple(float(t == column) for t in range(len(self.targets)))
 
     def gain(self, arm: str, other: str, key: str) -> Estimate:
         """`difference`, turned so that more is better."""
@@ -238,10 +302,18 @@ def turned(estimate: Estimate, sign: int) -> Estimate:
         return estimate
     low, high = estimate.low, estimate.high
     return estimate._replace(
-        mean=-estimate.mean,
-        low=None if high is None else -high,
-        high=None if low is None else -low,
+        mean=0.0 - estimate.mean,  # which has no sign where it is zero
+        low=None if high is None else 0.0 - high,
+        high=None if low is None else 0.0 - low,
     )
+
+
+class FinishedRun(NamedTuple):
+    """A training that came to its end."""
+
+    parameters: int
+    seconds: float
+    chosen_epochs: Mapping[str, int] | None
 
 
 @dataclass(frozen=True)
@@ -252,7 +324,7 @@ class StudyResults:
     planned: tuple[PlannedArm, ...]
     """Of a study as it was planned; of a search the configurations that it tried."""
     measurements: pd.DataFrame
-    """Tidy: `COLUMNS`."""
+    """Tidy: see `reports.measurements`."""
     runs: pd.DataFrame
     """One row for each training (arm, replicate, and the columns of `RUNS`), failed ones too."""
     engine: sa.Engine = field(repr=False, compare=False)
@@ -283,6 +355,17 @@ class StudyResults:
     def done_of(self, arm: str) -> pd.DataFrame:
         """Those of an arm."""
         return self._done_of.get(arm, self.done.iloc[:0])
+
+    @cached_property
+    def finished(self) -> Mapping[str, Sequence[FinishedRun]]:
+        """Arm -> what each of its finished runs took: frames of an arm each take a thousand times
+        as long.
+        """
+        of_arm = dict[str, list[FinishedRun]]()
+        columns: Any = (self.done[name] for name in ("arm", *FinishedRun._fields))
+        for arm, *own in zip(*columns, strict=True):
+            of_arm.setdefault(arm, []).append(FinishedRun(*own))
+        return of_arm
 
     @cached_property
     def _done_of(self) -> Mapping[str, pd.DataFrame]:
@@ -422,33 +505,22 @@ def load_results(
     engine: sa.Engine, record: StudyRecord, planned: tuple[PlannedArm, ...]
 ) -> StudyResults:
     """What is stored of a study's or a search's trainings, in the order of its arms."""
-    trainings = list(read_trainings(engine, record, planned))
     columns = [field.name for field in fields(TrainingRow)]
-    rows = [
-        (t.arm, t.replicate, t.run.id, *(getattr(t.run, name) for name in columns))
-        for t in trainings
-    ]
-    runs = pd.DataFrame(rows, columns=["arm", "replicate", "run_id", *columns])
-    runtimes: Any = [t.run.runtime.identity for t in trainings]
-    runs = runs.assign(runtime=runtimes)
+    rows, measured = [], list[OfTraining]()
+    for t in read_trainings(engine, record, planned):
+        own = {name: getattr(t.run, name) for name in columns}
+        own["runtime"] = t.run.runtime.identity
+        rows.append((t.arm, t.replicate, t.run.id, *own.values()))
+        values_N = np.array(t.figures.values, np.float64)
+        measured.append(OfTraining(t.arm, t.replicate, t.run.seed, t.figures.keys, values_N))
     known = [arm.name for arm in planned]
-    order = {arm: i for i, arm in enumerate([*known, *sorted({*runs["arm"]} - {*known})])}
-    of_study = record.name, record.plan.data.name
-    figures = [
-        (*of_study, t.arm, t.replicate, t.run.seed, *figure)
-        for t in trainings
-        for figure in t.figures
-    ]
-    tidy = pd.DataFrame(figures, columns=list(COLUMNS))
-    tidy = _in_order(tidy, order, "epoch", "split", "task", "metric")
-    return StudyResults(record, planned, tidy, _in_order(runs, order), engine)
-
-
-def _in_order(frame: pd.DataFrame, arms: Mapping[str, int], *keys: str) -> pd.DataFrame:
-    """By arm, replicate and `keys`, whatever the database's order."""
-    ranked = frame.assign(rank=frame["arm"].map(arms))
-    ranked = ranked.sort_values(["rank", "replicate", *keys], ignore_index=True)
-    return ranked.drop(columns="rank")
+    others = sorted({t.arm for t in measured} - {*known})
+    place = {arm: i for i, arm in enumerate([*known, *others])}
+    order = sorted(range(len(rows)), key=lambda i: (place[rows[i][0]], rows[i][1]))
+    in_order = [rows[i] for i in order]
+    runs = pd.DataFrame(in_order, columns=["arm", "replicate", "run_id", *columns])
+    figures = tidy(record.name, record.plan.data.name, [measured[i] for i in order])
+    return StudyResults(record, planned, figures, runs, engine)
 
 
 def at_chosen(
@@ -467,10 +539,12 @@ def at_chosen(
     own = {name: metric or task.metric for name, task in told.items()}
     values_ARK = np.full((len(arms), len(replicates), len(names)), np.nan)
     frame = results.measurements
-    rows = frame[(frame["split"] == split) & frame["metric"].isin(set(own.values()))]
+    of_split_N = frame["split"] == split
     for k, (name, task) in enumerate(told.items()):
-        of_task = rows[(rows["task"] == name) & (rows["metric"] == own[name])]
-        arm_N = pd.Index(arms).get_indexer(pd.Index(of_task["arm"]))
+        is_told_N = of_split_N & (frame["task"] == name) & (frame["metric"] == own[name])
+        of_task = frame[is_told_N]
+        place_N, known = pd.factorize(of_task["arm"])
+        arm_N = pd.Index(arms).get_indexer(pd.Index(np.asarray(known)))[place_N]
         replicate_N = pd.Index(replicates).get_indexer(pd.Index(of_task["replicate"]))
         epoch_N = of_task["epoch"].to_numpy()
         is_chosen_N = results.chosen_AR[task.name][arm_N, replicate_N] == epoch_N

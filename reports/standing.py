@@ -6,14 +6,15 @@ says which one leads; every figure is of test.
 Suffixes: A arms, R replicates, K tasks.
 """
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from functools import cached_property
+from itertools import chain, islice
+from math import inf
 from statistics import median_low
 from typing import NamedTuple
 
 import numpy as np
-import pandas as pd
 from numpy.typing import NDArray
 
 from fsmd.config import FSMDConfig
@@ -28,6 +29,8 @@ WORTH_SAVING = 0.1
 """The least part of the leader's cost that makes another one cheaper."""
 LIKELY = 0.5
 """From this chance on something is likely."""
+_DRAWN_AT_ONCE = 1000
+"""Arms."""
 
 
 class Tested(NamedTuple):
@@ -157,7 +160,7 @@ def leaderboard(
 
 def _leaderboard(ranking: "_Ranking") -> Leaderboard:
     results, reference = ranking.results, ranking.reference
-    standings = [ranking.standing(arm) for arm in ranking.order]
+    standings, ranked = [ranking.standing(arm) for arm in ranking.order], set(ranking.arms)
     cheapest = _cheapest([standing for standing in standings if standing.not_worse])
     return Leaderboard(
         standings=tuple(replace(s, is_cheapest=s.arm == cheapest) for s in standings),
@@ -165,9 +168,63 @@ def _leaderboard(ranking: "_Ranking") -> Leaderboard:
         decided_by=ranking.decided_by,
         replicates=len(ranking.complete),
         simple=ranking.simple,
-        left_out=tuple(arm for arm in results.arms if arm not in ranking.arms),
+        left_out=tuple(arm for arm in results.arms if arm not in ranked),
         beaten=sum(ranking.stopped.values()),
     )
+
+
+@dataclass(frozen=True)
+class _Drawn:
+    """Draws of the arms' true means, some arms at once: all of many are more than memory holds.
+
+    Where the test rows have a part in them, which all arms share, all are drawn at once.
+    """
+
+    arms: tuple[str, ...]
+    values_ARK: Array
+    rows_AKAK: Array | None
+
+    def blocks_SAK(self) -> Iterator[Array]:
+        """In the order of the arms, the same each time."""
+        yield from [self._first_SAK] if self._is_one else map(self._block_SAK, self._starts)
+
+    @property
+    def _starts(self) -> range:
+        return range(0, len(self.arms), _DRAWN_AT_ONCE)
+
+    @property
+    def _is_one(self) -> bool:
+        return self.rows_AKAK is not None or len(self._starts) < 2
+
+    @cached_property
+    def _first_SAK(self) -> Array:
+        return drawn_together(self.values_ARK, self.rows_AKAK)
+
+    def _block_SAK(self, start: int) -> Array:
+        return drawn_together(self.values_ARK[start : start + _DRAWN_AT_ONCE])
+
+    @cached_property
+    def best(self) -> Mapping[str, float]:
+        """Arm -> the chance that it is the best on all tasks together."""
+        chance_A = chances_of_best(lambda: (block.mean(axis=2) for block in self.blocks_SAK()))
+        return dict(zip(self.arms, chance_A.tolist(), strict=True))
+
+    def beaten_by(self, other: str) -> Mapping[str, float]:
+        """Arm -> the chance that the other gains more than what matters over it on any task."""
+        if other not in self._beaten_by:
+            place, at_once = self.arms.index(other), len(next(self.blocks_SAK())[0])
+            block_SAK = next(islice(self.blocks_SAK(), place // at_once, None))
+            other_S1K = block_SAK[:, [place % at_once]]
+            chances = [
+                ((other_S1K - drawn_SAK).round(9) > 1).any(axis=2).mean(axis=0).tolist()
+                for drawn_SAK in self.blocks_SAK()
+            ]
+            self._beaten_by[other] = dict(zip(self.arms, chain(*chances), strict=True))
+        return self._beaten_by[other]
+
+    @cached_property
+    def _beaten_by(self) -> dict[str, Mapping[str, float]]:
+        return {}
 
 
 @dataclass(frozen=True)
@@ -218,15 +275,19 @@ class _Ranking:
     @cached_property
     def complete(self) -> tuple[int, ...]:
         """Replicates that all of them have."""
-        rows = [self.results.test.arms.index(arm) for arm in self.arms]
+        rows = self._rows
         every = self.results.test.replicates if rows else ()
         return tuple(r for i, r in enumerate(every) if self.has_AR[rows, i].all())
 
     def _at_complete(self, scores: Scores) -> Array:
         """Arms x complete replicates: their worth."""
-        rows = [scores.arms.index(arm) for arm in self.arms]
         columns = [scores.replicates.index(replicate) for replicate in self.complete]
-        return self.worth_AR(scores)[np.ix_(rows, columns)]
+        return self.worth_AR(scores)[np.ix_(self._rows, columns)]
+
+    @cached_property
+    def _rows(self) -> list[int]:
+        """Of the arms among those of the study."""
+        return [self.results.test.place[arm] for arm in self.arms]
 
     @cached_property
     def by_validation(self) -> list[str]:
@@ -252,44 +313,37 @@ class _Ranking:
         return sorted(self.arms, key=lambda arm: (arm != self.leader, -worth[arm]))
 
     @cached_property
-    def _drawn_SAK(self) -> Array | None:
+    def _drawn(self) -> "_Drawn | None":
         """Draws of all true means on the tasks that count, together, in units of what matters."""
         if len(self.complete) < FEWEST_SEEDS:
             return None
         test, names = self.results.test, self.results.task_names
         counts = [k for k, name in enumerate(names) if name in self.margins]
-        rows = [test.arms.index(arm) for arm in self.arms]
         columns = [test.replicates.index(replicate) for replicate in self.complete]
         of = [test.targets.index(test.target(names[k])) for k in counts]
         unit_K = self.weight_K[counts] * len(counts)
         rows_AKAK = self._rows_AKAK()
         if rows_AKAK is not None:
             rows_AKAK = rows_AKAK[:, counts][..., counts] * unit_K[:, None, None] * unit_K
-        return drawn_together(test.values_ART[np.ix_(rows, columns, of)] * unit_K, rows_AKAK)
+        values_ARK = test.values_ART[np.ix_(self._rows, columns, of)] * unit_K
+        return _Drawn(self.arms, values_ARK, rows_AKAK)
 
     @cached_property
     def chance_best(self) -> Mapping[str, float]:
         """Arm -> that it is the best on all tasks together; empty with too few seeds."""
-        if self._drawn_SAK is None:
-            return {}
-        chance_A = chances_of_best(self._drawn_SAK.mean(axis=2))
-        return dict(zip(self.arms, chance_A.tolist(), strict=True))
+        return {} if self._drawn is None else self._drawn.best
 
     def _chance_beaten(self, arm: str, other: str) -> float | None:
         """That the other gains more than what matters over an arm on any task."""
-        if self._drawn_SAK is None:
-            return None
-        first, second = (self._drawn_SAK[:, self.arms.index(name)] for name in (other, arm))
-        return float(((first - second).round(9) > 1).any(axis=1).mean())
+        return None if self._drawn is None else self._drawn.beaten_by(other)[arm]
 
     def _rows_AKAK(self) -> Array | None:
         """The test rows' part in the covariance of the arms' means; None without predictions."""
         test = self.results.test
         known = [s for s in test.samplings if set(self.arms) <= set(s.arms)]
         if not known and test.samplings:  # no two arms share just the complete replicates
-            rows = [test.arms.index(arm) for arm in self.arms]
             columns = [test.replicates.index(replicate) for replicate in self.complete]
-            values_ART = test.values_ART[np.ix_(rows, columns)]
+            values_ART = test.values_ART[np.ix_(self._rows, columns)]
             scores = replace(test, arms=self.arms, replicates=self.complete, samplings=())
             known = list(samplings_of(self.results, replace(scores, values_ART=values_ART)))
         sampling = next((s for s in known if set(self.arms) <= set(s.arms)), None)
@@ -306,7 +360,7 @@ class _Ranking:
         means = {t.key: test.mean(arm, t.key, self.complete or None) for t in shown}
         other = self.reference if self.reference in test.arms else None
         far = None if leader is None or arm == leader else self._losses_too_large(arm, leader)
-        runs = results.done_of(arm)
+        runs = results.finished[arm]
         return ArmStanding(
             arm=arm,
             means=means,
@@ -317,9 +371,9 @@ class _Ranking:
             best_on=tuple(t.key for t in shown if self._is_shown_best(arm, t, len(shown))),
             chance_worse=self._chance_worse(arm, other),
             chance_far=None if far is None or leader is None else self._chance_beaten(arm, leader),
-            parameters=_largest(runs["parameters"]),
+            parameters=float(max(run.parameters for run in runs)),
             latency=results.latency(arm),
-            seconds=float(median_low(runs["seconds"])),
+            seconds=float(median_low(run.seconds for run in runs)),
             is_baseline=self._is_simple(arm),
             is_leader=arm == leader,
             not_worse=arm == leader or (far is not None and len(far) * min(far) >= ALPHA),
@@ -329,17 +383,30 @@ class _Ranking:
     def _is_shown_best(self, arm: str, target: Target, targets: int) -> bool:
         """At the level over the number of targets, on any of which it may be."""
         test, alpha, behind = self.tested
-        others = [other for other in self.arms if other != arm]
-        if alpha == 0 or not others:
+        if alpha == 0 or len(self.arms) < 2:
             return False
+        others = [other for other in self._by_mean[target.key] if other != arm]
         sign = METRICS[target.metric].sign
         measured = (sign * test.differences(arm, other, target.key) for other in others)
         if not all(len(gain_R) and gain_R.mean() > 0 for gain_R in measured):
-            return False  # which is quickly seen, and true of all arms but one
+            return False  # which the first one tells, of all arms but one
         return all(
             shown_best([test.gain(arm, o, target.key)], alpha / targets / behind(arm, o))
             for o in others
         )
+
+    @cached_property
+    def _by_mean(self) -> Mapping[str, list[str]]:
+        """Target -> all arms, the best on it first, by what is tested."""
+        scores, ordered = self.tested.scores, dict[str, list[str]]()
+        for t, target in enumerate(scores.targets):
+            worth_AR = METRICS[target.metric].sign * scores.values_ART[..., t]
+            has_AR = np.isfinite(worth_AR)
+            sum_A = np.where(has_AR, worth_AR, 0.0).sum(axis=1)
+            worth_A = np.where(has_AR.any(axis=1), sum_A / np.maximum(has_AR.sum(axis=1), 1), -inf)
+            worth = dict(zip(scores.arms, worth_A.tolist(), strict=True))
+            ordered[target.key] = sorted(self.arms, key=worth.__getitem__, reverse=True)
+        return ordered
 
     def _is_simple(self, arm: str) -> bool:
         planned = self.results.planned_arm(arm)
@@ -428,8 +495,3 @@ def _cheapest(standings: Sequence[ArmStanding]) -> str | None:
     cheapest = min(known, key=lambda arm: known[arm])
     enough = leader not in known or known[cheapest] <= (1 - WORTH_SAVING) * known[leader]
     return cheapest if enough else leader
-
-
-def _largest(values: pd.Series) -> float | None:
-    known = values.dropna()
-    return float(known.max()) if len(known) else None

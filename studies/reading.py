@@ -96,6 +96,13 @@ def _column(hint: Any, value: Any) -> Any:
         if isinstance(value, str) and len(value) < _SHORT:
             return _json_column(hint, value)
         return _read(hint, from_json(value), "")
+    if value is None or type(value) is int or (type(value) is str and len(value) < _SHORT):
+        return _scalar_column(hint, value)
+    return _read(hint, value, "")
+
+
+@lru_cache(maxsize=4096, typed=True)
+def _scalar_column(hint: Any, value: Any) -> Any:
     if hint is bool and value in (0, 1) and type(value) is int:
         value = bool(value)  # which SQLite has not
     return _read(hint, value, "")

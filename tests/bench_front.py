@@ -277,7 +277,7 @@ def draw() -> None:
     """What was said against what was true, a panel a world."""
     told = json.loads((DOCS / "front.json").read_text("utf-8"))["front"]
     colours = ("text.color", "axes.labelcolor", "axes.edgecolor", "xtick.color", "ytick.color")
-    style: dict[str, Any] = {
+    style: Any = {
         **dict.fromkeys((*colours, "axes.titlecolor"), GREY),
         **{"svg.hashsalt": "fsmd", "svg.fonttype": "path", "font.size": 9},
         **{"axes.spines.top": False, "axes.spines.right": False},

@@ -1,6 +1,8 @@
 """What a planner, a database, a report and a dashboard carry; `nox -s bench_scale` ends in JSON.
 
-    python -m tests.bench_scale [--stored 1000 10000 100000] [--workers 2 16 256 1024]
+    python -m tests.bench_scale [--stored 1000 10000] [--workers 2 16 256 1024] [--postgres]
+
+Some ten minutes of a processor; `--stored 100000 --arms 10000` takes an hour.
 
 Trainings are simulated: a thread in the place of the workers waits, and brings figures that were
 made up. All else is real: the planner, its agenda, its database, Optuna's copy of it, the report.
@@ -26,7 +28,7 @@ import threading
 import time
 import urllib.request
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from concurrent.futures import Future
+from concurrent.futures import FIRST_COMPLETED, Future, wait
 from contextlib import suppress
 from dataclasses import replace
 from functools import partial
@@ -57,6 +59,7 @@ from studies.store.runs import Provenance
 from studies.store.studies import find_study, insert_study
 from studies.store.tables import CELLS, MEASUREMENTS, RUNS
 from studies.workers.protocol import Message, Workers
+from tests.cluster import Site
 from tests.lab import NOW, SETTINGS, TASKS, Immediate, record_of, small_data
 from tests.postgres import running
 
@@ -414,7 +417,56 @@ def optuna_calls(url: str, calls: int = 20) -> Figures:
     return {"trials": len(trials), "ms_a_trial": 1000 * told, "read_all_cpu_seconds": read}
 
 
-def dashboard(url: str) -> Figures:
+def cluster(in_flight: int, trainings: int, seconds: float) -> Figures:
+    """Simulated trainings on a Dask cluster of one worker: what the scheduler and we take."""
+    from studies.workers.cluster import ClusterWorkers
+
+    with tempfile.TemporaryDirectory() as folder, Site(Path(folder)) as site:
+        scheduler = site.scheduler()
+        site.worker(
+            *("--nthreads", str(in_flight), "--preload", "tests.simulated_worker"),
+            environment={"FSMD_SIMULATED_SECONDS": str(seconds)},
+        )
+        with ClusterWorkers(str(site.file), in_flight) as workers:
+            for _ in _ended(workers, in_flight, in_flight):  # which starts all that is to start
+                pass
+            before, began = _processor_seconds(scheduler.pid), _mark()
+            for _ in _ended(workers, trainings, in_flight):
+                pass
+            wall, cpu = (b - a for a, b in zip(began, _mark(), strict=True))
+            of_scheduler = _processor_seconds(scheduler.pid) - before
+    return {
+        "in_flight": in_flight,
+        "trainings": trainings,
+        "trainings_a_second": trainings / wall,
+        "scheduler_cpu_ms_a_training": 1000 * of_scheduler / trainings,
+        "own_cpu_ms_a_training": 1000 * cpu / trainings,
+    }
+
+
+def _ended(workers: Workers, trainings: int, in_flight: int) -> Iterator[TrainingResult]:
+    """Results of so many trainings, of which no more are under way at once."""
+    left, under_way = trainings, set[Future[TrainingResult]]()
+    while left or under_way:
+        while left and len(under_way) < in_flight:
+            under_way.add(workers.submit(_of_number, left))
+            left -= 1
+        ended, under_way = wait(under_way, return_when=FIRST_COMPLETED)
+        yield from (future.result() for future in ended)
+        list(workers.messages())
+
+
+def _of_number(number: int) -> TrainingResult:
+    """As large an answer as a training's."""
+    figures = tuple(
+        Measurement(epoch, "valid", task.name, "auc", 0.7 + 1e-6 * number)
+        for epoch in range(1, EPOCHS + 1)
+        for task in TASKS
+    )
+    return TrainingResult(figures, {task.name: 1 for task in TASKS}, EPOCHS, True, 60.0, 10**6)
+
+
+def dashboard(url: str, name: str = NAME) -> Figures:
     """optuna-dashboard itself: seconds and megabytes of its answers on a study, first and next."""
     with socket.socket() as free:
         free.bind(("127.0.0.1", 0))
@@ -440,7 +492,7 @@ def dashboard(url: str) -> Figures:
         (number,) = (
             study["study_id"]
             for study in json.loads(listed)["study_summaries"]
-            if study["study_name"] == NAME
+            if study["study_name"] == name
         )
         first, body = answer(f"studies/{number}?after=0")
         count = len(json.loads(body)["trials"])
@@ -474,7 +526,8 @@ def _status(pid: int, name: str) -> int:
 
 
 PARTS: Mapping[str, Callable[..., Figures]] = {
-    part.__name__: part for part in (fill, planner, report, search, optuna_calls, dashboard)
+    part.__name__: part
+    for part in (fill, planner, report, search, optuna_calls, dashboard, cluster)
 }
 
 
@@ -510,10 +563,10 @@ def of_database(new: Callable[[], str], options: argparse.Namespace) -> Figures:
 def main() -> None:
     """Run all parts, or one."""
     parser = argparse.ArgumentParser(description=__doc__)
-    parser.add_argument("--stored", type=int, nargs="+", default=[1000, 10000, 100000])
+    parser.add_argument("--stored", type=int, nargs="+", default=[1000, 10000])
     parser.add_argument("--workers", type=int, nargs="+", default=[2, 16, 256, 1024])
-    parser.add_argument("--arms", type=int, nargs="+", default=[100, 1000, 10000])
-    parser.add_argument("--postgres", action="store_true", help="on a server of its own, too")
+    parser.add_argument("--arms", type=int, nargs="+", default=[100, 1000])
+    parser.add_argument("--postgres", action="store_true", help="on a server that syncs, too")
     parser.add_argument("--part", type=json.loads, help=argparse.SUPPRESS)
     options = parser.parse_args()
     if options.part:
@@ -533,11 +586,12 @@ def main() -> None:
             figures.setdefault("dashboard", []).append(measured("dashboard", url))
             figures.setdefault("optuna", []).append(measured("optuna_calls", url))
             Path(url.removeprefix("sqlite:///")).unlink()
+        figures["clusters"] = [measured("cluster", n, 4 * n + 200, 0.2) for n in (16, 256)]
         figures["searches"] = [
             measured("search", new(), trials, 16, "random") for trials in (100, 400, 1000)
         ]
         if options.postgres:
-            with running() as server:
+            with running(fsync=True) as server:
                 figures["postgresql"] = of_database(server.new_database, options)
     print(json.dumps(figures))
 

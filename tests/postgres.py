@@ -30,6 +30,8 @@ class Postgres:
     """A running server that listens on a socket in its folder."""
 
     folder: Path
+    fsync: bool = False
+    """Whether it waits for the disk."""
     _numbers: Iterator[int] = field(default_factory=itertools.count)
 
     def new_database(self) -> str:
@@ -40,7 +42,8 @@ class Postgres:
 
     @property
     def _start(self) -> tuple[str, ...]:
-        settings = f"-k {self.folder} -c listen_addresses= -c fsync=off"
+        fsync = "on" if self.fsync else "off"
+        settings = f"-k {self.folder} -c listen_addresses= -c fsync={fsync}"
         return ("start", "-o", settings, "-l", str(self.folder / "log"))
 
     def start(self) -> None:
@@ -96,7 +99,7 @@ def _is_root() -> bool:
 
 
 @contextmanager
-def running() -> Iterator[Postgres]:
+def running(fsync: bool = False) -> Iterator[Postgres]:
     """Skips the test where there is no server, or no driver for it."""
     pytest.importorskip("psycopg", reason="no driver for PostgreSQL")
     if not all(map(_program, ("initdb", "pg_ctl", "createdb"))):
@@ -105,7 +108,7 @@ def running() -> Iterator[Postgres]:
     with tempfile.TemporaryDirectory(prefix="pg") as folder:
         if _is_root():
             os.chown(folder, NOBODY, NOBODY)
-        server = Postgres(Path(folder))
+        server = Postgres(Path(folder), fsync)
         server.initialize()
         server.start()
         try:

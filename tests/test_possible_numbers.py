@@ -27,7 +27,7 @@ from fsmd.errors import UserError
 from fsmd.metrics import METRICS, Metric
 from fsmd.tasks import Task
 from reports.page import style
-from reports.page.files import to_csv
+from reports.page.csv_files import to_csv
 from reports.page.model import IndexEntry, Report
 from reports.results import StudyResults, load_results
 from reports.search import outline as search_outline

@@ -16,8 +16,10 @@ import sqlalchemy as sa
 from fsmd.tasks import MEAN, Task
 from reports import build as command
 from reports.build import build, outline_of
+from reports.measurements import COLUMNS, OfTraining, tidy
+from reports.page.csv_files import measurements_csv
 from reports.page.model import Outline
-from reports.results import COLUMNS, read, stored_record
+from reports.results import read, stored_record
 from reports.study.analysis import analyse
 from reports.study.cautions import FIXED
 from studies import catalog
@@ -226,6 +228,22 @@ def test_results_csv_is_the_tidy_frame(out: Path, engine: sa.Engine) -> None:
     found = pd.read_csv(out / "tower_shape" / "results.csv")
     assert tuple(found.columns) == COLUMNS
     assert len(found) == len(read(engine, "tower_shape").measurements)
+
+
+@pytest.mark.parametrize("arm", ["plain", 'quoted "b", c', "half; half", "=1+1"])
+def test_measurements_are_written_as_pandas_writes_them(arm: str) -> None:
+    keys = ((2, 1, 2), ("valid", "valid", "test"), ("b", "a", "a"), ("auc",) * 3)
+    values = np.array([0.1 + 0.2, 1e-17, 1.0])
+    trainings = [OfTraining(name, n, 7, keys, values) for n in (0, 1) for name in (arm, "x")]
+    frame = tidy("s", "planted", trainings)
+    plain = frame.astype(dict.fromkeys(frame.select_dtypes("category"), object))
+    safe = plain.assign(arm=plain["arm"].replace("=1+1", "'=1+1"))
+    quoting: Any = csv.QUOTE_NONNUMERIC if ";" in arm else csv.QUOTE_MINIMAL
+    expected = safe.to_csv(index=False, lineterminator="\n", quoting=quoting)
+    assert b"".join(measurements_csv(frame)).decode() == expected
+    of_one = frame[(frame["arm"] == arm) & (frame["replicate"] == 1)]
+    assert of_one["epoch"].tolist() == [1, 2, 2]  # by epoch, then test before valid
+    assert of_one["value"].tolist() == [1e-17, 1.0, 0.1 + 0.2]
 
 
 @pytest.mark.usefixtures("blank_figures")  # of these, test_reports_pictures.py says it too

@@ -19,7 +19,7 @@ import sqlalchemy as sa
 
 from reports import build as command
 from reports.build import build, build_all
-from reports.page import files, html, style
+from reports.page import csv_files, files, html, style
 from reports.page.model import Report, Table, TableCell
 from reports.page.svg import to_svg
 from reports.results import StudyResults, read
@@ -387,13 +387,13 @@ def test_a_long_latex_table_runs_over_pages() -> None:
 
 
 def test_csv_has_numbers_and_interval_ends_in_columns() -> None:
-    rows = list(csv.reader(io.StringIO(files.to_csv(table("a", "b")))))
+    rows = list(csv.reader(io.StringIO(csv_files.to_csv(table("a", "b")))))
     assert rows == [
         ["name", "AUC, x", "AUC, x, low", "AUC, x, high", "AUC, x, note 1"],
         ["a", "-1234", "0.1", "+0.2", "p = 0.5"],
         ["b", "-1234", "0.1", "+0.2", "p = 0.5"],
     ]
-    assert files.to_csv(table()).splitlines() == ['name,"AUC, x"']
+    assert csv_files.to_csv(table()).splitlines() == ['name,"AUC, x"']
 
 
 def test_every_figure_and_table_of_a_report_is_a_file(out: Path) -> None:

@@ -39,7 +39,8 @@ from fsmd.saved.model import load_model, save_model
 from fsmd.tasks import Task
 from fsmd.terminal import PlainColumn, tell, words
 from fsmd.training import Training
-from reports.page.files import to_csv, to_latex
+from reports.page.csv_files import to_csv
+from reports.page.files import to_latex
 from reports.page.model import Table, TableCell
 from studies.failure import failure_of
 from studies.planner.planner import Event

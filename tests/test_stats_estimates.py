@@ -10,7 +10,16 @@ from scipy import integrate, stats
 from statsmodels.stats.multitest import multipletests
 from statsmodels.stats.weightstats import ttost_paired
 
-from fsmd.stats.estimates import Kind, holm, mean_interval, p_value, p_values, tail
+from fsmd.stats.estimates import (
+    Kind,
+    holm,
+    mean_interval,
+    mean_intervals,
+    p_value,
+    p_values,
+    tail,
+)
+from fsmd.stats.scatter import scatters
 
 
 def test_an_interval_worked_by_hand() -> None:
@@ -35,6 +44,26 @@ def test_over_seeds_alone_the_interval_and_test_are_scipys_paired_ones() -> None
     below = stats.ttest_rel(a + 0.001, b, alternative="less").pvalue
     assert p_value(found, "below", -0.001) == pytest.approx(below)
     assert p_value(found, "within", 0.001) == pytest.approx(ttost_paired(a, b, -0.001, 0.001)[0])
+
+
+@pytest.mark.parametrize("seeds", [1, 2, 5, 8, 9, 17, 130])
+@pytest.mark.parametrize("learnt", [False, True])
+def test_intervals_of_many_arms_at_once_are_to_the_bit_those_of_each(
+    seeds: int, learnt: bool
+) -> None:
+    values_AR = np.random.default_rng(seeds).normal(0.7, 0.01, (40, seeds))
+    values_AR[3], values_AR[4], values_AR[6] = 0.5, values_AR[0], values_AR[5]
+    over_OR = values_AR[1:] - values_AR[0]
+    known = scatters(values_AR, 0).each if learnt and seeds > 1 else None
+    for within in ((-1.0, 1.0), (-0.001, 0.001)):
+        each = [
+            mean_interval(over_R, within=within, scatter=known[i] if known else None)
+            for i, over_R in enumerate(over_OR)
+        ]
+        assert mean_intervals(over_OR, within, known) == each
+    over_OR[2, 0] = np.nan
+    expected = [mean_interval(over_R) for over_R in over_OR]
+    assert list(map(repr, mean_intervals(over_OR))) == list(map(repr, expected))
 
 
 @pytest.mark.parametrize("df", [1, 2, 4, 9, 400])

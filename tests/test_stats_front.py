@@ -93,7 +93,7 @@ def naive_chances(mean_A: np.ndarray, error_AA: np.ndarray, draws: int) -> np.nd
     root_DAA = np.linalg.cholesky(covariance_DAA + 1e-12 * np.eye(arms))
     drawn_DA = after_DA + np.einsum("dab,db->da", root_DAA, rng.normal(size=(draws, arms)))
     best_D = drawn_DA.argmax(axis=1)
-    return np.bincount(best_D, weight_D, arms) / weight_D.sum()
+    return np.asarray(np.bincount(best_D, weight_D, arms) / weight_D.sum())
 
 
 def test_the_chances_are_those_of_a_naive_posterior() -> None:

@@ -24,6 +24,7 @@ from studies.store.costs import CostKey, known_cost, known_costs, record_cost
 from studies.store.records import StudyRecord
 from studies.store.runs import (
     Provenance,
+    chosen_results,
     known_result,
     known_runs,
     link_cell,
@@ -31,7 +32,7 @@ from studies.store.runs import (
     record_run,
 )
 from studies.store.studies import find_study, insert_study, study_names, update_study
-from studies.store.tables import CELLS, PREDICTIONS, RUNS, TEST_ROWS
+from studies.store.tables import CELLS, MEASUREMENTS, PREDICTIONS, RUNS, TEST_ROWS
 from tests import made_up
 
 HERE = Provenance({"torch": "1"}, "a machine")
@@ -166,6 +167,20 @@ def test_a_result_is_never_replaced_and_a_pause_only_by_what_goes_on_from_it(
     result = known_result(shared, one.id)
     assert f"{known_runs(shared, [one.id])[one.id]} {result.epochs}" == status
     assert (len(result.measurements) == 0) == (result.epochs == 0)
+
+
+def test_of_the_chosen_epochs_alone_a_result_has_the_same_value(engine: sa.Engine) -> None:
+    one, other, task = training(), training(1), Task("click")
+    record_run(engine, one, RESULT, 3, HERE)
+    record_run(engine, other, RESULT, 3, HERE)
+    with engine.begin() as connection:
+        gone = (MEASUREMENTS.c.run_id == other.id) & (MEASUREMENTS.c.epoch == 2)
+        connection.execute(sa.delete(MEASUREMENTS).where(gone))
+    found = chosen_results(engine, [one.id, other.id], [task])
+    assert list(found) == [one.id]
+    assert found[one.id].measurements == (Measurement(2, "valid", "click", "auc", 0.8),)
+    whole = replace(known_result(engine, one.id), measurements=())
+    assert replace(found[one.id], measurements=()) == whole
 
 
 def test_a_result_is_read_as_it_was_measured(engine: sa.Engine) -> None:

@@ -14,7 +14,7 @@ from reports.ran import sources
 from reports.results import read
 from reports.study.analysis import analyse_study
 from reports.study.how_to_read import how_to_read
-from studies.store.runs import record_test_rows
+from studies.store.runs import record_rows
 from tests import made_up
 
 Codes = NDArray[np.int64]
@@ -104,7 +104,7 @@ def test_items_of_a_description_are_kept_with_the_test_rows(tmp_path: Path) -> N
     assert data.test.items is not None
     assert data.test.items.max() == 8
     assert data.train.items is data.valid.items is None
-    record_test_rows(made_up.fresh_engine(tmp_path), data)
+    record_rows(made_up.fresh_engine(tmp_path), data)
 
 
 def test_a_report_says_for_whom_its_intervals_speak(tmp_path: Path) -> None:

@@ -3,7 +3,7 @@
 Suffixes: A arms, R paired seeds, K tasks, S draws.
 """
 
-from collections.abc import Sequence
+from collections.abc import Callable, Iterable, Sequence
 
 import numpy as np
 
@@ -48,13 +48,16 @@ def drawn_together(
     return mean_SAK
 
 
-def chances_of_best(mean_SA: Array) -> Array:
+def chances_of_best(blocks_SA: Callable[[], Iterable[Array]]) -> Array:
     """A: in how many draws an arm is the highest; they add up to 1, equals share it.
 
-    >>> chances_of_best(np.array([[0.7, 0.6], [0.1 + 0.2, 0.3]])).tolist()
+    blocks_SA: the draws of some arms after those of others; it is asked twice.
+
+    >>> chances_of_best(lambda: [np.array([[0.7, 0.6], [0.1 + 0.2, 0.3]])]).tolist()
     [0.75, 0.25]
     """
-    mean_SA = mean_SA.round(9)  # equal arms stay equal
-    is_best_SA = mean_SA == mean_SA.max(axis=1, keepdims=True)
-    chance_A: Array = (is_best_SA / is_best_SA.sum(axis=1, keepdims=True)).mean(axis=0)
-    return chance_A
+    highest_S = np.max([mean_SA.round(9).max(axis=1) for mean_SA in blocks_SA()], axis=0)
+    # Rounded: equal arms stay equal.
+    is_best_SA = [mean_SA.round(9) == highest_S[:, None] for mean_SA in blocks_SA()]
+    share_S1 = sum(block_SA.sum(axis=1, keepdims=True) for block_SA in is_best_SA)
+    return np.concatenate([(block_SA / share_S1).mean(axis=0) for block_SA in is_best_SA])

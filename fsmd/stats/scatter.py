@@ -50,6 +50,11 @@ class Scatters(NamedTuple):
         """Of one comparison of one study."""
         return Scatter(*(float(part_O[other]) for part_O in self))
 
+    @property
+    def each(self) -> list[Scatter]:
+        """Of all comparisons of one study."""
+        return [Scatter(*row) for row in np.stack(self, axis=1).tolist()]
+
 
 def scatters(values_AR: Array, reference: int) -> Scatters:
     """Of every comparison with the reference.

@@ -1,26 +1,23 @@
 """A report as files: page, PDF, numbers, and figures and tables for one's own paper."""
 
-import csv
-import io
 import json
 import re
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Mapping
 from pathlib import Path
-from typing import Any, Literal
+from typing import Any
 
 from fsmd.errors import UserError
-from fsmd.writing import write
+from fsmd.writing import replacing
+from reports.page.csv_files import measurements_csv, to_csv
 from reports.page.html import html
 from reports.page.model import Outline, Report, Table, TableCell
 from reports.page.pdf import pdf
 from reports.words import DASH, MINUS
 
-Files = tuple[tuple[str, bytes], ...]
-"""Name (below a report's folder) and content of each."""
-
-_FORMULA = re.compile("(?![+-]\\d+(\\.\\d+)?%?$)\\s*[=+\\-@\t\r\uff1d\uff0b\uff0d\uff20]")
-"""How text begins that is no number, and that a spreadsheet may run; wide signs are such too."""
-_INTERVAL = re.compile(r"\[(\S+), (\S+)\]$")
+Content = bytes | Iterable[bytes]
+"""Of a file, as a whole or in parts."""
+Files = tuple[tuple[str, Content], ...]
+"""Name (below a report's folder) and content of each; what is large is made as it is written."""
 
 LONG_TABLE = 40
 """Rows above which a LaTeX table runs over several pages."""
@@ -48,15 +45,8 @@ _ESCAPES = {
 
 def files_of(outline: Outline) -> Files:
     """All that is written; the page last, which so never describes numbers that are not there."""
-    texts = outline.measurements.select_dtypes(exclude="number").apply(
-        lambda column: column.map({text: _harmless(text) for text in column.unique()})
-    )
-    quoting = _quoting(text for column in texts for text in texts[column].unique())
-    table = outline.measurements.assign(**texts).to_csv(
-        index=False, lineterminator="\n", quoting=quoting
-    )
     return (
-        ("results.csv", table.encode()),
+        ("results.csv", measurements_csv(outline.measurements)),
         *standalone_files(outline.report, outline.summary),
     )
 
@@ -73,7 +63,7 @@ def standalone_files(report: Report, summary: Mapping[str, Any]) -> Files:
 
 def figure_and_table_files(report: Report) -> Files:
     """Each figure as SVG and PDF, each table as CSV and LaTeX."""
-    contents: list[tuple[str, bytes]] = []
+    contents: list[tuple[str, Content]] = []
     for figure in report.figures:
         contents.append((f"figures/{figure.key}.svg", figure.svg.encode()))
         contents.append((f"figures/{figure.key}.pdf", figure.pdf))
@@ -93,7 +83,8 @@ def save(files: Files, folder: Path) -> None:
     """
     try:
         for name, content in files:
-            write(folder / name, content)
+            with replacing(folder / name) as fresh, fresh.open("wb") as file:
+                file.writelines([content] if isinstance(content, bytes) else content)
         kept = dict(files)
         for old in (*folder.glob("figures/*"), *folder.glob("tables/*")):
             hidden = old.name.startswith(".")  # what another process writes right now
@@ -101,57 +92,6 @@ def save(files: Files, folder: Path) -> None:
                 old.unlink()
     except OSError as error:
         raise UserError(f"--out must be a folder that can be written; {error}") from error
-
-
-# Tables as CSV
-
-
-def to_csv(table: Table) -> str:
-    """One line a row; an interval's ends and other small lines in columns of their own."""
-    columns = [_column(name, [r[i] for r in table.rows]) for i, name in enumerate(table.columns)]
-    lines = [
-        [_harmless(_number(text)) for texts in line for text in texts]
-        for line in zip(*columns, strict=True)
-    ]
-    buffer, quoting = io.StringIO(), _quoting(text for line in lines for text in line)
-    csv.writer(buffer, lineterminator="\n", quoting=quoting).writerows(lines)
-    return buffer.getvalue()
-
-
-def _quoting(texts: Iterable[object]) -> Literal[0, 2]:
-    """All texts in quotes where one has a semicolon: some spreadsheets begin a cell behind it."""
-    has_semicolon = any(isinstance(text, str) and ";" in text for text in texts)
-    return csv.QUOTE_NONNUMERIC if has_semicolon else csv.QUOTE_MINIMAL
-
-
-def _column(name: str, cells: Sequence[TableCell]) -> list[list[str]]:
-    """A column and those that its small lines need, heading first."""
-    intervals = [_INTERVAL.match(cell.notes[0]) if cell.notes else None for cell in cells]
-    ends = [list(interval.groups()) if interval else ["", ""] for interval in intervals]
-    notes = [list(c.notes[bool(i) :]) for c, i in zip(cells, intervals, strict=True)]
-    more = max(map(len, notes), default=0)
-    lines = [[name, f"{name}, low", f"{name}, high"]]
-    lines += [[cell.text, *both] for cell, both in zip(cells, ends, strict=True)]
-    if not any(intervals):
-        lines = [line[:1] for line in lines]
-    smaller = [[f"{name}, note {i}" for i in range(1, more + 1)], *notes]
-    return [
-        [*line, *rest, *[""] * (more - len(rest))]
-        for line, rest in zip(lines, smaller, strict=True)
-    ]
-
-
-def _number(text: str) -> str:
-    """`123,456` and a true minus as other programs read them."""
-    if re.fullmatch(rf"[{MINUS}+]?\d[\d,]*(\.\d+)?", text):
-        return text.replace(",", "").replace(MINUS, "-")
-    return text
-
-
-def _harmless(value: Any) -> Any:
-    """Text that a spreadsheet would run as a formula, with an apostrophe in front (OWASP)."""
-    is_formula = isinstance(value, str) and _FORMULA.match(value)
-    return f"'{value}" if is_formula else value
 
 
 # Tables as LaTeX

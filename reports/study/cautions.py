@@ -116,7 +116,8 @@ def _failed(analysis: StudyAnalysis) -> str:
 
 def _arms_without_replicates(analysis: StudyAnalysis) -> str:
     scores = analysis.scores
-    missing = [arm for arm in scores.arms if arm not in scores.trained]
+    trained = set(scores.trained)
+    missing = [arm for arm in scores.arms if arm not in trained]
     them = "it" if len(missing) == 1 else "them"
     said = f"No finished replicate of {words.listed(missing)}: nothing compares {them}."
     return f"{said}{_unmeasured(analysis)}" if missing else ""

@@ -149,6 +149,6 @@ def _covered(scores: Scores) -> str:
     if not known:
         return "Here only the seeds are covered: no test predictions were kept."
     paired = {arm for arms in scores.pairings.values() for arm in arms}
-    missing = [arm for arm in scores.trained if arm in paired - known]
+    missing = [arm for arm in scores.trained if arm in paired and arm not in known]
     only = f", except with {words.listed(missing)}, without predictions" if missing else ""
     return f"Intervals and tests of differences cover both{only}."

@@ -20,7 +20,7 @@ import numpy as np
 from fsmd.stats.compound import Judgement
 from fsmd.stats.joint import REGIONS, PairVerdict
 from fsmd.stats.looks import PlannedLook, ahead, level, seeds_may_show
-from reports.pairs import REVERSED, Comparison, PairedTest, Shown, Word
+from reports.pairs import REVERSED, Comparison, Key, PairedTest, Shown, Word
 from reports.results import Scores, StudyResults, samplings_of
 from reports.standing import Tested
 from reports.study.comparisons import compare, pairs
@@ -77,11 +77,15 @@ def is_reached(results: StudyResults, seeds: int, made: Sequence[StoredLook]) ->
 
 def seeds_ended(results: StudyResults) -> Mapping[str, int]:
     """Arm -> of how many replicates, counted from the first without a gap, training has ended."""
-    runs = results.runs[results.runs["status"].isin(ENDED)]
-    ended: dict[str, int] = {}
-    for arm, replicates in runs.groupby("arm")["replicate"]:
-        there = set(replicates.astype(int))
-        ended[str(arm)] = next(n for n in range(len(there) + 1) if n not in there)
+    if "ended" not in results.computed:
+        runs = results.runs[results.runs["status"].isin(ENDED)]
+        there: dict[str, set[int]] = {}
+        for arm, replicate in zip(runs["arm"], runs["replicate"], strict=True):
+            there.setdefault(arm, set()).add(int(replicate))
+        results.computed["ended"] = {
+            arm: next(n for n in range(len(own) + 1) if n not in own) for arm, own in there.items()
+        }
+    ended: Mapping[str, int] = results.computed["ended"]
     return ended
 
 
@@ -141,19 +145,27 @@ class _Looking:
 
     @cached_property
     def comparisons(self) -> tuple[Comparison, ...]:
-        before = tests_of(self.before).items()
+        before = self._tests_before.items()
         shown: Shown = {key: (_if_shown(d), _if_shown(e)) for key, (d, e) in before}
         made = compare(self.reading, self.of_this, self.alpha, shown)
         return tuple(map(self._kept, made))
 
+    @cached_property
+    def _tests_before(self) -> "Tests":
+        return tests_of(self.before)
+
+    @cached_property
+    def _words_before(self) -> Mapping[Key, Word]:
+        return words_of(self.before)
+
     def _kept(self, c: Comparison) -> Comparison:
         """As it was left where an arm had no more seeds since; the way it was found to differ."""
-        word = words_of(self.before).get(c.key, "undecided")
+        word = self._words_before.get(c.key, "undecided")
         if word != "undecided" and not c.equal.significant:
             c = replace(c, said=word)
         if min(self.has[c.arm], self.has[c.other]) == self.seeds:
             return c
-        differs, equal = tests_of(self.before).get(c.key, (c.differs, c.equal))
+        differs, equal = self._tests_before.get(c.key, (c.differs, c.equal))
         difference = self.scores.difference(c.arm, c.other, c.target.key)
         return replace(c, difference=difference, differs=differs, equal=equal)
 
@@ -238,7 +250,7 @@ class _Looking:
         found = list(self._open())
         may = set(chain.from_iterable(pair for pair, may in found if may))
         may_not = set(chain.from_iterable(pair for pair, may in found if not may)) - may
-        reference = {self.results.study.reference}
+        limited = may_not - {self.results.study.reference}
         runs = self.results.runs
         of_this = runs[runs["replicate"] < self.seeds]
         # Of the data, not of the clock: a page is the same whenever it is built.
@@ -252,7 +264,7 @@ class _Looking:
             pairs=tuple(self.joint),
             arms=arms,
             asked=tuple(arm for arm in arms if arm in may),
-            limited=tuple(arm for arm in arms if arm in may_not - reference),
+            limited=tuple(arm for arm in arms if arm in limited),
         )
 
     def _of_claim(self, j: Judged) -> SaidOfClaim:
@@ -353,7 +365,10 @@ def _as_said(joint: JointVerdict, said: SaidOfTasks | None) -> JointVerdict:
     return joint._replace(of=PairVerdict(p, said.verdict, said.alpha))
 
 
-def tests_of(look: StoredLook | None) -> dict[tuple[str, str, str], tuple[PairedTest, PairedTest]]:
+Tests = Mapping[Key, tuple[PairedTest, PairedTest]]
+
+
+def tests_of(look: StoredLook | None) -> Tests:
     """What a look said of two arms on a target: whether they differ, whether they are equal."""
     return {
         (s.arm, s.other, s.target): (_paired(s.differs), _paired(s.equal))
@@ -361,7 +376,7 @@ def tests_of(look: StoredLook | None) -> dict[tuple[str, str, str], tuple[Paired
     }
 
 
-def words_of(look: StoredLook | None) -> dict[tuple[str, str, str], Word]:
+def words_of(look: StoredLook | None) -> Mapping[Key, Word]:
     """The word that a look had for two arms on a target."""
     return {(s.arm, s.other, s.target): s.word for s in (look.comparisons if look else ())}
 

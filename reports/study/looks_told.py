@@ -1,6 +1,7 @@
 """Looks in words: which one this is, what it decided, and what the next would decide and cost."""
 
 from collections.abc import Iterator, Mapping, Sequence
+from typing import Any
 
 from fsmd.stats.estimates import ALPHA
 from fsmd.stats.looks import ahead
@@ -120,7 +121,8 @@ def _seconds(analysis: StudyAnalysis, more: Mapping[str, int]) -> float:
     if done.empty:
         return 0.0
     of_any = float(done["seconds"].median())
-    of_arm = {str(arm): float(s.median()) for arm, s in done.groupby("arm")["seconds"]}
+    medians: Any = done.groupby("arm")["seconds"].median().to_dict()
+    of_arm: Mapping[str, float] = medians
     return sum(count * of_arm.get(arm, of_any) for arm, count in more.items())
 
 

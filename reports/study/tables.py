@@ -21,7 +21,7 @@ from reports import ran, words
 from reports.page.cells import difference_cell, interval_cell, table
 from reports.page.model import Table, TableCell
 from reports.pairs import Comparison
-from reports.results import Scores, StudyResults, at_chosen
+from reports.results import FinishedRun, Scores, StudyResults, at_chosen
 from reports.standing import Leaderboard
 from reports.study import paper
 from reports.study.comparisons import needed_in_words
@@ -65,7 +65,7 @@ def arm_table(results: StudyResults, board: Leaderboard) -> Table:
     reached = scores.targets if results.reachable() else ()
     rows = []
     for arm in scores.arms:
-        runs = results.done_of(arm)
+        runs = results.finished.get(arm, ())
         means = (interval_cell(scores.mean(arm, t.key), METRICS[t.metric]) for t in targets)
         left = (_to_best(results, arm, target) for target in reached)
         rows.append((arm, *means, *left, *_costs(results, runs), len(runs)))
@@ -102,16 +102,16 @@ def _says(name: str, value: Value) -> bool:
     return (f"{value:g}" if isinstance(value, float) else str(value)) in name
 
 
-def _costs(results: StudyResults, runs: pd.DataFrame) -> tuple[str, str, str]:
+def _costs(results: StudyResults, runs: Sequence[FinishedRun]) -> tuple[str, str, str]:
     """Parameters, seconds and chosen epoch of an arm's finished trainings."""
-    if runs.empty:
+    if not runs:
         return words.DASH, words.DASH, words.DASH
-    chosen = [epochs_of for epochs_of in runs["chosen_epochs"] if epochs_of]
+    chosen = [run.chosen_epochs for run in runs if run.chosen_epochs]
     by_task = ([each[task] for each in chosen if task in each] for task in results.task_names)
     epochs = [str(median_low(of_task)) if of_task else words.DASH for of_task in by_task]
     return (
-        " to ".join(f"{count:,}" for count in sorted(set(runs["parameters"].astype(int)))),
-        f"{median_low(runs['seconds']):.1f}",
+        " to ".join(f"{count:,}" for count in sorted({int(run.parameters) for run in runs})),
+        f"{median_low(run.seconds for run in runs):.1f}",
         epochs[0] if len(set(epochs)) == 1 else " / ".join(epochs),
     )
 

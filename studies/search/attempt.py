@@ -99,7 +99,7 @@ class Attempt:
         """`values`, each turned so that more is better."""
         return self._gains[-1] if self.curve else ()
 
-    @property
+    @cached_property
     def for_pruner(self) -> StandingCurve:
         """What the pruner decides on."""
         if self.failed or self.state == AttemptState.ENDED:

@@ -181,7 +181,7 @@ def check_gaussian_process(methods: Callable[[], Iterable[Method]] = _of_optuna)
             )
 
 
-def _untried(space: Space, known: Collection[str]) -> list[dict[str, Value]]:
+def _untried(space: Space, known: Collection[object]) -> list[dict[str, Value]]:
     """All of a small space that is left; empty, where the space is large or without end."""
     try:
         combinations = list(islice(space.combinations(), _WEIGHED_AT_MOST + 1))
@@ -231,7 +231,7 @@ def grid(space: Space) -> list[dict[str, Value]]:
     return combinations
 
 
-def _next_of_grid(space: Space, known: set[str], seed: int) -> Proposal | None:
+def _next_of_grid(space: Space, known: Collection[object], seed: int) -> Proposal | None:
     """The first combination that was not tried, in an order drawn from the seed."""
     combinations = grid(space)
     order = np.random.default_rng(seed).permutation(len(combinations))
@@ -239,5 +239,6 @@ def _next_of_grid(space: Space, known: set[str], seed: int) -> Proposal | None:
     return next((Proposal(params, {}) for params in ahead), None)
 
 
-def _key(params: Params) -> str:
-    return digest(dict(params))
+def _key(params: Params) -> tuple[tuple[str, str], ...]:
+    """Equal for equal parameters; 1, 1.0 and True are not."""
+    return tuple(sorted((name, repr(value)) for name, value in params.items()))

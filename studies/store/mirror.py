@@ -8,6 +8,7 @@ import json
 import warnings
 from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
+from functools import cached_property
 from typing import NamedTuple
 from weakref import WeakKeyDictionary
 
@@ -18,7 +19,6 @@ from optuna.distributions import (
     CategoricalDistribution,
     FloatDistribution,
     IntDistribution,
-    distribution_to_json,
 )
 from optuna.storages import RDBStorage
 from optuna.study import StudyDirection
@@ -38,12 +38,14 @@ from studies.store.engines import engine_options, guards_of
 from studies.store.faults import patient, shown
 from studies.store.locks import creating
 from studies.store.means import Means
-from studies.store.runs import known_results
+from studies.store.runs import chosen_results, known_results
 from studies.store.trials import (
     Content,
+    Domain,
     Trial,
     content,
     delete_trials,
+    domains_of,
     end_trial,
     has_more,
     insert_trials,
@@ -122,7 +124,9 @@ class Mirror:
         for start in range(0, len(states), _AT_ONCE):
             some = states[start : start + _AT_ONCE]
             done = [cell.training.id for cell, state in some if state == TrialState.COMPLETE]
-            results = known_results(self.engine, done)
+            results = chosen_results(self.engine, done, self.tasks)
+            # Of others it is told what is wrong with them.
+            results |= known_results(self.engine, [id for id in done if id not in results])
             for cell, state in some:
                 trial = self._content(cell, state, results.get(cell.training.id))
                 wanted.setdefault(self._name_of(cell.replicate), []).append(trial)
@@ -229,14 +233,18 @@ class Mirror:
                 **({"costs": dict(cell.costs)} if cell.costs else {}),
             },
             {name: _choice(self.axes[name], value) for name, value in cell.params},
-            self.axes,
+            self._domains,
             self.values(cell, result) if result else (),
         )
+
+    @cached_property
+    def _domains(self) -> Mapping[str, Domain]:
+        return domains_of(self.axes)
 
     def _begun(self, there: Iterable[Trial], known: Iterable[Content]) -> list[Content]:
         """What did not end, is none of the known ones, and could be stored today, as it waits."""
         cells = {_cell_of(trial) for trial in known}
-        domains = {name: distribution_to_json(axis) for name, axis in self.axes.items()}
+        domains = {name: domain.text for name, domain in self._domains.items()}
         return [
             _at_rest(trial.content)
             for trial in there
@@ -383,7 +391,8 @@ def show_means(engine: sa.Engine, name: str, means: Means) -> None:
         if own in known:
             _storage(engine).delete_study(known[own])
         return
-    domains = _domains(pair for mean in means.of_arms for pair in mean.params.items())
+    pairs = (pair for mean in means.of_arms for pair in mean.params.items())
+    domains = domains_of(_domains(pairs))
     directions = [_direction(higher) for higher in means.higher]
     study = _opened(engine, own, directions, list(means.labels))
     wanted = [

@@ -16,7 +16,7 @@ from fsmd.packing import pack
 from fsmd.tasks import Task
 from fsmd.training import Measurement, Training, TrainingResult
 from studies.failure import Failure
-from studies.reading import of_study, read, stored_at
+from studies.reading import from_json, of_study, read, stored_at
 from studies.store.database import now
 from studies.store.faults import patient
 from studies.store.tables import (
@@ -29,7 +29,7 @@ from studies.store.tables import (
     VALID_ROWS,
     as_stored,
 )
-from studies.store.trainings import Figure, Status, TrainingRow, figures_of, training_of
+from studies.store.trainings import Figures, Status, TrainingRow, figures_of, training_of
 
 
 @dataclass(frozen=True)
@@ -215,14 +215,60 @@ def known_results(
     return results
 
 
+@patient
+def chosen_results(
+    engine: sa.Engine, ids: Sequence[str], tasks: Sequence[Task]
+) -> dict[str, TrainingResult]:
+    """Identity -> how a training ended, with its validation figures at the chosen epochs alone.
+
+    These are a few of all that it measured. A training without one of them is left out.
+    """
+    results = dict[str, TrainingResult]()
+    columns = (MEASUREMENTS.c.run_id, MEASUREMENTS.c.epoch, MEASUREMENTS.c.value)
+    told = ("id", "status", "chosen_epochs", "epochs", "seconds", "parameters")
+    ends = as_stored(RUNS, *told)
+    for some in batches(ids):
+        figures: dict[str, list[Measurement]] = {run_id: [] for run_id in some}
+        with engine.connect() as connection:
+            runs = connection.execute(ends.where(RUNS.c.id.in_(some))).all()
+            epochs = {run.id: _chosen_epochs(run.chosen_epochs) for run in runs}
+            for task in tasks:
+                chosen = [(id, of[task.name]) for id, of in epochs.items() if task.name in of]
+                key = {"split": "valid", "task": task.name, "metric": task.metric}
+                at = sa.tuple_(MEASUREMENTS.c.run_id, MEASUREMENTS.c.epoch).in_(chosen)
+                query = sa.select(*columns).filter_by(**key).where(at)
+                for run_id, epoch, value in connection.execute(query):
+                    figures[run_id].append(Measurement(epoch, value=value, **key))
+        for run in runs:
+            if len(figures[run.id]) == len(tasks):
+                results[run.id] = TrainingResult(
+                    tuple(figures[run.id]),
+                    epochs[run.id],
+                    run.epochs,
+                    run.status == "done",
+                    run.seconds,
+                    run.parameters,
+                )
+    return results
+
+
+def _chosen_epochs(stored: Any) -> Mapping[str, int]:
+    """Empty where it cannot be read."""
+    with suppress(ValueError):
+        chosen = from_json(stored)
+        if isinstance(chosen, dict) and {*map(type, chosen.values())} <= {int}:
+            return chosen
+    return {}
+
+
 def batches(ids: Sequence[str]) -> Iterator[Sequence[str]]:
     """Databases limit the number of a query's parameters."""
     return (ids[start : start + 500] for start in range(0, len(ids), 500))
 
 
-def _result(run: TrainingRow, figures: Sequence[Figure]) -> TrainingResult:
+def _result(run: TrainingRow, figures: Figures) -> TrainingResult:
     return TrainingResult(
-        measurements=tuple(Measurement(*figure) for figure in figures),
+        measurements=tuple(Measurement(*row) for row in figures.rows),
         chosen_epochs=run.chosen_epochs or {},
         epochs=run.epochs or 0,
         finished=run.status == "done",

@@ -154,7 +154,8 @@ OF_RUNS = (PLANNERS, SCHEMA)
 """What runs know of each other; no report reads them."""
 
 
-def as_stored(table: sa.Table) -> sa.Select[Any]:
-    """All columns as the driver brings them: SQLAlchemy's own decoding fails on what is none."""
-    columns: list[Any] = [sa.type_coerce(c, sa.types.NullType()).label(c.name) for c in table.c]
+def as_stored(table: sa.Table, *names: str) -> sa.Select[Any]:
+    """Columns, or all, as the driver brings them; SQLAlchemy's decoding fails on what is none."""
+    asked = [table.c[name] for name in names] or table.c
+    columns: list[Any] = [sa.type_coerce(c, sa.types.NullType()).label(c.name) for c in asked]
     return sa.select(*columns)

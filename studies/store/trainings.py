@@ -8,7 +8,8 @@ import re
 from collections.abc import Iterator, Mapping, Sequence, Set
 from contextlib import suppress
 from dataclasses import dataclass
-from functools import lru_cache
+from functools import cached_property, lru_cache
+from itertools import groupby
 from math import inf
 from typing import Any, Literal, NamedTuple
 
@@ -29,9 +30,9 @@ from studies.store.faults import patient
 from studies.store.records import Plan, PlannedArm, StudyRecord
 from studies.store.tables import CELLS, MEASUREMENTS, RUNS, as_stored
 
-Figure = tuple[int, str, str, str, float]
-"""(epoch, split, task, metric, value), as in a `Measurement`; there may be millions."""
 _Key = tuple[int, str, str, str]
+Keys = tuple[tuple[int, ...], tuple[str, ...], tuple[str, ...], tuple[str, ...]]
+"""Epochs, splits, tasks and metrics."""
 SPLITS = ("train", "valid", "test", "test_unseen")
 Status = Literal["done", "paused", "failed", "lost"]
 _INNER = {
@@ -72,7 +73,7 @@ class TrainingRow:
     def __post_init__(self) -> None:
         """Refuse what contradicts itself."""
         with stored_at("column config"):
-            _, config_hash = _config(canonical_json(self.config))
+            _, config_hash = self._model
         if self.config_hash != config_hash:
             raise ValueError("column config_hash must be the digest of column config")
         check_time("column finished_at", self.finished_at)
@@ -106,7 +107,11 @@ class TrainingRow:
     @property
     def model(self) -> Config:
         """What was trained."""
-        return _config(canonical_json(self.config))[0]
+        return self._model[0]
+
+    @cached_property
+    def _model(self) -> tuple[Config, str]:
+        return _config(canonical_json(self.config))
 
     @property
     def end(self) -> "_End":
@@ -129,14 +134,26 @@ class _End(NamedTuple):
     chosen: tuple[tuple[str, int], ...]
 
 
+class Figures(NamedTuple):
+    """What a training measured, by columns: there are millions of measurements."""
+
+    keys: Keys = ((), (), (), ())
+    """Most trainings of a study measure the same."""
+    values: Sequence[float] = ()
+
+    @property
+    def rows(self) -> Iterator[tuple[int, str, str, str, float]]:
+        """(epoch, split, task, metric, value), as in a `Measurement`."""
+        return zip(*self.keys, self.values, strict=True)
+
+
 class CellTraining(NamedTuple):
     """A cell, and the training that it points at with all that it measured."""
 
     arm: str
     replicate: int
     run: TrainingRow
-    figures: Sequence[Figure]
-    """All that it measured."""
+    figures: Figures
 
 
 @dataclass(frozen=True)
@@ -148,7 +165,7 @@ class _CellRow:
 
 
 def training_of(
-    row: Mapping[Any, Any], figures: Sequence[Figure], tasks: Sequence[Task] = ()
+    row: Mapping[Any, Any], figures: Figures, tasks: Sequence[Task] = ()
 ) -> TrainingRow:
     """A row of the trainings, with its measurements; ValueError for what `record_run` never wrote.
 
@@ -156,7 +173,7 @@ def training_of(
     """
     run = read_row(TrainingRow, row)
     if not run.ended_well:
-        if figures:
+        if figures.values:
             raise ValueError(f"a training that is {run.status} must have no measurements")
         return run
     if tasks and set(run.chosen_epochs or ()) != set(names(tasks)):
@@ -170,14 +187,17 @@ def training_of(
 
 
 @patient
-def figures_of(engine: sa.Engine, ids: Sequence[str]) -> dict[str, list[Figure]]:
+def figures_of(engine: sa.Engine, ids: Sequence[str]) -> dict[str, Figures]:
     """Identity -> what each of these trainings measured, as it is stored, in order."""
     order = (MEASUREMENTS.c[name] for name in ("run_id", "epoch", "split", "task", "metric"))
     measured = as_stored(MEASUREMENTS).where(MEASUREMENTS.c.run_id.in_(ids)).order_by(*order)
-    found: dict[str, list[Figure]] = {run_id: [] for run_id in ids}
+    found, start = {run_id: Figures() for run_id in ids}, 0
     with engine.connect() as connection:
-        for row in connection.execute(measured):
-            found[row[0]].append(row[1:])
+        runs, *columns = list(zip(*connection.execute(measured), strict=True)) or [()]
+    for run_id, rows in groupby(runs):
+        end = start + sum(1 for _ in rows)
+        epochs, splits, tasks, metrics, values = (column[start:end] for column in columns)
+        found[run_id], start = Figures((epochs, splits, tasks, metrics), values), end
     return found
 
 
@@ -190,6 +210,7 @@ def read_trainings(
     that are known; a training must be of its arm's model and data.
     """
     arms, together = {arm.name: arm for arm in planned}, _Together()
+    alike: dict[Keys, Keys] = {}
     cells = _cell_rows(engine, record.name)
     for start in range(0, len(cells), _AT_ONCE):
         some = cells[start : start + _AT_ONCE]
@@ -203,7 +224,8 @@ def read_trainings(
                     run = training_of(runs[cell.run_id], found, record.plan.tasks)
                     _check_place(run, record.plan, cell.replicate, arms.get(cell.arm))
                 together.add(cell, run, arms)
-                yield CellTraining(cell.arm, cell.replicate, run, found)
+                kept = alike.setdefault(found.keys, found.keys)
+                yield CellTraining(cell.arm, cell.replicate, run, found._replace(keys=kept))
     with of_study(record.name):
         together.check()
 
@@ -215,7 +237,8 @@ _AT_ONCE = 500
 @patient
 def _cell_rows(engine: sa.Engine, study: str) -> Sequence[Any]:
     with engine.connect() as connection:
-        return connection.execute(as_stored(CELLS).where(CELLS.c.study == study)).all()
+        cells = as_stored(CELLS).where(CELLS.c.study == study)
+        return connection.execute(cells.order_by(CELLS.c.arm, CELLS.c.replicate)).all()
 
 
 @patient
@@ -241,22 +264,22 @@ def _cell(
     return cell
 
 
-def _are_right(end: _End, figures: Sequence[Figure], tasks: Sequence[Task]) -> bool:
+def _are_right(end: _End, figures: Figures, tasks: Sequence[Task]) -> bool:
     """Whether a training that ended so measures these; quick, as there are many."""
-    limits = _limits(end, tuple([figure[:4] for figure in figures]), tuple(tasks))
-    values = [figure[4] for figure in figures]
-    if limits is None or not {*map(type, values)} <= {int, float}:
+    limits = _limits(end, figures.keys, tuple(tasks))
+    if limits is None or not {*map(type, figures.values)} <= {int, float}:
         return False
     low_N, high_N = limits
-    value_N = np.array(values, np.float64)
+    value_N = np.array(figures.values, np.float64)
     return bool(((low_N <= value_N) & (value_N <= high_N) & np.isfinite(value_N)).all())
 
 
 @lru_cache(maxsize=256)
 def _limits(
-    end: _End, keys: tuple[_Key, ...], tasks: tuple[Task, ...]
+    end: _End, columns: Keys, tasks: tuple[Task, ...]
 ) -> tuple[NDArray[np.float64], NDArray[np.float64]] | None:
     """The least and the greatest value of each, where a training measures these; else None."""
+    keys = list(zip(*columns, strict=True))
     try:
         ranges = [_range(*key) for key in keys]
         for key in keys:
@@ -268,9 +291,9 @@ def _limits(
     return low_N - 1e-6, high_N + 1e-6
 
 
-def _refuse(end: _End, figures: Sequence[Figure], tasks: Sequence[Task]) -> None:
+def _refuse(end: _End, figures: Figures, tasks: Sequence[Task]) -> None:
     """Say what is wrong with measurements."""
-    for epoch, split, task, metric, value in figures:
+    for epoch, split, task, metric, value in figures.rows:
         low, high = inf, -inf
         with suppress(ValueError, TypeError):
             low, high = _range(epoch, split, task, metric)
@@ -281,7 +304,7 @@ def _refuse(end: _End, figures: Sequence[Figure], tasks: Sequence[Task]) -> None
                 "must be an epoch from 1, a split, a task, a known metric and a finite value in "
                 "its range"
             )
-    keys = [(epoch, split, task, metric) for epoch, split, task, metric, _ in figures]
+    keys = list(zip(*figures.keys, strict=True))
     for each in keys:
         _check_kept(end, each)
     _check_whole(end, keys, {task.name: task.metric for task in tasks})

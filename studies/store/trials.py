@@ -45,6 +45,18 @@ class Content(NamedTuple):
     """(number of the objective, value)."""
 
 
+class Domain(NamedTuple):
+    """What a parameter can be, and as Optuna stores it: a long text, made once for all trials."""
+
+    axis: BaseDistribution
+    text: str
+
+
+def domains_of(axes: Mapping[str, BaseDistribution]) -> dict[str, Domain]:
+    """The domain of each parameter."""
+    return {name: Domain(axis, distribution_to_json(axis)) for name, axis in axes.items()}
+
+
 class Trial(NamedTuple):
     """A trial as it is stored."""
 
@@ -63,7 +75,7 @@ def content(
     state: TrialState,
     attributes: Mapping[str, Any],
     params: Mapping[str, Any],
-    domains: Mapping[str, BaseDistribution],
+    domains: Mapping[str, "Domain"],
     values: Sequence[float] = (),
 ) -> Content:
     """A trial to be stored; params: values as their domains have them."""
@@ -71,7 +83,7 @@ def content(
         tuple(sorted((key, json.dumps(value)) for key, value in attributes.items())),
         state,
         tuple(
-            (name, domains[name].to_internal_repr(value), distribution_to_json(domains[name]))
+            (name, domains[name].axis.to_internal_repr(value), domains[name].text)
             for name, value in params.items()
         ),
         tuple(enumerate(map(float, values))),

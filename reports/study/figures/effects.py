@@ -45,7 +45,8 @@ def summarize(results: StudyResults) -> EffectsSummary | None:
     None without a replicate that all arms share.
     """
     scores, study = results.test, results.study
-    params = {arm.name: dict(arm.params) for arm in crossed(study) if arm.name in scores.trained}
+    trained = set(scores.trained)
+    params = {arm.name: dict(arm.params) for arm in crossed(study) if arm.name in trained}
     if not scores.paired or not params:
         return None
     factors, scales = factor_values(study), scales_of(results)

@@ -10,7 +10,7 @@ import numpy as np
 from matplotlib.figure import Figure
 from matplotlib.lines import Line2D
 
-from fsmd.stats.estimates import Array, mean_interval
+from fsmd.stats.estimates import Array, mean_intervals
 from fsmd.stats.pareto import on_front
 from reports import words
 from reports.page import style
@@ -35,6 +35,8 @@ MIN_SPAN = 0.3
 
 MOST_NAMED = 6
 """So many arms of the front are named in a sentence at most."""
+MOST_TOLD = 1000
+"""Of more arms, only those named tell their figures on a page: the others are one picture."""
 
 
 class ScatterArm(NamedTuple):
@@ -207,7 +209,7 @@ def _half_widths(values: Sequence[Array], scales: Sequence[Scale]) -> tuple[floa
     widths = []
     for scale, of_task in zip(scales, zip(*values, strict=True), strict=True):
         within = scale.metric.low, scale.metric.high
-        ends = [style.ends_of([mean_interval(values_R, within=within)]) for values_R in of_task]
+        ends = [style.ends_of([e]) for e in mean_intervals(np.array(of_task), within)]
         known = [(both[1] - both[0]) / 2 for both in ends if both]
         if not known:
             return ()
@@ -249,6 +251,11 @@ def _draw_points(plane: Plane, summary: ScatterSummary, points: dict[str, Point]
     plane.axis.grid(**style.GRID)
     for index, group in enumerate(summary.groups):
         arms, look = [arm for arm in summary.arms if arm.group == group], style.look(index)
+        if len(summary.arms) > MOST_TOLD:
+            across_up = zip(*(points[each.arm] for each in arms), strict=True)
+            marks = look.line(4.5, linestyle="none", alpha=0.85, rasterized=True)
+            plane.axis.plot(*across_up, **marks)
+            continue
         for each in arms:
             mark = plane.axis.plot(*points[each.arm], **look.line(4.5, linestyle="none"))
             mark[0].set_alpha(0.85)

@@ -1,0 +1,80 @@
+"""All that a study's trainings measured, as one tidy table: there may be millions of rows."""
+
+from collections.abc import Iterable, Mapping, Sequence
+from typing import Any, NamedTuple
+
+import numpy as np
+import pandas as pd
+from numpy.typing import NDArray
+
+from fsmd.metrics import Array
+from studies.store.trainings import Keys
+
+COLUMNS = (
+    *("study", "data", "arm", "replicate", "seed", "epoch", "split", "task", "metric", "value"),
+)
+
+
+class OfTraining(NamedTuple):
+    """A training of an arm, and its figures by their keys."""
+
+    arm: str
+    replicate: int
+    seed: int
+    keys: Keys
+    values: Array
+
+
+def tidy(study: str, data: str, trainings: Sequence[OfTraining]) -> pd.DataFrame:
+    """`COLUMNS`: a row for each measurement, by training in the order given, epoch, split, task
+    and metric. Texts are categories, which take a byte or two a row.
+    """
+    keys = dict.fromkeys(training.keys for training in trainings)
+    texts = [sorted({text for key in keys for text in key[1:][i]}) for i in range(3)]
+    ordered = {key: _Ordered.of(key, texts) for key in keys}
+    every = [ordered[training.keys] for training in trainings]
+    counts = [len(training.values) for training in trainings]
+
+    def repeated(values: Iterable[int], kind: Any = np.int64) -> NDArray[Any]:
+        return np.repeat(np.fromiter(values, kind, len(trainings)), counts)
+
+    def joined(parts: Iterable[NDArray[Any]], kind: Any) -> NDArray[Any]:
+        return np.concatenate([np.empty(0, kind), *parts], dtype=kind)
+
+    arms = {arm: i for i, arm in enumerate(dict.fromkeys(t.arm for t in trainings))}
+    alike = np.zeros(sum(counts), np.int8)
+    columns = [
+        _texts(alike, [study]),
+        _texts(alike, [data]),
+        _texts(repeated((arms[t.arm] for t in trainings), np.int32), [*arms]),
+        repeated((t.replicate for t in trainings), np.int32),
+        repeated(t.seed for t in trainings),
+        joined((of.epoch_N for of in every), np.int32),
+        *(_texts(joined((of.code_N3[i] for of in every), np.int16), texts[i]) for i in range(3)),
+        joined((t.values[of.order_N] for t, of in zip(trainings, every, strict=True)), np.float64),
+    ]
+    return pd.DataFrame(dict(zip(COLUMNS, columns, strict=True)), copy=False)
+
+
+def _texts(codes: NDArray[Any], known: Sequence[str]) -> Any:
+    return pd.Categorical.from_codes(codes, pd.Index(known, dtype=str))
+
+
+class _Ordered(NamedTuple):
+    """What many trainings have alike."""
+
+    order_N: NDArray[np.int64]
+    epoch_N: NDArray[np.int32]
+    code_N3: tuple[NDArray[np.int16], ...]
+
+    @classmethod
+    def of(cls, keys: Keys, texts: Sequence[Sequence[str]]) -> "_Ordered":
+        rows = list(zip(*keys, strict=True))
+        order = sorted(range(len(rows)), key=rows.__getitem__)
+        place: list[Mapping[str, int]] = [{t: i for i, t in enumerate(own)} for own in texts]
+        codes = (
+            np.array([of[column[i]] for i in order], np.int16)
+            for of, column in zip(place, keys[1:], strict=True)
+        )
+        epoch_N = np.array([keys[0][i] for i in order], np.int32)
+        return cls(np.array(order, np.int64), epoch_N, tuple(codes))

@@ -1,0 +1,101 @@
+"""Tables and measurements as CSV, for spreadsheets and programs."""
+
+import csv
+import io
+import re
+from collections.abc import Iterable, Iterator, Sequence
+from typing import Any, Literal
+
+import numpy as np
+import pandas as pd
+
+from reports.page.model import Table, TableCell
+from reports.words import MINUS
+
+_FORMULA = re.compile("(?![+-]\\d+(\\.\\d+)?%?$)\\s*[=+\\-@\t\r\uff1d\uff0b\uff0d\uff20]")
+"""How text begins that is no number, and that a spreadsheet may run; wide signs are such too."""
+_INTERVAL = re.compile(r"\[(\S+), (\S+)\]$")
+Quoting = Literal[0, 2]
+_AT_ONCE = 100_000
+"""Measurements that are text at once."""
+
+
+def to_csv(table: Table) -> str:
+    """One line a row; an interval's ends and other small lines in columns of their own."""
+    columns = [_column(name, [r[i] for r in table.rows]) for i, name in enumerate(table.columns)]
+    lines = [
+        [_harmless(_number(text)) for texts in line for text in texts]
+        for line in zip(*columns, strict=True)
+    ]
+    return _text(lines, _quoting(text for line in lines for text in line))
+
+
+def measurements_csv(frame: pd.DataFrame) -> Iterator[bytes]:
+    """The whole file, a part at a time.
+
+    What many rows have in common, their training or what was measured, is made text once: pandas
+    takes ten times as long.
+    """
+    texts = frame.select_dtypes(exclude="number")
+    quoting = _quoting(_harmless(text) for name in texts for text in texts[name].unique())
+    yield _text([frame.columns], quoting).encode()
+    last = frame.columns.get_loc("epoch")
+    for start in range(0, len(frame), _AT_ONCE):
+        part = frame.iloc[start : start + _AT_ONCE]
+        training, key = part.iloc[:, :last], part.iloc[:, last:-1]
+        figures = map(repr, part.iloc[:, -1].tolist())
+        rows = zip(_begins(training, quoting), _begins(key, quoting), figures, strict=True)
+        yield "".join(map("%s,%s,%s\n".__mod__, rows)).encode()
+
+
+def _begins(part: pd.DataFrame, quoting: Quoting) -> Iterator[str]:
+    """Several columns of each row, as they stand in a line."""
+    coded, whole_N = [pd.factorize(part[name]) for name in part], np.zeros(len(part), np.int64)
+    for code_N, known in coded:
+        whole_N = whole_N * len(known) + code_N
+    _, first_U, which_N = np.unique(whole_N, return_index=True, return_inverse=True)
+    told = part.iloc[first_U].astype(object).map(_harmless).to_numpy().tolist()
+    lines = [_text([row], quoting)[:-1] for row in told]
+    return map(lines.__getitem__, which_N.tolist())
+
+
+def _text(lines: Iterable[Iterable[object]], quoting: Quoting) -> str:
+    buffer = io.StringIO()
+    csv.writer(buffer, lineterminator="\n", quoting=quoting).writerows(lines)
+    return buffer.getvalue()
+
+
+def _quoting(texts: Iterable[object]) -> Quoting:
+    """All texts in quotes where one has a semicolon: some spreadsheets begin a cell behind it."""
+    has_semicolon = any(isinstance(text, str) and ";" in text for text in texts)
+    return csv.QUOTE_NONNUMERIC if has_semicolon else csv.QUOTE_MINIMAL
+
+
+def _column(name: str, cells: Sequence[TableCell]) -> list[list[str]]:
+    """A column and those that its small lines need, heading first."""
+    intervals = [_INTERVAL.match(cell.notes[0]) if cell.notes else None for cell in cells]
+    ends = [list(interval.groups()) if interval else ["", ""] for interval in intervals]
+    notes = [list(c.notes[bool(i) :]) for c, i in zip(cells, intervals, strict=True)]
+    more = max(map(len, notes), default=0)
+    lines = [[name, f"{name}, low", f"{name}, high"]]
+    lines += [[cell.text, *both] for cell, both in zip(cells, ends, strict=True)]
+    if not any(intervals):
+        lines = [line[:1] for line in lines]
+    smaller = [[f"{name}, note {i}" for i in range(1, more + 1)], *notes]
+    return [
+        [*line, *rest, *[""] * (more - len(rest))]
+        for line, rest in zip(lines, smaller, strict=True)
+    ]
+
+
+def _number(text: str) -> str:
+    """`123,456` and a true minus as other programs read them."""
+    if re.fullmatch(rf"[{MINUS}+]?\d[\d,]*(\.\d+)?", text):
+        return text.replace(",", "").replace(MINUS, "-")
+    return text
+
+
+def _harmless(value: Any) -> Any:
+    """Text that a spreadsheet would run as a formula, with an apostrophe in front (OWASP)."""
+    is_formula = isinstance(value, str) and _FORMULA.match(value)
+    return f"'{value}" if is_formula else value

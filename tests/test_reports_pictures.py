@@ -540,7 +540,7 @@ def test_an_empty_database_has_an_empty_list(tmp_path: Path) -> None:
     ("arguments", "told"),
     [
         ([], "name a study, or use --all"),
-        (["towers", "--all"], "not both"),
+        (["towers", "--all"], "one of them"),
         (["--all", "--data", "census"], "--data goes with a study's name"),
     ],
 )

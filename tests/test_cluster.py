@@ -9,7 +9,7 @@ import sys
 import time
 from collections.abc import Callable, Iterator
 from concurrent.futures import Future
-from contextlib import suppress
+from contextlib import contextmanager, suppress
 from dataclasses import replace
 from pathlib import Path
 from threading import Event, Thread
@@ -21,7 +21,7 @@ pytest.importorskip("distributed")
 
 import dask
 import psutil
-from distributed import Client
+from distributed import Client, Status
 
 from fsmd.config import FSMDConfig
 from fsmd.data import load
@@ -497,8 +497,9 @@ def test_a_worker_that_hangs_gets_nothing_before_it_answers_again(tmp_path: Path
             assert waiting.result(60) == 2
 
 
-@pytest.mark.slow
-def test_a_worker_that_dies_as_it_is_started_is_told_in_a_line() -> None:
+@contextmanager
+def dying() -> Iterator[None]:
+    """The workers of local:N are killed as soon as they are started."""
     planner, over = psutil.Process(), Event()
     before = planner.children()
 
@@ -513,11 +514,33 @@ def test_a_worker_that_dies_as_it_is_started_is_told_in_a_line() -> None:
     killer = Thread(target=kill)
     killer.start()
     try:
-        with pytest.raises(UserError, match=r"cluster local:1 cannot be started \(Nanny failed"):
-            ClusterWorkers("local:1")
+        yield
     finally:
         over.set()
         killer.join()
+
+
+@pytest.mark.slow
+def test_a_worker_that_dies_as_it_is_started_is_told_in_a_line() -> None:
+    with (
+        dying(),
+        pytest.raises(UserError, match=r"cluster local:1 cannot be started \(Nanny failed"),
+    ):
+        ClusterWorkers("local:1")
+
+
+@pytest.mark.slow
+def test_a_worker_that_dies_as_it_is_started_again_is_not_given_up(
+    capfd: pytest.CaptureFixture[str],
+) -> None:
+    with ClusterWorkers("local:1", notify=lambda _: None) as workers:
+        assert workers.slots() == 1
+        (nanny,) = workers._local.workers.values()  # type: ignore[union-attr]
+        nanny.process.process.kill()
+        with dying():
+            until(lambda: nanny.status == Status.closed)
+        assert workers.submit(abs, -2).result(120) == 2
+    assert "Traceback" not in "".join(capfd.readouterr())
 
 
 @pytest.mark.slow

@@ -225,6 +225,7 @@ def test_a_kill_in_a_cluster_changes_nothing(
 # ------------------------------------------------------------------------------------------
 
 COMMAND = study(3)
+AGAIN = ("sh", "-c", 'while :; do "$@"; sleep 1; done', "sh")
 
 
 @pytest.mark.parametrize(
@@ -237,13 +238,17 @@ COMMAND = study(3)
 def test_a_network_that_is_cut_for_a_minute_changes_nothing(
     alone: str, says: str, tmp_path: Path
 ) -> None:
-    """Dask gives a connection up after half of that; then what was under way is tried again."""
+    """Dask gives a connection up after half of that; then what was under way is tried again.
+
+    A worker of Dask's ends with its connection, and is started again, as a service is.
+    """
     expected = undisturbed(tmp_path / "serial", COMMAND)
     with wired() as wire, Site(tmp_path / "site") as site:
         site.scheduler(host=wire.here)
         apart = {"FSMD_CACHE": str(tmp_path / "cache")}
+        within = (*(wire.inside if alone == "workers" else ()), *AGAIN)
         for _ in range(2):
-            site.worker(environment=apart, within=wire.inside if alone == "workers" else ())
+            site.worker(environment=apart, within=within)
         desk = Desk(tmp_path / "desk", within=wire.inside if alone == "planner" else ())
         run = desk.start(COMMAND, "--cluster", site.address)
         try:
@@ -251,7 +256,7 @@ def test_a_network_that_is_cut_for_a_minute_changes_nothing(
             wire.cut()
             time.sleep(60)
             wire.mend()
-            assert run.process.wait(300) == 0, run.told
+            assert run.process.wait(600) == 0, run.told
             assert run.all_gone()
         finally:
             run.end()

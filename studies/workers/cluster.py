@@ -25,7 +25,7 @@ from uuid import uuid4
 from weakref import WeakKeyDictionary
 
 import distributed
-from distributed import Client, KilledWorker, LocalCluster
+from distributed import Client, KilledWorker, LocalCluster, Status
 from filelock import FileLock
 
 from fsmd.data.files import cache_root
@@ -377,6 +377,7 @@ class ClusterWorkers:
 
     def _refresh(self) -> None:
         """See which workers there are, ask the new ones who they are, send what waits."""
+        self._restart()
         there = self._client.scheduler_info(n_workers=-1)["workers"]
         ids = {address: facts["id"] for address, facts in there.items()}
         with self._lock:
@@ -403,6 +404,18 @@ class ClusterWorkers:
         for address in new:
             self._aside(self._ask, address, dict(there[address]))
         self._look_for_nobody()
+
+    def _restart(self) -> None:
+        """Start what has ended of local:N: nobody else will.
+
+        Dask gives up a worker that dies while it is started, or takes long for that.
+        """
+        if cluster := self._local:
+            for name, worker in list(cluster.workers.items()):
+                if worker.status in (Status.closed, Status.failed):
+                    del cluster.workers[name]
+            if len(cluster.workers) < len(cluster.worker_spec):
+                cluster.scale(len(cluster.worker_spec))
 
     def _ask(self, address: str, facts: dict[str, Any]) -> None:
         """Accept a worker, or refuse it."""

@@ -148,5 +148,11 @@ def refusal(said: Any) -> str:
 @contextmanager
 def silent() -> Iterator[None]:
     """Dask's own log goes nowhere: what matters is told in our words."""
-    with silence_logging_cmgr(logging.CRITICAL + 1):
-        yield
+    loop = logging.getLogger("tornado.application")
+    level = loop.level
+    loop.setLevel(logging.CRITICAL + 1)
+    try:
+        with silence_logging_cmgr(logging.CRITICAL + 1):
+            yield
+    finally:
+        loop.setLevel(level)

@@ -184,7 +184,8 @@ class Scorer:
         """The outputs of model.onnx for exactly its inputs, all of one length.
 
         Texts are arrays of objects; see `fsmd.data.inputs` for what stands for a missing one.
-        Raises UserError with the engine torch, and for inputs that the file does not have.
+        Raises UserError with the engine torch, for inputs that the file does not have, and for
+        what is no text in UTF-8.
         """
         if self._session is None:
             raise UserError("inputs of ONNX need the engine onnx; this model runs by torch")
@@ -194,7 +195,10 @@ class Scorer:
                 f"inputs must be {', '.join(sorted(names))}, all of one length; got "
                 f"{', '.join(f'{name} {value.shape}' for name, value in inputs.items())}"
             )
-        return _ran(self._session, self.outputs, inputs)
+        try:
+            return _ran(self._session, self.outputs, inputs)
+        except UnicodeEncodeError as error:  # half a pair, which JSON can hold
+            raise UserError(f"a text must be UTF-8; got {shown(error.object)}") from error
 
     def _needed(self, features: Sequence[Input]) -> tuple[str, ...]:
         """The raw columns of features, each once."""

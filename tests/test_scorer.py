@@ -141,6 +141,8 @@ def test_inputs_of_the_onnx_file_can_be_given_as_they_are(
     assert list(by_onnx.run(inputs)) == list(by_onnx.outputs)
     with pytest.raises(UserError, match=r"inputs must be .*brand.* all of one length; got user"):
         by_onnx.run({"user": inputs["user"]})
+    with pytest.raises(UserError, match="a text must be UTF-8; got"):
+        by_onnx.run({**inputs, "user": np.array(["\ud800"], object)})
     with pytest.raises(UserError, match="need the engine onnx"):
         by_torch.run(inputs)
 

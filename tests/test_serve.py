@@ -215,6 +215,7 @@ def test_a_mistake_in_a_row_is_told_with_row_and_column(
         ({"shape": "\ud800"}, "the shape of input 'user_id' must be [1]"),
         ({"data": "a"}, "the data of input 'user_id' must be a list"),
         ({"data": [None]}, "row 0, input 'user_id': a text is needed; got None"),
+        ({"data": ["\ud800"]}, "a text must be UTF-8; got '\\ud800'"),
         ({"name": "user"}, "input 'user' is none of the model's; the model's are user_id"),
         ({"name": "age_range"}, "input 'age_range' is there twice"),
         ({"values": []}, "input 'user_id' has no 'values'"),

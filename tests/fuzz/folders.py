@@ -141,7 +141,7 @@ def _plan(place: Path) -> Iterator[Check]:
 
 TARGETS: Mapping[str, Target] = {
     "caches": Target(FILE_CASES, _cache, 40, 6_000),
-    "checkpoints": Target(CHECKPOINTS, _checkpoint, 25, 6_000),
+    "checkpoints": Target(CHECKPOINTS, _checkpoint, 12, 6_000),
     "models": Target(FILE_CASES, _model, 40, 6_000),
     "plans": Target(st.tuples(EDITS, LEAF_EDITS, st.booleans()), _plan, 40, 5_000),
 }

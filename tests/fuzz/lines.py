@@ -179,4 +179,4 @@ def _command_line(place: Path) -> Iterator[Check]:
         yield check
 
 
-TARGETS: Mapping[str, Target] = {"command lines": Target(LINES, _command_line, 50, 8_000)}
+TARGETS: Mapping[str, Target] = {"command lines": Target(LINES, _command_line, 30, 8_000)}

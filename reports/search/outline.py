@@ -271,7 +271,7 @@ def _reading(analysis: SearchAnalysis) -> tuple[str, ...]:
         *(_about_the_front(analysis) if analysis.confirmed else ()),
         "A seed moves validation and test together, so on the seeds that chose it a point looks "
         "too good on test too: that holds for the first one of the leaderboard. Differences of "
-        "chosen points are free of it: each seed tells of what the others chose.",
+        "chosen points are not, on average: each seed tells of what the others chose.",
         "What is adjusted for what: differences of chosen points for each other; a mean in bold "
         "on the leaderboard for all points and targets. Intervals, probabilities and importances "
         "are of one each. Nothing is adjusted for looking again with more seeds.",
@@ -286,7 +286,7 @@ def _about_the_front(analysis: SearchAnalysis) -> Iterator[str]:
         "in which nothing dominates the point. They are drawn together, with how far points lie "
         "apart and how much seeds scatter learnt from all of them, so that of points closer "
         "together than their noise the best is not taken for better than it is. What it was "
-        "measured to be worth: docs/statistics.md."
+        "measured to be worth: docs/front.md."
     )
 
 

@@ -24,7 +24,7 @@ import numpy as np
 from fsmd.stats.estimates import Array, mean_interval
 from fsmd.stats.front import chances_of_fronts, on_fronts
 from fsmd.stats.pareto import best_first, drawn_means, highest, knee_score
-from fsmd.stats.scatter import scatters
+from fsmd.stats.scatter import of_mixture, scatters
 
 EDGES = (0.0, 0.05, 0.2, 0.4, 0.6, 0.8, 0.95, 1.01)
 CHAINS = 20
@@ -213,9 +213,9 @@ def picks(world: World, rule: str, studies: int, seed: int) -> tuple[Told, Told]
         ]
         scatter = scatters(test_AR, reference).of(pick - (pick > reference))
         for way, chosen in enumerate(([pick] * world.seeds, without)):
-            gain_R = test_AR[chosen, range(world.seeds)] - test_AR[reference]
-            learnt = scatter if set(chosen) == {pick} else None
-            estimate = mean_interval(gain_R, scatter=learnt)
+            each_RR = test_AR[chosen] - test_AR[reference]
+            learnt = scatter if set(chosen) == {pick} else of_mixture(each_RR)
+            estimate = mean_interval(np.diagonal(each_RR), scatter=learnt)
             low, high = estimate.low or 0.0, estimate.high or 0.0
             found[way, s] = estimate.mean - true, low <= true <= high, high - low
     plain, ours = (Told(*way.mean(axis=0).tolist()) for way in found)
@@ -292,7 +292,7 @@ def draw() -> None:
                 error = 2 * np.sqrt(true * (1 - true) / number)
                 axis.errorbar(said, true, error, fmt="o-", color=colour, ms=4, lw=1.2, label=key)
             axis.set_title(name, loc="left", fontsize=9)
-            axis.set(xlim=(0, 1), ylim=(0, 1), aspect="equal")
+            axis.set(xlim=(0, 1), ylim=(0, 1), aspect="equal", xticks=(0, 0.5, 1))
         axes[0, 0].legend(frameon=False, loc="upper left")
         figure.supxlabel("P(front) as it is said", color=GREY, fontsize=9)
         figure.supylabel("how often it is true", color=GREY, fontsize=9)

@@ -5,6 +5,7 @@ import pytest
 from scipy import stats
 
 from fsmd.stats import front
+from fsmd.stats.estimates import Array
 from fsmd.stats.front import Noise, chances_of_front, chances_of_fronts, on_fronts
 from fsmd.stats.pareto import on_front
 from tests import bench_front
@@ -72,7 +73,7 @@ def test_the_noise_is_what_a_training_has_of_its_own() -> None:
     assert noise.df_SAM.min() > 4 * 11 / 12
 
 
-def naive_chances(mean_A: np.ndarray, error_AA: np.ndarray, draws: int) -> np.ndarray:
+def naive_chances(mean_A: Array, error_AA: Array, draws: int) -> Array:
     """The same posterior of one objective, by weighting draws of all that is not known."""
     rng, arms = np.random.default_rng(1), len(mean_A)
     unit = mean_A.std(ddof=1)
@@ -92,8 +93,9 @@ def naive_chances(mean_A: np.ndarray, error_AA: np.ndarray, draws: int) -> np.nd
     covariance_DAA = prior_DA[:, :, None] * np.eye(arms) - shrunk_DAA
     root_DAA = np.linalg.cholesky(covariance_DAA + 1e-12 * np.eye(arms))
     drawn_DA = after_DA + np.einsum("dab,db->da", root_DAA, rng.normal(size=(draws, arms)))
-    best_D = drawn_DA.argmax(axis=1)
-    return np.asarray(np.bincount(best_D, weight_D, arms) / weight_D.sum())
+    is_best_DA = np.eye(arms)[drawn_DA.argmax(axis=1)]
+    chance_A: Array = weight_D @ is_best_DA / weight_D.sum()
+    return chance_A
 
 
 def test_the_chances_are_those_of_a_naive_posterior() -> None:
@@ -118,7 +120,7 @@ def test_the_chances_are_those_of_a_naive_posterior() -> None:
     ],
 )
 def test_what_is_said_of_the_front_is_true_as_often(name: str, most: float, before: float) -> None:
-    """The bench on fewer draws; see docs/statistics.md. The seed is fixed."""
+    """The bench on fewer draws; see docs/front.md. The seed is fixed."""
     plain, ours = calibrations(WORLD[name], 50, 3)
     assert ours.error < most
     assert plain.error > before

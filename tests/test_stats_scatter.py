@@ -7,7 +7,15 @@ from hypothesis import strategies as st
 from scipy import special, stats
 
 from fsmd.stats.estimates import Array, mean_interval, p_value
-from fsmd.stats.scatter import KNOWN, Scatters, alikeness, prior_of, scatters, trigamma_inverse
+from fsmd.stats.scatter import (
+    KNOWN,
+    Scatters,
+    alikeness,
+    of_mixture,
+    prior_of,
+    scatters,
+    trigamma_inverse,
+)
 
 NOBODY = np.zeros(1)
 
@@ -144,3 +152,18 @@ def test_intervals_take_the_learnt_scatter_and_tests_a_part_of_its_freedom() -> 
     assert found.mean - found.low == pytest.approx(stats.t.ppf(0.975, scatter.df) * se)
     df = max(0.6 * scatter.df, 4)
     assert p_value(found) == pytest.approx(2 * stats.t.sf(abs(found.mean) / se, df))
+
+
+def test_of_one_point_a_mixture_scatters_as_it_does() -> None:
+    figure_R = drawn(1, 5)[0]
+    found = of_mixture(np.tile(figure_R, (5, 1)))
+    assert found[:2] == pytest.approx((figure_R.var(ddof=1), 4))
+
+
+def test_a_mixture_scatters_no_less_than_its_points_nor_than_what_is_told() -> None:
+    points_2R = np.array([[1.0, 0.0, 1.0, 0.0], [0.0, 1.0, 0.0, 1.0]])
+    luckless_RR, lucky_RR = points_2R[[1, 0, 1, 0]], points_2R[[0, 0, 1, 1]] + [[0], [0], [9], [9]]
+    assert np.diagonal(luckless_RR).tolist() == [0.0] * 4
+    assert of_mixture(luckless_RR).variance == pytest.approx(1 / 3)
+    told = np.diagonal(lucky_RR).var(ddof=1)
+    assert of_mixture(lucky_RR).variance == pytest.approx(told)

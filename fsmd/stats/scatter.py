@@ -139,3 +139,16 @@ def trigamma_inverse(value: Array) -> Array:
         found = special.polygamma(1, x)
         x = x + found * (1 - found / value) / special.polygamma(2, x)
     return x
+
+
+def of_mixture(each_RR: Array) -> Scatter:
+    """Of a mean of which each seed tells of a point that was chosen without it.
+
+    What is told scatters by itself too little: where a seed is kind to a point, others choose it,
+    and where it is not, they do as well. So it is no less than what the points scatter on average.
+
+    each_RR: a row a seed, the figures on all seeds of the point of which it tells; it tells the
+    figure on the diagonal. Two seeds at least.
+    """
+    told = float(np.diagonal(each_RR).var(ddof=1))
+    return Scatter(max(told, float(each_RR.var(axis=1, ddof=1).mean())), len(each_RR) - 1)

@@ -194,13 +194,7 @@ def _pick_sentences(analysis: SearchAnalysis) -> tuple[str, ...]:
 
 def _pick_sentence(pick: Pick) -> str:
     why = "; ".join(f"{rule.name}: {rule.why}" for rule in pick.rules)
-    unsure = [told for told in pick.told if {*told.by_seed} != {pick.name}]
-    others = "; ".join(
-        f"{words.listed(rule.name for rule in told.rules)} "
-        f"{'pick' if len(told.rules) > 1 else 'picks'} {words.listed(tables.picked_by_seed(told))}"
-        for told in unsure
-    )
-    return f"{pick.name} \u2013 {why}.{f' Without one seed in turn {others}.' if others else ''}"
+    return f"{pick.name} \u2013 {why}."
 
 
 def _told_apart(analysis: SearchAnalysis) -> str:
@@ -270,11 +264,11 @@ def _reading(analysis: SearchAnalysis) -> tuple[str, ...]:
         "search's value minus the fresh mean; its interval is of the fresh mean alone.",
         *(_about_the_front(analysis) if analysis.confirmed else ()),
         "A seed moves validation and test together, so on the seeds that chose it a point looks "
-        "too good on test too: that holds for the first one of the leaderboard. Differences of "
-        "chosen points are free of it: each seed tells of what the others chose.",
-        "What is adjusted for what: differences of chosen points for each other; a mean in bold "
-        "on the leaderboard for all points and targets. Intervals, probabilities and importances "
-        "are of one each. Nothing is adjusted for looking again with more seeds.",
+        "too good on test: the leaderboard's first does. Of a chosen point, each seed tells what "
+        "the others chose.",
+        "Adjusted: differences of chosen points for each other; a mean in bold on the leaderboard "
+        "for all points and targets. Intervals, probabilities and importances are of one each; "
+        "nothing is adjusted for looking again with more seeds.",
         *((hypervolume.corner_in_words(growth),) if growth else ()),
         *(_about_importance(importance) if importance.shares else ()),
     )
@@ -282,11 +276,10 @@ def _reading(analysis: SearchAnalysis) -> tuple[str, ...]:
 
 def _about_the_front(analysis: SearchAnalysis) -> Iterator[str]:
     yield (
-        f"P({analysis.search.sought}): the share of {DRAWS:,} draws of what all true means may be "
-        "in which nothing dominates the point. They are drawn together, with how far points lie "
-        "apart and how much seeds scatter learnt from all of them, so that of points closer "
-        "together than their noise the best is not taken for better than it is. What it was "
-        "measured to be worth: docs/statistics.md."
+        f"P({analysis.search.sought}): the share of {DRAWS:,} draws of all true means in which "
+        "nothing dominates the point. How far points lie apart and how much seeds scatter is "
+        "learnt from all, so that of near-ties the best is not taken for better than it is "
+        "(docs/front.md)."
     )
 
 

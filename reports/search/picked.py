@@ -15,6 +15,7 @@ import numpy as np
 
 from fsmd.metrics import METRICS
 from fsmd.stats.estimates import ALPHA, Estimate, holm, mean_interval, p_value
+from fsmd.stats.scatter import of_mixture
 from fsmd.tasks import Target
 from reports.search.confirmed import Confirmed, fresh_figures
 from reports.search.picks import Candidates, PickRule, picked
@@ -145,8 +146,9 @@ def _minus(search: SearchResults, by_seed: Sequence[str], other: str, target: Ta
     if not more:
         return test.difference(first, other, target.key)
     paired = search.fresh_sound.valid.paired
-    at = [(arm, test.replicates.index(r)) for arm, r in zip(by_seed, paired, strict=True)]
-    values_R = [test.of(arm, target.key)[r] - test.of(other, target.key)[r] for arm, r in at]
+    at_R = [test.replicates.index(replicate) for replicate in paired]
+    minus_R = test.of(other, target.key)[at_R]
+    each_RR = np.array([test.of(arm, target.key)[at_R] - minus_R for arm in by_seed])
     shares = {arm: number / len(by_seed) for arm, number in Counter(by_seed).items()}
     shares[other] = shares.get(other, 0.0) - 1
     known = (s for s in test.samplings if shares.keys() <= s.place.keys())
@@ -154,4 +156,5 @@ def _minus(search: SearchResults, by_seed: Sequence[str], other: str, target: Ta
     part = sampling.variance(shares, np.array(target.weights)) if sampling else None
     metric = METRICS[target.metric]
     reach = metric.high - metric.low
-    return mean_interval(values_R, part, within=(-reach, reach))
+    told_R = np.diagonal(each_RR)
+    return mean_interval(told_R, part, within=(-reach, reach), scatter=of_mixture(each_RR))

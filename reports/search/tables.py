@@ -144,12 +144,9 @@ def _by_seed(told: Told, name: str) -> tuple[str, ...]:
     """Which points the seeds tell of, where it is not always the picked one."""
     if {*told.by_seed} == {name}:
         return ()
-    return (f"{words.listed(picked_by_seed(told))}",)
-
-
-def picked_by_seed(told: Told) -> list[str]:
-    """What is picked by all seeds but one, the most frequent first: `#7 (4 of 5)`."""
-    return [f"{n} ({k} of {len(told.by_seed)})" for n, k in Counter(told.by_seed).most_common()]
+    seeds = len(told.by_seed)
+    counted = Counter(told.by_seed).most_common()
+    return (words.listed(f"{point} ({count} of {seeds})" for point, count in counted),)
 
 
 def epochs_table(analysis: SearchAnalysis) -> Table:

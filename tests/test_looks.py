@@ -222,7 +222,7 @@ def test_the_report_says_which_look_this_is_and_what_the_next_costs(engine: sa.E
     made = outline(engine, store(engine, 3))
     text = " ".join([*made.report.notices, *(" ".join(s.sentences) for s in made.report.sections)])
     assert "Verdicts are of look 1 of 2 (at 3 and 6 seeds), at 3 seeds" in text
-    assert "is at most 0.035 at this look, and 0.05 over all of them" in text
+    assert "has a chance of at most 0.035 at this look, and of 0.05 over all looks" in text
     assert "The next look, at 6 seeds, takes 6 more trainings of the 2 arms that go on" in text
     assert "about 4.2 min of one worker" in text
     rows = [[cell.text for cell in row] for row in table_of(made).rows]

@@ -48,9 +48,9 @@ def stands_at(analysis: StudyAnalysis) -> str:
         else f"a look that was not stated ({planned}) and takes its part from the next one"
     )
     return (
-        f"Verdicts are of {place}, at {last.seeds} seeds. The chance that any of a family is "
-        f"false is at most {words.number(last.alpha, 2)} at this look, and {ALPHA:g} over all of "
-        f"them.{between}"
+        f"Verdicts are of {place}, at {last.seeds} seeds. That any verdict of one table is false "
+        f"has a chance of at most {words.number(last.alpha, 2)} at this look, and of {ALPHA:g} over "
+        f"all looks.{between}"
     )
 
 

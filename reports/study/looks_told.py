@@ -49,8 +49,8 @@ def stands_at(analysis: StudyAnalysis) -> str:
     )
     return (
         f"Verdicts are of {place}, at {last.seeds} seeds. That any verdict of one table is false "
-        f"has a chance of at most {words.number(last.alpha, 2)} at this look, and of {ALPHA:g} over "
-        f"all looks.{between}"
+        f"has a chance of at most {words.number(last.alpha, 2)} at this look, and of {ALPHA:g} "
+        f"over all looks.{between}"
     )
 
 

@@ -180,8 +180,8 @@ def pairs_of(
     known = {(c.arm, c.other, c.target): c.word for c in tables}
     known |= {(c.other, c.arm, c.target): REVERSED.get(c.word, c.word) for c in tables}
     cells: dict[tuple[str, str], list[PairCell]] = {pair: [] for pair in pairs}
-    of, alpha, _ = tested or Tested(scores)
-    for c in compared(pairs, of, margin, alpha=alpha):
+    at = tested or Tested(scores)
+    for c in compared(pairs, at.scores, margin, alpha=at.alpha):
         word = known.get((c.arm, c.other, c.target), c.word)
         e = scores.difference(*c.key)
         cells[c.arm, c.other].append(PairCell(e.mean, e.low, e.high, word))

@@ -41,6 +41,8 @@ class Tested(NamedTuple):
     """Of all targets together; 0 where nothing was judged yet."""
     behind: Callable[[str, str], float] = lambda arm, other: 1.0
     """Two arms -> by how much less may be spent on them; see `verdicts.AtLook`."""
+    before: "Callable[[], tuple[Tested, ...]]" = tuple
+    """Of the looks before: what they showed stays shown."""
 
 
 @dataclass(frozen=True)
@@ -381,8 +383,15 @@ class _Ranking:
         )
 
     def _is_shown_best(self, arm: str, target: Target, targets: int) -> bool:
+        """By the last look, or by any before."""
+        at = self.tested
+        return self._is_best_at(at, arm, target, targets) or any(
+            self._is_best_at(before, arm, target, targets) for before in at.before()
+        )
+
+    def _is_best_at(self, at: Tested, arm: str, target: Target, targets: int) -> bool:
         """At the level over the number of targets, on any of which it may be."""
-        test, alpha, behind = self.tested
+        test, alpha, behind = at.scores, at.alpha, at.behind
         if alpha == 0 or len(self.arms) < 2:
             return False
         others = [other for other in self._by_mean[target.key] if other != arm]

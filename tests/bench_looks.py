@@ -21,7 +21,7 @@ import numpy as np
 from numpy.typing import NDArray
 from scipy import special
 
-from fsmd.stats.estimates import ALPHA, IN_TAILS, Array, Estimate
+from fsmd.stats.estimates import ALPHA, Array, Estimate, at_its_level
 from fsmd.stats.families import against_reference
 from fsmd.stats.looks import level
 from fsmd.stats.scatter import Scatters, scatters
@@ -105,6 +105,17 @@ def tails(distance_DA: Array, seeds_DA: Array, rows: float, df_DA: Array) -> Arr
     return np.asarray(tail_DAW.sum(axis=-1) / weight_DAW.sum(axis=-1))
 
 
+def p_values(
+    distance_DA: Array, seeds_DA: Array, rows: float, df_DA: Array, own: int, sides: int
+) -> Array:
+    """As `fsmd.stats.estimates.p_value`; sides: of the tail."""
+
+    def with_df(df_DA: Array) -> Array:
+        return np.minimum(sides * tails(distance_DA, seeds_DA, rows, df_DA), 1.0)
+
+    return np.asarray(at_its_level(with_df, df_DA, own))
+
+
 def learnt(drawn_DAN: Array, has_DA: NDArray[np.bool_]) -> Scatters:
     """D x A: scatters of the arms that have these seeds, learnt from those alone."""
     found = Scatters(*(np.ones(has_DA.shape) for _ in Scatters._fields))
@@ -144,13 +155,12 @@ def judge(drawn_DAN: Array, rows: float, way: Way, looks: Sequence[int] = LOOKS)
         mean_DA = drawn_DAN[..., :n].mean(axis=2)
         scatter = learnt(drawn_DAN[..., :n], open_DA)
         se_DA = np.sqrt(scatter.variance_O / n)
-        df_DA = np.maximum(IN_TAILS * scatter.df_O, n - 1)
         size_DA = np.abs(mean_DA)
         for shown_DA, distance_DA, sides in (
             (differs_DA, size_DA, 2),
             (equal_DA, MARGIN - size_DA, 1),
         ):
-            p_DA = np.minimum(sides * tails(distance_DA, se_DA, rows, df_DA), 1.0)
+            p_DA = p_values(distance_DA, se_DA, rows, scatter.df_O, n - 1, sides)
             p_DA = np.where(shown_DA, 0.0, np.where(open_DA, p_DA, 1.0))
             sure_DA = holm(p_DA) < alpha
             if sides == 2:  # where Holm leaves open what one test alone would show

@@ -6,7 +6,8 @@ does. For each world and design (arms x seeds) it tells, beside the plain paired
 
 - coverage: how often a 95 % interval holds the true difference, over all comparisons with the
   reference; and of the comparison of which it is lowest.
-- family error: how often any of a study's tests finds a difference where there is none.
+- family error: how often any of a study's tests finds a difference where there is none; and how
+  often at the level of the first of the usual looks, as a multiple of it.
 - power: how often one arm is found that is ahead by four standard errors on one target.
 - width: of the intervals, over that of the plain ones.
 
@@ -29,15 +30,19 @@ from rich.table import Table
 from scipy import special
 
 from fsmd.stats.best import chances_of_best, drawn_together, shown_best
-from fsmd.stats.estimates import ALPHA, IN_TAILS, Array, Estimate, holm, mean_interval, p_value
+from fsmd.stats.estimates import ALPHA, Array, Estimate, at_its_level, holm, mean_interval, p_value
 from fsmd.stats.families import against_reference
+from fsmd.stats.looks import level
 from fsmd.stats.scatter import Scatters, scatters
+from studies.definition import LOOKS
 from tests import bench_looks
 
 AHEAD = 4.0
 """Standard errors of the arm that is to be found."""
 KIN = 0.3
 """What sets an arm apart that is nearly the reference, where others have 1."""
+FIRST = level(LOOKS[0], 0, LOOKS)
+"""The level of the first look of a study that states nothing else."""
 TARGETS = 3
 """Two tasks and their mean."""
 
@@ -201,6 +206,8 @@ class Measured(NamedTuple):
     """Mean over studies, targets and comparisons, in true standard errors."""
     family_error: float
     power: float
+    at_first: float
+    """The family error at `FIRST`, as a multiple of it."""
 
 
 def measured(world: World, design: tuple[int, int], studies: int, seed: int, way: Way) -> Measured:
@@ -222,12 +229,14 @@ def measured(world: World, design: tuple[int, int], studies: int, seed: int, way
     family = _Family(way, seeds, error_TSO, np.array(found))
     ahead_TSO = mean_TSO.copy()
     ahead_TSO[0, :, -1] += AHEAD * true_TSO[0, :, -1]
+    p_S = family.smallest(mean_TSO)
     return Measured(
         coverage=float(covered_O.mean()),
         lowest=float(covered_O.min()),
         width=float((half_TSO / true_TSO).mean()),
-        family_error=family.rate(mean_TSO),
-        power=family.rate(ahead_TSO, only=arms - 2),
+        family_error=float((p_S < ALPHA).mean()),
+        power=float((family.smallest(ahead_TSO, only=arms - 2) < ALPHA).mean()),
+        at_first=float((p_S < FIRST).mean()) / FIRST,
     )
 
 
@@ -240,27 +249,27 @@ class _Family(NamedTuple):
     found: Array
     """Targets x what `Scatters` has x studies x comparisons."""
 
-    def rate(self, mean_TSO: Array, only: int | None = None) -> float:
-        """In how many studies a test finds a difference, after adjustment.
+    def smallest(self, mean_TSO: Array, only: int | None = None) -> Array:
+        """S: a study's smallest p after adjustment, or more where that is not below 0.05.
 
         only: the test of this place; None: any.
         """
         targets, studies, _ = mean_TSO.shape
-        own = self.seeds - 1
-        df_TSO = self.found[:, 1]
-        df_TSO = np.maximum(IN_TAILS * df_TSO, own) if self.way.learnt else df_TSO
-        p_TSO = 2 * special.stdtr(df_TSO, -abs(mean_TSO) / self.error_TSO)
+        t_TSO, df_TSO, own = -abs(mean_TSO) / self.error_TSO, self.found[:, 1], self.seeds - 1
+        p_TSO = 2 * special.stdtr(df_TSO, t_TSO)
+        is_near = p_TSO < ALPHA
+        t, df = t_TSO[is_near], df_TSO[is_near]
+        p_TSO[is_near] = at_its_level(lambda df: 2 * special.stdtr(df, t), df, own)
         p_PS = p_TSO.swapaxes(1, 2).reshape(-1, studies)
         p_S = p_PS.min(axis=0) if only is None else p_PS[only]
-        sure_S = p_S * len(p_PS) < ALPHA  # by Bonferroni, below which no adjustment is
-        open_S = ~sure_S & (p_S < ALPHA)  # and none makes p smaller
+        adjusted_S: Array = np.minimum(p_S * len(p_PS), 1.0)  # by Bonferroni: none makes it larger
+        open_S = (adjusted_S >= FIRST) & (p_S < ALPHA)  # and none makes p smaller
         if only is None:
             open_S &= targets * p_S < ALPHA  # each target adds the smallest p at least
-        decided = 0
         for study in np.flatnonzero(open_S).tolist():
             adjusted = self._adjusted(mean_TSO, study)
-            decided += (min(adjusted) if only is None else adjusted[only]) < ALPHA
-        return float((sure_S.sum() + decided) / studies)
+            adjusted_S[study] = min(adjusted) if only is None else adjusted[only]
+        return adjusted_S
 
     def _adjusted(self, mean_TSO: Array, study: int) -> list[float]:
         estimates, targets = [], []
@@ -313,6 +322,7 @@ def comparisons(run: Run) -> Mapping[str, Any]:
             "family_error_highest": round(max(plain[key].family_error for key in main), 4),
             "power_at_4_se": round(plain[alike].power, 3),
         },
+        "first_look_highest": round(max(ours[key].at_first for key in main), 2),
         "coverage_lowest_anywhere": round(min(m.coverage for m in ours.values()), 4),
         "family_error_highest_anywhere": round(max(m.family_error for m in ours.values()), 4),
     }
@@ -333,12 +343,21 @@ def fresh(run: Run) -> Mapping[str, Any]:
     return {
         "fresh_coverage_lowest": round(min(m.coverage for m in found.values()), 4),
         "fresh_family_error_highest": round(max(m.family_error for m in found.values()), 4),
+        "fresh_first_look_highest": round(max(m.at_first for m in found.values()), 2),
     }
 
 
 def _table(title: str) -> Table:
     table = Table(title=title)
-    for head in ("world", "coverage", "lowest", "width", "family error", "power at 4 se"):
+    for head in (
+        "world",
+        "coverage",
+        "lowest",
+        "width",
+        "family error",
+        "at 1st look",
+        "power at 4 se",
+    ):
         table.add_column(head, justify="left" if head == "world" else "right")
     return table
 
@@ -349,6 +368,7 @@ def _cells(ours: Measured, plain: Measured) -> Iterator[str]:
     yield f"{ours.lowest:.3f} ({plain.lowest:.3f})"
     yield f"{ours.width / plain.width:.2f}"
     yield f"{ours.family_error:.3f} ({plain.family_error:.3f})"
+    yield f"{ours.at_first:.2f} ({plain.at_first:.2f})"
     yield f"{ours.power:.2f} ({plain.power:.2f})"
 
 

@@ -10,6 +10,8 @@ import pytest
 import sqlalchemy as sa
 
 from fsmd.stats.estimates import ALPHA
+from fsmd.stats.looks import level
+from reports import standing
 from reports.build import look_at, outline_of
 from reports.page.model import Outline, Table
 from reports.results import StudyResults, load_results, stored_record
@@ -20,7 +22,7 @@ from studies.planner.looks import LookByLook, cells_at, next_look, seeds_of
 from studies.planner.planner import Tally
 from studies.run import main
 from studies.store.database import open_engine
-from studies.store.looks import StoredLook, insert_look, read_looks
+from studies.store.looks import SaidOfClaim, StoredLook, insert_look, read_looks
 from studies.store.records import StudyRecord
 from tests import made_up
 from tests.lab import small_data, without_training
@@ -77,7 +79,7 @@ def test_a_look_decides_what_is_clear_and_asks_for_seeds_of_what_is_open(
 ) -> None:
     results = store(engine, 3)
     (look,) = looks_of(results)
-    assert (look.seeds, look.alpha) == (3, ALPHA / 2)
+    assert (look.seeds, look.alpha) == (3, level(3, 0, LOOKS))
     said = {(s.other, s.target): s.word for s in look.comparisons}
     assert {word for (other, _), word in said.items() if other.endswith("creasing")} == {"better"}
     assert said["constant", "click"] == "undecided"
@@ -91,7 +93,7 @@ def test_what_a_look_decided_stays_decided_and_the_rest_is_judged_with_its_new_s
 ) -> None:
     results = uneven(engine)
     first, second = looks_of(results)
-    assert (second.seeds, second.alpha) == (6, ALPHA / 2)
+    assert (second.seeds, second.alpha) == (6, level(6, 3, LOOKS))
     at = {(s.other, s.target): (s.differs.seeds, s.differs.alpha) for s in second.comparisons}
     assert at["increasing", "click"] == (3, first.alpha)
     assert at["constant", "click"] == (6, second.alpha)
@@ -110,6 +112,23 @@ def test_an_arm_without_the_seeds_of_a_look_cannot_be_decided_there(engine: sa.E
     after = {s.other: s for s in judged.comparisons if s.target == "click"}
     assert after["constant"].differs.seeds in (3, 6)
     assert after["constant"].word == before["constant"].word == "undecided"
+
+
+def test_seeds_that_an_arm_has_between_looks_judge_nothing(engine: sa.Engine) -> None:
+    claims = []
+    for name, missing in (("at three", (3, 4, 5)), ("at five", (5,))):
+        gaps = [("constant", r) for r in missing]
+        results = store(engine, 6, missing=gaps, name=name)
+        look = look_at(engine, results.record, 6)
+        said = {
+            s.other: (s.differs, s.replicates) for s in look.comparisons if s.target == "click"
+        }
+        claims.append((said, [_said_of(claim) for claim in look.claims]))
+    assert claims[0] == claims[1]
+
+
+def _said_of(claim: SaidOfClaim) -> tuple[str, float, float]:
+    return claim.verdict, claim.p_holds, claim.p_fails
 
 
 def test_between_looks_nothing_is_judged_however_much_is_trained(engine: sa.Engine) -> None:
@@ -181,18 +200,33 @@ def test_nothing_on_the_page_is_told_as_shown_but_what_a_look_shows(engine: sa.E
     assert not any(best.values())
 
 
+def test_an_arm_that_a_look_showed_to_be_the_best_stays_so(engine: sa.Engine) -> None:
+    """Though the next look, with less to spend, shows it no more."""
+    results = store(engine, 4, looks=(4, 8), effects={"diamond": 0.02})
+    shown = standing.Tested(results.test)
+    for before, best in ((tuple, False), (lambda: (shown,), True)):
+        now = standing.Tested(results.test, 1e-12, before=before)
+        results.computed.clear()
+        board = standing.leaderboard(
+            results, {"click": 0.001, "long_view": 0.001}, "diamond", tested=now
+        )
+        leads = board.of("diamond")
+        assert leads is not None
+        assert bool(leads.best_on) == best
+
+
 # What reports say
 
 
 def test_the_report_says_which_look_this_is_and_what_the_next_costs(engine: sa.Engine) -> None:
     made = outline(engine, store(engine, 3))
     text = " ".join([*made.report.notices, *(" ".join(s.sentences) for s in made.report.sections)])
-    assert "Verdicts are of look 1 of 2 (3 and 6 seeds), at 3 seeds" in text
-    assert "have a chance of 0.025 here, and of 0.05 over all looks" in text
+    assert "Verdicts are of look 1 of 2 (at 3 and 6 seeds), at 3 seeds" in text
+    assert "has a chance of at most 0.035 at this look, and of 0.05 over all looks" in text
     assert "The next look, at 6 seeds, takes 6 more trainings of the 2 arms that go on" in text
     assert "about 4.2 min of one worker" in text
     rows = [[cell.text for cell in row] for row in table_of(made).rows]
-    assert [row[:2] for row in rows] == [["3 seeds", "0.025"], ["6 seeds", "0.025"]]
+    assert [row[:2] for row in rows] == [["3 seeds", "0.0354"], ["6 seeds", "0.0146"]]
     assert made.summary["looks"][0]["open"] == ["constant", "diamond"]
 
 
@@ -325,7 +359,7 @@ def test_every_run_makes_the_looks_that_are_due_and_others_are_counted(no_torch:
     record, looks = stored_looks(no_torch)
     assert record.looks == (5, 10, 20, 40)
     assert [look.seeds for look in looks] == [2, 5]
-    assert [look.alpha for look in looks] == pytest.approx([ALPHA * 2 / 40, ALPHA * 3 / 40])
+    assert [look.alpha for look in looks] == [level(2, 0, record.looks), level(5, 2, record.looks)]
 
 
 def test_behind_the_last_look_no_error_is_left(no_torch: Path) -> None:

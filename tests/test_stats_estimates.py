@@ -11,7 +11,9 @@ from statsmodels.stats.multitest import multipletests
 from statsmodels.stats.weightstats import ttost_paired
 
 from fsmd.stats.estimates import (
+    Estimate,
     Kind,
+    counted,
     holm,
     mean_interval,
     mean_intervals,
@@ -181,6 +183,15 @@ def test_equal_differences_that_are_not_zero_are_no_certainty(
     assert p_value(found, "within", 0.001) is None
 
 
+def test_models_that_no_seed_changes_are_judged_by_the_test_rows_alone() -> None:
+    found = mean_interval([0.003] * 5, 0.001**2)
+    assert (found.n, found.se_seeds, found.se_test) == (5, 0.0, 0.001)
+    assert found.low == pytest.approx(0.003 - 1.959964 * 0.001)
+    assert p_value(found) == pytest.approx(2 * stats.norm.sf(3))
+    for unknown in (mean_interval([0.003] * 5), mean_interval([0.003] * 2, 0.001**2)):
+        assert unknown.se is None  # two may be the same by chance
+
+
 @pytest.mark.parametrize("values", [[0.3, 0.7], [0.01, 0.05], [0.97, 0.99]])
 def test_an_interval_of_a_bounded_figure_stays_in_its_range_and_its_test_is_the_same(
     values: list[float],
@@ -237,3 +248,15 @@ def test_the_interval_holds_the_mean_and_moves_with_the_data(
     assert found.high is not None
     assert found.low <= found.mean <= found.high
     assert moved.mean == pytest.approx(found.mean + shift, abs=1e-9)
+
+
+@given(st.floats(0, 12), st.floats(0, 12), st.integers(3, 30), st.floats(1, 10))
+def test_a_test_counts_fewer_borrowed_degrees_of_freedom_the_further_out_it_is(
+    one: float, other: float, n: int, times: float
+) -> None:
+    own, df = n - 1, times * (n - 1)
+    p = [p_value(Estimate(t, None, None, n, 1.0, None, df)) or 0.0 for t in (one, other)]
+    for t, of in zip((one, other), p, strict=True):
+        least, most = (2 * stats.t.sf(t, counted(df, own, of * by)) for by in (1.2, 1 / 1.2))
+        assert least * 0.99 <= of <= most * 1.01 + 1e-12
+    assert (p[0] - p[1]) * (one - other) <= 1e-12  # the larger the difference, the smaller p

@@ -8,7 +8,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from scipy import stats
 
-from fsmd.stats.estimates import ALPHA, Estimate, holm, p_value
+from fsmd.stats.estimates import ALPHA, Estimate, counted, holm, p_value
 from fsmd.stats.families import against_reference, chance_of_any
 
 
@@ -23,9 +23,9 @@ def difference(t: float, shared: float = 0.5, together: float = 1.0, df: float =
 def test_the_chance_of_any_is_that_of_the_multivariate_t(
     others: int, shared: float, df: float
 ) -> None:
-    tested = 0.6 * df
-    limit = 2.4
-    p = 2 * float(stats.t.sf(limit, tested))
+    p = 0.02
+    tested = float(counted(df, 9, p))
+    limit = float(stats.t.isf(p / 2, tested))
     shape = np.full((others, others), shared) + (1 - shared) * np.eye(others)
     joint = stats.multivariate_t(shape=shape, df=tested, seed=1)
     inside = joint.cdf(np.full(others, limit), lower_limit=np.full(others, -limit))

@@ -9,7 +9,7 @@ from hypothesis import strategies as st
 from scipy import special
 
 from fsmd.errors import UserError
-from fsmd.stats.estimates import ALPHA, IN_TAILS, Estimate, Kind, mean_interval, p_value
+from fsmd.stats.estimates import ALPHA, Estimate, Kind, mean_interval, p_value
 from fsmd.stats.looks import PlannedLook, ahead, due, level, needed_at, seeds_may_show
 from fsmd.stats.power import Needed
 from fsmd.stats.scatter import scatters
@@ -26,7 +26,7 @@ from tests.bench_looks import (
     holm,
     judge,
     learnt,
-    tails,
+    p_values,
 )
 
 DRAWS = 1000
@@ -36,14 +36,16 @@ CHANCE = 3 * (ALPHA * (1 - ALPHA) / DRAWS) ** 0.5
 rising = st.sets(st.integers(2, 60), min_size=1).map(lambda seeds: tuple(sorted(seeds)))
 
 
-def test_the_usual_looks_have_a_part_of_the_error_for_each_seed() -> None:
+def test_error_is_spent_by_the_square_root_of_the_seeds_part() -> None:
     assert LOOKS == SIMULATED
-    assert ahead(0, LOOKS) == (
-        PlannedLook(5, ALPHA / 8),
-        PlannedLook(10, ALPHA / 8),
-        PlannedLook(20, ALPHA / 4),
-        PlannedLook(40, ALPHA / 2),
-    )
+    looks = ahead(0, LOOKS)
+    assert [look.seeds for look in looks] == [5, 10, 20, 40]
+    spent = np.cumsum([look.alpha for look in looks])
+    assert spent == pytest.approx([ALPHA / 8**0.5, ALPHA / 2, ALPHA / 2**0.5, ALPHA])
+
+
+def test_one_stated_look_has_all_of_the_error() -> None:
+    assert ahead(0, (5,)) == (PlannedLook(5, ALPHA),)
 
 
 @given(rising, st.sets(st.integers(2, 80)))
@@ -90,7 +92,7 @@ def test_seeds_where_verdicts_are_open_decide_as_much_as_seeds_for_all_and_are_f
     auto, every = (found(MIXED_WORLD, way, FEW // 5) for way in ("auto", "all"))
     assert auto.power > every.power - 0.02
     assert auto.seeds < 0.7 * every.seeds
-    assert auto.power > 0.93
+    assert auto.power > 0.88
     assert equal_seeds(auto.power, FEW // 5) > 1.1 * auto.seeds
 
 
@@ -118,15 +120,14 @@ def test_the_simulation_tests_as_reports_do() -> None:
     x_DAN = rng.standard_normal((4, 5, 7))
     has_DA = np.array([[True] * 5, [True, False, True, True, True]] * 2)
     scatter = learnt(x_DAN, has_DA)
-    mean_DA, se_DA = x_DAN.mean(axis=2), np.sqrt(scatter.variance_O / 7)
-    df_DA = np.maximum(IN_TAILS * scatter.df_O, 6)
+    mean_DA, se_DA = 1 + x_DAN.mean(axis=2), np.sqrt(scatter.variance_O / 7)
     for rows in (0.0, 0.4):
-        p_DA = 2 * tails(np.abs(mean_DA), se_DA, rows, df_DA)
+        p_DA = p_values(np.abs(mean_DA), se_DA, rows, scatter.df_O, 6, 2)
         for d, a in np.argwhere(has_DA).tolist():
             values_AN = np.vstack([np.zeros(7), x_DAN[d, has_DA[d]]])
             of = scatters(values_AN, 0).of(int(has_DA[d, :a].sum()))
-            told = p_value(mean_interval(x_DAN[d, a], rows**2 if rows else None, scatter=of))
-            assert p_DA[d, a] == pytest.approx(told, rel=1e-3)
+            told = p_value(mean_interval(1 + x_DAN[d, a], rows**2 if rows else None, scatter=of))
+            assert p_DA[d, a] == pytest.approx(told, rel=0.01)
     assert holm(np.array([[0.01, 0.04, 0.03]])).tolist() == [[0.03, 0.06, 0.06]]
 
 

@@ -6,7 +6,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from scipy import special, stats
 
-from fsmd.stats.estimates import Array, mean_interval, p_value
+from fsmd.stats.estimates import Array, counted, mean_interval, p_value
 from fsmd.stats.scatter import (
     KNOWN,
     Scatters,
@@ -150,8 +150,11 @@ def test_intervals_take_the_learnt_scatter_and_tests_a_part_of_its_freedom() -> 
     se = (scatter.variance / 5) ** 0.5
     assert found.low is not None
     assert found.mean - found.low == pytest.approx(stats.t.ppf(0.975, scatter.df) * se)
-    df = max(0.6 * scatter.df, 4)
-    assert p_value(found) == pytest.approx(2 * stats.t.sf(abs(found.mean) / se, df))
+    moved = found._replace(mean=4 * se)
+    p = p_value(moved)
+    assert p is not None
+    assert 4 < (df := counted(scatter.df, 4, p)) < 0.8 * scatter.df
+    assert p == pytest.approx(2 * stats.t.sf(4, df), rel=0.1)
 
 
 def test_of_one_point_a_mixture_scatters_as_it_does() -> None:

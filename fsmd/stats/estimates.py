@@ -4,7 +4,7 @@ Seeds: replicates differ in them, and more of them make this part smaller. The t
 measured on the same rows, so this part stays (`fsmd.stats.sampling` estimates it).
 """
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from functools import lru_cache
 from math import inf
 from typing import Any, Literal, NamedTuple
@@ -22,10 +22,13 @@ LEVEL = 0.95
 """Of all intervals and regions."""
 ALPHA = 0.05
 """The chance of any false statement in a family of tests."""
-IN_TAILS = 0.6
-"""The part of estimated degrees of freedom that tests count. A family of tests asks for small p,
-where the distribution of a variance that is put together from parts has heavier tails than a t
-has; with this part families keep their level in simulation (`tests/bench_statistics.py`)."""
+FEWER = 0.3
+"""By how much a smaller part of estimated degrees of freedom counts in a test at a level ten times
+as small, all of them at 0.05: half at 0.001. A variance that is put together from parts, some of
+which may not belong to it, makes heavier tails than a t has, the heavier the further out. With it
+families keep every level from 0.05 to 0.006 in simulation (`tests/bench_statistics.py`)."""
+SAME_BY_CHANCE = 2
+"""On so many seeds the difference of two models may be the same by chance."""
 TOO_FEW = "not enough replicates to decide"
 
 _EQUAL = 1e-12
@@ -50,8 +53,9 @@ class Scatter(NamedTuple):
 class Estimate(NamedTuple):
     """A mean over `n` replicates with its 95 % interval, and standard errors by their source.
 
-    There is no interval below two replicates, nor where all values are equal and not zero: their
-    scatter is unknown then, not zero. `se_test` is None where no predictions were kept.
+    There is no interval below two replicates. Nor is there where all values are equal and not
+    zero, unless more than two are, and the test rows' part is known: no seed changes these models
+    then, and the rows alone judge. `se_test` is None where no predictions were kept.
     """
 
     mean: float
@@ -71,13 +75,12 @@ class Estimate(NamedTuple):
         """Degrees of freedom of the interval."""
         return self.n - 1 if self.df is None else self.df
 
-    @property
-    def freedom_of_tests(self) -> float:
-        """Fewer than the interval's, where they are estimated (see `IN_TAILS`).
+    def freedom_at(self, p: float) -> float:
+        """Degrees of freedom of a test at this level: fewer than the interval's, see `counted`.
 
         One where there are no two seeds: nothing is tested then, but it counts in its family.
         """
-        return max(IN_TAILS * self.freedom, self.n - 1, 1)
+        return float(counted(self.freedom, max(self.n - 1, 1), p))
 
     @property
     def se(self) -> float | None:
@@ -112,7 +115,8 @@ def mean_interval(
         return UNKNOWN
     mean = float(finite.mean())
     equal = float(np.ptp(finite)) < _EQUAL
-    if n == 1 or (equal and abs(mean) >= _EQUAL):
+    known_rows = n > SAME_BY_CHANCE and by_test  # of models that no seed changes
+    if n == 1 or (equal and abs(mean) >= _EQUAL and not known_rows):
         return Estimate(mean, None, None, n)
     known = scatter is not None and not equal
     variance = scatter.variance if scatter and known else float(finite.var(ddof=1))
@@ -186,9 +190,40 @@ def p_value(estimate: Estimate, kind: Kind = "differs", bound: float = 0.0) -> f
     """The test that would show `kind` of a mean; None where its scatter is unknown."""
     if estimate.se_seeds is None:
         return None
-    errors = estimate.se_seeds, estimate.se_test or 0.0
-    df = estimate.freedom_of_tests
-    return float(p_values(kind, estimate.mean, *errors, df=df, bound=bound))
+    errors, own = (estimate.se_seeds, estimate.se_test or 0.0), max(estimate.n - 1, 1)
+
+    def with_df(df: Array) -> Array:
+        p: Array = p_values(kind, estimate.mean, *errors, df=float(df), bound=bound)
+        return p
+
+    return float(at_its_level(with_df, np.float64(max(estimate.freedom, own)), own))
+
+
+def counted(df: Any, own: Any, p: Any) -> Any:
+    """Degrees of freedom that a test at level p counts, of which its own seeds give `own`.
+
+    Those are sure; of the others see `FEWER`, in steps of a fiftieth: less is safer.
+    """
+    part = 1 + FEWER * np.log10(np.minimum(np.maximum(p, 1e-9) / ALPHA, 1.0))
+    return np.maximum(np.floor(50 * part) / 50 * df, own)
+
+
+def at_its_level(with_df: Callable[[Any], Any], df: Any, own: Any) -> Any:
+    """The smallest level at which a test shows what it tests: p, by what is counted at p.
+
+    So the more is asked for, the less is counted, and a larger difference never has a larger p.
+
+    with_df: degrees of freedom -> p, the larger the fewer there are.
+    """
+    low = all_of_them = with_df(df)
+    high = with_df(np.minimum(df, own))
+    if np.all((low == high) | (low >= ALPHA)):
+        return low
+    for _ in range(10):
+        middle = np.sqrt(low * high)
+        is_above = with_df(counted(df, own, middle)) > middle
+        low, high = np.where(is_above, middle, low), np.where(is_above, high, middle)
+    return np.where(all_of_them >= ALPHA, all_of_them, high)
 
 
 def p_values(

@@ -18,7 +18,7 @@ import numpy as np
 from numpy.typing import NDArray
 from scipy import special
 
-from fsmd.stats.estimates import ALPHA, Array, Estimate, holm, mixture, p_value
+from fsmd.stats.estimates import ALPHA, Array, Estimate, counted, holm, mixture, p_value
 
 MOST_SHARED = 0.9
 """For the integral, whose steps are not finer; less is safer."""
@@ -75,7 +75,10 @@ class _Group(NamedTuple):
 
     p_O: Array
     df_O: Array
-    """Of what a comparison and all behind it share: the most."""
+    own_O: Array
+    """Degrees of freedom: all, and those that its own seeds give."""
+    together_O: Array
+    """The part of the chance of its standard error that is one and the same in all of them."""
     step_O: NDArray[np.int64]
     """How much is shared, in steps below it: many comparisons share nearly the same."""
 
@@ -84,13 +87,11 @@ class _Group(NamedTuple):
         """known: p of each, 1 where there is none."""
         order_O = np.argsort(known, kind="stable")
         seeds_O = np.array([_of_seeds(d) for d in differences])[order_O]
-        numbers = [(d.shared, d.together, d.freedom_of_tests) for d in differences]
-        shared_O, together_O, df_O = np.array(numbers)[order_O].T
-        df_O = df_O / np.maximum(together_O * seeds_O**2, 1 / _LARGEST)
+        numbers = [(d.shared, d.together, d.freedom, max(d.n - 1, 1)) for d in differences]
+        shared_O, together_O, df_O, own_O = np.array(numbers, float)[order_O].T
         steps_O = np.minimum(shared_O * seeds_O, MOST_SHARED) * _STEPS
         return cls(
-            np.array(known)[order_O],
-            np.maximum.accumulate(df_O[::-1])[::-1],
+            *(np.array(known)[order_O], df_O, own_O, together_O * seeds_O**2),
             np.floor(steps_O + 1e-9).astype(np.int64),
         )
 
@@ -99,7 +100,9 @@ class _Group(NamedTuple):
         first = int(self.p_O.searchsorted(p))
         if first == len(self.p_O):
             return 0.0
-        df = min(float(self.df_O[first]), _LARGEST)
+        counted_O = counted(self.df_O[first:], self.own_O[first:], p)
+        df_O = counted_O / np.maximum(self.together_O[first:], 1 / _LARGEST)
+        df = min(float(df_O.max()), _LARGEST)  # of what they share, at most
         step_N, count_N = np.unique(self.step_O[first:], return_counts=True)
         shared_N1 = step_N[:, None] / _STEPS
         variance_W, weight_W = mixture(df, nodes=32)

@@ -1,12 +1,12 @@
 """Looks at a study while it grows: what error each may spend, and what the next would decide.
 
 Whoever tests at five seeds, adds five and tests again has another chance to be wrong. So the
-numbers of seeds at which a study is judged are stated before it runs, and share the 5 %: each
-look may be wrong with 0.05 times its part of the last look's seeds. The parts add up to 5 %, and
-so does the chance of any false verdict at any look, whatever the tests are, as long as each keeps
-its own level (the union bound; as spending error in proportion to what was seen, Lan and DeMets
-1983). A look at another number of seeds takes its part from the next stated one; what lies behind
-the last stated one has none left.
+numbers of seeds at which a study is judged are stated before it runs, and share the 5 %: by the
+time it has a part of the last look's seeds, 0.05 times the square root of that part may be spent
+(of the power family of Kim and DeMets 1987). What the looks spend adds up to 5 %, and so does the
+chance of any false verdict at any look, whatever the tests are, as long as each keeps its own
+level (the union bound). A look at another number of seeds takes its part from the next stated
+one; what lies behind the last stated one has none left.
 """
 
 from collections.abc import Collection, Sequence
@@ -15,11 +15,8 @@ from typing import NamedTuple
 
 from scipy import special
 
-from fsmd.stats.estimates import ALPHA, LEVEL, Estimate, Kind
+from fsmd.stats.estimates import ALPHA, LEVEL, SAME_BY_CHANCE, Estimate, Kind
 from fsmd.stats.power import POWER, Needed, chance_to_decide, df_per_seed
-
-SAME_BY_CHANCE = 2
-"""On so many seeds the difference of two models may be the same by chance."""
 
 
 class PlannedLook(NamedTuple):
@@ -32,11 +29,18 @@ class PlannedLook(NamedTuple):
 def level(seeds: int, before: int, stated: Sequence[int]) -> float:
     """What a look may spend; before: the seeds of the last look that was made, 0 without any.
 
-    >>> level(5, 0, (5, 10, 20, 40)), level(20, 10, (5, 10, 20, 40)), level(50, 40, (5, 40))
-    (0.00625, 0.0125, 0.0)
+    More is spent early than the seeds' part: with a first look, at an eighth of them, most studies
+    end, and with 0.05 / 8 it decides next to nothing. What is taken from the last looks for it
+    they need least: their seeds tell most.
+
+    >>> [round(level(n, m, (5, 20)), 4) for n, m in ((5, 0), (20, 5), (10, 5), (50, 20))]
+    [0.025, 0.025, 0.0104, 0.0]
     """
-    last = stated[-1]
-    return ALPHA * (max(0, min(seeds, last) - before) / last)
+    return max(0.0, _spent(seeds, stated[-1]) - _spent(before, stated[-1]))
+
+
+def _spent(seeds: int, last: int) -> float:
+    return float(ALPHA * (min(seeds, last) / last) ** 0.5)
 
 
 def ahead(before: int, stated: Sequence[int]) -> tuple[PlannedLook, ...]:
@@ -84,7 +88,7 @@ def needed_at(
             n=look.seeds,
             margin=margin,
             alphas=alphas,
-            per_seed=df_per_seed(estimate),
+            per_seed=df_per_seed(estimate, min(alphas)),
         )
         if chance >= POWER:
             return Needed(look.seeds, at_least=estimate.se_test == 0)

@@ -48,7 +48,7 @@ def replicates_needed(
     seeds, rows = estimate.se_seeds * estimate.n**0.5, estimate.se_test or 0.0
     alphas = alpha / sizes[0], alpha / sizes[1]
     chance = partial(chance_to_decide, estimate.mean, seeds, rows, margin=margin, alphas=alphas)
-    per_seed = df_per_seed(estimate)
+    per_seed = df_per_seed(estimate, min(alphas))
 
     def decided(n: float) -> bool:
         return chance(n=n, per_seed=per_seed) >= POWER
@@ -105,10 +105,10 @@ def chance_to_decide(
     return float(np.minimum(shown_S, 1.0).mean())  # above 1 where every outcome shows one or both
 
 
-def df_per_seed(estimate: Estimate) -> float:
-    """Degrees of freedom of its tests for each seed after the first: more than one where other
-    arms tell of the scatter."""
-    return estimate.freedom_of_tests / (estimate.n - 1)
+def df_per_seed(estimate: Estimate, alpha: float) -> float:
+    """Degrees of freedom of a test at this level for each seed after the first: more than one
+    where other arms tell of the scatter."""
+    return estimate.freedom_at(alpha) / (estimate.n - 1)
 
 
 def detectable(seeds: float, rows: float, n: int, alpha: float, per_seed: float = 1.0) -> float:

@@ -94,7 +94,7 @@ def _detectable(study: Study, comparisons: Sequence[Comparison], alpha: float) -
         least = [
             detectable(
                 *((e.se_seeds or 0) * e.n**0.5, e.se_test or 0, e.n),
-                *(alpha / tests, df_per_seed(e)),
+                *(alpha / tests, df_per_seed(e, alpha / tests)),
             )
             for e in tested
         ]

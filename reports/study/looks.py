@@ -113,13 +113,16 @@ class _Looking:
 
     @cached_property
     def scores(self) -> Scores:
-        """Over the replicates of the look."""
+        """Over the replicates of the look; of an arm that has not all, over those of an earlier
+        one: what was trained since then is no look."""
         test = self.results.test
         kept = tuple(r for r in test.replicates if r < self.seeds)
-        if kept == test.replicates:
+        values_ART = test.values_ART[:, [test.replicates.index(r) for r in kept]].copy()
+        for arm, row in test.place.items():
+            values_ART[row, np.array(kept, int) >= self.has[arm]] = np.nan
+        if np.array_equal(values_ART, test.values_ART, equal_nan=True):
             return test
-        columns = [test.replicates.index(r) for r in kept]
-        cut = replace(test, replicates=kept, values_ART=test.values_ART[:, columns], samplings=())
+        cut = replace(test, replicates=kept, values_ART=values_ART, samplings=())
         return replace(cut, samplings=samplings_of(self.results, cut))
 
     @cached_property
@@ -179,6 +182,10 @@ class _Looking:
 
         said = {s.id: s for s in self.before.claims if s.decided} if self.before else {}
         return AtLook(self.alpha, said, behind)
+
+    @property
+    def tested(self) -> Tested:
+        return Tested(self.scores, self.alpha, self.at.behind)
 
     @cached_property
     def judged(self) -> tuple[Judged, ...]:
@@ -300,26 +307,30 @@ def stopped(results: StudyResults) -> dict[str, bool]:
 
 def tested(results: StudyResults) -> Tested:
     """The last look that had something to spend; before the first nothing is judged."""
-    if (looking := _last(results)) is None:
+    made = _judging(results)
+    if not made:
         return Tested(results.test, NO_LOOK)
-    return Tested(looking.scores, looking.alpha, looking.at.behind)
+    return made[-1].tested._replace(before=lambda: tuple(each.tested for each in made[:-1]))
 
 
 def tested_pairs(results: StudyResults) -> Tested:
     """As `tested`, of the arms that have all seeds of the look."""
-    if (looking := _last(results)) is None:
+    if not (made := _judging(results)):
         return Tested(results.test, NO_LOOK)
-    return Tested(looking.of_this, looking.alpha)
+    return Tested(made[-1].of_this, made[-1].alpha)
 
 
-def _last(results: StudyResults) -> _Looking | None:
-    key, made = "last look", looks_of(results)
+def _judging(results: StudyResults) -> tuple[_Looking, ...]:
+    """The looks that had something to spend, each as it was made."""
+    key, made = "judging", looks_of(results)
     if key not in results.computed:
-        spent = sum(look.alpha > 0 for look in made)
-        at = _Looking(results, made[spent - 1].seeds, made[: spent - 1]) if spent else None
-        results.computed[key] = at
-    last: _Looking | None = results.computed[key]
-    return last
+        results.computed[key] = tuple(
+            _Looking(results, look.seeds, made[:i])
+            for i, look in enumerate(made)
+            if look.alpha > 0
+        )
+    judging: tuple[_Looking, ...] = results.computed[key]
+    return judging
 
 
 # Between what is stored and what reports show

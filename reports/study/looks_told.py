@@ -44,13 +44,14 @@ def stands_at(analysis: StudyAnalysis) -> str:
             f"new. What they show is descriptive.{between}"
         )
     place = (
-        f"look {stated.index(last.seeds) + 1} of {len(stated)} ({_listed(stated)})"
+        f"look {stated.index(last.seeds) + 1} of {len(stated)} (at {_listed(stated)})"
         if last.seeds in stated
         else f"a look that was not stated ({planned}) and takes its part from the next one"
     )
     return (
-        f"Verdicts are of {place}, at {last.seeds} seeds: false ones of a family have a chance of "
-        f"{words.number(last.alpha, 3)} here, and of {ALPHA:g} over all looks.{between}"
+        f"Verdicts are of {place}, at {last.seeds} seeds. That any verdict of one table is false "
+        f"has a chance of at most {words.number(last.alpha, 2)} at this look, and of {ALPHA:g} "
+        f"over all looks.{between}"
     )
 
 
@@ -183,10 +184,11 @@ def in_words(stated: Sequence[int], made: Sequence[StoredLook]) -> str:
             "that verdicts of a family may be wrong with. Between looks nothing is judged, "
             "however often a report is built."
         )
+    levels = words.listed(words.number(look.alpha, 2) for look in ahead(0, stated))
     return (
-        f"The study is judged at looks that were stated before it ran: {_listed(stated)}. Each "
-        f"may be wrong with {ALPHA:g} times its part of the seeds, so all together with {ALPHA:g} "
-        "at most. Between looks nothing is judged, however often a report is built; a run with "
+        f"The study is judged at looks that were stated before it ran: {_listed(stated)}. The "
+        f"chance of any false verdict in a family is {levels} there, which adds up to {ALPHA:g}. "
+        "Between looks nothing is judged, however often a report is built; a run with "
         "another number of seeds is a look of its own, with the part that it takes from the next. "
         "What a look decided stays decided; better or worse may become equivalent, where a later "
         "look shows the difference to be too small to matter. Where the next seeds go may be "

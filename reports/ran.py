@@ -222,6 +222,8 @@ def run_command(results: StudyResults, **other: object) -> str:
     }
     if not record.is_search and record.looks != record.study.looks:
         asked["looks"] = ",".join(map(str, record.looks))
+    if not record.is_search and record.study.margins:
+        asked["margin"] = ",".join(f"{metric}={value!r}" for metric, value in record.study.margins)
     if record.name != study_name(record.definition, plan.data.name):
         asked["name"] = record.name
     asked |= other

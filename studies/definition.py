@@ -14,6 +14,7 @@ from typing import Any
 from fsmd.baselines import BASELINES, Baseline, Config
 from fsmd.config import MODELS, FSMDConfig
 from fsmd.errors import UserError, shown
+from fsmd.metrics import METRICS
 from search_spaces import Value
 from studies.auto.plan import AutoPlan
 from studies.reading import KIND, read
@@ -159,14 +160,18 @@ class Study:
     tasks: tuple[str, ...] = ("click", "long_view")
     """The tasks that the claims name. On data without one of these names they stand for the
     data's tasks in order."""
-    margin: float | None = None
-    """The smallest difference that matters; None: each metric's own."""
+    margins: tuple[tuple[str, float], ...] = ()
+    """(metric, the smallest difference that matters), where it is not the metric's own."""
     looks: tuple[int, ...] = LOOKS
     """The numbers of seeds at which it is judged; see `fsmd.stats.looks`."""
     asked: tuple[str, ...] = ()
     """Options that changed its base, as they were given on the command line."""
     file: str = ""
     """The path by which it was named; empty for one of the catalog."""
+
+    def margin(self, metric: str) -> float:
+        """The smallest difference in a metric that matters."""
+        return dict(self.margins).get(metric, METRICS[metric].margin)
 
     def arm(self, name: str) -> Arm:
         """The arm of this name; KeyError if there is none."""

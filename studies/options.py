@@ -2,6 +2,7 @@
 
 import argparse
 import re
+from math import inf, nan
 from pathlib import Path
 
 from fsmd.command_line import place
@@ -43,6 +44,24 @@ def replicates(text: str) -> int | str:
         return int(text)
     except ValueError:
         raise argparse.ArgumentTypeError(f"a number of seeds, or auto; got {text!r}") from None
+
+
+def margins(text: str) -> tuple[tuple[str, float], ...]:
+    """An option's margins by metric: auc=0.002,log_loss=0.0005. ArgumentTypeError for others."""
+    found = []
+    for each in text.split(","):
+        metric, _, value = each.partition("=")
+        try:
+            number = float(value)
+        except ValueError:
+            number = nan
+        if not metric or not 0 <= number < inf:
+            raise argparse.ArgumentTypeError(
+                "a margin is metric=value, a number from 0, with commas between several, such as "
+                f"auc=0.002,log_loss=0.0005; got {each!r}"
+            )
+        found.append((metric, number))
+    return tuple(found)
 
 
 def looks(text: str) -> tuple[int, ...]:

@@ -44,6 +44,8 @@ class Request:
     """The numbers of seeds at which a study is judged; None: as it was stated, else its own."""
     resample_train: bool = False
     """Whether each replicate of a study trains on a half of train, the same for every arm."""
+    margin: tuple[tuple[str, float], ...] = ()
+    """(metric, smallest difference that matters) of a study, where it is another than its own."""
     epochs: int | None = None
     patience: int | None = None
     workers: int | None = None

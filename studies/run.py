@@ -11,7 +11,7 @@ from fsmd.errors import UserError
 from studies import catalog
 from studies.changes import changed
 from studies.definition import LOOKS, Definition, Search, Study
-from studies.options import STOPPED, add_places, duration, looks, memory, replicates
+from studies.options import STOPPED, add_places, duration, looks, margins, memory, replicates
 from studies.start import is_command
 from studies.workers.local import LocalWorkers
 
@@ -119,6 +119,13 @@ _OF_STUDIES = (
         "the numbers of seeds to judge it at, stated before it runs (default: its own, mostly "
         f"{','.join(map(str, LOOKS))})",
     ),
+    (
+        "margin",
+        margins,
+        "LIST",
+        "the smallest difference that matters, by metric: auc=0.002,log_loss=0.0005 (default: the "
+        "study's, else each metric's own)",
+    ),
     ("base", str, "MODEL", "another model, of fsmd.MODELS, under what the arms vary"),
     ("have", str, "ARM", "what you have: the report's answer compares with it"),
 )
@@ -212,7 +219,7 @@ def _run(options: argparse.Namespace) -> int:
         from studies.session import dry_run, run
 
         of_all = (name for name, *_ in (*_OPTIONS, *_OF_AUTO))
-        own = ("replicates", "looks", "resample_train", "have")
+        own = ("replicates", "looks", "resample_train", "margin", "have")
         names = ("storage", "out", "retry_failed", *own, *of_all)
         given = {name: getattr(options, name) for name in names}
         request = Request(
@@ -236,7 +243,7 @@ def _asked(options: argparse.Namespace, default: Definition) -> Definition:
         return changed(default, options.base, options.set or ())
     _refuse(
         options,
-        ("replicates", "looks", "resample_train", "base", "set", "have"),
+        ("replicates", "looks", "resample_train", "margin", "base", "set", "have"),
         f"with a study only; {default.name!r} is a search: it tries each configuration of its "
         "space on one seed, and the front on --confirm fresh ones",
     )

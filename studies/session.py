@@ -26,6 +26,7 @@ from fsmd.data.files import cache_root, check_cache
 from fsmd.data.schema import DataRef, Dataset
 from fsmd.errors import UserError, alternatives
 from fsmd.runtime import PRECISIONS, Runtime
+from fsmd.tasks import Task
 from fsmd.terminal import open_console, tell, words
 from fsmd.training import Training, form
 from studies import catalog
@@ -346,6 +347,7 @@ def _asked(request: Request, sets: Sets) -> StudyRecord:
     definition, data = request.definition, next(iter(sets.values()))
     settings = request.settings(data)
     if isinstance(definition, Study):
+        definition = _with_margins(definition, request.margin, data.schema.tasks)
         if request.picks:
             raise UserError(f"--pick goes with a search only; {definition.name!r} is a study")
         planned = plan(
@@ -378,6 +380,22 @@ def _asked(request: Request, sets: Sets) -> StudyRecord:
 
         check_picks(request.picks, planned.tasks, objectives_of(record))
     return record
+
+
+def _with_margins(
+    study: Study, margins: Sequence[tuple[str, float]], tasks: Sequence[Task]
+) -> Study:
+    """The study with these margins by metric; UserError for a metric that judges no task here."""
+    own = dict.fromkeys(task.metric for task in tasks)
+    for metric, _ in margins:
+        if metric not in own:
+            raise UserError(
+                f"--margin {metric} is of no task here{alternatives(metric, list(own))}"
+            )
+    kept = tuple(each for each in study.margins if each[0] not in dict(margins))
+    study = replace(study, margins=(*kept, *margins))
+    check(study)
+    return study
 
 
 _WAYS = {

@@ -97,7 +97,7 @@ arms = st.builds(
         reference=texts,
         claims=st.lists(claims, max_size=3).map(tuple),
         tasks=st.lists(texts, max_size=3).map(tuple),
-        margin=margins,
+        margins=st.sampled_from(((), (("auc", 0.5), ("log_loss", 0.0)))),
     )
 )
 def test_odd_studies_survive_json(study: Study) -> None:
@@ -182,7 +182,8 @@ _WRONG: tuple[dict[str, Any], ...] = (
     *({field: value} for field in ("name", "title", "data", "reference") for value in (None, 7)),
     *({"title": value} for value in ("a\nb", "a\x00b", "\x1b[31m", "a\u202eb", "a\udc80", b"a")),
     *({"arms": value} for value in (("a", "b"), "ab", iter(_STUDY.arms), None)),
-    *({"margin": value} for value in (-1.0, float("nan"), float("inf"), "0.1", True)),
+    *({"margins": (("auc", value),)} for value in (-1.0, float("nan"), float("inf"), "0.1", True)),
+    *({"margins": value} for value in (0.1, (("acu", 0.1),), (("auc", 0.1), ("auc", 0.2)))),
     *({"tasks": value} for value in ("click", (1,), None)),
     *({"claims": value} for value in ("better", ("better",), _STUDY.claims[0])),
     *({"claims": (replace(_CLAIM, rules=rules),)} for rules in ((), _ABOVE, ("x",))),

@@ -407,10 +407,12 @@ def test_differences_go_the_way_of_the_claims_and_share_one_range_a_metric(
 
 def test_a_margin_is_the_studys_or_each_metrics_own(made: Made) -> None:
     results = made("towers", "mixed")
-    other = replace(results.study, margin=0.005)
+    other = replace(results.study, margins=(("auc", 0.005),))
     record = replace(results.record, definition=other)
     own = summary_of(replace(results, record=record), differences)
-    assert {each.margin for each in own.scales} == {0.005}
+    for each in own.scales:
+        assert each.margin == (0.005 if each.metric.name == "auc" else each.metric.margin)
+    assert {each.metric.name for each in own.scales} > {"auc"}
     auc, loss = scale(Task("a")), scale(Task("b", "log_loss"))._replace(margin=0.02)
     assert within_margin([auc, auc]) == "±0.001"
     assert within_margin([auc, loss]) == "±0.001 of AUC and ±0.02 of log loss"

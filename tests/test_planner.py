@@ -578,7 +578,7 @@ def test_what_was_stated_at_planning_stays_and_a_study_with_other_claims_goes_on
     study = lab.definition
     late = Claim("late", "Constant is best.", "", (Best("mean", "constant"),))
     first = replace(study, arms=study.arms[:3], claims=(late,), reference="constant")
-    second = replace(study, claims=(*study.claims, late), margin=0.01)
+    second = replace(study, claims=(*study.claims, late), margins=(("auc", 0.01),))
     record = stored_after(lab.engine, first, second)
     assert [arm.name for arm in record.plan.arms] == [arm.name for arm in study.arms]  # it grew
     assert record.study == second

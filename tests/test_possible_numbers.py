@@ -142,7 +142,7 @@ def drawn_results(draw: Draw, engine: sa.Engine, form: str) -> StudyResults:
         study,
         arms=tuple(arm for arm in study.arms if arm.name in kept),
         claims=study.claims if draw(st.booleans()) else (),
-        margin=draw(st.sampled_from([None, 1e-6, 0.001, 0.5])),
+        margins=draw(st.sampled_from([(), (("auc", 1e-6), ("log_loss", 0.5)), (("auc", 0.5),)])),
     )
     runs, measured = (
         frame[[cell in kept_cells for cell in zip(frame["arm"], frame["replicate"], strict=True)]]

@@ -374,7 +374,7 @@ def test_without_the_papers_winner_the_rest_is_still_reported(tmp_path: Path) ->
 def test_what_was_fixed_is_said_only_where_it_was(tmp_path: Path) -> None:
     made = fresh_engine(tmp_path)
     study = catalogued("tower_shape")
-    first = replace(study, claims=study.claims[:1], margin=0.002)
+    first = replace(study, claims=study.claims[:1], margins=(("auc", 0.002),))
     gone = Claim("gone", "Given up.", "", (Flat("click"),))
     fewer = replace(study, claims=(*study.claims, gone))
     for name, stated in (("fixed", study), ("late", first), ("fewer", fewer)):
@@ -389,7 +389,7 @@ def test_what_was_fixed_is_said_only_where_it_was(tmp_path: Path) -> None:
     assert {name for name, text in told.items() if FIXED in text} == {"fixed"}
     assert (
         "Stated or changed after this study was planned: the claim fig11-click and the margin "
-        "(each metric's own, before: 0.002)." in told["late"]
+        "of AUC (0.001, before: 0.002)." in told["late"]
     )
     assert "Stated when it was planned, and judged no longer: gone." in told["fewer"]
     assert "8 trainings of this study had ended before it was planned" in told["after"]

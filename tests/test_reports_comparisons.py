@@ -52,7 +52,7 @@ def study_of(*claims: Claim, margin: float | None = None) -> Study:
         reference="a",
         claims=claims,
         tasks=("click", "long_view"),
-        margin=margin,
+        margins=() if margin is None else (("auc", margin),),
     )
 
 

@@ -502,8 +502,8 @@ def test_a_margin_is_the_rules_own_else_the_studys_else_the_metrics() -> None:
     scores = scores_of(0, 0, 0.003, 0)
     assert verdict(Flat("click"), scores) == "fails"
     assert verdict(Flat("click", 0.01), scores) == "holds"
-    wide = replace(study_of(Flat("click")), margin=0.01)
+    wide = replace(study_of(Flat("click")), margins=(("auc", 0.01),))
     assert judged(wide, scores)[0].verdict == "holds"
-    assert judged(replace(study_of(Flat("click", 0.0005)), margin=0.01), scores)[0].verdict == (
-        "fails"
-    )
+    assert judged(replace(study_of(Flat("click", 0.0005)), margins=(("auc", 0.01),)), scores)[
+        0
+    ].verdict == ("fails")

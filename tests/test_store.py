@@ -92,7 +92,7 @@ def test_studies_are_listed_by_name_replaced_and_have_one_planner(engine: sa.Eng
     assert find_study(engine, "c") is None
     with pytest.raises(sa.exc.IntegrityError):
         insert_study(engine, replace(stored, planner="another"))
-    grown = replace(stored, definition=replace(stored.study, margin=0.5))
+    grown = replace(stored, definition=replace(stored.study, margins=(("auc", 0.5),)))
     for planner in ("me", "you"):
         update_study(engine, replace(grown, planner=planner))
         assert find_study(engine, "b") == replace(grown, planner=planner)

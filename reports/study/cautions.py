@@ -13,6 +13,7 @@ from reports.study import looks_told, paper
 from reports.study.analysis import StudyAnalysis
 from reports.study.comparisons import detectable_differences
 from reports.study.looks import looks_to_come
+from studies.definition import Study
 
 FIXED = (
     "The claims, the reference and the margin were fixed when the study was planned, before any "
@@ -80,12 +81,15 @@ def statement(results: StudyResults) -> str:
 def _stated_late(results: StudyResults) -> Iterator[str]:
     record = results.record
     now, stated = record.study, record.stated
-    before = {claim.id: claim for claim in getattr(stated, "claims", ())}
+    assert isinstance(stated, Study)
+    before = {claim.id: claim for claim in stated.claims}
     late = [f"the claim {claim.id}" for claim in now.claims if before.get(claim.id) != claim]
-    for name in ("reference", "margin"):
-        old, new = getattr(stated, name), getattr(now, name)
-        if old != new:
-            late.append(f"the {name} ({_or_the_metrics(new)}, before: {_or_the_metrics(old)})")
+    if now.reference != stated.reference:
+        late.append(f"the reference ({now.reference}, before: {stated.reference})")
+    for metric in dict.fromkeys(task.metric for task in results.tasks):
+        new, old = (words.number(study.margin(metric)) for study in (now, stated))
+        if new != old:
+            late.append(f"the margin of {METRICS[metric].label} ({new}, before: {old})")
     if late:
         yield f"Stated or changed after this study was planned: {words.listed(late)}."
     if gone := before.keys() - {claim.id for claim in now.claims}:
@@ -97,10 +101,6 @@ def _stated_late(results: StudyResults) -> Iterator[str]:
             f"{words.count(earlier, 'training')} of this study had ended before it was planned, "
             "in another one: its claims may have been stated with their results in view."
         )
-
-
-def _or_the_metrics(value: object) -> str:
-    return "each metric's own" if value is None else str(value)
 
 
 def _not_fixed(analysis: StudyAnalysis) -> str:

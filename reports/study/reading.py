@@ -2,7 +2,6 @@
 
 from dataclasses import dataclass
 
-from fsmd.metrics import METRICS
 from fsmd.tasks import MEAN, Target, Task, names, targets
 from studies.definition import Claim, Flat, NotEverywhere, Rule, Study, Trades
 
@@ -63,8 +62,7 @@ class Reading:
 
     def margin(self, target: Target, own: float | None = None) -> float:
         """The smallest difference that matters: the rule's own, the study's or the metric's."""
-        stated = self.study.margin if own is None else own
-        return METRICS[target.metric].margin if stated is None else stated
+        return self.study.margin(target.metric) if own is None else own
 
     def lacking(self, rule: Rule) -> str:
         """Why the rule cannot be judged on this data, as half a sentence; empty if it can."""

@@ -13,6 +13,7 @@ from fsmd.config import FSMDConfig, check_fits, digest, fitted
 from fsmd.data.schema import DataRef, Dataset
 from fsmd.data.settings import TrainingSettings
 from fsmd.errors import UserError, alternatives, listed, meant, shown
+from fsmd.metrics import METRICS
 from fsmd.runtime import Runtime
 from fsmd.tasks import MEAN, check_label
 from fsmd.training import Training, code_version
@@ -151,10 +152,7 @@ def _check_study(study: Study) -> None:
                 f"claim {claim.id!r} of {study.name!r} must have a rule at least, and an id of "
                 "its own"
             )
-    rules = (asdict(rule) for claim in study.claims for rule in claim.rules)
-    for margin in (study.margin, *(values.get("margin") for values in rules)):
-        if margin is not None and margin < 0:
-            raise UserError(f"a margin of {study.name!r} must be at least 0; got {margin}")
+    _check_margins(study)
     targets = (*study.tasks, MEAN)
     for claim, values in ((c, asdict(rule)) for c in study.claims for rule in c.rules):
         for name in (values.get("arm"), values.get("other"), *values.get("among", ())):
@@ -168,6 +166,23 @@ def _check_study(study: Study) -> None:
                 f"claim {claim.id!r} of {study.name!r} must be of one of {', '.join(targets)}; "
                 f"got {values['target']!r}{meant(values['target'], targets)}"
             )
+
+
+def _check_margins(study: Study) -> None:
+    rules = (asdict(rule) for claim in study.claims for rule in claim.rules)
+    margins = [value for _, value in study.margins]
+    for margin in (*margins, *(values.get("margin") for values in rules)):
+        if margin is not None and margin < 0:
+            raise UserError(f"a margin of {study.name!r} must be at least 0; got {margin}")
+    for metric, times in Counter(metric for metric, _ in study.margins).items():
+        if metric not in METRICS or not METRICS[metric].judges:
+            judging = [name for name, each in METRICS.items() if each.judges]
+            raise UserError(
+                f"a margin must be of a metric that judges ({', '.join(judging)}, ndcg@K); got "
+                f"{metric!r}{meant(metric, judging)}"
+            )
+        if times > 1:
+            raise UserError(f"the margin of {metric} is there twice; give it once")
 
 
 def _texts(value: Any) -> Iterator[str]:

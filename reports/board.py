@@ -150,7 +150,8 @@ def _axis(column: Sequence[Estimate], sign: int) -> _Axis:
     """Of the means of a column and their intervals, the first one's first, but for those far
     behind (`style.near`)."""
     shown = style.near((e.mean for e in column), sign)
-    near = [e for e in column if min(shown) <= e.mean <= max(shown)]
+    worst, best = min(shown, default=0.0), max(shown, default=0.0)
+    near = [e for e in column if worst <= e.mean <= best]
     ends = [end for e in near for end in (e.mean, e.low, e.high) if end is not None]
     return _Axis(min(ends, default=0.0), max(ends, default=0.0), ends[0] if ends else 0.0)
 

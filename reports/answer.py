@@ -139,7 +139,8 @@ def answer_in_words(asked: Asked) -> Iterator[str]:
         "about 80 %."
     )
     yield (
-        "On the leaderboard a mean's interval covers the seeds, a difference's "
+        "On the leaderboard a mean's interval covers the "
+        f"{sources(asked.results, sampled=False)}, a difference's "
         f"{sources(asked.results)}. A mean in bold is shown to be the "
         f"best: each one-sided test against another passes half of {_level(asked)} over the "
         "number of targets; among arms that needs no adjustment, as at most one can be. What "

@@ -12,6 +12,7 @@ from reports.answer import Asked
 from reports.page import style
 from reports.page.cells import interval_cell, table
 from reports.page.model import Bar, Table, TableCell
+from reports.ran import sources
 from reports.results import turned
 from reports.standing import ArmStanding
 
@@ -95,7 +96,8 @@ def _caption(asked: Asked) -> str:
     named = any(standing.best_on for standing in board.standings)
     bold = " A mean in bold: shown to be better than every other." if named else ""
     return (
-        f"Test {words.measured(targets)} over {over} [95 % interval over the seeds]: "
+        f"Test {words.measured(targets)} over {over} [95 % interval over the "
+        f"{sources(asked.results, sampled=False)}]: "
         "first the best by validation, then by test, each with its difference to the first."
         f"{words.less_is_better(targets)}{chances}{bold}"
     )

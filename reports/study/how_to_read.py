@@ -36,8 +36,9 @@ def how_to_read(analysis: StudyAnalysis) -> Iterator[str]:
         yield (
             "Each replicate trains on another half of the training rows, the same for every arm "
             "(of whole users where the test rows are of other users), so that differences scatter "
-            "over which rows were logged, too; figures are those of half as many rows. Intervals "
-            "and verdicts speak of halves of this log; the table other logs speaks of other logs. "
+            "over which rows were logged, too; figures, whose own intervals cover halves, too, "
+            "are those of half as many rows. Intervals and verdicts "
+            "speak of halves of this log; the table other logs speaks of other logs. "
             "Ids and scales were fitted on all training rows."
         )
     yield from _of_groups(results)

@@ -11,7 +11,7 @@ from matplotlib.lines import Line2D
 from matplotlib.ticker import MaxNLocator
 
 from fsmd.stats.estimates import Array, Estimate
-from reports import words
+from reports import ran, words
 from reports.page import style
 from reports.page.figure_kind import FigureKind
 from reports.results import StudyResults
@@ -44,6 +44,8 @@ class ArmsSummary(NamedTuple):
     joined: bool
     """Whether a replicate has the same seed at every arm, so that a line may join it."""
     panels: tuple[ArmsPanel, ...]
+    over: str
+    """What the intervals cover."""
     paper_figure: str
     """The paper's figure that shows the same; empty where there is none."""
 
@@ -81,6 +83,7 @@ def summarize(results: StudyResults) -> ArmsSummary | None:
         role=role(study),
         joined=results.same_seeds,
         panels=panels,
+        over=ran.sources(results, sampled=False),
         paper_figure=study.figure if study.figure.startswith("Fig") else "",
     )
 
@@ -141,7 +144,7 @@ def caption(summary: ArmsSummary) -> str:
     )
     return (
         f"Test {label(summary.scales)} by {summary.factor}{as_in} with every replicate.{joined} "
-        "Intervals (95 %) are over seeds."
+        f"Intervals (95 %) are over {summary.over}."
         f"{less_is_better(summary.scales)}{own_scale}{reachable}"
     )
 

@@ -9,6 +9,7 @@ import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -24,8 +25,7 @@ from studies.store import faults, schema
 from studies.store.database import open_engine
 from studies.store.locks import held
 from studies.store.mirror import check_mirror, task_objectives
-from studies.store.studies import study_names
-from studies.store.tables import METADATA, PLANNERS
+from studies.store.tables import PLANNERS
 from tests import made_up
 from tests.lab import TASKS, Immediate
 from tests.postgres import Postgres, closing_all, running
@@ -289,22 +289,17 @@ def execute(url: str, *statements: str) -> None:
     "earlier",
     ["DROP TABLE fsmd_schema", "DELETE FROM fsmd_schema", "UPDATE fsmd_schema SET version = 1"],
 )
-def test_tables_of_an_earlier_version_are_completed_by_a_run_and_read_before(
+def test_tables_of_an_earlier_version_are_refused_and_left_as_they_are(
     place: str, earlier: str, tmp_path: Path
 ) -> None:
-    lab = lab_in(place, tmp_path)
-    lab.run(1, Immediate())
-    before = everything(lab)
-    lab.engine.dispose()
+    lab_in(place, tmp_path).engine.dispose()
     execute(place, earlier, "DROP TABLE fsmd_planners")
-    assert study_names(open_engine(place)) == ("tower_shape",)
-    again = lab_in(place, tmp_path)
-    assert everything(again) == before
-    with again.engine.connect() as connection:
-        assert connection.scalars(sa.select(METADATA.tables["fsmd_schema"].c.version)).all() == [
-            schema.VERSION
-        ]
-    take(again.engine, "tower_shape")
+    for create in (True, False):
+        told = refused(partial(open_engine, place, create))
+        assert told.startswith("an earlier version of fsmd made ")
+        assert "use another --storage" in told
+    with administrator(place) as connection:
+        assert not sa.inspect(connection).has_table("fsmd_planners")
 
 
 @KINDS

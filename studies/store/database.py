@@ -14,7 +14,7 @@ from fsmd.errors import UserError
 from studies.store.engines import engine_options
 from studies.store.faults import file_of, patient, refusal, shown, unreadable
 from studies.store.locks import creating
-from studies.store.schema import check_stamp, stamp
+from studies.store.schema import check_earlier, check_stamp, stamp
 from studies.store.tables import METADATA, OF_RUNS, STUDIES
 
 _BACKENDS = ("sqlite", "postgresql")
@@ -110,7 +110,7 @@ def _check_tables(engine: sa.Engine, create: bool) -> None:
     """Refuse tables of other versions and programs and, without `create`, a lack of ours."""
     url, inspector = shown(engine.url), sa.inspect(engine)
     there = {*inspector.get_table_names(), *inspector.get_view_names()}
-    missing = list[str]()
+    missing = {table.name for table in METADATA.sorted_tables if table not in OF_RUNS} - there
     if STUDIES.name not in there and not create:
         raise UserError(f"no study in {url}; run one first: python -m studies.run tower_shape")
     for name, columns in _OPTUNAS.items():
@@ -120,7 +120,6 @@ def _check_tables(engine: sa.Engine, create: bool) -> None:
             )
     for table in METADATA.sorted_tables:
         if table.name not in there:
-            missing += [] if table in OF_RUNS else [table.name]
             continue
         stored = _columns(inspector, table.name)
         if lacking := [c.name for c in table.columns if c.name not in stored]:
@@ -134,10 +133,11 @@ def _check_tables(engine: sa.Engine, create: bool) -> None:
             raise UserError(
                 f"another program made the table {table.name} of {url}; use another --storage"
             )
+    check_earlier(engine)
     if missing and not create:
         raise UserError(
-            f"an earlier version made {url}: it has no table {' or '.join(sorted(missing))}; run "
-            "each of its studies again with the same command, which adds what is missing"
+            f"{url} has no table {' or '.join(sorted(missing))} any more; use a copy of it from "
+            "before, or another --storage"
         )
 
 

@@ -1,27 +1,27 @@
 """The version of our tables, kept beside them.
 
-A change of the tables raises `VERSION`. Tables that only lack others beside them are completed by
-the next run; of any other difference `studies.store.database` says what to do.
+A change of the tables, or of what is written into them, raises `VERSION`. Tables of another
+version are refused, and left as they are.
 """
+
+from typing import Any
 
 import sqlalchemy as sa
 
 from fsmd.errors import UserError
 from studies.store.faults import patient, shown
-from studies.store.tables import SCHEMA, as_stored
+from studies.store.tables import SCHEMA, STUDIES, as_stored
 
 VERSION = 3
-"""1 had no stamp, and no tokens of planners; 2 kept nothing of the validation rows."""
+"""1 had no stamp, and no tokens of planners; 2 kept nothing of the validation rows, and one margin
+for all metrics.
+"""
 
 
 @patient
 def check_stamp(engine: sa.Engine) -> None:
     """Refuse the tables of a newer version, which may hold what this one does not know."""
-    if not sa.inspect(engine).has_table(SCHEMA.name):
-        return
-    with engine.connect() as connection:
-        rows = connection.execute(as_stored(SCHEMA)).all()
-    for row in rows:
+    for row in _stamps(engine):
         if type(row.version) is not int or row.version < 1:
             raise UserError(
                 f"another program wrote {row.version!r} into the table {SCHEMA.name} of "
@@ -33,6 +33,23 @@ def check_stamp(engine: sa.Engine) -> None:
                 f"{row.version}, and this one knows version {VERSION}; upgrade fsmd, or use "
                 "another --storage"
             )
+
+
+def check_earlier(engine: sa.Engine) -> None:
+    """Refuse the tables of an earlier version; tables and stamp are made in one transaction."""
+    made = sa.inspect(engine).has_table(STUDIES.name)
+    if made and [row.version for row in _stamps(engine)] != [VERSION]:
+        raise UserError(
+            f"an earlier version of fsmd made {shown(engine.url)}, and this one cannot go on from "
+            "what is there; use another --storage, or look at it with the version that made it"
+        )
+
+
+def _stamps(engine: sa.Engine) -> list[sa.Row[Any]]:
+    if not sa.inspect(engine).has_table(SCHEMA.name):
+        return []
+    with engine.connect() as connection:
+        return [*connection.execute(as_stored(SCHEMA))]
 
 
 def stamp(connection: sa.Connection) -> None:

@@ -120,7 +120,8 @@ class ClusterWorkers:
         self._refused = dict[str, str]()
         self._kinds = {"processors": set[str](), "GPUs": set[str]()}
         self._fault: UserError | None = None
-        self._closed, self._changed, self._most_needed = False, False, Need()
+        self._closed, self._changed, self._needed = False, False, Need()
+        self._ever = set[Member]()
         self._news, self._ready = Event(), Event()
         self._wish: distributed.Future[Any] | None = None
         self._began = self._nobody_since = monotonic()
@@ -146,7 +147,10 @@ class ClusterWorkers:
         first: a plan hangs on the number.
         """
         members = [] if self._most else self._first_members()
-        return self._most or max(1, sum(m.at_once(self._most_needed) for m in members))
+        with self._lock:  # what needs more waits for the workers that have it
+            need = min((run.need for run in self._runs), default=self._needed)
+            self._needed = need
+        return self._most or max(1, sum(m.at_once(need) for m in members))
 
     def has_device(self, device: str) -> bool:
         """Whether a worker has it; waits as `slots` does."""
@@ -194,8 +198,6 @@ class ClusterWorkers:
         with self._lock:
             if self._closed:
                 raise RuntimeError("these workers have been told to end")
-            most = self._most_needed
-            self._most_needed = Need(most.gpu or run.need.gpu, max(most.memory, run.need.memory))
             self._runs.append(run)
             if self._fault:
                 self._fail(self._fault)
@@ -429,7 +431,9 @@ class ClusterWorkers:
                 why = refusal(self._answer(address, prepare) or said)
             if not why:
                 memory = Member.of(facts, said).memory
-                self._client.run(remote.offer, memory, workers=[address])
+                offer = partial(self._client.run, remote.offer, memory, workers=[address])
+                if offer(on_error="return").get(address, 0) is not None:
+                    raise OSError(f"the scheduler knows {address} no more")
         except OSError:  # it is gone; if it is not, it is asked again
             self._known.pop(address, None)
             return
@@ -441,6 +445,7 @@ class ClusterWorkers:
                 self._refused[address] = line
             else:
                 self._members[address] = Member.of(facts, said)
+                self._ever.add(self._members[address])
                 self._changed = True
                 line = self._unlike(self._members[address])
         if line:
@@ -477,6 +482,8 @@ class ClusterWorkers:
         with self._lock:
             waiting = [run.need for run in self._runs if not run.worker]
             lacking = lack(self._members.values(), waiting)
+            # One that left may come again, and what is under way is not to end for it.
+            hopeless = lack(self._ever, waiting) and not any(run.worker for run in self._runs)
             there, refused = len(self._known), list(self._refused.values())
             able = self._members and not lacking
             if able or (self._ready.is_set() and not self._runs):
@@ -491,13 +498,14 @@ class ClusterWorkers:
                 return
         if monotonic() < self._nobody_since + NOBODY_SECONDS:
             return
-        if self._members:
+        if self._members and hopeless:
             raise UserError(f"{lacking}; {GOES_ON}")
-        if refused:
+        if refused and not self._members:
             raise UserError(f"{refused[0]}; no other worker is left, and {GOES_ON}")
         if not self._told_nobody:
             self._told_nobody = True
-            self._notify("the cluster has no workers; waiting for the first one")
+            nobody = "the cluster has no workers; waiting for the first one"
+            self._notify(f"{lacking}; waiting for one" if self._members else nobody)
 
     # Calls
 

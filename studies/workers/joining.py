@@ -6,6 +6,7 @@ import re
 from collections.abc import Collection, Iterable, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass
+from math import ceil, floor
 from pathlib import Path
 from typing import Any
 
@@ -64,9 +65,9 @@ def check_keys(address: str) -> None:
         )
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, order=True)
 class Need:
-    """What a call needs of its worker."""
+    """What a call needs of its worker; in order of how much."""
 
     gpu: bool = False
     memory: int = 0
@@ -118,16 +119,17 @@ def lack(members: Collection[Member], needs: Iterable[Need]) -> str:
     for need in needs:
         if any(member.at_once(need) for member in members):
             continue
-        size = f"{need.memory / 1e9:.1f}GB"
+        size = f"{ceil(need.memory / 1e8) / 10:.1f}GB"  # as an option it has to be enough
         offered = [member.memory for member in members if member.gpus or not need.gpu]
         if not offered:
             return (
                 f"no worker offers a GPU; start some with `dask worker --resources {GPU}=1`, or "
                 "give --device cpu"
             )
+        has = f"{floor(max(offered) / 1e8) / 10:.1f}GB"
         return (
-            f"a training takes up to {size} of memory, and no worker has more than "
-            f"{max(offered) / 1e9:.1f}GB; start one with `dask worker --memory-limit {size}`"
+            f"a training takes up to {size} of memory, and no worker has more than {has}; start "
+            f"one with `dask worker --memory-limit {size}`"
         )
     return ""
 

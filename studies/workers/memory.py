@@ -9,8 +9,12 @@ from fsmd.training import Training
 
 LIBRARIES = 512 * 2**20
 """Of a process that trains something small, what it shares with others included."""
+CUDA = 2 * 2**30
+"""Of main memory more, for a process that uses a GPU."""
 COPIES = 8
 """Of each parameter: weights, gradients, two moments, the chosen epoch's, a checkpoint's."""
+KEPT = 3
+"""Copies of each parameter in main memory, where the training is on a GPU."""
 OF_A_STEP = 6
 """Numbers that a step keeps for each unit and row; an evaluation keeps one."""
 EVALUATED = 8192
@@ -22,7 +26,7 @@ NUMBER = 4
 
 
 def memory_of(training: Training) -> int:
-    """Bytes of the process that trains it; on a GPU, as if all of it were in main memory.
+    """Bytes of main memory of the process that trains it.
 
     Raises DamagedDataError where its data is not as it was encoded.
     """
@@ -38,6 +42,8 @@ def memory_of(training: Training) -> int:
         min(EVALUATED, max(map(len, splits))),
     )
     places = 1 if training.why_alone else training.runtime.stack
+    if training.runtime.kind == "cuda":
+        return LIBRARIES + CUDA + held + places * NUMBER * KEPT * parameters
     return LIBRARIES + held + places * NUMBER * (COPIES * parameters + rows * units)
 
 

@@ -69,8 +69,15 @@ class KeptRows:
 
     @property
     def unit(self) -> str | None:
-        """What is independent of each other: users, else requests; None: every row."""
-        return next((name for name in ("user", "request") if name in self.groups), None)
+        """What is independent of each other: users, else requests; None: every row.
+
+        One alone, as one user, is no sample: by it, nothing would vary.
+        """
+        known = (name for name in ("user", "request") if self._several(name))
+        return next(known, None)
+
+    def _several(self, name: str) -> bool:
+        return name in self.groups and bool(self.groups[name].any())
 
     @property
     def unit_N(self) -> NDArray[np.int64] | None:
@@ -83,11 +90,9 @@ class KeptRows:
         return None if self.unit_N is None else int(self.unit_N.max()) + 1
 
     @property
-    def sampled(self) -> tuple[NDArray[np.int64] | None, ...]:
-        """What `shared_covariance` takes for samples: units and items, as far as known."""
-        item_N = self.groups.get("item")
-        known = tuple(code_N for code_N in (self.unit_N, item_N) if code_N is not None)
-        return known or (None,)
+    def item_N(self) -> NDArray[np.int64] | None:
+        """The number of each row's item; None where they are not known, or all one."""
+        return self.groups["item"] if self._several("item") else None
 
     def labels_of(self, figure: Figure) -> Array:
         """NaN too where a step's rows are not reached."""
@@ -180,12 +185,13 @@ def read_sampling(
     if not whole:
         return None
     trainings = zip(*(runs[arm] for arm in whole), strict=True)
-    covariance_CC = shared_covariance(
-        (read_influences(connection, ids, figures, rows) for ids in trainings), rows.sampled
-    )
+    by_item_K = [figure.metric.by_row for figure in figures]
+    item_N = rows.item_N if any(by_item_K) else None
+    found = (read_influences(connection, ids, figures, rows) for ids in trainings)
+    by_item_C = np.tile(by_item_K, len(whole))
+    covariance_CC = shared_covariance(found, rows.unit_N, item_N, by_item_C)
     shape = (len(whole), len(figures))
     covariance = covariance_CC.reshape(shape * 2)
-    item_N = rows.groups.get("item")
     items = None if item_N is None else int(item_N.max()) + 1
     return Sampling(whole, covariance, over, rows.units, rows.unit or "row", items)
 

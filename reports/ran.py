@@ -20,6 +20,8 @@ from studies.timing import spoken
 
 FOR_A_LOOK = 5
 """Replicates below which a report warns."""
+FEW_SAMPLED = 20
+"""Users, requests or items of the test rows below which a report warns."""
 
 
 def on_what(results: StudyResults) -> str:
@@ -36,9 +38,39 @@ def sources(results: StudyResults, sampled: bool | None = None) -> str:
     """
     sampled = bool(results.test.samplings) if sampled is None else sampled
     halves = ["halves of the training rows"] * results.record.plan.halves
-    two_way = any(sampling.items and sampling.units for sampling in results.test.samplings)
-    test = "the finite test set (its users and items)" if two_way else "the finite test set"
-    return words.listed(["seeds", *halves, *[test] * sampled])
+    return words.listed(
+        ["seeds", *halves, *[f"the finite test set{_of_items(results)}"] * sampled]
+    )
+
+
+def _of_items(results: StudyResults) -> str:
+    """What of the test set is a sample, where items are; empty where they are not."""
+    samplings = results.test.samplings
+    if not any(sampling.items for sampling in samplings):
+        return ""
+    units = sorted({f"{sampling.unit}s" for sampling in samplings if sampling.units})
+    blind = blind_to_items(results)
+    less = f"; of {words.listed(blind)} its {words.listed(units or ['rows'])} alone"
+    return f" (its {words.listed([*units, 'items'])}{less if blind else ''})"
+
+
+def blind_to_items(results: StudyResults) -> tuple[str, ...]:
+    """Labels of the tasks' metrics whose intervals cannot speak of new items."""
+    metrics = (METRICS[task.metric] for task in results.tasks)
+    return tuple(dict.fromkeys(metric.label for metric in metrics if not metric.by_row))
+
+
+def few_sampled(results: StudyResults) -> str:
+    """A notice; empty where users and items are enough."""
+    samplings = results.test.samplings
+    counts = [(s.units, s.unit) for s in samplings] + [(s.items, "item") for s in samplings]
+    few = dict.fromkeys(words.count(n, noun) for n, noun in counts if n and n < FEW_SAMPLED)
+    return (
+        f"The test rows have {words.listed(few)} only: below about {FEW_SAMPLED}, intervals are "
+        "too narrow for new ones."
+        if few
+        else ""
+    )
 
 
 def at_level() -> str:

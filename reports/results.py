@@ -604,3 +604,22 @@ def rows_part(
     data_hash, figures = results.test_sets[arms[0]], own_figures(results.tasks)
     with of_study(results.record.name), results.engine.connect() as connection:
         return read_sampling(connection, data_hash, figures, runs, replicates, split)
+
+
+def shared_part(
+    results: StudyResults, arms: Sequence[str], replicates: tuple[int, ...]
+) -> Sampling | None:
+    """The test rows' part in the means of all these arms over these replicates.
+
+    Read where no pair of arms shares just these; None where not all scores were kept, or arms have
+    other test rows.
+    """
+    test, key = results.test, ("shared_part", tuple(arms), replicates)
+    if not test.samplings or not all(test.comparable(arms[0], arm) for arm in arms):
+        return None
+    if key not in results.computed:
+        known = (s for s in test.samplings if s.replicates in (None, replicates))
+        found = next((s for s in known if s.place.keys() >= set(arms)), None)
+        results.computed[key] = found or rows_part(results, arms, replicates, "test")
+    part: Sampling | None = results.computed[key]
+    return part if part and part.place.keys() >= set(arms) else None

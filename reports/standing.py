@@ -23,7 +23,7 @@ from fsmd.stats.best import FEWEST_SEEDS, chances_of_best, drawn_together, shown
 from fsmd.stats.estimates import ALPHA, Estimate, mean_interval, p_value
 from fsmd.tasks import MEAN, Target
 from reports import words
-from reports.results import Scores, StudyResults, samplings_of
+from reports.results import Scores, StudyResults, shared_part
 
 WORTH_SAVING = 0.1
 """The least part of the leader's cost that makes another one cheaper."""
@@ -341,14 +341,7 @@ class _Ranking:
 
     def _rows_AKAK(self) -> Array | None:
         """The test rows' part in the covariance of the arms' means; None without predictions."""
-        test = self.results.test
-        known = [s for s in test.samplings if set(self.arms) <= set(s.arms)]
-        if not known and test.samplings:  # no two arms share just the complete replicates
-            columns = [test.replicates.index(replicate) for replicate in self.complete]
-            values_ART = test.values_ART[np.ix_(self._rows, columns)]
-            scores = replace(test, arms=self.arms, replicates=self.complete, samplings=())
-            known = list(samplings_of(self.results, replace(scores, values_ART=values_ART)))
-        sampling = next((s for s in known if set(self.arms) <= set(s.arms)), None)
+        sampling = shared_part(self.results, self.arms, self.complete)
         if sampling is None:
             return None
         at = [sampling.arms.index(arm) for arm in self.arms]

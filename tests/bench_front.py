@@ -47,7 +47,8 @@ class World(NamedTuple):
     seeds: int = 5
     objectives: int = 2
     rows: float = 0.0
-    """Deviation of what the validation rows do to a point and not to all."""
+    """Deviation of what the validation rows do to a point and not to all; their true covariance is
+    known to P(front)."""
     wild: float = 0.0
     """Of the logarithm of the points' deviations over seeds."""
     tried: int = 0

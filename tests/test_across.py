@@ -9,7 +9,8 @@ import numpy as np
 import pytest
 import sqlalchemy as sa
 
-from fsmd.stats.across import normal_error, pooled
+from fsmd.metrics import Array
+from fsmd.stats.across import MeanRank, normal_error, pooled
 from fsmd.tasks import Task
 from reports.across import outline
 from reports.across.analysis import Across, read_across
@@ -115,6 +116,31 @@ def test_tasks_that_are_called_otherwise_are_matched_by_their_place(tmp_path: Pa
         "long_view / married",
         "mean",
     ]
+
+
+def test_ranks_count_the_test_rows_where_arms_miss_different_replicates(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """No two arms share just the replicates that all have."""
+    arms = ("diamond", "constant", "increasing", "decreasing")
+    missing = [(arm, i) for i, arm in enumerate(arms)]
+    gains = {"planted": 0.0, "census": 0.0}
+    found = read_across(
+        stored(tmp_path, gains, replicates=6, rows=60, missing=missing), ["towers"]
+    )
+    seen: list[object] = []
+
+    def spy(values: list[Array], rows: list[Array | None], draw: object) -> tuple[MeanRank, ...]:
+        seen.extend(rows)
+        assert {value_AR.shape for value_AR in values} == {(4, 2)}
+        return (MeanRank(1.0, None, None),) * 4
+
+    monkeypatch.setattr("reports.across.analysis.mean_ranks", spy)
+    assert found.targets
+    assert len(seen) == 6
+    for part in seen:
+        assert isinstance(part, np.ndarray)
+        assert np.diag(part).min() > 0
 
 
 def refused(folder: Path, capsys: pytest.CaptureFixture[str], *arguments: str) -> str:

@@ -485,7 +485,30 @@ def test_summed_by_user_the_influence_of_a_mean_over_users_is_the_ratio_estimato
     value_U, weight_U = np.array(found).T
     want_U = units * weight_U * (np.nan_to_num(value_U) - value) / weight_U.sum()
     assert moved_U == pytest.approx(want_U, abs=1e-9)
-    assert np.ptp(moved_N[code_N == 0] / weight_N[code_N == 0]) == pytest.approx(0, abs=1e-9)
+    even = np.ptp(moved_N[code_N == 0] / weight_N[code_N == 0]) < 1e-9
+    assert even is not metric.by_row
+    assert metric.by_row is name.startswith("user_auc")
+
+
+def test_within_a_user_each_row_has_its_pairs_less_what_others_have_of_them() -> None:
+    """Leaving rows out one at a time tells both; users here have several rows of each class."""
+    draw, users, each = np.random.default_rng(4), 5, 9
+    user_N = np.repeat(np.arange(users), each)
+    label_N = (np.arange(users * each) % each < 4).astype(float)
+    score_N = draw.normal(size=users * each).round(1)
+    moved_N = influences(METRICS["user_auc_mean"], score_N, label_N, None, {"user": user_N})
+
+    def auc(of_N: NDArray[np.bool_]) -> float:
+        return naive_auc(score_N[of_N], label_N[of_N], np.ones(of_N.sum()))
+
+    auc_U = [auc(user_N == user) for user in range(users)]
+    mean = float(np.mean(auc_U))
+    for i, user in enumerate(user_N.tolist()):
+        alike = int((label_N[user_N == user] == label_N[i]).sum())
+        without = auc((user_N == user) & (np.arange(len(user_N)) != i))
+        own = alike * auc_U[user] - (alike - 1) * without  # the mean over its own pairs
+        want = ((own - mean) - (without - mean) / 2) / alike
+        assert moved_N[i] == pytest.approx(want / users * len(user_N), abs=1e-9)
 
 
 @pytest.mark.parametrize("name", OF_GROUPS)

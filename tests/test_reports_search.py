@@ -427,7 +427,8 @@ def test_what_a_seed_does_to_one_training_is_not_told_of_the_point_that_it_chose
     """A point that is ahead by one lucky seed is told of without that seed."""
     made, points = fresh_engine(tmp_path), paper_points(4)
     names = list(points)[:3]
-    store_search(made, points, confirmed=names, seeds=5)
+    gone = [(names[0], 4), (names[1], 5)]  # so that no two share just the seeds that all have
+    store_search(made, points, confirmed=names, seeds=5, rows=100, missing=gone)
     lucky = "SELECT run_id FROM fsmd_cells WHERE replicate = 2 AND arm = :arm"
     with made.begin() as connection:
         connection.execute(
@@ -444,8 +445,10 @@ def test_what_a_seed_does_to_one_training_is_not_told_of_the_point_that_it_chose
     assert pick.name == names[2]
     assert told.by_seed[1] != names[2]
     of_all = found.search.fresh_sound.test.difference(names[2], names[0], "click").mean
-    (told_of,) = [estimates[0].mean for other, estimates in told.differences if other == names[0]]
-    assert told_of < of_all - 0.015
+    (told_of,) = [estimates[0] for other, estimates in told.differences if other == names[0]]
+    assert told_of.mean < of_all - 0.015
+    assert told_of.n == 3
+    assert told_of.se_test  # as the table's caption says
 
 
 def test_differences_of_picks_are_adjusted_together(engine: sa.Engine) -> None:

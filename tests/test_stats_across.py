@@ -38,6 +38,18 @@ def test_it_agrees_with_integrating_mean_and_deviation_both() -> None:
     assert found.tau == pytest.approx(np.interp(0.5, density_MT.sum(0).cumsum(), tau_T), rel=0.02)
 
 
+@pytest.mark.parametrize("error", [1.0, 30.0, 1e3, 1e6])
+@pytest.mark.parametrize("far", [False, True])
+def test_a_data_set_that_tells_nothing_changes_nothing(error: float, far: bool) -> None:
+    gain_D, error_D = np.array([1.0, 1.2, 0.9, 1.1, 1.0]), np.full(5, 0.1)
+    alone = pooled(gain_D, error_D)
+    more = pooled(np.append(gain_D, 1 + far * error), np.append(error_D, error))
+    assert alone is not None
+    assert more is not None
+    for name in ("interval", "new", "better", "tau", "tau_interval"):
+        assert getattr(more, name) == pytest.approx(getattr(alone, name), rel=0.08), name
+
+
 def test_two_data_sets_tell_nothing_of_a_third() -> None:
     assert pooled(np.array([0.01, 0.01]), np.array([0.001, 0.001])) is None
 

@@ -48,7 +48,7 @@ class Role(NamedTuple):
 ROLES = {
     "users": Role("user_N", SPLITS),
     "requests": Role("request_N", ("valid", "test")),
-    "items": Role("item_N", ("test",)),
+    "items": Role("item_N", ("valid", "test")),
 }
 _USUAL_MEMORY = 2**32  # bytes, where the machine does not tell how many it has
 

@@ -81,10 +81,9 @@ class Split:
     """N: rows of one user share a number, from 0. Of validation and test, if there are users; of
     train where most test rows are of users that train has not (see `fsmd.half`)."""
     requests: NDArray[np.uint32] | None = None
-    """N: rows that were shown together share a number; as `users`."""
-
+    """N: rows that were shown together share a number; of validation and test."""
     items: NDArray[np.uint32] | None = None
-    """N: rows of one item share a number; of test, where the description names items."""
+    """N: rows of one item share a number; as `requests`, where the description names items."""
 
     @property
     def groups(self) -> Mapping[str, NDArray[np.uint32]]:

@@ -8,13 +8,20 @@ from fsmd.metrics.metric import Array, Metric, Rows
 from fsmd.metrics.ties import Runs
 
 
-def placements(score_N: Array, label_N: Array, weight_N: Array) -> Array:
-    """Share of the other class's weight that each row is on the right side of; ties count half."""
-    runs = Runs(score_N)
-    positives_R, negatives_R = runs.of_labels(weight_N, label_N)
-    below_R = (np.cumsum(negatives_R) - negatives_R / 2) / negatives_R.sum()
-    above_R = 1 - (np.cumsum(positives_R) - positives_R / 2) / positives_R.sum()
-    return np.asarray(np.where(label_N > 0, below_R[runs.run_N], above_R[runs.run_N]))
+def placements(rows: Rows) -> Array:
+    """Share of the other class's weight that each row is on the right side of; ties count half.
+
+    Within its group, where rows have one; of no meaning in a group of one class.
+    """
+    runs = Runs(rows.score_N, rows.group_N)
+
+    def before_N(weight_R: Array) -> Array:
+        in_all_R = runs.of_groups(weight_R)[runs.group_R]
+        part_R = (runs.before(weight_R) + weight_R / 2) / np.where(in_all_R > 0, in_all_R, 1.0)
+        return np.asarray(part_R[runs.run_N])
+
+    positives_R, negatives_R = runs.of_labels(rows.weight_N, rows.label_N)
+    return np.where(rows.label_N > 0, before_N(negatives_R), 1 - before_N(positives_R))
 
 
 def _auc(parts: Sequence[Rows]) -> float:
@@ -35,7 +42,7 @@ def _auc_influence(rows: Rows) -> Array:
     differ): the sum of squares over N squared is then DeLong's variance exactly, not only up to a
     factor near 1. Needs two rows of each class.
     """
-    placed_N, positive_N = placements(rows.score_N, rows.label_N, rows.weight_N), rows.label_N > 0
+    placed_N, positive_N = placements(rows), rows.label_N > 0
     value = np.average(placed_N[positive_N], weights=rows.weight_N[positive_N])
     moved_N = np.empty(len(placed_N))
     for class_N in (positive_N, ~positive_N):

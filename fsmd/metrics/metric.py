@@ -54,6 +54,8 @@ class Metric:
     """Whose rows belong together; several parts then hold whole groups."""
     groups: Callable[[Rows], GroupFigures] | None = None
     """Of a metric that is a mean over groups: each one's own figure."""
+    by_row: bool = True
+    """Whether a row's influence is its own, not its group's alone, so that it tells of items."""
     judges: bool = True
     """Whether it may choose an epoch and be compared: one direction is better."""
     calibration: bool = False

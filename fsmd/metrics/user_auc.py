@@ -5,6 +5,7 @@ It is blind to what tells users apart, as a ranker's page is.
 
 import numpy as np
 
+from fsmd.metrics.auc import placements
 from fsmd.metrics.groups import mean_over
 from fsmd.metrics.metric import GroupFigures, Rows
 from fsmd.metrics.ties import Runs
@@ -23,4 +24,4 @@ def aucs(rows: Rows) -> GroupFigures:
     return GroupFigures(value_G, positives_G + negatives_G, runs.group_R[runs.run_N])
 
 
-METRIC = mean_over("user", aucs, name="user_auc", label="user AUC")
+METRIC = mean_over("user", aucs, placements, name="user_auc", label="user AUC")

@@ -22,7 +22,7 @@ FEWEST_SETS = 3
 """Data sets below which nothing can be said of another one."""
 FEWEST_FOR_RANKS = 5
 """Data sets below which draws with replacement tell too narrow an interval of a mean rank."""
-_GRID = 600
+_GRID, _FAR = 600, 1e4
 _TAIL = (1 - LEVEL) / 2
 
 
@@ -56,28 +56,29 @@ def normal_error(estimate: Estimate) -> float | None:
 
 def pooled(gain_D: Array, error_D: Array) -> Pooled | None:
     """Of the gains on each data set and their standard errors; None below `FEWEST_SETS`."""
-    sets, scale = len(gain_D), max(float(np.ptp(gain_D)), float(error_D.max()))
-    if sets < FEWEST_SETS:
+    if len(gain_D) < FEWEST_SETS:
         return None
-    if scale == 0:
+    sizes = np.array([np.ptp(gain_D), *error_D])
+    if not sizes.any():
         gain = float(gain_D[0])
         sure = (1 + float(np.sign(gain))) / 2
         return Pooled(gain, (gain, gain), (gain, gain), sure, 0.0, (0.0, 0.0), 0.0)
-    part_G = (np.arange(_GRID) + 0.5) / _GRID
-    tau_G = scale * part_G / (1 - part_G)  # from zero to infinity
+    # By its logarithm, so that one huge error, or one far gain, takes no places from the others.
+    tau_G = np.geomspace(sizes[sizes > 0].min() / _FAR, sizes.max() * _FAR, _GRID)
     weight_GD = 1 / (error_D**2 + tau_G[:, None] ** 2)
     variance_G = 1 / weight_GD.sum(1)
     mean_G = variance_G * (weight_GD @ gain_D)
     misfit_G = (weight_GD * (gain_D - mean_G[:, None]) ** 2).sum(1)
     log_G = (np.log(variance_G) + np.log(weight_GD).sum(1) - misfit_G) / 2
-    log_G -= 2 * np.log(1 - part_G)  # the grid is of parts
+    log_G += np.log(tau_G)  # each place stands for as much of tau
     chance_G = np.exp(log_G - log_G.max())
     chance_G /= chance_G.sum()
     of_mean, of_new = (
         _Mixture(mean_G, np.sqrt(squares_G), chance_G)
         for squares_G in (variance_G, variance_G + tau_G**2)
     )
-    low, tau, high = np.interp([_TAIL, 0.5, 1 - _TAIL], np.cumsum(chance_G), tau_G).tolist()
+    below_G = np.cumsum(chance_G) - chance_G / 2
+    low, tau, high = np.interp([_TAIL, 0.5, 1 - _TAIL], below_G, tau_G).tolist()
     return Pooled(
         mean=of_mean.quantile(0.5),
         interval=of_mean.middle,
@@ -112,7 +113,9 @@ class _Mixture(NamedTuple):
         centre, reach = float(self.mean_G @ self.chance_G), float(self.deviation_G.max())
         ends = centre - 10 * reach, centre + 10 * reach
         exact = 1e-6 * float(self.deviation_G.min())
-        return float(optimize.brentq(lambda x: self.below(x) - part, *ends, xtol=exact))
+        return float(
+            optimize.brentq(lambda x: self.below(x) - part, *ends, xtol=exact, maxiter=1000)
+        )
 
     @property
     def middle(self) -> tuple[float, float]:

@@ -8,10 +8,14 @@ known too, both are samples, and what two figures covary by users and by items i
 what is counted twice, that of rows that have both alike (Cameron, Gelbach and Miller 2011, Journal
 of Business & Economic Statistics 29).
 
+What items add may by chance, and of few items will, come out below zero. Only its part that is not
+is added (the nearest covariance matrix to it), so that no contrast of figures has less variance
+than by users alone.
+
 Suffixes: N test rows, U units (users), A arms, K tasks, C columns (an arm's task each).
 """
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 from functools import cached_property
 
@@ -38,7 +42,10 @@ def _sums(unit_N: NDArray[np.int64]) -> scipy.sparse.csr_array:
 
 
 def shared_covariance(
-    replicates: Iterable[Array], units: Sequence[NDArray[np.int64] | None] = (None,)
+    replicates: Iterable[Array],
+    unit_N: NDArray[np.int64] | None = None,
+    item_N: NDArray[np.int64] | None = None,
+    by_item_C: NDArray[np.bool_] | None = None,
 ) -> Array:
     """C x C: the test set's part in the covariance of figures averaged over replicates.
 
@@ -47,20 +54,37 @@ def shared_covariance(
     part is what it does to all. So products are taken between different replicates only: their
     mean has no bias, and may come out below zero. Of a single replicate, DeLong's covariance.
 
-    units: of each row the number of the unit that is sampled, from 0; None: the row itself. Of two
-    (users and items), both are samples.
+    unit_N: of each row the number of the unit that is sampled, from 0; None: the row itself.
+    item_N: as `unit_N`, of what is a sample besides. by_item_C: columns whose influences tell of
+    items (`Metric.by_row`); None: all.
     """
-    parts = [(1, _Products(unit_N)) for unit_N in units]
-    if len(units) == 2 and units[0] is not None and units[1] is not None:
-        parts.append((-1, _Products(both_of(units[0], units[1]))))
+    of_units = _Products(unit_N)
+    others = [] if item_N is None else [_Products(item_N), _Products(both_of(unit_N, item_N))]
     for influence_NC in replicates:
-        for _, products in parts:
+        for products in (of_units, *others):
             products.add(influence_NC)
-    return np.asarray(sum(sign * products.covariance_CC for sign, products in parts))
+    covariance_CC = of_units.covariance_CC
+    if others:
+        by_item, by_both = (products.covariance_CC for products in others)
+        told_C = np.ones(len(by_item), bool) if by_item_C is None else by_item_C
+        covariance_CC += _nearest(np.where(np.outer(told_C, told_C), by_item - by_both, 0.0))
+    return covariance_CC
 
 
-def both_of(one_N: NDArray[np.int64], other_N: NDArray[np.int64]) -> NDArray[np.int64] | None:
+def _nearest(matrix_CC: Array) -> Array:
+    """The nearest matrix that no contrast has a variance below zero by (Higham 1988)."""
+    if not np.isfinite(matrix_CC).all():
+        return matrix_CC
+    value_C, vector_CC = np.linalg.eigh((matrix_CC + matrix_CC.T) / 2)
+    return np.asarray((vector_CC * np.maximum(value_C, 0.0)) @ vector_CC.T)
+
+
+def both_of(
+    one_N: NDArray[np.int64] | None, other_N: NDArray[np.int64]
+) -> NDArray[np.int64] | None:
     """A number for each pair that rows have; None where no two rows have the same."""
+    if one_N is None:
+        return None
     pair_N = one_N * (int(other_N.max()) + 1) + other_N
     pair_U, unit_N = np.unique(pair_N, return_inverse=True)
     return None if len(pair_U) == len(pair_N) else unit_N
@@ -108,7 +132,8 @@ class Sampling:
     unit: str = "user"
     """What a unit is: a user, or a request where no users are known."""
     items: int | None = None
-    """Items among the test rows that are a sample too; None where they are not known."""
+    """Items among the test rows that are a sample too; None where they are not known, or where no
+    figure tells of them."""
 
     @cached_property
     def place(self) -> Mapping[str, int]:

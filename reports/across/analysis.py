@@ -13,7 +13,7 @@ from fsmd.stats.across import MeanRank, Pooled, mean_ranks, normal_error, pooled
 from fsmd.stats.estimates import UNKNOWN, Estimate
 from fsmd.tasks import MEAN, Target
 from reports import words
-from reports.results import Scores, stored_record
+from reports.results import StudyResults, shared_part, stored_record
 from reports.study.analysis import StudyAnalysis, analyse
 from studies.reading import of_study
 from studies.store.records import StudyRecord
@@ -204,22 +204,24 @@ def _ranks(across: Across, targets: Sequence[Target]) -> tuple[tuple[str, MeanRa
             return ()
         sign = METRICS[target.metric].sign
         value_AR = sign * np.array([scores.of(arm, target.key) for arm in arms])
-        value_AR = value_AR[:, np.isfinite(value_AR).all(0)]
-        if not value_AR.size:
+        whole_R = np.isfinite(value_AR).all(0)
+        if not whole_R.any():
             return ()
-        values.append(value_AR)
-        rows.append(_rows_part(scores, arms, target))
+        values.append(value_AR[:, whole_R])
+        replicates = tuple(np.array(scores.replicates)[whole_R].tolist())
+        rows.append(_rows_part(analysis.results, arms, replicates, target))
     found = mean_ranks(values, rows, np.random.default_rng(SEED))
     return tuple(sorted(zip(across.arms, found, strict=True), key=lambda item: item[1].mean))
 
 
-def _rows_part(scores: Scores, arms: Sequence[str], target: Target) -> Array | None:
+def _rows_part(
+    results: StudyResults, arms: Sequence[str], replicates: tuple[int, ...], target: Target
+) -> Array | None:
     """The test set's part in the covariance of the arms' means; None where it is not known."""
-    weight_K = np.array(target.weights)
-    for sampling in scores.samplings:
-        if set(arms) <= set(sampling.place):
-            rows = [sampling.place[arm] for arm in arms]
-            own_AKAK = sampling.covariance_AKAK[rows][:, :, rows]
-            part_AA: Array = np.einsum("aibj,i,j->ab", own_AKAK, weight_K, weight_K)
-            return (part_AA + part_AA.T) / 2
-    return None
+    sampling = shared_part(results, arms, replicates)
+    if sampling is None:
+        return None
+    weight_K, rows = np.array(target.weights), [sampling.place[arm] for arm in arms]
+    own_AKAK = sampling.covariance_AKAK[rows][:, :, rows]
+    part_AA: Array = np.einsum("aibj,i,j->ab", own_AKAK, weight_K, weight_K)
+    return (part_AA + part_AA.T) / 2

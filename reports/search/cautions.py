@@ -7,7 +7,7 @@ from collections.abc import Callable
 
 from fsmd.tasks import is_funnel
 from reports import words
-from reports.ran import FOR_A_LOOK, failures, of_failed
+from reports.ran import FOR_A_LOOK, failures, few_sampled, of_failed
 from reports.search.analysis import SearchAnalysis
 from reports.search.results import in_words
 from studies.search.confirmation import CONFIRM_AT_MOST
@@ -54,6 +54,10 @@ def _failed_on_fresh_seeds(analysis: SearchAnalysis) -> str:
     failed = words.listed(analysis.search.fresh_failed)
     why = "Not among the confirmed points, as a training on a fresh seed failed"
     return f"{why}: {failed}. --retry-failed tries again." if failed else ""
+
+
+def _few_sampled(analysis: SearchAnalysis) -> str:
+    return few_sampled(analysis.search.fresh_sound)
 
 
 def _few_seeds(analysis: SearchAnalysis) -> str:
@@ -103,6 +107,7 @@ CAUTIONS: tuple[Callable[[SearchAnalysis], str], ...] = (
     _front_not_confirmed,
     _failed_on_fresh_seeds,
     _few_seeds,
+    _few_sampled,
     _no_chain,
     _costs_sought,
     _failed,

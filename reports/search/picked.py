@@ -17,6 +17,7 @@ from fsmd.metrics import METRICS
 from fsmd.stats.estimates import ALPHA, Estimate, holm, mean_interval, p_value
 from fsmd.stats.scatter import of_mixture
 from fsmd.tasks import Target
+from reports.results import shared_part
 from reports.search.confirmed import Confirmed, fresh_figures
 from reports.search.picks import Candidates, PickRule, picked
 from reports.search.results import SearchResults
@@ -151,8 +152,7 @@ def _minus(search: SearchResults, by_seed: Sequence[str], other: str, target: Ta
     each_RR = np.array([test.of(arm, target.key)[at_R] - minus_R for arm in by_seed])
     shares = {arm: number / len(by_seed) for arm, number in Counter(by_seed).items()}
     shares[other] = shares.get(other, 0.0) - 1
-    known = (s for s in test.samplings if shares.keys() <= s.place.keys())
-    sampling = next((s for s in known if s.replicates in (None, paired)), None)
+    sampling = shared_part(search.fresh_sound, sorted(shares), paired)
     part = sampling.variance(shares, np.array(target.weights)) if sampling else None
     metric = METRICS[target.metric]
     reach = metric.high - metric.low

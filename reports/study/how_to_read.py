@@ -1,6 +1,6 @@
 """How a study's report is read: what its intervals cover, and by which rule verdicts fall."""
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 
 from fsmd.metrics import METRICS, coverage
 from fsmd.tasks import Task
@@ -8,6 +8,7 @@ from reports import words
 from reports.answer import answer_in_words
 from reports.pairs import Comparison
 from reports.predictions import read_rows
+from reports.ran import blind_to_items
 from reports.results import Scores, StudyResults
 from reports.study import looks_told
 from reports.study.analysis import StudyAnalysis
@@ -26,7 +27,7 @@ def how_to_read(analysis: StudyAnalysis) -> Iterator[str]:
     yield from answer_in_words(analysis.asked)
     yield (
         f"A replicate is one seed. {_pairs(results.same_seeds)} More replicates make the seeds' "
-        f"part of chance smaller, only more test rows the test set's. {_units(scores)} "
+        f"part of chance smaller, only more test rows the test set's. {_units(results, scores)} "
         f"{_covered(scores)} From five seeds on, how much a difference scatters over seeds is "
         "learnt from all arms, so that few seeds tell more. Intervals are of 95 % each, by all "
         "that is known of the scatter; tests at looks are stricter: an interval that is clear of "
@@ -93,35 +94,42 @@ def _pairs(same_seeds: bool) -> str:
     return "Here arms have seeds of their own, and replicates are paired by their number alone."
 
 
-def _units(scores: Scores) -> str:
-    """What is taken as independent in the test set."""
-    counts = {sampling.units for sampling in scores.samplings if sampling.units}
-    items = {sampling.items for sampling in scores.samplings if sampling.items}
+def _units(results: StudyResults, scores: Scores) -> str:
+    """What is taken as independent in the test set, and for whom intervals speak."""
+    whom = sorted({sampling.unit for sampling in scores.samplings if sampling.units})
+    units = [
+        _several((s.units for s in scores.samplings if s.unit == unit), unit) for unit in whom
+    ]
+    items = _several((sampling.items for sampling in scores.samplings), "item")
+    new = [f"of new {unit}s" for unit in whom]
     if items:
-        several = words.listed((f"{n:,} items" for n in sorted(items)), last="or")
-        both = words.listed([*_counted(scores), several])
-        whom = "new users and of new items alike" if counts else "new items"
-        return (
-            f"The {both} of the test rows are taken as samples, not their rows: intervals speak "
-            f"of {whom}."
+        alike = " alike" if new else ""
+        of_rows = words.listed(new or ["of new rows"])
+        blind = words.listed(blind_to_items(results))
+        less = (
+            f" Those of {blind}, to which an item does nothing by itself, speak {of_rows} alone."
         )
-    if not counts:
+        return (
+            f"The {words.listed([*units, items])} of the test rows are taken as samples, not "
+            f"their rows: intervals speak {words.listed([*new, 'of new items'])}{alike}."
+            f"{less if blind else ''}"
+        )
+    if not units:
         return (
             "Test rows are taken as independent; where one user has several, this part is too "
             "small."
         )
     return (
-        f"The {words.listed(_counted(scores))} of the test rows are taken as independent of each "
-        "other, not their rows: intervals speak of new ones, who are shown the same items."
+        f"The {words.listed(units)} of the test rows are taken as independent of each other, not "
+        f"their rows: intervals speak {words.listed(new)}, with the same items."
     )
 
 
-def _counted(scores: Scores) -> list[str]:
-    """`40 users`; of several test sets `40 or 50 users`; nothing where no units are known."""
-    counts = {sampling.units for sampling in scores.samplings if sampling.units}
-    number = words.listed((f"{n:,}" for n in sorted(counts)), last="or")
-    units = words.listed(sorted({f"{s.unit}s" for s in scores.samplings if s.units}))
-    return [f"{number} {units}"] if counts else []
+def _several(counts: Iterable[int | None], noun: str) -> str:
+    """`40 users`; of several test sets `40 or 50 users`; empty where none are known."""
+    *less, most = sorted({0, *filter(None, counts)})
+    known = [*(f"{n:,}" for n in less if n), words.count(most, noun)]
+    return words.listed(known, last="or") if most else ""
 
 
 @patient

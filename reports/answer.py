@@ -143,8 +143,8 @@ def answer_in_words(asked: Asked) -> Iterator[str]:
         f"{sources(asked.results, sampled=False)}, a difference's "
         f"{sources(asked.results)}. A mean in bold is shown to be the "
         f"best: each one-sided test against another passes half of {_level(asked)} over the "
-        "number of targets; among arms that needs no adjustment, as at most one can be. What "
-        f"matters: {asked.matters}. Not clearly worse, which chooses and proves nothing: no test "
+        "number of targets; among arms that needs no adjustment, as at most one can be. "
+        f"{_left_behind(asked)}What matters: {asked.matters}. Not clearly worse, which chooses and proves nothing: no test "
         f"at {100 * ALPHA:g} % finds a larger loss against the first on any task. Cheapest: by "
         "time to score where that is known, else by parameters. A simple model wins where "
         "validation's best other model is unlikely to gain more than what matters over it on any "
@@ -154,6 +154,11 @@ def answer_in_words(asked: Asked) -> Iterator[str]:
 
 def _level(asked: Asked) -> str:
     return "the last look's level" if asked.to_come is not None else f"{ALPHA:g}"
+
+
+def _left_behind(asked: Asked) -> str:
+    told = "An arm that an earlier look showed to be worse counts there on its other targets. "
+    return told if asked.to_come is not None else ""
 
 
 def answer_entry(asked: Asked, answer: Answer) -> dict[str, Any]:

@@ -16,7 +16,8 @@ from reports.build import look_at, outline_of
 from reports.page.model import Outline, Table
 from reports.results import StudyResults, load_results, stored_record
 from reports.study.analysis import StudyAnalysis, analyse_study
-from reports.study.looks import looks_of, tested
+from reports.study.looks import looks_of
+from reports.study.looks import tested as as_tested
 from reports.study.looks_told import in_words, stands_at
 from studies.planner.looks import LookByLook, cells_at, next_look, seeds_of
 from studies.planner.planner import Tally
@@ -250,7 +251,7 @@ def test_an_arm_that_was_left_behind_is_still_the_best_where_it_did_not_lose(
 def test_where_an_arm_had_lost_is_told_as_of_each_look(engine: sa.Engine) -> None:
     """The reference is the first of each comparison, so that its gains are the others' losses."""
     results = uneven(engine)
-    now = tested(results)
+    now = as_tested(results)
     for at, look in zip((*now.before(), now), looks_of(results), strict=True):
         lost = {(s.other, s.target) for s in look.comparisons if s.word == "better"}
         lost |= {(s.arm, s.target) for s in look.comparisons if s.word == "worse"}

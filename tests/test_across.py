@@ -110,6 +110,7 @@ def test_data_sets_without_an_interval_are_named_and_not_counted(tmp_path: Path)
     gains = [one.gain for one in constant.on[:3]]
     errors = np.array([normal_error(gain) for gain in gains], float)
     assert constant.together == pooled(np.array([gain.mean for gain in gains]), errors)
+    assert page.headline.endswith("Chances are of 3 of them at least.")
     assert page.notices[0].startswith("3 data sets say little of another one")
     assert page.notices[-3:] == (
         "Chances for a new data set leave out d, which has no interval: one replicate.",

@@ -558,7 +558,7 @@ def search_is_possible(analysis: SearchAnalysis, said: Said) -> None:
     for pick in said.summary["picks"]:
         config = search.attempt(pick["level"]).config
         assert FSMDConfig.from_dict(pick["config"]) == config
-        for estimates in pick["minus"].values():
+        for estimates in (of for told in pick["told"] for of in told["minus"].values()):
             for key, estimate in estimates.items():
                 reach = metrics[key].high - metrics[key].low
                 ends_are_possible(estimate, -reach, reach)

@@ -56,10 +56,18 @@ def _command(across: Across) -> str:
 def headline(across: Across) -> str:
     """One line under the title."""
     arms, reference = words.count(len(across.arms), "arm"), across.reference
+    fewest = _fewest(across)
+    fewer = f" Chances are of {fewest} of them at least." if 0 < fewest < len(across.sets) else ""
     return (
         f"On {words.count(len(across.sets), 'data set')}: {words.listed(across.sets)}; {arms}, "
-        f"compared with {reference}."
+        f"compared with {reference}.{fewer}"
     )
+
+
+def _fewest(across: Across) -> int:
+    """Data sets that any chance is of; 0 without a chance."""
+    arms = [each for target in across.targets for each in target.arms]
+    return min((len(each.pooled) for each in arms if each.together), default=0)
 
 
 # The answer
@@ -233,8 +241,7 @@ def _each_cell(one: OneGain, target: TargetAcross) -> TableCell:
 
 
 def _notices(across: Across) -> Iterator[str]:
-    arms = [each for target in across.targets for each in target.arms]
-    count = min((len(each.pooled) for each in arms if each.together), default=0)
+    count = _fewest(across)
     if FEWEST_SETS <= count < FEWEST_FOR_RANKS:
         yield (
             f"{count} data sets say little of another one: intervals for a new data set have "

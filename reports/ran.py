@@ -254,8 +254,9 @@ def run_command(results: StudyResults, **other: object) -> str:
     }
     if not record.is_search and record.looks != record.study.looks:
         asked["looks"] = ",".join(map(str, record.looks))
-    if not record.is_search and record.study.margins:
-        asked["margin"] = ",".join(f"{metric}={value!r}" for metric, value in record.study.margins)
+    stated = [] if record.is_search else record.study.margins
+    if own := [f"{m}={v!r}" for m, v in stated if m in {task.metric for task in results.tasks}]:
+        asked["margin"] = ",".join(own)
     if record.name != study_name(record.definition, plan.data.name):
         asked["name"] = record.name
     asked |= other

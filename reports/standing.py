@@ -41,6 +41,8 @@ class Tested(NamedTuple):
     """Of all targets together; 0 where nothing was judged yet."""
     behind: Callable[[str, str], float] = lambda arm, other: 1.0
     """Two arms -> by how much less may be spent on them; see `verdicts.AtLook`."""
+    lost: frozenset[tuple[str, str]] = frozenset()
+    """(Arm, target) on which it was shown to be worse than another."""
     before: "Callable[[], tuple[Tested, ...]]" = tuple
     """Of the looks before: what they showed stays shown."""
 
@@ -61,7 +63,8 @@ class ArmStanding:
     chance_best: float | None
     """That it is the best of all; None with too few seeds."""
     best_on: tuple[str, ...]
-    """Targets on which it is shown to be better than every other arm."""
+    """Targets on which it is shown to be better than every other arm, also those that were stopped
+    as worse on other targets."""
     chance_worse: float | None
     """That it is worse than the reference; None with too few seeds, or for the reference."""
     chance_far: float | None
@@ -266,13 +269,22 @@ class _Ranking:
 
         See `leaderboard` for those that were stopped.
         """
+        home = {arm: n for arm, n in self._home.items() if not self.stopped.get(arm)}
+        most = max(home.values(), default=0)
+        return tuple(arm for arm, n in home.items() if 2 * n >= most or arm in self.stopped)
+
+    @cached_property
+    def _home(self) -> Mapping[str, int]:
+        """Arm with the same test rows -> how many of its trainings can be ranked."""
         test = self.results.test
         anchor = self.reference if self.reference in test.arms else next(iter(test.trained), "")
         count = dict(zip(test.arms, self.has_AR.sum(axis=1).tolist(), strict=True))
-        home = [arm for arm in test.arms if count[arm] and test.comparable(arm, anchor)]
-        home = [arm for arm in home if not self.stopped.get(arm)]
-        most = max((count[arm] for arm in home), default=0)
-        return tuple(arm for arm in home if 2 * count[arm] >= most or arm in self.stopped)
+        return {arm: n for arm, n in count.items() if n and test.comparable(arm, anchor)}
+
+    @cached_property
+    def _rivals(self) -> tuple[str, ...]:
+        """All that may be the best on a target: the arms, and those that were stopped as worse."""
+        return (*self.arms, *(arm for arm in self._home if self.stopped.get(arm)))
 
     @cached_property
     def complete(self) -> tuple[int, ...]:
@@ -350,8 +362,7 @@ class _Ranking:
 
     def standing(self, arm: str) -> ArmStanding:
         """All but whether it is the cheapest."""
-        results, test, leader = self.results, self.results.test, self.leader
-        shown = [target for target in test.targets if self._counts(target)]
+        results, test, leader, shown = self.results, self.results.test, self.leader, self._shown
         means = {t.key: test.mean(arm, t.key, self.complete or None) for t in shown}
         other = self.reference if self.reference in test.arms else None
         far = None if leader is None or arm == leader else self._losses_too_large(arm, leader)
@@ -363,7 +374,7 @@ class _Ranking:
             behind_leader=self._gains(arm, leader, shown),
             behind_in_all=self._worth(arm, leader),
             chance_best=self.chance_best.get(arm),
-            best_on=tuple(t.key for t in shown if self._is_shown_best(arm, t, len(shown))),
+            best_on=tuple(key for key, best in self._best_on.items() if best == arm),
             chance_worse=self._chance_worse(arm, other),
             chance_far=None if far is None or leader is None else self._chance_beaten(arm, leader),
             parameters=float(max(run.parameters for run in runs)),
@@ -375,31 +386,44 @@ class _Ranking:
             is_cheapest=False,
         )
 
-    def _is_shown_best(self, arm: str, target: Target, targets: int) -> bool:
-        """By the last look, or by any before."""
-        at = self.tested
-        return self._is_best_at(at, arm, target, targets) or any(
-            self._is_best_at(before, arm, target, targets) for before in at.before()
-        )
+    @cached_property
+    def _shown(self) -> Sequence[Target]:
+        return [target for target in self.results.test.targets if self._counts(target)]
 
-    def _is_best_at(self, at: Tested, arm: str, target: Target, targets: int) -> bool:
-        """At the level over the number of targets, on any of which it may be."""
-        test, alpha, behind = at.scores, at.alpha, at.behind
-        if alpha == 0 or len(self.arms) < 2:
+    @cached_property
+    def _best_on(self) -> Mapping[str, str | None]:
+        """Target -> the arm that is shown to be the best on it, by the first look that shows one.
+
+        It may be one that is not ranked, as it is worse elsewhere.
+        """
+        looks = *self.tested.before(), self.tested
+        return {
+            t.key: next((a for at in looks for a in self._rivals if self._is_best(at, a, t)), None)
+            for t in self._shown
+        }
+
+    def _is_best(self, at: Tested, arm: str, target: Target) -> bool:
+        """At the level over the number of targets, on any of which it may be.
+
+        An arm that was stopped is left out where it had lost by then, and tested elsewhere.
+        """
+        test, alpha, key = at.scores, at.alpha, target.key
+        if alpha == 0:
             return False
-        others = [other for other in self._by_mean[target.key] if other != arm]
-        sign = METRICS[target.metric].sign
-        measured = (sign * test.differences(arm, other, target.key) for other in others)
+        by_mean, sign = self._by_mean[key], METRICS[target.metric].sign
+        among = [a for a in by_mean if (a, key) not in at.lost or not self.stopped.get(a)]
+        others = [other for other in among if other != arm]
+        measured = (sign * test.differences(arm, other, key) for other in others)
+        if arm not in among or not others:
+            return False
         if not all(len(gain_R) and gain_R.mean() > 0 for gain_R in measured):
             return False  # which the first one tells, of all arms but one
-        return all(
-            shown_best([test.gain(arm, o, target.key)], alpha / targets / behind(arm, o))
-            for o in others
-        )
+        level = alpha / len(self._shown)
+        return all(shown_best([test.gain(arm, o, key)], level / at.behind(arm, o)) for o in others)
 
     @cached_property
     def _by_mean(self) -> Mapping[str, list[str]]:
-        """Target -> all arms, the best on it first, by what is tested."""
+        """Target -> all that may be the best on it, the best first, by what is tested."""
         scores, ordered = self.tested.scores, dict[str, list[str]]()
         for t, target in enumerate(scores.targets):
             worth_AR = METRICS[target.metric].sign * scores.values_ART[..., t]
@@ -407,7 +431,7 @@ class _Ranking:
             sum_A = np.where(has_AR, worth_AR, 0.0).sum(axis=1)
             worth_A = np.where(has_AR.any(axis=1), sum_A / np.maximum(has_AR.sum(axis=1), 1), -inf)
             worth = dict(zip(scores.arms, worth_A.tolist(), strict=True))
-            ordered[target.key] = sorted(self.arms, key=worth.__getitem__, reverse=True)
+            ordered[target.key] = sorted(self._rivals, key=worth.__getitem__, reverse=True)
         return ordered
 
     def _is_simple(self, arm: str) -> bool:

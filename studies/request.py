@@ -45,7 +45,8 @@ class Request:
     resample_train: bool = False
     """Whether each replicate of a study trains on a half of train, the same for every arm."""
     margin: tuple[tuple[str, float], ...] = ()
-    """(metric, smallest difference that matters) of a study, where it is another than its own."""
+    """(metric, smallest difference that matters) of a study; empty: as they were stated, else its
+    own."""
     epochs: int | None = None
     patience: int | None = None
     workers: int | None = None

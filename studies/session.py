@@ -47,6 +47,7 @@ from studies.planner.design import (
     check_name,
     differences,
     going_on,
+    margins_of,
     plan,
     search_plan,
     study_name,
@@ -403,14 +404,33 @@ _WAYS = {
     "content": ("data", "bring back the files and the description as they were"),
     "code:": ("code", "run it with that code"),
     "looks:": ("looks", "leave --looks out, as they were stated before anything was seen"),
+    "margin": ("margins", "leave --margin out, as they were stated before anything was seen"),
 }
 """First word of a difference -> what is another, and what makes it the same again."""
 
 
 def _as_stated(engine: sa.Engine, asked: StudyRecord, request: Request) -> StudyRecord:
-    """With the looks that were stated first, where none are given now."""
-    stored = find_study(engine, asked.name) if request.looks is None else None
-    return replace(asked, looks=stored.looks) if stored else asked
+    """With the looks, and the margins, that were stated first, where none are given now."""
+    stored = find_study(engine, asked.name)
+    if stored is None:
+        return asked
+    if request.looks is None:
+        asked = replace(asked, looks=stored.looks)
+    if request.margin:
+        return asked
+    kept = _with_margins_of(stored, asked)
+    for metric, margin in margins_of(kept).items():
+        if margin != margins_of(asked)[metric]:
+            tell(open_console(), f"The margin of {metric} stays {margin}, as it was first stated.")
+    return kept
+
+
+def _with_margins_of(one: StudyRecord, other: StudyRecord) -> StudyRecord:
+    """The other record with the margins of the one; a search has none."""
+    definition, own = other.definition, one.definition
+    if not isinstance(definition, Study) or not isinstance(own, Study):
+        return other
+    return replace(other, definition=replace(definition, margins=own.margins))
 
 
 def open_record(
@@ -469,7 +489,7 @@ def _agreed(
     if stored.is_search and not tried:  # no model keeps its limits: ask otherwise
         return asked, False
     if not tried:  # what is stated before anything is trained may be stated anew
-        stored = replace(stored, looks=asked.looks)
+        stored = _with_margins_of(asked, replace(stored, looks=asked.looks))
     unlike = differences(stored, asked)
     if unlike:
         ways = {_WAYS.get(each.split()[0], _WAYS[""]): None for each in unlike}

@@ -95,6 +95,32 @@ def test_the_forest_has_a_panel_a_target_and_a_mark_a_data_set(
     assert told == ["planted", "census", "kuairand", "a new data set", "within ±0.001"]
 
 
+def test_data_sets_without_an_interval_are_named_and_not_counted(tmp_path: Path) -> None:
+    engine = made_up.fresh_engine(tmp_path)
+    wide = replace(made_up.towers(), margins=(("auc", 0.004),))
+    for data, replicates in (("a", 2), ("b", 2), ("c", 2), ("d", 1), ("e", 2)):
+        asked = wide if data == "c" else None
+        missing = [("constant", 0), ("constant", 1)] if data == "e" else []
+        options = {"data": data, "replicates": replicates, "missing": missing}
+        made_up.store_study(engine, asked, name=f"towers-{data}", **options)  # type: ignore[arg-type]
+    found = read_across(engine, ["towers"])
+    page = outline.page(found)
+    told = {arm.text: sets.text for arm, _, sets, *_ in page.tables[0].rows}
+    assert told == {"constant": "3 of 5", "increasing": "4 of 5", "decreasing": "4 of 5"}
+    (constant, *_) = found.targets[0].arms
+    gains = [one.gain for one in constant.on[:3]]
+    errors = np.array([normal_error(gain) for gain in gains], float)
+    assert constant.together == pooled(np.array([gain.mean for gain in gains]), errors)
+    assert page.headline.endswith("Chances are of 3 of them at least.")
+    assert page.notices[0].startswith("3 data sets say little of another one")
+    assert page.notices[-3:] == (
+        "Chances for a new data set leave out d, which has no interval: one replicate.",
+        "Chances of constant for a new data set leave out e, which has no interval: no replicate.",
+        "The margin of AUC is 0.001 on a, 0.001 on b, 0.004 on c, 0.001 on d and 0.001 on e: "
+        "verdicts are by each one's own, and the band of the figure is of 0.001.",
+    )
+
+
 def test_of_two_data_sets_nothing_is_said_of_a_third(across: Across) -> None:
     two = replace(across, studies=across.studies[:2])
     answer = outline.answer(two)

@@ -17,6 +17,7 @@ from reports.page.model import Outline, Table
 from reports.results import StudyResults, load_results, stored_record
 from reports.study.analysis import StudyAnalysis, analyse_study
 from reports.study.looks import looks_of
+from reports.study.looks import tested as as_tested
 from reports.study.looks_told import in_words, stands_at
 from studies.planner.looks import LookByLook, cells_at, next_look, seeds_of
 from studies.planner.planner import Tally
@@ -213,6 +214,60 @@ def test_an_arm_that_a_look_showed_to_be_the_best_stays_so(engine: sa.Engine) ->
         leads = board.of("diamond")
         assert leads is not None
         assert bool(leads.best_on) == best
+
+
+def best_on(results: StudyResults, at: standing.Tested, worse: str) -> dict[str, str]:
+    """Target -> the arm that is shown to be the best on it, where `worse` was stopped as worse."""
+    results.computed.clear()
+    margins = {"click": 0.001, "long_view": 0.001}
+    board = standing.leaderboard(results, margins, "diamond", {worse: True}, at)
+    assert worse in board.left_out
+    pairs = [(key, s.arm) for s in board.standings for key in s.best_on]
+    assert len(dict(pairs)) == len(pairs), "one arm at most on a target"
+    return dict(pairs)
+
+
+def test_an_arm_that_was_left_behind_is_still_the_best_where_it_did_not_lose(
+    engine: sa.Engine,
+) -> None:
+    effects = {
+        "increasing": {"click": 0.06, "long_view": -0.03},
+        "constant": {"click": 0.03, "long_view": 0.03},
+    }
+    results = store(engine, 4, looks=(2, 4), effects=effects)
+    lost = {("increasing", "long_view"), ("increasing", "mean")}
+    every = {"click": "constant", "long_view": "constant", "mean": "constant"}
+    first = standing.Tested(results.test, lost=frozenset(lost))
+    others = {"long_view": "constant", "mean": "constant"}
+    assert best_on(results, first, "increasing") == others
+    lost.add(("increasing", "click"))
+    beaten = first._replace(lost=frozenset(lost))
+    assert best_on(results, beaten, "increasing") == every
+    # An earlier look, when it was not lost on click yet, showed no other arm there.
+    at_last = standing.Tested(results.test, 1e-12, lost=frozenset(lost), before=lambda: (first,))
+    assert best_on(results, at_last, "increasing") == others
+
+
+def test_where_an_arm_had_lost_is_told_as_of_each_look(engine: sa.Engine) -> None:
+    """The reference is the first of each comparison, so that its gains are the others' losses."""
+    results = uneven(engine)
+    now = as_tested(results)
+    for at, look in zip((*now.before(), now), looks_of(results), strict=True):
+        lost = {(s.other, s.target) for s in look.comparisons if s.word == "better"}
+        lost |= {(s.arm, s.target) for s in look.comparisons if s.word == "worse"}
+        assert at.lost == lost
+        assert len(lost) > 1
+
+
+def test_two_looks_show_one_arm_at_most_to_be_the_best_on_a_target(engine: sa.Engine) -> None:
+    results = store(engine, 4, looks=(2, 4), effects={"constant": 0.03, "increasing": -0.2})
+    test = results.test
+    values_ART = test.values_ART.copy()
+    first, second = test.place["constant"], test.place["decreasing"]
+    values_ART[[first, second]] = values_ART[[second, first]]
+    turned = standing.Tested(replace(test, values_ART=values_ART))
+    now = standing.Tested(test, before=lambda: (turned,))
+    assert set(best_on(results, now, "increasing").values()) == {"decreasing"}
 
 
 # What reports say

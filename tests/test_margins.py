@@ -66,3 +66,38 @@ def test_the_command_line_takes_margins_by_metric(
         assert error.count("\n") == 1
     assert main(["pareto", "--margin", "auc=0.1"]) == 2
     assert "--margin goes with a study only" in capsys.readouterr().err
+
+
+def test_margins_that_were_stated_are_kept_as_soon_as_anything_is_trained(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    without_training(monkeypatch, "planted:rows=2000", tmp_path)
+    command = ["tower_shape", "--data", "planted:rows=2000", "--name", "own", "--replicates", "2"]
+
+    def margin() -> float:
+        engine = open_engine("sqlite:///studies.db")
+        kept = read(engine, "own").record.study.margin("auc")
+        engine.dispose()
+        return kept
+
+    with monkeypatch.context() as patch:  # stored, and stopped before anything is trained
+        patch.setattr("studies.session._train", lambda *_, **__: (0, 0, ""))
+        assert main([*command, "--margin", "auc=0.5"]) == 0
+        assert main([*command, "--margin", "auc=0.4"]) == 0
+    assert margin() == 0.4
+    capsys.readouterr()
+    assert main(command) == 0
+    assert "The margin of auc stays 0.4, as it was first stated." in capsys.readouterr().err
+    assert main([*command, "--margin", "auc=0.00001"]) == 2
+    error = capsys.readouterr().err
+    assert "other margins (margin of auc: 0.4 there, 1e-05 now); leave --margin out" in error
+    assert "--name" in error
+    assert error.count("\n") == 1
+    assert margin() == 0.4
+
+
+def test_a_command_states_no_margin_of_a_metric_that_is_of_no_task(tmp_path: Path) -> None:
+    engine = made_up.fresh_engine(tmp_path)
+    study = replace(made_up.towers(), margins=(("auc", 0.5), ("log_loss", 0.5)))
+    made_up.store_study(engine, study, replicates=2)
+    assert "--margin auc=0.5 " in f"{run_command(read(engine, 'towers'))} "

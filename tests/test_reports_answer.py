@@ -12,6 +12,7 @@ import pytest
 from fsmd.config import MODELS, FSMDConfig
 from fsmd.stats.estimates import p_value
 from fsmd.tasks import Task
+from reports.answer import answer_in_words
 from reports.page.model import Answer, TableCell
 from reports.results import StudyResults, load_results
 from reports.standing import Leaderboard
@@ -88,6 +89,12 @@ def test_on_any_tasks_and_metrics_the_arm_that_is_ahead_on_all_is_almost_surely_
     assert len(" ".join(answer.lines).split()) <= 90
     gains = analysis.asked.board.standings[0].over_reference
     assert all(gain.mean == pytest.approx(0.01, abs=0.002) for gain in gains.values())
+
+
+def test_what_the_seeds_that_chose_tell_is_said_to_flatter(tmp_path: Path) -> None:
+    analysis = analyse_study(results_of(tmp_path, replicates=5, effects={"increasing": 0.01}))
+    assert analysis.answer.sentences[2] == "Chosen on the same replicates, it may look too good."
+    assert any("(the winner's curse)" in told for told in answer_in_words(analysis.asked))
 
 
 def test_the_chance_of_being_worse_is_the_paired_tests(tmp_path: Path) -> None:

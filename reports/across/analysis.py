@@ -21,6 +21,7 @@ from studies.store.studies import study_names
 
 SEED = 0
 """Of the draws behind intervals of ranks: the same results give the same report."""
+SAME = "the same model here"
 _TURNED = {"better": "worse", "worse": "better"}
 
 
@@ -34,6 +35,15 @@ class OneGain:
     word: str
     """The verdict there, of the arm."""
 
+    @property
+    def why_left_out(self) -> str:
+        """Why it is not pooled; empty where it is."""
+        if normal_error(self.gain) is not None:
+            return ""
+        if self.gain.n == 0:
+            return "the same model as the reference" if self.word == SAME else "no replicate"
+        return "one replicate" if self.gain.n == 1 else "each replicate's gain is the same"
+
 
 @dataclass(frozen=True)
 class ArmAcross:
@@ -42,7 +52,12 @@ class ArmAcross:
     arm: str
     on: tuple[OneGain, ...]
     together: Pooled | None
-    """None where too few data sets have an interval."""
+    """Of the data sets that have an interval; None where they are too few."""
+
+    @property
+    def pooled(self) -> tuple[OneGain, ...]:
+        """What is told together."""
+        return tuple(one for one in self.on if not one.why_left_out)
 
 
 @dataclass(frozen=True)
@@ -186,7 +201,7 @@ def _gain(analysis: StudyAnalysis, data: str, arm: str, target: Target) -> OneGa
     reference = analysis.study.reference
     own, reference = same.get(arm, arm), same.get(reference, reference)
     if own == reference:
-        return OneGain(data, UNKNOWN, "the same model here")
+        return OneGain(data, UNKNOWN, SAME)
     scores = analysis.scores
     found = scores.gain(own, reference, target.key) if own in scores.place else UNKNOWN
     told: dict[tuple[str, str, str], str] = {c.key: c.word for c in analysis.comparisons}

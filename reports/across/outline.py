@@ -4,6 +4,7 @@ from collections.abc import Iterator
 from dataclasses import asdict
 from typing import Any
 
+from fsmd.metrics import METRICS
 from fsmd.stats.across import FEWEST_FOR_RANKS, FEWEST_SETS, MeanRank
 from reports import ran, words
 from reports.across.analysis import Across, ArmAcross, OneGain, TargetAcross
@@ -11,6 +12,7 @@ from reports.across.forest import forests
 from reports.page.cells import difference_cell, ends, table
 from reports.page.model import Answer, Fact, Report, Section, Table, TableCell, numbered
 from reports.study import tables
+from studies.planner.design import margins_of
 
 SURE = 0.95
 """A chance from which an arm is said to be better, or worse, on a new data set."""
@@ -54,10 +56,18 @@ def _command(across: Across) -> str:
 def headline(across: Across) -> str:
     """One line under the title."""
     arms, reference = words.count(len(across.arms), "arm"), across.reference
+    fewest = _fewest(across)
+    fewer = f" Chances are of {fewest} of them at least." if 0 < fewest < len(across.sets) else ""
     return (
         f"On {words.count(len(across.sets), 'data set')}: {words.listed(across.sets)}; {arms}, "
-        f"compared with {reference}."
+        f"compared with {reference}.{fewer}"
     )
+
+
+def _fewest(across: Across) -> int:
+    """Data sets that any chance is of; 0 without a chance."""
+    arms = [each for target in across.targets for each in target.arms]
+    return min((len(each.pooled) for each in arms if each.together), default=0)
 
 
 # The answer
@@ -142,19 +152,21 @@ def new_table(across: Across) -> Table:
     caption = (
         f"Gain over {across.reference} on a new data set of this kind [where 95 % of such gains "
         "are], and the chance that it is above zero. Mean: over all data sets of the kind [95 % "
-        "interval]. tau: how much gains scatter over data sets [95 % interval]; I²: the part of "
-        "the scatter of the measured gains that is not their errors'. Bold: a chance of "
+        "interval]. Data sets: how many have an interval, which alone count. tau: how much gains "
+        "scatter over data sets [95 % interval]; I²: the part of the scatter of "
+        "the measured gains that is not their errors'. Bold: a chance of "
         f"{SURE:.0%} either way."
     )
-    columns = ("arm", "target", "new data set", "better", "mean", "tau", "I²")
+    columns = ("arm", "target", "data sets", "new data set", "better", "mean", "tau", "I²")
     return table("across", caption.replace("%", " %").replace("  %", " %"), columns, rows)
 
 
 def _new_row(target: TargetAcross, each: ArmAcross) -> tuple[TableCell | str, ...]:
     found, digits = each.together, target.metric.digits + 1
     name = f"{target.name} ({target.metric.label})"
+    sets = f"{len(each.pooled)} of {len(each.on)}"
     if found is None:
-        return each.arm, name, *(words.DASH for _ in range(5))
+        return each.arm, name, sets, *(words.DASH for _ in range(5))
 
     def cell(mean: float, ends: tuple[float, float], signed: bool = True) -> TableCell:
         write = words.signed if signed else words.decimals
@@ -165,6 +177,7 @@ def _new_row(target: TargetAcross, each: ArmAcross) -> tuple[TableCell | str, ..
     return (
         TableCell(each.arm, arm=each.arm),
         name,
+        sets,
         cell(found.mean, found.new),
         TableCell(words.chance(found.better), strong=strong),
         cell(found.mean, found.interval),
@@ -228,7 +241,7 @@ def _each_cell(one: OneGain, target: TargetAcross) -> TableCell:
 
 
 def _notices(across: Across) -> Iterator[str]:
-    count = len(across.sets)
+    count = _fewest(across)
     if FEWEST_SETS <= count < FEWEST_FOR_RANKS:
         yield (
             f"{count} data sets say little of another one: intervals for a new data set have "
@@ -242,6 +255,37 @@ def _notices(across: Across) -> Iterator[str]:
         done = each.results.done
         if done.empty or each.results.runs["status"].ne("done").any():
             yield f"{each.results.record.name} has trainings that did not finish."
+    yield from _left_out(across)
+    yield from _unlike_margins(across)
+
+
+def _left_out(across: Across) -> Iterator[str]:
+    """Of each data set and reason; the arms, where it is not all of them."""
+    every = {each.arm: None for target in across.targets for each in target.arms}
+    arms_of: dict[tuple[str, str], dict[str, None]] = {}
+    for one, arm in (
+        (one, e.arm) for target in across.targets for e in target.arms for one in e.on
+    ):
+        if one.why_left_out:
+            arms_of.setdefault((one.data, one.why_left_out), {})[arm] = None
+    for (data, why), arms in arms_of.items():
+        of = "" if arms.keys() == every.keys() else f" of {words.listed(arms)}"
+        yield f"Chances{of} for a new data set leave out {data}, which has no interval: {why}."
+
+
+def _unlike_margins(across: Across) -> Iterator[str]:
+    """Verdicts are each study's own, so that margins may differ; bands are of one."""
+    of_sets = [margins_of(each.results.record) for each in across.studies]
+    for metric, drawn in of_sets[0].items():
+        if len({own[metric] for own in of_sets}) > 1:
+            told = words.listed(
+                f"{words.number(own[metric])} on {data}"
+                for own, data in zip(of_sets, across.sets, strict=True)
+            )
+            yield (
+                f"The margin of {METRICS[metric].label} is {told}: verdicts are by each one's "
+                f"own, and the band of the figure is of {words.number(drawn)}."
+            )
 
 
 def _facts(across: Across) -> Iterator[Fact]:

@@ -263,9 +263,8 @@ def _reading(analysis: SearchAnalysis) -> tuple[str, ...]:
         "front, and what lies just behind it, was trained again on fresh seeds. Shrinkage is the "
         "search's value minus the fresh mean; its interval is of the fresh mean alone.",
         *(_about_the_front(analysis) if analysis.confirmed else ()),
-        "A seed moves validation and test together, so on the seeds that chose it a point looks "
-        "too good on test: the leaderboard's first does. Of a chosen point, each seed tells what "
-        "the others chose.",
+        "Of a chosen point, each seed tells what the others chose, so that it does not look "
+        "too good, as the leaderboard's first does.",
         "Adjusted: differences of chosen points for each other; a mean in bold on the leaderboard "
         "for all points and targets. Intervals, probabilities and importances are of one each; "
         "nothing is adjusted for looking again with more seeds.",

@@ -297,20 +297,32 @@ def stopped(results: StudyResults) -> dict[str, bool]:
     last, have, reference = looks[-1], seeds_ended(results), results.study.reference
     arms = [arm for arm in last.arms if have.get(arm, 0) < last.seeds and arm != reference]
     said: dict[str, set[str]] = {arm: set() for arm in arms}
-    for s in last.comparisons:
-        sides = ((s.arm, s.word), (s.other, REVERSED.get(s.word, s.word)))
-        for arm, word in sides:
-            if arm in said:
-                said[arm].add(word)
+    for arm, _, word in _sides(last):
+        if arm in said:
+            said[arm].add(word)
     return {arm: "worse" in found and "better" not in found for arm, found in said.items()}
+
+
+def _sides(look: StoredLook) -> Iterator[tuple[str, str, str]]:
+    """(Arm, target, the word for it), of both arms of each comparison."""
+    for s in look.comparisons:
+        yield s.arm, s.target, s.word
+        yield s.other, s.target, REVERSED.get(s.word, s.word)
 
 
 def tested(results: StudyResults) -> Tested:
     """The last look that had something to spend; before the first nothing is judged."""
+    looks = {look.seeds: look for look in looks_of(results)}
+
+    def at(each: _Looking) -> Tested:
+        sides = _sides(looks[each.seeds])
+        lost = frozenset((arm, target) for arm, target, word in sides if word == "worse")
+        return each.tested._replace(lost=lost)
+
     made = _judging(results)
     if not made:
         return Tested(results.test, NO_LOOK)
-    return made[-1].tested._replace(before=lambda: tuple(each.tested for each in made[:-1]))
+    return at(made[-1])._replace(before=lambda: tuple(map(at, made[:-1])))
 
 
 def tested_pairs(results: StudyResults) -> Tested:

@@ -330,6 +330,14 @@ def differences(stored: StudyRecord, asked: StudyRecord) -> tuple[str, ...]:
     return tuple(dict.fromkeys(unlike))
 
 
+def margins_of(record: StudyRecord) -> Mapping[str, float]:
+    """Metric of a task -> the smallest difference in it that matters; empty of a search."""
+    study = record.definition
+    if isinstance(study, Search):
+        return {}
+    return {task.metric: study.margin(task.metric) for task in record.plan.tasks}
+
+
 def _fixed(record: StudyRecord) -> Iterator[tuple[str, Any]]:
     definition, planned = record.definition, record.plan
     yield "kind", kind_of(definition)
@@ -341,8 +349,10 @@ def _fixed(record: StudyRecord) -> Iterator[tuple[str, Any]]:
         for name in Search.SOUGHT:
             yield name.replace("_", "-"), getattr(definition, name)
     yield from asdict(planned.settings).items()
-    if not record.is_search:
+    if isinstance(definition, Study):
         yield "looks", record.looks
+        for metric, margin in margins_of(record).items():
+            yield f"margin of {metric}", margin
     yield "seed", planned.seed
     yield "resample-train", planned.halves
     yield from planned.runtime.identity.items()

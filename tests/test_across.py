@@ -117,6 +117,17 @@ def test_tasks_that_are_called_otherwise_are_matched_by_their_place(tmp_path: Pa
     ]
 
 
+def test_halves_on_one_data_set_alone_are_told(tmp_path: Path, across: Across) -> None:
+    engine = made_up.fresh_engine(tmp_path)
+    made_up.store_study(engine, replicates=2, data="census", name="towers-census", halves=True)
+    made_up.store_study(engine, replicates=2)
+    page = outline.page(read_across(engine, ["towers"]))
+    assert any("Each training on census saw half" in notice for notice in page.notices)
+    caption = next(table.caption for table in page.tables if table.key == "each")
+    assert "seeds on planted; seeds and halves of the training rows on census" in caption
+    assert not any("saw half" in notice for notice in outline.page(across).notices)
+
+
 def refused(folder: Path, capsys: pytest.CaptureFixture[str], *arguments: str) -> str:
     url = f"sqlite:///{folder / 'studies'}.db"
     assert main([*arguments, "--storage", url, "--out", str(folder / "out")]) == 2
@@ -134,11 +145,17 @@ def test_what_cannot_be_compared_is_told_in_one_line(
     assert "no study 'towrs' is stored; did you mean 'towers'?" in refused(
         tmp_path, capsys, "--across", "towrs"
     )
+    for none in ("", ","):
+        assert "needs the name of a study" in refused(tmp_path, capsys, "--across", none)
     assert "--have goes with a study's name" in refused(
         tmp_path, capsys, "--across", "towers", "--have", "diamond"
     )
     assert "one of them" in refused(tmp_path, capsys, "towers", "--across", "towers")
     made_up.store_study(engine, replicates=2, name="again")
+    other = replace(made_up.towers(), name="two")
+    made_up.store_study(engine, other, replicates=2, data="census", name="two-census")
+    told = refused(tmp_path, capsys, "--across", "two,towers")
+    assert told.rstrip().endswith("; there are again, towers, two-census")
     assert "needs another data set each" in refused(tmp_path, capsys, "--across", "towers,again")
     losses = (Task("click", "log_loss"), Task("long_view", "log_loss"))
     made_up.store_study(

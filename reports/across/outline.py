@@ -212,10 +212,20 @@ def each_table(across: Across) -> Table:
     ]
     caption = (
         f"Gain over {across.reference} on each data set [95 % interval over "
-        f"{ran.sources(across.first.results)}], more being better, and the verdict of that study, "
-        "adjusted over its own comparisons alone."
+        f"{_sources(across)}], more being better, and the verdict of that study, adjusted over "
+        "its own comparisons alone."
     )
     return table("each", caption, ("arm", "target", *across.sets), rows)
+
+
+def _sources(across: Across) -> str:
+    """What intervals cover; where data sets differ, of each."""
+    sets_of: dict[str, list[str]] = {}
+    for each, data in zip(across.studies, across.sets, strict=True):
+        sets_of.setdefault(ran.sources(each.results), []).append(data)
+    if len(sets_of) == 1:
+        return next(iter(sets_of))
+    return "; ".join(f"{over} on {words.listed(sets)}" for over, sets in sets_of.items())
 
 
 def _each_cell(one: OneGain, target: TargetAcross) -> TableCell:
@@ -238,6 +248,17 @@ def _notices(across: Across) -> Iterator[str]:
         "A new data set means one of the kind of these, as if they had been drawn from it; "
         "whether yours is of that kind no figure here can say."
     )
+    halves = [each.results.record.plan.halves for each in across.studies]
+    if any(halves) and not all(halves):
+        half, whole = (
+            words.listed(data for data, own in zip(across.sets, halves, strict=True) if own is is_)
+            for is_ in (True, False)
+        )
+        yield (
+            f"Each training on {half} saw half of the training rows, each on {whole} all of them: "
+            "these gains are not of the same thing, and their intervals cover other sources of "
+            "chance."
+        )
     for each in across.studies:
         done = each.results.done
         if done.empty or each.results.runs["status"].ne("done").any():

@@ -402,7 +402,7 @@ _WAYS = {
     "": ("settings", "give the same options"),
     "content": ("data", "bring back the files and the description as they were"),
     "code:": ("code", "run it with that code"),
-    "looks:": ("looks", "leave --looks out, as they were stated before anything was seen"),
+    "looks:": ("looks", "leave --looks out (they are fixed once a study has begun)"),
 }
 """First word of a difference -> what is another, and what makes it the same again."""
 

@@ -102,8 +102,8 @@ def what_ran(results: StudyResults) -> tuple[Fact, ...]:
         ("Seeds", f"study seed {plan.seed}; {_seeds(results)}"),
         (
             "Training rows",
-            f"each replicate has a half of its own, {rows_of_half(plan.data.rows['train']):,} rows, "
-            "the same for every arm"
+            f"each replicate has a half of its own, {rows_of_half(plan.data.rows['train']):,} "
+            "rows, the same for every arm"
             if plan.halves
             else "",
         ),

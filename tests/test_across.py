@@ -12,7 +12,7 @@ import sqlalchemy as sa
 from fsmd.stats.across import normal_error, pooled
 from fsmd.tasks import Task
 from reports.across import outline
-from reports.across.analysis import Across, read_across
+from reports.across.analysis import Across, TargetAcross, read_across
 from reports.across.forest import forests
 from reports.build import main
 from tests import made_up
@@ -98,8 +98,45 @@ def test_of_two_data_sets_nothing_is_said_of_a_third(across: Across) -> None:
     two = replace(across, studies=across.studies[:2])
     answer = outline.answer(two)
     assert answer.use == "2 data sets say nothing of another one."
+    assert [table.key for table in outline.page(two).tables][:2] == ["ranks", "each"]
+    for target, said in zip(two.targets, answer.sentences[1:], strict=True):
+        alike = [
+            each.arm
+            for each in target.arms
+            if len({one.word for one in each.on}) == 1 and each.on[0].word != "undecided"
+        ]
+        assert (" no arm has the same verdict on every data set." in said) == (not alike)
+        assert all(arm in said for arm in alike)
     assert all(each.together is None for target in two.targets for each in target.arms)
     assert outline.summary(two)["targets"][0]["arms"][0]["new"] is None
+
+
+def test_where_all_expected_gains_are_below_zero_it_is_said(across: Across) -> None:
+    def worse(target: TargetAcross) -> TargetAcross:
+        known = [(each, each.together) for each in target.arms]
+        lower = (replace(a, together=replace(t, mean=-0.01, better=0.3)) for a, t in known if t)
+        return replace(target, arms=tuple(lower))
+
+    below = replace(across)
+    vars(below)["targets"] = tuple(map(worse, across.targets))
+    answer = outline.answer(below)
+    assert (
+        answer.use == "All other arms are expected to be worse than diamond on another data set."
+    )
+    assert all("all are expected to be worse than diamond" in s for s in answer.sentences)
+    assert all("the smallest loss" not in s for s in outline.answer(across).sentences)
+    assert not any("all are expected" in s for s in outline.answer(across).sentences)
+
+
+def test_arms_called_by_numbers_are_told_with_what_they_are_values_of(tmp_path: Path) -> None:
+    engine = made_up.fresh_engine(tmp_path)
+    for data in ("planted", "census", "kuairand"):
+        name = "counts" if data == "planted" else f"counts-{data}"
+        made_up.store_study(engine, made_up.counts(), replicates=2, data=data, name=name)
+    found = read_across(engine, ["counts"])
+    assert "compared with experts = 8." in outline.headline(found)
+    assert all("experts = " in said for said in outline.answer(found).sentences)
+    assert outline.new_table(found).columns[0] == "experts"
 
 
 def test_tasks_that_are_called_otherwise_are_matched_by_their_place(tmp_path: Path) -> None:

@@ -18,7 +18,7 @@ SURE = 0.95
 
 def page(across: Across) -> Report:
     """The whole report as a value."""
-    definition = across.first.study
+    definition, is_enough = across.first.study, len(across.sets) >= FEWEST_SETS
     return numbered(
         Report(
             study=across.name,
@@ -29,8 +29,8 @@ def page(across: Across) -> Report:
             notices=tuple(_notices(across)),
             sections=(
                 Section(
-                    "On a new data set",
-                    tables=(new_table(across), rank_table(across)),
+                    "On a new data set" if is_enough else "Side by side",
+                    tables=(*[new_table(across)] * is_enough, rank_table(across)),
                     figures=tuple(forests(across)),
                 ),
                 Section("On each data set", tables=(each_table(across),)),
@@ -53,11 +53,16 @@ def _command(across: Across) -> str:
 
 def headline(across: Across) -> str:
     """One line under the title."""
-    arms, reference = words.count(len(across.arms), "arm"), across.reference
+    arms, reference = words.count(len(across.arms), "arm"), _called(across)
     return (
         f"On {words.count(len(across.sets), 'data set')}: {words.listed(across.sets)}; {arms}, "
         f"compared with {reference}."
     )
+
+
+def _called(across: Across, arm: str | None = None) -> str:
+    """An arm, or the reference, in a sentence, as reports of studies call it."""
+    return words.called(arm or across.reference, across.first.study.factor)
 
 
 # The answer
@@ -78,12 +83,15 @@ def answer(across: Across) -> Answer:
         )
     sure = [set(_sure(target, better=True)) for target in across.targets]
     on_all = [arm for arm in across.arms if all(arm in some for some in sure)]
-    use = (
-        f"Expect {words.listed(on_all)} to be better than {across.reference} on another data set."
-        if on_all
-        else f"No arm is sure to be better than {across.reference} on another data set"
-        f"{', on everything' if any(sure) else ''}."
-    )
+    reference = _called(across)
+    if on_all:
+        arms = words.listed(_called(across, arm) for arm in on_all)
+        use = f"Expect {arms} to be better than {reference} on another data set."
+    elif all(_is_all_worse(target) for target in across.targets):
+        use = f"All other arms are expected to be worse than {reference} on another data set."
+    else:
+        everywhere = ", on everything" if any(sure) else ""
+        use = f"No arm is sure to be better than {reference} on another data set{everywhere}."
     return Answer(use, tuple(_told(target, across) for target in across.targets))
 
 
@@ -95,6 +103,11 @@ def _sure(target: TargetAcross, better: bool) -> list[str]:
     ]
 
 
+def _is_all_worse(target: TargetAcross) -> bool:
+    """Whether every arm's expected gain on a new data set is known, and below zero."""
+    return all(each.together is not None and each.together.mean < 0 for each in target.arms)
+
+
 def _told(target: TargetAcross, across: Across) -> str:
     known = [each for each in target.arms if each.together is not None]
     on_it = f"{words.capital(words.on_target(target.name))} ({target.metric.label})"
@@ -103,33 +116,40 @@ def _told(target: TargetAcross, across: Across) -> str:
     best = max(known, key=lambda each: each.together.better if each.together else 0)
     assert best.together is not None
     low, high = (words.signed(e, target.metric.digits + 1) for e in best.together.new)
-    ahead = (
-        f"{on_it} {best.arm} has the best chance to be better than {across.reference} on a new "
+    all_worse, reference = _is_all_worse(target), _called(across)
+    ahead = f"{on_it} "
+    if all_worse:
+        ahead += f"all are expected to be worse than {reference} on a new data set; "
+    ahead += (
+        f"{_called(across, best.arm)} has the best chance to be better than {reference} on a new "
         f"data set: {words.chance(best.together.better)}, with a gain between {low} and {high} "
-        f"(95 %)"
+        "(95 %)"
     )
     most = max(known, key=lambda each: each.together.mean if each.together else 0)
     if most is not best and most.together is not None:
         gain = words.signed(most.together.mean, target.metric.digits + 1)
         ahead += (
-            f"; the largest gain is expected of {most.arm}, {gain}, with a chance of "
+            f"; the {'smallest loss' if all_worse else 'largest gain'} is expected of "
+            f"{_called(across, most.arm)}, {gain}, with a chance of "
             f"{words.chance(most.together.better)}"
         )
     worse = _sure(target, better=False)
-    behind = f"; surely worse: {words.listed(worse)}" if worse else ""
+    behind = (
+        f"; surely worse: {words.listed(_called(across, arm) for arm in worse)}" if worse else ""
+    )
     return f"{ahead}{behind}."
 
 
 def _agreement(target: TargetAcross, across: Across) -> str:
     alike = [
-        each.arm
+        _called(across, each.arm)
         for each in target.arms
         if {one.word for one in each.on} in ({"better"}, {"worse"}, {"equivalent"})
     ]
-    told = words.listed(alike) if alike else "no arm"
+    told = f"{words.listed(alike) or 'no arm'} {'have' if len(alike) > 1 else 'has'}"
     return (
-        f"{words.capital(words.on_target(target.name))} ({target.metric.label}) the same is "
-        f"decided on every data set of {told}."
+        f"{words.capital(words.on_target(target.name))} ({target.metric.label}) {told} the same "
+        "verdict on every data set."
     )
 
 
@@ -140,13 +160,13 @@ def new_table(across: Across) -> Table:
     """What is to be expected on a new data set: a row for each arm and target."""
     rows = [_new_row(target, each) for target in across.targets for each in target.arms]
     caption = (
-        f"Gain over {across.reference} on a new data set of this kind [where 95 % of such gains "
+        f"Gain over {_called(across)} on a new data set of this kind [where 95 % of such gains "
         "are], and the chance that it is above zero. Mean: over all data sets of the kind [95 % "
         "interval]. tau: how much gains scatter over data sets [95 % interval]; I²: the part of "
         "the scatter of the measured gains that is not their errors'. Bold: a chance of "
         f"{SURE:.0%} either way."
     )
-    columns = ("arm", "target", "new data set", "better", "mean", "tau", "I²")
+    columns = (across.first.study.factor, "target", "new data set", "better", "mean", "tau", "I²")
     return table("across", caption.replace("%", " %").replace("  %", " %"), columns, rows)
 
 
@@ -188,7 +208,10 @@ def rank_table(across: Across) -> Table:
         else f"; below {FEWEST_FOR_RANKS} data sets it has no interval"
     )
     caption = f"Mean rank among all arms over data sets, 1 being the best{how}."
-    columns = ("arm", *(f"{t.name} ({t.metric.label})" for t in across.targets))
+    columns = (
+        across.first.study.factor,
+        *(f"{t.name} ({t.metric.label})" for t in across.targets),
+    )
     return table("ranks", caption, columns, rows)
 
 
@@ -211,11 +234,12 @@ def each_table(across: Across) -> Table:
         for each in target.arms
     ]
     caption = (
-        f"Gain over {across.reference} on each data set [95 % interval over "
+        f"Gain over {_called(across)} on each data set [95 % interval over "
         f"{_sources(across)}], more being better, and the verdict of that study, adjusted over "
         "its own comparisons alone."
     )
-    return table("each", caption, ("arm", "target", *across.sets), rows)
+    columns = (across.first.study.factor, "target", *across.sets)
+    return table("each", caption, columns, rows)
 
 
 def _sources(across: Across) -> str:

@@ -116,15 +116,14 @@ def _told(target: TargetAcross, across: Across) -> str:
     best = max(known, key=lambda each: each.together.better if each.together else 0)
     assert best.together is not None
     low, high = (words.signed(e, target.metric.digits + 1) for e in best.together.new)
-    all_worse, reference = _is_all_worse(target), _called(across)
-    ahead = f"{on_it} "
-    if all_worse:
-        ahead += f"all are expected to be worse than {reference} on a new data set; "
-    ahead += (
-        f"{_called(across, best.arm)} has the best chance to be better than {reference} on a new "
-        f"data set: {words.chance(best.together.better)}, with a gain between {low} and {high} "
-        "(95 %)"
+    all_worse, than = _is_all_worse(target), f"than {_called(across)} on a new data set"
+    chance = f"{_called(across, best.arm)} has the best chance to be better"
+    ahead = (
+        f"{on_it} all are expected to be worse {than}; {chance}"
+        if all_worse
+        else f"{on_it} {chance} {than}"
     )
+    ahead += f": {words.chance(best.together.better)}, with a gain between {low} and {high} (95 %)"
     most = max(known, key=lambda each: each.together.mean if each.together else 0)
     if most is not best and most.together is not None:
         gain = words.signed(most.together.mean, target.metric.digits + 1)

@@ -16,13 +16,18 @@ from numpy.typing import NDArray
 from fsmd.data.schema import Split
 
 
+def rows_of_half(rows: int) -> int:
+    """How many rows of a train of so many are in: half of them, rounded down, one at least."""
+    return max(1, rows // 2)
+
+
 def half_of(split: Split, seed: int) -> NDArray[np.bool_]:
-    """Which of the N rows are in: half of them (rounded down, one at least), of whole users.
+    """Which of the N rows are in: `rows_of_half`, of whole users.
 
     The user that comes last may be there in part.
     """
     draw, rows = np.random.default_rng(seed), len(split)
-    few = max(1, rows // 2)
+    few = rows_of_half(rows)
     in_N = np.zeros(rows, bool)
     if split.users is None:
         in_N[draw.permutation(rows)[:few]] = True

@@ -276,6 +276,8 @@ def _run(options: argparse.Namespace) -> int:
 
     if (options.study is not None) + options.all + (options.across is not None) != 1:
         raise UserError("name a study, or use --all or --across; one of them")
+    if options.across == ():
+        raise UserError("--across needs the name of a study; it has none")
     for option in ("data", "pick", "have"):
         if options.across is not None and getattr(options, option):
             raise UserError(f"--{option} goes with a study's name; --across compares as it is")

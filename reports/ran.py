@@ -6,6 +6,7 @@ from typing import Any
 
 import pandas as pd
 
+from fsmd.half import rows_of_half
 from fsmd.metrics import METRICS
 from fsmd.stats.estimates import ALPHA
 from fsmd.tasks import is_funnel
@@ -133,7 +134,10 @@ def what_ran(results: StudyResults) -> tuple[Fact, ...]:
         ("Seeds", f"study seed {plan.seed}; {_seeds(results)}"),
         (
             "Training rows",
-            "each replicate has a half of its own, the same for every arm" * plan.halves,
+            f"each replicate has a half of its own, {rows_of_half(plan.data.rows['train']):,} "
+            "rows, the same for every arm"
+            if plan.halves
+            else "",
         ),
         (
             "Epochs",

@@ -403,8 +403,8 @@ _WAYS = {
     "": ("settings", "give the same options"),
     "content": ("data", "bring back the files and the description as they were"),
     "code:": ("code", "run it with that code"),
-    "looks:": ("looks", "leave --looks out, as they were stated before anything was seen"),
-    "margin": ("margins", "leave --margin out, as they were stated before anything was seen"),
+    "looks:": ("looks", "leave --looks out (they are fixed once a study has begun)"),
+    "margin": ("margins", "leave --margin out (they are fixed once anything is trained)"),
 }
 """First word of a difference -> what is another, and what makes it the same again."""
 

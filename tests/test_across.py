@@ -13,7 +13,7 @@ from fsmd.metrics import Array
 from fsmd.stats.across import MeanRank, normal_error, pooled
 from fsmd.tasks import Task
 from reports.across import outline
-from reports.across.analysis import Across, read_across
+from reports.across.analysis import Across, TargetAcross, read_across
 from reports.across.forest import forests
 from reports.build import main
 from tests import made_up
@@ -125,8 +125,45 @@ def test_of_two_data_sets_nothing_is_said_of_a_third(across: Across) -> None:
     two = replace(across, studies=across.studies[:2])
     answer = outline.answer(two)
     assert answer.use == "2 data sets say nothing of another one."
+    assert [table.key for table in outline.page(two).tables][:2] == ["ranks", "each"]
+    for target, said in zip(two.targets, answer.sentences[1:], strict=True):
+        alike = [
+            each.arm
+            for each in target.arms
+            if len({one.word for one in each.on}) == 1 and each.on[0].word != "undecided"
+        ]
+        assert (" no arm has the same verdict on every data set." in said) == (not alike)
+        assert all(arm in said for arm in alike)
     assert all(each.together is None for target in two.targets for each in target.arms)
     assert outline.summary(two)["targets"][0]["arms"][0]["new"] is None
+
+
+def test_where_all_expected_gains_are_below_zero_it_is_said(across: Across) -> None:
+    def worse(target: TargetAcross) -> TargetAcross:
+        known = [(each, each.together) for each in target.arms]
+        lower = (replace(a, together=replace(t, mean=-0.01, better=0.3)) for a, t in known if t)
+        return replace(target, arms=tuple(lower))
+
+    below = replace(across)
+    vars(below)["targets"] = tuple(map(worse, across.targets))
+    answer = outline.answer(below)
+    assert (
+        answer.use == "All other arms are expected to be worse than diamond on another data set."
+    )
+    assert all("all are expected to be worse than diamond" in s for s in answer.sentences)
+    assert all("the smallest loss" not in s for s in outline.answer(across).sentences)
+    assert not any("all are expected" in s for s in outline.answer(across).sentences)
+
+
+def test_arms_called_by_numbers_are_told_with_what_they_are_values_of(tmp_path: Path) -> None:
+    engine = made_up.fresh_engine(tmp_path)
+    for data in ("planted", "census", "kuairand"):
+        name = "counts" if data == "planted" else f"counts-{data}"
+        made_up.store_study(engine, made_up.counts(), replicates=2, data=data, name=name)
+    found = read_across(engine, ["counts"])
+    assert "compared with experts = 8." in outline.headline(found)
+    assert all("experts = " in said for said in outline.answer(found).sentences)
+    assert outline.new_table(found).columns[0] == "experts"
 
 
 def test_tasks_that_are_called_otherwise_are_matched_by_their_place(tmp_path: Path) -> None:
@@ -169,6 +206,17 @@ def test_ranks_count_the_test_rows_where_arms_miss_different_replicates(
         assert np.diag(part).min() > 0
 
 
+def test_halves_on_one_data_set_alone_are_told(tmp_path: Path, across: Across) -> None:
+    engine = made_up.fresh_engine(tmp_path)
+    made_up.store_study(engine, replicates=2, data="census", name="towers-census", halves=True)
+    made_up.store_study(engine, replicates=2)
+    page = outline.page(read_across(engine, ["towers"]))
+    assert any("Each training on census saw half" in notice for notice in page.notices)
+    caption = next(table.caption for table in page.tables if table.key == "each")
+    assert "seeds on planted; seeds and halves of the training rows on census" in caption
+    assert not any("saw half" in notice for notice in outline.page(across).notices)
+
+
 def refused(folder: Path, capsys: pytest.CaptureFixture[str], *arguments: str) -> str:
     url = f"sqlite:///{folder / 'studies'}.db"
     assert main([*arguments, "--storage", url, "--out", str(folder / "out")]) == 2
@@ -186,11 +234,17 @@ def test_what_cannot_be_compared_is_told_in_one_line(
     assert "no study 'towrs' is stored; did you mean 'towers'?" in refused(
         tmp_path, capsys, "--across", "towrs"
     )
+    for none in ("", ","):
+        assert "needs the name of a study" in refused(tmp_path, capsys, "--across", none)
     assert "--have goes with a study's name" in refused(
         tmp_path, capsys, "--across", "towers", "--have", "diamond"
     )
     assert "one of them" in refused(tmp_path, capsys, "towers", "--across", "towers")
     made_up.store_study(engine, replicates=2, name="again")
+    other = replace(made_up.towers(), name="two")
+    made_up.store_study(engine, other, replicates=2, data="census", name="two-census")
+    told = refused(tmp_path, capsys, "--across", "two,towers")
+    assert told.rstrip().endswith("; there are again, towers, two-census")
     assert "needs another data set each" in refused(tmp_path, capsys, "--across", "towers,again")
     losses = (Task("click", "log_loss"), Task("long_view", "log_loss"))
     made_up.store_study(

@@ -18,6 +18,7 @@ from fsmd.data.schema import Dataset
 from fsmd.metrics import METRICS, measured
 from fsmd.packing import unpack
 from fsmd.refit import with_validation
+from fsmd.saved.card import card
 from fsmd.saved.facts import ModelFacts
 from fsmd.saved.head import CHECKSUMS, FILES, read_example, read_head, seal_model
 from fsmd.saved.model import load_model, save_model, with_score
@@ -448,9 +449,34 @@ def test_a_refit_trains_on_validation_too_and_says_so(
     assert after.encoder == replace(before.encoder, score="buy")
     moved = [n for n, a in before.trained.tensors.items() if (after.trained.tensors[n] != a).any()]
     assert moved
-    card = (folder / "README.md").read_text("utf-8")
-    assert "no held-out figure of these weights exists but those of test" in card
+    text = (folder / "README.md").read_text("utf-8")
+    assert "no held-out figure of these weights exists but those of test" in text
     assert read_head(folder).score == "buy"
+
+
+@pytest.mark.parametrize("refit", [None, "train+validation"])
+def test_the_card_of_a_half_says_how_many_rows_it_saw(model: Path, refit: str | None) -> None:
+    whole = load_model(model)
+    sizes = {"model.onnx": 1}
+    rows = whole.facts.rows["train"]
+    facts = replace(whole.facts, half=rows // 2, refit=refit)
+    told = f"half of the training rows**, {rows // 2:,} of {rows:,}"
+    text = card(replace(whole, facts=facts), sizes)
+    assert told in text
+    assert ("so did these weights" in text) == (refit is None)
+    assert "half of the training rows" not in card(whole, sizes)
+
+
+def test_an_export_of_a_study_of_halves_says_so(
+    stored: Stored, capsys: pytest.CaptureFixture[str]
+) -> None:
+    few: dict[str, Any] = {"epochs": 1, "workers": 1, "storage": stored.url}
+    few |= {"out": stored.folder / "out", "resample_train": True}
+    execute(STUDY, data=str(stored.log), replicates=1, name="halves", **few)
+    assert stored.export("--pick", "arm:constant", study="halves", out="half") == 0
+    facts = load_model(stored.folder / "half").facts
+    assert facts.half == facts.rows["train"] // 2
+    assert f"saw half of the training rows, {facts.half:,} of" in said(capsys)
 
 
 # What is refused

@@ -449,7 +449,7 @@ def test_looks_that_were_stated_are_not_changed_by_what_was_seen(
     assert main([*RUN, "--looks", "2,3,4"]) == 2
     told = capsys.readouterr().err
     assert "looks: (2, 3) there, (2, 3, 4) now" in told
-    assert "leave --looks out" in told
+    assert "leave --looks out (they are fixed once a study has begun) to go on with it" in told
     assert main([*RUN, "--replicates", "3"]) == 0
     assert stored_looks(no_torch)[0].looks == (2, 3)
 

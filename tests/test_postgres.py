@@ -25,6 +25,7 @@ from studies.store import faults, schema
 from studies.store.database import open_engine
 from studies.store.locks import held
 from studies.store.mirror import check_mirror, task_objectives
+from studies.store.studies import study_names
 from studies.store.tables import PLANNERS
 from tests import made_up
 from tests.lab import TASKS, Immediate

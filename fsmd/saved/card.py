@@ -93,6 +93,13 @@ def _summary(head: ModelHead, facts: ModelFacts) -> Iterator[str]:
         f"{code(facts.study)} ({plain(facts.question)}), picked by {code(facts.pick)}: "
         f"{plain(facts.why)}."
     )
+    if facts.half is not None:
+        yield ""
+        yield (
+            f"**Each training of the study saw half of the training rows**, {facts.half:,} of "
+            f"{facts.rows['train']:,} (`--resample-train`): "
+            + ("so did these weights." if facts.refit is None else "its means are of such ones.")
+        )
     if facts.refit is not None:
         yield ""
         yield (

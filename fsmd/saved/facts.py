@@ -42,6 +42,8 @@ class ModelFacts:
     replicate: int
     refit: str | None
     """What it was trained on, where that is more than train."""
+    half: int | None
+    """Rows of train that each training of the study saw, where that is half of them."""
     command: str
     """That repeats the export."""
     data: str

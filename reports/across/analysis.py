@@ -118,10 +118,11 @@ def read_across(engine: sa.Engine, asked: Sequence[str]) -> Across:
     records = [record for record in every if record.name in asked]
     if len(asked) == 1:
         records = [r for r in every if r.definition.name in asked] or records
-    known = {name for r in every for name in (r.name, r.definition.name)}
+    found = {r.name for r in records} if len(asked) > 1 or not records else {*asked}
     for name in asked:
-        if name not in known or (len(asked) > 1 and name not in [r.name for r in records]):
-            raise UserError(f"--across: no study {name!r} is stored{alternatives(name, known)}")
+        if name not in found:
+            stored = alternatives(name, sorted(r.name for r in every))
+            raise UserError(f"--across: no study {name!r} is stored{stored}")
     _check(records)
     analyses = []
     for record in records:

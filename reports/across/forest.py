@@ -41,7 +41,8 @@ def forests(across: Across) -> Iterator[FigureView]:
         targets = [target for target in across.targets if target.metric == metric]
         drawn = tuple(replace(target, arms=target.arms[:MOST_ARMS]) for target in targets)
         left_out = max(0, len(targets[0].arms) - MOST_ARMS)
-        summary = ForestSummary(metric, across.reference, across.sets, drawn, left_out)
+        reference = words.called(across.reference, across.first.study.factor)
+        summary = ForestSummary(metric, reference, across.sets, drawn, left_out)
         yield FigureView(
             f"forest_{metric.name.replace('@', '_')}",
             caption(summary),

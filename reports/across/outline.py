@@ -20,7 +20,7 @@ SURE = 0.95
 
 def page(across: Across) -> Report:
     """The whole report as a value."""
-    definition = across.first.study
+    definition, is_enough = across.first.study, len(across.sets) >= FEWEST_SETS
     return numbered(
         Report(
             study=across.name,
@@ -31,8 +31,8 @@ def page(across: Across) -> Report:
             notices=tuple(_notices(across)),
             sections=(
                 Section(
-                    "On a new data set",
-                    tables=(new_table(across), rank_table(across)),
+                    "On a new data set" if is_enough else "Side by side",
+                    tables=(*[new_table(across)] * is_enough, rank_table(across)),
                     figures=tuple(forests(across)),
                 ),
                 Section("On each data set", tables=(each_table(across),)),
@@ -55,7 +55,7 @@ def _command(across: Across) -> str:
 
 def headline(across: Across) -> str:
     """One line under the title."""
-    arms, reference = words.count(len(across.arms), "arm"), across.reference
+    arms, reference = words.count(len(across.arms), "arm"), _called(across)
     fewest = _fewest(across)
     fewer = f" Chances are of {fewest} of them at least." if 0 < fewest < len(across.sets) else ""
     return (
@@ -68,6 +68,11 @@ def _fewest(across: Across) -> int:
     """Data sets that any chance is of; 0 without a chance."""
     arms = [each for target in across.targets for each in target.arms]
     return min((len(each.pooled) for each in arms if each.together), default=0)
+
+
+def _called(across: Across, arm: str | None = None) -> str:
+    """An arm, or the reference, in a sentence, as reports of studies call it."""
+    return words.called(arm or across.reference, across.first.study.factor)
 
 
 # The answer
@@ -88,12 +93,15 @@ def answer(across: Across) -> Answer:
         )
     sure = [set(_sure(target, better=True)) for target in across.targets]
     on_all = [arm for arm in across.arms if all(arm in some for some in sure)]
-    use = (
-        f"Expect {words.listed(on_all)} to be better than {across.reference} on another data set."
-        if on_all
-        else f"No arm is sure to be better than {across.reference} on another data set"
-        f"{', on everything' if any(sure) else ''}."
-    )
+    reference = _called(across)
+    if on_all:
+        arms = words.listed(_called(across, arm) for arm in on_all)
+        use = f"Expect {arms} to be better than {reference} on another data set."
+    elif all(_is_all_worse(target) for target in across.targets):
+        use = f"All other arms are expected to be worse than {reference} on another data set."
+    else:
+        everywhere = ", on everything" if any(sure) else ""
+        use = f"No arm is sure to be better than {reference} on another data set{everywhere}."
     return Answer(use, tuple(_told(target, across) for target in across.targets))
 
 
@@ -105,6 +113,11 @@ def _sure(target: TargetAcross, better: bool) -> list[str]:
     ]
 
 
+def _is_all_worse(target: TargetAcross) -> bool:
+    """Whether every arm's expected gain on a new data set is known, and below zero."""
+    return all(each.together is not None and each.together.mean < 0 for each in target.arms)
+
+
 def _told(target: TargetAcross, across: Across) -> str:
     known = [each for each in target.arms if each.together is not None]
     on_it = f"{words.capital(words.on_target(target.name))} ({target.metric.label})"
@@ -113,33 +126,39 @@ def _told(target: TargetAcross, across: Across) -> str:
     best = max(known, key=lambda each: each.together.better if each.together else 0)
     assert best.together is not None
     low, high = (words.signed(e, target.metric.digits + 1) for e in best.together.new)
+    all_worse, than = _is_all_worse(target), f"than {_called(across)} on a new data set"
+    chance = f"{_called(across, best.arm)} has the best chance to be better"
     ahead = (
-        f"{on_it} {best.arm} has the best chance to be better than {across.reference} on a new "
-        f"data set: {words.chance(best.together.better)}, with a gain between {low} and {high} "
-        f"(95 %)"
+        f"{on_it} all are expected to be worse {than}; {chance}"
+        if all_worse
+        else f"{on_it} {chance} {than}"
     )
+    ahead += f": {words.chance(best.together.better)}, with a gain between {low} and {high} (95 %)"
     most = max(known, key=lambda each: each.together.mean if each.together else 0)
     if most is not best and most.together is not None:
         gain = words.signed(most.together.mean, target.metric.digits + 1)
         ahead += (
-            f"; the largest gain is expected of {most.arm}, {gain}, with a chance of "
+            f"; the {'smallest loss' if all_worse else 'largest gain'} is expected of "
+            f"{_called(across, most.arm)}, {gain}, with a chance of "
             f"{words.chance(most.together.better)}"
         )
     worse = _sure(target, better=False)
-    behind = f"; surely worse: {words.listed(worse)}" if worse else ""
+    behind = (
+        f"; surely worse: {words.listed(_called(across, arm) for arm in worse)}" if worse else ""
+    )
     return f"{ahead}{behind}."
 
 
 def _agreement(target: TargetAcross, across: Across) -> str:
     alike = [
-        each.arm
+        _called(across, each.arm)
         for each in target.arms
         if {one.word for one in each.on} in ({"better"}, {"worse"}, {"equivalent"})
     ]
-    told = words.listed(alike) if alike else "no arm"
+    told = f"{words.listed(alike) or 'no arm'} {'have' if len(alike) > 1 else 'has'}"
     return (
-        f"{words.capital(words.on_target(target.name))} ({target.metric.label}) the same is "
-        f"decided on every data set of {told}."
+        f"{words.capital(words.on_target(target.name))} ({target.metric.label}) {told} the same "
+        "verdict on every data set."
     )
 
 
@@ -150,14 +169,15 @@ def new_table(across: Across) -> Table:
     """What is to be expected on a new data set: a row for each arm and target."""
     rows = [_new_row(target, each) for target in across.targets for each in target.arms]
     caption = (
-        f"Gain over {across.reference} on a new data set of this kind [where 95 % of such gains "
+        f"Gain over {_called(across)} on a new data set of this kind [where 95 % of such gains "
         "are], and the chance that it is above zero. Mean: over all data sets of the kind [95 % "
         "interval]. Data sets: how many have an interval, which alone count. tau: how much gains "
         "scatter over data sets [95 % interval]; I²: the part of the scatter of "
         "the measured gains that is not their errors'. Bold: a chance of "
         f"{SURE:.0%} either way."
     )
-    columns = ("arm", "target", "data sets", "new data set", "better", "mean", "tau", "I²")
+    factor = across.first.study.factor
+    columns = (factor, "target", "data sets", "new data set", "better", "mean", "tau", "I²")
     return table("across", caption.replace("%", " %").replace("  %", " %"), columns, rows)
 
 
@@ -201,7 +221,10 @@ def rank_table(across: Across) -> Table:
         else f"; below {FEWEST_FOR_RANKS} data sets it has no interval"
     )
     caption = f"Mean rank among all arms over data sets, 1 being the best{how}."
-    columns = ("arm", *(f"{t.name} ({t.metric.label})" for t in across.targets))
+    columns = (
+        across.first.study.factor,
+        *(f"{t.name} ({t.metric.label})" for t in across.targets),
+    )
     return table("ranks", caption, columns, rows)
 
 
@@ -224,11 +247,22 @@ def each_table(across: Across) -> Table:
         for each in target.arms
     ]
     caption = (
-        f"Gain over {across.reference} on each data set [95 % interval over "
-        f"{ran.sources(across.first.results)}], more being better, and the verdict of that study, "
-        "adjusted over its own comparisons alone."
+        f"Gain over {_called(across)} on each data set [95 % interval over "
+        f"{_sources(across)}], more being better, and the verdict of that study, adjusted over "
+        "its own comparisons alone."
     )
-    return table("each", caption, ("arm", "target", *across.sets), rows)
+    columns = (across.first.study.factor, "target", *across.sets)
+    return table("each", caption, columns, rows)
+
+
+def _sources(across: Across) -> str:
+    """What intervals cover; where data sets differ, of each."""
+    sets_of: dict[str, list[str]] = {}
+    for each, data in zip(across.studies, across.sets, strict=True):
+        sets_of.setdefault(ran.sources(each.results), []).append(data)
+    if len(sets_of) == 1:
+        return next(iter(sets_of))
+    return "; ".join(f"{over} on {words.listed(sets)}" for over, sets in sets_of.items())
 
 
 def _each_cell(one: OneGain, target: TargetAcross) -> TableCell:
@@ -251,6 +285,17 @@ def _notices(across: Across) -> Iterator[str]:
         "A new data set means one of the kind of these, as if they had been drawn from it; "
         "whether yours is of that kind no figure here can say."
     )
+    halves = [each.results.record.plan.halves for each in across.studies]
+    if any(halves) and not all(halves):
+        half, whole = (
+            words.listed(data for data, own in zip(across.sets, halves, strict=True) if own is is_)
+            for is_ in (True, False)
+        )
+        yield (
+            f"Each training on {half} saw half of the training rows, each on {whole} all of them: "
+            "these gains are not of the same thing, and their intervals cover other sources of "
+            "chance."
+        )
     for each in across.studies:
         done = each.results.done
         if done.empty or each.results.runs["status"].ne("done").any():

@@ -166,10 +166,10 @@ def other_logs_table(results: StudyResults, comparisons: Sequence[Comparison]) -
         for pair in [list(of_pair)]
     )
     caption = (
-        "As above, but each 95 % interval is for other training logs of this kind: replicates are "
-        "halves of one log, which another would move together. All scatter over replicates counts "
-        "as that of halves, so intervals are too wide where seeds are most of it, and more "
-        "replicates hardly make them narrower. Bold: clear of zero, each by itself."
+        "Other logs: as above, but each 95 % interval is for other training logs of this kind: "
+        "replicates are halves of one log, which another would move together. All scatter over "
+        "replicates counts as that of halves, so intervals are too wide where seeds are most of "
+        "it, and more replicates hardly make them narrower. Bold: clear of zero, each by itself."
     )
     head = results.study.reference if forward else f"minus {results.study.reference}"
     columns = (head, *map(words.column, results.targets))

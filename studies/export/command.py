@@ -80,6 +80,7 @@ def main(arguments: Sequence[str] | None = None, prog: str = COMMAND) -> int:
 
 
 def _run(options: argparse.Namespace) -> int:
+    from fsmd.half import rows_of_half
     from fsmd.saved.model import SavedModel, check_exporting, check_place, save_model
     from fsmd.score import parse
     from fsmd.tasks import names
@@ -105,6 +106,12 @@ def _run(options: argparse.Namespace) -> int:
     result = trained(training, f"training {chosen.arm.name}")
     repeat = compared(training, result, chosen)
     print_lines(f"Trained again in {result.seconds:.0f} s: {repeat.told}.")
+    if training.half is not None:
+        rows = len(loaded.data.train)
+        print_lines(
+            f"It saw half of the training rows, {rows_of_half(rows):,} of {rows:,}, as the "
+            "study's --resample-train has it."
+        )
     if options.refit:
         result = refitted(training, loaded.data, result, chosen.arm.name)
         print_lines(f"Trained on train and validation in {result.seconds:.0f} s.")

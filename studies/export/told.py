@@ -12,6 +12,7 @@ from fsmd.config import FSMDConfig
 from fsmd.data.encoded import SPLITS
 from fsmd.data.encoder import Encoder
 from fsmd.data.schema import Dataset
+from fsmd.half import rows_of_half
 from fsmd.saved.facts import ModelFacts, ModelFigure
 from fsmd.saved.head import ModelHead
 from fsmd.training import Training, TrainingResult
@@ -59,6 +60,7 @@ def facts_of(
         why=chosen.why,
         replicate=chosen.replicate,
         refit=options.refit,
+        half=None if training.half is None else rows_of_half(len(data.train)),
         command=_command(chosen, options),
         data=data.name,
         content_hash=data.content_hash,

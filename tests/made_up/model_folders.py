@@ -41,7 +41,7 @@ def saved(
     )
     known: dict[str, Any] = {
         **{each.name: "made" for each in fields(ModelFacts) if each.default is MISSING},
-        **dict.fromkeys(("refit", "licence", "equal", "farthest", "latency", "seconds")),
+        **dict.fromkeys(("refit", "half", "licence", "equal", "farthest", "latency", "seconds")),
         **{"rows": {}, "rates": {}, "chosen_epochs": {}, "figures": ()},
         **{"replicate": 0, "parameters": 0},
     }

@@ -293,7 +293,9 @@ def execute(url: str, *statements: str) -> None:
 def test_tables_of_an_earlier_version_are_refused_and_left_as_they_are(
     place: str, earlier: str, tmp_path: Path
 ) -> None:
-    lab_in(place, tmp_path).engine.dispose()
+    lab = lab_in(place, tmp_path)
+    lab.run(1, Immediate())
+    lab.engine.dispose()
     execute(place, earlier, "DROP TABLE fsmd_planners")
     for create in (True, False):
         told = refused(partial(open_engine, place, create))
@@ -301,6 +303,14 @@ def test_tables_of_an_earlier_version_are_refused_and_left_as_they_are(
         assert "use another --storage" in told
     with administrator(place) as connection:
         assert not sa.inspect(connection).has_table("fsmd_planners")
+
+
+@KINDS
+def test_tables_that_were_half_made_are_completed(place: str, tmp_path: Path) -> None:
+    lab_in(place, tmp_path).engine.dispose()
+    execute(place, "DELETE FROM fsmd_schema", "DROP TABLE fsmd_planners", "DROP TABLE fsmd_costs")
+    lab_in(place, tmp_path).run(1, Immediate())
+    assert study_names(open_engine(place)) == ("tower_shape",)
 
 
 @KINDS

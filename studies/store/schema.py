@@ -36,9 +36,12 @@ def check_stamp(engine: sa.Engine) -> None:
 
 
 def check_earlier(engine: sa.Engine) -> None:
-    """Refuse the tables of an earlier version; tables and stamp are made in one transaction."""
-    made = sa.inspect(engine).has_table(STUDIES.name)
-    if made and [row.version for row in _stamps(engine)] != [VERSION]:
+    """Refuse the studies of an earlier version; tables without any may be half made."""
+    if not sa.inspect(engine).has_table(STUDIES.name):
+        return
+    with engine.connect() as connection:
+        some = connection.execute(sa.select(STUDIES.c.name).limit(1)).first()
+    if some and [row.version for row in _stamps(engine)] != [VERSION]:
         raise UserError(
             f"an earlier version of fsmd made {shown(engine.url)}, and this one cannot go on from "
             "what is there; use another --storage, or look at it with the version that made it"

@@ -5,7 +5,6 @@ Where there is nothing to say, the sentence is empty.
 
 from collections.abc import Callable, Iterator
 
-from fsmd.half import rows_of_half
 from fsmd.metrics import METRICS
 from reports import words
 from reports.ran import FOR_A_LOOK, failures, few_sampled, of_failed
@@ -108,16 +107,6 @@ def _not_fixed(analysis: StudyAnalysis) -> str:
     return statement(analysis.results).removeprefix(FIXED)
 
 
-def _halves(analysis: StudyAnalysis) -> str:
-    plan = analysis.results.record.plan
-    rows = plan.data.rows["train"]
-    of_half = (
-        f"Each training saw half of the training rows ({rows_of_half(rows):,} of {rows:,}): "
-        "figures are those of half as many rows."
-    )
-    return of_half if plan.halves else ""
-
-
 # What is missing
 
 
@@ -198,7 +187,6 @@ CAUTIONS: tuple[Callable[[StudyAnalysis], str], ...] = (
     _tasks_stand_for_others,
     _left_out_as_the_same,
     _chain_dropped,
-    _halves,
     _not_fixed,
     _failed,
     _arms_without_replicates,

@@ -3,6 +3,7 @@
 from collections.abc import Iterator
 from typing import Any
 
+from fsmd.half import rows_of_half
 from fsmd.metrics import METRICS
 from fsmd.stats.joint import REGIONS
 from fsmd.tasks import MEAN
@@ -22,7 +23,7 @@ from reports.page.model import (
     Table,
 )
 from reports.pairs import Comparison, pairs_of
-from reports.results import Scores
+from reports.results import Scores, StudyResults
 from reports.study import figures, looks_told, paper, tables
 from reports.study.analysis import StudyAnalysis, analyse
 from reports.study.cautions import cautions
@@ -76,7 +77,16 @@ def headline(analysis: StudyAnalysis) -> str:
         f"{words.capital(begins)}: {words.count(len(scores.arms), 'arm')}, "
         f"{words.count(len(results.done), 'finished training')}, "
         f"{words.count(len(scores.paired), 'replicate')} complete at every trained arm."
+        f"{_of_halves(results)}"
     )
+
+
+def _of_halves(results: StudyResults) -> str:
+    """A sentence with a blank before it where trainings did not see all rows; else empty."""
+    plan = results.record.plan
+    rows = plan.data.rows["train"]
+    saw = f"{rows_of_half(rows):,} of {rows:,}"
+    return f" Each training saw half of the training rows: {saw}." if plan.halves else ""
 
 
 def claim_views(analysis: StudyAnalysis) -> tuple[ClaimView, ...]:

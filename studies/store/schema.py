@@ -18,7 +18,6 @@ for all metrics.
 """
 
 
-@patient
 def check_stamp(engine: sa.Engine) -> None:
     """Refuse the tables of a newer version, which may hold what this one does not know."""
     for row in _stamps(engine):
@@ -35,6 +34,7 @@ def check_stamp(engine: sa.Engine) -> None:
             )
 
 
+@patient
 def check_earlier(engine: sa.Engine) -> None:
     """Refuse the studies of an earlier version; tables without any may be half made."""
     if not sa.inspect(engine).has_table(STUDIES.name):
@@ -48,6 +48,7 @@ def check_earlier(engine: sa.Engine) -> None:
         )
 
 
+@patient
 def _stamps(engine: sa.Engine) -> list[sa.Row[Any]]:
     if not sa.inspect(engine).has_table(SCHEMA.name):
         return []

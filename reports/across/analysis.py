@@ -193,8 +193,8 @@ def _arm(across: Across, arm: str, targets: Sequence[Target]) -> ArmAcross:
         for analysis, data, target in zip(across.studies, across.sets, targets, strict=True)
     )
     errors = [(each.gain.mean, normal_error(each.gain)) for each in on]
-    known = np.array([(mean, error) for mean, error in errors if error is not None])
-    return ArmAcross(arm, on, pooled(*known.T) if len(known) else None)
+    known = np.array([(mean, error) for mean, error in errors if error is not None]).reshape(-1, 2)
+    return ArmAcross(arm, on, pooled(*known.T))
 
 
 def _gain(analysis: StudyAnalysis, data: str, arm: str, target: Target) -> OneGain:

@@ -264,10 +264,9 @@ class Planner:
             outcomes = [failure] * len(step.cells)
         machine = self.workers.machine(future)
         for cell, outcome in zip(step.cells, outcomes, strict=True):
-            may_pass = isinstance(outcome, Failure) and outcome.passing
-            if may_pass and self._tries_left(cell.training):
-                assert isinstance(outcome, Failure)
-                self.listen(Event("retried", cell, outcome.error))
+            passing = outcome if isinstance(outcome, Failure) and outcome.passing else None
+            if passing and self._tries_left(cell.training):
+                self.listen(Event("retried", cell, passing.error))
                 retried.append(cell)
             else:
                 agenda.ended(cell, self._record(cell, outcome, machine))

@@ -75,7 +75,7 @@ def content(
     state: TrialState,
     attributes: Mapping[str, Any],
     params: Mapping[str, Any],
-    domains: Mapping[str, "Domain"],
+    domains: Mapping[str, Domain],
     values: Sequence[float] = (),
 ) -> Content:
     """A trial to be stored; params: values as their domains have them."""

@@ -32,7 +32,6 @@ from search_spaces import Value
 MIN_SPAN = 0.3
 """The smallest range of an axis, in margins of its metric: five decimals tell its ticks apart."""
 
-
 MOST_NAMED = 6
 """So many arms of the front are named in a sentence at most."""
 MOST_TOLD = 1000

@@ -3,19 +3,23 @@
 import ctypes
 import json
 import os
+import re
 import subprocess
 import sys
 from dataclasses import replace
 from pathlib import Path
 
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 
 from fsmd.baselines import BASELINES, Config
 from fsmd.config import FSMDConfig
 from fsmd.data import load
 from fsmd.forward import EVALUATION_BATCH
 from fsmd.memory import kept_memory
-from fsmd.training import Training, TrainingResult
+from fsmd.training import Runtime, Training, TrainingResult
+from studies.workers.joining import UNLIMITED, Member, Need, lack
 from studies.workers.local import LocalWorkers
 from studies.workers.memory import EVALUATED, memory_of
 from studies.workers.worker import train_all
@@ -93,3 +97,31 @@ def test_a_training_takes_no_more_memory_than_is_estimated_and_not_much_less(
 
 def test_the_rows_of_an_evaluation_are_those_of_the_estimate() -> None:
     assert EVALUATED == EVALUATION_BATCH
+
+
+def test_a_stack_on_a_gpu_needs_no_main_memory_for_its_steps() -> None:
+    config = FSMDConfig(layers=(256, 128), batch_size=2048)
+    alone = Training.on(load("planted:rows=9000"), config)
+    here = replace(alone, runtime=Runtime("cpu", stack=32))
+    there = replace(alone, runtime=Runtime("cuda", stack=32))
+    assert memory_of(there) < memory_of(here) / 2
+
+
+def member(memory: float) -> Member:
+    return Member(
+        threads=2,
+        gpus=0,
+        memory=memory,
+        machine="m",
+        processor="p",
+        gpu="",
+        bfloat16=frozenset(),
+    )
+
+
+@given(st.integers(1, 10**12))
+def test_a_worker_with_the_memory_that_is_asked_for_is_enough(need: int) -> None:
+    told = lack([member(need - 1)], [Need(memory=need)])
+    (asked,) = re.findall(r"--memory-limit ([\d.]+)GB", told)
+    assert lack([member(float(asked) * 1e9)], [Need(memory=need)]) == ""
+    assert lack([member(UNLIMITED)], [Need(memory=need)]) == ""

@@ -53,7 +53,7 @@ class WorkerLostError(Exception):
     """The process that was to do something ended before it had."""
 
 
-class LocalWorkers:
+class LocalWorkers(ThisMachine):
     """Persistent processes, each started when there is something to do for it.
 
     They are forked from one process, for all `LocalWorkers` that there are at a time. Once
@@ -79,14 +79,6 @@ class LocalWorkers:
     def slots(self) -> int:
         """As many as there may be processes."""
         return self._most
-
-    def has_device(self, device: str) -> bool:
-        """Whether this machine has it."""
-        return has_device(device)
-
-    def multiplies_bfloat16(self, device: str) -> bool:
-        """Whether such a device of this machine does."""
-        return multiplies_bfloat16(device)
 
     def submit(self, work: Callable[P, T], /, *args: P.args, **kwargs: P.kwargs) -> Future[T]:
         """Run on a worker that has nothing to do, or else on the one with the least.

@@ -18,7 +18,8 @@ from fsmd.config import FSMDConfig
 from fsmd.data import load
 from fsmd.forward import EVALUATION_BATCH
 from fsmd.memory import kept_memory
-from fsmd.training import Runtime, Training, TrainingResult
+from fsmd.runtime import Runtime
+from fsmd.training import Training, TrainingResult
 from studies.workers.joining import UNLIMITED, Member, Need, lack
 from studies.workers.local import LocalWorkers
 from studies.workers.memory import EVALUATED, memory_of

@@ -135,6 +135,11 @@ class Claim:
     source: str
     rules: tuple[Rule, ...]
 
+    @property
+    def asks(self) -> tuple[str, ...]:
+        """Its rules as text: what a verdict on it is on, however the sentence is worded."""
+        return tuple(map(repr, self.rules))
+
 
 @dataclass(frozen=True)
 class Study:

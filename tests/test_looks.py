@@ -19,6 +19,7 @@ from reports.study.analysis import StudyAnalysis, analyse_study
 from reports.study.looks import looks_of
 from reports.study.looks import tested as as_tested
 from reports.study.looks_told import in_words, stands_at
+from studies.definition import Claim, NotWorse
 from studies.planner.looks import LookByLook, cells_at, next_look, seeds_of
 from studies.planner.planner import Tally
 from studies.run import main
@@ -168,6 +169,26 @@ def test_a_look_that_is_stored_is_read_as_it_said(engine: sa.Engine) -> None:
     assert looks_of(again) == read_looks(engine, results.record.name) == (look,)
     kept = {(s.other, s.target): s.word for s in look.comparisons}
     assert {(c.other, c.target.key): c.word for c in analysed(again).comparisons} == kept
+
+
+def test_a_claim_whose_rules_changed_has_no_verdict_until_the_next_look(
+    engine: sa.Engine,
+) -> None:
+    results = store(engine, 4, looks=(4, 8), effects={"diamond": 0.02})
+    (look,) = looks_of(results)
+    insert_look(engine, results.record.name, look)
+    (duration, click), study = results.study.claims, results.record.study
+    assert {said.id: said.verdict for said in look.claims}[duration.id] == "holds"
+
+    def verdict_of(claim: Claim) -> str:
+        changed = replace(study, claims=(claim, click))
+        record = replace(results.record, definition=changed)
+        made = analysed(load_results(engine, record, results.planned))
+        return made.judged[0].verdict
+
+    assert verdict_of(replace(duration, text="In other words.")) == "holds"
+    other = replace(duration, rules=(NotWorse("mean", "increasing"),))
+    assert verdict_of(other) == "leans against"  # however clear: no look has judged it
 
 
 def test_the_same_looks_come_out_whenever_they_are_made(engine: sa.Engine) -> None:

@@ -43,7 +43,7 @@ def page(across: Across) -> Report:
             commands=(
                 Fact("Build this report again (with the same --storage)", _command(across)),
             ),
-            reading=tuple(_reading()),
+            reading=(*_reading(), *(_reading_of_chances() if is_enough else ())),
         )
     )
 
@@ -281,10 +281,11 @@ def _notices(across: Across) -> Iterator[str]:
             f"{count} data sets say little of another one: intervals for a new data set have "
             f"{words.count(count - 2, 'degree')} of freedom, and are as wide as that."
         )
-    yield (
-        "A new data set means one of the kind of these, as if they had been drawn from it; "
-        "whether yours is of that kind no figure here can say."
-    )
+    if count:
+        yield (
+            "A new data set means one of the kind of these, as if they had been drawn from it; "
+            "whether yours is of that kind no figure here can say."
+        )
     halves = [each.results.record.plan.halves for each in across.studies]
     if any(halves) and not all(halves):
         half, whole = (
@@ -350,6 +351,16 @@ def _reading() -> Iterator[str]:
         "chance that it names. A gain is a difference turned so that more is better."
     )
     yield (
+        "The mean rank is over data sets, of the arms' means over the seeds that all of them "
+        f"have. From {FEWEST_FOR_RANKS} data sets on its interval is of draws with replacement of "
+        "data sets and of seeds within each, with what the test rows do to the means; with five "
+        "data sets it holds in about 85 % of cases, with ten in 92 %."
+    )
+    yield "Tasks of data sets that call them differently are matched by their place."
+
+
+def _reading_of_chances() -> Iterator[str]:
+    yield (
         "For a new data set gains are taken as normal over data sets of a kind (random effects), "
         "each measured with its own error. The mean and the deviation tau have flat priors, and "
         "tau is integrated, not guessed: with D data sets that tell their gains exactly, the new "
@@ -357,14 +368,7 @@ def _reading() -> Iterator[str]:
         "little. A data set's error is that of the normal variable whose 95 % interval is as wide."
     )
     yield (
-        "The mean rank is over data sets, of the arms' means over the seeds that all of them "
-        f"have. From {FEWEST_FOR_RANKS} data sets on its interval is of draws with replacement of "
-        "data sets and of seeds within each, with what the test rows do to the means; with five "
-        "data sets it holds in about 85 % of cases, with ten in 92 %."
-    )
-    yield (
-        "Chances are of one arm on one target each, and are not adjusted for how many there are. "
-        "Tasks of data sets that call them differently are matched by their place."
+        "Chances are of one arm on one target each, and are not adjusted for how many there are."
     )
 
 

@@ -180,7 +180,7 @@ class _Looking:
             own = levels.get(min(self.has.get(arm, 0), self.has.get(other, 0)), self.alpha)
             return self.alpha / own if own > 0 and self.alpha > 0 else 1.0
 
-        said = {s.id: s for s in self.before.claims if s.decided} if self.before else {}
+        said = {id_: s for id_, s in _said(self.before, self.reading).items() if s.decided}
         return AtLook(self.alpha, said, behind)
 
     @property
@@ -277,7 +277,9 @@ class _Looking:
     def _of_claim(self, j: Judged) -> SaidOfClaim:
         if (said := self.at.said.get(j.claim.id)) is not None:
             return said
-        return SaidOfClaim(j.claim.id, j.verdict, j.p_holds, j.p_fails, self.seeds, self.alpha)
+        return SaidOfClaim(
+            j.claim.id, j.claim.asks, j.verdict, j.p_holds, j.p_fails, self.seeds, self.alpha
+        )
 
 
 def _may_answer(by: Judgement, alpha: float) -> bool:
@@ -361,8 +363,7 @@ def found(results: StudyResults, reading: Reading) -> Found:
     looks, scores = looks_of(results), results.test
     last = looks[-1] if looks else None
     to_come = ahead(last.seeds if last else 0, results.record.looks)
-    said, tests = {s.id: s for s in last.claims} if last else {}, tests_of(last)
-    said_words = words_of(last)
+    tests, said_words = tests_of(last), words_of(last)
     comparisons = []
     for c in compare(reading, scores, NO_LOOK):
         differs, equal = tests.get(c.key, (c.differs, c.equal))
@@ -376,9 +377,15 @@ def found(results: StudyResults, reading: Reading) -> Found:
     of_now = joint_verdicts(reading, scores, pairs(results.study, scores), NO_LOOK)
     return Found(
         tuple(replace(c, open=open_) for c in comparisons),
-        judge(reading, scores, AtLook(NO_LOOK, said)),
+        judge(reading, scores, AtLook(NO_LOOK, _said(last, reading))),
         tuple(_as_said(j, joint.get((j.arm, j.other))) for j in of_now),
     )
+
+
+def _said(look: StoredLook | None, reading: Reading) -> Mapping[str, SaidOfClaim]:
+    """Claim -> what a look said of it; nothing, where its rules are others since."""
+    asks = {claim.id: claim.asks for claim in reading.study.claims}
+    return {s.id: s for s in look.claims if s.asks == asks.get(s.id)} if look else {}
 
 
 def _as_said(joint: JointVerdict, said: SaidOfTasks | None) -> JointVerdict:

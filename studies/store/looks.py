@@ -61,6 +61,8 @@ class SaidOfClaim:
     """The verdict on a claim, from the look that decided it, else from this one."""
 
     id: str
+    asks: tuple[str, ...]
+    """Its rules as they were judged: of others, nothing was said."""
     verdict: Verdict
     p_holds: float
     p_fails: float

@@ -134,6 +134,25 @@ def test_the_interval_of_a_gain_covers_it_as_often_as_it_says() -> None:
     assert np.mean(halves) == pytest.approx(1.96 * np.std(values), rel=0.2)
 
 
+def test_rows_of_one_item_are_no_more_independent_than_those_of_one_user() -> None:
+    """Each item's labels go together: the more rows an item has, the less they tell."""
+    random, metric, weights = np.random.default_rng(5), METRICS["auc"], (0.6, 0.4)
+    items, values, halves = 40, [], []
+    for _ in range(60):
+        item_N = random.integers(items, size=1500)
+        of_item_IK = random.normal(size=(items, 2))
+        rows = made_up(2, seed=int(random.integers(10**6)), rows=1500, rare=1.0)
+        chance_NK = 1 / (1 + np.exp(-2 * of_item_IK[item_N]))
+        label_NK = (random.random(chance_NK.shape) < chance_NK).astype(np.float32)
+        groups = {"user": np.arange(1500, dtype=np.uint32), "item": item_N.astype(np.uint32)}
+        score_NK = (rows.log_odds_NK + of_item_IK[item_N] / 2).astype(np.float32)
+        known = JudgedRows(rows.tasks, score_NK, label_NK, None, groups)
+        interval = compared("product", metric, known, weights)[1].figures[1]
+        values.append(interval.value)
+        halves.append((interval.high - interval.low) / 2)
+    assert np.mean(halves) == pytest.approx(1.96 * np.std(values), rel=0.25)
+
+
 def gain(rows: JudgedRows, weights: tuple[float, ...]) -> float:
     """By what a product ranks better for task 1 than task 0 alone does."""
     alone_N: NDArray[np.float64] = rows.log_odds_NK[:, 0].astype(float)
@@ -182,7 +201,8 @@ def test_the_command_writes_a_page_a_picture_and_the_formula_that_it_names(
     printed = capsys.readouterr().out
     folder = tmp_path / "out" / "mine-score"
     facts = json.loads((folder / "blend.json").read_text())
-    assert (facts["metric"], facts["form"], facts["unit"]) == ("ndcg@10", "product", "user")
+    assert (facts["metric"], facts["form"]) == ("ndcg@10", "product")
+    assert facts["samples"] == ["user"]
     assert facts["picks"].keys() == {"knee", "best:click", "best:long_view", "best:like"}
     assert f'[score]\nformula = "{facts["formula"]}"\n' in printed
     page = (folder / "blend.html").read_text()

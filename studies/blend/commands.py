@@ -108,7 +108,7 @@ def _run(options: argparse.Namespace) -> int:
         options.pick,
         compared(options.form, metric, test, weights),
         len(data.test),
-        test.unit or "row",
+        test.samples(metric),
     )
     write(out / "blend.html", page(result).encode())
     write(out / "blend.svg", picture(result).encode())

@@ -28,8 +28,8 @@ class BlendResult(NamedTuple):
     compared: Sequence[ComparedScore]
     """The blend first."""
     test_rows: int
-    unit: str
-    """What intervals take as independent: row, user or request."""
+    samples: Sequence[str]
+    """What intervals are over: row, user or request, and item."""
 
     @property
     def picked(self) -> Weighed:
@@ -97,7 +97,7 @@ def facts(result: BlendResult) -> Mapping[str, Any]:
             {**_point(each), "front": bool(on)} for each, on in zip(front.tried, on_W, strict=True)
         ],
         "test_rows": result.test_rows,
-        "unit": result.unit,
+        "samples": list(result.samples),
         "test": [
             {
                 "score": each.name,

@@ -18,7 +18,7 @@ from fsmd.errors import UserError
 from fsmd.metrics import METRICS, Array, Metric, influences, measured
 from fsmd.stats.estimates import LEVEL
 from fsmd.stats.pareto import highest, knee_score, on_front
-from fsmd.stats.sampling import by_unit, shared_covariance
+from fsmd.stats.sampling import shared_covariance
 
 Form = Literal["product", "sum"]
 FORMS: tuple[Form, ...] = ("product", "sum")
@@ -44,12 +44,17 @@ class JudgedRows:
     """0, 1, or NaN where it was not observed."""
     weight_N: NDArray[np.floating[Any]] | None
     groups: Mapping[str, NDArray[Any]]
-    """user, request -> numbers from 0, equal within one; those that are known."""
+    """user, request, item -> numbers from 0, equal within one; those that are known."""
 
     @property
     def unit(self) -> str | None:
         """What is independent of each other: users, else requests; None: every row."""
         return next((name for name in ("user", "request") if name in self.groups), None)
+
+    def samples(self, metric: Metric) -> tuple[str, ...]:
+        """What the rows are a sample of, as intervals of a metric see it: users and items, say."""
+        items = [name for name in ("item",) if metric.by_row and name in self.groups]
+        return (self.unit or "row", *items)
 
     def at_most(self, rows: int) -> "JudgedRows":
         """Itself, or about so many of its rows: units drawn at random, each whole."""
@@ -208,7 +213,7 @@ def simplex(parts: int, steps: int) -> Iterator[tuple[float, ...]]:
 
 
 class Interval(NamedTuple):
-    """A figure with its 95 % interval over the rows, or over the users where these are known."""
+    """A figure with its 95 % interval over the rows, or over users and items that are known."""
 
     value: float
     low: float
@@ -229,14 +234,16 @@ def compared(
 ) -> tuple[ComparedScore, ...]:
     """The blend, then each task's probability alone as the one score, on the same rows."""
     scores_SN = [combined(form, rows.log_odds_NK, weights), *rows.log_odds_NK.T]
-    unit_N = rows.groups[rows.unit].astype(np.int64) if rows.unit else None
+    number_N = {name: rows.groups[name].astype(np.int64) for name in rows.groups}
+    unit, *items = rows.samples(metric)
+    unit_N, item_N = number_N.get(unit), number_N[items[0]] if items else None
     values_SK = np.array([rows.figures(metric, np.asarray(s_N, float)) for s_N in scores_SN])
     figures, gained = [], []
     for k, label_N in enumerate(rows.label_NK.T):
         moved_NS = np.stack(
             [influences(metric, s_N, label_N, rows.weight_N, rows.groups) for s_N in scores_SN], 1
         )
-        covariance_SS = shared_covariance([by_unit(moved_NS, unit_N)])
+        covariance_SS = shared_covariance([moved_NS], unit_N, item_N)
         value_S, variance_S = values_SK[:, k], np.diag(covariance_SS)
         figures.append(_intervals(value_S, variance_S, metric.low, metric.high))
         between_S = variance_S + variance_S[0] - 2 * covariance_SS[0]

@@ -105,7 +105,9 @@ def clock(monkeypatch: pytest.MonkeyPatch) -> list[float]:
 def test_slots_are_those_of_what_needs_least_and_what_nobody_can_do_takes_none(
     hall: Hall, of: Callable[[int], Training], monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """Two threads and 1 GB: two small ones at once, or one large."""
+    """Two threads and 1 GB: two small ones at once, or one large. Where nothing was asked for that
+    somebody can do, no more is to be asked for.
+    """
     monkeypatch.setattr(ClusterWorkers, "_send", lambda *_: None)
     with hall.worker(GB), ClusterWorkers(hall.address) as workers:
 
@@ -113,8 +115,9 @@ def test_slots_are_those_of_what_needs_least_and_what_nobody_can_do_takes_none(
             workers.submit(str, of(epochs))
             return workers.slots()
 
-        given = (LARGE, SMALL, LARGE, HUGE, HUGE)
-        assert [workers.slots(), *map(slots_with, given)] == [2, 1, 2, 2, 2 + 1, 2 + 2]
+        given = (HUGE, HUGE, LARGE, SMALL, LARGE, HUGE)
+        slots = [2, 2, 2, 1 + 2, 2 + 2, 2 + 2, 2 + 3]
+        assert [workers.slots(), *map(slots_with, given)] == slots
 
 
 def test_a_large_worker_that_left_is_waited_for(

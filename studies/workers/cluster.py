@@ -122,6 +122,7 @@ class ClusterWorkers:
         self._kinds = {"processors": set[str](), "GPUs": set[str]()}
         self._fault: UserError | None = None
         self._closed, self._changed, self._needed = False, False, Need()
+        self._least: tuple[Need, ...] = ()  # one, as soon as there was any
         self._ever = set[Member]()
         self._news, self._ready = Event(), Event()
         self._wish: distributed.Future[Any] | None = None
@@ -154,8 +155,9 @@ class ClusterWorkers:
             needs = Counter(run.need for run in self._runs)
             met = {need for need in needs if not lack(members, [need])}
             self._needed = min(met, default=self._needed)
-        # What no worker can do now waits, and keeps none from what it can do.
-        waiting = sum(count for need, count in needs.items() if members and need not in met)
+        # What no worker can do now waits, and keeps none from the rest, if they can do any of it.
+        is_stuck = lack(members, self._least)
+        waiting = 0 if is_stuck else sum(needs[need] for need in needs.keys() - met)
         return waiting + max(1, sum(m.at_once(self._needed) for m in members))
 
     def has_device(self, device: str) -> bool:
@@ -205,6 +207,7 @@ class ClusterWorkers:
             if self._closed:
                 raise RuntimeError("these workers have been told to end")
             self._runs.append(run)
+            self._least = (min([run.need, *self._least]),)
             if self._fault:
                 self._fail(self._fault)
             else:

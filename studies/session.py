@@ -653,7 +653,8 @@ def _train(
             points += [(arm.config, data.ref) for arm in record.plan.arms if points]
             measure_latency(engine, points, here, notify)
             told = f"Trained {outcome.trained}, {len(outcome.confirmed)} points on fresh seeds too"
-            return outcome.failed, outcome.lost, told + cut_off(outcome.unfinished)
+            given = "--budget" if record.search.auto else "--timeout"
+            return outcome.failed, outcome.lost, told + cut_off(outcome.unfinished, given)
         stored = stored_cells(engine, record, refs)
         mirror.show(stored)
 

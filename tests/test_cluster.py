@@ -12,6 +12,7 @@ from concurrent.futures import Future
 from contextlib import contextmanager, suppress
 from dataclasses import replace
 from pathlib import Path
+from queue import SimpleQueue
 from threading import Event, Thread
 from typing import Any
 
@@ -167,6 +168,23 @@ def test_a_worker_that_is_fetching_is_not_silent(
     may.set()
     until(lambda: future.running() or future.done())
     assert isinstance(future.result(120)[0], TrainingResult)
+
+
+def test_what_is_taken_back_while_it_is_fetched_for_ends_no_run(
+    workers: ClusterWorkers, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A worker that wants nothing any more has no place for what is sent."""
+    if not has_namespaces(cache_root()):
+        pytest.skip("no mount namespaces")
+    asked, bring = SimpleQueue[Any](), ClusterWorkers._bring
+    monkeypatch.setattr(ClusterWorkers, "_bring", lambda *given: asked.put(given))
+    checkpoint = tmp_path / "some.ckpt"
+    checkpoint.touch()
+    future = workers.submit(os.fspath, checkpoint)
+    given = asked.get(timeout=60)
+    assert workers.withdraw(future)
+    assert workers.submit(abs, -2).result(60) == 2  # the one thread is free
+    bring(*given)
 
 
 def test_where_a_call_was_done_that_nobody_began_is_not_known(workers: ClusterWorkers) -> None:

@@ -1,5 +1,6 @@
 """A search hands out one step after the other, forgets nothing, and trains nothing twice."""
 
+import io
 import threading
 from collections.abc import Callable, Sequence
 from concurrent.futures import Future
@@ -1295,6 +1296,16 @@ def test_a_search_is_run_whole_by_one_call(lab: Lab) -> None:
         assert all(a.config == space_of(record).config(a.params) for a in outcome.attempts)
     assert begun(lab.engine, record) == set(outcome.confirmed)
     assert f"confirming {len(outcome.confirmed)} configurations" in console.export_text()
+
+
+def test_what_was_lost_is_not_what_the_time_did_not_suffice_for(lab: Lab) -> None:
+    def work(*_: object) -> list[TrainingResult]:
+        raise MemoryError
+
+    record = lab.record(replace(SEARCH, trials=3))
+    planner = replace(lab.planner(record, Immediate()), work=work)
+    outcome = run.run_search(record, small_data(), planner, Console(file=io.StringIO()))
+    assert (outcome.lost, outcome.unfinished) == (3, (0, 0))
 
 
 def test_where_a_training_stands_is_the_one_rule_of_training(lab: Lab) -> None:

@@ -212,11 +212,14 @@ def _stages(plan: AutoPlan, sizes: Sizes) -> tuple[Stage, ...]:
     )
 
 
-def cut_off(unfinished: tuple[int, int]) -> str:
-    """What a report of a run says of what the time did not suffice for; empty where it did."""
+def cut_off(unfinished: tuple[int, int], option: str) -> str:
+    """What a report of a run says of what the time did not suffice for; empty where it did.
+
+    option: by which the time was given.
+    """
     few = zip(unfinished, ("configurations", "trainings on fresh seeds"), strict=True)
     left = " and ".join(f"{count} {what}" for count, what in few if count)
-    more = "the same command with more --budget goes on"
+    more = f"the same command with more {option} goes on"
     return f"; the time was up before {left} were trained: {more}" if left else ""
 
 

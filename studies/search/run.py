@@ -21,7 +21,7 @@ from studies.options import check_range
 from studies.planner.planner import Planner
 from studies.planner.progress import LiveProgress
 from studies.search.agenda import SearchAgenda, resumed
-from studies.search.attempt import OVER, Attempt, AttemptState, objectives_of, space_of
+from studies.search.attempt import Attempt, AttemptState, objectives_of, space_of
 from studies.search.confirmation import baseline_cells, begun, confirmation, to_confirm
 from studies.search.meter import Meter, limits_of
 from studies.search.proposals import SAMPLERS, grid
@@ -155,7 +155,7 @@ def run_search(
     ends = [attempt.state for attempt in agenda.attempts]
     failed = fresh.failed + ends.count(AttemptState.FAILED)
     lost = fresh.lost + ends.count(AttemptState.LOST)
-    tried = sum(end in OVER for end in ends)
+    tried = len(ends) - ends.count(AttemptState.PAUSED)
     return SearchOutcome(
         attempts=tuple(agenda.attempts),
         confirmed=names,

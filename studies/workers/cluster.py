@@ -10,6 +10,7 @@ import logging
 import math
 import re
 import warnings
+from collections import Counter
 from collections.abc import Callable, Iterator, Mapping
 from concurrent.futures import CancelledError, Future
 from contextlib import ExitStack, suppress
@@ -121,10 +122,11 @@ class ClusterWorkers:
         self._kinds = {"processors": set[str](), "GPUs": set[str]()}
         self._fault: UserError | None = None
         self._closed, self._changed, self._needed = False, False, Need()
+        self._least: tuple[Need, ...] = ()  # one, as soon as there was any
         self._ever = set[Member]()
         self._news, self._ready = Event(), Event()
         self._wish: distributed.Future[Any] | None = None
-        self._began = self._nobody_since = monotonic()
+        self._began = self._nobody_since = self._busy = monotonic()
         self._patience = seconds
         self._told_nobody = False
         with ExitStack() as stack:
@@ -143,14 +145,20 @@ class ClusterWorkers:
         """Workers load what trains as soon as they are accepted."""
 
     def slots(self) -> int:
-        """As many as were asked for, or as the workers can do; waits for those there are, or the
-        first: a plan hangs on the number.
+        """As many as were asked for, or as the workers can do of what needs least; waits for those
+        there are, or the first: a plan hangs on the number.
         """
-        members = [] if self._most else self._first_members()
-        with self._lock:  # what needs more waits for the workers that have it
-            need = min((run.need for run in self._runs), default=self._needed)
-            self._needed = need
-        return self._most or max(1, sum(m.at_once(need) for m in members))
+        if self._most:
+            return self._most
+        members = self._first_members()
+        with self._lock:
+            needs = Counter(run.need for run in self._runs)
+            met = {need for need in needs if not lack(members, [need])}
+            self._needed = min(met, default=self._needed)
+        # What no worker can do now waits, and keeps none from the rest, if they can do any of it.
+        is_stuck = lack(members, self._least)
+        waiting = 0 if is_stuck else sum(needs[need] for need in needs.keys() - met)
+        return waiting + max(1, sum(m.at_once(self._needed) for m in members))
 
     def has_device(self, device: str) -> bool:
         """Whether a worker has it; waits as `slots` does."""
@@ -199,6 +207,7 @@ class ClusterWorkers:
             if self._closed:
                 raise RuntimeError("these workers have been told to end")
             self._runs.append(run)
+            self._least = (min([run.need, *self._least]),)
             if self._fault:
                 self._fail(self._fault)
             else:
@@ -482,8 +491,8 @@ class ClusterWorkers:
         with self._lock:
             waiting = [run.need for run in self._runs if not run.worker]
             lacking = lack(self._members.values(), waiting)
-            # One that left may come again, and what is under way is not to end for it.
-            hopeless = lack(self._ever, waiting) and not any(run.worker for run in self._runs)
+            if any(run.worker for run in self._runs):
+                self._busy = monotonic()
             there, refused = len(self._known), list(self._refused.values())
             able = self._members and not lacking
             if able or (self._ready.is_set() and not self._runs):
@@ -498,7 +507,9 @@ class ClusterWorkers:
                 return
         if monotonic() < self._nobody_since + NOBODY_SECONDS:
             return
-        if self._members and hopeless:
+        # One that left may come again, and what others can do is done first.
+        is_idle = monotonic() >= self._busy + NOBODY_SECONDS
+        if self._members and is_idle and lack(self._ever, waiting):
             raise UserError(f"{lacking}; {GOES_ON}")
         if refused and not self._members:
             raise UserError(f"{refused[0]}; no other worker is left, and {GOES_ON}")
@@ -629,17 +640,17 @@ class ClusterWorkers:
         """Send a worker what it lacks: the files of a data set, or a checkpoint."""
         send = partial(self._client.run, workers=[address])
         fault = ""
-        try:
-            if path not in (*run.data, *run.checkpoints):
-                raise FileNotFoundError(f"the call has no {path}")
-            for file in sorted(path.iterdir()) if path.is_dir() else [path]:
-                for start in range(0, max(1, file.stat().st_size), remote.PIECE):
-                    with file.open("rb") as opened:
-                        opened.seek(start)
-                        send(remote.take, key, file.name, start, opened.read(remote.PIECE))
-        except OSError as error:
-            fault = f"{type(error).__name__}: {error}"
         with suppress(KeyError):  # it wants nothing any more
+            try:
+                if path not in (*run.data, *run.checkpoints):
+                    raise FileNotFoundError(f"the call has no {path}")
+                for file in sorted(path.iterdir()) if path.is_dir() else [path]:
+                    for start in range(0, max(1, file.stat().st_size), remote.PIECE):
+                        with file.open("rb") as opened:
+                            opened.seek(start)
+                            send(remote.take, key, file.name, start, opened.read(remote.PIECE))
+            except OSError as error:
+                fault = f"{type(error).__name__}: {error}"
             send(remote.arrived, key, fault)
 
 

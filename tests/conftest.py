@@ -11,6 +11,10 @@ from hypothesis import settings
 
 from fsmd.data.schema import Field, Schema
 from fsmd.tasks import Task
+from tests.postgres import Postgres, running
+
+# Programs, and what they are made of: without examples, and slow to load.
+collect_ignore_glob = ["bench*", "faults", "fuzz"]
 
 # The same examples in each run, however busy the machine is; `--hypothesis-profile=default` draws
 # others.
@@ -87,6 +91,16 @@ def migrations_are_read_once() -> Iterator[None]:
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(_VersionManager, "_create_alembic_script", once)
         yield
+
+
+@pytest.fixture(scope="session")
+def server() -> Iterator[Postgres]:
+    """One for all modules of a process, as to set one up takes seconds; each test has a database.
+
+    Whoever stops it starts it again.
+    """
+    with running() as postgres:
+        yield postgres
 
 
 @pytest.fixture(scope="module", autouse=True)

@@ -396,7 +396,7 @@ def test_any_encoder_has_nodes_that_do_what_it_does(made: tuple[Encoder, Any]) -
 
 @pytest.mark.parametrize(
     ("name", "tasks"),
-    zip(MODELS, cycle((ONE, THREE, FIVE)), strict=False),
+    tuple(zip(MODELS, cycle((ONE, THREE, FIVE)), strict=False)),
     ids=lambda value: value if isinstance(value, str) else str(len(value)),
 )
 def test_each_model_gives_the_probabilities_of_torch(name: str, tasks: tuple[Task, ...]) -> None:

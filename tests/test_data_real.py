@@ -355,8 +355,9 @@ def excerpt(found: Dataset, rows: int) -> Dataset:
         weights = None if split.weights is None else split.weights[:rows]
         return Split(split.ids[:rows], split.dense[:rows], split.labels[:rows], weights)
 
-    parts = {part: cut(getattr(found, part)) for part in SPLITS}
-    return replace(found, test_unseen=found.test_unseen[:rows], **parts)
+    train, valid, test = map(cut, (found.train, found.valid, found.test))
+    unseen = found.test_unseen[:rows]
+    return replace(found, train=train, valid=valid, test=test, test_unseen=unseen)
 
 
 # --- finding and downloading ---------------------------------------------------------------

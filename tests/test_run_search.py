@@ -43,6 +43,7 @@ def test_a_search_that_is_killed_in_its_middle_goes_on_and_trains_nothing_twice(
     kept = desk.rows("SELECT id, seed FROM fsmd_runs WHERE status = 'done'")
     monkeypatch.chdir(desk.folder)
     monkeypatch.setattr("studies.session.LocalWorkers", Immediate)
+    monkeypatch.setattr("studies.session.measure_latency", lambda *_: None)
     leave_figures_blank(monkeypatch)
     assert main(SEARCH) == 0
     said = capsys.readouterr().out.splitlines()[-1]

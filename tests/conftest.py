@@ -2,7 +2,7 @@
 
 import gc
 import os
-from collections.abc import Iterator
+from collections.abc import Generator, Iterator
 from pathlib import Path
 from typing import Any
 
@@ -11,11 +11,27 @@ from hypothesis import settings
 
 from fsmd.data.schema import Field, Schema
 from fsmd.tasks import Task
+from tests.postgres import Postgres, running
+
+# Programs, and what they are made of: without examples, and slow to load.
+collect_ignore_glob = ["bench*", "faults", "fuzz"]
 
 # The same examples in each run, however busy the machine is; `--hypothesis-profile=default` draws
-# others.
-settings.register_profile("same", derandomize=True, print_blob=False, deadline=None)
+# others, and twice as many.
+settings.register_profile(
+    "same", max_examples=50, derandomize=True, print_blob=False, deadline=None
+)
 settings.load_profile("same")
+
+
+@pytest.hookimpl(wrapper=True)
+def pytest_collection() -> Generator[None, object, object]:
+    """What is loaded stays: to look for garbage in it takes a fifth of the time to load it."""
+    gc.disable()
+    try:
+        return (yield)
+    finally:
+        gc.enable()
 
 
 @pytest.hookimpl(tryfirst=True)  # before pytest selects by marker
@@ -87,6 +103,16 @@ def migrations_are_read_once() -> Iterator[None]:
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(_VersionManager, "_create_alembic_script", once)
         yield
+
+
+@pytest.fixture(scope="session")
+def server() -> Iterator[Postgres]:
+    """One for all modules of a process, as to set one up takes seconds; each test has a database.
+
+    Whoever stops it starts it again.
+    """
+    with running() as postgres:
+        yield postgres
 
 
 @pytest.fixture(scope="module", autouse=True)

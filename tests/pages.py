@@ -26,13 +26,14 @@ def open_part(page: str) -> str:
 class Resources(HTMLParser):
     """Collects what a browser would load, ids, and drawings without a title."""
 
-    def __init__(self) -> None:
+    def __init__(self, page: str) -> None:
         super().__init__()
         self.loaded: list[str] = []
         self.ids: list[str] = []
         self.drawings = 0
         self.titled: list[str] = []
         self.labelled: list[str] = []
+        self.feed(page)
 
     def handle_starttag(self, tag: str, attrs: list[tuple[str, str | None]]) -> None:
         values = dict(attrs)
@@ -43,3 +44,13 @@ class Resources(HTMLParser):
         if tag == "svg" and values.get("role") == "img":
             self.labelled.append(values.get("aria-labelledby") or "")
             self.titled.append(values.get("aria-describedby") or "")
+
+
+def assert_stands_alone(page: str) -> None:
+    """It loads nothing, each link has its place, and each drawing its title."""
+    used = Resources(page)
+    assert all(link.startswith("#") for link in used.loaded)
+    assert {link[1:] for link in used.loaded} <= set(used.ids)
+    assert len(used.ids) == len(set(used.ids))
+    assert used.drawings == len(used.labelled)
+    assert set(used.labelled) | set(used.titled) <= set(used.ids)

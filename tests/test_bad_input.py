@@ -145,7 +145,7 @@ def swept(folder: Path) -> None:
 
 
 @pytest.mark.parametrize("command", ["run", "record"])
-@pytest.mark.parametrize("share", [pytest.param(1, marks=pytest.mark.slow), 13])
+@pytest.mark.parametrize("share", [pytest.param(1, marks=pytest.mark.slow), 29])
 def test_every_option_takes_a_value_or_refuses_it_in_one_line_and_leaves_nothing(
     untrained: Path,
     monkeypatch: pytest.MonkeyPatch,
@@ -163,11 +163,11 @@ def test_every_option_takes_a_value_or_refuses_it_in_one_line_and_leaves_nothing
         if code == 0:
             swept(untrained)
     assert set(codes) == {0, 2}
-    assert sum(codes.values()) > 50
+    assert sum(codes.values()) > 25
     assert not (untrained / "up").exists()
 
 
-@pytest.mark.parametrize("share", [pytest.param(1, marks=pytest.mark.slow), 13])
+@pytest.mark.parametrize("share", [pytest.param(1, marks=pytest.mark.slow), 29])
 def test_a_report_takes_a_value_or_refuses_it_in_one_line(
     untrained: Path,
     monkeypatch: pytest.MonkeyPatch,
@@ -186,7 +186,7 @@ def test_a_report_takes_a_value_or_refuses_it_in_one_line(
 
 
 @pytest.mark.parametrize("command", ["export", "blend", "predict"])
-@pytest.mark.parametrize("share", [pytest.param(1, marks=pytest.mark.slow), 13])
+@pytest.mark.parametrize("share", [pytest.param(1, marks=pytest.mark.slow), 29])
 def test_taking_a_model_home_takes_a_value_or_refuses_it_in_one_line(
     untrained: Path,
     tmp_path_factory: pytest.TempPathFactory,

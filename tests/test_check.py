@@ -354,8 +354,7 @@ def test_the_page_is_one_file_that_shows_every_finding_and_every_field() -> None
     checks, findings = look(Source(BROKEN, {}, lambda: parts_of(BROKEN, log)))
     html = page(BROKEN, checks, findings)
     assert "<script" not in html
-    resources = Resources()
-    resources.feed(html)
+    resources = Resources(html)
     assert resources.loaded == []
     assert "url(" not in html
     texts = [unescape(re.sub("<.*?>", "", item)) for item in re.findall("<li.*?</li>", html)]

@@ -1,26 +1,26 @@
-"""What a report found, beside its study in a real optuna-dashboard, in a real browser."""
+"""What a report found, beside its study in the real optuna-dashboard, in a real browser."""
 
 import json
 import os
 import re
 import shlex
 import shutil
-import socket
 import subprocess
-import sys
-import time
+import threading
 import urllib.request
 from collections.abc import Iterator
-from contextlib import nullcontext
 from io import BytesIO
 from pathlib import Path
+from socketserver import ThreadingMixIn
 from typing import Any
+from wsgiref.simple_server import WSGIRequestHandler, WSGIServer, make_server
 
 import optuna
 import pytest
 import sqlalchemy as sa
 from hypothesis import example, given
 from hypothesis import strategies as st
+from optuna.artifacts import FileSystemArtifactStore
 from optuna_dashboard import get_note, save_note, save_plotly_graph_object, wsgi
 from plotly.graph_objects import Figure
 
@@ -36,7 +36,7 @@ from studies.store.dashboard import HEADING, RULE, dashboard_command, publish, p
 from studies.store.database import open_engine
 from studies.store.records import StudyRecord
 from tests import made_up
-from tests.postgres import closing_all, running
+from tests.postgres import closing_all
 
 BOX = 'viewBox="0 0 80 40"'
 SVG = f'<svg xmlns="http://www.w3.org/2000/svg" {BOX}><rect width="80" height="40"/></svg>'
@@ -61,35 +61,22 @@ def shown(tmp_path_factory: pytest.TempPathFactory) -> Iterator[tuple[str, optun
     for said in ("first", "second"):
         page.write_text(said)
         publish(study, LINES, [figure], [page], folder / "artifacts")
-    with socket.socket() as free:
-        free.bind(("127.0.0.1", 0))
-        port = free.getsockname()[1]
-    process = subprocess.Popen(
-        [
-            *(sys.executable, "-c", "from optuna_dashboard._cli import main; main()", url),
-            *("--artifact-dir", str(folder / "artifacts"), "--port", str(port)),
-        ],
-        stdout=subprocess.DEVNULL,
-        stderr=subprocess.DEVNULL,
-    )
-    address = f"http://127.0.0.1:{port}"
-    try:
-        deadline = time.monotonic() + 60
-        while not _answers(address):
-            assert process.poll() is None
-            assert time.monotonic() < deadline
-            time.sleep(0.2)
-        yield address, study, folder
-    finally:
-        process.terminate()
-        process.wait(timeout=20)
+    app = wsgi(url, FileSystemArtifactStore(folder / "artifacts"))
+    with make_server("127.0.0.1", 0, app, Threading, Silent) as server:
+        thread = threading.Thread(target=server.serve_forever)
+        thread.start()
+        yield f"http://127.0.0.1:{server.server_port}", study, folder
+        server.shutdown()
+        thread.join()
 
 
-def _answers(address: str) -> bool:
-    try:
-        return bool(_read(f"{address}/api/studies"))
-    except OSError:
-        return False
+class Threading(ThreadingMixIn, WSGIServer):
+    """A browser asks for several things at once."""
+
+
+class Silent(WSGIRequestHandler):
+    def log_message(self, *_: object) -> None:
+        pass
 
 
 def _read(address: str) -> bytes:
@@ -263,10 +250,12 @@ def test_the_dashboard_of_a_search_agrees_with_its_report(
 
 @pytest.mark.parametrize("kind", ["sqlite", "postgresql"])
 def test_the_dashboard_of_a_study_has_each_arms_mean_as_its_report(
-    tmp_path: Path, kind: str
+    tmp_path: Path, kind: str, request: pytest.FixtureRequest
 ) -> None:
-    with running() if kind == "postgresql" else nullcontext() as server, closing_all():
-        url = server.new_database() if server else f"sqlite:///{tmp_path}/studies.db"
+    url = f"sqlite:///{tmp_path}/studies.db"
+    if kind == "postgresql":
+        url = request.getfixturevalue("server").new_database()
+    with closing_all():
         check_means(open_engine(url, create=True), tmp_path)
 
 

@@ -21,6 +21,8 @@ from fsmd.data.files import Origin, find
 from fsmd.data.schema import Dataset, Split
 from fsmd.errors import UserError
 from fsmd.tasks import is_funnel
+from fsmd.training import train
+from tests.test_training import assert_learned, small
 
 TAKES_LONG = True
 SPLITS = ("train", "valid", "test")
@@ -169,15 +171,21 @@ def test_census_test_rows_repeat_train_rows_for_27_percent(census_data: Dataset)
     assert 1 - census_data.test_unseen.mean() == pytest.approx(0.27, abs=0.01)
 
 
-def test_census_on_fewer_rows_is_scored_on_the_same_rows(census_data: Dataset) -> None:
+@pytest.fixture(scope="module")
+def fewer_rows() -> Dataset:
+    real("census-income-kdd")
+    return data.load("census_no_leak:rows=3000")
+
+
+def test_census_on_fewer_rows_is_scored_on_the_same_rows(
+    census_data: Dataset, fewer_rows: Dataset
+) -> None:
     """Vocabularies are of the rows drawn, so that some ids of test are unseen."""
-    fewer = data.load("census:rows=2000")
-    assert fewer.content_hash != census_data.content_hash
-    assert fewer.schema.name == "census"
-    assert len(fewer.train) == 2000
+    assert fewer_rows.schema.name == "census_no_leak"
+    assert len(fewer_rows.train) == 3000
     for part in ("valid", "test"):
-        assert (getattr(fewer, part).labels == getattr(census_data, part).labels).all()
-    assert (fewer.test.ids == 0).any()
+        assert (getattr(fewer_rows, part).labels == getattr(census_data, part).labels).all()
+    assert (fewer_rows.test.ids == 0).any()
 
 
 def test_census_no_leak_lacks_the_three_columns_that_spell_out_marital() -> None:
@@ -317,6 +325,39 @@ def test_kuairand_rows_of_one_user_and_day_are_one_request(
     asked = kuairand_read.test["user_id"] + "," + kuairand_read.test["date"]
     assert kuairand_data.test.requests is not None
     assert len(set(kuairand_data.test.requests)) == asked.nunique()
+
+
+# --- training on it ------------------------------------------------------------------------
+
+
+@pytest.mark.usefixtures("one_thread")
+@pytest.mark.parametrize("model", ["esmm", "fsmd"])
+@pytest.mark.parametrize(
+    ("of", "least"), [("census_data", 0.8), ("fewer_rows", 0.8), ("kuairand_data", 0.55)]
+)
+def test_models_of_each_kind_learn_every_task(
+    of: str,
+    least: float,
+    model: str,
+    request: pytest.FixtureRequest,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    """Of the other public sets test_catalog has made-up rows; no test downloads one."""
+    rows = excerpt(request.getfixturevalue(of), 3000)
+    monkeypatch.setattr("fsmd.trainer.open_encoded", lambda path: rows)
+    assert_learned(train(small(model, rows)), rows, least)
+
+
+def excerpt(found: Dataset, rows: int) -> Dataset:
+    """The first rows of each split."""
+
+    def cut(split: Split) -> Split:
+        weights = None if split.weights is None else split.weights[:rows]
+        return Split(split.ids[:rows], split.dense[:rows], split.labels[:rows], weights)
+
+    train, valid, test = map(cut, (found.train, found.valid, found.test))
+    unseen = found.test_unseen[:rows]
+    return replace(found, train=train, valid=valid, test=test, test_unseen=unseen)
 
 
 # --- finding and downloading ---------------------------------------------------------------

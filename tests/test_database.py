@@ -37,16 +37,10 @@ from studies.store.runs import known_runs
 from studies.store.studies import find_study, study_names, update_study
 from studies.store.tables import CELLS, MEASUREMENTS, PREDICTIONS, RUNS, TEST_ROWS
 from tests.lab import TASKS, Immediate, Lab, result_of
-from tests.postgres import NOBODY, Postgres, closing_all, running
+from tests.postgres import NOBODY, Postgres, closing_all
 
 TAKES_LONG = True
 CREATE = pytest.mark.parametrize("create", [True, False], ids=["run", "report"])
-
-
-@pytest.fixture(scope="module")
-def server() -> Iterator[Postgres]:
-    with running() as postgres:
-        yield postgres
 
 
 @pytest.fixture(autouse=True)
@@ -617,12 +611,19 @@ def cut_off_at_new_statements(cut: Callable[[], None]) -> Iterator[set[str]]:
         sa.event.remove(sa.Engine, "before_cursor_execute", before)
 
 
+@pytest.fixture(scope="module")
+def undisturbed(tmp_path_factory: pytest.TempPathFactory) -> object:
+    """All that the study comes to which the tests below disturb."""
+    folder = tmp_path_factory.mktemp("undisturbed")
+    lab = lab_in(f"sqlite:///{folder}/studies.db", folder)
+    lab.run(2, Immediate())
+    return everything(lab)
+
+
 def test_connections_that_end_at_any_statement_change_nothing(
-    server: Postgres, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    server: Postgres, undisturbed: object, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(faults, "POLL_SECONDS", 0.01)
-    undisturbed = lab_in(server.new_database(), tmp_path)
-    undisturbed.run(2, Immediate())
     url = server.new_database()
     lab = lab_in(url, tmp_path)
     admin = sa.create_engine(url, isolation_level="AUTOCOMMIT")
@@ -636,18 +637,16 @@ def test_connections_that_end_at_any_statement_change_nothing(
         lab.run(2, Immediate())
     admin.dispose()
     assert len(seen) > 20
-    assert everything(lab) == everything(undisturbed)
+    assert everything(lab) == undisturbed
 
 
 def test_a_commit_whose_answer_is_lost_changes_nothing(
-    server: Postgres, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    server: Postgres, undisturbed: object, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """What is done again was done already."""
     from sqlalchemy.dialects.postgresql.psycopg import PGDialect_psycopg
 
     monkeypatch.setattr(faults, "POLL_SECONDS", 0.01)
-    undisturbed = lab_in(server.new_database(), tmp_path)
-    undisturbed.run(2, Immediate())
     lab = lab_in(server.new_database(), tmp_path)
     commit: Any = PGDialect_psycopg.do_commit
     chance, lost = random.Random(0), list[object]()
@@ -663,14 +662,12 @@ def test_a_commit_whose_answer_is_lost_changes_nothing(
     lab.run(2, Immediate())
     monkeypatch.undo()
     assert len(lost) > 8
-    assert everything(lab) == everything(undisturbed)
+    assert everything(lab) == undisturbed
 
 
 def test_a_restart_in_the_middle_of_a_study_changes_nothing(
-    server: Postgres, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+    server: Postgres, undisturbed: object, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    undisturbed = lab_in(server.new_database(), tmp_path)
-    undisturbed.run(2, Immediate())
     url = server.new_database()
     lab = lab_in(url, tmp_path)
     starting: list[threading.Timer] = []
@@ -689,7 +686,7 @@ def test_a_restart_in_the_middle_of_a_study_changes_nothing(
         told = refused(lambda: _hold(other, "tower_shape"))
     starting[0].join()
     assert "is being run by" in told
-    assert everything(lab) == everything(undisturbed)
+    assert everything(lab) == undisturbed
     assert "waiting up to 5 minutes: cannot use the database" in capsys.readouterr().err
 
 
@@ -718,20 +715,16 @@ def test_a_server_that_stays_away_ends_a_run_in_one_line(server: Postgres, tmp_p
 # Planners at once
 
 
-@pytest.mark.parametrize("kind", ["sqlite", "postgresql"])
-def test_first_planners_at_once_make_one_set_of_tables(
-    kind: str, url: str, request: pytest.FixtureRequest
-) -> None:
-    if kind == "postgresql":
-        url = request.getfixturevalue("server").new_database()
+def test_first_planners_at_once_make_one_set_of_tables(url: str) -> None:
+    """Processes on a server: tests/test_postgres.py."""
 
     def start(name: str) -> str:
         engine = open_engine(url, create=True)
         with only_planner(engine, name):
             return open_mirror(engine, name, TASKS, task_objectives(TASKS)).name
 
-    with ThreadPoolExecutor(6) as pool:
-        assert list(pool.map(start, "abcdef")) == list("abcdef")
+    with ThreadPoolExecutor(4) as pool:
+        assert list(pool.map(start, "abcd")) == list("abcd")
 
 
 def test_a_second_planner_is_refused_on_a_server_until_the_first_ends(

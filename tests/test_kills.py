@@ -366,15 +366,15 @@ def test_the_search_stops_and_confirms_and_nothing_is_left(whole: Whole) -> None
 
 
 @pytest.mark.parametrize("asked", ["study", "search", "auto"])
-@pytest.mark.parametrize("share", [6, pytest.param(1, marks=pytest.mark.slow)])
+@pytest.mark.parametrize("share", [15, pytest.param(1, marks=pytest.mark.slow)])
 def test_wherever_a_planner_is_ended_the_next_run_comes_to_the_same(
     bench: Bench, whole: Whole, asked: str, share: int
 ) -> None:
-    """From each state that a kill may leave; quickly, from every sixth."""
+    """From each state that a kill may leave; quickly, from every fifteenth."""
     undisturbed, watch = whole(asked)
     assert watch.moments > 150
     assert len(watch.kept) > 40
-    for state in watch.kept[:: share * (12 if asked == "auto" else 1)]:
+    for state in watch.kept[:: share * (6 if asked == "auto" else 1)]:
         bench.start(state)
         assert bench.run(ASKED[asked]) == undisturbed, state.name
 
@@ -382,7 +382,7 @@ def test_wherever_a_planner_is_ended_the_next_run_comes_to_the_same(
 @pytest.mark.parametrize("asked", ["study", "search"])
 def test_a_repair_that_is_ended_too_loses_nothing(bench: Bench, whole: Whole, asked: str) -> None:
     undisturbed, watch = whole(asked)
-    for seed, state in enumerate(some(watch.kept, 3)):
+    for seed, state in enumerate(some(watch.kept, 2)):
         for again in some(bench.watched(ASKED[asked], state).kept, 2, seed):
             bench.start(again)
             assert bench.run(ASKED[asked]) == undisturbed, (state.name, again.name)
@@ -394,7 +394,7 @@ def test_a_planner_that_a_signal_ends_leaves_what_was_committed(
 ) -> None:
     """At some statements; `tests.faults` kills at each."""
     undisturbed, watch = whole(asked)
-    for at in some(range(watch.moments), 6):
+    for at in some(range(watch.moments), 4):
         bench.start(None if asked == "study" else whole("study")[1].kept[-1])
         bench.killed(ASKED[asked], at)
         assert bench.run(ASKED[asked]) == undisturbed, at
@@ -413,7 +413,7 @@ def test_a_study_that_is_asked_otherwise_after_a_kill_leaves_nothing_running(
     bench: Bench, whole: Whole
 ) -> None:
     undisturbed, watch = whole("study")
-    for state in some(watch.kept, 4):
+    for state in some(watch.kept, 2):
         bench.start(state)
         check(bench.run(pair(), replicates=1))
         assert bench.run(pair(), replicates=2) == undisturbed, state.name

@@ -10,7 +10,7 @@ import torch
 from torch import Tensor, nn
 from torch.nn.functional import binary_cross_entropy_with_logits
 
-from fsmd.config import MODELS, FSMDConfig, fitted
+from fsmd.config import MODELS, FSMDConfig
 from fsmd.data.schema import Field, Schema
 from fsmd.errors import UserError
 from fsmd.layers import Dropout, HiddenLayer
@@ -565,17 +565,6 @@ def test_nothing_hidden_and_equal_weights_change_nothing_but_rounding() -> None:
         task_losses(logits, labels, (None, 0), weight_B=weight, masked=True),
         task_losses(logits, labels, (None, 0)),
     )
-
-
-@pytest.mark.parametrize("tasks", [TREE[:1], TREE[:3], TREE], ids=len)
-@pytest.mark.parametrize("name", MODELS)
-def test_every_model_has_a_logit_for_each_of_any_number_of_tasks(
-    name: str, tasks: tuple[Task, ...]
-) -> None:
-    schema = schema_of(*tasks)
-    config = fitted(MODELS[name], tasks)
-    model = FSMD(replace(config, layers=(6, 5), tower_width=8), schema, seed=0)
-    assert model(*rows_of(schema, 4)).shape == (4, len(tasks))
 
 
 # --- starts and dropout ------------------------------------------------------------------

@@ -168,7 +168,7 @@ _LABEL = st.text(st.characters(categories=("L", "N", "P", "S", "Zs")), min_size=
 
 @pytest.mark.usefixtures("blank_figures")
 @settings(
-    max_examples=5, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture]
+    max_examples=3, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture]
 )
 @given(names=st.lists(_LABEL.map(str.strip).filter(bool), min_size=3, max_size=3, unique=True))
 def test_any_name_that_can_be_printed_is_shown_and_runs_nothing(

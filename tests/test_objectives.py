@@ -114,7 +114,7 @@ def test_a_faulty_objective_is_one_clear_line_and_hurts_no_other(
 
 
 def test_the_costs_of_a_model_are_known_without_training() -> None:
-    data = load("planted:rows=5000")
+    data = load("planted:rows=1000")
     config = FSMDConfig(layers=(16,), expert_count=2, tower_width=8)
     of_model = {name: each.of_model for name, each in costs().items() if each.of_model}
     complete = Training.on(data, config)

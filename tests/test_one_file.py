@@ -130,7 +130,7 @@ SEARCH = Search(
     space="paper",
     objectives=("tasks", "depth"),
     data="shop",
-    trials=3,
+    trials=2,
     sampler="random",
     pruner="none",
     confirm=1,
@@ -201,8 +201,8 @@ def tree(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 
 COMMANDS = {
-    "study": "my_study --replicates 2 --epochs 2",
-    "search": "my_search --epochs 2",
+    "study": "my_study --replicates 2 --epochs 1",
+    "search": "my_search --epochs 1",
     "faulty": "faulty",
     "list": "--list",
 }
@@ -217,10 +217,12 @@ import studies.workers.local
 torch.set_num_threads(1)
 # Before anything takes it from there, as tests.lab does.
 studies.workers.local.LocalWorkers = lambda count: Immediate(count)
+import studies.session
 from studies.run import main
 from tests.lab import Immediate
 from tests.conftest import leave_figures_blank
 
+studies.session.measure_latency = lambda *_: None
 leave_figures_blank(MonkeyPatch(), but="spread")
 told = {}
 for name, line in json.loads(sys.argv[1]).items():

@@ -29,18 +29,12 @@ from studies.store.studies import study_names
 from studies.store.tables import PLANNERS
 from tests import made_up
 from tests.lab import TASKS, Immediate
-from tests.postgres import Postgres, closing_all, running
+from tests.postgres import Postgres, closing_all
 from tests.test_database import SECRET, everything, lab_in, refused, refused_or_nothing, write
 
 TAKES_LONG = True
 WAITS = 60.0
 """Seconds for what takes one on an idle machine."""
-
-
-@pytest.fixture(scope="module")
-def server() -> Iterator[Postgres]:
-    with running() as postgres:
-        yield postgres
 
 
 @pytest.fixture(autouse=True)
@@ -106,6 +100,7 @@ def all_rows(engine: sa.Engine) -> dict[str, list[Any]]:
 OPEN = """
 import sys
 from studies.store.database import open_engine
+print("ready", flush=True)
 sys.stdin.readline()
 open_engine(sys.argv[1], create=True)
 print("open")
@@ -117,9 +112,16 @@ def test_of_processes_that_start_at_once_on_an_empty_database_one_makes_the_tabl
 ) -> None:
     log = server.folder / "log"
     before = log.read_text().count("ERROR")
-    with process(OPEN, url) as one, process(OPEN, url) as two, process(OPEN, url) as three:
-        ends = [child.communicate("go\n", timeout=WAITS) for child in (one, two, three)]
-    assert [out for out, _ in ends] == ["open\n"] * 3, ends
+    with process(OPEN, url) as one, process(OPEN, url) as two:
+        for child in (one, two):
+            assert child.stdout is not None
+            assert child.stdout.readline() == "ready\n"
+        for child in (one, two):
+            assert child.stdin is not None
+            child.stdin.write("go\n")
+            child.stdin.flush()
+        ends = [child.communicate(timeout=WAITS) for child in (one, two)]
+    assert [out for out, _ in ends] == ["open\n"] * 2, ends
     assert log.read_text().count("ERROR") == before  # such as: the relation exists already
     with administrator(url) as connection:
         stamps = connection.execute(sa.text("SELECT version FROM fsmd_schema")).all()

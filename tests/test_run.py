@@ -31,6 +31,7 @@ from studies.store.studies import find_study
 from studies.workers.local import LocalWorkers
 from studies.workers.worker import train_all
 from tests.faults.desk import alive, children_of, needs_proc, workers_of
+from tests.faults.hanging import die_after, own_memory
 from tests.lab import Immediate, no_report
 from tests.made_up.definitions import of_network
 
@@ -81,17 +82,22 @@ class Desk:
 
 
 def wait_for(condition: Callable[[], object], process: subprocess.Popen[str]) -> None:
-    deadline = time.monotonic() + 120
-    while not condition():
-        assert process.poll() is None, process.communicate()
-        assert time.monotonic() < deadline
-        time.sleep(0.05)
+    deadline = time.monotonic() + 200
+    try:
+        while not condition():
+            assert process.poll() is None, process.communicate()
+            assert time.monotonic() < deadline
+            time.sleep(0.05)
+    except AssertionError:
+        process.kill()
+        raise
 
 
-def own_memory(pid: int) -> float:
-    """MiB that no other process shares."""
-    lines = Path(f"/proc/{pid}/smaps_rollup").read_text().splitlines()
-    return sum(int(line.split()[1]) for line in lines if line.startswith("Private_")) / 1024
+def all_end(processes: list[int]) -> None:
+    deadline = time.monotonic() + 60
+    while any(map(alive, processes)):
+        assert time.monotonic() < deadline, "a process outlives its planner"
+        time.sleep(0.02)
 
 
 def checkpoints() -> list[Path]:
@@ -114,6 +120,7 @@ def desk(tmp_path_factory: pytest.TempPathFactory) -> Desk:
 
 
 DATA = "planted:rows=20000"
+FEW = ("--data", "planted:rows=2000")
 SHORT = (
     *("tower_shape", "--name", "tower_shape", "--data", DATA, "--epochs", "3"),
     *("--set", "layers=32,16", "--set", "tower_width=16", "--set", "expert_count=4"),
@@ -122,16 +129,11 @@ SHORT = (
 
 
 @pytest.fixture
-def without_report(monkeypatch: pytest.MonkeyPatch) -> None:
-    """For tests of what is trained: a report is most of a small run's time."""
-
+def in_process(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Trainings in this process, which has torch loaded, and without a report."""
     monkeypatch.setattr("reports.build.build", no_report)
-
-
-@pytest.fixture
-def in_process(monkeypatch: pytest.MonkeyPatch, without_report: None) -> None:
-    """Trainings in this process, which has torch loaded."""
     monkeypatch.setattr("studies.session.LocalWorkers", Immediate)
+    monkeypatch.setattr("studies.session.measure_latency", lambda *_: None)
 
 
 @needs_proc
@@ -199,69 +201,35 @@ def test_a_run_among_others_measured_what_it_measures_alone(desk: Desk) -> None:
 def test_a_killed_training_goes_on_from_its_checkpoint(tmp_path: Path) -> None:
     data = load_planted(PlantedConfig(rows=4000, users=100, videos=50))
     config = replace(MODELS["base"], layers=(16,), tower_width=8, batch_size=64)
-    training = replace(Training.on(data, config, seed=1), epochs=6, patience=6)
+    training = replace(Training.on(data, config, seed=1), epochs=4, patience=4)
     checkpoint = tmp_path / "training.ckpt"
     with LocalWorkers(1) as workers:
         workers.prepare()
-        epochs: list[int] = []
-
-        def collect(until: Callable[[], object]) -> None:
-            deadline = time.monotonic() + 60
-            while not until():
-                told = [progress for _, progress in workers.messages()]
-                epochs.extend(int(p.done) for p in told if p.done == int(p.done))
-                assert time.monotonic() < deadline
-                time.sleep(0.001)
-
-        future = workers.submit(train_all, [training], [checkpoint], None)
-        collect(lambda: 2 in epochs)
-        (worker,) = workers_of(os.getpid())
-        assert own_memory(worker) < 300  # the rest is shared with the process that forked it
-        os.kill(worker, signal.SIGKILL)
-        error = future.exception(timeout=60)
+        error = workers.submit(die_after, 2, training, checkpoint).exception(timeout=200)
         assert error is not None
         assert workers.lost(error)
-        before = max(epochs)
-        assert before < 6
-        epochs.clear()
-        again = workers.submit(train_all, [training], [checkpoint], None)
-        collect(again.done)
-        assert min(epochs) > 2  # nothing of the first epochs is trained again
-        (result,) = again.result()
-        assert isinstance(result, TrainingResult)
-        assert result.measurements == train(training).measurements
+        (result,) = workers.submit(train_all, [training], [checkpoint], None).result(timeout=60)
+        told = [progress.done for _, progress in workers.messages()]
+        assert min(told) > 2  # nothing of the first epochs is trained again
+        assert max(told) == 4
+        memory = workers.submit(own_memory).result(timeout=60)
+        assert memory < 300  # the rest is shared with the process that forked it
+    assert isinstance(result, TrainingResult)
+    assert result.measurements == train(training).measurements
 
 
-@needs_proc
-@pytest.mark.usefixtures("without_report")
-def test_a_killed_planner_loses_nothing_and_a_second_one_is_refused(
-    desk: Desk, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+@pytest.mark.usefixtures("in_process")
+def test_asked_for_more_the_same_command_keeps_what_is_done(
+    desk: Desk, monkeypatch: pytest.MonkeyPatch
 ) -> None:
+    """A planner that is killed: tests/test_run_search.py, tests/test_kills.py."""
     monkeypatch.chdir(desk.folder)
-    query = "SELECT id, finished_at FROM fsmd_runs ORDER BY id"
+    query = "SELECT id, finished_at FROM fsmd_runs"
     before = desk.rows(query)
-    process = desk.start(*SHORT, "2")
-    wait_for(lambda: desk.runs() >= 5, process)
-    assert main([*SHORT, "2"]) == 2
-    refused = f"'tower_shape' is being run by process {process.pid} on"
-    assert refused in capsys.readouterr().err
-    workers = workers_of(process.pid)
-    assert len(workers) == 2
-    workers += children_of(process.pid)  # the one that forks them too
-    process.kill()
-    process.communicate()
-    deadline = time.monotonic() + 20
-    while any(map(alive, workers)):
-        assert time.monotonic() < deadline, "a worker outlives its planner"
-        time.sleep(0.1)
-    kept = desk.rows(query)
-    assert 5 <= len(kept) < 8
-
-    monkeypatch.setattr("studies.session.LocalWorkers", Immediate)
     assert main([*SHORT, "2"]) == 0
     after = desk.rows(query)
-    assert len(after) == 8
-    assert set(before) <= set(kept) <= set(after)  # what was done was not done again
+    assert (len(before), len(after)) == (4, 8)
+    assert set(before) <= set(after)  # what was done was not done again
     assert desk.trial_states() == ["COMPLETE"] * 8
     cells = desk.rows("SELECT arm, replicate FROM fsmd_cells")
     assert sorted(cells) == sorted((arm, r) for arm in ARMS for r in range(2))
@@ -311,6 +279,7 @@ def test_a_name_keeps_a_run_with_other_settings_apart(
 
 @needs_proc
 def test_ctrl_c_stops_at_once_and_says_that_nothing_is_lost(tmp_path: Path) -> None:
+    """Here while libraries are loaded; in the middle of a training: tests/test_faults.py."""
     desk, data = Desk(tmp_path), ("--data", DATA)
     # A background job ignores the signal, and so would its child.
     before = signal.signal(signal.SIGINT, signal.default_int_handler)
@@ -318,13 +287,14 @@ def test_ctrl_c_stops_at_once_and_says_that_nothing_is_lost(tmp_path: Path) -> N
         process = desk.start("gate_depth", *data, "--replicates", "1", "--workers", "1")
     finally:
         signal.signal(signal.SIGINT, before)
-    wait_for(lambda: desk.trial_states() == ["RUNNING"] and workers_of(process.pid), process)
-    workers = workers_of(process.pid)
+    wait_for(lambda: desk.trial_states() == ["RUNNING"], process)
+    started = children_of(process.pid)
+    assert started
     process.send_signal(signal.SIGINT)
-    _, err = process.communicate(timeout=20)
+    _, err = process.communicate(timeout=60)
     assert process.returncode == 130
     assert err.strip().endswith("\nStopped; nothing is lost. The same command goes on from here.")
-    assert not any(map(alive, workers))
+    all_end(started)
 
 
 def test_ctrl_c_waits_for_a_worker_that_is_being_started(
@@ -364,10 +334,10 @@ def test_ctrl_c_waits_for_a_worker_that_is_being_started(
         (("tower_shape", "--workers", "two"), "invalid int value: 'two'"),
         (("tower_shape", "--trials", "9"), "--trials goes with a search only; 'tower_shape' is a"),
         (("tower_shape", "--set", "colour=red"), "--set must be field=value with one of the"),
-        (("pareto", "--space", "huge"), "--space must be one of"),
+        (("pareto", *FEW, "--space", "huge"), "--space must be one of"),
         (("pareto", "--replicates", "3"), "--replicates goes with a study only; 'pareto' is a"),
         (("pareto", "--base", "mmoe"), "--base goes with a study only; 'pareto' is a search"),
-        (("pareto", "--sampler", "grid", "--space", "architecture"), "more than 100,000 comb"),
+        (("pareto", *FEW, "--sampler", "grid", "--space", "architecture"), "more than 100,000 co"),
         (("pareto", "--max-params", "0"), "--max-params must be at least 1; got 0"),
         (("tower_shape", "--base", "fs", "--pick", "knee", "--trials", "9"), "--trials --pick go"),
         (("tower_shape", "--device", "tpu"), "--device must be auto, cpu, cuda or cuda:N"),

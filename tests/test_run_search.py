@@ -1,7 +1,6 @@
 """The search as a user meets it: real processes, a real database, real kills."""
 
 import json
-import time
 from pathlib import Path
 
 import pytest
@@ -11,9 +10,10 @@ from fsmd.data import load
 from fsmd.training import Training, train
 from studies.definition import Search
 from studies.run import main
-from tests.faults.desk import alive, needs_proc, workers_of
-from tests.lab import Immediate
-from tests.test_run import Desk, wait_for
+from tests.conftest import leave_figures_blank
+from tests.faults.desk import needs_proc, workers_of
+from tests.lab import Immediate, no_report
+from tests.test_run import Desk, all_end, wait_for
 
 TAKES_LONG = True
 DATA = "planted:rows=3000"
@@ -39,13 +39,12 @@ def test_a_search_that_is_killed_in_its_middle_goes_on_and_trains_nothing_twice(
     workers = workers_of(process.pid)
     process.kill()
     process.communicate()
-    deadline = time.monotonic() + 20
-    while any(map(alive, workers)):
-        assert time.monotonic() < deadline
-        time.sleep(0.1)
+    all_end(workers)
     kept = desk.rows("SELECT id, seed FROM fsmd_runs WHERE status = 'done'")
     monkeypatch.chdir(desk.folder)
-    monkeypatch.setattr("studies.session.LocalWorkers", lambda _: Immediate())
+    monkeypatch.setattr("studies.session.LocalWorkers", Immediate)
+    monkeypatch.setattr("studies.session.measure_latency", lambda *_: None)
+    leave_figures_blank(monkeypatch)
     assert main(SEARCH) == 0
     said = capsys.readouterr().out.splitlines()[-1]
     assert said == f"Report: {Path('out/pareto/report.html')}"
@@ -87,7 +86,8 @@ def test_a_training_of_the_search_measured_what_it_measures_alone(desk: Desk) ->
 def test_a_search_with_a_limit_trains_only_what_keeps_it(
     desk: Desk, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("studies.session.LocalWorkers", lambda _: Immediate())
+    monkeypatch.setattr("studies.session.LocalWorkers", Immediate)
+    monkeypatch.setattr("reports.build.build", no_report)
     monkeypatch.chdir(desk.folder)
     limit = 400_000
     asked = ("--trials", "1", "--epochs", "1", "--confirm", "0", "--objectives", "tasks,params")

@@ -1125,16 +1125,12 @@ def history(space: Space, n: int, sampler: str) -> list[Tried]:
 
 @pytest.mark.parametrize(
     ("sampler", "name"),
-    [
-        *((s, n) for s in ("tpe", "nsga2", "nsga3", "random") for n in ("paper", "full")),
-        ("gp", "paper"),
-        ("gp", "architecture"),
-    ],
+    [*((s, "full") for s in ("tpe", "nsga2", "nsga3", "random")), ("gp", "architecture")],
 )
 @pytest.mark.filterwarnings("ignore::optuna.exceptions.ExperimentalWarning")
 def test_every_sampler_proposes_what_is_new_and_the_same_again(sampler: str, name: str) -> None:
     space = small_space(name)
-    tried = history(space, 11, sampler)
+    tried = history(space, 7 if sampler == "gp" else 11, sampler)
     keys = [str(sorted(t.params.items())) for t in tried]
     assert len(set(keys)) == len(keys)
     for known in (tried, tried[:5]):

@@ -1,4 +1,4 @@
-"""Work that hangs once in each way, for workers that load nothing else."""
+"""Work that hangs once in each way, or dies, for workers that load nothing else."""
 
 import os
 import signal
@@ -6,7 +6,7 @@ import time
 from collections.abc import Sequence
 from pathlib import Path
 
-from fsmd.training import Measurement, Training, TrainingResult
+from fsmd.training import Measurement, Training, TrainingProgress, TrainingResult, train
 
 WAYS = ("stopped", "endless")
 
@@ -31,3 +31,19 @@ def hang_once(
         Measurement(1, split, task, "auc", 0.5) for split in ("valid", "test") for task in tasks
     ]
     return [TrainingResult(tuple(figures), dict.fromkeys(tasks, 1), 1, True, 0.1, 10)]
+
+
+def die_after(epoch: int, training: Training, checkpoint: Path) -> None:
+    """As if it were killed at the moment at which the epoch is told."""
+
+    def listen(progress: TrainingProgress) -> None:
+        if progress.done == epoch:
+            os.kill(os.getpid(), signal.SIGKILL)
+
+    train(training, checkpoint=checkpoint, on_progress=listen)
+
+
+def own_memory() -> float:
+    """MiB of this process that no other one shares."""
+    lines = Path("/proc/self/smaps_rollup").read_text().splitlines()
+    return sum(int(line.split()[1]) for line in lines if line.startswith("Private_")) / 1024

@@ -27,7 +27,7 @@ from studies.store.costs import LATENCY, known_costs
 from studies.store.faults import patient
 from studies.store.records import PlannedArm, StudyRecord
 from studies.store.studies import find_study, study_names
-from studies.store.trainings import TrainingRow, read_trainings
+from studies.store.trainings import TrainingRow, read_trainings, uncollected
 
 MOST_LEARNT = 1000
 """Arms whose differences to each other are all gone through, to learn how one of them scatters.
@@ -501,6 +501,7 @@ def stored_record(engine: sa.Engine, name: str) -> StudyRecord:
     return record
 
 
+@uncollected()
 def load_results(
     engine: sa.Engine, record: StudyRecord, planned: tuple[PlannedArm, ...]
 ) -> StudyResults:
@@ -511,7 +512,7 @@ def load_results(
         own = {name: getattr(t.run, name) for name in columns}
         own["runtime"] = t.run.runtime.identity
         rows.append((t.arm, t.replicate, t.run.id, *own.values()))
-        values_N = np.array(t.figures.values, np.float64)
+        values_N = np.asarray(t.figures.values, np.float64)
         measured.append(OfTraining(t.arm, t.replicate, t.run.seed, t.figures.keys, values_N))
     known = [arm.name for arm in planned]
     others = sorted({t.arm for t in measured} - {*known})

@@ -199,6 +199,32 @@ def p_value(estimate: Estimate, kind: Kind = "differs", bound: float = 0.0) -> f
     return float(at_its_level(with_df, np.float64(max(estimate.freedom, own)), own))
 
 
+def p_of_each(
+    estimates: Sequence[Estimate], kind: Kind = "differs", bounds: Sequence[float] | float = 0.0
+) -> list[float | None]:
+    """`p_value` of each: the same numbers, of those over the seeds alone all at once."""
+    bound_E = np.broadcast_to(np.asarray(bounds, float), len(estimates))
+    at_once = [i for i, e in enumerate(estimates) if e.se_seeds and not e.se_test]
+    told = [
+        (e.mean, e.se_seeds, e.freedom, max(e.n - 1, 1))
+        for e in map(estimates.__getitem__, at_once)
+    ]
+    mean_E, se_E, df_E, own_E = np.array(told, float).reshape(-1, 4).T.copy()
+    known_E = bound_E[at_once]
+
+    def with_df(df_E: Array) -> Array:
+        p: Array = p_values(kind, mean_E, se_E, 0.0, df=df_E, bound=known_E)
+        return p
+
+    found = dict(
+        zip(at_once, at_its_level(with_df, np.maximum(df_E, own_E), own_E).tolist(), strict=True)
+    )
+    return [
+        found[i] if i in found else p_value(e, kind, float(bound))
+        for i, (e, bound) in enumerate(zip(estimates, bound_E, strict=True))
+    ]
+
+
 def counted(df: Any, own: Any, p: Any) -> Any:
     """Degrees of freedom that a test at level p counts, of which its own seeds give `own`.
 
@@ -217,19 +243,19 @@ def at_its_level(with_df: Callable[[Any], Any], df: Any, own: Any) -> Any:
     """
     low = all_of_them = with_df(df)
     high = with_df(np.minimum(df, own))
-    if np.all((low == high) | (low >= ALPHA)):
+    is_settled = (low == high) | (low >= ALPHA)
+    if np.all(is_settled):
         return low
     for _ in range(10):
         middle = np.sqrt(low * high)
         is_above = with_df(counted(df, own, middle)) > middle
         low, high = np.where(is_above, middle, low), np.where(is_above, high, middle)
-    return np.where(all_of_them >= ALPHA, all_of_them, high)
+    return np.where(is_settled, all_of_them, high)
 
 
-def p_values(
-    kind: Kind, mean: Any, se_seeds: float, se_test: float, *, df: float, bound: float
-) -> Any:
-    """p of each mean with these standard errors, the seeds' with `df` degrees of freedom.
+def p_values(kind: Kind, mean: Any, se_seeds: Any, se_test: float, *, df: Any, bound: Any) -> Any:
+    """p of each mean with these standard errors, the seeds' with `df` degrees of freedom; each may
+    have its own where there is no part of the test set.
 
     "within" is the larger of the two one-sided tests (Schuirmann 1987); "beyond" adds both tails
     outside the bounds, for a true difference that lies on one of them.
@@ -246,7 +272,7 @@ def p_values(
     return np.minimum(tail(size - bound, *errors) + tail(size + bound, *errors), 1.0)
 
 
-def tail(distance: Any, se_seeds: float, se_test: float, df: float) -> Any:
+def tail(distance: Any, se_seeds: Any, se_test: float, df: Any) -> Any:
     """Chance that se_seeds * T + se_test * Z exceeds each distance; T is t, Z is normal.
 
     The distribution of Behrens (1929) and Fisher (1935), with a test set so large that its own
@@ -257,7 +283,7 @@ def tail(distance: Any, se_seeds: float, se_test: float, df: float) -> Any:
     Where nothing varies, a statement is sure (0 or 1) or, on its bound, even (1/2).
     """
     distance = np.asarray(distance, float)
-    if se_test == 0 and se_seeds == 0:
+    if se_test == 0 and np.all(se_seeds == 0):
         return np.where(np.abs(distance) < _EQUAL, 0.5, np.where(distance < 0, 1.0, 0.0))
     if se_test == 0:
         return special.stdtr(df, -distance / se_seeds)

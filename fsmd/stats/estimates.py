@@ -151,23 +151,22 @@ def over_samples(estimate: Estimate, within: tuple[float, float] = (-inf, inf)) 
 def mean_intervals(
     values_AR: Array,
     within: tuple[float, float] = (-inf, inf),
-    scatters: Sequence[Scatter] | None = None,
+    scatters: Sequence[Scatter | None] | None = None,
 ) -> list[Estimate]:
     """`mean_interval` of each row over the seeds alone: the same numbers, all at once.
 
-    scatters: of each row.
+    scatters: of each row; None where its own values tell it.
     """
+    known = scatters or [None] * len(values_AR)
     if not np.isfinite(values_AR).all() or values_AR.shape[1] < 2:
-        known: Sequence[Scatter | None] = scatters or [None] * len(values_AR)
         rows = zip(values_AR, known, strict=True)
         return [mean_interval(row_R, within=within, scatter=scatter) for row_R, scatter in rows]
     values_AR, n = np.ascontiguousarray(values_AR), values_AR.shape[1]
     mean_A, variance_A = values_AR.mean(axis=1), values_AR.var(axis=1, ddof=1)
     equal_A = np.ptp(values_AR, axis=1) < _EQUAL
-    df_A = np.full(len(mean_A), n - 1.0)
-    if scatters is not None:
-        variance_A = np.array([scatter.variance for scatter in scatters])
-        df_A = np.where(equal_A, n - 1.0, [scatter.df for scatter in scatters])
+    own = zip(variance_A.tolist(), known, strict=True)
+    variance_A = np.array([scatter.variance if scatter else variance for variance, scatter in own])
+    df_A = np.where(equal_A, n - 1.0, [scatter.df if scatter else n - 1.0 for scatter in known])
     # As of one: powers of a whole array may be rounded in another way.
     by_seeds_A = np.where(equal_A, 0.0, [part**0.5 for part in (variance_A / n).tolist()])
     half_A = -special.stdtrit(df_A, (1 - LEVEL) / 2) * by_seeds_A
@@ -181,8 +180,8 @@ def mean_intervals(
     for i, equal in enumerate(equal_A.tolist()):
         if equal and abs(found[i].mean) >= _EQUAL:
             found[i] = Estimate(found[i].mean, None, None, n)
-        elif scatters is not None and not equal:
-            found[i] = Estimate(*found[i][:5], None, *scatters[i][1:])
+        elif not equal and (scatter := known[i]):
+            found[i] = Estimate(*found[i][:5], None, *scatter[1:])
     return found
 
 

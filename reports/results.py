@@ -154,7 +154,11 @@ class Scores:
 
     def has(self, arm: str, key: str) -> bool:
         """Whether a replicate of the arm has a figure of the target."""
-        return bool(np.isfinite(self.of(arm, key)).any())
+        return bool(self._has_AT[self.place[arm], self._column(key)])
+
+    @cached_property
+    def _has_AT(self) -> NDArray[np.bool_]:
+        return np.asarray(np.isfinite(self.values_ART).any(axis=1))
 
     def mean(self, arm: str, key: str, replicates: Sequence[int] | None = None) -> Estimate:
         """An arm's mean over its finished replicates, or over some, with its interval."""

@@ -202,7 +202,7 @@ def _mapping(kind: Any) -> _Reader:
 
 
 def _union(kinds: tuple[Any, ...]) -> _Reader:
-    classes = {kind.__name__: kind for kind in kinds if is_dataclass(kind)}
+    classes = {getattr(kind, "__name__", ""): kind for kind in kinds if is_dataclass(kind)}
     compound = [is_dataclass(kind) or bool(get_args(kind)) for kind in kinds]
     readers = list(zip(kinds, compound, map(_reader, kinds), strict=True))
     rule = " or ".join(_WORDS[kind] for kind in kinds if kind in _WORDS)

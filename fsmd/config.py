@@ -166,7 +166,10 @@ class FSMDConfig:
 
 def canonical_json(value: Any) -> str:
     """JSON that is the same for equal values: sorted keys, no blanks, no NaN."""
-    return json.dumps(value, sort_keys=True, separators=(",", ":"), allow_nan=False)
+    return _CANONICAL.encode(value)
+
+
+_CANONICAL = json.JSONEncoder(sort_keys=True, separators=(",", ":"), allow_nan=False)
 
 
 def digest(value: Any) -> str:
@@ -300,7 +303,10 @@ def fitted(config: FSMDConfig, tasks: Sequence[Task]) -> FSMDConfig:
     """
     chain = config.chain and is_funnel(tasks)
     alone = len(tasks) == 1 and config.sharing == "embeddings"
-    return replace(config, chain=chain, sharing="none" if alone else config.sharing)
+    sharing = "none" if alone else config.sharing
+    if (chain, sharing) == (config.chain, config.sharing):
+        return config
+    return replace(config, chain=chain, sharing=sharing)
 
 
 _FSMD = FSMDConfig()

@@ -172,11 +172,12 @@ def outline_of(
     """All that a report writes, as a value; UserError where no training has ended."""
     from reports.page.model import Outline
     from studies.reading import of_study
+    from studies.store.trainings import uncollected
 
     if picks and not record.is_search:
         raise UserError(f"--pick goes with a search only; {record.name!r} is a study")
     parts = _parts(record)
-    with of_study(record.name):
+    with of_study(record.name), uncollected():
         analysis = parts.analyse(engine, record, *([picks] if picks else []))
         if have is not None:
             if have not in (arms := analysis.results.arms):

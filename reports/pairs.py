@@ -7,7 +7,7 @@ from itertools import combinations
 from typing import Literal, NamedTuple
 
 from fsmd.metrics import METRICS, Metric
-from fsmd.stats.estimates import ALPHA, Estimate, holm, p_value
+from fsmd.stats.estimates import ALPHA, Estimate, holm, p_of_each
 from fsmd.stats.families import against_reference
 from fsmd.stats.looks import PlannedLook, needed_at
 from fsmd.stats.power import Needed, replicates_needed
@@ -125,13 +125,13 @@ def compared(
         some = [differences[i] for i in left]
         if one_reference:
             return against_reference(some, [targets[i] for i in left])
-        return holm([p_value(d) for d in some])
+        return holm(p_of_each(some))
 
     def equivalent(left: Sequence[int]) -> Sequence[float | None]:
-        return holm([p_value(differences[i], "within", margins[i]) for i in left])
+        return holm([within[i] for i in left])
 
-    differs = _family(map(p_value, differences), [d for d, _ in before], differ, alpha)
-    within = (p_value(d, "within", m) for d, m in zip(differences, margins, strict=True))
+    within = p_of_each(differences, "within", margins)
+    differs = _family(p_of_each(differences), [d for d, _ in before], differ, alpha)
     equal = _family(within, [e for _, e in before], equivalent, alpha)
     rows = zip(asked, differences, differs, equal, margins, strict=True)
     return tuple(

@@ -27,7 +27,7 @@ from studies.store.costs import LATENCY, known_costs
 from studies.store.faults import patient
 from studies.store.records import PlannedArm, StudyRecord
 from studies.store.studies import find_study, study_names
-from studies.store.trainings import TrainingRow, read_trainings
+from studies.store.trainings import TrainingRow, read_trainings, uncollected
 
 MOST_LEARNT = 1000
 """Arms whose differences to each other are all gone through, to learn how one of them scatters.
@@ -154,7 +154,11 @@ class Scores:
 
     def has(self, arm: str, key: str) -> bool:
         """Whether a replicate of the arm has a figure of the target."""
-        return bool(np.isfinite(self.of(arm, key)).any())
+        return bool(self._has_AT[self.place[arm], self._column(key)])
+
+    @cached_property
+    def _has_AT(self) -> NDArray[np.bool_]:
+        return np.asarray(np.isfinite(self.values_ART).any(axis=1))
 
     def mean(self, arm: str, key: str, replicates: Sequence[int] | None = None) -> Estimate:
         """An arm's mean over its finished replicates, or over some, with its interval."""
@@ -243,10 +247,11 @@ class Scores:
         """What all comparisons with one arm share."""
         return {}
 
-    def difference(self, arm: str, other: str, key: str) -> Estimate:
+    def difference(self, arm: str, other: str, key: str, at_once: bool = False) -> Estimate:
         """The mean of `differences`, its interval over seeds and, where known, the test set.
 
-        Raises UserError for what is no arm.
+        at_once: whether all arms are compared with the other, as they are with the reference; the
+        numbers are the same. Raises UserError for what is no arm.
         """
         if unknown := [name for name in (arm, other) if name not in self.place]:
             raise UserError(f"no arm {unknown[0]!r} here{alternatives(unknown[0], self.arms)}")
@@ -254,36 +259,32 @@ class Scores:
         weight_K = np.array(self.target(key).weights)
         part = sampling.part(arm, other, weight_K) if sampling else None
         if part is None and arm != other and self.shared(arm, other):
-            if other == self.reference:
-                return self._over_reference(arm, key)
+            if at_once or other == self.reference:
+                return self._over(arm, other, key)
             if arm == self.reference:
-                return turned(self._over_reference(other, key), -1)
+                return turned(self._over(other, arm, key), -1)
         reach = metric.high - metric.low
         scatter = self.scatter(arm, other, self._only(key))
         values_R = self.differences(arm, other, key)
         return mean_interval(values_R, part, within=(-reach, reach), scatter=scatter)
 
-    def _over_reference(self, arm: str, key: str) -> Estimate:
-        """The arm minus the reference, over the seeds alone.
-
-        Of all arms at once, as it is asked of all of them.
-        """
-        assert self.reference is not None, "it is one of the two"
-        shared, metric = self.shared(arm, self.reference), self.metric(key)
-        group = self.test_sets.get(arm), shared, self._only(key)
-        if group not in self._gained:
+    def _over(self, arm: str, other: str, key: str) -> Estimate:
+        """The arm minus the other, over the seeds alone: of all arms at once."""
+        metric, weight_T = self.metric(key), self._only(key)
+        group = self.test_sets.get(arm), self.shared(arm, other), weight_T
+        if (other, group) not in self._gained:
             row, values_AR = self._group(group)
-            place, reach = row[self.reference], metric.high - metric.low
+            place, reach = row[other], metric.high - metric.low
             over_OR = np.delete(values_AR, place, axis=0) - values_AR[place]
-            learnt = self._learnt_from(self.reference, group) if len(shared) > 1 else None
-            gains = mean_intervals(over_OR, (-reach, reach), learnt and learnt.each)
-            others = (other for other in row if other != self.reference)
-            self._gained[group] = dict(zip(others, gains, strict=True))
-        return self._gained[group][arm]
+            others = [each for each in row if each != other]
+            learnt = [self.scatter(each, other, weight_T) for each in others]
+            gains = mean_intervals(over_OR, (-reach, reach), learnt)
+            self._gained[other, group] = dict(zip(others, gains, strict=True))
+        return self._gained[other, group][arm]
 
     @cached_property
     def _gained(self) -> dict[Any, Mapping[str, Estimate]]:
-        """Of all arms over the reference, by test set, replicates and target."""
+        """Of all arms over one, by that, test set, replicates and target."""
         return {}
 
     def _only(self, key: str) -> tuple[float, ...]:
@@ -291,9 +292,9 @@ class Scores:
         column = self._column(key)
         return tuple(float(t == column) for t in range(len(self.targets)))
 
-    def gain(self, arm: str, other: str, key: str) -> Estimate:
+    def gain(self, arm: str, other: str, key: str, at_once: bool = False) -> Estimate:
         """`difference`, turned so that more is better."""
-        return turned(self.difference(arm, other, key), self.metric(key).sign)
+        return turned(self.difference(arm, other, key, at_once), self.metric(key).sign)
 
 
 def turned(estimate: Estimate, sign: int) -> Estimate:
@@ -501,6 +502,7 @@ def stored_record(engine: sa.Engine, name: str) -> StudyRecord:
     return record
 
 
+@uncollected()
 def load_results(
     engine: sa.Engine, record: StudyRecord, planned: tuple[PlannedArm, ...]
 ) -> StudyResults:
@@ -511,7 +513,7 @@ def load_results(
         own = {name: getattr(t.run, name) for name in columns}
         own["runtime"] = t.run.runtime.identity
         rows.append((t.arm, t.replicate, t.run.id, *own.values()))
-        values_N = np.array(t.figures.values, np.float64)
+        values_N = np.asarray(t.figures.values, np.float64)
         measured.append(OfTraining(t.arm, t.replicate, t.run.seed, t.figures.keys, values_N))
     known = [arm.name for arm in planned]
     others = sorted({t.arm for t in measured} - {*known})

@@ -20,7 +20,7 @@ from numpy.typing import NDArray
 from fsmd.config import FSMDConfig
 from fsmd.metrics import METRICS, Array
 from fsmd.stats.best import FEWEST_SEEDS, chances_of_best, drawn_together, shown_best
-from fsmd.stats.estimates import ALPHA, Estimate, mean_interval, p_value
+from fsmd.stats.estimates import ALPHA, UNKNOWN, Estimate, mean_interval, p_of_each, p_value
 from fsmd.tasks import MEAN, Target
 from reports import words
 from reports.results import Scores, StudyResults, shared_part
@@ -365,7 +365,7 @@ class _Ranking:
         results, test, leader, shown = self.results, self.results.test, self.leader, self._shown
         means = {t.key: test.mean(arm, t.key, self.complete or None) for t in shown}
         other = self.reference if self.reference in test.arms else None
-        far = None if leader is None or arm == leader else self._losses_too_large(arm, leader)
+        far = self._far.get(arm)
         runs = results.finished[arm]
         return ArmStanding(
             arm=arm,
@@ -375,7 +375,7 @@ class _Ranking:
             behind_in_all=self._worth(arm, leader),
             chance_best=self.chance_best.get(arm),
             best_on=tuple(key for key, best in self._best_on.items() if best == arm),
-            chance_worse=self._chance_worse(arm, other),
+            chance_worse=self._chance_worse.get(arm),
             chance_far=None if far is None or leader is None else self._chance_beaten(arm, leader),
             parameters=float(max(run.parameters for run in runs)),
             latency=results.latency(arm),
@@ -468,20 +468,35 @@ class _Ranking:
     ) -> Mapping[str, Estimate]:
         if other is None or other == arm:
             return {}
-        gains = {target.key: self.results.test.gain(arm, other, target.key) for target in shown}
+        gain = self.results.test.gain
+        gains = {target.key: gain(arm, other, target.key, at_once=True) for target in shown}
         return {key: gain for key, gain in gains.items() if gain.n}
 
-    def _losses_too_large(self, arm: str, leader: str) -> list[float] | None:
-        """p of each task that it loses more than what matters; None with too few seeds."""
-        gains = self._gains(arm, leader, [self.results.test.target(key) for key in self.margins])
-        tested = [p_value(gain, "below", -self.margins[key]) for key, gain in gains.items()]
-        known = [p for p in tested if p is not None]
-        few = len(self.results.test.shared(arm, leader)) < FEWEST_SEEDS
-        return None if few or len(known) < len(self.margins) else known
+    @cached_property
+    def _far(self) -> Mapping[str, list[float]]:
+        """Arm -> p of each task that it loses more than what matters to the leader; not of the
+        leader, nor with too few seeds."""
+        test, leader = self.results.test, self.leader
+        if leader is None:
+            return {}
+        enough = (arm for arm in self.arms if len(test.shared(arm, leader)) >= FEWEST_SEEDS)
+        arms, targets = [a for a in enough if a != leader], [*map(test.target, self.margins)]
+        gains = [self._gains(arm, leader, targets) for arm in arms]
+        of_tasks = (
+            p_of_each([gain.get(key, UNKNOWN) for gain in gains], "below", -margin)
+            for key, margin in self.margins.items()
+        )
+        told = zip(arms, zip(*of_tasks, strict=True), strict=True)
+        known = ((arm, [p for p in of_arm if p is not None]) for arm, of_arm in told)
+        return {arm: p for arm, p in known if len(p) == len(self.margins)}
 
-    def _chance_worse(self, arm: str, other: str | None) -> float | None:
-        gain = self._worth(arm, other)
-        return None if gain is None or gain.n < FEWEST_SEEDS else p_value(gain, "above")
+    @cached_property
+    def _chance_worse(self) -> Mapping[str, float | None]:
+        """Arm -> that it is worse than the reference; None with too few seeds, or for that."""
+        other = self.reference if self.reference in self.results.test.arms else None
+        worth = [self._worth(arm, other) or UNKNOWN for arm in self.arms]
+        enough = [gain if gain.n >= FEWEST_SEEDS else UNKNOWN for gain in worth]
+        return dict(zip(self.arms, p_of_each(enough, "above"), strict=True))
 
     def _worth(self, arm: str, other: str | None) -> Estimate | None:
         """The paired difference of two arms on all tasks together; None where there is none."""

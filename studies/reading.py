@@ -10,7 +10,7 @@ from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager, suppress
 from dataclasses import MISSING, fields, is_dataclass
 from datetime import datetime
-from functools import cache, lru_cache
+from functools import cache, lru_cache, partial
 from typing import Any, Literal, TypeVar, Union, get_args, get_origin, get_type_hints
 
 from fsmd.baselines import config_class
@@ -71,18 +71,21 @@ def read(kind: Any, value: Any) -> Any:
     Tuples come as lists, dataclasses as mappings by field. What has a default may be missing; an
     unknown name may not be there, as a newer version would mean something by it.
     """
-    return _read(kind, value, "")
+    return _reader(kind)(value, ())
 
 
 def read_row(kind: Callable[..., Read], row: Mapping[Any, Any]) -> Read:
-    """A row as the dataclass that has a field for each column; StoredError names the column."""
-    hints = _hints(kind)[0].items()
+    """A row as the dataclass that has a field for each column; StoredError names the column.
+
+    A dataclass that stands in it was read before.
+    """
+    columns = _columns(kind)
     with suppress(ValueError):  # of which the place is told below
-        return kind(**{name: _column(hint, row[name]) for name, hint in hints})
+        return kind(**{name: column(row[name]) for name, column in columns})
     own = {}
-    for name, hint in hints:
+    for name, column in columns:
         with stored_at(f"column {name}"):
-            own[name] = _column(hint, row[name])
+            own[name] = column(row[name])
     return kind(**own)
 
 
@@ -90,27 +93,31 @@ _SHORT = 5000
 """Letters of a text that is kept with what it means: rows of one study have many in common."""
 
 
-def _column(hint: Any, value: Any) -> Any:
-    """What a column holds, as this type."""
-    if not _is_scalar(hint):
-        if isinstance(value, str) and len(value) < _SHORT:
-            return _json_column(hint, value)
-        return _read(hint, from_json(value), "")
-    if value is None or type(value) is int or (type(value) is str and len(value) < _SHORT):
-        return _scalar_column(hint, value)
-    return _read(hint, value, "")
+@cache
+def _columns(kind: Any) -> tuple[tuple[str, Callable[[Any], Any]], ...]:
+    """What reads each column of a row."""
+    return tuple((name, _column(hint)) for name, hint in _hints(kind).items())
 
 
-@lru_cache(maxsize=4096, typed=True)
-def _scalar_column(hint: Any, value: Any) -> Any:
-    if hint is bool and value in (0, 1) and type(value) is int:
-        value = bool(value)  # which SQLite has not
-    return _read(hint, value, "")
+def _column(hint: Any) -> Callable[[Any], Any]:
+    """What reads a column of this type, which holds JSON if the type has parts."""
+    reader, is_scalar = _reader(hint), _is_scalar(hint)
 
+    def read_it(value: Any) -> Any:
+        if hint is bool and value in (0, 1) and type(value) is int:
+            value = bool(value)  # which SQLite has not
+        if is_dataclass(value):
+            return value
+        return reader(value if is_scalar else from_json(value), ())
 
-@lru_cache(maxsize=4096)
-def _json_column(hint: Any, text: str) -> Any:
-    return _read(hint, from_json(text), "")
+    kept = lru_cache(maxsize=4096, typed=True)(read_it)
+
+    def column(value: Any) -> Any:
+        if value is None or type(value) is int or (type(value) is str and len(value) < _SHORT):
+            return kept(value)
+        return read_it(value)
+
+    return column
 
 
 def from_json(text: Any) -> Any:
@@ -123,7 +130,6 @@ def from_json(text: Any) -> Any:
         raise ValueError(f"must be JSON; {error}") from None
 
 
-@cache
 def _is_scalar(kind: Any) -> bool:
     """Whether a column holds it as it is, and not as JSON."""
     if get_origin(kind) in (Union, types.UnionType):
@@ -141,27 +147,37 @@ def check_time(name: str, text: str) -> None:
         raise ValueError(f"{name} must be a time with its zone (ISO 8601); got {shown(text)}")
 
 
-def _read(kind: Any, value: Any, at: str) -> Any:
+# A type is looked at once, then a function reads it: a study may have ten thousand arms.
+
+_At = tuple[Any, ...]
+"""Where a value stands: (the place of what it is a part of, its name or number there)."""
+_Reader = Callable[[Any, _At], Any]
+
+
+@cache
+def _reader(kind: Any) -> _Reader:
     origin, parts = get_origin(kind), get_args(kind)
     if kind is Any:
-        return _tuples(value)
+        return lambda value, at: _tuples(value)
     if origin in (Union, types.UnionType):
-        return _one_of(parts, value, at)
-    if origin is Literal:
-        if value in parts and isinstance(value, str):
-            return value
-        raise _wrong(at, f"one of {', '.join(parts)}", value)
+        return _union(parts)
     if is_dataclass(kind):
-        return _instance(kind, value, at)
+        return partial(_instance, kind)
     if origin is tuple:
-        return _tuple(parts, value, at)
+        return _tuple(parts)
     if isinstance(origin, type) and issubclass(origin, Mapping):
-        if not isinstance(value, Mapping) or not all(isinstance(name, str) for name in value):
-            raise _wrong(at, "a mapping", value)
-        return {name: _read(parts[1], each, f"{at}.{name}") for name, each in value.items()}
-    if _is(kind, value):
-        return value
-    raise _wrong(at, _WORDS[kind], value)
+        return _mapping(parts[1])
+    if isinstance(kind, type) and issubclass(kind, dict):
+        entries = _mapping(Any)
+        return lambda value, at: kind(entries(value, at))
+    rule = f"one of {', '.join(parts)}" if origin is Literal else _WORDS[kind]
+
+    def scalar(value: Any, at: _At) -> Any:
+        if value in parts and isinstance(value, str) if parts else _is(kind, value):
+            return value
+        raise _wrong(at, rule, value)
+
+    return scalar
 
 
 def _is(kind: Any, value: Any) -> bool:
@@ -174,63 +190,90 @@ def _is(kind: Any, value: Any) -> bool:
     return type(value) is kind and (kind is not str or is_text(value))
 
 
-def _one_of(kinds: tuple[Any, ...], value: Any, at: str) -> Any:
+def _mapping(kind: Any) -> _Reader:
+    reader = _reader(kind)
+
+    def mapping(value: Any, at: _At) -> Any:
+        if not isinstance(value, Mapping) or not all(isinstance(name, str) for name in value):
+            raise _wrong(at, "a mapping", value)
+        return {name: reader(each, (at, name)) for name, each in value.items()}
+
+    return mapping
+
+
+def _union(kinds: tuple[Any, ...]) -> _Reader:
     classes = {getattr(kind, "__name__", ""): kind for kind in kinds if is_dataclass(kind)}
-    if type(value) in kinds and is_dataclass(value):
-        return _instance(type(value), value, at)
-    if FSMDConfig in kinds and isinstance(value, Mapping):
-        return _instance(config_class(value), value, at)
-    if len(classes) == len(kinds):
-        named = value.get(KIND) if isinstance(value, Mapping) else None
-        if not isinstance(named, str) or named not in classes:
-            raise _wrong(f"{at}.{KIND}", f"one of {', '.join(classes)}", named)
-        return _instance(classes[named], {k: v for k, v in value.items() if k != KIND}, at)
-    for kind in kinds:
-        if is_dataclass(kind) and value is not None:
-            return _instance(kind, value, at)
-        if get_args(kind) and value is not None:
-            return _read(kind, value, at)
-        if not get_args(kind) and _is(kind, value):
-            return value
-    raise _wrong(at, " or ".join(_WORDS[kind] for kind in kinds if kind in _WORDS), value)
+    compound = [is_dataclass(kind) or bool(get_args(kind)) for kind in kinds]
+    readers = list(zip(kinds, compound, map(_reader, kinds), strict=True))
+    rule = " or ".join(_WORDS[kind] for kind in kinds if kind in _WORDS)
+
+    def one_of(value: Any, at: _At) -> Any:
+        if is_dataclass(value) and type(value) in kinds:
+            return _instance(type(value), value, at)
+        if FSMDConfig in kinds and isinstance(value, Mapping):
+            return _instance(config_class(value), value, at)
+        if len(classes) == len(kinds):
+            named = value.get(KIND) if isinstance(value, Mapping) else None
+            if not isinstance(named, str) or named not in classes:
+                raise _wrong((at, KIND), f"one of {', '.join(classes)}", named)
+            return _instance(classes[named], {k: v for k, v in value.items() if k != KIND}, at)
+        for kind, has_parts, reader in readers:
+            if has_parts and value is not None:
+                return reader(value, at)
+            if not has_parts and _is(kind, value):
+                return value
+        raise _wrong(at, rule, value)
+
+    return one_of
 
 
-def _instance(kind: Any, value: Any, at: str) -> Any:
+def _instance(kind: Any, value: Any, at: _At) -> Any:
     if type(value) is kind:
         value = {field.name: getattr(value, field.name) for field in fields(kind)}
     if not isinstance(value, Mapping):
         raise _wrong(at, f"the fields of {kind.__name__}", value)
-    hints, needed = _hints(kind)
+    readers, needed = _fields(kind)
     for name in value:
-        if name not in hints:
-            raise ValueError(f"{_joined(at, shown(name))} is no field of {kind.__name__}")
+        if name not in readers:
+            raise ValueError(f"{_place((at, shown(name)))} is no field of {kind.__name__}")
     for name in needed:
         if name not in value:
-            raise ValueError(f"{_joined(at, name)} is missing")
-    own = {name: _read(hints[name], each, f"{at}.{name}") for name, each in value.items()}
+            raise ValueError(f"{_place((at, name))} is missing")
+    own = {name: readers[name](each, (at, name)) for name, each in value.items()}
     try:
         return kind(**own)
     except ValueError as error:
-        raise ValueError(f"{at.strip('.')}: {error}" if at else str(error)) from error
+        raise ValueError(f"{_place(at)}: {error}" if at else str(error)) from error
 
 
 @cache
-def _hints(kind: Any) -> tuple[Mapping[str, Any], tuple[str, ...]]:
-    """The type of each field, and the fields without a default."""
-    hints, own = get_type_hints(kind), fields(kind)
+def _fields(kind: Any) -> tuple[Mapping[str, _Reader], tuple[str, ...]]:
+    """What reads each field, and the fields without a default."""
+    own = fields(kind)
     needed = (f.name for f in own if f.default is MISSING and f.default_factory is MISSING)
-    return {f.name: hints[f.name] for f in own}, tuple(needed)
+    return {name: _reader(hint) for name, hint in _hints(kind).items()}, tuple(needed)
 
 
-def _tuple(parts: tuple[Any, ...], value: Any, at: str) -> tuple[Any, ...]:
-    if not isinstance(value, list | tuple):
-        raise _wrong(at, "a list", value)
-    if parts[1:] == (...,):
-        parts = parts[:1] * len(value)
-    if len(parts) != len(value):
-        raise _wrong(at, f"a list of {len(parts)}", value)
-    pairs = enumerate(zip(parts, value, strict=True))
-    return tuple(_read(part, each, f"{at}[{i}]") for i, (part, each) in pairs)
+def _hints(kind: Any) -> Mapping[str, Any]:
+    """The type of each field."""
+    hints = get_type_hints(kind)
+    return {field.name: hints[field.name] for field in fields(kind)}
+
+
+def _tuple(parts: tuple[Any, ...]) -> _Reader:
+    is_open = parts[1:] == (...,)
+    readers = list(map(_reader, parts[:1] if is_open else parts))
+
+    def tuple_of(value: Any, at: _At) -> Any:
+        if not isinstance(value, list | tuple):
+            raise _wrong(at, "a list", value)
+        own = readers * len(value) if is_open else readers
+        if len(own) != len(value):
+            raise _wrong(at, f"a list of {len(own)}", value)
+        pairs = enumerate(zip(own, value, strict=True))
+        return tuple([reader(each, (at, i)) for i, (reader, each) in pairs])
+
+    return tuple_of
 
 
 def _tuples(value: Any) -> Any:
@@ -240,9 +283,14 @@ def _tuples(value: Any) -> Any:
     return tuple(map(_tuples, value)) if isinstance(value, list | tuple) else value
 
 
-def _joined(at: str, name: str) -> str:
-    return f"{at}.{name}".strip(".")
+def _place(at: _At) -> str:
+    """In words: `arms[3].name`."""
+    told = ""
+    while at:
+        at, name = at
+        told = (f"[{name}]" if isinstance(name, int) else f".{name}") + told
+    return told.strip(".")
 
 
-def _wrong(at: str, rule: str, value: Any) -> ValueError:
-    return ValueError(f"{at.strip('.')} must be {rule}; got {shown(value)}".strip())
+def _wrong(at: _At, rule: str, value: Any) -> ValueError:
+    return ValueError(f"{_place(at)} must be {rule}; got {shown(value)}".strip())

@@ -1,7 +1,7 @@
 """The reference and the others: better, worse, equivalent, undecided; all tasks at once."""
 
 from dataclasses import replace
-from itertools import combinations
+from itertools import combinations, permutations
 
 import numpy as np
 import pytest
@@ -14,6 +14,7 @@ from fsmd.stats.power import Needed
 from fsmd.stats.sampling import Sampling
 from fsmd.stats.scatter import Scatters, scatters
 from fsmd.tasks import MEAN, Task, targets
+from reports import results
 from reports.page.model import ComparedPairs, PairCell
 from reports.pairs import Comparison, PairedTest, pairs_of
 from reports.results import Scores
@@ -304,6 +305,22 @@ def test_two_that_share_no_replicate_have_no_difference() -> None:
     scores.values_ART[1, 4:], scores.values_ART[2, :4] = np.nan, np.nan
     cells = by_pair(pairs_of(scores, Reading(study_of(), TWO).margin))
     assert [pair for pair, row in cells.items() if row is None] == [("b", "c")]
+
+
+@pytest.mark.parametrize("most_learnt", [1000, 2])
+@pytest.mark.parametrize("reference", [None, "a", "c"])
+def test_differences_over_one_arm_at_once_are_those_of_each(
+    reference: str | None, most_learnt: int, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Where some replicates are missing, and where scatter is learnt from all arms or is not."""
+    monkeypatch.setattr(results, "MOST_LEARNT", most_learnt)
+    scores = replace(scores_of([(0.001 * i, 0.0) for i in range(5)]), reference=reference)
+    for place, missing in ((1, slice(4, 8)), (2, slice(0, 2)), (3, slice(1, 8))):
+        scores.values_ART[place, missing] = np.nan
+    for arm, other in permutations(scores.trained, 2):
+        for key in ("click", "mean"):
+            each = scores.difference(arm, other, key)
+            assert scores.difference(arm, other, key, at_once=True) == each
 
 
 def test_one_arm_is_compared_with_none() -> None:

@@ -17,6 +17,7 @@ from fsmd.stats.estimates import (
     holm,
     mean_interval,
     mean_intervals,
+    p_of_each,
     p_value,
     p_values,
     tail,
@@ -260,3 +261,19 @@ def test_a_test_counts_fewer_borrowed_degrees_of_freedom_the_further_out_it_is(
         least, most = (2 * stats.t.sf(t, counted(df, own, of * by)) for by in (1.2, 1 / 1.2))
         assert least * 0.99 <= of <= most * 1.01 + 1e-12
     assert (p[0] - p[1]) * (one - other) <= 1e-12  # the larger the difference, the smaller p
+
+
+@pytest.mark.parametrize("kind", ["differs", "above", "below", "within", "beyond"])
+def test_tests_of_many_at_once_are_those_of_each_to_the_bit(kind: Kind) -> None:
+    """Of one seed and of equal ones, with the test rows' part and without, learnt scatter."""
+    rng, many = np.random.default_rng(0), list[Estimate]()
+    for i in range(200):
+        n, mean = int(rng.integers(1, 12)), float(rng.normal(0, 0.003)) if i % 9 else 0.0
+        se = (None, 0.0)[i % 10] if i % 10 < 2 else float(10 ** rng.uniform(-5, -2))
+        rows = None if i % 3 else float(rng.uniform(0, 0.001))
+        df = None if i % 2 else float(rng.uniform(1, 60))
+        many.append(Estimate(mean, None, None, n, se, rows, df))
+    bounds = rng.uniform(-0.001, 0.003, len(many)).round(4).tolist()
+    expected = [p_value(each, kind, bound) for each, bound in zip(many, bounds, strict=True)]
+    assert p_of_each(many, kind, bounds) == expected
+    assert len({*expected}) > 100

@@ -9,7 +9,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 from scipy import stats
 
-from fsmd.stats.estimates import Array, Estimate, mean_interval, p_value
+from fsmd.stats.compound import Evidence, Question, answered, either, every, negated
+from fsmd.stats.estimates import Array, Estimate, Kind, mean_interval, p_value
 from fsmd.stats.joint import REGIONS, PairVerdict, deviations, joint_ellipse, pair_verdict
 
 MARGIN = 0.001
@@ -26,6 +27,24 @@ def verdict(gain_K: Sequence[float], pairs: int = 1, noise: float = 0.0002) -> P
 
 
 # The verdict
+
+
+@given(st.lists(st.floats(-0.004, 0.004), min_size=1, max_size=4))
+def test_its_p_are_those_of_a_statement_that_is_put_together(gains: list[float]) -> None:
+    def each(kind: Kind, bound: float) -> list[Evidence]:
+        question = Question("", "", "", kind, bound)
+        return [answered(question, estimate) for estimate in estimates(gains)]
+
+    won, lost = each("above", MARGIN), each("below", -MARGIN)
+    statements = [
+        every([either(won), *map(negated, lost)]),
+        every([either(lost), *map(negated, won)]),
+        every([either(won), either(lost)]),
+        every(each("within", MARGIN)),
+    ]
+    p = [statement.holds.p for statement in statements]
+    p[2] = p[2] if len(gains) > 1 else 1.0  # of one task there is no seesaw
+    assert list(verdict(gains).p.values()) == p
 
 
 @pytest.mark.parametrize(

@@ -151,23 +151,22 @@ def over_samples(estimate: Estimate, within: tuple[float, float] = (-inf, inf)) 
 def mean_intervals(
     values_AR: Array,
     within: tuple[float, float] = (-inf, inf),
-    scatters: Sequence[Scatter] | None = None,
+    scatters: Sequence[Scatter | None] | None = None,
 ) -> list[Estimate]:
     """`mean_interval` of each row over the seeds alone: the same numbers, all at once.
 
-    scatters: of each row.
+    scatters: of each row; None where its own values tell it.
     """
+    known = scatters or [None] * len(values_AR)
     if not np.isfinite(values_AR).all() or values_AR.shape[1] < 2:
-        known: Sequence[Scatter | None] = scatters or [None] * len(values_AR)
         rows = zip(values_AR, known, strict=True)
         return [mean_interval(row_R, within=within, scatter=scatter) for row_R, scatter in rows]
     values_AR, n = np.ascontiguousarray(values_AR), values_AR.shape[1]
     mean_A, variance_A = values_AR.mean(axis=1), values_AR.var(axis=1, ddof=1)
     equal_A = np.ptp(values_AR, axis=1) < _EQUAL
-    df_A = np.full(len(mean_A), n - 1.0)
-    if scatters is not None:
-        variance_A = np.array([scatter.variance for scatter in scatters])
-        df_A = np.where(equal_A, n - 1.0, [scatter.df for scatter in scatters])
+    own = zip(variance_A.tolist(), known, strict=True)
+    variance_A = np.array([scatter.variance if scatter else variance for variance, scatter in own])
+    df_A = np.where(equal_A, n - 1.0, [scatter.df if scatter else n - 1.0 for scatter in known])
     # As of one: powers of a whole array may be rounded in another way.
     by_seeds_A = np.where(equal_A, 0.0, [part**0.5 for part in (variance_A / n).tolist()])
     half_A = -special.stdtrit(df_A, (1 - LEVEL) / 2) * by_seeds_A
@@ -181,8 +180,8 @@ def mean_intervals(
     for i, equal in enumerate(equal_A.tolist()):
         if equal and abs(found[i].mean) >= _EQUAL:
             found[i] = Estimate(found[i].mean, None, None, n)
-        elif scatters is not None and not equal:
-            found[i] = Estimate(*found[i][:5], None, *scatters[i][1:])
+        elif not equal and (scatter := known[i]):
+            found[i] = Estimate(*found[i][:5], None, *scatter[1:])
     return found
 
 
@@ -197,6 +196,32 @@ def p_value(estimate: Estimate, kind: Kind = "differs", bound: float = 0.0) -> f
         return p
 
     return float(at_its_level(with_df, np.float64(max(estimate.freedom, own)), own))
+
+
+def p_of_each(
+    estimates: Sequence[Estimate], kind: Kind = "differs", bounds: Sequence[float] | float = 0.0
+) -> list[float | None]:
+    """`p_value` of each: the same numbers, of those over the seeds alone all at once."""
+    bound_E = np.broadcast_to(np.asarray(bounds, float), len(estimates))
+    at_once = [i for i, e in enumerate(estimates) if e.se_seeds and not e.se_test]
+    told = [
+        (e.mean, e.se_seeds, e.freedom, max(e.n - 1, 1))
+        for e in map(estimates.__getitem__, at_once)
+    ]
+    mean_E, se_E, df_E, own_E = np.array(told, float).reshape(-1, 4).T.copy()
+    known_E = bound_E[at_once]
+
+    def with_df(df_E: Array) -> Array:
+        p: Array = p_values(kind, mean_E, se_E, 0.0, df=df_E, bound=known_E)
+        return p
+
+    found = dict(
+        zip(at_once, at_its_level(with_df, np.maximum(df_E, own_E), own_E).tolist(), strict=True)
+    )
+    return [
+        found[i] if i in found else p_value(e, kind, float(bound))
+        for i, (e, bound) in enumerate(zip(estimates, bound_E, strict=True))
+    ]
 
 
 def counted(df: Any, own: Any, p: Any) -> Any:
@@ -217,19 +242,19 @@ def at_its_level(with_df: Callable[[Any], Any], df: Any, own: Any) -> Any:
     """
     low = all_of_them = with_df(df)
     high = with_df(np.minimum(df, own))
-    if np.all((low == high) | (low >= ALPHA)):
+    is_settled = (low == high) | (low >= ALPHA)
+    if np.all(is_settled):
         return low
     for _ in range(10):
         middle = np.sqrt(low * high)
         is_above = with_df(counted(df, own, middle)) > middle
         low, high = np.where(is_above, middle, low), np.where(is_above, high, middle)
-    return np.where(all_of_them >= ALPHA, all_of_them, high)
+    return np.where(is_settled, all_of_them, high)
 
 
-def p_values(
-    kind: Kind, mean: Any, se_seeds: float, se_test: float, *, df: float, bound: float
-) -> Any:
-    """p of each mean with these standard errors, the seeds' with `df` degrees of freedom.
+def p_values(kind: Kind, mean: Any, se_seeds: Any, se_test: float, *, df: Any, bound: Any) -> Any:
+    """p of each mean with these standard errors, the seeds' with `df` degrees of freedom; each may
+    have its own where there is no part of the test set.
 
     "within" is the larger of the two one-sided tests (Schuirmann 1987); "beyond" adds both tails
     outside the bounds, for a true difference that lies on one of them.
@@ -246,7 +271,7 @@ def p_values(
     return np.minimum(tail(size - bound, *errors) + tail(size + bound, *errors), 1.0)
 
 
-def tail(distance: Any, se_seeds: float, se_test: float, df: float) -> Any:
+def tail(distance: Any, se_seeds: Any, se_test: float, df: Any) -> Any:
     """Chance that se_seeds * T + se_test * Z exceeds each distance; T is t, Z is normal.
 
     The distribution of Behrens (1929) and Fisher (1935), with a test set so large that its own
@@ -257,7 +282,7 @@ def tail(distance: Any, se_seeds: float, se_test: float, df: float) -> Any:
     Where nothing varies, a statement is sure (0 or 1) or, on its bound, even (1/2).
     """
     distance = np.asarray(distance, float)
-    if se_test == 0 and se_seeds == 0:
+    if se_test == 0 and np.all(se_seeds == 0):
         return np.where(np.abs(distance) < _EQUAL, 0.5, np.where(distance < 0, 1.0, 0.0))
     if se_test == 0:
         return special.stdtr(df, -distance / se_seeds)

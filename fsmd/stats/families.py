@@ -18,7 +18,7 @@ import numpy as np
 from numpy.typing import NDArray
 from scipy import special
 
-from fsmd.stats.estimates import ALPHA, Array, Estimate, counted, holm, mixture, p_value
+from fsmd.stats.estimates import ALPHA, Array, Estimate, counted, holm, mixture, p_of_each
 
 MOST_SHARED = 0.9
 """For the integral, whose steps are not finer; less is safer."""
@@ -44,7 +44,7 @@ def against_reference(
 
     targets: of each difference.
     """
-    raw = tuple(map(p_value, differences))
+    raw = tuple(p_of_each(differences))
     adjusted = list(holm(raw))
     known = [1.0 if p is None else p for p in raw]
     of_target = dict[Hashable, list[int]]()

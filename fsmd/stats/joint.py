@@ -5,18 +5,16 @@ inside the margins), "dominates" (a gain of more than d on a task, a loss of mor
 "dominated" (the reverse) and "seesaw" (a gain of more than d on a task, a loss on another). A
 gain is a difference above zero: of a figure of which less is better, the caller turns the sign.
 
-Suffixes: K tasks, D draws; 2 is the two targets of a plane.
+Suffixes: K tasks, P pairs, D draws; 2 is the two targets of a plane.
 """
 
 from collections.abc import Mapping, Sequence
-from dataclasses import replace
 from functools import lru_cache
 from typing import Literal, NamedTuple
 
 import numpy as np
 
-from fsmd.stats.compound import NOTHING, Evidence, Question, answered, either, every, negated
-from fsmd.stats.estimates import ALPHA, LEVEL, Array, Estimate
+from fsmd.stats.estimates import ALPHA, LEVEL, Array, Estimate, Kind, p_of_each
 
 Region = Literal["dominates", "dominated", "seesaw", "equivalent"]
 REGIONS: tuple[Region, ...] = ("dominates", "dominated", "seesaw", "equivalent")
@@ -44,25 +42,49 @@ def pair_verdict(
     Each may be wrong with `level` over their number (Bonferroni), together with `level` at most.
     A gain on any task may show that one arm dominates, so each of K tasks has a Kth of that.
     """
-    if not estimates_K:
+    return pair_verdicts([estimates_K], margin_K, pairs, level)[0]
+
+
+def pair_verdicts(
+    estimates_PK: Sequence[Sequence[Estimate]],
+    margin_K: Sequence[float],
+    pairs: int = 1,
+    level: float = ALPHA,
+) -> list[PairVerdict]:
+    """`pair_verdict` of each pair, all at once.
+
+    For one task at least the smallest p counts, times their number (Bonferroni); for every task
+    the largest.
+    """
+    if not margin_K:
         raise ValueError("a joint verdict needs at least one task; got none")
-    gains, losses, inside = [], [], []
-    for estimate, margin in zip(estimates_K, margin_K, strict=True):
-        unnamed = Question("", "", "", "within", margin)  # only the p-values are asked for
-        inside.append(answered(unnamed, estimate))
-        gains.append(answered(replace(unnamed, kind="above"), estimate))
-        losses.append(answered(replace(unnamed, kind="below", bound=-margin), estimate))
-    a_gain, a_loss = either(gains), either(losses)
-    regions: dict[Region, Evidence] = {
-        "dominates": every([a_gain, *map(negated, losses)]),
-        "dominated": every([a_loss, *map(negated, gains)]),
-        "seesaw": every([a_gain, a_loss]) if len(estimates_K) > 1 else NOTHING,
-        "equivalent": every(inside),
-    }
-    p = {region: evidence.holds.p for region, evidence in regions.items()}
-    alpha = level / pairs
-    likeliest = min(REGIONS, key=lambda region: p[region])
-    return PairVerdict(p, likeliest if p[likeliest] < alpha else "undecided", alpha)
+    estimates_KP = list(zip(*estimates_PK, strict=True))
+
+    def p_KP(kind: Kind, sign: int) -> Array:
+        of_tasks = zip(estimates_KP, margin_K, strict=True)
+        found = [p_of_each(of_task, kind, sign * margin) for of_task, margin in of_tasks]
+        return np.array([[1.0 if p is None else p for p in of_task] for of_task in found])
+
+    def any_P(p_KP: Array) -> Array:
+        any_P: Array = np.minimum(1.0, len(p_KP) * p_KP.min(axis=0))
+        return any_P
+
+    gain_P, no_gain_P = any_P(p_KP("above", 1)), p_KP("below", 1).max(axis=0)
+    loss_P, no_loss_P = any_P(p_KP("below", -1)), p_KP("above", -1).max(axis=0)
+    both_P = np.maximum(gain_P, loss_P)
+    regions = (
+        np.maximum(gain_P, no_loss_P),
+        np.maximum(loss_P, no_gain_P),
+        both_P if len(margin_K) > 1 else np.ones_like(both_P),
+        p_KP("within", 1).max(axis=0),
+    )
+    alpha, verdicts = level / pairs, []
+    for each in zip(*(region_P.tolist() for region_P in regions), strict=True):
+        p = dict(zip(REGIONS, each, strict=True))
+        likeliest = min(REGIONS, key=p.__getitem__)
+        shown = likeliest if p[likeliest] < alpha else "undecided"
+        verdicts.append(PairVerdict(p, shown, alpha))
+    return verdicts
 
 
 class Ellipse(NamedTuple):

@@ -4,10 +4,12 @@ import csv
 import io
 import re
 from collections.abc import Iterable, Iterator, Sequence
+from itertools import pairwise
 from typing import Any, Literal
 
 import numpy as np
 import pandas as pd
+from numpy.typing import NDArray
 
 from reports.page.model import Table, TableCell
 from reports.words import MINUS
@@ -42,21 +44,26 @@ def measurements_csv(frame: pd.DataFrame) -> Iterator[bytes]:
     last = frame.columns.get_loc("epoch")
     for start in range(0, len(frame), _AT_ONCE):
         part = frame.iloc[start : start + _AT_ONCE]
-        training, key = part.iloc[:, :last], part.iloc[:, last:-1]
-        figures = map(repr, part.iloc[:, -1].tolist())
-        rows = zip(_begins(training, quoting), _begins(key, quoting), figures, strict=True)
-        yield "".join(map("%s,%s,%s\n".__mod__, rows)).encode()
+        training_N, trainings = _begins(part.iloc[:, :last], quoting)
+        key_N, keys = _begins(part.iloc[:, last:-1], quoting)
+        known = [f"{key}%r\n" for key in keys]
+        lines = list(map(known.__getitem__, key_N.tolist()))
+        values = part.iloc[:, -1].tolist()
+        edges = np.flatnonzero(np.diff(training_N, prepend=-1, append=-1)).tolist()
+        for first, end in pairwise(edges):
+            of_training = trainings[training_N[first]].join(["", *lines[first:end]])
+            yield (of_training % tuple(values[first:end])).encode()
 
 
-def _begins(part: pd.DataFrame, quoting: Quoting) -> Iterator[str]:
-    """Several columns of each row, as they stand in a line."""
+def _begins(part: pd.DataFrame, quoting: Quoting) -> tuple[NDArray[np.int64], list[str]]:
+    """Several columns of each row, as they stand in a line: its text's number, and the texts."""
     coded, whole_N = [pd.factorize(part[name]) for name in part], np.zeros(len(part), np.int64)
     for code_N, known in coded:
         whole_N = whole_N * len(known) + code_N
     _, first_U, which_N = np.unique(whole_N, return_index=True, return_inverse=True)
     told = part.iloc[first_U].astype(object).map(_harmless).to_numpy().tolist()
-    lines = [_text([row], quoting)[:-1] for row in told]
-    return map(lines.__getitem__, which_N.tolist())
+    lines = [_text([row], quoting)[:-1].replace("%", "%%") + "," for row in told]
+    return which_N, lines
 
 
 def _text(lines: Iterable[Iterable[object]], quoting: Quoting) -> str:

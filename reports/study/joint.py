@@ -3,7 +3,7 @@
 from typing import NamedTuple
 
 from fsmd.stats.estimates import ALPHA
-from fsmd.stats.joint import PairVerdict, pair_verdict
+from fsmd.stats.joint import PairVerdict, pair_verdicts
 from fsmd.tasks import MEAN
 from reports.results import Scores
 from reports.study.reading import Reading
@@ -31,10 +31,9 @@ def joint_verdicts(
     if len(tasks) < 2:
         return ()
     margins = [reading.margin(task) for task in tasks]
-    verdicts = []
-    for arm, other in pairs:
-        gains = [scores.gain(arm, other, task.key) for task in tasks]
-        if gains[0].n:
-            verdict = pair_verdict(gains, margins, len(pairs), alpha)
-            verdicts.append(JointVerdict(arm, other, verdict))
-    return tuple(verdicts)
+    gains = [[scores.gain(*pair, task.key) for task in tasks] for pair in pairs]
+    known = [(pair, own) for pair, own in zip(pairs, gains, strict=True) if own[0].n]
+    verdicts = (
+        pair_verdicts([own for _, own in known], margins, len(pairs), alpha) if known else []
+    )
+    return tuple(JointVerdict(*pair, of) for (pair, _), of in zip(known, verdicts, strict=True))

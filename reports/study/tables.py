@@ -35,6 +35,8 @@ from studies.definition import Study
 
 NAMED = 12
 """More arms than this are not listed beside each value of a setting."""
+LISTED = 100
+"""More values of a setting are counted, not told: the PDF takes half a minute for ten thousand."""
 WIDE = 9
 """Columns of figures above which each figure has a table of its own."""
 
@@ -465,10 +467,17 @@ def _settings(baseline: Baseline) -> str:
 
 
 def _by_value(values: Mapping[str, str]) -> str:
-    """`8: base, fs; 4: ple`; an arm that is called as its value is named once."""
+    """`8: base, fs; 4: ple`; an arm that is called as its value is named once.
+
+    >>> _by_value({f"arm {i}": str(i) for i in range(1000)})
+    '1,000 values, from 0 to 999'
+    """
     grouped: dict[str, list[str]] = {}
     for name, value in values.items():
         grouped.setdefault(value, []).append(name)
+    if len(grouped) > LISTED:
+        first, *_, last = grouped
+        return f"{len(grouped):,} values, from {first} to {last}"
     if len(values) > NAMED or all(names == [value] for value, names in grouped.items()):
         return words.listed(grouped)
     return words.by_key(grouped.items())

@@ -114,6 +114,11 @@ def check(study: Definition) -> None:
         read(Search if isinstance(study, Search) else Study, study)
     except ValueError as error:
         raise UserError(f"in a definition {error}") from error
+    check_read(study)
+
+
+def check_read(study: Definition) -> None:
+    """As `check`, of a definition whose values are known to be of their types."""
     check_name(study.name, "the name of a study")
     if isinstance(study, Study):
         _check_study(study)

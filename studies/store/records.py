@@ -218,8 +218,9 @@ class StudyRecord:
     @classmethod
     def from_row(cls, row: Mapping[Any, Any]) -> "StudyRecord":
         """Inverse of `to_row`; StoredError names the column that holds what cannot be."""
-        definitions = {}
-        for name in ("definition", "stated"):
-            with stored_at(f"column {name}"):
-                definitions[name] = definition_of(row["kind"], from_json(row[name]))
-        return read_row(cls, {**row, **definitions})
+        with stored_at("column definition"):
+            definition = stated = definition_of(row["kind"], from_json(row["definition"]))
+        if row["stated"] != row["definition"]:
+            with stored_at("column stated"):
+                stated = definition_of(row["kind"], from_json(row["stated"]))
+        return read_row(cls, {**row, "definition": definition, "stated": stated})

@@ -3,10 +3,11 @@
 A row is as `record_run` leaves it, and is the training that its cell stands for.
 """
 
-import json
+import gc
 import re
+from array import array
 from collections.abc import Iterator, Mapping, Sequence, Set
-from contextlib import suppress
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from functools import cached_property, lru_cache
 from itertools import groupby
@@ -17,8 +18,8 @@ import numpy as np
 import sqlalchemy as sa
 from numpy.typing import NDArray
 
-from fsmd.baselines import Config, config_class
-from fsmd.config import canonical_json, digest
+from fsmd.baselines import Config
+from fsmd.config import digest
 from fsmd.data.settings import SHUFFLES
 from fsmd.errors import shown
 from fsmd.metrics import METRICS
@@ -46,6 +47,21 @@ _INNER = {
 _LEAST = {"seed": 0, "attempts": 1, "epochs": 1, "seconds": 0, "parameters": 0}
 
 
+class StoredConfig(dict[str, Any]):
+    """A model as it is stored, and what it is: many trainings of one read it once."""
+
+    @cached_property
+    def model(self) -> Config:
+        """ValueError for what is none."""
+        config: Config = read(Config, self)
+        return config
+
+    @cached_property
+    def hash(self) -> str:
+        """Digest of its canonical JSON."""
+        return digest(self)
+
+
 @dataclass(frozen=True)
 class TrainingRow:
     """A row of the trainings; ValueError for one that `record_run` never wrote."""
@@ -54,7 +70,7 @@ class TrainingRow:
     status: Status
     data: str
     data_hash: str
-    config: Mapping[str, Any]
+    config: StoredConfig
     config_hash: str
     seed: int
     code: str
@@ -73,8 +89,8 @@ class TrainingRow:
     def __post_init__(self) -> None:
         """Refuse what contradicts itself."""
         with stored_at("column config"):
-            _, config_hash = self._model
-        if self.config_hash != config_hash:
+            self.config.model  # noqa: B018  (which refuses what is none)
+        if self.config_hash != self.config.hash:
             raise ValueError("column config_hash must be the digest of column config")
         check_time("column finished_at", self.finished_at)
         for name, least in _LEAST.items():
@@ -107,23 +123,12 @@ class TrainingRow:
     @property
     def model(self) -> Config:
         """What was trained."""
-        return self._model[0]
-
-    @cached_property
-    def _model(self) -> tuple[Config, str]:
-        return _config(canonical_json(self.config))
+        return self.config.model
 
     @property
     def end(self) -> "_End":
         """What its measurements must agree with."""
         return _End(self.status, self.epochs or 0, tuple((self.chosen_epochs or {}).items()))
-
-
-@lru_cache(maxsize=1024)
-def _config(text: str) -> tuple[Config, str]:
-    """A model of its canonical JSON, and the digest of that; many trainings are of one model."""
-    value = json.loads(text)
-    return read(Config, value), digest(value)
 
 
 class _End(NamedTuple):
@@ -140,6 +145,7 @@ class Figures(NamedTuple):
     keys: Keys = ((), (), (), ())
     """Most trainings of a study measure the same."""
     values: Sequence[float] = ()
+    """An array, if all are numbers."""
 
     @property
     def rows(self) -> Iterator[tuple[int, str, str, str, float]]:
@@ -186,18 +192,38 @@ def training_of(
     return run
 
 
+@contextmanager
+def uncollected() -> Iterator[None]:
+    """Nothing looks for cycles among rows, which takes a third of the time to read them."""
+    was = gc.isenabled()
+    gc.disable()
+    try:
+        yield
+    finally:
+        if was:
+            gc.enable()
+
+
 @patient
+@uncollected()
 def figures_of(engine: sa.Engine, ids: Sequence[str]) -> dict[str, Figures]:
     """Identity -> what each of these trainings measured, as it is stored, in order."""
     order = (MEASUREMENTS.c[name] for name in ("run_id", "epoch", "split", "task", "metric"))
     measured = as_stored(MEASUREMENTS).where(MEASUREMENTS.c.run_id.in_(ids)).order_by(*order)
     found, start = {run_id: Figures() for run_id in ids}, 0
     with engine.connect() as connection:
-        runs, *columns = list(zip(*connection.execute(measured), strict=True)) or [()]
+        stored = connection.execute(
+            measured
+        ).cursor.fetchall()  # row by row it takes twice as long
+    runs, *columns = list(zip(*stored, strict=True)) or [()]
     for run_id, rows in groupby(runs):
         end = start + sum(1 for _ in rows)
         epochs, splits, tasks, metrics, values = (column[start:end] for column in columns)
-        found[run_id], start = Figures((epochs, splits, tasks, metrics), values), end
+        keys, start = (epochs, splits, tasks, metrics), end
+        try:
+            found[run_id] = Figures(keys, array("d", values))
+        except (TypeError, OverflowError):  # refused where it is checked
+            found[run_id] = Figures(keys, values)
     return found
 
 
@@ -251,7 +277,7 @@ def _run_rows(engine: sa.Engine, ids: Sequence[str]) -> dict[str, Any]:
 def _cell(
     row: Any, record: StudyRecord, arms: Mapping[str, PlannedArm], runs: Mapping[str, Any]
 ) -> _CellRow:
-    with stored_at(f"the row {shown(tuple(row))} of {CELLS.name}"):
+    try:
         cell = read_row(_CellRow, row._mapping)
         if not cell.arm.isprintable() or not cell.arm:
             raise ValueError(f"column arm must be a name; got {shown(cell.arm)}")
@@ -261,17 +287,20 @@ def _cell(
             raise ValueError(f"column replicate must be at least 0; got {cell.replicate}")
         if cell.run_id not in runs:
             raise ValueError("column run_id names a training that is not there")
+    except ValueError:
+        with stored_at(f"the row {shown(tuple(row))} of {CELLS.name}"):
+            raise
     return cell
 
 
 def _are_right(end: _End, figures: Figures, tasks: Sequence[Task]) -> bool:
     """Whether a training that ended so measures these; quick, as there are many."""
     limits = _limits(end, figures.keys, tuple(tasks))
-    if limits is None or not {*map(type, figures.values)} <= {int, float}:
+    if limits is None or not isinstance(figures.values, array):
         return False
     low_N, high_N = limits
-    value_N = np.array(figures.values, np.float64)
-    return bool(((low_N <= value_N) & (value_N <= high_N) & np.isfinite(value_N)).all())
+    value_N = np.asarray(figures.values)
+    return bool(((low_N <= value_N) & (value_N <= high_N)).all())
 
 
 @lru_cache(maxsize=256)
@@ -288,7 +317,8 @@ def _limits(
     except (ValueError, TypeError):
         return None
     low_N, high_N = np.array(ranges, np.float64).reshape(-1, 2).T
-    return low_N - 1e-6, high_N + 1e-6
+    most = np.finfo(np.float64).max  # each must be finite
+    return np.maximum(low_N - 1e-6, -most), np.minimum(high_N + 1e-6, most)
 
 
 def _refuse(end: _End, figures: Figures, tasks: Sequence[Task]) -> None:
@@ -403,7 +433,7 @@ class _Together:
 
     def add(self, cell: _CellRow, run: TrainingRow, arms: Mapping[str, PlannedArm]) -> None:
         """One more of them."""
-        self._codes.setdefault(config_class(run.config), set()).add(run.code)
+        self._codes.setdefault(type(run.model), set()).add(run.code)
         if cell.arm not in arms:
             return
         seed = self._seeds.setdefault((arms[cell.arm].stream, cell.replicate), run.seed)

@@ -153,7 +153,8 @@ def test_from_command_to_page_although_a_worker_is_killed(desk: Desk) -> None:
     assert err.count("retried: ") == 2  # and no bar: this is no terminal
     attempts = sorted(desk.rows("SELECT attempts FROM fsmd_runs"))
     # What was killed had gained an epoch, which counts if a worker had the time to tell it.
-    assert attempts[:2] == [(1,)] * 2 and attempts[-1] <= (2,)
+    assert attempts[:2] == [(1,)] * 2
+    assert attempts[-1] <= (2,)
     assert desk.trial_states() == ["COMPLETE"] * 4
     assert out.splitlines()[-1] == f"Report: {Path('out/tower_shape/report.html')}"
     assert f"optuna-dashboard sqlite:///studies.db --artifact-dir {Path('out/artifacts')}" in out

@@ -235,7 +235,7 @@ ROWS = {
     "fsmd_studies": "name != 'other'",
     "fsmd_runs": "id IN (SELECT run_id FROM fsmd_cells WHERE study != 'other')",
     "fsmd_cells": "study != 'other'",
-    "fsmd_attempts": "1",
+    "fsmd_attempts": "study != 'other'",
     "fsmd_looks": "study != 'other'",
     "fsmd_measurements": "run_id IN (SELECT run_id FROM fsmd_cells WHERE study != 'other')",
     "fsmd_predictions": "run_id IN (SELECT run_id FROM fsmd_cells WHERE study != 'other')",

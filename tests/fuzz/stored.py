@@ -4,7 +4,7 @@ import json
 import shutil
 import sqlite3
 from collections.abc import Callable, Iterator, Mapping
-from contextlib import closing, contextmanager
+from contextlib import closing, contextmanager, suppress
 from functools import partial
 from pathlib import Path
 from typing import Any, NoReturn
@@ -97,7 +97,8 @@ class _Stored:
             content = edited(old.encode() if isinstance(old, str) else old, edits)
             value = content.decode("utf-8", "replace") if isinstance(old, str) else content
         elif how == "leaf" and isinstance(old, str) and old[:1] in "{[":
-            value = json.dumps(altered(json.loads(old), leaves))
+            with suppress(ValueError):  # changed already, and no JSON any more
+                value = json.dumps(altered(json.loads(old), leaves))
         try:
             self.raw.execute(where, (value,))
         except (sqlite3.Error, OverflowError, UnicodeEncodeError):

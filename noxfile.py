@@ -61,7 +61,7 @@ def minimums(session: nox.Session) -> None:
     lowest = Path(session.create_tmp()) / "lowest.txt"
     session.install("uv")
     extras = [f"--extra={name}" for name in project["project"]["optional-dependencies"]]
-    session.run(
+    session.run_install(
         *("uv", "pip", "compile", "-q", "--resolution", "lowest-direct", *extras),
         *("--python", f"{session.bin}/python", "pyproject.toml", "-o", str(lowest)),
         env=WHEELS,

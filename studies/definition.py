@@ -61,8 +61,8 @@ class Arm:
     """What it is in the place of a change of the base."""
 
     def config(self, base: FSMDConfig) -> Config:
-        """The model that it is, on a base."""
-        return self.baseline or replace(base, **dict(self.changes))
+        """The model that it is, on a base; UserError for a change of what no model has."""
+        return self.baseline or FSMDConfig.from_dict({**vars(base), **dict(self.changes)})
 
 
 # Rules of claims. A target is a task's name or "mean"; a margin of None is the study's. "Better"

@@ -195,7 +195,8 @@ _WRONG: tuple[dict[str, Any], ...] = (
         {"arms": (replace(_ARM, **{field: value}), *_STUDY.arms[1:])}
         for field, value in (
             *(("params", ((("a", wrong),))) for wrong in (object(), float("nan"), (1, 2))),
-            *(("changes", {"gate_depth": 1}), ("data", 3), ("stream", "x"), ("name", 1)),
+            *(("changes", wrong) for wrong in ({"gate_depth": 1}, (("gate;depth", 1),))),
+            *(("data", 3), ("stream", "x"), ("name", 1)),
         )
     ),
 )

@@ -349,6 +349,7 @@ def test_true_is_the_category_1_and_an_identifier_with_zeros_is_none_of_a_number
     [
         pd.Timestamp(0),
         np.timedelta64(1, "s"),
+        np.timedelta64(1),
         np.complex64(1j),
         b"a",
         [1],

@@ -29,7 +29,7 @@ from reports.page.figure_kind import FigureKind, view_of, views_of
 from reports.page.model import Outline
 from reports.results import load_results, stored_record
 from studies.reading import StoredError
-from studies.search.attempt import arms_of, read_attempts
+from studies.search.attempt import read_attempts, search_arms
 from studies.session import open_record
 from studies.store.costs import CostKey, known_cost
 from studies.store.database import open_engine
@@ -187,8 +187,8 @@ class Database(NamedTuple):
 def as_read(engine: sa.Engine, name: str, sampled: bool = False) -> object:
     """All that a report is made of; sampled: what comes of the test rows, too."""
     record = stored_record(engine, name)
-    arms = arms_of(engine, record)
     attempts = read_attempts(engine, record) if record.is_search else ()
+    arms = search_arms(record, attempts) if record.is_search else record.plan.arms
     trainings = list(read_trainings(engine, record, arms))
     parts = []
     if sampled:
@@ -235,7 +235,7 @@ ROWS = {
     "fsmd_studies": "name != 'other'",
     "fsmd_runs": "id IN (SELECT run_id FROM fsmd_cells WHERE study != 'other')",
     "fsmd_cells": "study != 'other'",
-    "fsmd_attempts": "1",
+    "fsmd_attempts": "study != 'other'",
     "fsmd_looks": "study != 'other'",
     "fsmd_measurements": "run_id IN (SELECT run_id FROM fsmd_cells WHERE study != 'other')",
     "fsmd_predictions": "run_id IN (SELECT run_id FROM fsmd_cells WHERE study != 'other')",

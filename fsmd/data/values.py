@@ -165,6 +165,8 @@ def _python_values(column: pd.Series) -> NDArray[np.object_]:
 
 
 def _python_value(value: Any) -> Any:
+    if isinstance(value, np.timedelta64) and not np.isnat(value):
+        return ()  # no category either; numpy takes it for a number, or cannot hash it
     number = _number(value)
     return value if number is None else number
 

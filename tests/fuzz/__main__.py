@@ -38,7 +38,7 @@ def main() -> int:
 
 def tried(name: str, options: argparse.Namespace, place: Path) -> Counter[str]:
     """Kind of fault -> how often it came."""
-    target, start = TARGETS[name], time.monotonic()
+    target, start, used = TARGETS[name], time.monotonic(), time.process_time()
     found, kinds = Counter[str](), Counter[str]()
     place.mkdir()
     with target.opened(place) as check:
@@ -70,7 +70,8 @@ def tried(name: str, options: argparse.Namespace, place: Path) -> Counter[str]:
         with suppress(KeyboardInterrupt):
             each()
     seconds = round(time.monotonic() - start, 1)
-    counts = {"target": name, "seed": options.seed, **found, "seconds": seconds}
+    cpu = round(time.process_time() - used, 1)
+    counts = {"target": name, "seed": options.seed, **found, "seconds": seconds, "cpu": cpu}
     print(json.dumps({**counts, "faults": kinds}), flush=True)
     return kinds
 

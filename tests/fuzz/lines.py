@@ -147,12 +147,14 @@ LINES = st.one_of(
 def _command_line(place: Path) -> Iterator[Check]:
     fsmd.load(DATA)
     with pytest.MonkeyPatch.context() as patch:
-        work = place / "a" / "b" / "work"  # so that ../.. stays below the place
+        root, whole = place / "root", place / "whole"
+        work = root / "a" / "b" / "work"  # so that ../.. stays below the root
         work.mkdir(parents=True)
         training_nothing(patch, work)
-        home = place / "home"
+        home = root / "home"
         home.mkdir()
         patch.setenv("HOME", str(home))
+        patch.setattr("studies.record.STUDY", "null")  # `curves` is hundreds of arms
         patch.setattr("studies.record.curves", lambda *_: pd.DataFrame())
         patch.setattr("reports.build.build_all", lambda engine, out, tell: out)
         for name, stored in (("null", "mine"), ("pareto", "sought")):
@@ -163,15 +165,14 @@ def _command_line(place: Path) -> Iterator[Check]:
         log().to_csv(work / "log.csv", index=False)
         (work / "own.toml").write_text(LOG.format(name="log.csv"), "utf-8")
         small_plan(work / "plan.json")
-        whole = place / "whole"
         shutil.copytree(work, whole)
 
         def check(case: tuple[str, list[str]]) -> str:
             name, words = case
-            told = commanded(STARTS[name][0].main, words, place)
+            told = commanded(STARTS[name][0].main, words, root)
             if told == "done":
-                patch.chdir(place)
-                shutil.rmtree(place / "a")
+                patch.chdir(root)
+                shutil.rmtree(root / "a")
                 shutil.copytree(whole, work)
                 patch.chdir(work)
             return told
@@ -179,4 +180,4 @@ def _command_line(place: Path) -> Iterator[Check]:
         yield check
 
 
-TARGETS: Mapping[str, Target] = {"command lines": Target(LINES, _command_line, 30, 8_000)}
+TARGETS: Mapping[str, Target] = {"command lines": Target(LINES, _command_line, 30, 10_000)}

@@ -283,9 +283,11 @@ def test_tables_of_our_names_that_another_program_made_are_refused_and_left_as_t
         made = statement.split()[2]
         connection.execute(f"DROP TABLE IF EXISTS {made}")
         connection.execute(statement)
-        before = list(connection.iterdump())
+        # Python 3.13 dumps nothing where keys refer to such a table of ours.
+        dumped = not made.startswith("fsmd_")
+        before = list(connection.iterdump()) if dumped else []
         assert told in refused(lambda: open_engine(url, create))
-        if "studies (id" in statement or "trials" in statement:
+        if dumped:
             assert list(connection.iterdump()) == before
 
 

@@ -106,7 +106,7 @@ def test_slots_are_those_of_what_needs_least_and_what_nobody_can_do_takes_none(
     hall: Hall, of: Callable[[int], Training], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """Two threads and 1 GB: two small ones at once, or one large. Where nothing was asked for that
-    somebody can do, no more is to be asked for.
+    somebody can do, no more is to be asked for; else as many again at most.
     """
     monkeypatch.setattr(ClusterWorkers, "_send", lambda *_: None)
     with hall.worker(GB), ClusterWorkers(hall.address) as workers:
@@ -116,7 +116,7 @@ def test_slots_are_those_of_what_needs_least_and_what_nobody_can_do_takes_none(
             return workers.slots()
 
         given = (HUGE, HUGE, LARGE, SMALL, LARGE, HUGE)
-        slots = [2, 2, 2, 1 + 2, 2 + 2, 2 + 2, 2 + 3]
+        slots = [2, 2, 2, 1 + 1, 2 + 2, 2 + 2, 2 + 2]
         assert [workers.slots(), *map(slots_with, given)] == slots
 
 
@@ -136,7 +136,7 @@ def test_a_large_worker_that_left_is_waited_for(
             "with `dask worker --memory-limit 2.0GB`; waiting for one"
         ]
         with hall.worker(2 * GB):
-            until(lambda: workers._sent)
+            assert future.result(60) == str(of(HUGE))
 
 
 def test_what_nobody_ever_could_do_ends_a_run_when_nothing_else_is_under_way(
@@ -163,6 +163,33 @@ def test_what_nobody_ever_could_do_ends_a_run_when_nothing_else_is_under_way(
         f"{str(error).partition(';')[0]}; start one with `dask worker "
         "--memory-limit 2.0GB`; waiting for one"
     ]
+
+
+def test_what_somebody_could_do_is_waited_for_beside_what_nobody_could(
+    hall: Hall, of: Callable[[int], Training], clock: list[float], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """As where another planner keeps all threads of a cluster busy."""
+    monkeypatch.setattr(ClusterWorkers, "_send", lambda *_: None)
+    told = list[str]()
+    with hall.worker(GB), ClusterWorkers(hall.address, notify=told.append) as workers:
+        until(lambda: workers._members)
+        hopeless, other = (workers.submit(str, of(epochs)) for epochs in (HUGE, SMALL))
+        clock[0] += 2 * cluster.NOBODY_SECONDS
+        until(lambda: told)
+        assert not hopeless.done()
+        assert not other.done()
+
+
+def test_what_the_client_looks_at_by_itself_takes_no_worker_away(
+    hall: Hall, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """It asks for no workers, and keeps the answer where `scheduler_info` reads its own."""
+    with hall.worker(GB), ClusterWorkers(hall.address) as workers:
+        until(lambda: workers._members)
+        nobody = {**workers._client.scheduler_info(), "workers": {}}
+        monkeypatch.setattr(workers._client, "scheduler_info", lambda **_: nobody)
+        workers._refresh()
+        assert len(workers._members) == 1
 
 
 def test_a_worker_that_the_scheduler_gives_up_while_it_is_accepted_ends_no_run(

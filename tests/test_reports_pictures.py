@@ -34,6 +34,7 @@ from tests.conftest import leave_figures_blank
 from tests.made_up import (
     CENSUS,
     FAILURE,
+    MIXED,
     fresh_engine,
     grid,
     many,
@@ -44,7 +45,7 @@ from tests.pages import Resources, assert_stands_alone
 
 TAKES_LONG = True
 GRID = "architecture_grid"
-REPORTED = ("models", "models_census", "many", "few")
+REPORTED = ("models", "models_census", "mixed", "many", "few")
 
 
 @pytest.fixture(scope="module")
@@ -52,6 +53,7 @@ def engine(tmp_path_factory: pytest.TempPathFactory) -> sa.Engine:
     made = fresh_engine(tmp_path_factory.mktemp("db"))
     store_study(made, models(), replicates=4, data="kuairand")
     store_study(made, "models_census", tasks=CENSUS, replicates=2, data="census")
+    store_study(made, tasks=MIXED, name="mixed", replicates=2)
     store_study(made, many(count=22), replicates=2)
     store_study(made, name="few", replicates=1, failures={("increasing", 0): FAILURE})
     store_study(made, name="empty", replicates=0)
@@ -482,7 +484,7 @@ def test_the_list_has_every_study_with_its_question_and_verdicts(
             assert f'id="{claim["id"]}"' in page(out, name)
     assert 'href="empty/report.html"' not in text
     assert "has no finished training yet" in text
-    assert "5 studies in the database, 4 with a report" in text
+    assert "6 studies in the database, 5 with a report" in text
     used = Resources(text)
     assert len(used.ids) == len(set(used.ids))
     assert all((out / link.partition("#")[0]).exists() for link in used.loaded)

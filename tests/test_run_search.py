@@ -37,13 +37,14 @@ def test_a_search_that_is_killed_in_its_middle_goes_on_and_trains_nothing_twice(
     process = desk.start(*SEARCH)
     wait_for(lambda: desk.runs("done") + desk.runs("paused") >= 2, process)
     workers = workers_of(process.pid)
+    monkeypatch.chdir(desk.folder)
+    assert main(SEARCH) == 2
+    assert f"process {process.pid}" in capsys.readouterr().err
     process.kill()
     process.communicate()
     all_end(workers)
     kept = desk.rows("SELECT id, seed FROM fsmd_runs WHERE status = 'done'")
-    monkeypatch.chdir(desk.folder)
     monkeypatch.setattr("studies.session.LocalWorkers", Immediate)
-    monkeypatch.setattr("studies.session.measure_latency", lambda *_: None)
     leave_figures_blank(monkeypatch)
     assert main(SEARCH) == 0
     said = capsys.readouterr().out.splitlines()[-1]
@@ -55,6 +56,7 @@ def test_a_search_that_is_killed_in_its_middle_goes_on_and_trains_nothing_twice(
     assert len(arms) == 3
     fresh = {arm for (arm,) in desk.rows("SELECT arm FROM fsmd_cells WHERE replicate = 1")}
     assert {*Search.baselines} < fresh
+    assert len(desk.rows("SELECT id FROM fsmd_costs WHERE cost = 'latency'")) == len(fresh)
     runs = desk.rows("SELECT run_id FROM fsmd_cells")
     assert len(set(runs)) == len(runs)
     page = (desk.folder / "out/pareto/report.html").read_text("utf-8")

@@ -155,10 +155,12 @@ class ClusterWorkers:
             needs = Counter(run.need for run in self._runs)
             met = {need for need in needs if not lack(members, [need])}
             self._needed = min(met, default=self._needed)
-        # What no worker can do now waits, and keeps none from the rest, if they can do any of it.
+        here = max(1, sum(m.at_once(self._needed) for m in members))
+        # What no worker can do now waits, and keeps none from the rest, if they can do any of it:
+        # as much again, or a search would propose without an end.
         is_stuck = lack(members, self._least)
         waiting = 0 if is_stuck else sum(needs[need] for need in needs.keys() - met)
-        return waiting + max(1, sum(m.at_once(self._needed) for m in members))
+        return here + min(waiting, here)
 
     def has_device(self, device: str) -> bool:
         """Whether a worker has it; waits as `slots` does."""
@@ -389,7 +391,9 @@ class ClusterWorkers:
     def _refresh(self) -> None:
         """See which workers there are, ask the new ones who they are, send what waits."""
         self._restart()
-        there = self._client.scheduler_info(n_workers=-1)["workers"]
+        # Asked itself: `scheduler_info` may bring what the client's own look, which names no
+        # workers, has written in the meantime, and all would be taken for gone.
+        there = self._client.sync(self._client.scheduler.identity, n_workers=-1)["workers"]
         ids = {address: facts["id"] for address, facts in there.items()}
         with self._lock:
             gone = [address for address, id in self._known.items() if ids.get(address) != id]
@@ -509,7 +513,8 @@ class ClusterWorkers:
             return
         # One that left may come again, and what others can do is done first.
         is_idle = monotonic() >= self._busy + NOBODY_SECONDS
-        if self._members and is_idle and lack(self._ever, waiting):
+        is_hopeless = all(lack(self._ever, [need]) for need in waiting)
+        if self._members and is_idle and is_hopeless:
             raise UserError(f"{lacking}; {GOES_ON}")
         if refused and not self._members:
             raise UserError(f"{refused[0]}; no other worker is left, and {GOES_ON}")

@@ -135,11 +135,6 @@ class Claim:
     source: str
     rules: tuple[Rule, ...]
 
-    @property
-    def asks(self) -> tuple[str, ...]:
-        """Its rules as text: what a verdict on it is on, however the sentence is worded."""
-        return tuple(map(repr, self.rules))
-
 
 @dataclass(frozen=True)
 class Study:
@@ -185,6 +180,18 @@ class Study:
     @cached_property
     def _by_name(self) -> Mapping[str, Arm]:
         return {arm.name: arm for arm in self.arms}
+
+    def asks(self, claim: Claim) -> tuple[str, ...]:
+        """What a verdict on a claim is on, as text: its rules, and the arms or tasks that those
+        without names of their own range over."""
+
+        def ranges(rule: Rule) -> Iterable[str]:
+            if isinstance(rule, NotEverywhere | Trades):
+                return self.tasks
+            names_its_own = isinstance(rule, Above) or (isinstance(rule, Best) and rule.among)
+            return () if names_its_own else sorted(self._by_name)
+
+        return tuple(f"{rule} {' '.join(map(repr, ranges(rule)))}" for rule in claim.rules)
 
     def config(self, name: str) -> Config:
         """An arm's model."""

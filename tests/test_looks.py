@@ -19,7 +19,7 @@ from reports.study.analysis import StudyAnalysis, analyse_study
 from reports.study.looks import looks_of
 from reports.study.looks import tested as as_tested
 from reports.study.looks_told import in_words, stands_at
-from studies.definition import Claim, NotWorse
+from studies.definition import Arm, Claim, NotWorse
 from studies.planner.looks import LookByLook, cells_at, next_look, seeds_of
 from studies.planner.planner import Tally
 from studies.run import main
@@ -180,8 +180,8 @@ def test_a_claim_whose_rules_changed_has_no_verdict_until_the_next_look(
     (duration, click), study = results.study.claims, results.record.study
     assert {said.id: said.verdict for said in look.claims}[duration.id] == "holds"
 
-    def verdict_of(claim: Claim) -> str:
-        changed = replace(study, claims=(claim, click))
+    def verdict_of(claim: Claim, arms: tuple[Arm, ...] = study.arms) -> str:
+        changed = replace(study, claims=(claim, click), arms=arms)
         record = replace(results.record, definition=changed)
         made = analysed(load_results(engine, record, results.planned))
         return made.judged[0].verdict
@@ -189,6 +189,8 @@ def test_a_claim_whose_rules_changed_has_no_verdict_until_the_next_look(
     assert verdict_of(replace(duration, text="In other words.")) == "holds"
     other = replace(duration, rules=(NotWorse("mean", "increasing"),))
     assert verdict_of(other) == "leans against"  # however clear: no look has judged it
+    more = (*study.arms, replace(study.arms[0], name="one more"))
+    assert verdict_of(duration, more) == "leans towards"  # of all arms, which are others now
 
 
 def test_the_same_looks_come_out_whenever_they_are_made(engine: sa.Engine) -> None:

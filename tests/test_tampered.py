@@ -476,6 +476,17 @@ def test_a_training_that_cannot_be_is_told_with_its_arm_and_replicate(
     assert said in str(told.value)
 
 
+def test_text_that_is_none_is_a_fault_of_the_database_and_told_in_a_line(
+    database: Database,
+) -> None:
+    """The driver raises it as the rows are fetched."""
+    change = "UPDATE fsmd_measurements SET metric = CAST(x'ff41' AS text)"
+    database.raw.execute(f"{change} WHERE metric = 'auc' AND run_id IN {OF_STUDY}")
+    record = stored_record(database.engine, STUDY)
+    with pytest.raises(UserError, match=r"cannot use the database .*: Could not decode to UTF-8"):
+        list(read_trainings(database.engine, record, record.plan.arms))
+
+
 def test_a_cell_must_point_at_a_training_of_its_arm(database: Database) -> None:
     record = stored_record(database.engine, STUDY)
     for run_id, said in (

@@ -281,7 +281,7 @@ def _notices(across: Across) -> Iterator[str]:
             f"{count} data sets say little of another one: intervals for a new data set have "
             f"{words.count(count - 2, 'degree')} of freedom, and are as wide as that."
         )
-    if count:
+    if len(across.sets) >= FEWEST_SETS:
         yield (
             "A new data set means one of the kind of these, as if they had been drawn from it; "
             "whether yours is of that kind no figure here can say."

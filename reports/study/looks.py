@@ -277,8 +277,9 @@ class _Looking:
     def _of_claim(self, j: Judged) -> SaidOfClaim:
         if (said := self.at.said.get(j.claim.id)) is not None:
             return said
+        asks = self.reading.study.asks(j.claim)
         return SaidOfClaim(
-            j.claim.id, j.claim.asks, j.verdict, j.p_holds, j.p_fails, self.seeds, self.alpha
+            j.claim.id, asks, j.verdict, j.p_holds, j.p_fails, self.seeds, self.alpha
         )
 
 
@@ -383,8 +384,8 @@ def found(results: StudyResults, reading: Reading) -> Found:
 
 
 def _said(look: StoredLook | None, reading: Reading) -> Mapping[str, SaidOfClaim]:
-    """Claim -> what a look said of it; nothing, where its rules are others since."""
-    asks = {claim.id: claim.asks for claim in reading.study.claims}
+    """Claim -> what a look said of it; nothing, where it asks something else since."""
+    asks = {claim.id: reading.study.asks(claim) for claim in reading.study.claims}
     return {s.id: s for s in look.claims if s.asks == asks.get(s.id)} if look else {}
 
 

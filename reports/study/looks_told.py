@@ -190,10 +190,10 @@ def in_words(stated: Sequence[int], made: Sequence[StoredLook]) -> str:
         f"chance of any false verdict in a family is {levels} there, which adds up to {ALPHA:g}. "
         "Between looks nothing is judged, however often a report is built; a run with "
         "another number of seeds is a look of its own, with the part that it takes from the next. "
-        "What a look decided stays decided; better or worse may become equivalent, where a later "
-        "look shows the difference to be too small to matter. Where the next seeds go may be "
-        "decided by test verdicts: it is the stated rule by which the study stops, and chooses "
-        "no model."
+        "What a look decided stays decided, of a claim while it asks the same; better or worse "
+        "may become equivalent, where a later look shows the difference to be too small to "
+        "matter. Where the next seeds go may be decided by test verdicts: it is the stated rule "
+        "by which the study stops, and chooses no model."
     )
 
 

@@ -470,14 +470,13 @@ def _by_value(values: Mapping[str, str]) -> str:
     """`8: base, fs; 4: ple`; an arm that is called as its value is named once.
 
     >>> _by_value({f"arm {i}": str(i) for i in range(1000)})
-    '1,000 values, from 0 to 999'
+    '1,000 values'
     """
     grouped: dict[str, list[str]] = {}
     for name, value in values.items():
         grouped.setdefault(value, []).append(name)
     if len(grouped) > LISTED:
-        first, *_, last = grouped
-        return f"{len(grouped):,} values, from {first} to {last}"
+        return words.count(len(grouped), "value")
     if len(values) > NAMED or all(names == [value] for value, names in grouped.items()):
         return words.listed(grouped)
     return words.by_key(grouped.items())

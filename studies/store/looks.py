@@ -62,7 +62,7 @@ class SaidOfClaim:
 
     id: str
     asks: tuple[str, ...]
-    """Its rules as they were judged: of others, nothing was said."""
+    """As it was judged (`Study.asks`): of anything else, nothing was said."""
     verdict: Verdict
     p_holds: float
     p_fails: float

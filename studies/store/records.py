@@ -220,7 +220,7 @@ class StudyRecord:
         """Inverse of `to_row`; StoredError names the column that holds what cannot be."""
         with stored_at("column definition"):
             definition = stated = definition_of(row["kind"], from_json(row["definition"]))
-        if row["stated"] != row["definition"]:
+        if not (isinstance(row["stated"], str) and row["stated"] == row["definition"]):
             with stored_at("column stated"):
                 stated = definition_of(row["kind"], from_json(row["stated"]))
         return read_row(cls, {**row, "definition": definition, "stated": stated})

@@ -27,7 +27,7 @@ from fsmd.runtime import Runtime
 from fsmd.tasks import ALL, Task, names
 from fsmd.training import pair_key, step_key
 from studies.reading import StoredError, check_time, of_study, read, read_row, stored_at
-from studies.store.faults import patient
+from studies.store.faults import patient, refusal
 from studies.store.records import Plan, PlannedArm, StudyRecord
 from studies.store.tables import CELLS, MEASUREMENTS, RUNS, as_stored
 
@@ -212,9 +212,11 @@ def figures_of(engine: sa.Engine, ids: Sequence[str]) -> dict[str, Figures]:
     measured = as_stored(MEASUREMENTS).where(MEASUREMENTS.c.run_id.in_(ids)).order_by(*order)
     found, start = {run_id: Figures() for run_id in ids}, 0
     with engine.connect() as connection:
-        stored = connection.execute(
-            measured
-        ).cursor.fetchall()  # row by row it takes twice as long
+        result = connection.execute(measured)
+        try:  # of the driver itself: as rows of SQLAlchemy they take twice as long
+            stored = result.cursor.fetchall()
+        except engine.dialect.loaded_dbapi.Error as error:
+            raise refusal(engine.url, error) from error
     runs, *columns = list(zip(*stored, strict=True)) or [()]
     for run_id, rows in groupby(runs):
         end = start + sum(1 for _ in rows)

@@ -393,7 +393,8 @@ class ClusterWorkers:
         self._restart()
         # Asked itself: `scheduler_info` may bring what the client's own look, which names no
         # workers, has written in the meantime, and all would be taken for gone.
-        there = self._client.sync(self._client.scheduler.identity, n_workers=-1)["workers"]
+        scheduler: Any = self._client.scheduler
+        there = self._client.sync(scheduler.identity, n_workers=-1)["workers"]
         ids = {address: facts["id"] for address, facts in there.items()}
         with self._lock:
             gone = [address for address, id in self._known.items() if ids.get(address) != id]

@@ -12,5 +12,8 @@ from tests.bench_scale import SimulatedWorkers
 SECONDS = "FSMD_SIMULATED_SECONDS"
 """How long a training takes, in the environment."""
 
-of_worker: Any = remote
-of_worker.LocalWorkers = lambda count: SimulatedWorkers(float(os.environ[SECONDS]))
+
+def dask_setup(_: Any) -> None:
+    """What Dask calls of what it preloads."""
+    of_worker: Any = remote
+    of_worker.LocalWorkers = lambda count: SimulatedWorkers(float(os.environ[SECONDS]))

@@ -14,8 +14,9 @@ from studies.planner.agenda import LongestFirst
 from studies.planner.planner import Event, Planner
 from studies.session import stored_cells
 from studies.store.database import open_engine
+from studies.store.runs import chosen_results
 from tests import bench_scale
-from tests.bench_scale import PROVENANCE, made_up
+from tests.bench_scale import PROVENANCE, TASKS, made_up
 from tests.lab import Immediate, small_data
 
 NEW = 12
@@ -112,6 +113,22 @@ def test_neither_the_database_nor_the_planner_goes_through_what_is_stored(
     assert few.steps > 0
     assert many.steps < 1.2 * few.steps
     assert many.calls < 1.1 * few.calls
+
+
+def test_what_is_read_of_some_trainings_at_a_start_hangs_on_them_alone(tmp_path: Path) -> None:
+    def steps(stored: int) -> int:
+        url = f"sqlite:///{tmp_path}/{stored}.db"
+        bench_scale.fill(url, stored, stored)
+        engine = open_engine(url)
+        cells, count = bench_scale.cells_of(bench_scale.record(stored)), Counted(engine)
+        count.begin()
+        found = chosen_results(engine, [cell.training.id for cell in cells[:FEW]], TASKS)
+        count.end()
+        engine.dispose()
+        assert len(found) == FEW
+        return count.steps
+
+    assert 0 < steps(MANY) < 1.2 * steps(FEW)
 
 
 def test_the_longest_first_are_found_without_going_through_all_that_are_left() -> None:

@@ -229,6 +229,7 @@ def chosen_results(
     ends = as_stored(RUNS, *told)
     for some in batches(ids):
         figures: dict[str, list[Measurement]] = {run_id: [] for run_id in some}
+        own = MEASUREMENTS.c.run_id.in_(some)
         with engine.connect() as connection:
             runs = connection.execute(ends.where(RUNS.c.id.in_(some))).all()
             epochs = {run.id: _chosen_epochs(run.chosen_epochs) for run in runs}
@@ -236,7 +237,8 @@ def chosen_results(
                 chosen = [(id, of[task.name]) for id, of in epochs.items() if task.name in of]
                 key = {"split": "valid", "task": task.name, "metric": task.metric}
                 at = sa.tuple_(MEASUREMENTS.c.run_id, MEASUREMENTS.c.epoch).in_(chosen)
-                query = sa.select(*columns).filter_by(**key).where(at)
+                # By pairs alone SQLite reads the whole table.
+                query = sa.select(*columns).filter_by(**key).where(own, at)
                 for run_id, epoch, value in connection.execute(query):
                     figures[run_id].append(Measurement(epoch, value=value, **key))
         for run in runs:

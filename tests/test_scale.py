@@ -16,8 +16,8 @@ from studies.session import stored_cells
 from studies.store.database import open_engine
 from studies.store.runs import chosen_results
 from tests import bench_scale
-from tests.bench_scale import PROVENANCE, TASKS, made_up
-from tests.lab import Immediate, small_data
+from tests.bench_scale import PROVENANCE, made_up
+from tests.lab import TASKS, Immediate, small_data
 
 NEW = 12
 FEW, MANY = 20, 320

@@ -398,28 +398,33 @@ class _Ranking:
         """
         looks = *self.tested.before(), self.tested
         return {
-            t.key: next((a for at in looks for a in self._rivals if self._is_best(at, a, t)), None)
+            t.key: next(filter(None, (self._best_at(at, t) for at in looks)), None)
             for t in self._shown
         }
 
-    def _is_best(self, at: Tested, arm: str, target: Target) -> bool:
+    def _best_at(self, at: Tested, target: Target) -> str | None:
         """At the level over the number of targets, on any of which it may be.
 
         An arm that was stopped is left out where it had lost by then, and tested elsewhere.
         """
-        test, alpha, key = at.scores, at.alpha, target.key
-        if alpha == 0:
-            return False
+        test, key = at.scores, target.key
         by_mean, sign = self._by_mean[key], METRICS[target.metric].sign
         among = [a for a in by_mean if (a, key) not in at.lost or not self.stopped.get(a)]
-        others = [other for other in among if other != arm]
-        measured = (sign * test.differences(arm, other, key) for other in others)
-        if arm not in among or not others:
-            return False
-        if not all(len(gain_R) and gain_R.mean() > 0 for gain_R in measured):
-            return False  # which the first one tells, of all arms but one
-        level = alpha / len(self._shown)
-        return all(shown_best([test.gain(arm, o, key)], level / at.behind(arm, o)) for o in others)
+        if at.alpha == 0 or len(among) < 2:
+            return None
+        known, level = set(among), at.alpha / len(self._shown)
+
+        def leads(arm: str) -> bool:  # which the first one tells, of all arms but one
+            measured = (sign * test.differences(arm, o, key) for o in among if o != arm)
+            return all(len(gain_R) and gain_R.mean() > 0 for gain_R in measured)
+
+        def is_shown(arm: str) -> bool:
+            others = (other for other in among if other != arm)
+            tested = (([test.gain(arm, o, key)], level / at.behind(arm, o)) for o in others)
+            return all(shown_best(gains, own) for gains, own in tested)
+
+        rivals = (arm for arm in self._rivals if arm in known)
+        return next((arm for arm in rivals if leads(arm) and is_shown(arm)), None)
 
     @cached_property
     def _by_mean(self) -> Mapping[str, list[str]]:

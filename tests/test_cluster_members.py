@@ -192,12 +192,24 @@ def test_what_the_client_looks_at_by_itself_takes_no_worker_away(
         assert len(workers._members) == 1
 
 
-def test_a_worker_that_the_scheduler_gives_up_while_it_is_accepted_ends_no_run(
-    hall: Hall,
+def test_a_worker_that_the_scheduler_gives_up_while_it_is_accepted_is_none(
+    hall: Hall, monkeypatch: pytest.MonkeyPatch
 ) -> None:
+    """It said who it is, and is gone before it is told how much memory there is to offer."""
     with hall.worker(GB) as worker, ClusterWorkers(hall.address) as workers:
-        assert workers.slots() == 2
+        until(lambda: workers._members)
         facts = workers._client.scheduler_info(n_workers=-1)["workers"][worker.address]
-        hall.give_up(worker)
+        monkeypatch.setattr(workers, "_refresh", lambda: None)  # which would see it too
+        workers._members.clear()
+        answer, answers = workers._answer, list[Any]()
+
+        def answer_and_leave(address: str, of: Callable[[], Any]) -> Any:
+            answers.append(answer(address, of))
+            if len(answers) == 2:
+                hall.give_up(worker)
+            return answers[-1]
+
+        monkeypatch.setattr(workers, "_answer", answer_and_leave)
         workers._ask(worker.address, facts)
-        assert worker.address not in workers._known
+        assert len(answers) == 2
+        assert worker.address not in {*workers._known, *workers._members}

@@ -211,8 +211,10 @@ def _draw_plane(plane: Plane, summary: QualityCostSummary, k: int) -> None:
         (at[p.arm] for p in summary.points if p.on_front[k]), key=lambda point: point[0]
     )
     line: dict[str, Any] = {"color": style.INK, "linewidth": 1, "linestyle": (0, (5, 2))}
-    xs, ys = zip(*front, strict=True)
-    axis.step(xs, ys, where="post", zorder=1.5, **line)
+    corners = front[:1]
+    for x, y in front[1:]:
+        corners += [(x, corners[-1][1]), (x, y)]
+    axis.plot(*zip(*corners, strict=True), zorder=1.5, **line)
     for point in summary.points:
         (x, y), look = at[point.arm], _look(summary, point.arm)
         style.interval(axis, point.gains[k], x, part=point.arm, color=look["color"], alpha=0.7)
@@ -221,7 +223,7 @@ def _draw_plane(plane: Plane, summary: QualityCostSummary, k: int) -> None:
         tip = f"{point.arm}: {amount(point.cost)}{summary.cost.unit}, {gain}"
         style.tag(mark, point.arm, tip)
     names = {arm: at[arm] for arm in named(summary)}
-    for arm, text in plane.write_names(names, marks=list(at.values())).items():
+    for arm, text in plane.write_names(names, marks=at.values(), line=corners).items():
         style.tag([text], arm)
     style.difference_ticks(axis.yaxis)
     _cost_ticks(axis.xaxis, summary)

@@ -322,6 +322,22 @@ def test_a_plane_knows_where_its_points_are_and_names_those_inside() -> None:
     assert texts["in"].xy == (1, 15)
 
 
+@pytest.mark.parametrize("end", [(2, 15), (2, 17)], ids=["level", "slanted"])
+def test_no_name_stands_on_a_line_where_another_place_is_free(end: labels.Point) -> None:
+    figure, (here,) = panels.planes([((0, 2), (10, 20))], True, [], height=3)
+    figure.canvas.draw()
+
+    def crossed(line: Sequence[labels.Point]) -> bool:
+        (text,) = here.write_names({"a_long_name": (1, 15)}, line=line).values()
+        (left, low), (right, high) = text.get_window_extent().get_points()
+        (x0, y0), (x1, y1) = (here.axis.transData.transform(at) for at in ((1, 15), end))
+        on_line = np.linspace((x0, y0), (x1, y1), 999)
+        return any(left < x < right and low < y < high for x, y in on_line.tolist())
+
+    assert crossed([])
+    assert not crossed([(1, 15), end])
+
+
 # Arms
 
 

@@ -2,10 +2,11 @@
 
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
-from itertools import combinations
-from math import ceil
+from itertools import combinations, pairwise
+from math import ceil, dist
 from typing import Any
 
+import numpy as np
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from matplotlib.patches import Ellipse as EllipsePatch
@@ -25,6 +26,8 @@ MOST_PAIRS = 10
 
 _LEFT, _RIGHT, _BOTTOM, _TOP = 0.85, 0.15, 0.5, 0.3
 """Inches around a plane: for ticks and labels, and for a title above it."""
+_SQUARE = 3.0
+"""Points of 1/72 inch: what a line keeps free around it."""
 
 
 def pairs_drawn(count: int) -> tuple[tuple[int, int], ...]:
@@ -84,6 +87,7 @@ class Plane:
         points: Mapping[str, Point],
         *,
         marks: Iterable[Point] = (),
+        line: Sequence[Point] = (),
         taken: Sequence[Box] = (),
         with_lines: bool = False,
     ) -> dict[str, Annotation]:
@@ -92,6 +96,7 @@ class Plane:
         Points outside of the plane get none.
 
         marks: further points that no name may cover.
+        line: corners of a line that runs behind the names, and had better not.
         taken: what else must stay free, in points of 1/72 inch.
         with_lines: lead a line to every point; else only to those whose name stands far away.
         """
@@ -99,10 +104,10 @@ class Plane:
         places = placed(
             {name: self.on_page(point) for name, point in inside.items()},
             self.size,
-            taken,
+            [*taken, *self._along(line)],
             [self.on_page(point) for point in marks],
         )
-        line: dict[str, Any] = {
+        leader: dict[str, Any] = {
             "arrowstyle": "-",
             "linewidth": 0.5,
             "color": style.FAINT,
@@ -121,10 +126,19 @@ class Plane:
                 va="center",
                 zorder=5,
                 bbox={"facecolor": style.PAPER, "alpha": 0.7, "linewidth": 0, "pad": 0.3},
-                arrowprops=line if with_lines or place.far else None,
+                arrowprops=leader if with_lines or place.far else None,
             )
             for name, place in places.items()
         }
+
+    def _along(self, line: Sequence[Point]) -> list[Box]:
+        """Small squares along a line, in points of 1/72 inch."""
+        squares = []
+        for start, end in pairwise(map(self.on_page, line)):
+            steps = ceil(dist(start, end) / _SQUARE)
+            for x, y in np.linspace(start, end, steps, endpoint=False).tolist():
+                squares.append(Box(x, y, _SQUARE, _SQUARE))
+        return squares
 
 
 def planes(

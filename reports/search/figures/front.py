@@ -5,7 +5,6 @@ the objectives' own values.
 """
 
 from collections.abc import Iterable, Sequence
-from itertools import pairwise
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -20,7 +19,6 @@ from fsmd.stats.pareto import AttainmentBand
 from reports import words
 from reports.page import style
 from reports.page.figure_kind import FigureKind
-from reports.page.labels import Box
 from reports.page.panels import Frame, Plane, pairs_drawn, planes
 from reports.results import turned
 from reports.search.analysis import SearchAnalysis, not_trained_again
@@ -304,12 +302,10 @@ def _write_names(plane: Plane, shown: FrontPlane, summary: FrontSummary) -> None
         named |= dict.fromkeys((*summary.front, *summary.picked))
     at = {name: points[name] for name in named}
     at |= {fresh.name: fresh.at for fresh in shown.fresh}
-    line = []
+    line = list[Point]()
     if summary.fresh_front and summary.with_stairs:
-        stairs = zip(*_fresh_stairs(plane, shown, summary), strict=True)
-        for (x, y), (right, low) in pairwise(plane.on_page(corner) for corner in stairs):
-            line.append(Box((x + right) / 2, (y + low) / 2, right - x + 2, y - low + 2))
-    for name, text in plane.write_names(at, marks=points.values(), taken=line).items():
+        line += zip(*_fresh_stairs(plane, shown, summary), strict=True)
+    for name, text in plane.write_names(at, marks=points.values(), line=line).items():
         style.tag([text], name)
 
 

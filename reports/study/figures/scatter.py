@@ -4,7 +4,7 @@ A plane for each pair of tasks; of a single task a strip, a line of it for each 
 """
 
 from collections.abc import Sequence
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import numpy as np
 from matplotlib.figure import Figure
@@ -224,10 +224,11 @@ def _range(summary: ScatterSummary, task: int) -> Point:
 
 def _draw_plane(plane: Plane, summary: ScatterSummary, pair: tuple[int, int]) -> None:
     points = {arm.arm: (arm.means[pair[0]], arm.means[pair[1]]) for arm in summary.arms}
-    if len(summary.scales) == 2 and summary.front:
-        line = plane.axis.plot(*zip(*(points[arm] for arm in summary.front), strict=True))
-        line[0].set(color=style.INK, linewidth=1, linestyle=(0, (5, 2)))
-    _draw_points(plane, summary, points)
+    line = [points[arm] for arm in summary.front] if len(summary.scales) == 2 else []
+    if line:
+        look: dict[str, Any] = {"color": style.INK, "linewidth": 1, "linestyle": (0, (5, 2))}
+        plane.axis.plot(*zip(*line, strict=True), **look)
+    _draw_points(plane, summary, points, line)
     across, up = (summary.scales[task] for task in pair)
     plane.axis.set_xlabel(f"test {across.metric.label}, {across.key}")
     plane.axis.set_ylabel(f"test {up.metric.label}, {up.key}")
@@ -245,8 +246,10 @@ def _draw_strip(plane: Plane, summary: ScatterSummary) -> None:
     plane.axis.set_yticks(list(line_of.values()), [words.plain(group) for group in line_of])
 
 
-def _draw_points(plane: Plane, summary: ScatterSummary, points: dict[str, Point]) -> None:
-    """Marks by group, rings around the front and the reference, and names."""
+def _draw_points(
+    plane: Plane, summary: ScatterSummary, points: dict[str, Point], line: Sequence[Point] = ()
+) -> None:
+    """Marks by group, rings around the front and the reference, and names off the line."""
     plane.axis.grid(**style.GRID)
     for index, group in enumerate(summary.groups):
         arms, look = [arm for arm in summary.arms if arm.group == group], style.look(index)
@@ -266,7 +269,7 @@ def _draw_points(plane: Plane, summary: ScatterSummary, points: dict[str, Point]
             shape_of_ring = "D" if arm == summary.reference else "o"
             ring = {**style.RING, "marker": shape_of_ring, "markersize": 9}
             style.tag(plane.axis.plot(*at, **ring), arm)
-    for arm, name in plane.write_names(named, marks=points.values()).items():
+    for arm, name in plane.write_names(named, marks=points.values(), line=line).items():
         style.tag([name], arm)
 
 

@@ -394,9 +394,9 @@ class StudyResults:
 
     def place_of(self, rows: pd.DataFrame) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
         """The places of the arm and of the replicate of each row."""
-        place_N, known = pd.factorize(rows["arm"])
-        arm_N = pd.Index(self.arms).get_indexer(pd.Index(np.asarray(known)))[place_N]
-        return arm_N, pd.Index(self.replicates).get_indexer(pd.Index(rows["replicate"]))
+        arms = rows["arm"].cat
+        arm_N = pd.Index(self.arms).get_indexer(arms.categories)[arms.codes]
+        return arm_N, np.searchsorted(self.replicates, rows["replicate"])
 
     @property
     def tasks(self) -> tuple[Task, ...]:

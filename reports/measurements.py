@@ -41,6 +41,10 @@ def tidy(study: str, data: str, trainings: Sequence[OfTraining]) -> pd.DataFrame
     def joined(parts: Iterable[NDArray[Any]], kind: Any) -> NDArray[Any]:
         return np.concatenate([np.empty(0, kind), *parts], dtype=kind)
 
+    value_N, start = np.empty(sum(counts)), 0  # in its place: so many parts take as much again
+    for training, own in zip(trainings, every, strict=True):
+        end = start + len(own.order_N)
+        value_N[start:end], start = training.values[own.order_N], end
     arms = {arm: i for i, arm in enumerate(dict.fromkeys(t.arm for t in trainings))}
     alike = np.zeros(sum(counts), np.int8)
     columns = [
@@ -51,7 +55,7 @@ def tidy(study: str, data: str, trainings: Sequence[OfTraining]) -> pd.DataFrame
         repeated(t.seed for t in trainings),
         joined((of.epoch_N for of in every), np.int32),
         *(_texts(joined((of.code_N3[i] for of in every), np.int16), texts[i]) for i in range(3)),
-        joined((t.values[of.order_N] for t, of in zip(trainings, every, strict=True)), np.float64),
+        value_N,
     ]
     return pd.DataFrame(dict(zip(COLUMNS, columns, strict=True)), copy=False)
 

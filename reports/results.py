@@ -392,6 +392,12 @@ class StudyResults:
                 chosen_AR[task][arms[arm], columns[replicate]] = (epochs or {}).get(task, 0)
         return chosen_AR
 
+    def place_of(self, rows: pd.DataFrame) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
+        """The places of the arm and of the replicate of each row."""
+        arms = rows["arm"].cat
+        arm_N = pd.Index(self.arms).get_indexer(arms.categories)[arms.codes]
+        return arm_N, np.searchsorted(self.replicates, rows["replicate"])
+
     @property
     def tasks(self) -> tuple[Task, ...]:
         """What is predicted, in order."""
@@ -544,10 +550,8 @@ def at_chosen(
     of_split_N = frame["split"] == split
     for k, (name, task) in enumerate(told.items()):
         is_told_N = of_split_N & (frame["task"] == name) & (frame["metric"] == own[name])
-        of_task = frame[is_told_N]
-        place_N, known = pd.factorize(of_task["arm"])
-        arm_N = pd.Index(arms).get_indexer(pd.Index(np.asarray(known)))[place_N]
-        replicate_N = pd.Index(replicates).get_indexer(pd.Index(of_task["replicate"]))
+        of_task = frame.loc[is_told_N, ["arm", "replicate", "epoch", "value"]]
+        arm_N, replicate_N = results.place_of(of_task)
         epoch_N = of_task["epoch"].to_numpy()
         is_chosen_N = results.chosen_AR[task.name][arm_N, replicate_N] == epoch_N
         at = arm_N[is_chosen_N], replicate_N[is_chosen_N], k

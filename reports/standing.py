@@ -9,7 +9,7 @@ Suffixes: A arms, R replicates, K tasks.
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from functools import cached_property
-from itertools import chain, islice
+from itertools import chain
 from math import inf
 from statistics import median_low
 from typing import NamedTuple
@@ -29,7 +29,7 @@ WORTH_SAVING = 0.1
 """The least part of the leader's cost that makes another one cheaper."""
 LIKELY = 0.5
 """From this chance on something is likely."""
-_DRAWN_AT_ONCE = 1000
+_DRAWN_AT_ONCE = 100
 """Arms."""
 
 
@@ -217,9 +217,9 @@ class _Drawn:
     def beaten_by(self, other: str) -> Mapping[str, float]:
         """Arm -> the chance that the other gains more than what matters over it on any task."""
         if other not in self._beaten_by:
-            place, at_once = self.arms.index(other), len(next(self.blocks_SAK())[0])
-            block_SAK = next(islice(self.blocks_SAK(), place // at_once, None))
-            other_S1K = block_SAK[:, [place % at_once]]
+            place = self.arms.index(other)
+            begun_SAK = self._first_SAK[:, place:] if self._is_one else self._block_SAK(place)
+            other_S1K = begun_SAK[:, :1]
             chances = [
                 ((other_S1K - drawn_SAK).round(9) > 1).any(axis=2).mean(axis=0).tolist()
                 for drawn_SAK in self.blocks_SAK()

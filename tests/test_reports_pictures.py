@@ -681,3 +681,13 @@ frame.onload = async () => {
   document.title = JSON.stringify({ wide, room, reversed, told, first, back, again: seen() });
 };
 """
+
+
+def test_of_a_long_table_a_page_shows_more_than_paper_and_the_file_has_all() -> None:
+    rows = tuple((TableCell(f"arm {i}"),) for i in range(300))
+    table = Table("arms", "Arms.", ("arm",), rows)
+    for shown, most in ((table.on_page, 200), (table.on_paper, 100)):
+        assert shown.rows == rows[:most]
+        assert shown.caption == f"Arms. The first {most} of 300 rows; tables/arms.csv has all."
+    assert replace(table, rows=rows[:100]).on_paper.caption == "Arms."
+    assert csv_files.to_csv(table).count("\n") == 301

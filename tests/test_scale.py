@@ -14,6 +14,7 @@ from studies.planner.agenda import LongestFirst
 from studies.planner.planner import Event, Planner
 from studies.session import stored_cells
 from studies.store.database import open_engine
+from studies.store.looks import SaidOfPair, SaidTest, StoredLook
 from studies.store.runs import chosen_results
 from tests import bench_scale
 from tests.bench_scale import PROVENANCE, made_up
@@ -148,3 +149,26 @@ def test_the_longest_first_are_found_without_going_through_all_that_are_left() -
         return count / trainings
 
     assert calls(400) < 1.1 * calls(100)
+
+
+class Name(str):
+    """An arm's name that counts how often it is looked up."""
+
+    looked_up = 0
+
+    def __hash__(self) -> int:
+        Name.looked_up += 1
+        return super().__hash__()
+
+
+def test_which_comparisons_are_planned_is_found_without_all_arms_for_each() -> None:
+    test, arms = SaidTest(None, None, 5, 0.05), tuple(Name(i) for i in range(300))
+    said = tuple(
+        SaidOfPair(arm, arms[0], "click", None, None, None, 0, test, test, "undecided")
+        for arm in arms[1:]
+    )
+    at = "2026-11-01T00:00:00+00:00"
+    look = StoredLook(5, 0.05, at, said, (), (), arms[:-1], (), ())
+    Name.looked_up = 0
+    assert look.planned == said[:-1]
+    assert Name.looked_up < 10 * len(arms)

@@ -93,5 +93,5 @@ def test_ten_thousand_comparisons_are_adjusted_in_seconds() -> None:
     ts = np.append(rng.uniform(5, 9, 2_000), rng.standard_normal(8_000)).tolist()
     began = time.process_time()
     found = against_reference([difference(t, df=100.0) for t in ts], ["a"] * len(ts))
-    assert time.process_time() - began < 20  # it took minutes when each p went through them all
+    assert time.process_time() - began < 5  # it took 20 when each p went through them all
     assert sum(p is not None and p < ALPHA for p in found) > 1_000

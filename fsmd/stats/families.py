@@ -7,11 +7,11 @@ that any of them is as extreme is a double integral, over what they share: a dev
 reference, and an estimated scale. Targets are added up (Bonferroni): nothing is assumed of how
 they go together. So this never asks for more than Holm does.
 
-Suffixes: O the comparisons of a target, N those numbers that some share, Z and W nodes of the two
-integrals.
+Suffixes: O the comparisons of a target, N those numbers that some share, P the p asked for; Z and
+W nodes of the two integrals, H those of Z up to 0.
 """
 
-from collections.abc import Hashable, Sequence
+from collections.abc import Hashable, Iterator, Sequence
 from typing import NamedTuple, Self
 
 import numpy as np
@@ -30,8 +30,13 @@ _OPEN = 0.5
 """What is above this after adjustment needs nothing sharper, and nor does what comes after it."""
 _STEPS = 200
 """Of what is shared; less is safer."""
-_Z = np.linspace(-6.0, 6.0, 61)
-_WEIGHT_Z = np.exp(-(_Z**2) / 2) / np.exp(-(_Z**2) / 2).sum()
+_Z = np.arange(-30, 31) / 5
+_H = slice(len(_Z) // 2 + 1)
+"""Nodes up to 0: those above are their mirror image."""
+_WEIGHT_H = np.exp(-(_Z[_H] ** 2) / 2) * np.where(_Z[_H] == 0, 1, 2)
+_WEIGHT_H /= _WEIGHT_H.sum()
+_AT_ONCE = 100
+"""p for which the chance is computed together."""
 
 
 def against_reference(
@@ -54,20 +59,30 @@ def against_reference(
         _Group.of([differences[i] for i in some], [known[i] for i in some])
         for some in of_target.values()
     ]
-    so_far = 0.0
-    for i, p in sorted(enumerate(raw), key=lambda entry: known[entry[0]]):
+    order = sorted(range(len(raw)), key=known.__getitem__)
+    is_asked = [known[i] < ALPHA and (adjusted[i] or 0.0) > _SETTLED for i in order]
+    asked = [known[i] for i, is_one in zip(order, is_asked, strict=True) if is_one]
+    chances, so_far = _chances_of_any(asked, groups), 0.0
+    for i, is_one in zip(order, is_asked, strict=True):
         by_holm = adjusted[i]
-        if p is None or by_holm is None:
+        if by_holm is None:
             continue
-        if p < ALPHA and by_holm > _SETTLED and so_far < _OPEN:
-            by_holm = min(by_holm, sum(group.chance_of_any(p) for group in groups))
+        if is_one and so_far < _OPEN:
+            by_holm = min(by_holm, next(chances))
         so_far = adjusted[i] = max(so_far, by_holm)
     return tuple(adjusted)
 
 
 def chance_of_any(p: float, differences: Sequence[Estimate]) -> float:
     """That any of these comparisons with one reference has a p so small, if none differs."""
-    return _Group.of(differences, [1.0] * len(differences)).chance_of_any(p)
+    return next(_chances_of_any([p], [_Group.of(differences, [1.0] * len(differences))]))
+
+
+def _chances_of_any(asked: Sequence[float], groups: Sequence["_Group"]) -> Iterator[float]:
+    """Of each p, over all groups; computed as they are taken."""
+    for start in range(0, len(asked), _AT_ONCE):
+        p_P = np.array(asked[start : start + _AT_ONCE])
+        yield from np.sum([group.chance_of_any_P(p_P) for group in groups], axis=0).tolist()
 
 
 class _Group(NamedTuple):
@@ -76,11 +91,12 @@ class _Group(NamedTuple):
     p_O: Array
     df_O: Array
     own_O: Array
-    """Degrees of freedom: all, and those that its own seeds give."""
-    together_O: Array
-    """The part of the chance of its standard error that is one and the same in all of them."""
-    step_O: NDArray[np.int64]
+    """Degrees of freedom, the most from here on: all, and those that its own seeds give. Both are
+    over the part of the chance of the standard error that is one and the same in all of them."""
+    step_N: NDArray[np.int64]
     """How much is shared, in steps below it: many comparisons share nearly the same."""
+    count_ON: NDArray[np.int64]
+    """How many from here on share so much."""
 
     @classmethod
     def of(cls, differences: Sequence[Estimate], known: Sequence[float]) -> Self:
@@ -89,32 +105,40 @@ class _Group(NamedTuple):
         seeds_O = np.array([_of_seeds(d) for d in differences])[order_O]
         numbers = [(d.shared, d.together, d.freedom, max(d.n - 1, 1)) for d in differences]
         shared_O, together_O, df_O, own_O = np.array(numbers, float)[order_O].T
+        part_O = np.maximum(together_O * seeds_O**2, 1 / _LARGEST)
         steps_O = np.minimum(shared_O * seeds_O, MOST_SHARED) * _STEPS
+        step_N, of_O = np.unique(np.floor(steps_O + 1e-9).astype(int), return_inverse=True)
+        is_of_ON = of_O[:, None] == np.arange(len(step_N))
         return cls(
-            *(np.array(known)[order_O], df_O, own_O, together_O * seeds_O**2),
-            np.floor(steps_O + 1e-9).astype(np.int64),
+            np.array(known)[order_O],
+            np.maximum.accumulate((df_O / part_O)[::-1])[::-1],
+            np.maximum.accumulate((own_O / part_O)[::-1])[::-1],
+            step_N,
+            is_of_ON[::-1].cumsum(axis=0)[::-1],
         )
 
-    def chance_of_any(self, p: float) -> float:
-        """That any of those whose p is not below this one has a p so small."""
-        first = int(self.p_O.searchsorted(p))
-        if first == len(self.p_O):
-            return 0.0
-        counted_O = counted(self.df_O[first:], self.own_O[first:], p)
-        df_O = counted_O / np.maximum(self.together_O[first:], 1 / _LARGEST)
-        df = min(float(df_O.max()), _LARGEST)  # of what they share, at most
-        step_N, count_N = np.unique(self.step_O[first:], return_counts=True)
-        shared_N1 = step_N[:, None] / _STEPS
-        variance_W, weight_W = mixture(df, nodes=32)
-        limit_W = -special.stdtrit(df, p / 2) / np.sqrt(variance_W)
-        own_N11, moved_NZ1 = (
-            np.sqrt(1 - shared_N1)[..., None],
-            (np.sqrt(shared_N1) * _Z)[..., None],
-        )
-        upper_NZW = special.ndtr((limit_W - moved_NZ1) / own_N11)
-        lower_NZW = special.ndtr((-limit_W - moved_NZ1) / own_N11)
-        none_ZW = ((upper_NZW - lower_NZW) ** count_N[:, None, None]).prod(axis=0)
-        return float(1 - _WEIGHT_Z @ none_ZW @ weight_W)
+    def chance_of_any_P(self, p_P: Array) -> Array:
+        """That any of those whose p is not below one of these has a p so small.
+
+        p_P: ascending.
+        """
+        first_P = self.p_O.searchsorted(p_P)
+        chance_P, first_P = np.zeros(len(p_P)), first_P[first_P < len(self.p_O)]
+        p_P = p_P[: len(first_P)]
+        df_P = np.minimum(counted(self.df_O[first_P], self.own_O[first_P], p_P), _LARGEST)
+        mixtures = [mixture(df, nodes=32) for df in df_P.tolist()]
+        variance_PW, weight_PW = np.array(mixtures).reshape(-1, 2, 32).swapaxes(0, 1)
+        limit_PW = -special.stdtrit(df_P, p_P / 2)[:, None] / np.sqrt(variance_PW)
+        none_PWH = np.ones((*limit_PW.shape, len(_WEIGHT_H)))
+        for step, count_P in zip(self.step_N, self.count_ON[first_P].T, strict=True):
+            shared = step / _STEPS
+            moved_PWZ = limit_PW[..., None] - np.sqrt(shared) * _Z
+            below_PWZ = special.ndtr(moved_PWZ / np.sqrt(1 - shared))
+            # That it is above minus the limit, too, is told by the other end of Z.
+            inside_PWH = (below_PWZ + below_PWZ[..., ::-1] - 1)[..., _H]
+            none_PWH *= inside_PWH ** count_P[:, None, None]
+        chance_P[: len(p_P)] = 1 - (none_PWH @ _WEIGHT_H * weight_PW).sum(axis=1)
+        return chance_P
 
 
 def _of_seeds(difference: Estimate) -> float:

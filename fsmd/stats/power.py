@@ -118,15 +118,20 @@ def detectable(seeds: float, rows: float, n: int, alpha: float, per_seed: float 
     alone it is that of the noncentral t distribution.
     """
     error = seeds / n**0.5
-    needed_S = margins_of_error(alpha / 2, error, rows, int(per_seed * (n - 1)))
     spread = float(np.hypot(error, rows))
+    return spread * _detectable(error / spread, alpha, int(per_seed * (n - 1)))
+
+
+@lru_cache(maxsize=1024)
+def _detectable(share: float, alpha: float, df: int) -> float:
+    """`detectable` in standard errors, of which the seeds' is a share: the same for many arms."""
+    needed_S = margins_of_error(alpha / 2, share, (1 - share**2) ** 0.5, df)
 
     def missing(true: float) -> float:
-        shown_S = special.ndtr((true - needed_S) / spread)
-        shown_S += special.ndtr((-true - needed_S) / spread)
+        shown_S = special.ndtr(true - needed_S) + special.ndtr(-true - needed_S)
         return float(shown_S.mean()) - POWER
 
-    most = float(needed_S.max()) + 10 * spread
+    most = float(needed_S.max()) + 10
     return float(optimize.brentq(missing, 0.0, most, xtol=1e-6 * most))
 
 

@@ -47,8 +47,8 @@ class TableCell:
     """Of a row's first cell: the arm that the row is of, where the text is not its name."""
 
 
-MOST_ROWS = 200
-"""Of a table, on a page and on paper."""
+MOST_ROWS, MOST_ON_PAPER = 200, 100
+"""Of a table, on a page and on paper, where each row takes a megabyte while it is set."""
 
 
 @dataclass(frozen=True)
@@ -66,10 +66,18 @@ class Table:
     @property
     def on_page(self) -> "Table":
         """As a page shows it: not more rows than somebody reads, and where the others are."""
-        if len(self.rows) <= MOST_ROWS:
+        return self._first(MOST_ROWS)
+
+    @property
+    def on_paper(self) -> "Table":
+        """As a PDF shows it, in the same way."""
+        return self._first(MOST_ON_PAPER)
+
+    def _first(self, most: int) -> "Table":
+        if len(self.rows) <= most:
             return self
-        first = f"The first {MOST_ROWS} of {len(self.rows):,} rows; tables/{self.key}.csv has all."
-        return replace(self, caption=f"{self.caption} {first}", rows=self.rows[:MOST_ROWS])
+        first = f"The first {most} of {len(self.rows):,} rows; tables/{self.key}.csv has all."
+        return replace(self, caption=f"{self.caption} {first}", rows=self.rows[:most])
 
 
 @dataclass(frozen=True)

@@ -51,7 +51,7 @@ def _printable(part: Any) -> Any:
         told = {"caption": part.caption, "alt": part.alt, "finding": part.finding}
         return {"svg": part.svg} | told
     if isinstance(part, Table):
-        return asdict(part.on_page)
+        return asdict(part.on_paper)
     if isinstance(part, Report | Section):
         names = (field.name for field in fields(part) if field.name not in NOT_PRINTED)
         return {name: _printable(getattr(part, name)) for name in names}

@@ -377,7 +377,7 @@ def _other_table(results: StudyResults, key: str, wanted: Sequence[OtherFigure])
 def _other_figures(results: StudyResults) -> Iterator[list[OtherFigure]]:
     """Metrics that are not a task's own, each for the tasks that have it, calibration and means
     over groups that are not known left out; then each task's own on rows that are new."""
-    found = set(results.measurements["metric"])
+    found = set(results.measurements["metric"].unique())
     for metric in METRICS.values():
         if metric.calibration or (metric.group and metric.name not in found):
             continue
@@ -428,15 +428,11 @@ def _dead_units(results: StudyResults) -> Mapping[str, float]:
     """Arm -> their share."""
     frame = results.measurements
     rows = frame[(frame["metric"] == "dead_units") & (frame["task"] == ALL)]
-    last = {
-        (run["arm"], run["replicate"]): max((run["chosen_epochs"] or {"": 0}).values())
-        for run in results.done.to_dict("records")
-    }
-    shares: dict[str, list[float]] = {}
-    for row in rows.to_dict("records"):
-        if last.get((row["arm"], row["replicate"])) == row["epoch"]:
-            shares.setdefault(row["arm"], []).append(row["value"])
-    return {arm: float(np.mean(values)) for arm, values in shares.items()}
+    at = results.place_of(rows)
+    last_AR = np.max([*results.chosen_AR.values()], axis=0)
+    is_last_N = last_AR[at] == rows["epoch"].to_numpy()
+    shares = rows[is_last_N].groupby("arm", observed=True)["value"].mean()
+    return {str(arm): float(share) for arm, share in shares.items()}
 
 
 # The configuration

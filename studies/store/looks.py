@@ -126,7 +126,8 @@ class StoredLook:
     @property
     def planned(self) -> tuple[SaidOfPair, ...]:
         """Its comparisons, without those of arms that were taken out of the study."""
-        return tuple(said for said in self.comparisons if {said.arm, said.other} <= {*self.arms})
+        known = {*self.arms}
+        return tuple(said for said in self.comparisons if {said.arm, said.other} <= known)
 
     @property
     def lacks_figures(self) -> bool:

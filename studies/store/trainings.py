@@ -206,8 +206,13 @@ def uncollected() -> Iterator[None]:
 
 @patient
 @uncollected()
-def figures_of(engine: sa.Engine, ids: Sequence[str]) -> dict[str, Figures]:
-    """Identity -> what each of these trainings measured, as it is stored, in order."""
+def figures_of(
+    engine: sa.Engine, ids: Sequence[str], alike: dict[Keys, Keys] | None = None
+) -> dict[str, Figures]:
+    """Identity -> what each of these trainings measured, as it is stored, in order.
+
+    alike: the keys of others, which are kept once.
+    """
     order = (MEASUREMENTS.c[name] for name in ("run_id", "epoch", "split", "task", "metric"))
     measured = as_stored(MEASUREMENTS).where(MEASUREMENTS.c.run_id.in_(ids)).order_by(*order)
     found, start = {run_id: Figures() for run_id in ids}, 0
@@ -217,11 +222,13 @@ def figures_of(engine: sa.Engine, ids: Sequence[str]) -> dict[str, Figures]:
             stored = result.cursor.fetchall()
         except engine.dialect.loaded_dbapi.Error as error:
             raise refusal(engine.url, error) from error
+    alike = {} if alike is None else alike
     runs, *columns = list(zip(*stored, strict=True)) or [()]
     for run_id, rows in groupby(runs):
         end = start + sum(1 for _ in rows)
         epochs, splits, tasks, metrics, values = (column[start:end] for column in columns)
         keys, start = (epochs, splits, tasks, metrics), end
+        keys = alike.setdefault(keys, keys)
         try:
             found[run_id] = Figures(keys, array("d", values))
         except (TypeError, OverflowError):  # refused where it is checked
@@ -243,7 +250,7 @@ def read_trainings(
     for start in range(0, len(cells), _AT_ONCE):
         some = cells[start : start + _AT_ONCE]
         ids = [str(row.run_id) for row in some]
-        runs, figures = _run_rows(engine, ids), figures_of(engine, ids)
+        runs, figures = _run_rows(engine, ids), figures_of(engine, ids, alike)
         with of_study(record.name):
             for row in some:
                 cell = _cell(row, record, arms, runs)
@@ -252,8 +259,7 @@ def read_trainings(
                     run = training_of(runs[cell.run_id], found, record.plan.tasks)
                     _check_place(run, record.plan, cell.replicate, arms.get(cell.arm))
                 together.add(cell, run, arms)
-                kept = alike.setdefault(found.keys, found.keys)
-                yield CellTraining(cell.arm, cell.replicate, run, found._replace(keys=kept))
+                yield CellTraining(cell.arm, cell.replicate, run, found)
     with of_study(record.name):
         together.check()
 
@@ -273,7 +279,8 @@ def _cell_rows(engine: sa.Engine, study: str) -> Sequence[Any]:
 def _run_rows(engine: sa.Engine, ids: Sequence[str]) -> dict[str, Any]:
     with engine.connect() as connection:
         rows = connection.execute(as_stored(RUNS).where(RUNS.c.id.in_(ids)))
-        return {row.id: row._mapping for row in rows}
+        names = tuple(rows.keys())  # a mapping of SQLAlchemy's takes longer to ask
+        return {row.id: dict(zip(names, row, strict=True)) for row in rows}
 
 
 def _cell(

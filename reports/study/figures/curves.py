@@ -53,7 +53,8 @@ def summarize(results: StudyResults) -> CurvesSummary | None:
     arms, scales = arms_drawn(results), task_scales(results)
     if not arms:
         return None
-    valid = results.measurements[results.measurements["split"] == "valid"]
+    frame = results.measurements
+    valid = frame[(frame["split"] == "valid") & frame["arm"].isin(arms)]
     curves = []
     for scale in scales:
         rows = valid[(valid["task"] == scale.key) & (valid["metric"] == scale.metric.name)]

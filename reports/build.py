@@ -273,7 +273,7 @@ def main(arguments: Sequence[str] | None = None, prog: str = COMMAND) -> int:
 
 
 def _run(options: argparse.Namespace) -> int:
-    from studies.store.database import open_engine
+    from studies.store.database import opened
 
     if (options.study is not None) + options.all + (options.across is not None) != 1:
         raise UserError("name a study, or use --all or --across; one of them")
@@ -289,8 +289,7 @@ def _run(options: argparse.Namespace) -> int:
     if options.all and options.have:
         raise UserError("--have goes with a name; --all builds what is stored")
     check_folders("--out", options.out)
-    engine = open_engine(options.storage)
-    try:
+    with opened(options.storage) as engine:
         if options.all:
             page = build_all(engine, options.out, lambda line: print(line, file=sys.stderr))
             print_lines(f"Reports: {page}")
@@ -301,8 +300,6 @@ def _run(options: argparse.Namespace) -> int:
             name = _stored_name(engine, options.study, options.data)
             built = build(engine, name, options.out, options.pick or (), options.have)
             print_lines(*built.lines, f"Report: {built.page}")
-    finally:
-        engine.dispose()
     return 0
 
 

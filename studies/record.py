@@ -20,7 +20,7 @@ from fsmd.writing import replacing
 from studies import catalog
 from studies.options import STOPPED, add_places
 from studies.planner.design import slug
-from studies.store.database import open_engine
+from studies.store.database import opened
 from studies.store.faults import patient
 from studies.store.studies import find_study
 from studies.store.tables import CELLS, MEASUREMENTS, RUNS
@@ -76,7 +76,8 @@ def _run(options: argparse.Namespace) -> int:
     names = ("data", "replicates", "epochs", "workers", "storage", "out", "device", "precision")
     asked = {name: getattr(options, name) for name in names}
     finished = run(Request(catalog.get(STUDY), patience=options.epochs, **asked))
-    frame = curves(open_engine(options.storage), finished.name)
+    with opened(options.storage) as engine:
+        frame = curves(engine, finished.name)
     write(frame, path)
     print(f"Compare searches on it: nox -s bench_search -- --curves {options.curves.absolute()}")
     print(f"{len(frame)} rows, {path.stat().st_size / 1e6:.2f} MB: {path}")

@@ -8,7 +8,7 @@ import sys
 import time
 from collections import Counter
 from collections.abc import Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from contextlib import contextmanager, nullcontext
 from dataclasses import replace
 from functools import partial
 from pathlib import Path
@@ -62,7 +62,7 @@ from studies.request import Request
 from studies.search.attempt import arms_of, objectives_of
 from studies.search.run import check_search, run_search, search_mirror
 from studies.store.dashboard import dashboard_command, publish_report
-from studies.store.database import is_there, now, open_engine
+from studies.store.database import is_there, now, opened
 from studies.store.looks import StoredLook, insert_look, read_looks
 from studies.store.mirror import check_mirror, open_mirror, study_axes, task_objectives
 from studies.store.records import StudyRecord
@@ -135,8 +135,7 @@ def _run(request: Request, workers: Workers) -> Finished:
     console = open_console()
     request, sets = _prepared(request, console, began, workers)
     asked = _asked(request, sets)
-    engine = open_engine(request.storage, create=True)
-    try:
+    with opened(request.storage, create=True) as engine:
         with only_planner(engine, asked.name):
             asked = _as_stated(engine, asked, request)
             check_mirror(engine, asked.name, _sought(asked))
@@ -170,8 +169,6 @@ def _run(request: Request, workers: Workers) -> Finished:
                 files=[built.page, built.page.with_name("report.pdf"), *built.figures],
                 artifacts=request.out / ARTIFACTS,
             )
-    finally:
-        engine.dispose()
     for line in built.lines:
         if line.startswith(COMMAND):  # whole, however narrow the terminal: to be copied
             print(f"{line} {request.of_this_run}".rstrip())
@@ -213,8 +210,7 @@ def _rehearsed(request: Request, workers: Workers) -> tuple[str, ...]:
 
     request, sets = _prepared(request, open_console(), time.monotonic(), workers)
     asked = _asked(request, sets)
-    engine = open_engine(request.storage) if is_there(request.storage) else None
-    try:
+    with opened(request.storage) if is_there(request.storage) else nullcontext() as engine:
         if engine:
             asked = _as_stated(engine, asked, request)
             record, _ = _agreed(
@@ -234,9 +230,6 @@ def _rehearsed(request: Request, workers: Workers) -> tuple[str, ...]:
         refs = {data.name: data.ref for data in sets.values()}
         slots = _at_once(request, record.plan.runtime.stack, workers)
         return rehearsed(engine, record, refs, request, measured, slots)
-    finally:
-        if engine:
-            engine.dispose()
 
 
 @contextmanager
@@ -298,11 +291,8 @@ def _stored(storage: str, name: str) -> StudyRecord | None:
     """A stored study; makes no database."""
     if not is_there(storage):
         return None
-    engine = open_engine(storage)
-    try:
+    with opened(storage) as engine:
         return find_study(engine, name)
-    finally:
-        engine.dispose()
 
 
 def _automatic(

@@ -5,8 +5,10 @@ import os
 from collections.abc import Generator, Iterator
 from pathlib import Path
 from typing import Any
+from weakref import WeakSet
 
 import pytest
+import sqlalchemy as sa
 from hypothesis import settings
 
 from fsmd.data.schema import Field, Schema
@@ -103,6 +105,39 @@ def migrations_are_read_once() -> Iterator[None]:
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(_VersionManager, "_create_alembic_script", once)
         yield
+
+
+@pytest.fixture(scope="session", autouse=True)
+def engines() -> list[sa.Engine]:
+    """Whatever has connected to a database, in this order; each module and test empties it."""
+    met, engines = WeakSet[sa.Engine](), list[sa.Engine]()
+
+    @sa.event.listens_for(sa.Engine, "engine_connect")
+    def note(connection: sa.Connection) -> None:
+        if connection.engine not in met:
+            met.add(connection.engine)
+            engines.append(connection.engine)
+
+    return engines
+
+
+def _closing(engines: list[sa.Engine]) -> Iterator[None]:
+    """Python 3.13 warns of a connection to SQLite that is collected open."""
+    before = len(engines)
+    yield
+    for engine in engines[before:]:
+        engine.dispose()
+    del engines[before:]
+
+
+@pytest.fixture(scope="module", autouse=True)
+def databases_of_a_module_are_closed(engines: list[sa.Engine]) -> Iterator[None]:
+    yield from _closing(engines)
+
+
+@pytest.fixture(autouse=True)
+def databases_of_a_test_are_closed(engines: list[sa.Engine]) -> Iterator[None]:
+    yield from _closing(engines)
 
 
 @pytest.fixture(scope="session")

@@ -228,6 +228,18 @@ def test_only_the_database_and_the_mirror_open_engines() -> None:
         )
 
 
+def test_what_opens_a_database_closes_it() -> None:
+    """By `with opened(...)`; a notebook alone has an engine to keep."""
+    kept = [
+        name
+        for name, path in SOURCES.items()
+        if name != "studies/store/database.py"
+        for node in ast.walk(tree(path))
+        if isinstance(node, ast.Call) and ast.unparse(node.func).endswith("open_engine")
+    ]
+    assert kept == []
+
+
 def test_whatever_connects_waits_for_a_database_that_is_locked_or_restarts() -> None:
     impatient = [
         f"{name}:{node.name}"

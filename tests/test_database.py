@@ -291,6 +291,27 @@ def test_tables_of_our_names_that_another_program_made_are_refused_and_left_as_t
             assert list(connection.iterdump()) == before
 
 
+@pytest.mark.parametrize("create", [False, True])
+def test_a_database_that_is_refused_is_left_closed(
+    url: str, create: bool, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    open_engine(url, create=True)
+    connect, made = sqlite3.connect, list[sqlite3.Connection]()
+    with closing(connect(url.removeprefix("sqlite:///"))) as connection:
+        connection.execute("CREATE TABLE trials (name TEXT)")
+
+    def noted(*args: Any, **options: Any) -> sqlite3.Connection:
+        made.append(connect(*args, **options))
+        return made[-1]
+
+    monkeypatch.setattr("sqlite3.dbapi2.connect", noted)
+    assert "another program" in refused(lambda: open_engine(url, create))
+    assert made
+    for connection in made:
+        with pytest.raises(sqlite3.ProgrammingError, match="closed database"):
+            connection.execute("SELECT 1")
+
+
 def test_a_table_with_another_key_or_what_we_do_not_fill_is_another_programs(url: str) -> None:
     open_engine(url, create=True).dispose()
     with closing(sqlite3.connect(url.removeprefix("sqlite:///"))) as connection:

@@ -143,7 +143,7 @@ def test_texts_are_read_as_the_models_description_says(
         (["whole.csv", "--out", "scores.txt"], "--out must end in .parquet, .csv, .csv.gz"),
         (["whole.csv", "--out", "whole.csv"], "--out must be none of the files that are read"),
         (["whole.csv", "--out", "."], "--out must be a file"),
-        (["whole.csv", "--out", "a\0.csv"], "--out must be a file that can be written; embedded"),
+        (["whole.csv", "--out", "a\0.csv"], "--out must be a file that can be written; "),
         (["whole.csv", "--out", "whole.csv/a.csv"], "--out must be a file that can be written"),
         (["whole.csv", "--threads", "9" * 9], "`threads` must be a whole number from 1 to 1024"),
         (["whole.csv", "--batch", "0"], "must be a whole number from 1 to"),

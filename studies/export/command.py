@@ -88,16 +88,13 @@ def _run(options: argparse.Namespace) -> int:
     from studies.export.again import compared, data_of, refitted, trained, training_of
     from studies.export.example import example_of
     from studies.export.told import facts_of, head_of
-    from studies.store.database import open_engine
+    from studies.store.database import opened
 
     check_exporting()
     check_place(options.out)
     check_folders("--out", options.out.absolute().parent, options.out.absolute())
-    engine = open_engine(options.storage)
-    try:
+    with opened(options.storage) as engine:
         chosen = choose(engine, options.study, options.pick, options.replicate)
-    finally:
-        engine.dispose()
     if options.score is not None:
         parse(options.score, names(chosen.record.plan.tasks), "--score")
     print_lines(f"Arm: {chosen.arm.name}, {chosen.why}; replicate {chosen.replicate}.")

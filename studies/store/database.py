@@ -2,8 +2,8 @@
 
 import os
 import re
-from collections.abc import Mapping
-from contextlib import nullcontext
+from collections.abc import Iterator, Mapping
+from contextlib import ExitStack, contextmanager, nullcontext
 from datetime import UTC, datetime
 from typing import Any
 from urllib.parse import quote, unquote
@@ -22,6 +22,16 @@ _OPTUNAS = {"studies": {"study_id", "study_name"}, "trials": {"trial_id", "study
 """Tables of Optuna with names that other programs use too -> columns that tell them apart."""
 
 
+@contextmanager
+def opened(url: str, create: bool = False) -> Iterator[sa.Engine]:
+    """`open_engine`, and its connections are closed in the end."""
+    engine = open_engine(url, create)
+    try:
+        yield engine
+    finally:
+        engine.dispose()
+
+
 @patient
 def open_engine(url: str, create: bool = False) -> sa.Engine:
     """Connect to the results database; with `create`, make its tables.
@@ -32,13 +42,16 @@ def open_engine(url: str, create: bool = False) -> sa.Engine:
     target = _target(url, create)
     try:
         engine = sa.create_engine(f"{target.drivername}://", **engine_options(target, []))
-        if engine.dialect.is_async:
-            raise UserError(f"{target.drivername} is a driver for asynchronous programs alone")
-        with creating(engine) if create else nullcontext():
-            check_stamp(engine)
-            _check_tables(engine, create)
-            if create:
-                _make_tables(engine)
+        with ExitStack() as if_refused:
+            if_refused.callback(engine.dispose)
+            if engine.dialect.is_async:
+                raise UserError(f"{target.drivername} is a driver for asynchronous programs alone")
+            with creating(engine) if create else nullcontext():
+                check_stamp(engine)
+                _check_tables(engine, create)
+                if create:
+                    _make_tables(engine)
+            if_refused.pop_all()
     except UserError:
         raise
     except sa.exc.NoSuchModuleError as error:

@@ -108,8 +108,8 @@ class Planner:
     silence: float = SILENCE_SECONDS
     """Seconds that a training may tell nothing; see `studies.planner.silence`."""
     attempts: dict[str, int] = field(default_factory=dict)
-    """Identity -> how often a worker was given its last step, up to which it was paused; but for
-    what was lost after an epoch that none before had reached."""
+    """Identity -> how often a worker was given its step that is under way; but for what was lost
+    after an epoch that none before had reached."""
     _reached: dict[str, int] = field(default_factory=dict, init=False)
     """Identity -> whole epochs, as workers told."""
     _credited: dict[str, int] = field(default_factory=dict, init=False)
@@ -290,8 +290,8 @@ class Planner:
         attempts = self.attempts[training.id]
         there = replace(self.provenance, machine=machine) if machine else self.provenance
         is_stored = runs.record_run(self.engine, training, outcome, attempts, there)
+        self.attempts[training.id] = 0
         if isinstance(outcome, TrainingResult) and not outcome.finished:
-            self.attempts[training.id] = 0
             self.link(cell)
             self.listen(Event("paused", cell))
             return outcome

@@ -140,7 +140,11 @@ class Planner:
         trainings = [cell.training for cell in cells]
         hashes = {training.data.content_hash for training in trainings}
         stored = read_stored(self.engine, hashes, trainings) if cells else NOTHING
-        return LongestFirst(cells, expected(stored, trainings), self.at_once)
+
+        def can(cells: Sequence[Cell]) -> bool:
+            return self.workers.can([cell.training for cell in cells])
+
+        return LongestFirst(cells, expected(stored, trainings), self.at_once, can)
 
     @property
     def at_once(self) -> int:

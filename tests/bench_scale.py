@@ -101,6 +101,10 @@ class SimulatedWorkers(Workers):
         """As many as the planner is allowed."""
         return sys.maxsize
 
+    def can(self, trainings: Sequence[Training]) -> bool:
+        """All."""
+        return True
+
     def machine(self, future: Future[Any]) -> str:
         """It is this one."""
         return ""

@@ -308,17 +308,16 @@ def test_no_more_run_at_once_than_a_worker_has_memory_for(
         site.worker("--no-nanny", "--nthreads", "2", "--memory-limit", "1GB")
         with ClusterWorkers(site.address) as workers:
 
-            def together(size: int) -> bool:
+            def together(size: int, slots: int) -> bool:
                 monkeypatch.setattr(cluster, "memory_of", lambda _: size)
                 both = [workers.submit(nap, training) for _ in range(2)]
+                assert workers.slots() == slots
                 (began, ended), (other, over) = (each.result(300) for each in both)
                 return max(began, other) < min(ended, over)
 
             assert workers.slots() == 2
-            until(lambda: together(400_000_000))
-            assert workers.slots() == 2
-            assert not together(600_000_000)
-            assert workers.slots() == 1
+            until(lambda: together(400_000_000, slots=2))
+            assert not together(600_000_000, slots=1)
 
 
 @pytest.mark.slow

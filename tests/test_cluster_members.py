@@ -20,6 +20,7 @@ from distributed.utils import LoopRunner, silence_logging_cmgr
 from fsmd.config import FSMDConfig
 from fsmd.data import load
 from fsmd.errors import UserError
+from fsmd.runtime import Runtime
 from fsmd.training import Training
 from studies.workers import cluster, remote
 from studies.workers.cluster import ClusterWorkers
@@ -118,6 +119,25 @@ def test_slots_are_those_of_what_needs_least_and_what_nobody_can_do_takes_none(
         given = (HUGE, HUGE, LARGE, SMALL, LARGE, HUGE)
         slots = [2, 2, 2, 1 + 1, 2 + 2, 2 + 2, 2 + 2]
         assert [workers.slots(), *map(slots_with, given)] == slots
+
+
+def test_a_worker_can_do_what_it_has_the_memory_for_and_without_any_nobody_knows(
+    hall: Hall, of: Callable[[int], Training]
+) -> None:
+    with ClusterWorkers(hall.address) as workers:
+
+        def able() -> list[bool]:
+            return [workers.can([of(epochs)]) for epochs in (SMALL, LARGE, HUGE)]
+
+        assert able() == [True, True, True]
+        with hall.worker(GB):
+            until(lambda: workers._members)
+            assert able() == [True, True, False]
+            assert not workers.can([of(SMALL), of(HUGE)])
+            assert not workers.can([replace(of(SMALL), runtime=Runtime("cuda"))])
+            with hall.worker(2 * GB):
+                until(lambda: len(workers._members) == 2)
+                assert able() == [True, True, True]
 
 
 def test_a_large_worker_that_left_is_waited_for(

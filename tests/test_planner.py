@@ -1158,6 +1158,40 @@ def test_whole_replicates_come_one_after_the_other_each_with_its_longest_trainin
     assert [len(cell.arm) for cell in order[:4]] == [10, 10, 8, 7]
 
 
+def test_what_no_worker_can_do_is_held_back_until_one_can_or_nothing_else_is_left(
+    lab: Lab,
+) -> None:
+    cells = lab.cells(2)
+    first, second, *others = dict.fromkeys(cell.arm for cell in cells)
+    able, seconds = {*others}, {cell.training.id: float(cell.arm == first) for cell in cells}
+    agenda = LongestFirst(cells, seconds, 2, lambda some: able >= {cell.arm for cell in some})
+
+    def arm() -> str:
+        step = agenda.next()
+        assert step
+        return step.cells[0].arm
+
+    assert [arm(), arm()] == others
+    able.add(second)
+    assert [arm(), arm()] == [second, second]  # the one that is next, and the one that was held
+    assert [arm() for _ in range(4)] == [*others, first, first]
+    assert agenda.next() is None
+
+
+def test_the_planner_asks_its_workers_what_they_can_do(lab: Lab) -> None:
+    """Else what they cannot would take their places, and what they can would wait."""
+    cells = lab.cells(2)
+    large = {cell.training.id for cell in cells if cell.arm in (cells[0].arm, cells[2].arm)}
+
+    class Small(Immediate):
+        def can(self, trainings: Sequence[Training]) -> bool:
+            return large.isdisjoint(training.id for training in trainings)
+
+    lab.run(2, Small())
+    assert len(lab.done) == len(cells) > len(large)
+    assert {*lab.done[-len(large) :]} == large
+
+
 def test_how_long_a_training_takes_is_known_from_others_or_from_the_size_of_its_model(
     lab: Lab,
 ) -> None:

@@ -76,6 +76,7 @@ SETTINGS = TrainingSettings(512, 0.002, 0.0, 0.0, EPOCHS, PATIENCE)
 BELIEVED = SuccessiveHalving(EPOCHS, slack=(0.001, 0.001), evidence=None)
 """Stops from the first: of a few trainings none have ended yet."""
 FEW = IntDistribution(2, 4, step=2)
+Rule = SuccessiveHalving | NoPruning | TopK
 SEARCH = Search("look", "A search", "Which is best?", "paper", sampler="tpe")
 REF = small_data().ref
 
@@ -304,11 +305,11 @@ def test_pruning_spends_less_and_keeps_every_front_point_of_what_it_saw(lab: Lab
 @pytest.fixture(scope="module")
 def uncut(
     tmp_path_factory: pytest.TempPathFactory,
-) -> Callable[[str, SuccessiveHalving, int], list[Any]]:
+) -> Callable[[str, Rule, int], list[Any]]:
     """What a search comes to that nobody kills."""
 
     @cache
-    def briefly(sampler: str, rule: SuccessiveHalving, trials: int) -> list[Any]:
+    def briefly(sampler: str, rule: Rule, trials: int) -> list[Any]:
         lab = lab_in(tmp_path_factory.mktemp("uncut"))
         return brief(lab.search(sampler=sampler, rule=rule, trials=trials))
 
@@ -417,6 +418,42 @@ def test_a_training_that_is_lost_at_once_is_read_as_lost_and_tried_again(lab: La
     assert (attempt.state, attempt.failed, attempt.curve) == (AttemptState.LOST, True, ())
     again = lab.search(trials=1, stop=False)
     assert [a.state for a in again.attempts] == [AttemptState.ENDED]
+
+
+@pytest.mark.parametrize("rule", [NoPruning(EPOCHS), TopK(EPOCHS)], ids=["none", "topk"])
+@pytest.mark.parametrize("lost_first", [1, 5])
+def test_what_a_fault_took_all_tries_of_is_tried_once_more_before_anything_is_ranked(
+    lab: Lab, uncut: Callable[..., list[Any]], rule: Rule, lost_first: int
+) -> None:
+    """So the search comes to what it would have without the fault, and confirms the same."""
+    tries = dict[str, int]()
+
+    def work(training: Training, _: Path, until: int | None) -> TrainingResult:
+        number = [*tries, training.id].index(training.id)
+        tries[training.id] = tries.get(training.id, 0) + 1
+        if number == lost_first and tries[training.id] <= ATTEMPTS:
+            raise MemoryError
+        return trained(training, until)
+
+    found = lab.search(trials=8, rule=rule, sampler="random", work=work)
+    assert brief(found) == uncut("random", rule, 8)
+    began = list(dict.fromkeys(id for id, _ in lab.work))
+    steps = [id for id, _ in lab.work]
+    again = steps.index(began[lost_first]) + ATTEMPTS
+    assert set(steps[:again]) == {*began[: lost_first + 1]}
+    assert steps[again:].index(began[lost_first]) == len(began) - lost_first - 1  # all have begun
+
+
+def test_what_is_lost_once_more_keeps_no_search_from_its_end(lab: Lab) -> None:
+    def work(training: Training, _: Path, until: int | None) -> TrainingResult:
+        if training.id == lab.work[0][0]:
+            raise MemoryError
+        return trained(training, until)
+
+    found = lab.search(trials=3, rule=NoPruning(EPOCHS), work=work)
+    ended = [a.state for a in found.attempts]
+    assert ended == [AttemptState.LOST, AttemptState.ENDED, AttemptState.ENDED]
+    assert [id for id, _ in lab.work].count(found.attempts[0].training_id) == 2 * ATTEMPTS
 
 
 def test_what_another_study_has_trained_is_not_trained_again(lab: Lab) -> None:
@@ -953,10 +990,11 @@ def test_a_training_that_failed_holds_no_place_among_the_promoted(lab: Lab) -> N
     ]
     found.record = replace(found.record, definition=replace(found.record.search, trials=2))
     assert found.next() is None
-    found.ended(cell_of(bad, found.record, REF), None)
-    step = found.next()
-    assert step is not None
-    assert step.cells == (cell_of(good, found.record, REF),)
+    for comes_next in (bad, good):  # once more, then no more
+        found.ended(cell_of(bad, found.record, REF), None)
+        step = found.next()
+        assert step is not None
+        assert step.cells == (cell_of(comes_next, found.record, REF),)
 
 
 # ------------------------------------------------------------------------------------------

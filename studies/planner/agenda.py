@@ -1,7 +1,7 @@
 """What is to be trained next, as a plan that the planner follows."""
 
 from collections import deque
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from typing import NamedTuple, Protocol
 
 from fsmd.training import TrainingResult
@@ -57,11 +57,21 @@ class LongestFirst:
     A whole replicate comes after the other, so that what is stopped halfway can be compared; the
     longest trainings of each come first. One that takes half as long as all workers together need
     for what is left begins at once: no guess is better than that. A stack of cells counts as one.
+    What no worker can do when it is its turn is held back until one can, or nothing else is left.
     """
 
-    def __init__(self, cells: Iterable[Cell], seconds: Mapping[str, float], workers: int) -> None:
-        """seconds: identity of each training -> how long it will take, in any unit."""
-        self._seconds, self._workers = seconds, workers
+    def __init__(
+        self,
+        cells: Iterable[Cell],
+        seconds: Mapping[str, float],
+        workers: int,
+        can: Callable[[Sequence[Cell]], bool] = lambda cells: True,
+    ) -> None:
+        """seconds: identity of each training -> how long it will take, in any unit. can: whether
+        a worker that there is now can do them.
+        """
+        self._seconds, self._workers, self._can = seconds, workers, can
+        self._held = deque[tuple[Cell, ...]]()
         ordered = sorted(stacks(cells), key=lambda step: (step[0].replicate, -self._of(step)))
         self._ahead = deque(ordered)
         self._by_length = deque(sorted(ordered, key=self._of, reverse=True))
@@ -70,17 +80,32 @@ class LongestFirst:
 
     def next(self) -> Step | None:
         """The next cell, or stack of cells."""
+        self._held.rotate(-1)  # so one after the other is looked at, and each time only one
+        if self._held and self._can(self._held[0]):
+            return Step(self._held.popleft())
+        while cells := self._chosen():
+            if self._can(cells):
+                return Step(cells)
+            self._held.append(cells)
+        if not self._held:
+            return None
+        cells = next(filter(self._can, self._held), self._held[0])
+        self._held.remove(cells)
+        return Step(cells)
+
+    def _chosen(self) -> tuple[Cell, ...]:
+        """Whose turn it is; nobody's, where all have had theirs."""
         for steps in (self._ahead, self._by_length):
             while steps and steps[0][0].training.id in self._begun:
                 steps.popleft()
         if not self._ahead:
-            return None
+            return ()
         longest = self._by_length[0]
         at_once = 2 * self._of(longest) >= self._rest / self._workers
         cells = longest if at_once else self._ahead[0]
         self._begun.add(cells[0].training.id)
         self._rest -= self._of(cells)
-        return Step(cells)
+        return cells
 
     def _of(self, cells: Sequence[Cell]) -> float:
         return sum(self._seconds[cell.training.id] for cell in cells)

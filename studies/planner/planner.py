@@ -108,8 +108,8 @@ class Planner:
     silence: float = SILENCE_SECONDS
     """Seconds that a training may tell nothing; see `studies.planner.silence`."""
     attempts: dict[str, int] = field(default_factory=dict)
-    """Identity -> how often a worker was given its last step, up to which it was paused; but for
-    what was lost after an epoch that none before had reached."""
+    """Identity -> how often a worker was given its step that is under way; but for what was lost
+    after an epoch that none before had reached."""
     _reached: dict[str, int] = field(default_factory=dict, init=False)
     """Identity -> whole epochs, as workers told."""
     _credited: dict[str, int] = field(default_factory=dict, init=False)
@@ -140,7 +140,11 @@ class Planner:
         trainings = [cell.training for cell in cells]
         hashes = {training.data.content_hash for training in trainings}
         stored = read_stored(self.engine, hashes, trainings) if cells else NOTHING
-        return LongestFirst(cells, expected(stored, trainings), self.at_once)
+
+        def can(cells: Sequence[Cell]) -> bool:
+            return self.workers.can([cell.training for cell in cells])
+
+        return LongestFirst(cells, expected(stored, trainings), self.at_once, can)
 
     @property
     def at_once(self) -> int:
@@ -290,8 +294,8 @@ class Planner:
         attempts = self.attempts[training.id]
         there = replace(self.provenance, machine=machine) if machine else self.provenance
         is_stored = runs.record_run(self.engine, training, outcome, attempts, there)
+        self.attempts[training.id] = 0
         if isinstance(outcome, TrainingResult) and not outcome.finished:
-            self.attempts[training.id] = 0
             self.link(cell)
             self.listen(Event("paused", cell))
             return outcome

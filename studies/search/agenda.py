@@ -81,6 +81,8 @@ class SearchAgenda:
     attempts alone, and a search that is started again proposes the same."""
     exhausted: bool = False
     """Whether the space has nothing more to try that keeps the constraints."""
+    _once_more: set[int] = field(default_factory=set, init=False)
+    """Which attempts were lost, and begun anew; see `_cut_off`."""
     _sought: "Future[Attempt | None] | None" = field(default=None, init=False, compare=False)
     """What comes next, while it is looked for."""
     _ahead: Attempt | None = field(default=None, init=False)
@@ -188,11 +190,17 @@ class SearchAgenda:
                 self.attempts[i] = replace(attempt, state=AttemptState.STOPPED)
 
     def _cut_off(self) -> int | None:
-        """A training of an earlier run of the search that has no whole epoch to show."""
+        """What has no whole epoch to show: of an earlier run, or lost in this one.
+
+        What was lost is begun anew once, when all the rest has begun: before anything is ranked
+        for good, and late enough for what it was lost by to have passed.
+        """
         waiting = (AttemptState.PAUSED, AttemptState.STOPPED)
-        return next(
-            (i for i, a in enumerate(self.attempts) if a.state in waiting and not a.curve), None
-        )
+        for i, attempt in enumerate(self.attempts):
+            is_lost = attempt.state == AttemptState.LOST and i not in self._once_more
+            if (attempt.state in waiting and not attempt.curve) or (is_lost and self._complete):
+                return i
+        return None
 
     def _cell(self, attempt: Attempt) -> Cell:
         return cell_of(attempt, self.record, self.data)
@@ -201,6 +209,8 @@ class SearchAgenda:
         attempt = self.attempts[i]
         if attempt.state == AttemptState.STOPPED:
             set_stopped(self.planner.engine, self.record.name, i, stopped=False)
+        elif attempt.state == AttemptState.LOST:
+            self._once_more.add(i)
         self.attempts[i] = replace(attempt, state=AttemptState.RUNNING)
         return Step((self._cell(attempt),), self.pruner.until(attempt.epochs))
 

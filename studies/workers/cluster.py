@@ -11,7 +11,7 @@ import math
 import re
 import warnings
 from collections import Counter
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from concurrent.futures import CancelledError, Future
 from contextlib import ExitStack, suppress
 from dataclasses import dataclass, field, replace
@@ -191,6 +191,12 @@ class ClusterWorkers:
                 raise self._fault
             return list(self._members.values())
 
+    def can(self, trainings: Sequence[Training]) -> bool:
+        """Whether one that there is now can do these; true while there is none."""
+        with self._lock:
+            members = list(self._members.values())
+        return not members or not lack(members, [_need(trainings)])
+
     def submit(self, work: Callable[P, T], /, *args: P.args, **kwargs: P.kwargs) -> Future[T]:
         """Run on a worker; while there is none it waits."""
         parts = list(_parts((*args, *kwargs.values())))
@@ -200,10 +206,7 @@ class ClusterWorkers:
             future=Future(),
             data=tuple(training.data.path for training in trainings),
             checkpoints=tuple(part for part in parts if isinstance(part, Path)),
-            need=Need(
-                gpu=any(training.runtime.kind == "cuda" for training in trainings),
-                memory=max(map(memory_of, trainings), default=0),
-            ),
+            need=_need(trainings),
         )
         with self._lock:
             if self._closed:
@@ -658,6 +661,13 @@ class ClusterWorkers:
             except OSError as error:
                 fault = f"{type(error).__name__}: {error}"
             send(remote.arrived, key, fault)
+
+
+def _need(trainings: Sequence[Training]) -> Need:
+    return Need(
+        gpu=any(training.runtime.kind == "cuda" for training in trainings),
+        memory=max(map(memory_of, trainings), default=0),
+    )
 
 
 def _parts(value: Any) -> Iterator[Any]:

@@ -9,7 +9,7 @@ import signal
 import socket
 import threading
 import traceback
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
 from contextlib import contextmanager, suppress
 from multiprocessing import resource_tracker
@@ -22,6 +22,7 @@ from typing import Any, NoReturn, ParamSpec, Self, TypeVar
 
 from fsmd.command_line import ENDS
 from fsmd.errors import UserError
+from fsmd.training import Training
 from studies.machine import multiplies_bfloat16
 from studies.workers import worker
 from studies.workers.protocol import Message
@@ -47,6 +48,10 @@ class ThisMachine:
     def multiplies_bfloat16(self, device: str) -> bool:
         """Whether such a device of this machine does."""
         return multiplies_bfloat16(device)
+
+    def can(self, trainings: Sequence[Training]) -> bool:
+        """Whatever the machine can."""
+        return True
 
 
 class WorkerLostError(Exception):

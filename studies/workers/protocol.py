@@ -1,12 +1,12 @@
 """What the planner asks of whatever runs trainings."""
 
 import math
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import Future, wait
 from dataclasses import dataclass
 from typing import Any, ParamSpec, Protocol, Self, TypeVar
 
-from fsmd.training import TrainingProgress
+from fsmd.training import Training, TrainingProgress
 
 P = ParamSpec("P")
 T = TypeVar("T")
@@ -45,6 +45,9 @@ class Workers(Hardware, Protocol):
 
     def slots(self) -> int:
         """How many calls to submit at once, as it is now: workers may come and go."""
+
+    def can(self, trainings: Sequence[Training]) -> bool:
+        """Whether one that there is now can do these together; true while nobody knows."""
 
     def submit(self, work: Callable[P, T], /, *args: P.args, **kwargs: P.kwargs) -> Future[T]:
         """Run on a free worker. What is submitted must be picklable.

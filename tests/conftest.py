@@ -5,7 +5,6 @@ import os
 from collections.abc import Generator, Iterator
 from pathlib import Path
 from typing import Any
-from weakref import WeakSet
 
 import pytest
 import sqlalchemy as sa
@@ -110,12 +109,11 @@ def migrations_are_read_once() -> Iterator[None]:
 @pytest.fixture(scope="session", autouse=True)
 def engines() -> list[sa.Engine]:
     """Whatever has connected to a database, in this order; each module and test empties it."""
-    met, engines = WeakSet[sa.Engine](), list[sa.Engine]()
+    engines = list[sa.Engine]()
 
     @sa.event.listens_for(sa.Engine, "engine_connect")
     def note(connection: sa.Connection) -> None:
-        if connection.engine not in met:
-            met.add(connection.engine)
+        if connection.engine not in engines:
             engines.append(connection.engine)
 
     return engines

@@ -121,23 +121,31 @@ def test_slots_are_those_of_what_needs_least_and_what_nobody_can_do_takes_none(
         assert [workers.slots(), *map(slots_with, given)] == slots
 
 
-def test_a_worker_can_do_what_it_has_the_memory_for_and_without_any_nobody_knows(
-    hall: Hall, of: Callable[[int], Training]
+def test_as_many_have_room_as_the_workers_do_at_once_and_one_of_what_none_can_do(
+    hall: Hall, of: Callable[[int], Training], monkeypatch: pytest.MonkeyPatch
 ) -> None:
+    """What needs less is asked for beside what needs more, so that nobody waits for the latter."""
+    monkeypatch.setattr(ClusterWorkers, "_send", lambda *_: None)
     with ClusterWorkers(hall.address) as workers:
 
         def able() -> list[bool]:
             return [workers.can([of(epochs)]) for epochs in (SMALL, LARGE, HUGE)]
 
+        workers.submit(str, of(HUGE))
         assert able() == [True, True, True]
         with hall.worker(GB):
             until(lambda: workers._members)
             assert able() == [True, True, False]
             assert not workers.can([of(SMALL), of(HUGE)])
-            assert not workers.can([replace(of(SMALL), runtime=Runtime("cuda"))])
+            assert workers.can([replace(of(SMALL), runtime=Runtime("cuda"))])
+            workers.submit(str, of(LARGE))
+            assert able() == [True, False, False]
             with hall.worker(2 * GB):
                 until(lambda: len(workers._members) == 2)
-                assert able() == [True, True, True]
+                assert able() == [True, True, False]  # HUGE has room there, and it has been given
+                for _ in range(2):
+                    workers.submit(str, of(SMALL))
+                assert able() == [False, True, False]
 
 
 def test_a_large_worker_that_left_is_waited_for(

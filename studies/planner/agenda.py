@@ -57,7 +57,8 @@ class LongestFirst:
     A whole replicate comes after the other, so that what is stopped halfway can be compared; the
     longest trainings of each come first. One that takes half as long as all workers together need
     for what is left begins at once: no guess is better than that. A stack of cells counts as one.
-    What no worker can do when it is its turn is held back until one can, or nothing else is left.
+    What no worker has room for when it is its turn is held back until one has, or nothing else is
+    left.
     """
 
     def __init__(
@@ -68,7 +69,7 @@ class LongestFirst:
         can: Callable[[Sequence[Cell]], bool] = lambda cells: True,
     ) -> None:
         """seconds: identity of each training -> how long it will take, in any unit. can: whether
-        a worker that there is now can do them.
+        the workers have room for them now.
         """
         self._seconds, self._workers, self._can = seconds, workers, can
         self._held = deque[tuple[Cell, ...]]()

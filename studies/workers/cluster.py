@@ -192,10 +192,20 @@ class ClusterWorkers:
             return list(self._members.values())
 
     def can(self, trainings: Sequence[Training]) -> bool:
-        """Whether one that there is now can do these; true while there is none."""
+        """Whether there is room for these beside what needs as much or more and is not done; of
+        what no worker can do, for one: it waits, and is told of. True while there is no worker.
+        """
+        need = _need(trainings)
         with self._lock:
             members = list(self._members.values())
-        return not members or not lack(members, [_need(trainings)])
+            others = [run.need for run in self._runs if run.need >= need]
+        if not members:
+            return True
+        room = sum(member.at_once(need) for member in members)
+        if not room:
+            return not others
+        others = [other for other in others if not lack(members, [other])]
+        return len(others) < max(room, self._most or 0)
 
     def submit(self, work: Callable[P, T], /, *args: P.args, **kwargs: P.kwargs) -> Future[T]:
         """Run on a worker; while there is none it waits."""

@@ -47,7 +47,7 @@ class Workers(Hardware, Protocol):
         """How many calls to submit at once, as it is now: workers may come and go."""
 
     def can(self, trainings: Sequence[Training]) -> bool:
-        """Whether one that there is now can do these together; true while nobody knows."""
+        """Whether to submit these, done together, before what needs less; true if nobody knows."""
 
     def submit(self, work: Callable[P, T], /, *args: P.args, **kwargs: P.kwargs) -> Future[T]:
         """Run on a free worker. What is submitted must be picklable.

@@ -394,7 +394,7 @@ class StudyResults:
 
     def place_of(self, rows: pd.DataFrame) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
         """The places of the arm and of the replicate of each row."""
-        arms = rows["arm"].cat
+        arms = pd.Categorical(rows["arm"])
         arm_N = pd.Index(self.arms).get_indexer(arms.categories)[arms.codes]
         return arm_N, np.searchsorted(self.replicates, rows["replicate"])
 

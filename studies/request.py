@@ -95,9 +95,9 @@ class Request:
     def most(self, stack: int) -> int:
         """How many trainings, or stacks of so many, run at once at most.
 
-        Here stacks take the GPU in turn. A cluster takes as many as it can do.
+        Here stacks take the GPU in turn. A cluster's workers say how many they take.
         """
-        if self.workers is None and self.cluster is not None:
+        if self.cluster is not None:
             return RANGES["workers"][1]
         return self.workers or (1 if stack > 1 else processors())
 

@@ -106,8 +106,8 @@ def clock(monkeypatch: pytest.MonkeyPatch) -> list[float]:
 def test_slots_are_those_of_what_needs_least_and_what_nobody_can_do_takes_none(
     hall: Hall, of: Callable[[int], Training], monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """Two threads and 1 GB: two small ones at once, or one large. Where nothing was asked for that
-    somebody can do, no more is to be asked for; else as many again at most.
+    """Two threads and 1 GB: two small ones at once, or one large. What nobody can do takes no
+    place, of as many as there are.
     """
     monkeypatch.setattr(ClusterWorkers, "_send", lambda *_: None)
     with hall.worker(GB), ClusterWorkers(hall.address) as workers:
@@ -116,9 +116,29 @@ def test_slots_are_those_of_what_needs_least_and_what_nobody_can_do_takes_none(
             workers.submit(str, of(epochs))
             return workers.slots()
 
-        given = (HUGE, HUGE, LARGE, SMALL, LARGE, HUGE)
-        slots = [2, 2, 2, 1 + 1, 2 + 2, 2 + 2, 2 + 2]
+        given = (HUGE, HUGE, HUGE, LARGE, SMALL, LARGE, HUGE)
+        slots = [2, 2 + 1, 2 + 2, 2 + 2, 1 + 1, 2 + 2, 2 + 2, 2 + 2]
         assert [workers.slots(), *map(slots_with, given)] == slots
+
+
+@pytest.mark.parametrize("most", [None, 1, 2])
+def test_beside_large_trainings_small_ones_are_asked_for_at_once(
+    hall: Hall, of: Callable[[int], Training], monkeypatch: pytest.MonkeyPatch, most: int | None
+) -> None:
+    """However many at once are asked for: what is too large for all takes no place of them. And
+    what is too large for most has as many as they can do, while the others wait for small ones.
+    """
+    monkeypatch.setattr(ClusterWorkers, "_send", lambda *_: None)
+    with hall.worker(GB), ClusterWorkers(hall.address, most) as workers:
+        until(lambda: workers._members)
+        workers.submit(str, of(HUGE))
+        assert workers.slots() == (most or 2) + 1
+        assert workers.can([of(SMALL)])
+        with hall.worker(2 * GB, threads=1):
+            until(lambda: len(workers._members) == 2)
+            assert workers.slots() == (most or 1 + 1)
+            assert not workers.can([of(HUGE)])
+            assert workers.can([of(SMALL)])
 
 
 def test_as_many_have_room_as_the_workers_do_at_once_and_one_of_what_none_can_do(

@@ -122,7 +122,6 @@ class ClusterWorkers:
         self._kinds = {"processors": set[str](), "GPUs": set[str]()}
         self._fault: UserError | None = None
         self._closed, self._changed, self._needed = False, False, Need()
-        self._least: tuple[Need, ...] = ()  # one, as soon as there was any
         self._ever = set[Member]()
         self._news, self._ready = Event(), Event()
         self._wish: distributed.Future[Any] | None = None
@@ -146,21 +145,21 @@ class ClusterWorkers:
 
     def slots(self) -> int:
         """As many as were asked for, or as the workers can do of what needs least; waits for those
-        there are, or the first: a plan hangs on the number.
+        there are, or the first: a plan hangs on the number. As many again at most for what no
+        worker can do now, which waits, and for workers that can do nothing of what was submitted.
         """
-        if self._most:
-            return self._most
-        members = self._first_members()
+        if not self._most:
+            self._first_members()
         with self._lock:
+            members = list(self._members.values())
             needs = Counter(run.need for run in self._runs)
-            met = {need for need in needs if not lack(members, [need])}
-            self._needed = min(met, default=self._needed)
-        here = max(1, sum(m.at_once(self._needed) for m in members))
-        # What no worker can do now waits, and keeps none from the rest, if they can do any of it:
-        # as much again, or a search would propose without an end.
-        is_stuck = lack(members, self._least)
-        waiting = 0 if is_stuck else sum(needs[need] for need in needs.keys() - met)
-        return here + min(waiting, here)
+        met = {need for need in needs if not lack(members, [need])}
+        self._needed = least = min(met, default=self._needed)
+        here = self._most or max(1, sum(member.at_once(least) for member in members))
+        waiting = sum(needs[need] for need in needs.keys() - met) if members else 0
+        small = [] if self._most else [each for each in members if not each.at_once(least)]
+        idle = sum(member.at_once(Need(least.gpu)) for member in small)
+        return here + min(waiting, here) + min(idle, here)
 
     def has_device(self, device: str) -> bool:
         """Whether a worker has it; waits as `slots` does."""
@@ -201,11 +200,12 @@ class ClusterWorkers:
             others = [run.need for run in self._runs if run.need >= need]
         if not members:
             return True
-        room = sum(member.at_once(need) for member in members)
-        if not room:
+        at_once = [member.at_once(need) for member in members]
+        if not any(at_once):
             return not others
         others = [other for other in others if not lack(members, [other])]
-        return len(others) < max(room, self._most or 0)
+        to_come = self._most or 0  # where all are alike
+        return len(others) < max(sum(at_once), to_come * all(at_once))
 
     def submit(self, work: Callable[P, T], /, *args: P.args, **kwargs: P.kwargs) -> Future[T]:
         """Run on a worker; while there is none it waits."""
@@ -222,7 +222,6 @@ class ClusterWorkers:
             if self._closed:
                 raise RuntimeError("these workers have been told to end")
             self._runs.append(run)
-            self._least = (min([run.need, *self._least]),)
             if self._fault:
                 self._fail(self._fault)
             else:

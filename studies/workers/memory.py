@@ -1,6 +1,8 @@
 """How much memory a training takes: an estimate that is rather too high."""
 
+from functools import lru_cache
 from itertools import pairwise
+from pathlib import Path
 
 from fsmd.config import FSMDConfig
 from fsmd.data.encoded import open_encoded
@@ -30,21 +32,24 @@ def memory_of(training: Training) -> int:
 
     Raises DamagedDataError where its data is not as it was encoded.
     """
-    data, config = open_encoded(training.data.path), training.config
-    splits = (data.train, data.valid, data.test)
-    held = sum(min(split.nbytes, LARGE) for split in splits)
+    (schema, held, rows), config = _facts(training.data.path), training.config
     if not isinstance(config, FSMDConfig):
         return LIBRARIES + OF_A_TABLE * held
-    parameters, units = _size(config, data.schema)
+    parameters, units = _size(config, schema)
     assert config.batch_size is not None, "a training knows its batch size"
-    rows = max(
-        OF_A_STEP * min(config.batch_size, len(data.train)),
-        min(EVALUATED, max(map(len, splits))),
-    )
+    kept = max(OF_A_STEP * min(config.batch_size, rows[0]), min(EVALUATED, max(rows)))
     places = 1 if training.why_alone else training.runtime.stack
     if training.runtime.kind == "cuda":
         return LIBRARIES + CUDA + held + places * NUMBER * KEPT * parameters
-    return LIBRARIES + held + places * NUMBER * (COPIES * parameters + rows * units)
+    return LIBRARIES + held + places * NUMBER * (COPIES * parameters + kept * units)
+
+
+@lru_cache(maxsize=64)  # it is asked of each training
+def _facts(path: Path) -> tuple[Schema, int, list[int]]:
+    """Of encoded data: schema, bytes that a process holds of it, rows of each split."""
+    data = open_encoded(path)
+    splits = (data.train, data.valid, data.test)
+    return data.schema, sum(min(s.nbytes, LARGE) for s in splits), list(map(len, splits))
 
 
 def _size(config: FSMDConfig, schema: Schema) -> tuple[int, int]:

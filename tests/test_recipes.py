@@ -6,8 +6,10 @@ import shutil
 import subprocess
 import sys
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, nullcontext
+from importlib.util import module_from_spec, spec_from_file_location
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 
 import pytest
@@ -178,6 +180,28 @@ def test_the_script_of_a_slurm_job_asks_for_what_was_asked() -> None:
     assert "--resources GPU=1" in worker
     assert "--lifetime 145m" in worker  # five minutes before Slurm ends it
     assert subprocess.run(["bash", "-n"], input=run.stdout, text=True, check=False).returncode == 0
+
+
+def test_as_many_trainings_are_handed_over_as_all_jobs_can_do(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    """Slurm is asked for a job where a training waits: with fewer there is one job for ever."""
+    pytest.importorskip("dask_jobqueue")
+    spec = spec_from_file_location("slurm", RECIPES / "slurm.py")
+    assert spec
+    assert spec.loader
+    slurm, given = module_from_spec(spec), list[list[str]]()
+    spec.loader.exec_module(slurm)
+    jobs = SimpleNamespace(scheduler_address="tcp://a:1", adapt=lambda **_: None)
+    monkeypatch.setattr(slurm, "cluster_of", lambda _: nullcontext(jobs))
+    monkeypatch.setattr(subprocess, "call", given.append)
+    slurm.main(["--jobs", "8", "--cores", "2", "--", "gate_depth"])
+    slurm.main(["--", "gate_depth", "--workers", "3"])
+    asked = [parser().parse_args(command[3:]) for command in given]
+    assert [(each.study, each.workers) for each in asked] == [
+        ("gate_depth", 16),
+        ("gate_depth", 3),
+    ]
 
 
 # ------------------------------------------------------------------------------------------

@@ -67,7 +67,9 @@ def main(arguments: Sequence[str] | None = None) -> int:
             print(cluster.job_script())
             return 0
         cluster.adapt(minimum_jobs=1, maximum_jobs=options.jobs)
-        run = [sys.executable, "-m", "studies.run", *options.study]
+        # Jobs are started for what waits: as many trainings are handed over as all can do.
+        all_ = ("--workers", str(options.jobs * options.cores))
+        run = [sys.executable, "-m", "studies.run", *all_, *options.study]
         return subprocess.call([*run, "--cluster", cluster.scheduler_address])
 
 

@@ -392,7 +392,9 @@ class StudyResults:
                 chosen_AR[task][arms[arm], columns[replicate]] = (epochs or {}).get(task, 0)
         return chosen_AR
 
-    def place_of(self, rows: Mapping[Any, Any]) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
+    def place_of(
+        self, rows: pd.DataFrame | Mapping[str, Any]
+    ) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
         """The places of the arm and of the replicate of each row."""
         arms = pd.Categorical(rows["arm"])
         arm_N = pd.Index(self.arms).get_indexer(arms.categories)[arms.codes]

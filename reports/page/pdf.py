@@ -28,7 +28,7 @@ def pdf(reports: Sequence[Report], index: Index | None = None) -> bytes:
             f"no font of this machine has the letters {fonts.missing!r}, so the PDF has boxes in "
             "their place; install a font that has them, such as Noto Sans CJK"
         )
-    return typeset(str(TEMPLATES / "report.typ"), text, fonts)
+    return typeset((TEMPLATES / "report.typ").read_bytes(), text, fonts)
 
 
 def _printable(part: Any) -> Any:

@@ -44,7 +44,9 @@ SPREAD = ("-n", "2", "--dist", "loadfile", "--no-loadscope-reorder")
 def tests(session: nox.Session) -> None:
     """The quick tests; `nox -s tests -- -m slow` runs the slow ones."""
     _groups(session, "test")
-    session.run("pytest", *SPREAD, *session.posargs)
+    # Python keeps what it compiles, whatever the environment says: to do it again costs each
+    # process seconds.
+    session.run("pytest", *SPREAD, *session.posargs, env={"PYTHONDONTWRITEBYTECODE": ""})
 
 
 for version in ("3.11", "3.12", "3.13"):  # `nox -s tests-3.12`, where that Python is

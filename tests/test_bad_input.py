@@ -334,8 +334,8 @@ def test_a_folder_that_cannot_be_is_refused_before_anything_is_stored(
     (untrained / "dangling").symlink_to("nowhere")
     (untrained / "loop").symlink_to("loop")
     for module in (run, record, build) if option == "--out" else (record,):
-        arguments = (*(("null",) if module is not record else ()), f"{option}={place}")
-        told = outcome(module, arguments, untrained, capsys)[1]
+        asked = () if module is record else ("null", "--data", DATA)
+        told = outcome(module, (*asked, f"{option}={place}"), untrained, capsys)[1]
         assert f"error: {option} must be a folder that can be written" in told
     assert not list(untrained.glob("studies.db*"))
 

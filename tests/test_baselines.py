@@ -24,7 +24,6 @@ from fsmd.baselines.libraries import BOOSTING, check_library, library
 from fsmd.baselines.nodes import LEAF, joined, tree
 from fsmd.baselines.trees import TREES, Boosted
 from fsmd.config import MODELS
-from fsmd.data import load
 from fsmd.data.schema import Dataset, Field, Schema, Split
 from fsmd.data.settings import TrainingSettings
 from fsmd.errors import UserError
@@ -559,18 +558,3 @@ def runs_in(folder: Path) -> list[Any]:
     """Identity and end of each training in the database of a folder."""
     with closing(sqlite3.connect(next(folder.glob("*.db")))) as connection:
         return sorted(connection.execute("SELECT id, status, finished_at FROM fsmd_runs"))
-
-
-# Real data
-
-
-@pytest.mark.skipif("FSMD_DATA" not in __import__("os").environ, reason="needs FSMD_DATA")
-def test_trees_beat_the_constant_rate_on_census() -> None:
-    data = load("census:rows=2000")
-    few, none = (
-        train(replace(Training.on(data, BASELINES[kind]), epochs=3))
-        for kind in ("trees", "constant")
-    )
-    for task in data.schema.tasks:
-        assert few.value("test", task.name, "log_loss") < none.value("test", task.name, "log_loss")
-        assert few.value("test", task.name, "auc") > 0.8

@@ -20,7 +20,8 @@ from reports.build import build, build_all
 from reports.page import fonts
 from reports.page.fonts import OWN, fonts_for
 from reports.page.style import LOOKS
-from reports.page.svg import to_pdf, to_svg
+from reports.page.svg import to_svg
+from reports.page.typeset import figure_pdf
 from studies.definition import Above, Arm, Claim, Study
 from studies.planner.design import check
 from tests import made_up
@@ -224,10 +225,11 @@ def test_a_pdf_has_the_letters_of_any_font_of_the_machine(tmp_path: Path) -> Non
     figure = Figure()
     figure.text(0, 0, name)
     folder = report_of((name, "plain"), made_up.tasks(1), tmp_path)
-    for content in (to_pdf(figure), (folder / "report.pdf").read_bytes()):
+    svg = to_svg(figure)
+    assert name in svg
+    for content in (figure_pdf(svg), (folder / "report.pdf").read_bytes()):
         embedded = re.findall(rb"/FontName\s*/\w+\+([\w-]+)", content)
         assert any(b"DejaVu" not in font for font in embedded)
-    assert name in to_svg(figure)
 
 
 def test_the_own_font_is_enough_for_what_it_has(monkeypatch: pytest.MonkeyPatch) -> None:

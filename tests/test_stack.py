@@ -50,7 +50,7 @@ ON_ANY = pytest.mark.parametrize("device", ["cpu", pytest.param("cuda", marks=py
 
 @pytest.fixture(scope="module")
 def data() -> Dataset:
-    return load("planted:rows=1000")
+    return load("planted:rows=600")
 
 
 def of(data: Dataset, model: str = "fsmd", **changes: Any) -> Training:

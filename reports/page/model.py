@@ -4,19 +4,18 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field, replace
 from functools import cached_property
 from textwrap import fill
-from typing import TYPE_CHECKING, Any, NamedTuple, TypeVar
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 from matplotlib.figure import Figure
 
 from fsmd.notices import say
 from reports.page.style import width
-from reports.page.svg import to_pdf, to_svg
+from reports.page.svg import to_svg
+from reports.page.typeset import figure_pdf
 from studies.store.means import Means
 
 if TYPE_CHECKING:
     import pandas as pd
-
-Written = TypeVar("Written")
 
 
 @dataclass(frozen=True)
@@ -102,28 +101,24 @@ class FigureView:
     @cached_property
     def svg(self) -> str:
         """For a wide page, and as a file."""
-        return self._wide[0]
+        return self._drawn(False)
 
     @cached_property
     def svg_narrow(self) -> str:
         """For a phone."""
-        return self._drawn(True, to_svg)
+        return self._drawn(True)
 
     @cached_property
     def pdf(self) -> bytes:
         """As a file."""
-        return self._wide[1]
+        return figure_pdf(self.svg)
 
-    @cached_property
-    def _wide(self) -> tuple[str, bytes]:
-        return self._drawn(False, lambda figure: (to_svg(figure), to_pdf(figure)))
-
-    def _drawn(self, narrow: bool, written: Callable[[Figure], Written]) -> Written:
-        """Drawn and written; a figure that cannot be costs the report nothing else."""
+    def _drawn(self, narrow: bool) -> str:
+        """A figure that cannot be drawn costs the report nothing else."""
         try:
-            return written(self.drawing(narrow))
+            return to_svg(self.drawing(narrow))
         except Exception as error:
-            return written(apology(fault_of(self.key, error), narrow))
+            return to_svg(apology(fault_of(self.key, error), narrow))
 
 
 def fault_of(key: str, error: Exception) -> str:

@@ -3,16 +3,13 @@
 import json
 from collections.abc import Sequence
 from dataclasses import asdict, fields
-from pathlib import Path
 from typing import Any
-
-import matplotlib
-import typst
 
 from fsmd.notices import say
 from reports.page.fonts import fonts_for
 from reports.page.html import TEMPLATES
 from reports.page.model import FigureView, Index, Report, Section, Table
+from reports.page.typeset import typeset
 
 NOT_PRINTED = ("pairs",)
 """What only a page can show."""
@@ -25,24 +22,13 @@ def pdf(reports: Sequence[Report], index: Index | None = None) -> bytes:
         "reports": [_printable(report) for report in reports],
     }
     text = json.dumps(document, ensure_ascii=False)
-    # Fonts that come with typst and matplotlib: the machine's own would change the bytes. They
-    # are used for what is written in letters that those lack.
     fonts = fonts_for(text)
     if fonts.missing:
         say(
             f"no font of this machine has the letters {fonts.missing!r}, so the PDF has boxes in "
             "their place; install a font that has them, such as Noto Sans CJK"
         )
-    own = Path(matplotlib.get_data_path()) / "fonts" / "ttf"
-    compiler = typst.Compiler(
-        str(TEMPLATES / "report.typ"),
-        font_paths=[str(own), *fonts.folders],
-        ignore_system_fonts=True,
-        sys_inputs={"document": text, "fonts": json.dumps(fonts.families)},
-    )
-    document_bytes = compiler.compile(format="pdf", timestamp=0)
-    assert isinstance(document_bytes, bytes)
-    return document_bytes
+    return typeset((TEMPLATES / "report.typ").read_bytes(), text, fonts)
 
 
 def _printable(part: Any) -> Any:

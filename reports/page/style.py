@@ -97,7 +97,6 @@ _RC: Mapping[Any, Any] = MappingProxyType(
         "legend.fontsize": 8.5,
         "svg.fonttype": "none",
         "svg.hashsalt": "fsmd",
-        "pdf.fonttype": 42,  # text stays text, as journals want it
         "text.parse_math": False,  # a task may be called $x
         **dict.fromkeys(_COLORED, INK),
     }

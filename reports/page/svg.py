@@ -1,4 +1,4 @@
-"""A drawn figure as SVG and PDF, and what a page needs of the SVG that matplotlib does not write.
+"""A drawn figure as SVG, and what a page needs of it that matplotlib does not write.
 
 The same figure gives the same bytes.
 """
@@ -7,9 +7,9 @@ import io
 import re
 import warnings
 from html import escape
-from typing import Any
 from xml.etree import ElementTree
 
+from matplotlib.backends.backend_svg import FigureCanvasSVG
 from matplotlib.figure import Figure
 from matplotlib.text import Text
 
@@ -26,22 +26,6 @@ ElementTree.register_namespace("xlink", "http://www.w3.org/1999/xlink")
 def to_svg(figure: Figure) -> str:
     """The figure as SVG: text stays text, and the tags of `style.tag` become attributes."""
     buffer = io.BytesIO()
-    _save(figure, buffer, format="svg", metadata={"Date": None})
-    return _with_tags_resolved(buffer.getvalue())
-
-
-def to_pdf(figure: Figure) -> bytes:
-    """The figure as a PDF file without a date."""
-    buffer = io.BytesIO()
-    undated = dict.fromkeys(("CreationDate", "Creator", "Producer"))
-    for artist in figure.findobj(lambda each: tag_of(each.get_gid()).get("on_demand", False)):
-        artist.set_visible(False)
-    _save(figure, buffer, format="pdf", metadata=undated)
-    return buffer.getvalue()
-
-
-def _save(figure: Figure, buffer: io.BytesIO, **how: Any) -> None:
-    """Save it, its texts in fonts that have their letters, and in their panels."""
     with styled(), warnings.catch_warnings():
         # The PDF says once which letters no font has; matplotlib would for each of them.
         warnings.filterwarnings("ignore", "Glyph .* missing from font", UserWarning)
@@ -49,7 +33,12 @@ def _save(figure: Figure, buffer: io.BytesIO, **how: Any) -> None:
         for text in figure.findobj(Text):
             assert isinstance(text, Text)
             text.set_fontfamily(list(fonts_for(text.get_text()).families))
-        figure.savefig(buffer, **how)
+        FigureCanvasSVG(figure)
+        if engine := figure.get_layout_engine():
+            engine.execute(figure)  # with it in place, all would be drawn twice
+            figure.set_layout_engine(None)
+        figure.savefig(buffer, format="svg", metadata={"Date": None})
+    return _with_tags_resolved(buffer.getvalue())
 
 
 def for_page(svg: str, key: str, alt: str) -> str:

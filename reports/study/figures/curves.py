@@ -4,6 +4,7 @@ from collections.abc import Mapping, Sequence
 from statistics import fmean, median
 from typing import Any, NamedTuple
 
+import numpy as np
 import pandas as pd
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
@@ -58,7 +59,7 @@ def summarize(results: StudyResults) -> CurvesSummary | None:
     curves = []
     for scale in scales:
         rows = valid[(valid["task"] == scale.key) & (valid["metric"] == scale.metric.name)]
-        curves.append(tuple(_curve(rows, results.done, arm, scale.key) for arm in arms))
+        curves.append(_curves(results, rows, arms, scale.key))
     return CurvesSummary(scales, tuple(curves), named_arms(results), looks_of(results))
 
 
@@ -151,17 +152,30 @@ def y_range(curves: Sequence[CurveOfArm], metric: Metric) -> tuple[float, float]
     return max(low, metric.low), min(high, metric.high)
 
 
-def _curve(rows: pd.DataFrame, done: pd.DataFrame, arm: str, task: str) -> CurveOfArm:
-    of_arm = rows[rows["arm"] == arm]
-    wide = of_arm.pivot(index="epoch", columns="replicate", values="value").sort_index()
-    shared = wide.dropna()
-    chosen = []
-    for run in done[done["arm"] == arm].to_dict("records"):
-        epoch, replicate = (run["chosen_epochs"] or {}).get(task, -1), run["replicate"]
-        if epoch in wide.index and replicate in wide.columns:
-            chosen.append((int(epoch), float(wide[replicate][epoch])))
-    means = shared.mean(axis=1)
-    return CurveOfArm(arm, tuple(shared.index.tolist()), tuple(means.tolist()), tuple(chosen))
+def _curves(
+    results: StudyResults, rows: pd.DataFrame, arms: Sequence[str], task: str
+) -> tuple[CurveOfArm, ...]:
+    """rows: of the task's figures on validation."""
+    epoch_E, at_N = np.unique(rows["epoch"], return_inverse=True)
+    value_ARE = np.full((len(results.arms), len(results.replicates), len(epoch_E)), np.nan)
+    value_ARE[(*results.place_of(rows), at_N)] = rows["value"]
+    curves = []
+    for arm in arms:
+        a = results.arms.index(arm)
+        known_RE = ~np.isnan(value_ARE[a])
+        has_R = known_RE.any(axis=1)
+        shared_E = known_RE[has_R].all(axis=0) & has_R.any()
+        mean_E = value_ARE[a][has_R][:, shared_E].mean(axis=0)
+        is_chosen_RE = known_RE & (results.chosen_AR[task][a][:, None] == epoch_E)
+        chosen = [
+            (int(epoch_E[e]), float(value_ARE[a, r, e])) for r, e in np.argwhere(is_chosen_RE)
+        ]
+        curves.append(
+            CurveOfArm(
+                arm, tuple(epoch_E[shared_E].tolist()), tuple(mean_E.tolist()), tuple(chosen)
+            )
+        )
+    return tuple(curves)
 
 
 def _draw_others(axis: Axes, curves: Sequence[CurveOfArm]) -> None:

@@ -1,9 +1,11 @@
 """Reads a stored study or search: a tidy row for each measurement, a row for each training."""
 
-from collections.abc import Mapping, Sequence
+from array import array
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field, fields, replace
 from functools import cached_property
 from itertools import combinations_with_replacement
+from operator import attrgetter
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -188,6 +190,12 @@ class Scores:
             return np.empty(0)  # one of them may be no arm of the stored study at all
         return self.of(arm, key)[chosen] - self.of(other, key)[chosen]
 
+    def all_differences(self, arm: str, others: Sequence[str], key: str) -> Array:
+        """`differences` to each of others on the same test rows; NaN where one is missing."""
+        rows, own = [self.place[other] for other in others], self.place[arm]
+        values_AR, shared_AR = self.values_ART[..., self._column(key)], self._finished_AR
+        return np.where(shared_AR[rows] & shared_AR[own], values_AR[own] - values_AR[rows], np.nan)
+
     def sampling(self, arm: str, other: str) -> Sampling | None:
         """The one that has both arms, over the replicates that they share."""
         over = (None, self.shared(arm, other))
@@ -264,13 +272,13 @@ class Scores:
             if arm == self.reference:
                 return turned(self._over(other, arm, key), -1)
         reach = metric.high - metric.low
-        scatter = self.scatter(arm, other, self._only(key))
+        scatter = self.scatter(arm, other, self._only[key])
         values_R = self.differences(arm, other, key)
         return mean_interval(values_R, part, within=(-reach, reach), scatter=scatter)
 
     def _over(self, arm: str, other: str, key: str) -> Estimate:
         """The arm minus the other, over the seeds alone: of all arms at once."""
-        metric, weight_T = self.metric(key), self._only(key)
+        metric, weight_T = self.metric(key), self._only[key]
         group = self.test_sets.get(arm), self.shared(arm, other), weight_T
         if (other, group) not in self._gained:
             row, values_AR = self._group(group)
@@ -287,10 +295,11 @@ class Scores:
         """Of all arms over one, by that, test set, replicates and target."""
         return {}
 
-    def _only(self, key: str) -> tuple[float, ...]:
-        """Weights of a target alone."""
-        column = self._column(key)
-        return tuple(float(t == column) for t in range(len(self.targets)))
+    @cached_property
+    def _only(self) -> Mapping[str, tuple[float, ...]]:
+        """Target -> weights of it alone."""
+        eye_TT = np.eye(len(self.targets)).tolist()
+        return {key: tuple(eye_TT[column]) for key, column in self._columns.items()}
 
     def gain(self, arm: str, other: str, key: str, at_once: bool = False) -> Estimate:
         """`difference`, turned so that more is better."""
@@ -356,6 +365,17 @@ class StudyResults:
     def done_of(self, arm: str) -> pd.DataFrame:
         """Those of an arm."""
         return self._done_of.get(arm, self.done.iloc[:0])
+
+    def run_ids(
+        self, arms: Iterable[str], replicates: Sequence[int]
+    ) -> Mapping[str, tuple[str, ...]]:
+        """Arm -> the identities of its trainings of these replicates."""
+        return {arm: tuple(self._run_ids[arm, r] for r in replicates) for arm in arms}
+
+    @cached_property
+    def _run_ids(self) -> Mapping[tuple[str, int], str]:
+        columns = (self.runs[n].to_numpy(object) for n in ("arm", "replicate", "run_id"))
+        return {(arm, replicate): id_ for arm, replicate, id_ in zip(*columns, strict=True)}
 
     @cached_property
     def finished(self) -> Mapping[str, Sequence[FinishedRun]]:
@@ -516,20 +536,21 @@ def load_results(
 ) -> StudyResults:
     """What is stored of a study's or a search's trainings, in the order of its arms."""
     columns = [field.name for field in fields(TrainingRow)]
-    rows, measured = [], list[OfTraining]()
+    told = attrgetter(*("runtime.identity" if name == "runtime" else name for name in columns))
+    rows, measured, values, ends = [], [], array("d"), list[int]()
     for t in read_trainings(engine, record, planned):
-        own = {name: getattr(t.run, name) for name in columns}
-        own["runtime"] = t.run.runtime.identity
-        rows.append((t.arm, t.replicate, t.run.id, *own.values()))
-        values_N = np.asarray(t.figures.values, np.float64)
-        measured.append(OfTraining(t.arm, t.replicate, t.run.seed, t.figures.keys, values_N))
+        rows.append((t.arm, t.replicate, t.run.id, *told(t.run)))
+        measured.append((t.arm, t.replicate, t.run.seed, t.figures.keys))
+        values.extend(t.figures.values)  # at once: many small arrays leave holes in memory
+        ends.append(len(values))
     known = [arm.name for arm in planned]
-    others = sorted({t.arm for t in measured} - {*known})
+    others = sorted({arm for arm, *_ in rows} - {*known})
     place = {arm: i for i, arm in enumerate([*known, *others])}
     order = sorted(range(len(rows)), key=lambda i: (place[rows[i][0]], rows[i][1]))
-    in_order = [rows[i] for i in order]
-    runs = pd.DataFrame(in_order, columns=["arm", "replicate", "run_id", *columns])
-    figures = tidy(record.name, record.plan.data.name, [measured[i] for i in order])
+    runs = pd.DataFrame([rows[i] for i in order], columns=["arm", "replicate", "run_id", *columns])
+    value_N = np.split(np.asarray(values), ends)
+    trainings = [OfTraining(*measured[i], value_N[i]) for i in order]
+    figures = tidy(record.name, record.plan.data.name, trainings)
     return StudyResults(record, planned, figures, runs, engine)
 
 
@@ -588,13 +609,10 @@ def _summed(values_ARK: Array, targets: tuple[Target, ...]) -> Array:
 @patient
 def samplings_of(results: StudyResults, scores: Scores) -> tuple[Sampling, ...]:
     """One for each test set with predictions and each choice of replicates that pairs share."""
-    cells = results.runs.set_index(["arm", "replicate"])["run_id"].to_dict()
     samplings, figures = [], own_figures(results.tasks)
     with of_study(results.record.name), results.engine.connect() as connection:
         for (data_hash, replicates), arms in scores.pairings.items():
-            runs = {
-                arm: tuple(str(cells[arm, replicate]) for replicate in replicates) for arm in arms
-            }
+            runs = results.run_ids(arms, replicates)
             samplings.append(read_sampling(connection, data_hash, figures, runs, replicates))
     return tuple(filter(None, samplings))
 
@@ -607,8 +625,7 @@ def rows_part(
 
     None where no scores were kept.
     """
-    cells = results.runs.set_index(["arm", "replicate"])["run_id"].to_dict()
-    runs = {arm: tuple(str(cells[arm, replicate]) for replicate in replicates) for arm in arms}
+    runs = results.run_ids(arms, replicates)
     data_hash, figures = results.test_sets[arms[0]], own_figures(results.tasks)
     with of_study(results.record.name), results.engine.connect() as connection:
         return read_sampling(connection, data_hash, figures, runs, replicates, split)

@@ -211,7 +211,10 @@ class _Drawn:
     @cached_property
     def best(self) -> Mapping[str, float]:
         """Arm -> the chance that it is the best on all tasks together."""
-        chance_A = chances_of_best(lambda: (block.mean(axis=2) for block in self.blocks_SAK()))
+        tasks = self.values_ARK.shape[2]
+        chance_A = chances_of_best(
+            lambda: (b @ np.full(tasks, 1 / tasks) for b in self.blocks_SAK())
+        )
         return dict(zip(self.arms, chance_A.tolist(), strict=True))
 
     def beaten_by(self, other: str) -> Mapping[str, float]:
@@ -220,9 +223,12 @@ class _Drawn:
             place = self.arms.index(other)
             begun_SAK = self._first_SAK[:, place:] if self._is_one else self._block_SAK(place)
             other_S1K = begun_SAK[:, :1]
+            over = (other_S1K - drawn_SAK for drawn_SAK in self.blocks_SAK())
             chances = [
-                ((other_S1K - drawn_SAK).round(9) > 1).any(axis=2).mean(axis=0).tolist()
-                for drawn_SAK in self.blocks_SAK()
+                np.any([of_SA.round(9) > 1 for of_SA in np.moveaxis(over_SAK, 2, 0)], axis=0)
+                .mean(axis=0)
+                .tolist()
+                for over_SAK in over
             ]
             self._beaten_by[other] = dict(zip(self.arms, chain(*chances), strict=True))
         return self._beaten_by[other]
@@ -412,19 +418,23 @@ class _Ranking:
         among = [a for a in by_mean if (a, key) not in at.lost or not self.stopped.get(a)]
         if at.alpha == 0 or len(among) < 2:
             return None
-        known, level = set(among), at.alpha / len(self._shown)
+        level = at.alpha / len(self._shown)
 
-        def leads(arm: str) -> bool:  # which the first one tells, of all arms but one
-            measured = (sign * test.differences(arm, o, key) for o in among if o != arm)
-            return all(len(gain_R) and gain_R.mean() > 0 for gain_R in measured)
+        def over(arm: str) -> Mapping[str, float]:
+            others = [other for other in among if other != arm]
+            over_AR = sign * test.all_differences(arm, others, key)
+            return dict(zip(others, np.nansum(over_AR, axis=1).tolist(), strict=True))
+
+        # Nearly none: what is not ahead of the first one does not lead.
+        ahead = {among[0], *(arm for arm, gain in over(among[0]).items() if gain < 0)}
 
         def is_shown(arm: str) -> bool:
             others = (other for other in among if other != arm)
             tested = (([test.gain(arm, o, key)], level / at.behind(arm, o)) for o in others)
             return all(shown_best(gains, own) for gains, own in tested)
 
-        rivals = (arm for arm in self._rivals if arm in known)
-        return next((arm for arm in rivals if leads(arm) and is_shown(arm)), None)
+        leading = (arm for arm in self._rivals if arm in ahead and min(over(arm).values()) > 0)
+        return next(filter(is_shown, leading), None)
 
     @cached_property
     def _by_mean(self) -> Mapping[str, list[str]]:

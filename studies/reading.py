@@ -54,15 +54,21 @@ def of_study(name: str) -> Iterator[None]:
         raise StoredError(error.place, error.fault, name) from error
 
 
-@contextmanager
-def stored_at(place: str) -> Iterator[None]:
+class stored_at:
     """A rule that is broken in here is broken by what is stored at this place."""
-    try:
-        yield
-    except StoredError as error:
-        raise StoredError(f"{place}, {error.place}", error.fault, error.study) from error
-    except ValueError as error:
-        raise StoredError(place, str(error)) from error
+
+    def __init__(self, place: str) -> None:  # no generator: there may be many rows
+        self._place = place
+
+    def __enter__(self) -> None:
+        pass
+
+    def __exit__(self, _: object, error: BaseException | None, __: object) -> None:
+        if isinstance(error, StoredError):
+            place = f"{self._place}, {error.place}"
+            raise StoredError(place, error.fault, error.study) from error
+        if isinstance(error, ValueError):
+            raise StoredError(self._place, str(error)) from error
 
 
 def read(kind: Any, value: Any) -> Any:

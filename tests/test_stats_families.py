@@ -8,6 +8,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from scipy import stats
 
+from fsmd.stats import families
 from fsmd.stats.estimates import ALPHA, Estimate, counted, holm, p_value
 from fsmd.stats.families import against_reference, chance_of_any
 
@@ -86,6 +87,17 @@ def test_a_sharper_adjustment_decides_what_holm_leaves_open() -> None:
     assert holms is not None
     assert ours < holms
     assert p_value(differences[0]) < ALPHA  # type: ignore[operator]
+
+
+def test_of_many_comparisons_each_is_adjusted_as_alone_within_a_hundredth(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    differences = [difference(t, df=40.0) for t in np.linspace(2.5, 7.5, 1500)]
+    quick = against_reference(differences, [0] * 1500)
+    monkeypatch.setattr(families, "_MOST", 1500)
+    one_by_one = against_reference(differences, [0] * 1500)
+    assert quick != one_by_one
+    assert quick == pytest.approx(one_by_one, rel=0.01)
 
 
 def test_ten_thousand_comparisons_are_adjusted_in_seconds() -> None:

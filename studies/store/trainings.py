@@ -215,7 +215,7 @@ def figures_of(
     """
     order = (MEASUREMENTS.c[name] for name in ("run_id", "epoch", "split", "task", "metric"))
     measured = as_stored(MEASUREMENTS).where(MEASUREMENTS.c.run_id.in_(ids)).order_by(*order)
-    found, start = {run_id: Figures() for run_id in ids}, 0
+    found, start, before = {run_id: Figures() for run_id in ids}, 0, Figures().keys
     with engine.connect() as connection:
         result = connection.execute(measured)
         try:  # of the driver itself: as rows of SQLAlchemy they take twice as long
@@ -225,10 +225,10 @@ def figures_of(
     alike = {} if alike is None else alike
     runs, *columns = list(zip(*stored, strict=True)) or [()]
     for run_id, rows in groupby(runs):
-        end = start + sum(1 for _ in rows)
+        end = start + len(list(rows))
         epochs, splits, tasks, metrics, values = (column[start:end] for column in columns)
         keys, start = (epochs, splits, tasks, metrics), end
-        keys = alike.setdefault(keys, keys)
+        keys = before = before if keys == before else alike.setdefault(keys, keys)
         try:
             found[run_id] = Figures(keys, array("d", values))
         except (TypeError, OverflowError):  # refused where it is checked

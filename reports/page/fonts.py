@@ -23,7 +23,7 @@ class Fonts(NamedTuple):
 
 def fonts_for(text: str) -> Fonts:
     """The fonts that a text needs: only the own one, where that has all letters."""
-    letters = {ord(letter) for letter in text if letter.isprintable() and not letter.isspace()}
+    letters = {ord(each) for each in set(text) if each.isprintable() and not each.isspace()}
     return _fonts(frozenset(letters - _letters(fontManager.findfont(OWN))))
 
 

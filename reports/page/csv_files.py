@@ -63,7 +63,11 @@ def _begins(part: pd.DataFrame, quoting: Quoting) -> pa.Array:
 
 def _numbers(values: "pd.Series[float]") -> pa.Array:
     """As Python writes them; Arrow, which is quicker, writes whole and very small or large numbers
-    in another way."""
+    in another way.
+
+    >>> _numbers(pd.Series([0.1 + 0.2, 1e-05, 12345678901.5, 3.0])).to_pylist()
+    ['0.30000000000000004', '1e-05', '12345678901.5', '3.0']
+    """
     value_N = values.to_numpy()
     size_N = np.abs(value_N)
     is_own_N = (size_N < 1e-4) | (size_N >= 1e9) | (value_N == np.round(value_N))

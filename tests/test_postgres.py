@@ -2,6 +2,7 @@
 
 import csv
 import os
+import signal
 import subprocess
 import sys
 import threading
@@ -454,8 +455,10 @@ def test_real_planners_share_a_server_that_restarts_and_come_to_what_they_do_alo
     assert code == 0, err
     with together.started("one") as one, together.started("two") as two:
         trained(url, "one", 1, one)
-        code, _, err = together.run("one")
-        assert code == 2
+        one.send_signal(signal.SIGSTOP)  # else it may have ended before the other one asks
+        code, out, err = together.run("one")
+        one.send_signal(signal.SIGCONT)
+        assert code == 2, out
         assert f"study 'one' is being run by process {one.pid} on " in err
         trained(url, "one", 3, one)
         server.stop("immediate")

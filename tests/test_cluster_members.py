@@ -107,7 +107,7 @@ def test_slots_are_those_of_what_needs_least_and_what_nobody_can_do_takes_none(
     hall: Hall, of: Callable[[int], Training], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """Two threads and 1 GB: two small ones at once, or one large. What nobody can do takes no
-    place, of as many as there are.
+    place, of as many as there are, and of two.
     """
     monkeypatch.setattr(ClusterWorkers, "_send", lambda *_: None)
     with hall.worker(GB), ClusterWorkers(hall.address) as workers:
@@ -117,7 +117,7 @@ def test_slots_are_those_of_what_needs_least_and_what_nobody_can_do_takes_none(
             return workers.slots()
 
         given = (HUGE, HUGE, HUGE, LARGE, SMALL, LARGE, HUGE)
-        slots = [2, 2 + 1, 2 + 2, 2 + 2, 1 + 1, 2 + 2, 2 + 2, 2 + 2]
+        slots = [2, 2 + 1, 2 + 2, 2 + 2, 1 + 2, 2 + 2, 2 + 2, 2 + 2]
         assert [workers.slots(), *map(slots_with, given)] == slots
 
 
@@ -141,6 +141,18 @@ def test_beside_large_trainings_small_ones_are_asked_for_at_once(
             assert workers.can([of(SMALL)])
 
 
+def test_of_what_waits_for_a_gpu_and_for_memory_neither_keeps_the_only_place(
+    hall: Hall, of: Callable[[int], Training], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(ClusterWorkers, "_send", lambda *_: None)
+    with hall.worker(GB), ClusterWorkers(hall.address, 1) as workers:
+        until(lambda: workers._members)
+        for waiting in (of(HUGE), replace(of(SMALL), runtime=Runtime("cuda"))):
+            assert workers.can([waiting])
+            workers.submit(str, waiting)
+        assert workers.slots() == 1 + 2
+
+
 def test_as_many_have_room_as_the_workers_do_at_once_and_one_of_what_none_can_do(
     hall: Hall, of: Callable[[int], Training], monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -156,6 +168,7 @@ def test_as_many_have_room_as_the_workers_do_at_once_and_one_of_what_none_can_do
         with hall.worker(GB):
             until(lambda: workers._members)
             assert able() == [True, True, False]
+            assert not workers.can([of(2 * HUGE)])  # nor what needs more still
             assert not workers.can([of(SMALL), of(HUGE)])
             assert workers.can([replace(of(SMALL), runtime=Runtime("cuda"))])
             workers.submit(str, of(LARGE))

@@ -20,13 +20,15 @@ import pytest
 import sqlalchemy as sa
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
+from matplotlib.figure import Figure
 
 from fsmd.errors import UserError
 from fsmd.packing import pack, unpack
 from reports import build as building
 from reports.build import build_all, look_at, main, outline_of
+from reports.page import model
 from reports.page.figure_kind import FigureKind, view_of, views_of
-from reports.page.model import Outline
+from reports.page.model import FigureView, Outline
 from reports.results import load_results, stored_record
 from studies.reading import StoredError
 from studies.search.attempt import read_attempts, search_arms
@@ -631,7 +633,7 @@ def test_even_a_fault_of_ours_costs_the_others_nothing(
 
 
 def test_a_figure_that_cannot_be_drawn_leaves_a_sentence_in_its_place(
-    caplog: pytest.LogCaptureFixture,
+    caplog: pytest.LogCaptureFixture, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     def faulty(*_: object) -> Any:
         raise ZeroDivisionError("no width\nat all")
@@ -649,6 +651,11 @@ def test_a_figure_that_cannot_be_drawn_leaves_a_sentence_in_its_place(
         assert set(caplog.messages) == {
             "the figure 'broken' cannot be drawn: ZeroDivisionError: no width\\nat all"
         }
+    view = FigureView("broken", "A caption.", "", "", lambda _: Figure())
+    monkeypatch.setattr(
+        model, "figure_pdf", lambda svg: svg.encode() if "could" in svg else faulty()
+    )
+    assert b"could not be drawn" in view.pdf
 
 
 def test_what_is_stored_wrongly_is_no_fault_of_the_figure_that_reads_it() -> None:

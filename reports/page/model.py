@@ -4,7 +4,7 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field, replace
 from functools import cached_property
 from textwrap import fill
-from typing import TYPE_CHECKING, Any, NamedTuple
+from typing import TYPE_CHECKING, Any, NamedTuple, TypeVar
 
 from matplotlib.figure import Figure
 
@@ -16,6 +16,8 @@ from studies.store.means import Means
 
 if TYPE_CHECKING:
     import pandas as pd
+
+Made = TypeVar("Made")
 
 
 @dataclass(frozen=True)
@@ -111,14 +113,19 @@ class FigureView:
     @cached_property
     def pdf(self) -> bytes:
         """As a file."""
-        return figure_pdf(self.svg)
+        return self._or_apology(lambda: figure_pdf(self.svg), figure_pdf, False)
 
     def _drawn(self, narrow: bool) -> str:
+        return self._or_apology(lambda: to_svg(self.drawing(narrow)), str, narrow)
+
+    def _or_apology(
+        self, made: Callable[[], Made], of_svg: Callable[[str], Made], narrow: bool
+    ) -> Made:
         """A figure that cannot be drawn costs the report nothing else."""
         try:
-            return to_svg(self.drawing(narrow))
+            return made()
         except Exception as error:
-            return to_svg(apology(fault_of(self.key, error), narrow))
+            return of_svg(to_svg(apology(fault_of(self.key, error), narrow)))
 
 
 def fault_of(key: str, error: Exception) -> str:

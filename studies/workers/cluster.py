@@ -145,21 +145,23 @@ class ClusterWorkers:
 
     def slots(self) -> int:
         """As many as were asked for, or as the workers can do of what needs least; waits for those
-        there are, or the first: a plan hangs on the number. As many again at most for what no
-        worker can do now, which waits, and for workers that can do nothing of what was submitted.
+        there are, or the first: a plan hangs on the number. As many again at most, or two, for
+        what no worker can do now, which waits, and for workers that can do nothing of what was
+        submitted. So of what has waited, more than were asked for may run at once.
         """
         if not self._most:
             self._first_members()
         with self._lock:
             members = list(self._members.values())
             needs = Counter(run.need for run in self._runs)
-        met = {need for need in needs if not lack(members, [need])}
-        self._needed = least = min(met, default=self._needed)
+            met = {need for need in needs if not lack(members, [need])}
+            self._needed = least = min(met, default=self._needed)
         here = self._most or max(1, sum(member.at_once(least) for member in members))
         waiting = sum(needs[need] for need in needs.keys() - met) if members else 0
         small = [] if self._most else [each for each in members if not each.at_once(least)]
         idle = sum(member.at_once(Need(least.gpu)) for member in small)
-        return here + min(waiting, here) + min(idle, here)
+        # Two: one waits for a GPU and one for memory, and the only place is for another.
+        return here + min(waiting, max(here, 2)) + min(idle, here)
 
     def has_device(self, device: str) -> bool:
         """Whether a worker has it; waits as `slots` does."""
@@ -192,18 +194,19 @@ class ClusterWorkers:
 
     def can(self, trainings: Sequence[Training]) -> bool:
         """Whether there is room for these beside what needs as much or more and is not done; of
-        what no worker can do, for one: it waits, and is told of. True while there is no worker.
+        what no worker can do, for one on a GPU and one beside it: they wait, and are told of. True
+        while there is no worker.
         """
         need = _need(trainings)
         with self._lock:
             members = list(self._members.values())
-            others = [run.need for run in self._runs if run.need >= need]
+            needs = [run.need for run in self._runs]
         if not members:
             return True
         at_once = [member.at_once(need) for member in members]
         if not any(at_once):
-            return not others
-        others = [other for other in others if not lack(members, [other])]
+            return not any(lack(members, [each]) for each in needs if each.gpu == need.gpu)
+        others = [each for each in needs if each >= need and not lack(members, [each])]
         to_come = self._most or 0  # where all are alike
         return len(others) < max(sum(at_once), to_come * all(at_once))
 

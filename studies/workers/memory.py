@@ -30,7 +30,7 @@ NUMBER = 4
 def memory_of(training: Training) -> int:
     """Bytes of main memory of the process that trains it.
 
-    Raises DamagedDataError where its data is not as it was encoded.
+    Raises DamagedDataError where its data, first asked of here, is not as it was encoded.
     """
     (schema, held, rows), config = _facts(training.data.path), training.config
     if not isinstance(config, FSMDConfig):

@@ -165,7 +165,7 @@ def _curves(
         known_RE = ~np.isnan(value_ARE[a])
         has_R = known_RE.any(axis=1)
         shared_E = known_RE[has_R].all(axis=0) & has_R.any()
-        mean_E = value_ARE[a][has_R][:, shared_E].mean(axis=0)
+        mean_E = value_ARE[a][has_R][:, shared_E].sum(axis=0) / max(1, has_R.sum())
         is_chosen_RE = known_RE & (results.chosen_AR[task][a][:, None] == epoch_E)
         chosen = [
             (int(epoch_E[e]), float(value_ARE[a, r, e])) for r, e in np.argwhere(is_chosen_RE)

@@ -176,10 +176,9 @@ def test_from_command_to_page_although_a_worker_is_killed(desk: Desk) -> None:
 
 
 def test_a_run_among_others_measured_what_it_measures_alone(desk: Desk) -> None:
-    """The two that were killed, and went on from their checkpoints in other processes."""
+    """Also the two that were killed, and went on from their checkpoints in other processes."""
     data = load(DATA)
-    last = "SELECT id, config, seed FROM fsmd_runs ORDER BY attempts DESC LIMIT 2"
-    for run_id, config, seed in desk.rows(last):
+    for run_id, config, seed in desk.rows("SELECT id, config, seed FROM fsmd_runs"):
         training = Training(
             FSMDConfig.from_dict(json.loads(str(config))),
             data.ref,

@@ -3,14 +3,17 @@
 Drawing is slow, so that what can be stated of numbers is not drawn.
 """
 
+import io
 import re
 from collections.abc import Callable, Sequence
 from dataclasses import replace
 from functools import cache
 from itertools import combinations, pairwise
 from typing import Any
+from xml.etree import ElementTree
 
 import matplotlib
+import matplotlib.pyplot as plt
 import numpy as np
 import pytest
 import sqlalchemy as sa
@@ -261,6 +264,38 @@ def test_the_same_numbers_give_the_same_bytes_and_leave_matplotlibs_settings_alo
     page = for_page(drawn[0], "arms", arms.alt(summary))
     assert '<title id="arms-title">Test AUC by tower shape</title>' in page
     assert style.INK not in page
+
+
+def test_each_point_has_the_style_that_matplotlib_gives_it_though_a_group_says_it() -> None:
+    with style.styled():
+        figure, axes = plt.subplots()
+        axes.scatter(range(5), range(5), color="#123456", alpha=0.5)
+        axes.scatter(range(3), range(3), color=["#abcdef", "#fedcba", "#abcdef"])
+        for x in range(3):
+            axes.plot(range(4), np.arange(4) + x, marker="o", color="#654321", alpha=0.5 * (x > 0))
+        buffer = io.BytesIO()
+        figure.savefig(buffer, format="svg")
+
+    def styles(svg: bytes) -> list[tuple[str | None, bool]]:
+        """Of each point, in their order: its style, its own or else the nearest group's."""
+        found = list[tuple[str | None, bool]]()
+
+        def go(element: ElementTree.Element, said: str | None) -> None:
+            said = element.get("style", said)
+            if element.tag.endswith("}use"):
+                found.append((said, "style" in element.attrib))
+            for child in element:
+                go(child, said)
+
+        go(ElementTree.fromstring(svg), None)
+        return found
+
+    drawn, ours = styles(buffer.getvalue()), styles(to_svg(figure).encode())
+    assert [said for said, _ in ours] == [said for said, _ in drawn]
+    assert all(own for _, own in drawn)
+    once = " ".join(str(said) for said, own in ours if not own)
+    assert "#123456" in once
+    assert "#654321" in once
 
 
 # The grid of panels

@@ -5,6 +5,7 @@ before it runs, and stored with it.
 """
 
 import math
+from collections import Counter
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import asdict, dataclass, replace
 from functools import cached_property
@@ -314,9 +315,12 @@ def named(
     """An arm for each (name, configuration); `axis` is the Optuna parameter that names it.
 
     Every arm says each field in which any of them differs from the base, so that another base
-    leaves them what they are.
+    leaves them what they are. Raises UserError for a name that is there twice.
     """
-    models = dict(configs)
+    pairs = tuple(configs)
+    models = dict(pairs)
+    if twice := [name for name, times in Counter(name for name, _ in pairs).items() if times > 1]:
+        raise UserError(f"each arm must have a name of its own; got {', '.join(twice)} twice")
     varied = dict.fromkeys(name for config in models.values() for name in differing(config, base))
     return tuple(
         Arm(name, tuple((field, getattr(config, field)) for field in varied), ((axis, name),))

@@ -20,13 +20,14 @@ from hypothesis import strategies as st
 
 from fsmd import Scorer, predict
 from fsmd.command_line import check_folders
+from fsmd.config import MODELS
 from fsmd.data import load
 from fsmd.errors import UserError
 from fsmd.saved.head import read_example
 from fsmd.saved.model import save_model
 from fsmd.tasks import Task
 from reports import build, commands
-from studies import execute, get, open_engine, record, run
+from studies import definition, execute, get, open_engine, record, run
 from studies.blend import commands as blend
 from studies.export import command as export
 from studies.objectives import named
@@ -367,3 +368,9 @@ def test_a_help_speaks_of_the_command_that_was_given(
     assert f"usage: {module.COMMAND} [-h]" in told
     assert commands.main([name, "--help"]) == 0
     assert capsys.readouterr().out.split() == told.replace(module.COMMAND, f"fsmd {name}").split()
+
+
+def test_two_arms_of_one_name_are_refused_and_not_made_one():
+    pairs = (("a", MODELS["fsmd"]), ("b", MODELS["base"]), ("a", MODELS["mmoe"]))
+    with pytest.raises(UserError, match="each arm must have a name of its own; got a twice"):
+        definition.named(pairs, "arm", MODELS["fsmd"])

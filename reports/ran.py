@@ -6,6 +6,7 @@ from typing import Any
 
 import pandas as pd
 
+from fsmd.config import FSMDConfig
 from fsmd.half import rows_of_half
 from fsmd.metrics import METRICS
 from fsmd.stats.estimates import ALPHA
@@ -21,6 +22,8 @@ from studies.timing import spoken
 
 FOR_A_LOOK = 5
 """Replicates below which a report warns."""
+FEW_NAMED = 3
+"""Arms that a notice names; of more it says how many."""
 FEW_SAMPLED = 20
 """Users, requests or items of the test rows below which a report warns."""
 
@@ -71,6 +74,26 @@ def few_sampled(results: StudyResults) -> str:
         "too narrow for new ones."
         if few
         else ""
+    )
+
+
+def cut_off(results: StudyResults) -> str:
+    """A notice of networks that the limit on epochs ended at their best; empty if of none most."""
+    most, networks, ended = results.record.plan.settings.epochs, 0, list[str]()
+    for arm, runs in results.finished.items():
+        planned = results.planned_arm(arm)
+        if planned and isinstance(planned.config, FSMDConfig):
+            networks += 1
+            last = [run for run in runs if most in (run.chosen_epochs or {}).values()]
+            ended += [arm] * (2 * len(last) > len(runs))
+    if not ended:
+        return ""
+    many = f"{len(ended)} of {words.count(networks, 'network')}"
+    who = words.listed(ended) if len(ended) <= FEW_NAMED else many
+    return (
+        f"Most trainings of {who} were at their best in the last of at most "
+        f"{words.count(most, 'epoch')}: with more, by --epochs, "
+        f"{'it' if len(ended) == 1 else 'they'} may be better than is told here."
     )
 
 

@@ -132,7 +132,7 @@ def test_of_two_data_sets_nothing_is_said_of_a_third(across: Across) -> None:
             for each in target.arms
             if len({one.word for one in each.on}) == 1 and each.on[0].word != "undecided"
         ]
-        assert (" no arm has the same verdict on every data set." in said) == (not alike)
+        assert (" no arm is decided the same way on every data set." in said) == (not alike)
         assert all(arm in said for arm in alike)
     assert all(each.together is None for target in two.targets for each in target.arms)
     assert outline.summary(two)["targets"][0]["arms"][0]["new"] is None

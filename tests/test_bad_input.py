@@ -370,7 +370,7 @@ def test_a_help_speaks_of_the_command_that_was_given(
     assert capsys.readouterr().out.split() == told.replace(module.COMMAND, f"fsmd {name}").split()
 
 
-def test_two_arms_of_one_name_are_refused_and_not_made_one():
+def test_two_arms_of_one_name_are_refused_and_not_made_one() -> None:
     pairs = (("a", MODELS["fsmd"]), ("b", MODELS["base"]), ("a", MODELS["mmoe"]))
     with pytest.raises(UserError, match="each arm must have a name of its own; got a twice"):
         definition.named(pairs, "arm", MODELS["fsmd"])

@@ -17,6 +17,7 @@ from hypothesis import strategies as st
 from fsmd.data import load
 from fsmd.data.description.toml import read
 from fsmd.data.description.values import ByShare, ByTime, Description, FileSet
+from fsmd.data.rows.files import batches, open_all
 from studies.data import main
 from studies.data.draft.column import TALLIED, Column
 from studies.data.draft.look import Sample, look
@@ -320,6 +321,23 @@ def test_names_said_for_files_without_a_header_are_guessed_from(there: Path) -> 
     assert [(join.on, join.files.header) for join in found.joins] == [(("item_id",), True)]
     assert (found.roles.user, list(found.labels)) == (("user_id",), ["click"])
     assert "after the row was shown" in reason(text, "dwell")
+
+
+def test_a_header_that_names_two_columns_alike_is_named_anew_as_its_refusal_says(
+    there: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    log = pd.DataFrame(impressions())
+    names = [*log.columns, "other"]
+    log.assign(other=log["country"]).to_csv("log.csv", index=False)
+    lines = Path("log.csv").read_text().splitlines(keepends=True)
+    Path("log.csv").write_text("".join([lines[0].replace("other", "country"), *lines[1:]]))
+    assert main(["describe", "log.csv"]) == 2
+    assert "--header --columns" in capsys.readouterr().err
+    found = described("log.csv", "--header", "--columns", ",".join(names))[1]
+    assert (found.data.header, found.data.columns) == (True, tuple(names))
+    assert "click" in found.labels
+    opened = open_all([Path("log.csv")], found.data)
+    assert sum(len(batch) for batch, _ in batches(opened[0], found.data, names)) == ROWS
 
 
 def test_files_that_may_be_read_as_they_are_not_meant_are_told_of(

@@ -339,7 +339,7 @@ def test_a_key_that_is_none_is_named_with_the_one_that_was_meant(section: str) -
         ('files = "log.csv"', "", "[data] files: this must be there; there are no keys"),
         ('files = "log.csv"', 'files = ["a", "a"]', "[data] files: this must be a list of diff"),
         ("[data]", "[data]\nheader = false", "[data] columns: files without a header must have"),
-        ("[data]", '[data]\ncolumns = ["a"]', "[data] columns: only files without a header"),
+        ("[data]", '[data]\ncolumns = ["a"]', "[data] columns: write header = true too"),
         ("[data]", '[data]\nname = "a:b"', "[data] name: a name must have none of : , / \\; got"),
         ("[data]", '[data]\nname = "a "', "[data] name: the name of a data set must have 1 to"),
         *(

@@ -13,12 +13,14 @@ import pandas as pd
 import pytest
 import sqlalchemy as sa
 
+from fsmd.baselines import BASELINES
 from fsmd.tasks import MEAN, Task
 from reports import build as command
 from reports.build import build, outline_of
 from reports.measurements import COLUMNS, OfTraining, tidy
 from reports.page.csv_files import measurements_csv
 from reports.page.model import Outline
+from reports.ran import cut_off
 from reports.results import read, stored_record
 from reports.study.analysis import analyse
 from reports.study.cautions import FIXED
@@ -338,6 +340,39 @@ def test_what_is_not_finished_is_not_called_failed(tmp_path: Path) -> None:
     assert len(report.failures) == 1
     facts = {fact.label: fact.value for fact in report.facts}
     assert facts["Trainings"] == "10 finished, 1 failed, 1 not finished"
+
+
+@pytest.mark.parametrize(
+    ("last", "told"),
+    [
+        ({}, ""),
+        ({"a": 1, "constant": 3}, ""),
+        (
+            {"a": 3},
+            "Most trainings of a were at their best in the last of at most 30 epochs: with",
+        ),
+        ({"a": 2, "b": 3, "constant": 3}, "Most trainings of a and b were"),
+        (dict.fromkeys("abcd", 2), "Most trainings of 4 of 5 networks were"),
+    ],
+)
+def test_networks_that_the_limit_on_epochs_ended_at_their_best_are_told_of(
+    engine: sa.Engine, last: dict[str, int], told: str
+) -> None:
+    """last: of how many of an arm's three trainings the last epoch was the best."""
+    stored = read(engine, "tower_shape")
+    network, run = stored.planned[0], next(iter(stored.finished.values()))[0]
+    planned = [replace(network, name=name) for name in "abcde"]
+    simple = replace(network, name="constant", config=BASELINES["constant"])
+    results = replace(stored, planned=(*planned, simple))
+    ends = {2: run._replace(chosen_epochs={"click": 2, "like": 2})}
+    ends[30] = run._replace(chosen_epochs={"click": 2, "like": 30})
+    vars(results)["finished"] = {
+        arm.name: [ends[30 if i < last.get(arm.name, 0) else 2] for i in range(3)]
+        for arm in results.planned
+    }
+    said = cut_off(results)
+    assert said.startswith(told)
+    assert bool(said) == bool(told)
 
 
 @pytest.mark.parametrize(("replicates", "told"), [(4, "4 replicates are few"), (5, "")])

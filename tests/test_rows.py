@@ -307,6 +307,7 @@ def damaged(content: bytes) -> bytes:
         bad("both.csv", HEAD + b"1,2\xff\n", "row 0", "3 values", "got 2: '1,2�'"),
         bad("long.csv", b"1,2\n3,4,5\n", "row 1", "3: '3,4,5'", header=False),
         bad("more.csv", b"1,2\n", "row 0", "3 values", header=False, columns=("a", "b", "c")),
+        bad("few.csv", HEAD, "3 columns", "names 1", columns=("a",)),
         bad("dot.dat", b"1::2\n3\n", "row 1", "got 1: '3'", header=False, separator="::"),
         bad("latin.csv", HEAD + b"1,2,3\n4,caf\xe9,6\n", "row 1", "column 'b'", "utf-8", "'caf�'"),
         bad("cp.csv", HEAD + b"1,2,\x81\n", "row 0", "'c'", "cp1252", encoding="cp1252"),
@@ -364,6 +365,7 @@ def test_a_file_that_holds_no_rows_is_told_with_row_column_and_value(
         (b'a,b\n"x\ny",2\n', {"multiline": True}, [("x\ny", "2")]),
         (b"|said\n1,2\n|x,y\n", {"header": False, "comment": "|"}, [("1", "2")]),
         (b"#\na,b\n#\n1,2\n", {"comment": "#"}, [("1", "2")]),
+        (b"#\na,a\n#\n1,2\n", {"columns": ("a", "b"), "comment": "#"}, [("1", "2")]),
         (
             "é::b::c\n".encode("latin-1"),
             {"header": False, "separator": "::", "encoding": "latin-1"},

@@ -155,10 +155,10 @@ def _agreement(target: TargetAcross, across: Across) -> str:
         for each in target.arms
         if {one.word for one in each.on} in ({"better"}, {"worse"}, {"equivalent"})
     ]
-    told = f"{words.listed(alike) or 'no arm'} {'have' if len(alike) > 1 else 'has'}"
+    told = f"{words.listed(alike) or 'no arm'} {'are' if len(alike) > 1 else 'is'}"
     return (
-        f"{words.capital(words.on_target(target.name))} ({target.metric.label}) {told} the same "
-        "verdict on every data set."
+        f"{words.capital(words.on_target(target.name))} ({target.metric.label}) {told} decided "
+        "the same way on every data set."
     )
 
 

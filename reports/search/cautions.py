@@ -7,7 +7,7 @@ from collections.abc import Callable
 
 from fsmd.tasks import is_funnel
 from reports import words
-from reports.ran import FOR_A_LOOK, failures, few_sampled, of_failed
+from reports.ran import FOR_A_LOOK, cut_off, failures, few_sampled, of_failed
 from reports.search.analysis import SearchAnalysis
 from reports.search.results import in_words
 from studies.search.confirmation import CONFIRM_AT_MOST
@@ -54,6 +54,10 @@ def _failed_on_fresh_seeds(analysis: SearchAnalysis) -> str:
     failed = words.listed(analysis.search.fresh_failed)
     why = "Not among the confirmed points, as a training on a fresh seed failed"
     return f"{why}: {failed}. --retry-failed tries again." if failed else ""
+
+
+def _cut_off(analysis: SearchAnalysis) -> str:
+    return cut_off(analysis.search.fresh_sound)
 
 
 def _few_sampled(analysis: SearchAnalysis) -> str:
@@ -106,6 +110,7 @@ CAUTIONS: tuple[Callable[[SearchAnalysis], str], ...] = (
     _seeds_left_out,
     _front_not_confirmed,
     _failed_on_fresh_seeds,
+    _cut_off,
     _few_seeds,
     _few_sampled,
     _no_chain,

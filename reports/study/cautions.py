@@ -7,7 +7,7 @@ from collections.abc import Callable, Iterator
 
 from fsmd.metrics import METRICS
 from reports import words
-from reports.ran import FOR_A_LOOK, failures, few_sampled, of_failed
+from reports.ran import FOR_A_LOOK, cut_off, failures, few_sampled, of_failed
 from reports.results import StudyResults
 from reports.study import looks_told, paper
 from reports.study.analysis import StudyAnalysis
@@ -154,6 +154,10 @@ def _no_predictions(analysis: StudyAnalysis) -> str:
     return "No test predictions were kept: intervals and tests cover the seeds alone."
 
 
+def _cut_off(analysis: StudyAnalysis) -> str:
+    return cut_off(analysis.results)
+
+
 def _few_sampled(analysis: StudyAnalysis) -> str:
     return few_sampled(analysis.results)
 
@@ -188,6 +192,7 @@ CAUTIONS: tuple[Callable[[StudyAnalysis], str], ...] = (
     _left_out_as_the_same,
     _chain_dropped,
     _not_fixed,
+    _cut_off,
     _failed,
     _arms_without_replicates,
     _no_reference,

@@ -170,8 +170,8 @@ def fitting(plan: AutoPlan, settings: TrainingSettings) -> tuple[Sizes, AutoPlan
     raise UserError(
         f"--budget {in_words(plan.budget)} is too small: the smallest plan ({sizes.trials} "
         f"configurations of {sizes.epochs} epochs, {sizes.points} of them on {sizes.confirm} "
-        f"fresh seeds) needs about {in_words(needed, up=True)} on {counted(plan.workers)}, "
-        f"{plan.after:.0f} s of them for the last epoch and the report"
+        f"fresh seeds) needs about {in_words(needed, up=True)} on {counted(plan.workers)}, busy "
+        f"as they are now, {plan.after:.0f} s of them for the last epoch and the report"
     )
 
 

@@ -1,7 +1,7 @@
 """The commands of `python -m studies.data`: their options, and the module that does each."""
 
 import sys
-from argparse import Namespace
+from argparse import BooleanOptionalAction, Namespace
 from collections.abc import Callable, Mapping, Sequence
 from importlib import import_module
 from typing import NamedTuple
@@ -39,13 +39,19 @@ def _describe(p: CommandLine) -> None:
     )
     p.add_argument("--out", type=place, metavar="FILE", help="the draft (default: print it)")
     p.add_argument("--force", action="store_true", help="replace a file that is there")
-    p.add_argument("--no-header", action="store_true", help="the first line is a row too")
+    p.add_argument(
+        "--header",
+        action=BooleanOptionalAction,
+        help="whether the first line names the columns, or is a row too (default: it names them, "
+        "unless --columns does)",
+    )
     p.add_argument(
         "--columns",
         type=lambda text: tuple(text.split(",")),
         default=(),
         metavar="LIST",
-        help="names of the log's columns where it has no header, such as user,item,time,click",
+        help="names of the log's columns, such as user,item,time,click, where it has no header; "
+        "with --header they are taken for the header's",
     )
     p.add_argument("--multiline", action="store_true", help="quoted texts may hold line ends")
     p.add_argument(

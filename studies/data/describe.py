@@ -48,7 +48,7 @@ def run(options: Namespace) -> int:
     console = open_console(width=200)
     files = FileSet(
         (),
-        header=not (options.no_header or options.columns),
+        header=not options.columns if options.header is None else options.header,
         columns=options.columns,
         separator=options.separator,
         multiline=options.multiline,

@@ -189,8 +189,11 @@ class _Reader:
 
     def _files(self, section: str, got: _Table) -> FileSet:
         header, columns = got.get("header", True), got.get("columns", ())
-        if header and columns:
-            rule = "only files without a header have names here; write header = false"
+        if columns and "header" not in got:
+            rule = (
+                "write header = true too, if the first line names the columns and these names are "
+                "to be taken for its own, or header = false, if it is a row"
+            )
             self._refuse(section.strip(), "columns", rule, columns)
         if not header and not columns:
             self._refuse(

@@ -23,8 +23,9 @@ class FileSet:
     patterns: tuple[str, ...]
     """Names, globs or folders, below the description's folder unless absolute."""
     header: bool = True
-    """Whether the first line names the columns; else `columns` does."""
+    """Whether the first line names the columns, and is no row; else `columns` names them."""
     columns: tuple[str, ...] = ()
+    """Where there is a header, these names are taken for its own."""
     separator: str | None = None
     """None: a tab for .tsv, else a comma."""
     missing: tuple[str, ...] = ("",)

@@ -32,7 +32,7 @@ _ENCODING = "set `encoding` (of describe: --encoding), such as latin-1"
 
 
 def names(path: Path, files: FileSet) -> tuple[str, ...]:
-    """Of the columns, as the header has them, or the description; UserError for one that is twice.
+    """Of the columns, as the description has them, or the header; UserError for one that is twice.
 
     Without either, column_0, column_1, ...
     """
@@ -230,6 +230,13 @@ def _start(path: Path, files: FileSet) -> tuple[tuple[str, ...], int]:
         raise UserError(f"{path} is empty; a file of a log has rows, or a header at least")
     if not files.header:
         return files.columns or tuple(f"column_{i}" for i in range(len(first))), 0
+    if files.columns:
+        if len(files.columns) != len(first):
+            raise UserError(
+                f"{path}: `columns` (of describe: --columns) must name all of the header's "
+                f"{len(first)} columns; it names {len(files.columns)}"
+            )
+        return files.columns, lines
     _check_names(path, first, files)
     found = [name.strip() for name in first] if files.strip else first
     return tuple(found), lines
@@ -240,7 +247,8 @@ def _check_names(path: Path, found: Sequence[str], files: FileSet) -> None:
         if times > 1:
             raise UserError(
                 f"{path}: the header has column {name!r} {times} times; each name must be there "
-                "once, or set `header = false` and `columns` (of describe: --columns)"
+                "once, or set `header = true` and `columns` (of describe: --header --columns) to "
+                "name all of them anew"
             )
         if _LOST in name or "\0" in name:
             raise UserError(

@@ -136,8 +136,8 @@ class _Guesser:
         return DraftSection("[data]", tuple(lines))
 
     def _reading(self, files: FileSet, columns: Sequence[Column]) -> Iterator[Line]:
-        if not files.header:
-            yield Line("header", False, "as it was said")
+        if files.columns or not files.header:
+            yield Line("header", files.header, "as it was said")
             why = "as it was said" if files.columns else "say what they are by --columns"
             yield Line("columns", [c.name for c in columns], why)
         if files.separator is not None:

@@ -27,7 +27,7 @@ settings.register_profile(
 settings.load_profile("same")
 
 # Lightning looks through all that is installed for each training anew.
-importlib.metadata.entry_points = cache(importlib.metadata.entry_points)
+importlib.metadata.entry_points = cache(importlib.metadata.entry_points)  # type: ignore[assignment]
 
 
 @pytest.hookimpl(wrapper=True)
@@ -38,6 +38,7 @@ def pytest_collection() -> Generator[None, object, object]:
         return (yield)
     finally:
         gc.enable()
+        gc.set_threshold(20_000, 20, 20)  # as is usual, it takes one second of thirty
 
 
 @pytest.hookimpl(tryfirst=True)  # before pytest selects by marker

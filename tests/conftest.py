@@ -1,8 +1,10 @@
 """Shared by all tests: a cache of their own, small data, real data where it is to be had."""
 
 import gc
+import importlib.metadata
 import os
 from collections.abc import Generator, Iterator
+from functools import cache
 from pathlib import Path
 from typing import Any
 
@@ -24,6 +26,9 @@ settings.register_profile(
 )
 settings.load_profile("same")
 
+# Lightning looks through all that is installed for each training anew.
+importlib.metadata.entry_points = cache(importlib.metadata.entry_points)  # type: ignore[assignment]
+
 
 @pytest.hookimpl(wrapper=True)
 def pytest_collection() -> Generator[None, object, object]:
@@ -33,6 +38,7 @@ def pytest_collection() -> Generator[None, object, object]:
         return (yield)
     finally:
         gc.enable()
+        gc.set_threshold(20_000, 20, 20)  # as is usual, it takes one second of thirty
 
 
 @pytest.hookimpl(tryfirst=True)  # before pytest selects by marker

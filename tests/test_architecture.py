@@ -35,9 +35,14 @@ def tree(path: Path) -> ast.Module:
     return ast.parse(path.read_text("utf-8"))
 
 
+@cache
+def nodes(path: Path) -> tuple[ast.AST, ...]:
+    return tuple(ast.walk(tree(path)))
+
+
 def imported(path: Path) -> Iterator[str]:
     """Whole names of the modules that a file imports anywhere in it."""
-    for node in ast.walk(tree(path)):
+    for node in nodes(path):
         if isinstance(node, ast.Import):
             yield from (alias.name for alias in node.names)
         elif isinstance(node, ast.ImportFrom):
@@ -53,10 +58,10 @@ def texts(path: Path) -> Iterator[tuple[int, str]]:
     """(line, value) of every text of a file but the docstrings."""
     told = {
         id(node.value)
-        for node in ast.walk(tree(path))
+        for node in nodes(path)
         if isinstance(node, ast.Expr) and isinstance(node.value, ast.Constant)
     }
-    for node in ast.walk(tree(path)):
+    for node in nodes(path):
         if isinstance(node, ast.Constant) and isinstance(node.value, str) and id(node) not in told:
             yield node.lineno, node.value
 
@@ -234,10 +239,20 @@ def test_what_opens_a_database_closes_it() -> None:
         name
         for name, path in SOURCES.items()
         if name != "studies/store/database.py"
-        for node in ast.walk(tree(path))
+        for node in nodes(path)
         if isinstance(node, ast.Call) and ast.unparse(node.func).endswith("open_engine")
     ]
     assert kept == []
+
+
+def connects(node: ast.AST) -> bool:
+    """Whether it is `engine.begin()` or `engine.connect()`."""
+    called = node.func if isinstance(node, ast.Call) and not node.args else None
+    return (
+        isinstance(called, ast.Attribute)
+        and called.attr in ("begin", "connect")
+        and ast.unparse(called.value).endswith("engine")
+    )
 
 
 def test_whatever_connects_waits_for_a_database_that_is_locked_or_restarts() -> None:
@@ -245,9 +260,9 @@ def test_whatever_connects_waits_for_a_database_that_is_locked_or_restarts() -> 
         f"{name}:{node.name}"
         for name, path in SOURCES.items()
         if name not in OPENERS
-        for node in ast.walk(tree(path))
+        for node in nodes(path)
         if isinstance(node, ast.FunctionDef)
-        and any(f"engine.{way}()" in ast.unparse(node) for way in ("begin", "connect"))
+        and any(map(connects, ast.walk(node)))
         and "patient" not in map(ast.unparse, node.decorator_list)
     ]
     assert impatient == []

@@ -108,7 +108,7 @@ def census_read() -> Read:
             names=COLUMNS,
             skipinitialspace=True,
             keep_default_na=False,
-            dtype=str,
+            dtype="category",  # of texts, which each stand but once
         )
         for name in ("data", "test")
     )

@@ -134,6 +134,7 @@ SEARCH = Search(
     sampler="random",
     pruner="none",
     confirm=1,
+    baselines=(),
 )
 ''',
     "studies/objectives/depth.py": '''

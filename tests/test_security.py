@@ -11,6 +11,7 @@ import subprocess
 import sys
 import zipfile
 from collections.abc import Callable, Iterator
+from functools import cache
 from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
@@ -48,17 +49,23 @@ from studies.planner.progress import LiveProgress
 from studies.search.proposals import check_gaussian_process
 from studies.store.dashboard import dashboard_command
 from tests.made_up.model_folders import untrained
-from tests.test_architecture import ROOT, SOURCES, imported, libraries, tree
+from tests.test_architecture import ROOT, SOURCES, imported, libraries, nodes
 
 EXAMPLES = {path.relative_to(ROOT).as_posix(): path for path in (ROOT / "examples").glob("*.py")}
 PROGRAMS = {**SOURCES, **EXAMPLES}
 
 
-def calls(path: Path) -> Iterator[tuple[str, ast.Call]]:
+@cache
+def calls(path: Path) -> list[tuple[str, ast.Call]]:
     """(what is called, as it is written; the call) of a file."""
-    for node in ast.walk(tree(path)):
-        if isinstance(node, ast.Call):
-            yield ast.unparse(node.func), node
+    return [(written(node.func), node) for node in nodes(path) if isinstance(node, ast.Call)]
+
+
+def written(node: ast.expr) -> str:
+    """As `ast.unparse` has it, which takes long."""
+    if isinstance(node, ast.Attribute):
+        return f"{written(node.value)}.{node.attr}"
+    return node.id if isinstance(node, ast.Name) else ast.unparse(node)
 
 
 def given_by(call: ast.Call, name: str) -> str | None:

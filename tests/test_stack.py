@@ -55,9 +55,13 @@ def data() -> Dataset:
 
 def of(data: Dataset, model: str = "fsmd", **changes: Any) -> Training:
     """A small training for a stack."""
-    small: dict[str, Any] = {"layers": (16, 8), "tower_width": 8, "batch_size": 128}
+    small: dict[str, Any] = {"layers": (16, 8), "tower_width": 8, "expert_count": 4}
     config = replace(
-        fitted(MODELS[model], data.schema.tasks), learning_rate=0.0005, **small, **changes
+        fitted(MODELS[model], data.schema.tasks),
+        learning_rate=0.0005,
+        batch_size=192,
+        **small,
+        **changes,
     )
     training = Training.on(data, config)
     return replace(training, epochs=3, patience=1, runtime=Runtime(stack=PLACES))
@@ -155,7 +159,7 @@ def way(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> None
 
 
 @pytest.mark.usefixtures("doubled")
-@pytest.mark.parametrize("changes", [{}, {"extraction_levels": 2, "own_experts": 8}], ids=str)
+@pytest.mark.parametrize("changes", [{}, {"extraction_levels": 2, "own_experts": 4}], ids=str)
 def test_so_it_is_by_the_steps_that_a_gpu_takes(
     data: Dataset, monkeypatch: pytest.MonkeyPatch, changes: dict[str, Any]
 ) -> None:

@@ -11,7 +11,14 @@ from scipy import stats
 
 from fsmd.stats.compound import Evidence, Question, answered, either, every, negated
 from fsmd.stats.estimates import Array, Estimate, Kind, mean_interval, p_value
-from fsmd.stats.joint import REGIONS, PairVerdict, deviations, joint_ellipse, pair_verdict
+from fsmd.stats.joint import (
+    REGIONS,
+    PairVerdict,
+    deviations,
+    joint_ellipse,
+    pair_verdict,
+    pair_verdicts,
+)
 
 MARGIN = 0.001
 NO_ROWS = np.zeros((2, 2))
@@ -158,16 +165,19 @@ def test_at_a_corner_any_false_verdict_comes_in_one_of_twenty(
     up, down = (true_K > MARGIN).any(), (true_K < -MARGIN).any()
     true = "equivalent" if inside else ("seesaw" if up and down else "dominates")
     assert inside or up
-    rng, studies, n, wrong = np.random.default_rng(15), 300, 5, 0
+    rng, studies, n, tasks_SK = np.random.default_rng(15), 300, 5, []
     rows_SK = rng.normal(0, se_test, (studies, len(corner)))
     shared_SN1 = rng.normal(0, 0.0008, (studies, n, 1))
     for s in range(studies):
         noise_NK = shared_SN1[s] + rng.normal(0, 0.0006, (n, len(corner)))
-        tasks = [
-            Estimate(float(x.mean()), None, None, n, float(x.std(ddof=1) / n**0.5), se_test)
-            for x in (true_K + rows_SK[s] + noise_NK).T
-        ]
-        wrong += pair_verdict(tasks, [MARGIN] * len(corner)).verdict not in (true, "undecided")
+        tasks_SK.append(
+            [
+                Estimate(float(x.mean()), None, None, n, float(x.std(ddof=1) / n**0.5), se_test)
+                for x in (true_K + rows_SK[s] + noise_NK).T
+            ]
+        )
+    found = pair_verdicts(tasks_SK, [MARGIN] * len(corner))
+    wrong = sum(each.verdict not in (true, "undecided") for each in found)
     assert wrong / studies <= 0.05 + 3 * (0.05 * 0.95 / studies) ** 0.5
 
 
@@ -176,20 +186,17 @@ def test_of_nine_pairs_near_the_margin_any_false_verdict_comes_in_one_of_twenty_
     moved: tuple[int, ...],
 ) -> None:
     """All are equivalent, by a hair on one task or on each: any other verdict is false."""
-    rng, studies, n, wrong = np.random.default_rng(15), 200, 10, 0
-    for _ in range(studies):
-        tasks_ARK = rng.normal(0, 0.0006, (10, n, len(moved)))
-        gain_ARK = tasks_ARK[1:] - tasks_ARK[0] + 0.000999 * np.array(moved)
-        mean_AK, se_AK = gain_ARK.mean(axis=1), gain_ARK.std(axis=1, ddof=1) / n**0.5
-        found = {
-            pair_verdict(
-                [Estimate(float(m), None, None, n, float(e)) for m, e in zip(*each, strict=True)],
-                [MARGIN] * len(moved),
-                pairs=9,
-            ).verdict
-            for each in zip(mean_AK, se_AK, strict=True)
-        }
-        wrong += bool(found - {"equivalent", "undecided"})
+    rng, studies, n = np.random.default_rng(15), 200, 10
+    tasks_SARK = rng.normal(0, 0.0006, (studies, 10, n, len(moved)))
+    gain_SARK = tasks_SARK[:, 1:] - tasks_SARK[:, :1] + 0.000999 * np.array(moved)
+    mean_SAK, se_SAK = gain_SARK.mean(axis=2), gain_SARK.std(axis=2, ddof=1) / n**0.5
+    tasks_PK = [
+        [Estimate(float(m), None, None, n, float(e)) for m, e in zip(*each, strict=True)]
+        for each in zip(*(x.reshape(-1, len(moved)) for x in (mean_SAK, se_SAK)), strict=True)
+    ]
+    found = pair_verdicts(tasks_PK, [MARGIN] * len(moved), pairs=9)
+    is_false_P = np.array([each.verdict not in ("equivalent", "undecided") for each in found])
+    wrong = is_false_P.reshape(studies, -1).any(axis=1).sum()
     assert wrong / studies <= 0.05 + 3 * (0.05 * 0.95 / studies) ** 0.5
 
 

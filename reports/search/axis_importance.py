@@ -97,23 +97,14 @@ def _estimated(
     columns: Mapping[str, int | None],
 ) -> dict[tuple[str, str], AxisShare]:
     """PED-ANOVA, beside what it shows where the values are dealt out anew."""
-    by_chance = _by_chance(space, params)
-    return {
-        (target, axis): AxisShare(share, by_chance[axis])
-        for target, column in columns.items()
-        for axis, share in ped_anova(space, params, points_NM, column).items()
-    }
-
-
-def _by_chance(space: Space, params: Sequence[Params]) -> dict[str, float]:
-    """Axis -> what its share stays below in 19 of 20 cases where chance says which are best.
-
-    Dealt out at random, every target takes any trainings for the best, so one serves for all.
-    """
     rng = np.random.default_rng(0)
-    shuffled = [
-        ped_anova(space, params, rng.permutation(len(params))[:, None].astype(float), 0)
-        for _ in range(SHUFFLES)
-    ]
-    axes = shuffled[0]
-    return {a: float(np.quantile([shares[a] for shares in shuffled], 0.95)) for a in axes}
+    own = [None if column is None else points_NM[:, column] for column in columns.values()]
+    # Dealt out at random, every target takes any trainings for the best: one serves for all.
+    dealt = [rng.permutation(len(params)).astype(float) for _ in range(SHUFFLES)]
+    shares = ped_anova(space, params, points_NM, [*own, *dealt])
+    by_chance = {a: np.quantile([each[a] for each in shares[len(own) :]], 0.95) for a in shares[0]}
+    return {
+        (target, axis): AxisShare(share, float(by_chance[axis]))
+        for target, of_target in zip(columns, shares, strict=False)
+        for axis, share in of_target.items()
+    }

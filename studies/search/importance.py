@@ -6,7 +6,7 @@ lie. Suffixes: N trainings, M objectives, A axes.
 
 import math
 import warnings
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 
 import numpy as np
 import optuna
@@ -26,23 +26,26 @@ def ped_anova(
     space: Space,
     params: Sequence[Params],
     values_NM: NDArray[np.float64],
-    objective: int | None = None,
-) -> Mapping[str, float]:
-    """Axis -> its share of the importance for one objective, or for the front (None); sum 1.
+    targets: Iterable[NDArray[np.float64] | None],
+) -> list[Mapping[str, float]]:
+    """For each target, axis -> its share of the importance; sum 1.
 
-    values_NM: all objectives maximised. All shares are 0 where no axis matters. An axis that
+    values_NM: all objectives maximised. targets: each a value for each training, maximised, or
+    None for the front of the objectives. All shares are 0 where no axis matters. An axis that
     counts only under some values of others is weighed by where it counts, as Optuna does.
     """
-    study = _study(space, params, values_NM)
+    study, axes = _study(space, params, values_NM), varied(space, params)
     evaluator = PedAnovaImportanceEvaluator(target_quantile=share_of_best(len(params)))
-    # The evaluator takes low values for good, whatever the study's direction.
-    target = None if objective is None else (lambda t: -t.values[objective])
-    axes = varied(space, params)
-    with warnings.catch_warnings():
-        warnings.simplefilter("ignore")  # that it does so, and small groups of trials
-        importances = evaluator.evaluate(study, axes, target=target)
-    total = math.fsum(importances.values())
-    return {axis: importances[axis] / total if total else 0.0 for axis in axes}
+    shares = list[Mapping[str, float]]()
+    for value_N in targets:
+        # The evaluator takes low values for good, whatever the study's direction.
+        target = None if value_N is None else (lambda t, value_N=value_N: -value_N[t.number])
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore")  # that it does so, and small groups of trials
+            importances = evaluator.evaluate(study, axes, target=target)
+        total = math.fsum(importances.values())
+        shares.append({axis: importances[axis] / total if total else 0.0 for axis in axes})
+    return shares
 
 
 def varied(space: Space, params: Sequence[Params]) -> list[str]:

@@ -1,6 +1,7 @@
 """All that a study's trainings measured, as one tidy table: there may be millions of rows."""
 
 from collections.abc import Iterable, Mapping, Sequence
+from operator import attrgetter
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -16,26 +17,28 @@ COLUMNS = (
 
 
 class OfTraining(NamedTuple):
-    """A training of an arm, and its figures by their keys."""
+    """A training of an arm, and where the first of its figures is among all."""
 
     arm: str
     replicate: int
     seed: int
     keys: Keys
-    values: Array
+    start: int
 
 
-def tidy(study: str, data: str, trainings: Sequence[OfTraining]) -> pd.DataFrame:
+def tidy(study: str, data: str, trainings: Sequence[OfTraining], values: Array) -> pd.DataFrame:
     """`COLUMNS`: a row for each measurement, by training in the order given, epoch, split, task
-    and metric. Texts are categories, which take a byte or two a row.
+    and metric. Texts and seeds are categories, which take a byte or two a row.
+
+    values: the figures of all of them.
     """
     keys = dict.fromkeys(training.keys for training in trainings)
     texts = [sorted({text for key in keys for text in key[1:][i]}) for i in range(3)]
     ordered = {key: _Ordered.of(key, texts) for key in keys}
     every = [ordered[training.keys] for training in trainings]
-    counts = [len(training.values) for training in trainings]
+    counts = [len(own.order_N) for own in every]
 
-    def repeated(values: Iterable[int], kind: Any = np.int64) -> NDArray[Any]:
+    def repeated(values: Iterable[int], kind: Any = np.int32) -> NDArray[Any]:
         return np.repeat(np.fromiter(values, kind, len(trainings)), counts)
 
     def joined(parts: Iterable[NDArray[Any]], kind: Any) -> NDArray[Any]:
@@ -44,15 +47,18 @@ def tidy(study: str, data: str, trainings: Sequence[OfTraining]) -> pd.DataFrame
     value_N, start = np.empty(sum(counts)), 0  # in its place: so many parts take as much again
     for training, own in zip(trainings, every, strict=True):
         end = start + len(own.order_N)
-        value_N[start:end], start = training.values[own.order_N], end
-    arms = {arm: i for i, arm in enumerate(dict.fromkeys(t.arm for t in trainings))}
+        value_N[start:end], start = values[training.start + own.order_N], end
+    arms, seeds = (
+        {each: i for i, each in enumerate(dict.fromkeys(map(of, trainings)))}
+        for of in (attrgetter("arm"), attrgetter("seed"))
+    )
     alike = np.zeros(sum(counts), np.int8)
     columns = [
         _texts(alike, [study]),
         _texts(alike, [data]),
-        _texts(repeated((arms[t.arm] for t in trainings), np.int32), [*arms]),
-        repeated((t.replicate for t in trainings), np.int32),
-        repeated(t.seed for t in trainings),
+        _texts(repeated(arms[t.arm] for t in trainings), [*arms]),
+        repeated(t.replicate for t in trainings),
+        pd.Categorical.from_codes(repeated(seeds[t.seed] for t in trainings), pd.Index(seeds)),
         joined((of.epoch_N for of in every), np.int32),
         *(_texts(joined((of.code_N3[i] for of in every), np.int16), texts[i]) for i in range(3)),
         value_N,

@@ -53,11 +53,12 @@ def files_of(outline: Outline) -> Files:
 
 def standalone_files(report: Report, summary: Mapping[str, Any]) -> Files:
     """As `files_of`, of a report without measurements of its own."""
+    page = html(report).encode()  # before the PDF: what typst takes of memory it keeps
     return (
         ("summary.json", (json.dumps(summary, indent=2) + "\n").encode()),
         *figure_and_table_files(report),
         ("report.pdf", pdf([report])),
-        ("report.html", html(report).encode()),
+        ("report.html", page),
     )
 
 

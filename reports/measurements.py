@@ -28,7 +28,7 @@ class OfTraining(NamedTuple):
 
 def tidy(study: str, data: str, trainings: Sequence[OfTraining], values: Array) -> pd.DataFrame:
     """`COLUMNS`: a row for each measurement, by training in the order given, epoch, split, task
-    and metric. Texts and seeds are categories, which take a byte or two a row.
+    and metric. Texts and seeds are categories; all but the figures take a byte or two a row.
 
     values: the figures of all of them.
     """
@@ -38,11 +38,11 @@ def tidy(study: str, data: str, trainings: Sequence[OfTraining], values: Array) 
     every = [ordered[training.keys] for training in trainings]
     counts = [len(own.order_N) for own in every]
 
-    def repeated(values: Iterable[int], kind: Any = np.int32) -> NDArray[Any]:
-        return np.repeat(np.fromiter(values, kind, len(trainings)), counts)
+    def repeated(values: Iterable[int]) -> NDArray[Any]:
+        return np.repeat(_small([*values]), counts)
 
-    def joined(parts: Iterable[NDArray[Any]], kind: Any) -> NDArray[Any]:
-        return np.concatenate([np.empty(0, kind), *parts], dtype=kind)
+    def joined(parts: Iterable[NDArray[Any]]) -> NDArray[Any]:
+        return np.concatenate([np.empty(0, np.int16), *parts])
 
     value_N, start = np.empty(sum(counts)), 0  # in its place: so many parts take as much again
     for training, own in zip(trainings, every, strict=True):
@@ -59,11 +59,17 @@ def tidy(study: str, data: str, trainings: Sequence[OfTraining], values: Array) 
         _texts(repeated(arms[t.arm] for t in trainings), [*arms]),
         repeated(t.replicate for t in trainings),
         pd.Categorical.from_codes(repeated(seeds[t.seed] for t in trainings), pd.Index(seeds)),
-        joined((of.epoch_N for of in every), np.int32),
-        *(_texts(joined((of.code_N3[i] for of in every), np.int16), texts[i]) for i in range(3)),
+        joined(of.epoch_N for of in every),
+        *(_texts(joined(of.code_N3[i] for of in every), texts[i]) for i in range(3)),
         value_N,
     ]
     return pd.DataFrame(dict(zip(COLUMNS, columns, strict=True)), copy=False)
+
+
+def _small(numbers: Sequence[int]) -> NDArray[Any]:
+    """Whole numbers in two bytes each, or as few as hold them."""
+    needed = np.min_scalar_type(-1 - max(numbers, default=0))
+    return np.array(numbers, np.promote_types(np.int16, needed))
 
 
 def _texts(codes: NDArray[Any], known: Sequence[str]) -> Any:
@@ -74,7 +80,7 @@ class _Ordered(NamedTuple):
     """What many trainings have alike."""
 
     order_N: NDArray[np.int64]
-    epoch_N: NDArray[np.int32]
+    epoch_N: NDArray[Any]
     code_N3: tuple[NDArray[np.int16], ...]
 
     @classmethod
@@ -86,5 +92,4 @@ class _Ordered(NamedTuple):
             np.array([of[column[i]] for i in order], np.int16)
             for of, column in zip(place, keys[1:], strict=True)
         )
-        epoch_N = np.array([keys[0][i] for i in order], np.int32)
-        return cls(np.array(order, np.int64), epoch_N, tuple(codes))
+        return cls(np.array(order, np.int64), _small([keys[0][i] for i in order]), tuple(codes))

@@ -137,7 +137,7 @@ def _column(hint: Any) -> Callable[[Sequence[Any]], Sequence[Any]]:
     def compound(value: Any) -> Any:
         return value if is_dataclass(value) else reader(from_json(value), ())
 
-    kept = lru_cache(maxsize=4096)(compound)
+    kept = lru_cache(maxsize=1024)(compound)
 
     def compounds(values: Sequence[Any]) -> Sequence[Any]:
         short = (type(value) is str and len(value) < _SHORT for value in values)

@@ -121,6 +121,12 @@ def make_whole(folder: Path) -> Path:
     with closing(sqlite3.connect(path)) as raw, raw:
         costly = (COST.id, *astuple(COST), 1.0)
         raw.execute("INSERT INTO fsmd_costs VALUES (?, ?, ?, ?, ?, ?, ?)", costly)
+        query = "SELECT sql FROM sqlite_master WHERE name = 'fsmd_measurements'"
+        (made,) = raw.execute(query).fetchone()
+        raw.execute("ALTER TABLE fsmd_measurements RENAME TO old")
+        raw.execute(made.replace("WITHOUT ROWID", ""))  # so that all rows can be named alike
+        raw.execute("INSERT INTO fsmd_measurements SELECT * FROM old")
+        raw.execute("DROP TABLE old")
         raw.execute("PRAGMA writable_schema=ON")
         raw.execute(
             "UPDATE sqlite_master SET sql = replace(sql, ' NOT NULL', '') "

@@ -26,7 +26,15 @@ from fsmd.metrics import METRICS
 from fsmd.runtime import Runtime
 from fsmd.tasks import ALL, Task, names
 from fsmd.training import pair_key, step_key
-from studies.reading import StoredError, check_time, of_study, read, read_row, read_rows, stored_at
+from studies.reading import (
+    StoredError,
+    check_time,
+    of_study,
+    read,
+    read_row,
+    read_together,
+    stored_at,
+)
 from studies.store.faults import patient, refusal
 from studies.store.records import Plan, PlannedArm, StudyRecord
 from studies.store.tables import CELLS, MEASUREMENTS, RUNS, as_stored
@@ -180,7 +188,7 @@ def training_of(
 ) -> TrainingRow:
     """A row of the trainings, with its measurements; ValueError for what `record_run` never wrote.
 
-    row: as `read_rows` left it.
+    row: as `read_together` left it.
     tasks: what is predicted; without them each task's curve may be of any metric that judges.
     """
     run = row if isinstance(row, TrainingRow) else read_row(TrainingRow, row)
@@ -257,7 +265,7 @@ def read_trainings(
         some = cells[start : start + _AT_ONCE]
         ids = [str(row.run_id) for row in some]
         runs, figures = _run_rows(engine, ids), figures_of(engine, ids, alike)
-        told = read_rows(_CellRow, [row._mapping for row in some])
+        told = read_together(_CellRow, [row._mapping for row in some])
         with of_study(record.name):
             for row, known in zip(some, told, strict=True):
                 cell = _cell(row, known, record, arms, runs)
@@ -288,7 +296,9 @@ def _run_rows(engine: sa.Engine, ids: Sequence[str]) -> dict[str, TrainingRow | 
         found = connection.execute(as_stored(RUNS).where(RUNS.c.id.in_(ids)))
         names = tuple(found.keys())  # a mapping of SQLAlchemy's takes longer to ask
         rows = [dict(zip(names, row, strict=True)) for row in found.all()]
-    return {row["id"]: read for row, read in zip(rows, read_rows(TrainingRow, rows), strict=True)}
+    return {
+        row["id"]: read for row, read in zip(rows, read_together(TrainingRow, rows), strict=True)
+    }
 
 
 def _cell(

@@ -99,7 +99,7 @@ def read_together(
 
     Where one of them cannot be read, each that cannot stays the row that it is.
     """
-    with suppress(ValueError, TypeError):
+    with suppress(ValueError):
         columns = [column([row[name] for row in rows]) for name, column in _columns(kind)]
         return [kind(*values) for values in zip(*columns, strict=True)]
     return [_read_or_not(kind, row) for row in rows]
@@ -131,6 +131,8 @@ def _column(hint: Any) -> Callable[[Sequence[Any]], Sequence[Any]]:
         return reader(value, ())
 
     def scalars(values: Sequence[Any]) -> Sequence[Any]:
+        if not {*map(type, values)} <= {str, type(None)}:  # of others 1, 1.0 and true are equal
+            return [scalar(value) for value in values]
         known = {value: scalar(value) for value in {*values}}
         return [known[value] for value in values]
 

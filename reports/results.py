@@ -3,7 +3,7 @@
 from array import array
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field, fields, replace
-from functools import cached_property
+from functools import cached_property, partial
 from itertools import combinations_with_replacement
 from operator import attrgetter
 from typing import Any, NamedTuple
@@ -617,7 +617,7 @@ def samplings_of(results: StudyResults, scores: Scores) -> tuple[Sampling, ...]:
     samplings, figures = [], own_figures(results.tasks)
     with of_study(results.record.name), results.engine.connect() as connection:
         for (data_hash, replicates), arms in scores.pairings.items():
-            runs = results.run_ids(arms, replicates)
+            runs = partial(results.run_ids, arms, replicates)
             samplings.append(read_sampling(connection, data_hash, figures, runs, replicates))
     return tuple(filter(None, samplings))
 
@@ -630,7 +630,7 @@ def rows_part(
 
     None where no scores were kept.
     """
-    runs = results.run_ids(arms, replicates)
+    runs = partial(results.run_ids, arms, replicates)
     data_hash, figures = results.test_sets[arms[0]], own_figures(results.tasks)
     with of_study(results.record.name), results.engine.connect() as connection:
         return read_sampling(connection, data_hash, figures, runs, replicates, split)

@@ -56,10 +56,19 @@ def chances_of_best(blocks_SA: Iterable[Array]) -> Array:
     >>> chances_of_best([np.array([[0.7, 0.6], [0.1 + 0.2, 0.3]])]).tolist()
     [0.75, 0.25]
     """
-    rounded = (mean_SA.round(9) for mean_SA in blocks_SA)  # equal arms stay equal
-    tops = [(of_SA.max(axis=1), of_SA == of_SA.max(axis=1, keepdims=True)) for of_SA in rounded]
-    highest_S = np.max([top_S for top_S, _ in tops], axis=0)
-    for top_S, is_best_SA in tops:
-        is_best_SA &= (top_S == highest_S)[:, None]
-    share_S1 = sum(is_best_SA.sum(axis=1, keepdims=True) for _, is_best_SA in tops)
-    return np.concatenate([(is_best_SA / share_S1).mean(axis=0) for _, is_best_SA in tops])
+    tops, arms = [], 0
+    for mean_SA in blocks_SA:
+        rounded_SA = mean_SA.round(9)  # equal arms stay equal
+        top_S = rounded_SA.max(axis=1)
+        draw_T, arm_T = np.nonzero(rounded_SA == top_S[:, None])
+        tops.append((top_S, draw_T, arms + arm_T))
+        arms += rounded_SA.shape[1]
+    highest_S = np.max([top_S for top_S, _, _ in tops], axis=0)
+    drawn_T, top_T, best_T = (
+        np.concatenate(of_blocks)
+        for of_blocks in zip(*((d, top_S[d], a) for top_S, d, a in tops), strict=True)
+    )
+    is_best_T = top_T == highest_S[drawn_T]
+    drawn_B, best_B = drawn_T[is_best_T], best_T[is_best_T]
+    share_B = 1 / np.bincount(drawn_B)[drawn_B]
+    return np.bincount(best_B, share_B, minlength=arms) / len(highest_S)

@@ -691,7 +691,13 @@ def test_rows_that_are_read_together_are_those_that_are_read_one_by_one() -> Non
     assert read_together(_Row, rows) == every
     assert read_together(_Row, []) == []
     assert every[1] == _Row("b", None, kept=False, parts=())
-    wrongs = ("count", 1.0), ("name", None), ("kept", 2), ("parts", '["x"]'), ("name", {})
+    wrongs: tuple[tuple[str, Any], ...] = (
+        ("count", 1.0),
+        ("name", None),
+        ("kept", 2),
+        ("parts", '["x"]'),
+        ("name", {}),
+    )
     for name, value in wrongs:
         wrong = rows[1] | {name: value}
         assert read_together(_Row, [rows[0], wrong, rows[2]]) == [every[0], wrong, every[2]]

@@ -3,6 +3,7 @@
 import re
 from collections.abc import Mapping
 from dataclasses import dataclass
+from functools import cached_property
 from typing import Any
 
 from fsmd.errors import UserError
@@ -48,8 +49,8 @@ class Runtime:
         """The device without its number, which moves nothing."""
         return self.device.partition(":")[0]
 
-    @property
-    def identity(self) -> dict[str, Any]:
+    @cached_property
+    def identity(self) -> Mapping[str, Any]:
         """What determines the numbers."""
         return {"device": self.kind, "precision": self.precision, "stack": self.stack}
 

@@ -1,6 +1,7 @@
 """All that a study's trainings measured, as one tidy table: there may be millions of rows."""
 
 from collections.abc import Iterable, Mapping, Sequence
+from operator import attrgetter
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -16,48 +17,59 @@ COLUMNS = (
 
 
 class OfTraining(NamedTuple):
-    """A training of an arm, and its figures by their keys."""
+    """A training of an arm, and where the first of its figures is among all."""
 
     arm: str
     replicate: int
     seed: int
     keys: Keys
-    values: Array
+    start: int
 
 
-def tidy(study: str, data: str, trainings: Sequence[OfTraining]) -> pd.DataFrame:
+def tidy(study: str, data: str, trainings: Sequence[OfTraining], values: Array) -> pd.DataFrame:
     """`COLUMNS`: a row for each measurement, by training in the order given, epoch, split, task
-    and metric. Texts are categories, which take a byte or two a row.
+    and metric. Texts and seeds are categories; all but the figures take a byte or two a row.
+
+    values: the figures of all of them.
     """
     keys = dict.fromkeys(training.keys for training in trainings)
     texts = [sorted({text for key in keys for text in key[1:][i]}) for i in range(3)]
     ordered = {key: _Ordered.of(key, texts) for key in keys}
     every = [ordered[training.keys] for training in trainings]
-    counts = [len(training.values) for training in trainings]
+    counts = [len(own.order_N) for own in every]
 
-    def repeated(values: Iterable[int], kind: Any = np.int64) -> NDArray[Any]:
-        return np.repeat(np.fromiter(values, kind, len(trainings)), counts)
+    def repeated(values: Iterable[int]) -> NDArray[Any]:
+        return np.repeat(_small([*values]), counts)
 
-    def joined(parts: Iterable[NDArray[Any]], kind: Any) -> NDArray[Any]:
-        return np.concatenate([np.empty(0, kind), *parts], dtype=kind)
+    def joined(parts: Iterable[NDArray[Any]]) -> NDArray[Any]:
+        return np.concatenate([np.empty(0, np.int16), *parts])
 
     value_N, start = np.empty(sum(counts)), 0  # in its place: so many parts take as much again
     for training, own in zip(trainings, every, strict=True):
         end = start + len(own.order_N)
-        value_N[start:end], start = training.values[own.order_N], end
-    arms = {arm: i for i, arm in enumerate(dict.fromkeys(t.arm for t in trainings))}
+        value_N[start:end], start = values[training.start + own.order_N], end
+    arms, seeds = (
+        {each: i for i, each in enumerate(dict.fromkeys(map(of, trainings)))}
+        for of in (attrgetter("arm"), attrgetter("seed"))
+    )
     alike = np.zeros(sum(counts), np.int8)
     columns = [
         _texts(alike, [study]),
         _texts(alike, [data]),
-        _texts(repeated((arms[t.arm] for t in trainings), np.int32), [*arms]),
-        repeated((t.replicate for t in trainings), np.int32),
-        repeated(t.seed for t in trainings),
-        joined((of.epoch_N for of in every), np.int32),
-        *(_texts(joined((of.code_N3[i] for of in every), np.int16), texts[i]) for i in range(3)),
+        _texts(repeated(arms[t.arm] for t in trainings), [*arms]),
+        repeated(t.replicate for t in trainings),
+        pd.Categorical.from_codes(repeated(seeds[t.seed] for t in trainings), pd.Index(seeds)),
+        joined(of.epoch_N for of in every),
+        *(_texts(joined(of.code_N3[i] for of in every), texts[i]) for i in range(3)),
         value_N,
     ]
     return pd.DataFrame(dict(zip(COLUMNS, columns, strict=True)), copy=False)
+
+
+def _small(numbers: Sequence[int]) -> NDArray[Any]:
+    """Whole numbers in two bytes each, or as few as hold them."""
+    needed = np.min_scalar_type(-1 - max(numbers, default=0))
+    return np.array(numbers, np.promote_types(np.int16, needed))
 
 
 def _texts(codes: NDArray[Any], known: Sequence[str]) -> Any:
@@ -68,7 +80,7 @@ class _Ordered(NamedTuple):
     """What many trainings have alike."""
 
     order_N: NDArray[np.int64]
-    epoch_N: NDArray[np.int32]
+    epoch_N: NDArray[Any]
     code_N3: tuple[NDArray[np.int16], ...]
 
     @classmethod
@@ -80,5 +92,4 @@ class _Ordered(NamedTuple):
             np.array([of[column[i]] for i in order], np.int16)
             for of, column in zip(place, keys[1:], strict=True)
         )
-        epoch_N = np.array([keys[0][i] for i in order], np.int32)
-        return cls(np.array(order, np.int64), epoch_N, tuple(codes))
+        return cls(np.array(order, np.int64), _small([keys[0][i] for i in order]), tuple(codes))

@@ -1,6 +1,6 @@
 """Reads the kept predictions: what each row does to each training's figures."""
 
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, NamedTuple
 
@@ -164,20 +164,21 @@ def read_sampling(
     connection: sa.Connection,
     data_hash: str,
     figures: Sequence[Figure],
-    runs: Mapping[str, tuple[str, ...]],
+    runs_of_arms: Callable[[], Mapping[str, tuple[str, ...]]],
     over: tuple[int, ...],
     split: str = "test",
 ) -> Sampling | None:
     """The part of a split's rows, for arms that are measured on the same ones.
 
-    runs: each arm's trainings, one for each replicate of `over`. Arms without all their
-    predictions are left out; None if none is left, or where the rows are too few to tell of a
-    figure. One replicate's predictions are in memory at a time.
+    runs_of_arms: gives each arm's trainings, one for each replicate of `over`. Arms without all
+    their predictions are left out; None if none is left, or where the rows are too few to tell of
+    a figure. One replicate's predictions are in memory at a time.
     """
     rows = read_rows(connection, data_hash, split)
     if not all(map(rows.tell, figures)):
         return None
     names = {name for figure in figures for name in (figure.task, figure.parent) if name}
+    runs = runs_of_arms()
     kept = _kept(connection, [run for ids in runs.values() for run in ids], split)
     whole = tuple(
         arm for arm, ids in runs.items() if {(run, n) for run in ids for n in names} <= kept

@@ -3,7 +3,7 @@
 from array import array
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field, fields, replace
-from functools import cached_property
+from functools import cached_property, partial
 from itertools import combinations_with_replacement
 from operator import attrgetter
 from typing import Any, NamedTuple
@@ -336,7 +336,8 @@ class StudyResults:
     measurements: pd.DataFrame
     """Tidy: see `reports.measurements`."""
     runs: pd.DataFrame
-    """One row for each training (arm, replicate, and the columns of `RUNS`), failed ones too."""
+    """One row for each training (arm, replicate, run_id, and columns of `RUNS`), failed ones
+    too."""
     engine: sa.Engine = field(repr=False, compare=False)
     """Where the test predictions are, too many to be read before they are asked for."""
     computed: dict[Any, Any] = field(default_factory=dict, init=False, repr=False, compare=False)
@@ -360,7 +361,8 @@ class StudyResults:
     @cached_property
     def done(self) -> pd.DataFrame:
         """The runs that were finished."""
-        return self.runs[self.runs["status"] == "done"]
+        is_done = self.runs["status"] == "done"
+        return self.runs if is_done.all() else self.runs[is_done]
 
     def done_of(self, arm: str) -> pd.DataFrame:
         """Those of an arm."""
@@ -530,27 +532,30 @@ def stored_record(engine: sa.Engine, name: str) -> StudyRecord:
     return record
 
 
+_NOT_KEPT = ("id", "config")
+"""Columns of a training that are not read again: its `run_id`, and what its arm is."""
+
+
 @uncollected()
 def load_results(
     engine: sa.Engine, record: StudyRecord, planned: tuple[PlannedArm, ...]
 ) -> StudyResults:
     """What is stored of a study's or a search's trainings, in the order of its arms."""
-    columns = [field.name for field in fields(TrainingRow)]
+    columns = [field.name for field in fields(TrainingRow) if field.name not in _NOT_KEPT]
     told = attrgetter(*("runtime.identity" if name == "runtime" else name for name in columns))
-    rows, measured, values, ends = [], [], array("d"), list[int]()
+    rows, measured, values = [], list[OfTraining](), array("d")
     for t in read_trainings(engine, record, planned):
         rows.append((t.arm, t.replicate, t.run.id, *told(t.run)))
-        measured.append((t.arm, t.replicate, t.run.seed, t.figures.keys))
+        own = t.arm, t.replicate, t.run.seed, t.figures.keys, len(values)
+        measured.append(OfTraining(*own))
         values.extend(t.figures.values)  # at once: many small arrays leave holes in memory
-        ends.append(len(values))
     known = [arm.name for arm in planned]
     others = sorted({arm for arm, *_ in rows} - {*known})
     place = {arm: i for i, arm in enumerate([*known, *others])}
     order = sorted(range(len(rows)), key=lambda i: (place[rows[i][0]], rows[i][1]))
     runs = pd.DataFrame([rows[i] for i in order], columns=["arm", "replicate", "run_id", *columns])
-    value_N = np.split(np.asarray(values), ends)
-    trainings = [OfTraining(*measured[i], value_N[i]) for i in order]
-    figures = tidy(record.name, record.plan.data.name, trainings)
+    ordered = [measured[i] for i in order]
+    figures = tidy(record.name, record.plan.data.name, ordered, np.asarray(values))
     return StudyResults(record, planned, figures, runs, engine)
 
 
@@ -612,7 +617,7 @@ def samplings_of(results: StudyResults, scores: Scores) -> tuple[Sampling, ...]:
     samplings, figures = [], own_figures(results.tasks)
     with of_study(results.record.name), results.engine.connect() as connection:
         for (data_hash, replicates), arms in scores.pairings.items():
-            runs = results.run_ids(arms, replicates)
+            runs = partial(results.run_ids, arms, replicates)
             samplings.append(read_sampling(connection, data_hash, figures, runs, replicates))
     return tuple(filter(None, samplings))
 
@@ -625,7 +630,7 @@ def rows_part(
 
     None where no scores were kept.
     """
-    runs = results.run_ids(arms, replicates)
+    runs = partial(results.run_ids, arms, replicates)
     data_hash, figures = results.test_sets[arms[0]], own_figures(results.tasks)
     with of_study(results.record.name), results.engine.connect() as connection:
         return read_sampling(connection, data_hash, figures, runs, replicates, split)

@@ -212,9 +212,7 @@ class _Drawn:
     def best(self) -> Mapping[str, float]:
         """Arm -> the chance that it is the best on all tasks together."""
         tasks = self.values_ARK.shape[2]
-        chance_A = chances_of_best(
-            lambda: (b @ np.full(tasks, 1 / tasks) for b in self.blocks_SAK())
-        )
+        chance_A = chances_of_best(b @ np.full(tasks, 1 / tasks) for b in self.blocks_SAK())
         return dict(zip(self.arms, chance_A.tolist(), strict=True))
 
     def beaten_by(self, other: str) -> Mapping[str, float]:
@@ -420,20 +418,20 @@ class _Ranking:
             return None
         level = at.alpha / len(self._shown)
 
-        def over(arm: str) -> Mapping[str, float]:
-            others = [other for other in among if other != arm]
-            over_AR = sign * test.all_differences(arm, others, key)
-            return dict(zip(others, np.nansum(over_AR, axis=1).tolist(), strict=True))
+        def over_A(arm: str) -> Array:
+            over_AR = sign * test.all_differences(arm, among, key)
+            return np.asarray(np.nansum(over_AR, axis=1))
 
         # Nearly none: what is not ahead of the first one does not lead.
-        ahead = {among[0], *(arm for arm, gain in over(among[0]).items() if gain < 0)}
+        ahead = [0, *np.flatnonzero(over_A(among[0]) < 0).tolist()]
+        leads = {among[i] for i in ahead if np.delete(over_A(among[i]), i).min() > 0}
 
         def is_shown(arm: str) -> bool:
             others = (other for other in among if other != arm)
             tested = (([test.gain(arm, o, key)], level / at.behind(arm, o)) for o in others)
             return all(shown_best(gains, own) for gains, own in tested)
 
-        leading = (arm for arm in self._rivals if arm in ahead and min(over(arm).values()) > 0)
+        leading = (arm for arm in self._rivals if arm in leads)
         return next(filter(is_shown, leading), None)
 
     @cached_property

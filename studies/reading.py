@@ -6,7 +6,7 @@ One error says what is wrong, where, and in which study, so that the others can 
 import json
 import math
 import types
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager, suppress
 from dataclasses import MISSING, fields, is_dataclass
 from datetime import datetime
@@ -85,45 +85,67 @@ def read_row(kind: Callable[..., Read], row: Mapping[Any, Any]) -> Read:
 
     A dataclass that stands in it was read before.
     """
-    columns = _columns(kind)
-    with suppress(ValueError):  # of which the place is told below
-        return kind(**{name: column(row[name]) for name, column in columns})
     own = {}
-    for name, column in columns:
+    for name, column in _columns(kind):
         with stored_at(f"column {name}"):
-            own[name] = column(row[name])
+            (own[name],) = column([row[name]])
     return kind(**own)
 
 
+def read_together(
+    kind: Callable[..., Read], rows: Sequence[Mapping[Any, Any]]
+) -> Sequence[Read | Mapping[Any, Any]]:
+    """`read_row` of each, column by column, which takes a third of the time.
+
+    Where one of them cannot be read, each that cannot stays the row that it is.
+    """
+    with suppress(ValueError):
+        columns = [column([row[name] for row in rows]) for name, column in _columns(kind)]
+        return [kind(*values) for values in zip(*columns, strict=True)]
+    return [_read_or_not(kind, row) for row in rows]
+
+
+def _read_or_not(kind: Callable[..., Read], row: Mapping[Any, Any]) -> Read | Mapping[Any, Any]:
+    with suppress(ValueError):
+        return read_row(kind, row)
+    return row
+
+
 _SHORT = 5000
-"""Letters of a text that is kept with what it means: rows of one study have many in common."""
+"""Letters of JSON that is kept with what it means: rows of one study have much in common."""
 
 
 @cache
-def _columns(kind: Any) -> tuple[tuple[str, Callable[[Any], Any]], ...]:
-    """What reads each column of a row."""
+def _columns(kind: Any) -> tuple[tuple[str, Callable[[Sequence[Any]], Sequence[Any]]], ...]:
+    """What reads the values of each column."""
     return tuple((name, _column(hint)) for name, hint in _hints(kind).items())
 
 
-def _column(hint: Any) -> Callable[[Any], Any]:
-    """What reads a column of this type, which holds JSON if the type has parts."""
-    reader, is_scalar = _reader(hint), _is_scalar(hint)
+def _column(hint: Any) -> Callable[[Sequence[Any]], Sequence[Any]]:
+    """What reads values of this type, which are JSON if the type has parts."""
+    reader = _reader(hint)
 
-    def read_it(value: Any) -> Any:
+    def scalar(value: Any) -> Any:
         if hint is bool and value in (0, 1) and type(value) is int:
             value = bool(value)  # which SQLite has not
-        if is_dataclass(value):
-            return value
-        return reader(value if is_scalar else from_json(value), ())
+        return reader(value, ())
 
-    kept = lru_cache(maxsize=4096, typed=True)(read_it)
+    def scalars(values: Sequence[Any]) -> Sequence[Any]:
+        if not {*map(type, values)} <= {str, type(None)}:  # of others 1, 1.0 and true are equal
+            return [scalar(value) for value in values]
+        known = {value: scalar(value) for value in {*values}}
+        return [known[value] for value in values]
 
-    def column(value: Any) -> Any:
-        if value is None or type(value) is int or (type(value) is str and len(value) < _SHORT):
-            return kept(value)
-        return read_it(value)
+    def compound(value: Any) -> Any:
+        return value if is_dataclass(value) else reader(from_json(value), ())
 
-    return column
+    kept = lru_cache(maxsize=1024)(compound)
+
+    def compounds(values: Sequence[Any]) -> Sequence[Any]:
+        short = (type(value) is str and len(value) < _SHORT for value in values)
+        return [kept(v) if s else compound(v) for v, s in zip(values, short, strict=True)]
+
+    return scalars if _is_scalar(hint) else compounds
 
 
 def from_json(text: Any) -> Any:

@@ -20,7 +20,6 @@ import argparse
 import json
 import sys
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from functools import partial
 from itertools import pairwise
 from typing import Any, NamedTuple
 
@@ -405,7 +404,7 @@ def best_arm(run: Run) -> Mapping[str, Any]:
             true_A = spread * rng.standard_normal(arms)
             values_AR = true_A[:, None] + rng.standard_normal((arms, seeds))
             drawn_SA = drawn_together(values_AR[..., None], draws=1000)[..., 0]
-            chance_A = chances_of_best(partial(list, [drawn_SA]))
+            chance_A = chances_of_best([drawn_SA])
             first = int(chance_A.argmax())
             said.append(float(chance_A[first]))
             right.append(first == int(true_A.argmax()))

@@ -494,7 +494,7 @@ def stored_search(engine: sa.Engine, form: str) -> tuple[StudyRecord, pd.DataFra
         seeds=5,
     )
     query = sa.text(
-        "SELECT m.rowid AS place, m.task, m.metric, m.value, c.replicate FROM fsmd_measurements m "
+        "SELECT m.*, c.replicate FROM fsmd_measurements m "
         "JOIN fsmd_cells c ON c.run_id = m.run_id WHERE c.study = :study"
     )
     with engine.connect() as connection:
@@ -512,10 +512,14 @@ def test_no_search_says_what_cannot_be(engine: sa.Engine, form: str) -> None:
         for task in record.plan.tasks:
             own = (told["task"] == task.name) & (told["metric"] == task.metric)
             told.loc[own, "value"] = figures(data.draw, METRICS[task.metric], int(own.sum()))
-        values: Any = told[["place", "value"]].to_dict("records")
+        values: Any = told.drop(columns="replicate").to_dict("records")
         with engine.begin() as connection:
             connection.execute(
-                sa.text("UPDATE fsmd_measurements SET value = :value WHERE rowid = :place"), values
+                sa.text(
+                    "UPDATE fsmd_measurements SET value = :value WHERE run_id = :run_id "
+                    "AND epoch = :epoch AND split = :split AND task = :task AND metric = :metric"
+                ),
+                values,
             )
         seeds = data.draw(st.sampled_from([1, 2, 3, 5]))
         search = read_search(engine, record)

@@ -236,8 +236,8 @@ def test_results_csv_is_the_tidy_frame(out: Path, engine: sa.Engine) -> None:
 def test_measurements_are_written_as_pandas_writes_them(arm: str) -> None:
     keys = ((2, 1, 2), ("valid", "valid", "test"), ("b", "a", "a"), ("auc",) * 3)
     values = np.array([0.1 + 0.2, 1e-17, 1.0])
-    trainings = [OfTraining(name, n, 7, keys, values) for n in (0, 1) for name in (arm, "x")]
-    frame = tidy("s", "planted", trainings)
+    trainings = [OfTraining(name, n, 7, keys, 0) for n in (0, 1) for name in (arm, "x")]
+    frame = tidy("s", "planted", trainings, values)
     plain = frame.astype(dict.fromkeys(frame.select_dtypes("category"), object))
     safe = plain.assign(arm=plain["arm"].replace("=1+1", "'=1+1"))
     quoting: Any = csv.QUOTE_NONNUMERIC if ";" in arm else csv.QUOTE_MINIMAL

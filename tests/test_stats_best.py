@@ -11,7 +11,7 @@ DRAWS = 20_000
 
 
 def chances(values_AR: Array, rows_AA: Array | None = None, draws: int = 4000) -> Array:
-    return chances_of_best(lambda: [drawn_together(values_AR, rows_AA, draws)])
+    return chances_of_best([drawn_together(values_AR, rows_AA, draws)])
 
 
 @pytest.mark.parametrize("arms", [1, 2, 5])
@@ -36,7 +36,7 @@ def test_drawn_some_arms_at_once_the_chances_are_the_same() -> None:
     values_AR = RNG.normal(size=(7, 5))
     values_AR[6] = values_AR[1]
     parts = [drawn_together(values_AR[some]) for some in (slice(3), slice(3, 5), slice(5, None))]
-    assert chances_of_best(lambda: parts) == pytest.approx(chances(values_AR), abs=1e-12)
+    assert chances_of_best(parts) == pytest.approx(chances(values_AR), abs=1e-12)
 
 
 @pytest.mark.parametrize("seeds", [3, 10])

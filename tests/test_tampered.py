@@ -10,7 +10,7 @@ import sqlite3
 from collections import Counter
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import closing, contextmanager
-from dataclasses import astuple, replace
+from dataclasses import astuple, dataclass, replace
 from itertools import count, product
 from pathlib import Path
 from typing import Any, NamedTuple
@@ -30,7 +30,7 @@ from reports.page import model
 from reports.page.figure_kind import FigureKind, view_of, views_of
 from reports.page.model import FigureView, Outline
 from reports.results import load_results, stored_record
-from studies.reading import StoredError
+from studies.reading import StoredError, read_row, read_together
 from studies.search.attempt import read_attempts, search_arms
 from studies.session import open_record
 from studies.store.costs import CostKey, known_cost
@@ -121,6 +121,12 @@ def make_whole(folder: Path) -> Path:
     with closing(sqlite3.connect(path)) as raw, raw:
         costly = (COST.id, *astuple(COST), 1.0)
         raw.execute("INSERT INTO fsmd_costs VALUES (?, ?, ?, ?, ?, ?, ?)", costly)
+        query = "SELECT sql FROM sqlite_master WHERE name = 'fsmd_measurements'"
+        (made,) = raw.execute(query).fetchone()
+        raw.execute("ALTER TABLE fsmd_measurements RENAME TO old")
+        raw.execute(made.replace("WITHOUT ROWID", ""))  # so that all rows can be named alike
+        raw.execute("INSERT INTO fsmd_measurements SELECT * FROM old")
+        raw.execute("DROP TABLE old")
         raw.execute("PRAGMA writable_schema=ON")
         raw.execute(
             "UPDATE sqlite_master SET sql = replace(sql, ' NOT NULL', '') "
@@ -664,3 +670,34 @@ def test_what_is_stored_wrongly_is_no_fault_of_the_figure_that_reads_it() -> Non
 
     with pytest.raises(StoredError):
         view_of(FigureKind("key", "some", 1, tampered, tampered, str, str), None)  # type: ignore[arg-type]
+
+
+@dataclass(frozen=True)
+class _Row:
+    name: str
+    count: int | None
+    kept: bool
+    parts: tuple[int, ...]
+
+
+def test_rows_that_are_read_together_are_those_that_are_read_one_by_one() -> None:
+    rows = [
+        {"name": name, "count": count, "kept": kept, "parts": parts}
+        for name, count, kept, parts in (
+            *(("a", 1, 1, "[1, 2]"), ("b", None, 0, "[]"), ("a", 2**62, True, "[1, 2]")),
+        )
+    ]
+    every = [read_row(_Row, row) for row in rows]
+    assert read_together(_Row, rows) == every
+    assert read_together(_Row, []) == []
+    assert every[1] == _Row("b", None, kept=False, parts=())
+    wrongs: tuple[tuple[str, Any], ...] = (
+        ("count", 1.0),
+        ("name", None),
+        ("kept", 2),
+        ("parts", '["x"]'),
+        ("name", {}),
+    )
+    for name, value in wrongs:
+        wrong = rows[1] | {name: value}
+        assert read_together(_Row, [rows[0], wrong, rows[2]]) == [every[0], wrong, every[2]]

@@ -3,7 +3,7 @@
 Suffixes: A arms, R paired seeds, K tasks, S draws.
 """
 
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Iterable, Sequence
 
 import numpy as np
 
@@ -48,16 +48,27 @@ def drawn_together(
     return mean_SAK
 
 
-def chances_of_best(blocks_SA: Callable[[], Iterable[Array]]) -> Array:
+def chances_of_best(blocks_SA: Iterable[Array]) -> Array:
     """A: in how many draws an arm is the highest; they add up to 1, equals share it.
 
-    blocks_SA: the draws of some arms after those of others; it is asked twice.
+    blocks_SA: the draws of some arms after those of others.
 
-    >>> chances_of_best(lambda: [np.array([[0.7, 0.6], [0.1 + 0.2, 0.3]])]).tolist()
+    >>> chances_of_best([np.array([[0.7, 0.6], [0.1 + 0.2, 0.3]])]).tolist()
     [0.75, 0.25]
     """
-    highest_S = np.max([mean_SA.round(9).max(axis=1) for mean_SA in blocks_SA()], axis=0)
-    # Rounded: equal arms stay equal.
-    is_best_SA = [mean_SA.round(9) == highest_S[:, None] for mean_SA in blocks_SA()]
-    share_S1 = sum(block_SA.sum(axis=1, keepdims=True) for block_SA in is_best_SA)
-    return np.concatenate([(block_SA / share_S1).mean(axis=0) for block_SA in is_best_SA])
+    tops, arms = [], 0
+    for mean_SA in blocks_SA:
+        rounded_SA = mean_SA.round(9)  # equal arms stay equal
+        top_S = rounded_SA.max(axis=1)
+        draw_T, arm_T = np.nonzero(rounded_SA == top_S[:, None])
+        tops.append((top_S, draw_T, arms + arm_T))
+        arms += rounded_SA.shape[1]
+    highest_S = np.max([top_S for top_S, _, _ in tops], axis=0)
+    drawn_T, top_T, best_T = (
+        np.concatenate(of_blocks)
+        for of_blocks in zip(*((d, top_S[d], a) for top_S, d, a in tops), strict=True)
+    )
+    is_best_T = top_T == highest_S[drawn_T]
+    drawn_B, best_B = drawn_T[is_best_T], best_T[is_best_T]
+    share_B = 1 / np.bincount(drawn_B)[drawn_B]
+    return np.bincount(best_B, share_B, minlength=arms) / len(highest_S)

@@ -2,7 +2,8 @@
 
 import json
 import re
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Iterator, Mapping
+from itertools import chain, islice
 from pathlib import Path
 from typing import Any
 
@@ -19,6 +20,8 @@ Content = bytes | Iterable[bytes]
 Files = tuple[tuple[str, Content], ...]
 """Name (below a report's folder) and content of each; what is large is made as it is written."""
 
+_AT_ONCE = 100_000
+"""Parts of JSON that are text at once."""
 LONG_TABLE = 40
 """Rows above which a LaTeX table runs over several pages."""
 LONG_TEXT = 20
@@ -53,12 +56,19 @@ def files_of(outline: Outline) -> Files:
 
 def standalone_files(report: Report, summary: Mapping[str, Any]) -> Files:
     """As `files_of`, of a report without measurements of its own."""
+    page = html(report).encode()  # before the PDF: what typst takes of memory it keeps
     return (
-        ("summary.json", (json.dumps(summary, indent=2) + "\n").encode()),
+        ("summary.json", _json(summary)),
         *figure_and_table_files(report),
         ("report.pdf", pdf([report])),
-        ("report.html", html(report).encode()),
+        ("report.html", page),
     )
+
+
+def _json(summary: Mapping[str, Any]) -> Iterator[bytes]:
+    parts = chain(json.JSONEncoder(indent=2).iterencode(summary), "\n")
+    while text := "".join(islice(parts, _AT_ONCE)):
+        yield text.encode()
 
 
 def figure_and_table_files(report: Report) -> Files:

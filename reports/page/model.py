@@ -35,7 +35,7 @@ class Bar:
     """Where a line stands: the best, or no difference."""
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, slots=True)
 class TableCell:
     """One cell of a table: its text, smaller lines below it, and whether it stands out."""
 

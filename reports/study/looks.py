@@ -137,8 +137,10 @@ class _Looking:
     @cached_property
     def of_this(self) -> Scores:
         """Of the arms that have all of its seeds alone."""
-        values_ART = self.scores.values_ART.copy()
         behind = [self.has[arm] < self.seeds for arm in self.scores.arms]
+        if not any(behind):
+            return self.scores
+        values_ART = self.scores.values_ART.copy()
         values_ART[behind] = np.nan
         return replace(self.scores, values_ART=values_ART)
 

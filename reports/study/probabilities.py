@@ -117,7 +117,9 @@ def _parts(results: StudyResults, arm: str, shown: Sequence[Shown]) -> Sequence[
     over = tuple(map(int, runs["replicate"]))
     figures = [each.of for each in shown]
     with results.engine.connect() as connection:
-        of_arm = read_sampling(connection, results.test_sets[arm], figures, {arm: ids}, over)
+        of_arm = read_sampling(
+            connection, results.test_sets[arm], figures, lambda: {arm: ids}, over
+        )
     if of_arm is None:
         return [None] * len(shown)
     variance_F = np.diag(of_arm.covariance_AKAK[0, :, 0, :])

@@ -20,7 +20,7 @@ Verdict = Literal["holds", "leans towards", "open", "leans against", "fails"]
 Joint = Literal["dominates", "dominated", "seesaw", "equivalent", "undecided"]
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, slots=True)
 class SaidTest:
     """A test as it was made at the look that it comes from."""
 
@@ -39,7 +39,7 @@ class SaidTest:
         return self.p is not None and self.p < self.alpha
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, slots=True)
 class SaidOfPair:
     """`arm` minus `other` on a target, as measured."""
 

@@ -93,6 +93,7 @@ MEASUREMENTS = sa.Table(
     sa.Column("task", sa.String(210), primary_key=True),  # two names at most, and what is between
     sa.Column("metric", sa.String(40), primary_key=True),
     sa.Column("value", sa.Double, nullable=False),
+    sqlite_with_rowid=False,  # of its two copies of the key one is left: half the file
 )
 
 

@@ -19,14 +19,22 @@ import sqlalchemy as sa
 from numpy.typing import NDArray
 
 from fsmd.baselines import Config
-from fsmd.config import digest
+from fsmd.config import canonical_json, text_digest
 from fsmd.data.settings import SHUFFLES
 from fsmd.errors import shown
 from fsmd.metrics import METRICS
 from fsmd.runtime import Runtime
 from fsmd.tasks import ALL, Task, names
 from fsmd.training import pair_key, step_key
-from studies.reading import StoredError, check_time, of_study, read, read_row, stored_at
+from studies.reading import (
+    StoredError,
+    check_time,
+    of_study,
+    read,
+    read_row,
+    read_together,
+    stored_at,
+)
 from studies.store.faults import patient, refusal
 from studies.store.records import Plan, PlannedArm, StudyRecord
 from studies.store.tables import CELLS, MEASUREMENTS, RUNS, as_stored
@@ -57,9 +65,14 @@ class StoredConfig(dict[str, Any]):
         return config
 
     @cached_property
+    def json(self) -> str:
+        """Its canonical JSON."""
+        return canonical_json(self)
+
+    @cached_property
     def hash(self) -> str:
-        """Digest of its canonical JSON."""
-        return digest(self)
+        """See `digest`."""
+        return text_digest(self.json)
 
 
 @dataclass(frozen=True)
@@ -171,13 +184,14 @@ class _CellRow:
 
 
 def training_of(
-    row: Mapping[Any, Any], figures: Figures, tasks: Sequence[Task] = ()
+    row: TrainingRow | Mapping[Any, Any], figures: Figures, tasks: Sequence[Task] = ()
 ) -> TrainingRow:
     """A row of the trainings, with its measurements; ValueError for what `record_run` never wrote.
 
+    row: as `read_together` left it.
     tasks: what is predicted; without them each task's curve may be of any metric that judges.
     """
-    run = read_row(TrainingRow, row)
+    run = row if isinstance(row, TrainingRow) else read_row(TrainingRow, row)
     if not run.ended_well:
         if figures.values:
             raise ValueError(f"a training that is {run.status} must have no measurements")
@@ -251,9 +265,10 @@ def read_trainings(
         some = cells[start : start + _AT_ONCE]
         ids = [str(row.run_id) for row in some]
         runs, figures = _run_rows(engine, ids), figures_of(engine, ids, alike)
+        told = read_together(_CellRow, [row._mapping for row in some])
         with of_study(record.name):
-            for row in some:
-                cell = _cell(row, record, arms, runs)
+            for row, known in zip(some, told, strict=True):
+                cell = _cell(row, known, record, arms, runs)
                 with stored_at(f"arm {cell.arm!r}, replicate {cell.replicate}"):
                     found = figures[cell.run_id]
                     run = training_of(runs[cell.run_id], found, record.plan.tasks)
@@ -276,18 +291,25 @@ def _cell_rows(engine: sa.Engine, study: str) -> Sequence[Any]:
 
 
 @patient
-def _run_rows(engine: sa.Engine, ids: Sequence[str]) -> dict[str, Any]:
+def _run_rows(engine: sa.Engine, ids: Sequence[str]) -> dict[str, TrainingRow | Mapping[Any, Any]]:
     with engine.connect() as connection:
-        rows = connection.execute(as_stored(RUNS).where(RUNS.c.id.in_(ids)))
-        names = tuple(rows.keys())  # a mapping of SQLAlchemy's takes longer to ask
-        return {row.id: dict(zip(names, row, strict=True)) for row in rows}
+        found = connection.execute(as_stored(RUNS).where(RUNS.c.id.in_(ids)))
+        names = tuple(found.keys())  # a mapping of SQLAlchemy's takes longer to ask
+        rows = [dict(zip(names, row, strict=True)) for row in found.all()]
+    return {
+        row["id"]: read for row, read in zip(rows, read_together(TrainingRow, rows), strict=True)
+    }
 
 
 def _cell(
-    row: Any, record: StudyRecord, arms: Mapping[str, PlannedArm], runs: Mapping[str, Any]
+    row: sa.Row[Any],
+    known: _CellRow | Mapping[Any, Any],
+    record: StudyRecord,
+    arms: Mapping[str, PlannedArm],
+    runs: Mapping[str, Any],
 ) -> _CellRow:
     try:
-        cell = read_row(_CellRow, row._mapping)
+        cell = known if isinstance(known, _CellRow) else read_row(_CellRow, known)
         if not cell.arm.isprintable() or not cell.arm:
             raise ValueError(f"column arm must be a name; got {shown(cell.arm)}")
         if record.is_search and cell.arm not in arms:
@@ -406,7 +428,7 @@ def _lacking(end: _End, keys: Set[_Key], task: str, chosen: int, metric: str) ->
 def _check_place(run: TrainingRow, plan: Plan, replicate: int, arm: PlannedArm | None) -> None:
     """The training must be what its identity says, and its arm's."""
     identity = {
-        "config": run.config,
+        "config": None,  # its JSON is put in below: many trainings are of one
         "data_hash": run.data_hash,
         "seed": run.seed,
         "epochs": plan.settings.epochs,
@@ -415,7 +437,9 @@ def _check_place(run: TrainingRow, plan: Plan, replicate: int, arm: PlannedArm |
         "runtime": run.runtime.identity,
         "code": run.code,
     }
-    if not any(run.id == digest({**identity, "shuffle": shuffle}) for shuffle in SHUFFLES):
+    every = (canonical_json({**identity, "shuffle": shuffle}) for shuffle in SHUFFLES)
+    config = f'"config":{run.config.json}'  # in a text there is a stroke before each quote
+    if not any(run.id == text_digest(text.replace('"config":null', config)) for text in every):
         raise ValueError(
             "column id must be the digest of config, data_hash, seed, runtime, code, of a way to "
             "shuffle, and of the epochs, the patience and the half of train that are planned"

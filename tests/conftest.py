@@ -1,10 +1,8 @@
 """Shared by all tests: a cache of their own, small data, real data where it is to be had."""
 
 import gc
-import importlib.metadata
 import os
 from collections.abc import Generator, Iterator
-from functools import cache
 from pathlib import Path
 from typing import Any
 
@@ -25,9 +23,6 @@ settings.register_profile(
     "same", max_examples=50, derandomize=True, print_blob=False, deadline=None
 )
 settings.load_profile("same")
-
-# Lightning looks through all that is installed for each training anew.
-importlib.metadata.entry_points = cache(importlib.metadata.entry_points)  # type: ignore[assignment]
 
 
 @pytest.hookimpl(wrapper=True)

@@ -35,7 +35,7 @@ from fsmd.training import Training, TrainingProgress
 from fsmd.writing import sweep, write
 from studies.timing import spoken
 from studies.workers import remote
-from studies.workers.joining import Member, address_of, check_keys, refusal, silent
+from studies.workers.joining import Member, address_of, check_keys, looping, refusal, silent
 from studies.workers.local import WorkerLostError, uninterrupted
 from studies.workers.memory import memory_of
 from studies.workers.protocol import Message
@@ -126,6 +126,7 @@ class ClusterWorkers:
             sweep(self._token.parent)
             stack.callback(self._token.unlink, missing_ok=True)
             stack.enter_context(FileLock(self._token))
+            self._loop = stack.enter_context(looping())
             self._local = self._started(stack)
             self._connect(CONNECT_SECONDS)
             self._ends = stack.pop_all()
@@ -314,7 +315,7 @@ class ClusterWorkers:
         try:
             with warnings.catch_warnings():
                 warnings.simplefilter("ignore")  # of versions, which are compared with `refusal`
-                client = Client(address, timeout=seconds, set_as_default=False)
+                client = Client(address, timeout=seconds, set_as_default=False, loop=self._loop)
         except (OSError, ValueError, TypeError, RuntimeError, AssertionError) as error:
             reason = f"{error}".partition("\n")[0] or type(error).__name__
             raise UserError(

@@ -1,16 +1,20 @@
 """Which cluster is meant, and which of its workers get calls; see `studies.workers.cluster`."""
 
+import asyncio
 import json
 import logging
 import re
 from collections.abc import Iterator, Mapping
+from concurrent.futures import Future
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
+from threading import Thread
 from typing import Any
 
 from distributed import Security
 from distributed.utils import silence_logging_cmgr
+from tornado.ioloop import IOLoop
 
 from fsmd.errors import UserError
 from studies.workers.remote import MEMORY, Fault, versions
@@ -115,3 +119,27 @@ def silent() -> Iterator[None]:
             yield
     finally:
         loop.setLevel(level)
+
+
+@contextmanager
+def looping() -> Iterator[IOLoop]:
+    """What clients of Dask's talk by, in a thread, until the end.
+
+    One that makes its own never ends it where it cannot connect, at first or again, and leaves a
+    thread and open sockets each time.
+    """
+    begun = Future[tuple[IOLoop, asyncio.Event]]()
+
+    async def until_over() -> None:
+        over = asyncio.Event()
+        begun.set_result((IOLoop.current(), over))
+        await over.wait()
+
+    thread = Thread(target=asyncio.run, args=(until_over(),), daemon=True)
+    thread.start()
+    loop, over = begun.result()
+    try:
+        yield loop
+    finally:
+        loop.add_callback(over.set)
+        thread.join()

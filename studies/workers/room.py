@@ -67,8 +67,12 @@ class Room:
     too. 0: as many as there is room for.
     """
 
+    @cached_property
+    def _kinds(self) -> set[Place]:
+        return {*self.places.values()}
+
     def _can(self, need: Need) -> bool:
-        return any(place.at_once(need) for place in set(self.places.values()))
+        return any(place.at_once(need) for place in self._kinds)
 
     @cached_property
     def unmet(self) -> list[Need]:
@@ -92,9 +96,11 @@ class Room:
                 left[worker] = left[worker].without(need)
         places = Counter(left.values())
         for need in sorted((need for need, at in self.sent if at not in left), reverse=True):
-            if place := min((each for each in places if each.at_once(need)), default=None):
-                places = places - Counter([place]) + Counter([place.without(need)])
-        return places
+            fit = [each for each, count in places.items() if count and each.at_once(need)]
+            if fit:
+                places[min(fit)] -= 1
+                places[min(fit).without(need)] += 1
+        return +places
 
     def has(self, need: Need) -> bool:
         """Whether to send such a call now."""
@@ -102,7 +108,7 @@ class Room:
             return True
         if not self._can(need):
             return all(each.gpu != need.gpu for each in self.unmet)
-        may_come = all(place.at_once(need) for place in set(self.places.values()))
+        may_come = all(place.at_once(need) for place in self._kinds)
         return any(place.at_once(need) for place in self._left) or (
             may_come and len(self.sent) - len(self.unmet) < self.most
         )

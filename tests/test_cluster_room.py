@@ -123,3 +123,17 @@ def test_a_small_worker_has_work_beside_one_that_alone_can_do_what_was_sent() ->
     assert (room.has(huge), room.has(small), room.slots(Need())) == (False, True, 1 + 1)
     room = Room(places, [(small, "large"), (huge, "")])
     assert (room.has(huge), room.has(small)) == (False, True)
+
+
+def test_what_is_about_to_begin_is_counted_largest_first_where_it_leaves_least() -> None:
+    one, two, three = (Need(memory=memory) for memory in (1, 2, 3))
+    places = {"A": Place(0, 3.0, 2), "B": Place(0, 2.0, 2)}
+    assert Room(places, [(two, "")]).has(three)
+    room = Room(places, [(one, ""), (two, "")])
+    assert (room.has(three), room.has(two)) == (False, True)
+
+
+def test_what_waits_for_a_gpu_or_for_memory_is_one_each() -> None:
+    huge, gpu = Need(memory=9), Need(gpu=True)
+    room = Room({"A": Place(0, 1.0, 1)}, [(huge, "")])
+    assert (room.has(huge), room.has(gpu), room.has(Need())) == (False, True, True)

@@ -99,6 +99,9 @@ def _ended(run: Callable[[], int], stopped: str) -> int:
     except SystemExit as end:  # of --help
         return int(end.code or 0)
     except KeyboardInterrupt as end:
+        # Python notes that it cut off an `exec`, as a dataclass has that is made, and in the end
+        # would kill itself by SIGINT, though it was caught here: till another `exec`.
+        exec("")
         line, code = f"\n{stopped}", 128 + (end.args[0] if end.args else signal.SIGINT)
     except (UserError, OSError, MemoryError, RuntimeError) as error:
         told = _line(error)

@@ -101,8 +101,8 @@ class SimulatedWorkers(Workers):
         """As many as the planner is allowed."""
         return sys.maxsize
 
-    def can(self, trainings: Sequence[Training]) -> bool:
-        """All."""
+    def has_room(self, trainings: Sequence[Training]) -> bool:
+        """For all."""
         return True
 
     def machine(self, future: Future[Any]) -> str:

@@ -1,11 +1,13 @@
 """Trainings on a Dask cluster: of real processes, on loopback."""
 
+import math
 import os
 import pickle
 import shutil
 import signal
 import subprocess
 import sys
+import threading
 import time
 from collections.abc import Callable, Iterator
 from concurrent.futures import Future
@@ -449,10 +451,11 @@ def test_what_is_no_cluster_is_told_in_a_line(
     given: str, said: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(cluster, "CONNECT_SECONDS", 0.5)
-    before = tokens()
+    before, threads = tokens(), {*threading.enumerate()}
     with pytest.raises(UserError, match=said):
         ClusterWorkers(given)
     assert tokens() == before
+    assert {*threading.enumerate()} <= threads
 
 
 @pytest.mark.parametrize(
@@ -561,7 +564,10 @@ def test_a_worker_that_dies_as_it_is_started_again_is_not_given_up(
 
 
 @pytest.mark.slow
-def test_all_workers_that_are_there_count_from_the_beginning() -> None:
+def test_all_workers_that_are_there_count_from_the_beginning(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setattr(cluster, "NOBODY_SECONDS", math.inf)  # however busy the machine is
     with ClusterWorkers("local:3") as workers:
         assert workers.slots() == 3
 

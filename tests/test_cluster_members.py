@@ -106,8 +106,8 @@ def clock(monkeypatch: pytest.MonkeyPatch) -> list[float]:
 def test_slots_are_those_of_what_needs_least_and_what_nobody_can_do_takes_none(
     hall: Hall, of: Callable[[int], Training], monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """Two threads and 1 GB: two small ones at once, or one large. What nobody can do takes no
-    place, of as many as there are, and of two.
+    """Two threads and 1 GB: two small ones at once, or one large and nothing beside it. What
+    nobody can do takes no place, of as many as there are, and of two.
     """
     monkeypatch.setattr(ClusterWorkers, "_send", lambda *_: None)
     with hall.worker(GB), ClusterWorkers(hall.address) as workers:
@@ -117,7 +117,7 @@ def test_slots_are_those_of_what_needs_least_and_what_nobody_can_do_takes_none(
             return workers.slots()
 
         given = (HUGE, HUGE, HUGE, LARGE, SMALL, LARGE, HUGE)
-        slots = [2, 2 + 1, 2 + 2, 2 + 2, 1 + 2, 2 + 2, 2 + 2, 2 + 2]
+        slots = [2, 2 + 1, 2 + 2, 2 + 2, 1 + 2, 1 + 2, 1 + 2, 1 + 2]
         assert [workers.slots(), *map(slots_with, given)] == slots
 
 
@@ -133,12 +133,12 @@ def test_beside_large_trainings_small_ones_are_asked_for_at_once(
         until(lambda: workers._members)
         workers.submit(str, of(HUGE))
         assert workers.slots() == (most or 2) + 1
-        assert workers.can([of(SMALL)])
+        assert workers.has_room([of(SMALL)])
         with hall.worker(2 * GB, threads=1):
             until(lambda: len(workers._members) == 2)
             assert workers.slots() == (most or 1 + 1)
-            assert not workers.can([of(HUGE)])
-            assert workers.can([of(SMALL)])
+            assert not workers.has_room([of(HUGE)])
+            assert workers.has_room([of(SMALL)])
 
 
 def test_of_what_waits_for_a_gpu_and_for_memory_neither_keeps_the_only_place(
@@ -148,37 +148,35 @@ def test_of_what_waits_for_a_gpu_and_for_memory_neither_keeps_the_only_place(
     with hall.worker(GB), ClusterWorkers(hall.address, 1) as workers:
         until(lambda: workers._members)
         for waiting in (of(HUGE), replace(of(SMALL), runtime=Runtime("cuda"))):
-            assert workers.can([waiting])
+            assert workers.has_room([waiting])
             workers.submit(str, waiting)
         assert workers.slots() == 1 + 2
 
 
-def test_as_many_have_room_as_the_workers_do_at_once_and_one_of_what_none_can_do(
+def test_there_is_room_beside_what_was_sent_and_for_one_of_what_no_worker_can_do(
     hall: Hall, of: Callable[[int], Training], monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """What needs less is asked for beside what needs more, so that nobody waits for the latter."""
     monkeypatch.setattr(ClusterWorkers, "_send", lambda *_: None)
     with ClusterWorkers(hall.address) as workers:
 
         def able() -> list[bool]:
-            return [workers.can([of(epochs)]) for epochs in (SMALL, LARGE, HUGE)]
+            return [workers.has_room([of(epochs)]) for epochs in (SMALL, LARGE, HUGE)]
 
         workers.submit(str, of(HUGE))
         assert able() == [True, True, True]
         with hall.worker(GB):
             until(lambda: workers._members)
             assert able() == [True, True, False]
-            assert not workers.can([of(2 * HUGE)])  # nor what needs more still
-            assert not workers.can([of(SMALL), of(HUGE)])
-            assert workers.can([replace(of(SMALL), runtime=Runtime("cuda"))])
-            workers.submit(str, of(LARGE))
+            assert not workers.has_room([of(2 * HUGE)])  # nor what needs more still
+            assert not workers.has_room([of(SMALL), of(HUGE)])
+            assert workers.has_room([replace(of(SMALL), runtime=Runtime("cuda"))])
+            workers.submit(str, of(SMALL))
             assert able() == [True, False, False]
             with hall.worker(2 * GB):
                 until(lambda: len(workers._members) == 2)
-                assert able() == [True, True, False]  # HUGE has room there, and it has been given
-                for _ in range(2):
-                    workers.submit(str, of(SMALL))
-                assert able() == [False, True, False]
+                assert able() == [True, False, False]  # HUGE has room there, and it was given
+                workers.submit(str, of(SMALL))
+                assert able() == [False, False, False]
 
 
 def test_a_large_worker_that_left_is_waited_for(

@@ -419,6 +419,22 @@ def test_libraries_that_cannot_be_loaded_end_the_run_in_one_line_and_blame_no_tr
 
 # Ctrl-C
 
+CUT_OFF = """
+import os, signal
+from fsmd.command_line import exit_code
+raise SystemExit(exit_code(lambda: exec("os.kill(os.getpid(), signal.SIGTERM)"), "Stopped."))
+"""
+
+
+def test_a_command_that_is_ended_while_a_library_defines_something_has_its_exit_code(
+    tmp_path: Path,
+) -> None:
+    """Which a dataclass does by `exec`."""
+    (tmp_path / "cut_off.py").write_text(CUT_OFF)
+    run = shell(f"exec {sys.executable} -m cut_off", tmp_path)
+    assert (run.returncode, run.stderr.split()) == (128 + signal.SIGTERM, ["Stopped."])
+
+
 SLOW_TO_END = """
 import os, sys, time
 from fsmd.command_line import exit_code

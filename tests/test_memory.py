@@ -20,9 +20,9 @@ from fsmd.forward import EVALUATION_BATCH
 from fsmd.memory import kept_memory
 from fsmd.runtime import Runtime
 from fsmd.training import Training, TrainingResult
-from studies.workers.joining import UNLIMITED, Member, Need, lack
 from studies.workers.local import LocalWorkers
 from studies.workers.memory import EVALUATED, memory_of
+from studies.workers.room import UNLIMITED, Need, Place, lack
 from studies.workers.worker import train_all
 
 PAGE = 4096
@@ -108,21 +108,13 @@ def test_a_stack_on_a_gpu_needs_no_main_memory_for_its_steps() -> None:
     assert memory_of(there) < memory_of(here) / 2
 
 
-def member(memory: float) -> Member:
-    return Member(
-        threads=2,
-        gpus=0,
-        memory=memory,
-        machine="m",
-        processor="p",
-        gpu="",
-        bfloat16=frozenset(),
-    )
+def place(memory: float) -> Place:
+    return Place(gpus=0, memory=memory, threads=2)
 
 
 @given(st.integers(1, 10**12))
 def test_a_worker_with_the_memory_that_is_asked_for_is_enough(need: int) -> None:
-    told = lack([member(need - 1)], [Need(memory=need)])
+    told = lack([place(need - 1)], [Need(memory=need)])
     (asked,) = re.findall(r"--memory-limit ([\d.]+)GB", told)
-    assert lack([member(float(asked) * 1e9)], [Need(memory=need)]) == ""
-    assert lack([member(UNLIMITED)], [Need(memory=need)]) == ""
+    assert lack([place(float(asked) * 1e9)], [Need(memory=need)]) == ""
+    assert lack([place(UNLIMITED)], [Need(memory=need)]) == ""

@@ -1178,13 +1178,13 @@ def test_what_no_worker_can_do_is_held_back_until_one_can_or_nothing_else_is_lef
     assert agenda.next() is None
 
 
-def test_the_planner_asks_its_workers_what_they_can_do(lab: Lab) -> None:
+def test_the_planner_asks_its_workers_what_they_have_room_for(lab: Lab) -> None:
     """Else what they cannot would take their places, and what they can would wait."""
     cells = lab.cells(2)
     large = {cell.training.id for cell in cells if cell.arm in (cells[0].arm, cells[2].arm)}
 
     class Small(Immediate):
-        def can(self, trainings: Sequence[Training]) -> bool:
+        def has_room(self, trainings: Sequence[Training]) -> bool:
             return large.isdisjoint(training.id for training in trainings)
 
     lab.run(2, Small())

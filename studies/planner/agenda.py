@@ -66,12 +66,12 @@ class LongestFirst:
         cells: Iterable[Cell],
         seconds: Mapping[str, float],
         workers: int,
-        can: Callable[[Sequence[Cell]], bool] = lambda cells: True,
+        has_room: Callable[[Sequence[Cell]], bool] = lambda cells: True,
     ) -> None:
-        """seconds: identity of each training -> how long it will take, in any unit. can: whether
-        the workers have room for them now.
+        """seconds: identity of each training -> how long it will take, in any unit. has_room:
+        whether the workers have for them now.
         """
-        self._seconds, self._workers, self._can = seconds, workers, can
+        self._seconds, self._workers, self._has_room = seconds, workers, has_room
         self._held = deque[tuple[Cell, ...]]()
         ordered = sorted(stacks(cells), key=lambda step: (step[0].replicate, -self._of(step)))
         self._ahead = deque(ordered)
@@ -82,15 +82,15 @@ class LongestFirst:
     def next(self) -> Step | None:
         """The next cell, or stack of cells."""
         self._held.rotate(-1)  # so one after the other is looked at, and each time only one
-        if self._held and self._can(self._held[0]):
+        if self._held and self._has_room(self._held[0]):
             return Step(self._held.popleft())
         while cells := self._chosen():
-            if self._can(cells):
+            if self._has_room(cells):
                 return Step(cells)
             self._held.append(cells)
         if not self._held:
             return None
-        cells = next(filter(self._can, self._held), self._held[0])
+        cells = next(filter(self._has_room, self._held), self._held[0])
         self._held.remove(cells)
         return Step(cells)
 

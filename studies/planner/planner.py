@@ -141,10 +141,10 @@ class Planner:
         hashes = {training.data.content_hash for training in trainings}
         stored = read_stored(self.engine, hashes, trainings) if cells else NOTHING
 
-        def can(cells: Sequence[Cell]) -> bool:
-            return self.workers.can([cell.training for cell in cells])
+        def has_room(cells: Sequence[Cell]) -> bool:
+            return self.workers.has_room([cell.training for cell in cells])
 
-        return LongestFirst(cells, expected(stored, trainings), self.at_once, can)
+        return LongestFirst(cells, expected(stored, trainings), self.at_once, has_room)
 
     @property
     def at_once(self) -> int:

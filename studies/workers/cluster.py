@@ -10,7 +10,6 @@ import logging
 import math
 import re
 import warnings
-from collections import Counter
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from concurrent.futures import CancelledError, Future
 from contextlib import ExitStack, suppress
@@ -36,19 +35,11 @@ from fsmd.training import Training, TrainingProgress
 from fsmd.writing import sweep, write
 from studies.timing import spoken
 from studies.workers import remote
-from studies.workers.joining import (
-    GPU,
-    Member,
-    Need,
-    address_of,
-    check_keys,
-    lack,
-    refusal,
-    silent,
-)
+from studies.workers.joining import Member, address_of, check_keys, looping, refusal, silent
 from studies.workers.local import WorkerLostError, uninterrupted
 from studies.workers.memory import memory_of
 from studies.workers.protocol import Message
+from studies.workers.room import GPU, Need, Place, Room, lack
 
 P = ParamSpec("P")
 T = TypeVar("T")
@@ -122,7 +113,7 @@ class ClusterWorkers:
         self._kinds = {"processors": set[str](), "GPUs": set[str]()}
         self._fault: UserError | None = None
         self._closed, self._changed, self._needed = False, False, Need()
-        self._ever = set[Member]()
+        self._ever = set[Place]()
         self._news, self._ready = Event(), Event()
         self._wish: distributed.Future[Any] | None = None
         self._began = self._nobody_since = self._busy = monotonic()
@@ -135,6 +126,7 @@ class ClusterWorkers:
             sweep(self._token.parent)
             stack.callback(self._token.unlink, missing_ok=True)
             stack.enter_context(FileLock(self._token))
+            self._loop = stack.enter_context(looping())
             self._local = self._started(stack)
             self._connect(CONNECT_SECONDS)
             self._ends = stack.pop_all()
@@ -144,33 +136,30 @@ class ClusterWorkers:
         """Workers load what trains as soon as they are accepted."""
 
     def slots(self) -> int:
-        """As many as were asked for, or as the workers can do of what needs least; waits for those
-        there are, or the first: a plan hangs on the number. As many again at most, or two, for
-        what no worker can do now, which waits, and for workers that can do nothing of what was
-        submitted. So of what has waited, more than were asked for may run at once.
-        """
+        """See `Room.slots`; waits for the workers there are, or the first: a plan hangs on it."""
         if not self._most:
             self._first_members()
+        room = self._room()
+        self._needed = room.least or self._needed
+        return room.slots(self._needed)
+
+    def has_room(self, trainings: Sequence[Training]) -> bool:
+        """See `Room.has`."""
+        return self._room().has(_need(trainings))
+
+    def _room(self) -> Room:
         with self._lock:
-            members = list(self._members.values())
-            needs = Counter(run.need for run in self._runs)
-            met = {need for need in needs if not lack(members, [need])}
-            self._needed = least = min(met, default=self._needed)
-        here = self._most or max(1, sum(member.at_once(least) for member in members))
-        waiting = sum(needs[need] for need in needs.keys() - met) if members else 0
-        small = [] if self._most else [each for each in members if not each.at_once(least)]
-        idle = sum(member.at_once(Need(least.gpu)) for member in small)
-        # Two: one waits for a GPU and one for memory, and the only place is for another.
-        return here + min(waiting, max(here, 2)) + min(idle, here)
+            places = {address: member.place for address, member in self._members.items()}
+            return Room(places, [(run.need, run.worker) for run in self._runs], self._most or 0)
 
     def has_device(self, device: str) -> bool:
         """Whether a worker has it; waits as `slots` does."""
-        return device == "cpu" or any(m.gpus for m in self._first_members())
+        return device == "cpu" or any(m.place.gpus for m in self._first_members())
 
     def multiplies_bfloat16(self, device: str) -> bool:
         """Whether all workers do that have such a device; it is told where some do not."""
         kind = Runtime(device).kind
-        able = [m for m in self._first_members() if kind == "cpu" or m.gpus]
+        able = [m for m in self._first_members() if kind == "cpu" or m.place.gpus]
         fast = {kind in member.bfloat16 for member in able}
         if len(fast) > 1:
             self._notify(
@@ -191,24 +180,6 @@ class ClusterWorkers:
             if self._fault:
                 raise self._fault
             return list(self._members.values())
-
-    def can(self, trainings: Sequence[Training]) -> bool:
-        """Whether there is room for these beside what needs as much or more and is not done; of
-        what no worker can do, for one on a GPU and one beside it: they wait, and are told of. True
-        while there is no worker.
-        """
-        need = _need(trainings)
-        with self._lock:
-            members = list(self._members.values())
-            needs = [run.need for run in self._runs]
-        if not members:
-            return True
-        at_once = [member.at_once(need) for member in members]
-        if not any(at_once):
-            return not any(lack(members, [each]) for each in needs if each.gpu == need.gpu)
-        others = [each for each in needs if each >= need and not lack(members, [each])]
-        to_come = self._most or 0  # where all are alike
-        return len(others) < max(sum(at_once), to_come * all(at_once))
 
     def submit(self, work: Callable[P, T], /, *args: P.args, **kwargs: P.kwargs) -> Future[T]:
         """Run on a worker; while there is none it waits."""
@@ -344,7 +315,7 @@ class ClusterWorkers:
         try:
             with warnings.catch_warnings():
                 warnings.simplefilter("ignore")  # of versions, which are compared with `refusal`
-                client = Client(address, timeout=seconds, set_as_default=False)
+                client = Client(address, timeout=seconds, set_as_default=False, loop=self._loop)
         except (OSError, ValueError, TypeError, RuntimeError, AssertionError) as error:
             reason = f"{error}".partition("\n")[0] or type(error).__name__
             raise UserError(
@@ -459,7 +430,7 @@ class ClusterWorkers:
                 prepare = partial(remote.prepare, self._token, said["clock"] - now)
                 why = refusal(self._answer(address, prepare) or said)
             if not why:
-                memory = Member.of(facts, said).memory
+                memory = Member.of(facts, said).place.memory
                 offer = partial(self._client.run, remote.offer, memory, workers=[address])
                 if offer(on_error="return").get(address, 0) is not None:
                     raise OSError(f"the scheduler knows {address} no more")
@@ -474,7 +445,7 @@ class ClusterWorkers:
                 self._refused[address] = line
             else:
                 self._members[address] = Member.of(facts, said)
-                self._ever.add(self._members[address])
+                self._ever.add(self._members[address].place)
                 self._changed = True
                 line = self._unlike(self._members[address])
         if line:
@@ -510,7 +481,7 @@ class ClusterWorkers:
         """Say that there is no worker for what waits; raise UserError where none is to come."""
         with self._lock:
             waiting = [run.need for run in self._runs if not run.worker]
-            lacking = lack(self._members.values(), waiting)
+            lacking = lack([member.place for member in self._members.values()], waiting)
             if any(run.worker for run in self._runs):
                 self._busy = monotonic()
             there, refused = len(self._known), list(self._refused.values())
@@ -543,7 +514,7 @@ class ClusterWorkers:
 
     def _send(self, run: _Run) -> None:
         """Send what no worker has begun to those that there are now."""
-        fit = [a for a, m in self._members.items() if m.at_once(run.need)]
+        fit = [a for a, m in self._members.items() if m.place.at_once(run.need)]
         if not fit:
             return
         if run.task:

@@ -1,24 +1,25 @@
 """Which cluster is meant, and which of its workers get calls; see `studies.workers.cluster`."""
 
+import asyncio
 import json
 import logging
 import re
-from collections.abc import Collection, Iterable, Iterator, Mapping
+from collections.abc import Iterator, Mapping
+from concurrent.futures import Future
 from contextlib import contextmanager
 from dataclasses import dataclass
-from math import ceil, floor
 from pathlib import Path
+from threading import Thread
 from typing import Any
 
 from distributed import Security
 from distributed.utils import silence_logging_cmgr
+from tornado.ioloop import IOLoop
 
 from fsmd.errors import UserError
 from studies.workers.remote import MEMORY, Fault, versions
+from studies.workers.room import GPU, UNLIMITED, Place
 
-GPU = "GPU"
-"""Dask's resource: how many."""
-UNLIMITED = 2.0**62
 WAYS = "tcp://HOST:PORT, tls://HOST:PORT, the file of a scheduler, or local:N"
 
 
@@ -65,28 +66,11 @@ def check_keys(address: str) -> None:
         )
 
 
-@dataclass(frozen=True, order=True)
-class Need:
-    """What a call needs of its worker; in order of how much."""
-
-    gpu: bool = False
-    memory: int = 0
-    """Bytes."""
-
-    @property
-    def resources(self) -> dict[str, float]:
-        """As Dask has them."""
-        return {name: n for name, n in ((GPU, int(self.gpu)), (MEMORY, self.memory)) if n}
-
-
 @dataclass(frozen=True)
 class Member:
     """A worker that gets calls."""
 
-    threads: int
-    gpus: int
-    memory: float
-    """Bytes for all that it does at once: what it states, or what Dask limits it to."""
+    place: Place
     machine: str
     processor: str
     gpu: str
@@ -99,39 +83,16 @@ class Member:
         """facts: as the scheduler has them. said: as it introduced itself."""
         has, threads = facts["resources"], facts["nthreads"]
         return cls(
-            threads=threads,
-            gpus=min(threads, int(has.get(GPU, 0))),
-            memory=has.get(MEMORY) or facts["memory_limit"] or UNLIMITED,
+            place=Place(
+                gpus=min(threads, int(has.get(GPU, 0))),
+                memory=has.get(MEMORY) or facts["memory_limit"] or UNLIMITED,
+                threads=threads,
+            ),
             machine=said["machine"],
             processor=said["processor"],
             gpu=said["gpu"],
             bfloat16=frozenset(said["bfloat16"]),
         )
-
-    def at_once(self, need: Need) -> int:
-        """How many such calls it can do at a time."""
-        fit = self.memory // need.memory if need.memory else self.threads
-        return int(min(self.gpus if need.gpu else self.threads, fit))
-
-
-def lack(members: Collection[Member], needs: Iterable[Need]) -> str:
-    """What no worker has, and how to start one that does; empty where each need is met."""
-    for need in needs:
-        if any(member.at_once(need) for member in members):
-            continue
-        size = f"{ceil(need.memory / 1e8) / 10:.1f}GB"  # as an option it has to be enough
-        offered = [member.memory for member in members if member.gpus or not need.gpu]
-        if not offered:
-            return (
-                f"no worker offers a GPU; start some with `dask worker --resources {GPU}=1`, or "
-                "give --device cpu"
-            )
-        has = f"{floor(max(offered) / 1e8) / 10:.1f}GB"
-        return (
-            f"a training takes up to {size} of memory, and no worker has more than {has}; start "
-            f"one with `dask worker --memory-limit {size}`"
-        )
-    return ""
 
 
 def refusal(said: Any) -> str:
@@ -158,3 +119,27 @@ def silent() -> Iterator[None]:
             yield
     finally:
         loop.setLevel(level)
+
+
+@contextmanager
+def looping() -> Iterator[IOLoop]:
+    """What clients of Dask's talk by, in a thread, until the end.
+
+    One that makes its own never ends it where it cannot connect, at first or again, and leaves a
+    thread and open sockets each time.
+    """
+    begun = Future[tuple[IOLoop, asyncio.Event]]()
+
+    async def until_over() -> None:
+        over = asyncio.Event()
+        begun.set_result((IOLoop.current(), over))
+        await over.wait()
+
+    thread = Thread(target=asyncio.run, args=(until_over(),), daemon=True)
+    thread.start()
+    loop, over = begun.result()
+    try:
+        yield loop
+    finally:
+        loop.add_callback(over.set)
+        thread.join()

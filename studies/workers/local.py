@@ -49,8 +49,8 @@ class ThisMachine:
         """Whether such a device of this machine does."""
         return multiplies_bfloat16(device)
 
-    def can(self, trainings: Sequence[Training]) -> bool:
-        """Whatever the machine can."""
+    def has_room(self, trainings: Sequence[Training]) -> bool:
+        """For whatever the machine can do."""
         return True
 
 

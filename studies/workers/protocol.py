@@ -46,8 +46,8 @@ class Workers(Hardware, Protocol):
     def slots(self) -> int:
         """How many calls to submit at once, as it is now: workers may come and go."""
 
-    def can(self, trainings: Sequence[Training]) -> bool:
-        """Whether to submit these, done together, before what needs less; true if nobody knows."""
+    def has_room(self, trainings: Sequence[Training]) -> bool:
+        """Whether to submit these, done together, now; true if nobody knows."""
 
     def submit(self, work: Callable[P, T], /, *args: P.args, **kwargs: P.kwargs) -> Future[T]:
         """Run on a free worker. What is submitted must be picklable.

@@ -94,7 +94,9 @@ def disturbed(
             if victim == GROUP:
                 way, is_clear = _ended(running, chance)
                 found.kills[way] += 1
-                found.verdict.unclear += not is_clear
+                if not is_clear:
+                    found.verdict.unclear += 1
+                    print(f"{way}: ended with {running.code}", running.told, sep="\n", flush=True)
             elif _killed(running, victim, chance, server):
                 found.kills[victim] += 1
         _sleep(running, 900)

@@ -1,7 +1,6 @@
 """All that a study's trainings measured, as one tidy table: there may be millions of rows."""
 
 from collections.abc import Iterable, Mapping, Sequence
-from operator import attrgetter
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -28,7 +27,7 @@ class OfTraining(NamedTuple):
 
 def tidy(study: str, data: str, trainings: Sequence[OfTraining], values: Array) -> pd.DataFrame:
     """`COLUMNS`: a row for each measurement, by training in the order given, epoch, split, task
-    and metric. Texts and seeds are categories; all but the figures take a byte or two a row.
+    and metric. Texts and seeds are categories, which take a byte or two a row.
 
     values: the figures of all of them.
     """
@@ -39,7 +38,7 @@ def tidy(study: str, data: str, trainings: Sequence[OfTraining], values: Array) 
     counts = [len(own.order_N) for own in every]
 
     def repeated(values: Iterable[int]) -> NDArray[Any]:
-        return np.repeat(_small([*values]), counts)
+        return np.repeat(np.array([*values], np.int32), counts)
 
     def joined(parts: Iterable[NDArray[Any]]) -> NDArray[Any]:
         return np.concatenate([np.empty(0, np.int16), *parts])
@@ -48,28 +47,22 @@ def tidy(study: str, data: str, trainings: Sequence[OfTraining], values: Array) 
     for training, own in zip(trainings, every, strict=True):
         end = start + len(own.order_N)
         value_N[start:end], start = values[training.start + own.order_N], end
-    arms, seeds = (
-        {each: i for i, each in enumerate(dict.fromkeys(map(of, trainings)))}
-        for of in (attrgetter("arm"), attrgetter("seed"))
-    )
+    arms = {arm: i for i, arm in enumerate(dict.fromkeys(t.arm for t in trainings))}
+    seeds = {seed: i for i, seed in enumerate(sorted({t.seed for t in trainings}))}
     alike = np.zeros(sum(counts), np.int8)
     columns = [
         _texts(alike, [study]),
         _texts(alike, [data]),
         _texts(repeated(arms[t.arm] for t in trainings), [*arms]),
         repeated(t.replicate for t in trainings),
-        pd.Categorical.from_codes(repeated(seeds[t.seed] for t in trainings), pd.Index(seeds)),
+        pd.Categorical.from_codes(
+            repeated(seeds[t.seed] for t in trainings), pd.Index(seeds), ordered=True
+        ),
         joined(of.epoch_N for of in every),
         *(_texts(joined(of.code_N3[i] for of in every), texts[i]) for i in range(3)),
         value_N,
     ]
     return pd.DataFrame(dict(zip(COLUMNS, columns, strict=True)), copy=False)
-
-
-def _small(numbers: Sequence[int]) -> NDArray[Any]:
-    """Whole numbers in two bytes each, or as few as hold them."""
-    needed = np.min_scalar_type(-1 - max(numbers, default=0))
-    return np.array(numbers, np.promote_types(np.int16, needed))
 
 
 def _texts(codes: NDArray[Any], known: Sequence[str]) -> Any:
@@ -92,4 +85,4 @@ class _Ordered(NamedTuple):
             np.array([of[column[i]] for i in order], np.int16)
             for of, column in zip(place, keys[1:], strict=True)
         )
-        return cls(np.array(order, np.int64), _small([keys[0][i] for i in order]), tuple(codes))
+        return cls(np.array(order, np.int64), np.array(keys[0], np.int32)[order], tuple(codes))

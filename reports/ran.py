@@ -84,9 +84,9 @@ def cut_off(results: StudyResults) -> str:
         planned = results.planned_arm(arm)
         if planned and isinstance(planned.config, FSMDConfig):
             networks += 1
-            last = [run for run in runs if most in (run.chosen_epochs or {}).values()]
+            last = [run for run in runs if {*(run.chosen_epochs or {}).values()} == {most}]
             ended += [arm] * (2 * len(last) > len(runs))
-    if not ended:
+    if not ended or most == 1:  # one is the last
         return ""
     many = f"{len(ended)} of {words.count(networks, 'network')}"
     who = words.listed(ended) if len(ended) <= FEW_NAMED else many

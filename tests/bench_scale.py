@@ -101,7 +101,7 @@ class SimulatedWorkers(Workers):
         """As many as the planner is allowed."""
         return sys.maxsize
 
-    def has_room(self, trainings: Sequence[Training]) -> bool:
+    def has_room(self, trainings: Sequence[Training], *, overdue: bool = False) -> bool:
         """For all."""
         return True
 

@@ -81,7 +81,8 @@ def test_workers_get_what_they_can_do_and_are_never_idle_for_what_nobody_can(
 
     - No more is sent than the workers can do at once, beside what no worker can do.
     - Of that no more than one on a GPU and one beside it: a person is told once of each.
-    - None is idle while something waits that it can do, and that needs no less than all it does.
+    - None is idle while something waits that it can do, and that needs no less than all that any
+      does.
     - What somebody can do comes to its end, whatever waits before it.
     """
     draw = random.Random(seed)
@@ -123,6 +124,21 @@ def test_a_small_worker_has_work_beside_one_that_alone_can_do_what_was_sent() ->
     assert (room.has(huge), room.has(small), room.slots(Need())) == (False, True, 1 + 1)
     room = Room(places, [(small, "large"), (huge, "")])
     assert (room.has(huge), room.has(small)) == (False, True)
+
+
+def test_for_what_is_overdue_room_is_kept_once_beside_what_may_go_on_elsewhere() -> None:
+    """It waits at a worker, which begins nothing else until it has room."""
+    places = {"A": Place(0, 2.0, 2), "B": Place(0, 1.0, 1)}
+    large, small, huge = (Need(memory=memory) for memory in (2, 1, 3))
+    sent = [(small, "A"), (small, "A"), (small, "B")]
+    assert not Room(places, sent).has(large)
+    assert Room(places, sent).has(large, overdue=True)
+    assert Room(places, sent).slots(Need()) == 3
+    waits = Room(places, [*sent, (large, "")])
+    assert not waits.has(large, overdue=True)
+    assert waits.slots(Need()) == 3
+    assert Room(places, [*sent[:2], (large, "")]).has(small)
+    assert Room(places, [(huge, "")]).has(huge, overdue=True) is False  # nobody can do it
 
 
 def test_what_is_about_to_begin_is_counted_largest_first_where_it_leaves_least() -> None:

@@ -1164,7 +1164,7 @@ def test_what_no_worker_can_do_is_held_back_until_one_can_or_nothing_else_is_lef
     cells = lab.cells(2)
     first, second, *others = dict.fromkeys(cell.arm for cell in cells)
     able, seconds = {*others}, {cell.training.id: float(cell.arm == first) for cell in cells}
-    agenda = LongestFirst(cells, seconds, 2, lambda some: able >= {cell.arm for cell in some})
+    agenda = LongestFirst(cells, seconds, 2, lambda some, _: able >= {cell.arm for cell in some})
 
     def arm() -> str:
         step = agenda.next()
@@ -1178,13 +1178,30 @@ def test_what_no_worker_can_do_is_held_back_until_one_can_or_nothing_else_is_lef
     assert agenda.next() is None
 
 
+def test_what_was_held_back_comes_before_another_replicate_but_one_if_room_can_be_kept(
+    lab: Lab,
+) -> None:
+    """So that what is stopped halfway has whole replicates, though small ones always have room."""
+    cells = lab.cells(6)
+    large, seconds = cells[0].arm, {cell.training.id: 1.0 for cell in cells}
+
+    def has_room(some: Sequence[Cell], overdue: bool) -> bool:
+        return overdue or large not in {cell.arm for cell in some}
+
+    agenda = LongestFirst(cells, seconds, 2, has_room)
+    order = [step.cells[0] for _ in cells if (step := agenda.next())]
+    assert len(order) == len(cells)
+    for place, cell in enumerate(order):
+        assert all(cell.replicate <= later.replicate + 1 for later in order[place:])
+
+
 def test_the_planner_asks_its_workers_what_they_have_room_for(lab: Lab) -> None:
     """Else what they cannot would take their places, and what they can would wait."""
     cells = lab.cells(2)
     large = {cell.training.id for cell in cells if cell.arm in (cells[0].arm, cells[2].arm)}
 
     class Small(Immediate):
-        def has_room(self, trainings: Sequence[Training]) -> bool:
+        def has_room(self, trainings: Sequence[Training], *, overdue: bool = False) -> bool:
             return large.isdisjoint(training.id for training in trainings)
 
     lab.run(2, Small())

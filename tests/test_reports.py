@@ -365,7 +365,7 @@ def test_networks_that_the_limit_on_epochs_ended_at_their_best_are_told_of(
     simple = replace(network, name="constant", config=BASELINES["constant"])
     results = replace(stored, planned=(*planned, simple))
     ends = {2: run._replace(chosen_epochs={"click": 2, "like": 2})}
-    ends[30] = run._replace(chosen_epochs={"click": 2, "like": 30})
+    ends[30] = run._replace(chosen_epochs={"click": 30, "like": 30})
     vars(results)["finished"] = {
         arm.name: [ends[30 if i < last.get(arm.name, 0) else 2] for i in range(3)]
         for arm in results.planned

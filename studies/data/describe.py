@@ -44,6 +44,10 @@ def run(options: Namespace) -> int:
     name = re.sub(r"[:,/\\]", "_", options.name or default)
     check_label(name, "--name")
     given = {"separator": options.separator, "encoding": options.encoding}
+    if "" in options.columns or len({*options.columns}) < len(options.columns):
+        raise UserError(
+            f"--columns must be different names, none empty; got {','.join(options.columns)}"
+        )
     check_files("--", {key: value for key, value in given.items() if value is not None})
     console = open_console(width=200)
     files = FileSet(

@@ -57,8 +57,8 @@ class LongestFirst:
     A whole replicate comes after the other, so that what is stopped halfway can be compared; the
     longest trainings of each come first. One that takes half as long as all workers together need
     for what is left begins at once: no guess is better than that. A stack of cells counts as one.
-    What no worker has room for when it is its turn is held back until one has, or nothing else is
-    left.
+    What no worker has room for when it is its turn is held back until one has, or is kept free
+    for it, as it is once all others of its replicate were handed out, or nothing else is left.
     """
 
     def __init__(
@@ -66,10 +66,10 @@ class LongestFirst:
         cells: Iterable[Cell],
         seconds: Mapping[str, float],
         workers: int,
-        has_room: Callable[[Sequence[Cell]], bool] = lambda cells: True,
+        has_room: Callable[[Sequence[Cell], bool], bool] = lambda cells, overdue: True,
     ) -> None:
         """seconds: identity of each training -> how long it will take, in any unit. has_room:
-        whether the workers have for them now.
+        whether the workers have for them now, or, if they are overdue, can keep it free for them.
         """
         self._seconds, self._workers, self._has_room = seconds, workers, has_room
         self._held = deque[tuple[Cell, ...]]()
@@ -82,17 +82,21 @@ class LongestFirst:
     def next(self) -> Step | None:
         """The next cell, or stack of cells."""
         self._held.rotate(-1)  # so one after the other is looked at, and each time only one
-        if self._held and self._has_room(self._held[0]):
+        if self._held and self._has_room(self._held[0], self._overdue(self._held[0])):
             return Step(self._held.popleft())
         while cells := self._chosen():
-            if self._has_room(cells):
+            if self._has_room(cells, False):
                 return Step(cells)
             self._held.append(cells)
         if not self._held:
             return None
-        cells = next(filter(self._has_room, self._held), self._held[0])
+        fit = (cells for cells in self._held if self._has_room(cells, False))
+        cells = next(fit, self._held[0])
         self._held.remove(cells)
         return Step(cells)
+
+    def _overdue(self, cells: Sequence[Cell]) -> bool:
+        return bool(self._ahead) and self._ahead[0][0].replicate > cells[0].replicate
 
     def _chosen(self) -> tuple[Cell, ...]:
         """Whose turn it is; nobody's, where all have had theirs."""

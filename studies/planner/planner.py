@@ -141,8 +141,8 @@ class Planner:
         hashes = {training.data.content_hash for training in trainings}
         stored = read_stored(self.engine, hashes, trainings) if cells else NOTHING
 
-        def has_room(cells: Sequence[Cell]) -> bool:
-            return self.workers.has_room([cell.training for cell in cells])
+        def has_room(cells: Sequence[Cell], overdue: bool) -> bool:
+            return self.workers.has_room([cell.training for cell in cells], overdue=overdue)
 
         return LongestFirst(cells, expected(stored, trainings), self.at_once, has_room)
 

@@ -143,9 +143,9 @@ class ClusterWorkers:
         self._needed = room.least or self._needed
         return room.slots(self._needed)
 
-    def has_room(self, trainings: Sequence[Training]) -> bool:
+    def has_room(self, trainings: Sequence[Training], *, overdue: bool = False) -> bool:
         """See `Room.has`."""
-        return self._room().has(_need(trainings))
+        return self._room().has(_need(trainings), overdue)
 
     def _room(self) -> Room:
         with self._lock:

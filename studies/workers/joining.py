@@ -20,6 +20,8 @@ from fsmd.errors import UserError
 from studies.workers.remote import MEMORY, Fault, versions
 from studies.workers.room import GPU, UNLIMITED, Place
 
+PATIENCE = 5.0
+"""Seconds; to look up a name, which nothing ends, may take longer than anybody waits."""
 WAYS = "tcp://HOST:PORT, tls://HOST:PORT, the file of a scheduler, or local:N"
 
 
@@ -85,7 +87,7 @@ class Member:
         return cls(
             place=Place(
                 gpus=min(threads, int(has.get(GPU, 0))),
-                memory=has.get(MEMORY) or facts["memory_limit"] or UNLIMITED,
+                memory=_rounded(has.get(MEMORY) or facts["memory_limit"] or UNLIMITED),
                 threads=threads,
             ),
             machine=said["machine"],
@@ -93,6 +95,11 @@ class Member:
             gpu=said["gpu"],
             bfloat16=frozenset(said["bfloat16"]),
         )
+
+
+def _rounded(memory: float) -> float:
+    """Down to 64 MiB: machines of one kind differ by less, and are counted together."""
+    return memory - memory % 2**26 if memory > 2**30 else memory
 
 
 def refusal(said: Any) -> str:
@@ -135,11 +142,17 @@ def looping() -> Iterator[IOLoop]:
         begun.set_result((IOLoop.current(), over))
         await over.wait()
 
-    thread = Thread(target=asyncio.run, args=(until_over(),), daemon=True)
+    def run() -> None:
+        try:
+            asyncio.run(until_over())
+        except OSError as error:  # of too many open files
+            begun.set_exception(error)
+
+    thread = Thread(target=run, daemon=True)
     thread.start()
     loop, over = begun.result()
     try:
         yield loop
     finally:
         loop.add_callback(over.set)
-        thread.join()
+        thread.join(PATIENCE)

@@ -49,7 +49,7 @@ class ThisMachine:
         """Whether such a device of this machine does."""
         return multiplies_bfloat16(device)
 
-    def has_room(self, trainings: Sequence[Training]) -> bool:
+    def has_room(self, trainings: Sequence[Training], *, overdue: bool = False) -> bool:
         """For whatever the machine can do."""
         return True
 

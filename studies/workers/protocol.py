@@ -46,8 +46,11 @@ class Workers(Hardware, Protocol):
     def slots(self) -> int:
         """How many calls to submit at once, as it is now: workers may come and go."""
 
-    def has_room(self, trainings: Sequence[Training]) -> bool:
-        """Whether to submit these, done together, now; true if nobody knows."""
+    def has_room(self, trainings: Sequence[Training], *, overdue: bool = False) -> bool:
+        """Whether to submit these, done together, now; true if nobody knows.
+
+        overdue: whether what needs less should wait for them, rather than they for it.
+        """
 
     def submit(self, work: Callable[P, T], /, *args: P.args, **kwargs: P.kwargs) -> Future[T]:
         """Run on a free worker. What is submitted must be picklable.

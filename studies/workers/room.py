@@ -54,7 +54,8 @@ class Room:
     """Workers, and the calls that were sent to them and are not done.
 
     The rule: a call is sent where a worker has room for it now, beside what that one has begun and
-    what is about to begin. What no worker can do takes no room: of it one call on a GPU and one
+    what is about to begin; one that is overdue also where a worker will have room, which begins
+    nothing else until then. What no worker can do takes no room: of it one call on a GPU and one
     beside it are sent, so that they are told of and waited for. While there is no worker, all is.
     """
 
@@ -102,16 +103,21 @@ class Room:
                 places[min(fit).without(need)] += 1
         return +places
 
-    def has(self, need: Need) -> bool:
+    def has(self, need: Need, overdue: bool = False) -> bool:
         """Whether to send such a call now."""
         if not self.places:
             return True
         if not self._can(need):
             return all(each.gpu != need.gpu for each in self.unmet)
+        if any(place.at_once(need) for place in self._left):
+            return True
         may_come = all(place.at_once(need) for place in self._kinds)
-        return any(place.at_once(need) for place in self._left) or (
-            may_come and len(self.sent) - len(self.unmet) < self.most
-        )
+        if may_come and len(self.sent) - len(self.unmet) < self.most:
+            return True
+        if not overdue:
+            return False
+        as_large = sum(each >= need and self._can(each) for each, _ in self.sent)
+        return as_large < sum(place.at_once(need) for place in self.places.values())
 
     def slots(self, least: Need) -> int:
         """How many calls to have under way: those that have room. Beside them what no worker can

@@ -10,6 +10,7 @@ import re
 from collections import Counter
 from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence
 from contextlib import closing
+from dataclasses import replace
 from pathlib import Path
 from typing import Any, BinaryIO, NoReturn
 
@@ -37,6 +38,12 @@ def names(path: Path, files: FileSet) -> tuple[str, ...]:
     Without either, column_0, column_1, ...
     """
     return _start(path, files)[0]
+
+
+def replaced(path: Path, files: FileSet) -> tuple[str, ...]:
+    """Names of a header in whose place others are given; empty where there is none."""
+    is_replaced = files.header and files.columns
+    return _start(path, replace(files, columns=()), check=False)[0] if is_replaced else ()
 
 
 def batches(
@@ -205,8 +212,11 @@ def _undecodable(path: Path, files: FileSet, names: Sequence[str]) -> tuple[int,
     return 0, names[0], ""
 
 
-def _start(path: Path, files: FileSet) -> tuple[tuple[str, ...], int]:
-    """The columns' names, and the lines of the file before the first row."""
+def _start(path: Path, files: FileSet, *, check: bool = True) -> tuple[tuple[str, ...], int]:
+    """The columns' names, and the lines of the file before the first row.
+
+    check: whether a header must name each column once.
+    """
     lines = 0
 
     def counted() -> Iterator[str]:
@@ -237,7 +247,8 @@ def _start(path: Path, files: FileSet) -> tuple[tuple[str, ...], int]:
                 f"{len(first)} columns; it names {len(files.columns)}"
             )
         return files.columns, lines
-    _check_names(path, first, files)
+    if check:
+        _check_names(path, first, files)
     found = [name.strip() for name in first] if files.strip else first
     return tuple(found), lines
 

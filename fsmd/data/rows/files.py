@@ -153,6 +153,7 @@ def open_all(paths: Iterable[Path], files: FileSet) -> tuple[LogFile, ...]:
     """
     opened = [open_log(path, files) for path in paths]
     first = opened[0]
+    replaced = csv.replaced(first.path, files) if first.untyped else ()
     common: dict[str, pa.DataType] = {}
     for file in opened:
         if file.untyped != first.untyped:
@@ -167,6 +168,11 @@ def open_all(paths: Iterable[Path], files: FileSet) -> tuple[LogFile, ...]:
                     f"{some.path} has no column {lost[0]!r}, which {other.path} has; the files of "
                     "one list must have the same columns"
                 )
+        if first.untyped and (header := csv.replaced(file.path, files)) != replaced:
+            raise UserError(
+                f"{file.path} has the header {shown(header)}, and {first.path} {shown(replaced)}; "
+                "`columns` names the columns of files whose headers are the same"
+            )
         for name, kind in file.columns.items():
             before = common.get(name, pa.null())
             if pa.null() in (before, kind):

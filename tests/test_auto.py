@@ -134,7 +134,8 @@ def test_the_search_ends_in_time_for_the_confirmation_and_all_in_time_for_the_re
 def test_a_budget_without_room_for_the_report_is_refused_with_the_smallest_that_has_it() -> None:
     plan = replace(made_plan(REPORT_SECONDS + 1), spent=0.0)
     with pytest.raises(
-        UserError, match=r"needs about 29s on 2 workers, 16 s of them for the last"
+        UserError,
+        match=r"needs about 29s on 2 workers, busy as they are now, 16 s of them for the last",
     ):
         fitting(plan, SETTINGS)
     assert fitting(replace(plan, budget=29.0), SETTINGS)[0].trials == 4

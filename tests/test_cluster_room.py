@@ -6,20 +6,20 @@ import pytest
 
 pytest.importorskip("distributed")
 
-from studies.workers.room import Need, Place, Room
+from studies.workers.room import Capacity, Need, Room
 
 
-def fits(need: Need, place: Place, doing: list[Need]) -> bool:
+def fits(need: Need, capacity: Capacity, doing: list[Need]) -> bool:
     all_ = [*doing, need]
     return (
-        len(all_) <= place.threads
-        and sum(each.gpu for each in all_) <= place.gpus
-        and sum(each.memory for each in all_) <= place.memory
+        len(all_) <= capacity.threads
+        and sum(each.gpu for each in all_) <= capacity.gpus
+        and sum(each.memory for each in all_) <= capacity.memory
     )
 
 
 def can_all_be_done(
-    waiting: list[Need], places: dict[str, Place], doing: dict[str, list[Need]]
+    waiting: list[Need], places: dict[str, Capacity], doing: dict[str, list[Need]]
 ) -> bool:
     """By trying each worker for each."""
     if not waiting:
@@ -38,7 +38,7 @@ class Cluster:
     def __init__(self, draw: random.Random) -> None:
         self._draw = draw
         self.places = {
-            name: Place(draw.randint(0, 1), float(draw.randint(1, 6)), draw.randint(1, 3))
+            name: Capacity(draw.randint(0, 1), float(draw.randint(1, 6)), draw.randint(1, 3))
             for name in "ABC"[: draw.randint(1, 3)]
         }
         self.doing = {name: list[Need]() for name in self.places}
@@ -118,7 +118,7 @@ def test_workers_get_what_they_can_do_and_are_never_idle_for_what_nobody_can(
 
 def test_a_small_worker_has_work_beside_one_that_alone_can_do_what_was_sent() -> None:
     """However large what waits for the large one is, and though that one is busy."""
-    places = {"small": Place(0, 1.0, 1), "large": Place(0, 2.0, 1)}
+    places = {"small": Capacity(0, 1.0, 1), "large": Capacity(0, 2.0, 1)}
     huge, small = Need(memory=2), Need(memory=1)
     room = Room(places, [(huge, "large")])
     assert (room.has(huge), room.has(small), room.slots(Need())) == (False, True, 1 + 1)
@@ -128,7 +128,7 @@ def test_a_small_worker_has_work_beside_one_that_alone_can_do_what_was_sent() ->
 
 def test_for_what_is_overdue_room_is_kept_once_beside_what_may_go_on_elsewhere() -> None:
     """It waits at a worker, which begins nothing else until it has room."""
-    places = {"A": Place(0, 2.0, 2), "B": Place(0, 1.0, 1)}
+    places = {"A": Capacity(0, 2.0, 2), "B": Capacity(0, 1.0, 1)}
     large, small, huge = (Need(memory=memory) for memory in (2, 1, 3))
     sent = [(small, "A"), (small, "A"), (small, "B")]
     assert not Room(places, sent).has(large)
@@ -143,7 +143,7 @@ def test_for_what_is_overdue_room_is_kept_once_beside_what_may_go_on_elsewhere()
 
 def test_what_is_about_to_begin_is_counted_largest_first_where_it_leaves_least() -> None:
     one, two, three = (Need(memory=memory) for memory in (1, 2, 3))
-    places = {"A": Place(0, 3.0, 2), "B": Place(0, 2.0, 2)}
+    places = {"A": Capacity(0, 3.0, 2), "B": Capacity(0, 2.0, 2)}
     assert Room(places, [(two, "")]).has(three)
     room = Room(places, [(one, ""), (two, "")])
     assert (room.has(three), room.has(two)) == (False, True)
@@ -151,5 +151,5 @@ def test_what_is_about_to_begin_is_counted_largest_first_where_it_leaves_least()
 
 def test_what_waits_for_a_gpu_or_for_memory_is_one_each() -> None:
     huge, gpu = Need(memory=9), Need(gpu=True)
-    room = Room({"A": Place(0, 1.0, 1)}, [(huge, "")])
+    room = Room({"A": Capacity(0, 1.0, 1)}, [(huge, "")])
     assert (room.has(huge), room.has(gpu), room.has(Need())) == (False, True, True)

@@ -22,7 +22,7 @@ from fsmd.runtime import Runtime
 from fsmd.training import Training, TrainingResult
 from studies.workers.local import LocalWorkers
 from studies.workers.memory import EVALUATED, memory_of
-from studies.workers.room import UNLIMITED, Need, Place, lack
+from studies.workers.room import UNLIMITED, Capacity, Need, lack
 from studies.workers.worker import train_all
 
 PAGE = 4096
@@ -108,8 +108,8 @@ def test_a_stack_on_a_gpu_needs_no_main_memory_for_its_steps() -> None:
     assert memory_of(there) < memory_of(here) / 2
 
 
-def place(memory: float) -> Place:
-    return Place(gpus=0, memory=memory, threads=2)
+def place(memory: float) -> Capacity:
+    return Capacity(gpus=0, memory=memory, threads=2)
 
 
 @given(st.integers(1, 10**12))

@@ -120,6 +120,7 @@ def test_no_text_is_run_as_a_program() -> None:
         for name, path in PROGRAMS.items()
         for called, call in calls(path)
         if called in OBEYING or given_by(call, "shell") not in (None, "False")
+        if [ast.unparse(text) for text in call.args] != ["''"]  # of which nothing is done
     ]
     assert run == []
 

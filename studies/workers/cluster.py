@@ -39,7 +39,7 @@ from studies.workers.joining import Member, address_of, check_keys, looping, ref
 from studies.workers.local import WorkerLostError, uninterrupted
 from studies.workers.memory import memory_of
 from studies.workers.protocol import Message
-from studies.workers.room import GPU, Need, Place, Room, lack
+from studies.workers.room import GPU, Capacity, Need, Room, lack
 
 P = ParamSpec("P")
 T = TypeVar("T")
@@ -113,7 +113,7 @@ class ClusterWorkers:
         self._kinds = {"processors": set[str](), "GPUs": set[str]()}
         self._fault: UserError | None = None
         self._closed, self._changed, self._needed = False, False, Need()
-        self._ever = set[Place]()
+        self._ever = set[Capacity]()
         self._news, self._ready = Event(), Event()
         self._wish: distributed.Future[Any] | None = None
         self._began = self._nobody_since = self._busy = monotonic()
@@ -149,17 +149,17 @@ class ClusterWorkers:
 
     def _room(self) -> Room:
         with self._lock:
-            places = {address: member.place for address, member in self._members.items()}
+            places = {address: member.capacity for address, member in self._members.items()}
             return Room(places, [(run.need, run.worker) for run in self._runs], self._most or 0)
 
     def has_device(self, device: str) -> bool:
         """Whether a worker has it; waits as `slots` does."""
-        return device == "cpu" or any(m.place.gpus for m in self._first_members())
+        return device == "cpu" or any(m.capacity.gpus for m in self._first_members())
 
     def multiplies_bfloat16(self, device: str) -> bool:
         """Whether all workers do that have such a device; it is told where some do not."""
         kind = Runtime(device).kind
-        able = [m for m in self._first_members() if kind == "cpu" or m.place.gpus]
+        able = [m for m in self._first_members() if kind == "cpu" or m.capacity.gpus]
         fast = {kind in member.bfloat16 for member in able}
         if len(fast) > 1:
             self._notify(
@@ -430,7 +430,7 @@ class ClusterWorkers:
                 prepare = partial(remote.prepare, self._token, said["clock"] - now)
                 why = refusal(self._answer(address, prepare) or said)
             if not why:
-                memory = Member.of(facts, said).place.memory
+                memory = Member.of(facts, said).capacity.memory
                 offer = partial(self._client.run, remote.offer, memory, workers=[address])
                 if offer(on_error="return").get(address, 0) is not None:
                     raise OSError(f"the scheduler knows {address} no more")
@@ -445,7 +445,7 @@ class ClusterWorkers:
                 self._refused[address] = line
             else:
                 self._members[address] = Member.of(facts, said)
-                self._ever.add(self._members[address].place)
+                self._ever.add(self._members[address].capacity)
                 self._changed = True
                 line = self._unlike(self._members[address])
         if line:
@@ -481,7 +481,7 @@ class ClusterWorkers:
         """Say that there is no worker for what waits; raise UserError where none is to come."""
         with self._lock:
             waiting = [run.need for run in self._runs if not run.worker]
-            lacking = lack([member.place for member in self._members.values()], waiting)
+            lacking = lack([member.capacity for member in self._members.values()], waiting)
             if any(run.worker for run in self._runs):
                 self._busy = monotonic()
             there, refused = len(self._known), list(self._refused.values())
@@ -514,7 +514,7 @@ class ClusterWorkers:
 
     def _send(self, run: _Run) -> None:
         """Send what no worker has begun to those that there are now."""
-        fit = [a for a, m in self._members.items() if m.place.at_once(run.need)]
+        fit = [a for a, m in self._members.items() if m.capacity.at_once(run.need)]
         if not fit:
             return
         if run.task:

@@ -18,7 +18,7 @@ from tornado.ioloop import IOLoop
 
 from fsmd.errors import UserError
 from studies.workers.remote import MEMORY, Fault, versions
-from studies.workers.room import GPU, UNLIMITED, Place
+from studies.workers.room import GPU, UNLIMITED, Capacity
 
 PATIENCE = 5.0
 """Seconds; to look up a name, which nothing ends, may take longer than anybody waits."""
@@ -72,7 +72,7 @@ def check_keys(address: str) -> None:
 class Member:
     """A worker that gets calls."""
 
-    place: Place
+    capacity: Capacity
     machine: str
     processor: str
     gpu: str
@@ -85,7 +85,7 @@ class Member:
         """facts: as the scheduler has them. said: as it introduced itself."""
         has, threads = facts["resources"], facts["nthreads"]
         return cls(
-            place=Place(
+            capacity=Capacity(
                 gpus=min(threads, int(has.get(GPU, 0))),
                 memory=_rounded(has.get(MEMORY) or facts["memory_limit"] or UNLIMITED),
                 threads=threads,
@@ -98,8 +98,10 @@ class Member:
 
 
 def _rounded(memory: float) -> float:
-    """Down to 64 MiB: machines of one kind differ by less, and are counted together."""
-    return memory - memory % 2**26 if memory > 2**30 else memory
+    """Down to 0.1 GB, as `lack` asks for it: machines of one kind, which differ by less, are
+    counted together.
+    """
+    return memory - memory % 1e8 if memory > 1e9 else memory
 
 
 def refusal(said: Any) -> str:

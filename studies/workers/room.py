@@ -27,7 +27,7 @@ class Need(NamedTuple):
         return {name: n for name, n in ((GPU, int(self.gpu)), (MEMORY, self.memory)) if n}
 
 
-class Place(NamedTuple):
+class Capacity(NamedTuple):
     """What a worker offers, or has left; in order of how much."""
 
     gpus: int
@@ -40,9 +40,9 @@ class Place(NamedTuple):
         fit = self.memory // need.memory if need.memory else self.threads
         return int(min(self.gpus if need.gpu else self.threads, self.threads, fit))
 
-    def without(self, need: Need) -> "Place":
+    def without(self, need: Need) -> "Capacity":
         """What such a call leaves."""
-        return Place(
+        return Capacity(
             max(0, self.gpus - need.gpu),
             max(0.0, self.memory - need.memory),
             max(0, self.threads - 1),
@@ -59,7 +59,7 @@ class Room:
     beside it are sent, so that they are told of and waited for. While there is no worker, all is.
     """
 
-    places: Mapping[str, Place]
+    places: Mapping[str, Capacity]
     """Address of each worker -> what it offers."""
     sent: Sequence[tuple[Need, str]] = ()
     """Each with the address of the worker that has begun it, or of none."""
@@ -69,7 +69,7 @@ class Room:
     """
 
     @cached_property
-    def _kinds(self) -> set[Place]:
+    def _kinds(self) -> set[Capacity]:
         return {*self.places.values()}
 
     def _can(self, need: Need) -> bool:
@@ -86,7 +86,7 @@ class Room:
         return min((need for need, _ in self.sent if self._can(need)), default=None)
 
     @cached_property
-    def _left(self) -> Counter[Place]:
+    def _left(self) -> Counter[Capacity]:
         """What workers have left, when all that was sent and has room has begun.
 
         The largest first, each where it leaves least. -> how many of them have that.
@@ -136,7 +136,7 @@ class Room:
         return max(1, here) + min(beside, max(here, 2))
 
 
-def lack(places: Collection[Place], needs: Iterable[Need]) -> str:
+def lack(places: Collection[Capacity], needs: Iterable[Need]) -> str:
     """What no worker has, and how to start one that does; empty where each need is met."""
     for need in needs:
         if any(place.at_once(need) for place in places):

@@ -41,7 +41,7 @@ def tidy(study: str, data: str, trainings: Sequence[OfTraining], values: Array) 
         return np.repeat(np.array([*values], np.int32), counts)
 
     def joined(parts: Iterable[NDArray[Any]]) -> NDArray[Any]:
-        return np.concatenate([np.empty(0, np.int16), *parts])
+        return np.concatenate([*parts] or [np.empty(0, np.int32)])
 
     value_N, start = np.empty(sum(counts)), 0  # in its place: so many parts take as much again
     for training, own in zip(trainings, every, strict=True):

@@ -84,14 +84,14 @@ def cut_off(results: StudyResults) -> str:
         planned = results.planned_arm(arm)
         if planned and isinstance(planned.config, FSMDConfig):
             networks += 1
-            last = [run for run in runs if {*(run.chosen_epochs or {}).values()} == {most}]
+            last = [run for run in runs if most in (run.chosen_epochs or {}).values()]
             ended += [arm] * (2 * len(last) > len(runs))
-    if not ended or most == 1:  # one is the last
+    if not ended or most == 1:  # the only one is the last
         return ""
     many = f"{len(ended)} of {words.count(networks, 'network')}"
     who = words.listed(ended) if len(ended) <= FEW_NAMED else many
     return (
-        f"Most trainings of {who} were at their best in the last of at most "
+        f"In most trainings of {who} a task was at its best in the last of at most "
         f"{words.count(most, 'epoch')}: with more, by --epochs, "
         f"{'it' if len(ended) == 1 else 'they'} may be better than is told here."
     )

@@ -14,6 +14,7 @@ import pytest
 
 pytest.importorskip("distributed")
 
+from dask.utils import parse_bytes
 from distributed import Scheduler, Worker
 from distributed.utils import LoopRunner, silence_logging_cmgr
 
@@ -24,6 +25,8 @@ from fsmd.runtime import Runtime
 from fsmd.training import Training
 from studies.workers import cluster, remote
 from studies.workers.cluster import ClusterWorkers
+from studies.workers.joining import Member
+from studies.workers.room import Need, lack
 from tests.cluster import until
 
 GB = 1e9
@@ -119,6 +122,16 @@ def test_slots_are_those_of_what_needs_least_and_what_nobody_can_do_takes_none(
         given = (HUGE, HUGE, HUGE, LARGE, SMALL, LARGE, HUGE)
         slots = [2, 2 + 1, 2 + 2, 2 + 2, 1 + 2, 1 + 2, 1 + 2, 1 + 2]
         assert [workers.slots(), *map(slots_with, given)] == slots
+
+
+def test_a_worker_started_as_it_was_asked_for_has_enough() -> None:
+    said: dict[str, Any] = dict.fromkeys(("machine", "processor", "gpu"), "")
+    for tenths in range(1, 2000):
+        stated = parse_bytes(f"{tenths / 10:.1f}GB")
+        facts = {"resources": {}, "nthreads": 1, "memory_limit": stated}
+        member = Member.of(facts, {**said, "bfloat16": ()})
+        assert member.capacity.at_once(Need(memory=tenths * 10**8)) == 1
+    assert lack([member.capacity], [Need(memory=tenths * 10**8)]) == ""
 
 
 @pytest.mark.parametrize("most", [None, 1, 2])

@@ -300,7 +300,7 @@ def test_side_tables_without_a_key_are_refused(
         assert words in capsys.readouterr().err
 
 
-def test_files_without_a_header_get_wrongto_be_changed(there: Path) -> None:
+def test_files_without_a_header_get_names_to_be_changed(there: Path) -> None:
     log = pd.DataFrame(impressions())[["country", "age", "click"]]
     log["said"] = log.pop("click").map({0: "- 50000.", 1: "50000+."})
     lines = [", ".join(map(str, row)) for row in log.itertuples(index=False)]
@@ -311,7 +311,7 @@ def test_files_without_a_header_get_wrongto_be_changed(there: Path) -> None:
     assert found.labels["column_2"].expression == "column_2 == '50000+.'"
 
 
-def test_wrongsaid_for_files_without_a_header_are_guessed_from(there: Path) -> None:
+def test_names_said_for_files_without_a_header_are_guessed_from(there: Path) -> None:
     log = pd.DataFrame(impressions()).assign(dwell=np.arange(ROWS) % 40)
     names = ["user_id", "item_id", "time_ms", "dwell", "click"]
     log[names].to_csv("log.tsv", sep="\t", index=False, header=False)
@@ -324,7 +324,7 @@ def test_wrongsaid_for_files_without_a_header_are_guessed_from(there: Path) -> N
     assert "after the row was shown" in reason(text, "dwell")
 
 
-def test_a_header_that_wrongtwo_columns_alike_is_named_anew_as_its_refusal_says(
+def test_a_header_that_names_two_columns_alike_is_named_anew_as_its_refusal_says(
     there: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     log = pd.DataFrame(impressions())
@@ -344,7 +344,7 @@ def test_a_header_that_wrongtwo_columns_alike_is_named_anew_as_its_refusal_says(
     assert sum(len(batch) for batch, _ in batches(opened[0], found.data, names)) == ROWS
     Path("other.csv").write_text("".join([",".join(names[::-1]) + "\n", *lines[1:]]))
     with pytest.raises(
-        UserError, match=r"other\.csv has the header .* whose headers are the same"
+        UserError, match=r"column 0 .* in other\.csv, .* whose headers are the same"
     ):
         open_all([Path("log.csv"), Path("other.csv")], found.data)
 
@@ -481,7 +481,7 @@ HOSTILE = (
 )
 
 
-def test_hostile_wrongof_columns_make_a_draft_that_can_be_read(there: Path) -> None:
+def test_hostile_names_of_columns_make_a_draft_that_can_be_read(there: Path) -> None:
     rng = np.random.default_rng(0)
     names: Sequence[str] = (*HOSTILE, "x" * 360, "y" * 200)
     columns = {name: pa.array(rng.integers(0, 9, ROWS)) for name in names}

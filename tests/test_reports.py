@@ -349,10 +349,10 @@ def test_what_is_not_finished_is_not_called_failed(tmp_path: Path) -> None:
         ({"a": 1, "constant": 3}, ""),
         (
             {"a": 3},
-            "Most trainings of a were at their best in the last of at most 30 epochs: with",
+            "In most trainings of a a task was at its best in the last of at most 30 epochs: with",
         ),
-        ({"a": 2, "b": 3, "constant": 3}, "Most trainings of a and b were"),
-        (dict.fromkeys("abcd", 2), "Most trainings of 4 of 5 networks were"),
+        ({"a": 2, "b": 3, "constant": 3}, "In most trainings of a and b a task was"),
+        (dict.fromkeys("abcd", 2), "In most trainings of 4 of 5 networks a task was"),
     ],
 )
 def test_networks_that_the_limit_on_epochs_ended_at_their_best_are_told_of(
@@ -365,7 +365,7 @@ def test_networks_that_the_limit_on_epochs_ended_at_their_best_are_told_of(
     simple = replace(network, name="constant", config=BASELINES["constant"])
     results = replace(stored, planned=(*planned, simple))
     ends = {2: run._replace(chosen_epochs={"click": 2, "like": 2})}
-    ends[30] = run._replace(chosen_epochs={"click": 30, "like": 30})
+    ends[30] = run._replace(chosen_epochs={"click": 2, "like": 30})
     vars(results)["finished"] = {
         arm.name: [ends[30 if i < last.get(arm.name, 0) else 2] for i in range(3)]
         for arm in results.planned
@@ -373,6 +373,11 @@ def test_networks_that_the_limit_on_epochs_ended_at_their_best_are_told_of(
     said = cut_off(results)
     assert said.startswith(told)
     assert bool(said) == bool(told)
+    plan = results.record.plan
+    once = replace(plan, settings=replace(plan.settings, epochs=1))
+    of_one = replace(results, record=replace(results.record, plan=once))
+    vars(of_one)["finished"] = {a: [ends[2]._replace(chosen_epochs={"like": 1})] for a in "abc"}
+    assert not cut_off(of_one)
 
 
 @pytest.mark.parametrize(("replicates", "told"), [(4, "4 replicates are few"), (5, "")])

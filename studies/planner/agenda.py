@@ -57,8 +57,8 @@ class LongestFirst:
     A whole replicate comes after the other, so that what is stopped halfway can be compared; the
     longest trainings of each come first. One that takes half as long as all workers together need
     for what is left begins at once: no guess is better than that. A stack of cells counts as one.
-    What no worker has room for when it is its turn is held back until one has, or is kept free
-    for it, as it is once all others of its replicate were handed out, or nothing else is left.
+    What no worker has room for when it is its turn is held back until one has, or can keep it free
+    for what is of an earlier replicate than others that had their turn, or nothing else is left.
     """
 
     def __init__(
@@ -78,11 +78,13 @@ class LongestFirst:
         self._by_length = deque(sorted(ordered, key=self._of, reverse=True))
         self._rest = sum(map(self._of, ordered))
         self._begun = set[str]()  # identities of the first trainings; it is still in a deque
+        self._latest = 0
+        """Replicate of what had its turn, the highest."""
 
     def next(self) -> Step | None:
         """The next cell, or stack of cells."""
         self._held.rotate(-1)  # so one after the other is looked at, and each time only one
-        if self._held and self._has_room(self._held[0], self._overdue(self._held[0])):
+        if self._ahead and self._held and self._room_kept(self._held[0]):
             return Step(self._held.popleft())
         while cells := self._chosen():
             if self._has_room(cells, False):
@@ -90,13 +92,13 @@ class LongestFirst:
             self._held.append(cells)
         if not self._held:
             return None
-        fit = (cells for cells in self._held if self._has_room(cells, False))
-        cells = next(fit, self._held[0])
+        by_age = sorted(self._held, key=lambda cells: cells[0].replicate)
+        cells = next(filter(self._room_kept, by_age), by_age[0])
         self._held.remove(cells)
         return Step(cells)
 
-    def _overdue(self, cells: Sequence[Cell]) -> bool:
-        return bool(self._ahead) and self._ahead[0][0].replicate > cells[0].replicate
+    def _room_kept(self, cells: Sequence[Cell]) -> bool:
+        return self._has_room(cells, cells[0].replicate < self._latest)
 
     def _chosen(self) -> tuple[Cell, ...]:
         """Whose turn it is; nobody's, where all have had theirs."""
@@ -109,6 +111,7 @@ class LongestFirst:
         at_once = 2 * self._of(longest) >= self._rest / self._workers
         cells = longest if at_once else self._ahead[0]
         self._begun.add(cells[0].training.id)
+        self._latest = max(self._latest, cells[0].replicate)
         self._rest -= self._of(cells)
         return cells
 

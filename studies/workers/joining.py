@@ -98,10 +98,10 @@ class Member:
 
 
 def _rounded(memory: float) -> float:
-    """Down to 0.1 GB, as `lack` asks for it: machines of one kind, which differ by less, are
-    counted together.
+    """Down to 10 MB: machines of one kind, which differ by less, are counted together. Of what
+    `lack` asks for Dask may make a byte less.
     """
-    return memory - memory % 1e8 if memory > 1e9 else memory
+    return (memory + 1) // 1e7 * 1e7
 
 
 def refusal(said: Any) -> str:
@@ -147,7 +147,9 @@ def looping() -> Iterator[IOLoop]:
     def run() -> None:
         try:
             asyncio.run(until_over())
-        except OSError as error:  # of too many open files
+        except BaseException as error:  # such as of too many open files
+            if begun.done():
+                raise
             begun.set_exception(error)
 
     thread = Thread(target=run, daemon=True)

@@ -169,9 +169,11 @@ def open_all(paths: Iterable[Path], files: FileSet) -> tuple[LogFile, ...]:
                     "one list must have the same columns"
                 )
         if first.untyped and (header := csv.replaced(file.path, files)) != replaced:
+            i = next(i for i, name in enumerate(header) if name != replaced[i])
             raise UserError(
-                f"{file.path} has the header {shown(header)}, and {first.path} {shown(replaced)}; "
-                "`columns` names the columns of files whose headers are the same"
+                f"column {i} (from 0) is {shown(header[i])} in {file.path}, and "
+                f"{shown(replaced[i])} in {first.path}; `columns` names the columns of files "
+                "whose headers are the same"
             )
         for name, kind in file.columns.items():
             before = common.get(name, pa.null())

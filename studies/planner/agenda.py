@@ -85,13 +85,15 @@ class LongestFirst:
         """The next cell, or stack of cells."""
         self._held.rotate(-1)  # so one after the other is looked at, and each time only one
         if self._ahead and self._held and self._room_kept(self._held[0]):
-            return Step(self._held.popleft())
+            return self._oldest()
         while cells := self._chosen():
             if self._has_room(cells, False):
                 return Step(cells)
             self._held.append(cells)
-        if not self._held:
-            return None
+        return self._oldest() if self._held else None
+
+    def _oldest(self) -> Step:
+        """Of what is held that for which there is room, or else the oldest."""
         by_age = sorted(self._held, key=lambda cells: cells[0].replicate)
         cells = next(filter(self._room_kept, by_age), by_age[0])
         self._held.remove(cells)

@@ -329,6 +329,7 @@ def damaged(content: bytes) -> bytes:
         bad("text.parquet", HEAD, "no Parquet file", "PAR1"),
         bad("short.parquet", b"PAR1....PAR1", "cannot be read"),
         bad("cut.parquet", parquet(a=[1, 2])[:-20], "cannot be read"),
+        bad("named.parquet", parquet(a=[1, 2]), "names in it", "of text", columns=("b",)),
         bad("page.parquet", damaged(parquet(a=[1, 2, 3])), "row group 1 of 2", "row 2"),
         bad("bytes.parquet", parquet(a=[b"a", b"b", b"\xff"]), "row 2", "'a'", "UTF-8", "xff"),
     ],

@@ -10,7 +10,6 @@ import re
 from collections import Counter
 from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence
 from contextlib import closing
-from dataclasses import replace
 from pathlib import Path
 from typing import Any, BinaryIO, NoReturn
 
@@ -42,8 +41,7 @@ def names(path: Path, files: FileSet) -> tuple[str, ...]:
 
 def replaced(path: Path, files: FileSet) -> tuple[str, ...]:
     """Names of a header in whose place others are given; empty where there is none."""
-    is_replaced = files.header and files.columns
-    return _start(path, replace(files, columns=()), check=False)[0] if is_replaced else ()
+    return tuple(_first(path, files)[0]) if files.header and files.columns else ()
 
 
 def batches(
@@ -212,11 +210,8 @@ def _undecodable(path: Path, files: FileSet, names: Sequence[str]) -> tuple[int,
     return 0, names[0], ""
 
 
-def _start(path: Path, files: FileSet, *, check: bool = True) -> tuple[tuple[str, ...], int]:
-    """The columns' names, and the lines of the file before the first row.
-
-    check: whether a header must name each column once.
-    """
+def _first(path: Path, files: FileSet) -> tuple[list[str], int]:
+    """The first line that is no comment, a header or a row, and the lines up to its end."""
     lines = 0
 
     def counted() -> Iterator[str]:
@@ -238,6 +233,12 @@ def _start(path: Path, files: FileSet, *, check: bool = True) -> tuple[tuple[str
             ) from error
     if first is None:
         raise UserError(f"{path} is empty; a file of a log has rows, or a header at least")
+    return first, lines
+
+
+def _start(path: Path, files: FileSet) -> tuple[tuple[str, ...], int]:
+    """The columns' names, and the lines of the file before the first row."""
+    first, lines = _first(path, files)
     if not files.header:
         return files.columns or tuple(f"column_{i}" for i in range(len(first))), 0
     if files.columns:
@@ -247,8 +248,7 @@ def _start(path: Path, files: FileSet, *, check: bool = True) -> tuple[tuple[str
                 f"{len(first)} columns; it names {len(files.columns)}"
             )
         return files.columns, lines
-    if check:
-        _check_names(path, first, files)
+    _check_names(path, first, files)
     found = [name.strip() for name in first] if files.strip else first
     return tuple(found), lines
 

@@ -131,6 +131,11 @@ def open_log(path: Path, files: FileSet) -> LogFile:
     if not start:
         raise UserError(f"{path} is empty; a file of a log has rows, or a header at least")
     if start.startswith(_PARQUET):
+        if files.columns:
+            raise UserError(
+                f"{path} is a Parquet file, which has its columns' names in it; `columns` (of "
+                "describe: --columns) is for files of text"
+            )
         with readable(path):
             return LogFile(path, parquet.columns(path), False, stamp)
     if path.suffix.lower() in (".parquet", ".pq"):

@@ -171,8 +171,7 @@ def outline_of(
 ) -> "Outline":
     """All that a report writes, as a value; UserError where no training has ended."""
     from reports.page.model import Outline
-    from studies.reading import of_study
-    from studies.store.trainings import uncollected
+    from studies.reading import of_study, uncollected
 
     if picks and not record.is_search:
         raise UserError(f"--pick goes with a search only; {record.name!r} is a study")

@@ -8,7 +8,7 @@ import pandas as pd
 from numpy.typing import NDArray
 
 from fsmd.metrics import Array
-from studies.store.trainings import Keys
+from studies.store.curves import Keys
 
 COLUMNS = (
     *("study", "data", "arm", "replicate", "seed", "epoch", "split", "task", "metric", "value"),

@@ -24,12 +24,12 @@ from reports.measurements import OfTraining, tidy
 from reports.predictions import own_figures, read_sampling
 from reports.same_arms import read_as_trained
 from studies.definition import Study
-from studies.reading import of_study
+from studies.reading import of_study, uncollected
 from studies.store.costs import LATENCY, known_costs
 from studies.store.faults import patient
 from studies.store.records import PlannedArm, StudyRecord
 from studies.store.studies import find_study, study_names
-from studies.store.trainings import TrainingRow, read_trainings, uncollected
+from studies.store.trainings import TrainingRow, read_trainings
 
 MOST_LEARNT = 1000
 """Arms whose differences to each other are all gone through, to learn how one of them scatters.

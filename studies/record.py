@@ -21,9 +21,8 @@ from studies import catalog
 from studies.options import STOPPED, add_places
 from studies.planner.design import slug
 from studies.store.database import opened
-from studies.store.faults import patient
 from studies.store.studies import find_study
-from studies.store.tables import CELLS, MEASUREMENTS, RUNS
+from studies.store.trainings import read_trainings
 
 STUDY = "curves"
 
@@ -84,7 +83,6 @@ def _run(options: argparse.Namespace) -> int:
     return 1 if finished.failed else 0
 
 
-@patient
 def curves(engine: sa.Engine, name: str) -> pd.DataFrame:
     """One row per cell, seed and epoch: axes, replicate, epoch, each task's validation figure.
 
@@ -96,27 +94,15 @@ def curves(engine: sa.Engine, name: str) -> pd.DataFrame:
     if record is None:
         raise UserError(f"no study {name!r} in this database; run it first")
     judging = [(task.name, task.metric) for task in record.plan.tasks]
-    key, figure = ["arm", "replicate", "epoch", "seconds"], MEASUREMENTS.c
-    query = (
-        sa.select(
-            CELLS.c.arm,
-            CELLS.c.replicate,
-            figure.epoch,
-            (RUNS.c.seconds / RUNS.c.epochs).label("seconds"),
-            figure.task,
-            figure.value,
-        )
-        .join(RUNS, RUNS.c.id == CELLS.c.run_id)
-        .join(MEASUREMENTS, figure.run_id == RUNS.c.id)
-        .where(
-            CELLS.c.study == name,
-            RUNS.c.status == "done",
-            figure.split == "valid",
-            sa.tuple_(figure.task, figure.metric).in_(judging),
-        )
-    )
-    with engine.connect() as connection:
-        tall = pd.DataFrame(connection.execute(query).all(), columns=[*key, "task", "value"])
+    key = ["arm", "replicate", "epoch", "seconds"]
+    rows = [
+        (arm, replicate, epoch, (run.seconds or 0.0) / (run.epochs or 1), task, value)
+        for arm, replicate, run, figures in read_trainings(engine, record, record.plan.arms)
+        if run.status == "done"
+        for epoch, split, task, metric, value in figures.rows
+        if split == "valid" and (task, metric) in judging
+    ]
+    tall = pd.DataFrame(rows, columns=[*key, "task", "value"])
     if tall.empty:
         raise UserError(f"no training of study {name!r} has ended; look at its report")
     wide = tall.pivot(index=key, columns="task", values="value").astype("float32")

@@ -52,6 +52,7 @@ from studies.planner.progress import LiveProgress
 from studies.search.run import run_search, search_mirror
 from studies.session import open_record, stored_cells
 from studies.store import runs
+from studies.store.curves import rows_of
 from studies.store.database import open_engine
 from studies.store.mirror import Mirror, open_mirror, study_axes, task_objectives
 from studies.store.records import StudyRecord
@@ -238,7 +239,9 @@ def fill(
             ]
             connection.execute(sa.insert(CELLS), linked)
             measured = [
-                {"run_id": c.training.id, **vars(m)} for c, r in results for m in r.measurements
+                {"run_id": c.training.id, **row}
+                for c, r in results
+                for row in rows_of(r.measurements)
             ]
             connection.execute(sa.insert(MEASUREMENTS), measured)
     began = time.process_time()

@@ -26,7 +26,7 @@ from studies.run import main
 from studies.store.database import open_engine
 from studies.store.looks import SaidOfClaim, StoredLook, insert_look, read_looks
 from studies.store.records import StudyRecord
-from tests import made_up
+from tests import curves, made_up
 from tests.lab import small_data, without_training
 from tests.made_up.databases import PLANNED_AT
 
@@ -161,10 +161,7 @@ def test_a_look_that_is_stored_is_read_as_it_said(engine: sa.Engine) -> None:
     results = store(engine, 3)
     (look,) = looks_of(results)
     insert_look(engine, results.record.name, look)
-    with engine.begin() as connection:
-        connection.execute(
-            sa.text("UPDATE fsmd_measurements SET value = 0.7 WHERE split = 'test'")
-        )
+    curves.change(engine, lambda m: 0.7 if m.split == "test" else m.value)
     again = load_results(engine, results.record, results.planned)
     assert looks_of(again) == read_looks(engine, results.record.name) == (look,)
     kept = {(s.other, s.target): s.word for s in look.comparisons}

@@ -11,6 +11,7 @@ import re
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import replace
 from functools import cache
+from itertools import islice
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -511,12 +512,15 @@ def test_no_search_says_what_cannot_be(engine: sa.Engine, form: str) -> None:
         told = rows.copy()
         for task in record.plan.tasks:
             own = (told["task"] == task.name) & (told["metric"] == task.metric)
-            told.loc[own, "value"] = figures(data.draw, METRICS[task.metric], int(own.sum()))
+            lengths = [len(json.loads(curve)) for curve in told.loc[own, "curve"]]
+            drawn = iter(figures(data.draw, METRICS[task.metric], sum(lengths)))
+            curves = [json.dumps([float(x) for x in islice(drawn, n)]) for n in lengths]
+            told.loc[own, "curve"] = curves
         values: Any = told.drop(columns="replicate").to_dict("records")
         with engine.begin() as connection:
             connection.execute(
                 sa.text(
-                    "UPDATE fsmd_measurements SET value = :value WHERE run_id = :run_id "
+                    "UPDATE fsmd_measurements SET curve = :curve WHERE run_id = :run_id "
                     "AND epoch = :epoch AND split = :split AND task = :task AND metric = :metric"
                 ),
                 values,

@@ -37,13 +37,16 @@ def trained(training: Training) -> TrainingResult:
     selection = Selection.of(TASKS, separate, training.patience)
     curve = curve_of(training)
     end = next((n for n in range(1, EPOCHS) if selection.standing(curve[:n]).exhausted), EPOCHS)
-    measurements = tuple(
+    chosen = dict(zip(("click", "long_view"), selection.standing(curve[:end]).epochs, strict=True))
+    measurements = [
         Measurement(epoch, "valid", task.name, "auc", curve[epoch - 1][k])
         for epoch in range(1, end + 1)
         for k, task in enumerate(TASKS)
-    )
-    chosen = dict(zip(("click", "long_view"), selection.standing(curve[:end]).epochs, strict=True))
-    return TrainingResult(measurements, chosen, end, True, 0.1, 10)
+    ]
+    measurements += [
+        Measurement(epoch, "test", name, "auc", 0.6) for name, epoch in chosen.items()
+    ]
+    return TrainingResult(tuple(measurements), chosen, end, True, 0.1, 10)
 
 
 @pytest.fixture(scope="module")

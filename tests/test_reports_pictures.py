@@ -29,7 +29,7 @@ from reports.study.figures import scatter
 from reports.words import DASH, MINUS, signed
 from studies import catalog
 from studies.definition import Arm, Study
-from tests import made_up
+from tests import curves, made_up
 from tests.conftest import leave_figures_blank
 from tests.made_up import (
     CENSUS,
@@ -150,12 +150,9 @@ def test_of_many_arms_the_best_on_validation_are_compared(
     """Test figures have no say: having more of them than all others changes nothing."""
     made = fresh_engine(tmp_path)
     store_study(made, many(count=40), replicates=2)
-    chance = "UPDATE fsmd_measurements SET value = value + 0.01 WHERE split = 'test' AND run_id IN"
     lucky = [str(value) for value in range(11, 30)]
-    with made.begin() as connection:
-        for arm in lucky:
-            picked = sa.text(f"{chance} (SELECT run_id FROM fsmd_cells WHERE arm = :arm)")
-            connection.execute(picked, {"arm": arm})
+    for arm in lucky:
+        curves.change(made, lambda m: m.value + 0.01 * (m.split == "test"), "arm = :arm", arm=arm)
     results = read(made, "many")
     made.dispose()
     means = {arm: results.valid.of(arm, "mean").mean() for arm in results.valid.arms}
@@ -285,8 +282,7 @@ def test_the_papers_figures_say_what_they_are_of(out: Path) -> None:
 def test_without_such_records_the_section_is_left_out(tmp_path: Path) -> None:
     made = fresh_engine(tmp_path)
     store_study(made, replicates=2)
-    with made.begin() as connection:
-        connection.execute(sa.text("DELETE FROM fsmd_measurements WHERE metric NOT LIKE '%auc'"))
+    curves.change(made, lambda m: m.value if m.metric.endswith("auc") else None)
     build(made, "towers", tmp_path)
     made.dispose()
     assert "Inside the models" not in page(tmp_path, "towers")

@@ -40,6 +40,7 @@ from studies.objectives import named
 from studies.run import parser
 from studies.search.attempt import AttemptState
 from studies.store.studies import find_study
+from tests import curves
 from tests.made_up import (
     MIXED,
     drawn_points,
@@ -429,15 +430,8 @@ def test_what_a_seed_does_to_one_training_is_not_told_of_the_point_that_it_chose
     names = list(points)[:3]
     gone = [(names[0], 4), (names[1], 5)]  # so that no two share just the seeds that all have
     store_search(made, points, confirmed=names, seeds=5, rows=100, missing=gone)
-    lucky = "SELECT run_id FROM fsmd_cells WHERE replicate = 2 AND arm = :arm"
-    with made.begin() as connection:
-        connection.execute(
-            sa.text(
-                "UPDATE fsmd_measurements SET value = value + 0.1 "
-                f"WHERE task = 'click' AND run_id IN ({lucky})"
-            ),
-            {"arm": names[2]},
-        )
+    lucky = "replicate = 2 AND arm = :arm"
+    curves.change(made, lambda m: m.value + 0.1 * (m.task == "click"), lucky, arm=names[2])
     found = analysis(made)
     made.dispose()
     (pick,) = [p for p in found.picks if "best:click" in [rule.name for rule in p.rules]]

@@ -30,6 +30,7 @@ from studies.store.mirror import stored_studies
 from studies.store.studies import find_study
 from studies.workers.local import LocalWorkers
 from studies.workers.worker import train_all
+from tests import curves
 from tests.faults.desk import alive, children_of, needs_proc, workers_of
 from tests.faults.hanging import die_after, own_memory
 from tests.lab import Immediate, no_report
@@ -187,14 +188,9 @@ def test_a_run_among_others_measured_what_it_measures_alone(desk: Desk) -> None:
             patience=2,
         )
         assert training.id == run_id
-        stored = desk.rows(
-            "SELECT epoch, split, task, metric, value FROM fsmd_measurements"
-            f" WHERE run_id = '{run_id}'"
-        )
         measured = train(training).measurements
-        assert sorted(stored) == sorted(
-            (m.epoch, m.split, m.task, m.metric, m.value) for m in measured
-        )
+        rows = desk.rows(f"{curves.COLUMNS} WHERE run_id = '{run_id}'")
+        assert curves.figures(rows) == sorted(map(curves.row_of, measured))
 
 
 @needs_proc

@@ -10,6 +10,7 @@ from fsmd.data import load
 from fsmd.training import Training, train
 from studies.definition import Search
 from studies.run import main
+from tests import curves
 from tests.conftest import leave_figures_blank
 from tests.faults.desk import needs_proc, workers_of
 from tests.lab import Immediate, no_report
@@ -78,12 +79,9 @@ def test_a_training_of_the_search_measured_what_it_measures_alone(desk: Desk) ->
         patience=data.settings.patience,
     )
     assert training.id == run_id
-    columns = "epoch, split, task, metric, value"
-    query = f"SELECT {columns} FROM fsmd_measurements WHERE run_id = '{run_id}'"
-    measured = [
-        (m.epoch, m.split, m.task, m.metric, m.value) for m in train(training).measurements
-    ]
-    assert sorted(desk.rows(query)) == sorted(measured)
+    measured = train(training).measurements
+    rows = desk.rows(f"{curves.COLUMNS} WHERE run_id = '{run_id}'")
+    assert curves.figures(rows) == sorted(map(curves.row_of, measured))
 
 
 def test_a_search_with_a_limit_trains_only_what_keeps_it(

@@ -21,6 +21,7 @@ from reports.predictions import read_rows
 from reports.results import read
 from studies.failure import Failure
 from studies.store.costs import CostKey, known_cost, known_costs, record_cost
+from studies.store.curves import figures_of, rows_of
 from studies.store.records import StudyRecord
 from studies.store.runs import (
     Provenance,
@@ -174,8 +175,8 @@ def test_of_the_chosen_epochs_alone_a_result_has_the_same_value(engine: sa.Engin
     record_run(engine, one, RESULT, 3, HERE)
     record_run(engine, other, RESULT, 3, HERE)
     with engine.begin() as connection:
-        gone = (MEASUREMENTS.c.run_id == other.id) & (MEASUREMENTS.c.epoch == 2)
-        connection.execute(sa.delete(MEASUREMENTS).where(gone))
+        short = sa.update(MEASUREMENTS).filter_by(run_id=other.id, split="valid")
+        connection.execute(short.values(curve="[0.7]"))
     found = chosen_results(engine, [one.id, other.id], [task])
     assert list(found) == [one.id]
     assert found[one.id].measurements == (Measurement(2, "valid", "click", "auc", 0.8),)
@@ -195,6 +196,25 @@ def test_a_result_is_read_as_it_was_measured(engine: sa.Engine) -> None:
         row = connection.execute(sa.select(RUNS)).one()
     assert FSMDConfig.from_dict(row.config) == one.config
     assert (row.attempts, row.machine, row.libraries) == (3, "a machine", {"torch": "1"})
+
+
+def test_a_curve_is_a_row_and_one_more_after_each_epoch_left_out(engine: sa.Engine) -> None:
+    """Every number is read as it was, to its last bit."""
+    draws = np.random.default_rng(0).normal(size=2 * 9).tolist()
+    told = [
+        Measurement(epoch, "train", "click", metric, draws.pop())
+        for metric in ("loss", "gate_weight_0")
+        for epoch in (9, 1, 2, 3, 5, 6, 8, 10, 11)
+    ]
+    assert [(row["metric"], row["epoch"]) for row in rows_of(told)] == [
+        *(("gate_weight_0", first) for first in (1, 5, 8)),
+        *(("loss", first) for first in (1, 5, 8)),
+    ]
+    one = training()
+    record_run(engine, one, replace(RESULT, measurements=tuple(told)), 1, HERE)
+    assert count(engine, MEASUREMENTS) == 6
+    read = [Measurement(*row) for row in figures_of(engine, [one.id])[one.id].rows]
+    assert read == sorted(told, key=lambda m: (m.metric, m.epoch))
 
 
 def test_of_a_loss_after_a_pause_the_error_is_kept(engine: sa.Engine) -> None:

@@ -62,7 +62,7 @@ FREE = {
     ("fsmd_cells", "study"),  # the training is then still to come
     ("fsmd_cells", "arm"),  # one that the plan no longer has
     ("fsmd_cells", "replicate"),
-    ("fsmd_measurements", "value"),
+    ("fsmd_measurements", "curve"),
     ("fsmd_measurements", "run_id"),  # of a figure that is only shown
     ("fsmd_predictions", "run_id"),  # predictions need not be kept
     ("fsmd_predictions", "task"),
@@ -121,12 +121,6 @@ def make_whole(folder: Path) -> Path:
     with closing(sqlite3.connect(path)) as raw, raw:
         costly = (COST.id, *astuple(COST), 1.0)
         raw.execute("INSERT INTO fsmd_costs VALUES (?, ?, ?, ?, ?, ?, ?)", costly)
-        query = "SELECT sql FROM sqlite_master WHERE name = 'fsmd_measurements'"
-        (made,) = raw.execute(query).fetchone()
-        raw.execute("ALTER TABLE fsmd_measurements RENAME TO old")
-        raw.execute(made.replace("WITHOUT ROWID", ""))  # so that all rows can be named alike
-        raw.execute("INSERT INTO fsmd_measurements SELECT * FROM old")
-        raw.execute("DROP TABLE old")
         raw.execute("PRAGMA writable_schema=ON")
         raw.execute(
             "UPDATE sqlite_master SET sql = replace(sql, ' NOT NULL', '') "
@@ -438,12 +432,26 @@ OF_STUDY = "(SELECT run_id FROM fsmd_cells WHERE study = 'towers' AND arm = 'dia
 @pytest.mark.parametrize(
     ("sql", "said"),
     [
-        ("UPDATE fsmd_measurements SET value = 5.0 WHERE metric = 'auc'", "finite value in its"),
-        (
-            "UPDATE fsmd_measurements SET value = 'much' WHERE metric = 'auc'",
-            "finite value in its",
+        *(
+            (f"UPDATE fsmd_measurements SET curve = {curve} WHERE metric = 'auc'", "in its range")
+            for curve in (
+                *("'[5.0]'", "'much'", "'5'", "'[]'", "'[0.5, 0.6'", "'[true]'", "'[[0.5]]'"),
+                *("'[NaN]'", "'[1e999]'", "'[null]'", "'{\"0.5\": 0.5}'", "CAST('[0.5]' AS BLOB)"),
+                f"'[1{'0' * 400}]'",
+                f"'{'[' * 100_000}'",
+            )
         ),
-        ("UPDATE fsmd_measurements SET value = NULL WHERE split = 'test'", "finite value in its"),
+        ("UPDATE fsmd_measurements SET curve = NULL WHERE split = 'test'", "in its range"),
+        (
+            "UPDATE fsmd_measurements SET curve = replace(curve, ']', ', 0.5, 0.5]')"
+            " WHERE split = 'valid'",
+            "is measured, but column epochs is",
+        ),
+        (
+            "INSERT INTO fsmd_measurements SELECT run_id, split, task, metric, 3, '[0.5]'"
+            " FROM fsmd_measurements WHERE split = 'valid' AND metric = 'auc'",
+            "is there twice",
+        ),
         ("UPDATE fsmd_measurements SET metric = 'acc' WHERE metric = 'auc'", "a known metric"),
         ("UPDATE fsmd_measurements SET task = 'buy' WHERE task = 'click'", "unknown task"),
         (
@@ -455,8 +463,11 @@ OF_STUDY = "(SELECT run_id FROM fsmd_cells WHERE study = 'towers' AND arm = 'dia
             "test must be measured at the chosen epoch",
         ),
         ("UPDATE fsmd_measurements SET epoch = -epoch WHERE epoch = 1", "an epoch from 1"),
-        ("UPDATE fsmd_measurements SET epoch = 70 WHERE epoch = 5", "column epochs is"),
-        ("DELETE FROM fsmd_measurements WHERE split = 'valid' AND epoch = 2", "epoch 2 of task"),
+        ("UPDATE fsmd_measurements SET epoch = 70 WHERE epoch = 1", "column epochs is"),
+        (
+            "UPDATE fsmd_measurements SET curve = '[0.5]' WHERE split = 'valid'",
+            "the validation auc of epoch 2 of task",
+        ),
         ("DELETE FROM fsmd_measurements WHERE split = 'test'", "the test auc of task"),
         ("UPDATE fsmd_runs SET epochs = 50", "must have the validation auc of epoch"),
         ('UPDATE fsmd_runs SET chosen_epochs = \'{"click": 5, "long_view": 99}\'', "from 1 to"),
@@ -560,8 +571,8 @@ def test_the_planner_refuses_what_was_tampered_with_by_the_same_line(database: D
         record = stored_record(database.engine, name)
         assert open_record(database.engine, record) == record
         of_study = f"IN (SELECT run_id FROM fsmd_cells WHERE study = '{name}')"
-        sql = f"UPDATE fsmd_measurements SET value = 5 WHERE metric = 'auc' AND run_id {of_study}"
-        database.raw.execute(sql)
+        sql = "UPDATE fsmd_measurements SET curve = '[5]' WHERE metric = 'auc' AND run_id"
+        database.raw.execute(f"{sql} {of_study}")
         with pytest.raises(StoredError) as by_report:
             as_read(database.engine, name)
         with pytest.raises(StoredError) as by_planner:
@@ -600,7 +611,9 @@ def test_all_others_are_built_and_the_bad_one_is_listed_with_the_reason(
     before = {path: path.read_bytes() for path in (tmp_path / OTHER).rglob("*") if path.is_file()}
     assert len(before) > 5
     capsys.readouterr()
-    sql = f"UPDATE fsmd_measurements SET value = 5 WHERE metric = 'auc' AND run_id IN {OF_STUDY}"
+    sql = (
+        f"UPDATE fsmd_measurements SET curve = '[5]' WHERE metric = 'auc' AND run_id IN {OF_STUDY}"
+    )
     database.raw.execute(sql)
     database.raw.execute("UPDATE fsmd_studies SET plan = '{' WHERE name = 'search'")
     for path in before:

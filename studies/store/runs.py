@@ -17,6 +17,7 @@ from fsmd.tasks import Task
 from fsmd.training import Measurement, Training, TrainingResult
 from studies.failure import Failure
 from studies.reading import from_json, of_study, read, stored_at
+from studies.store.curves import Figures, figures_of, rows_of, value_at
 from studies.store.database import now
 from studies.store.faults import patient
 from studies.store.tables import (
@@ -29,7 +30,7 @@ from studies.store.tables import (
     VALID_ROWS,
     as_stored,
 )
-from studies.store.trainings import Figures, Status, TrainingRow, figures_of, training_of
+from studies.store.trainings import Status, TrainingRow, training_of
 
 
 @dataclass(frozen=True)
@@ -154,7 +155,7 @@ def _record(connection: sa.Connection, run_id: str, row: Mapping[str, Any]) -> b
 
 
 def _measure(connection: sa.Connection, run_id: str, result: TrainingResult) -> None:
-    rows = [{"run_id": run_id, **vars(m)} for m in result.measurements]
+    rows = [{"run_id": run_id, **row} for row in rows_of(result.measurements)]
     connection.execute(sa.insert(MEASUREMENTS), rows)
     for table, kept in (
         (PREDICTIONS, result.predictions),
@@ -224,7 +225,7 @@ def chosen_results(
     These are a few of all that it measured. A training without one of them is left out.
     """
     results = dict[str, TrainingResult]()
-    columns = (MEASUREMENTS.c.run_id, MEASUREMENTS.c.epoch, MEASUREMENTS.c.value)
+    columns = as_stored(MEASUREMENTS, "run_id", "epoch", "curve")
     told = ("id", "status", "chosen_epochs", "epochs", "seconds", "parameters")
     ends = as_stored(RUNS, *told)
     for some in batches(ids):
@@ -234,13 +235,14 @@ def chosen_results(
             runs = connection.execute(ends.where(RUNS.c.id.in_(some))).all()
             epochs = {run.id: _chosen_epochs(run.chosen_epochs) for run in runs}
             for task in tasks:
-                chosen = [(id, of[task.name]) for id, of in epochs.items() if task.name in of]
                 key = {"split": "valid", "task": task.name, "metric": task.metric}
-                at = sa.tuple_(MEASUREMENTS.c.run_id, MEASUREMENTS.c.epoch).in_(chosen)
-                # By pairs alone SQLite reads the whole table.
-                query = sa.select(*columns).filter_by(**key).where(own, at)
-                for run_id, epoch, value in connection.execute(query):
-                    figures[run_id].append(Measurement(epoch, value=value, **key))
+                for run_id, first, curve in connection.execute(
+                    columns.filter_by(**key).where(own)
+                ):
+                    epoch = epochs[run_id].get(task.name, 0)
+                    value = value_at(first, curve, epoch)
+                    if value is not None:
+                        figures[run_id].append(Measurement(epoch, value=value, **key))
         for run in runs:
             if len(figures[run.id]) == len(tasks):
                 results[run.id] = TrainingResult(

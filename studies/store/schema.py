@@ -12,9 +12,10 @@ from fsmd.errors import UserError
 from studies.store.faults import patient, shown
 from studies.store.tables import SCHEMA, STUDIES, as_stored
 
-VERSION = 4
+VERSION = 5
 """1 had no stamp, and no tokens of planners; 2 kept nothing of the validation rows, and one margin
-for all metrics; 3 did not keep what a claim asked when a look judged it.
+for all metrics; 3 did not keep what a claim asked when a look judged it; 4 had a row for each
+number measured.
 """
 
 

@@ -88,12 +88,12 @@ MEASUREMENTS = sa.Table(
     "fsmd_measurements",
     METADATA,
     sa.Column("run_id", sa.ForeignKey("fsmd_runs.id"), primary_key=True),
-    sa.Column("epoch", sa.Integer, primary_key=True),
     sa.Column("split", sa.String(20), primary_key=True),
     sa.Column("task", sa.String(210), primary_key=True),  # two names at most, and what is between
     sa.Column("metric", sa.String(40), primary_key=True),
-    sa.Column("value", sa.Double, nullable=False),
-    sqlite_with_rowid=False,  # of its two copies of the key one is left: half the file
+    sa.Column("epoch", sa.Integer, primary_key=True),
+    # a list of numbers, in JSON: of this epoch and of those that follow it without a gap
+    sa.Column("curve", sa.Text, nullable=False),
 )
 
 

@@ -3,14 +3,12 @@
 A row is as `record_run` leaves it, and is the training that its cell stands for.
 """
 
-import gc
 import re
 from array import array
 from collections.abc import Iterator, Mapping, Sequence, Set
-from contextlib import contextmanager, suppress
+from contextlib import suppress
 from dataclasses import dataclass
 from functools import cached_property, lru_cache
-from itertools import groupby
 from math import inf
 from typing import Any, Literal, NamedTuple
 
@@ -35,13 +33,12 @@ from studies.reading import (
     read_together,
     stored_at,
 )
-from studies.store.faults import patient, refusal
+from studies.store.curves import Figures, Keys, figures_of
+from studies.store.faults import patient
 from studies.store.records import Plan, PlannedArm, StudyRecord
 from studies.store.tables import CELLS, MEASUREMENTS, RUNS, as_stored
 
 _Key = tuple[int, str, str, str]
-Keys = tuple[tuple[int, ...], tuple[str, ...], tuple[str, ...], tuple[str, ...]]
-"""Epochs, splits, tasks and metrics."""
 SPLITS = ("train", "valid", "test", "test_unseen")
 Status = Literal["done", "paused", "failed", "lost"]
 _INNER = {
@@ -152,20 +149,6 @@ class _End(NamedTuple):
     chosen: tuple[tuple[str, int], ...]
 
 
-class Figures(NamedTuple):
-    """What a training measured, by columns: there are millions of measurements."""
-
-    keys: Keys = ((), (), (), ())
-    """Most trainings of a study measure the same."""
-    values: Sequence[float] = ()
-    """An array, if all are numbers."""
-
-    @property
-    def rows(self) -> Iterator[tuple[int, str, str, str, float]]:
-        """(epoch, split, task, metric, value), as in a `Measurement`."""
-        return zip(*self.keys, self.values, strict=True)
-
-
 class CellTraining(NamedTuple):
     """A cell, and the training that it points at with all that it measured."""
 
@@ -206,50 +189,6 @@ def training_of(
     return run
 
 
-@contextmanager
-def uncollected() -> Iterator[None]:
-    """Nothing looks for cycles among rows, which takes a third of the time to read them."""
-    was = gc.isenabled()
-    gc.disable()
-    try:
-        yield
-    finally:
-        if was:
-            gc.enable()
-
-
-@patient
-@uncollected()
-def figures_of(
-    engine: sa.Engine, ids: Sequence[str], alike: dict[Keys, Keys] | None = None
-) -> dict[str, Figures]:
-    """Identity -> what each of these trainings measured, as it is stored, in order.
-
-    alike: the keys of others, which are kept once.
-    """
-    order = (MEASUREMENTS.c[name] for name in ("run_id", "epoch", "split", "task", "metric"))
-    measured = as_stored(MEASUREMENTS).where(MEASUREMENTS.c.run_id.in_(ids)).order_by(*order)
-    found, start, before = {run_id: Figures() for run_id in ids}, 0, Figures().keys
-    with engine.connect() as connection:
-        result = connection.execute(measured)
-        try:  # of the driver itself: as rows of SQLAlchemy they take twice as long
-            stored = result.cursor.fetchall()
-        except engine.dialect.loaded_dbapi.Error as error:
-            raise refusal(engine.url, error) from error
-    alike = {} if alike is None else alike
-    runs, *columns = list(zip(*stored, strict=True)) or [()]
-    for run_id, rows in groupby(runs):
-        end = start + len(list(rows))
-        epochs, splits, tasks, metrics, values = (column[start:end] for column in columns)
-        keys, start = (epochs, splits, tasks, metrics), end
-        keys = before = before if keys == before else alike.setdefault(keys, keys)
-        try:
-            found[run_id] = Figures(keys, array("d", values))
-        except (TypeError, OverflowError):  # refused where it is checked
-            found[run_id] = Figures(keys, values)
-    return found
-
-
 def read_trainings(
     engine: sa.Engine, record: StudyRecord, planned: Sequence[PlannedArm]
 ) -> Iterator[CellTraining]:
@@ -259,7 +198,7 @@ def read_trainings(
     that are known; a training must be of its arm's model and data.
     """
     arms, together = {arm.name: arm for arm in planned}, _Together()
-    alike: dict[Keys, Keys] = {}
+    alike: dict[Any, Keys] = {}
     cells = _cell_rows(engine, record.name)
     for start in range(0, len(cells), _AT_ONCE):
         some = cells[start : start + _AT_ONCE]

@@ -1,0 +1,125 @@
+"""What trainings measured, as it is stored: a row for each curve of one metric over the epochs.
+
+A row for each number would be some fifty times as many, most of each its key.
+"""
+
+import json
+from array import array
+from collections.abc import Iterable, Iterator, Sequence
+from itertools import chain, groupby
+from operator import attrgetter
+from typing import Any, NamedTuple
+
+import sqlalchemy as sa
+
+from fsmd.training import Measurement
+from studies.reading import uncollected
+from studies.store.faults import patient, refusal
+from studies.store.tables import MEASUREMENTS, as_stored
+
+Keys = tuple[tuple[int, ...], tuple[str, ...], tuple[str, ...], tuple[str, ...]]
+"""Epochs, splits, tasks and metrics."""
+_CURVE = ("split", "task", "metric")
+_ORDER = ("run_id", *_CURVE, "epoch")
+
+
+class Figures(NamedTuple):
+    """What a training measured, by columns: there are millions of measurements."""
+
+    keys: Keys = ((), (), (), ())
+    """Most trainings of a study measure the same."""
+    values: Sequence[float] = ()
+    """An array, if all are numbers."""
+
+    @property
+    def rows(self) -> Iterator[tuple[int, str, str, str, float]]:
+        """(epoch, split, task, metric, value), as in a `Measurement`."""
+        return zip(*self.keys, self.values, strict=True)
+
+
+def rows_of(measurements: Iterable[Measurement]) -> list[dict[str, Any]]:
+    """The rows that hold these, but for their training; an epoch left out begins another row."""
+    rows = list[dict[str, Any]]()
+    curve_of = attrgetter(*_CURVE)
+    for key, own in groupby(sorted(measurements, key=attrgetter(*_CURVE, "epoch")), curve_of):
+        for _, stretch in groupby(enumerate(own), lambda pair: pair[1].epoch - pair[0]):
+            some = [measurement for _, measurement in stretch]
+            values = json.dumps([m.value for m in some], allow_nan=False)
+            named = dict(zip(_CURVE, key, strict=True))
+            rows.append({**named, "epoch": some[0].epoch, "curve": values})
+    return rows
+
+
+def value_at(first: Any, curve: Any, epoch: int) -> Any:
+    """What a row that begins at the epoch `first` has of another; None where it has nothing."""
+    values, place = _numbers(curve), epoch - first if type(first) is int else -1
+    return values[place] if 0 <= place < len(values) else None
+
+
+@patient
+@uncollected()
+def figures_of(
+    engine: sa.Engine, ids: Sequence[str], alike: dict[Any, Keys] | None = None
+) -> dict[str, Figures]:
+    """Identity -> what each of these trainings measured, as it is stored: by split, task, metric
+    and epoch.
+
+    alike: the keys of others, which are kept once.
+    """
+    order = (MEASUREMENTS.c[name] for name in _ORDER)
+    measured = as_stored(MEASUREMENTS, *_ORDER, "curve").where(MEASUREMENTS.c.run_id.in_(ids))
+    with engine.connect() as connection:
+        result = connection.execute(measured.order_by(*order))
+        try:  # of the driver itself: as rows of SQLAlchemy they take twice as long
+            stored = result.cursor.fetchall()
+        except engine.dialect.loaded_dbapi.Error as error:
+            raise refusal(engine.url, error) from error
+    found, alike, start = {id: Figures() for id in ids}, {} if alike is None else alike, 0
+    runs, *columns, curves = list(zip(*stored, strict=True)) or [(), ()]
+    for run_id, rows in groupby(runs):
+        end = start + len(list(rows))
+        lists = [*map(_numbers, curves[start:end])]
+        told = (*(column[start:end] for column in columns), tuple(map(len, lists)))
+        keys = alike[told] if told in alike else alike.setdefault(told, _keys(*told))
+        found[run_id], start = Figures(keys, _values(lists)), end
+    return found
+
+
+def _keys(
+    splits: Sequence[str],
+    tasks: Sequence[str],
+    metrics: Sequence[str],
+    firsts: Sequence[Any],
+    lengths: Sequence[int],
+) -> Keys:
+    def repeated(column: Sequence[str]) -> tuple[str, ...]:
+        each = ([text] * n for text, n in zip(column, lengths, strict=True))
+        return tuple(chain.from_iterable(each))
+
+    epochs = (
+        range(first, first + n) if type(first) is int else [first] * n  # refused when checked
+        for first, n in zip(firsts, lengths, strict=True)
+    )
+    return tuple(chain.from_iterable(epochs)), repeated(splits), repeated(tasks), repeated(metrics)
+
+
+_decode = json.JSONDecoder().decode
+
+
+def _numbers(curve: Any) -> Sequence[Any]:
+    """The values of a curve; what is none stands as a value, which is refused when checked."""
+    try:
+        values = _decode(curve)
+    except (TypeError, ValueError, RecursionError):
+        return [curve]
+    return values if type(values) is list and values else [curve]
+
+
+def _values(lists: Sequence[Sequence[Any]]) -> Sequence[float]:
+    every = [*chain.from_iterable(lists)]
+    if {*map(type, every)} <= {float, int}:
+        try:
+            return array("d", every)
+        except OverflowError:
+            pass
+    return every

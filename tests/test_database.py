@@ -392,7 +392,7 @@ def test_a_disk_that_fills_up_ends_a_run_in_one_line_and_the_next_goes_on(
 
     def limit(connection: Any, *_: object) -> None:
         pages = connection.execute("PRAGMA page_count").fetchone()[0]
-        connection.execute(f"PRAGMA max_page_count={pages + 3}")
+        connection.execute(f"PRAGMA max_page_count={pages + 2}")
 
     stops = 0
     while True:

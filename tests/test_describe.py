@@ -463,6 +463,12 @@ def test_a_log_without_a_label_says_so_in_a_draft_that_is_still_toml(
     text = capsys.readouterr().out
     assert "no label was found" in text
     assert tomllib.loads(text)["tasks"] == {}
+    assert main(["describe", "log.csv", "--out", "mine.toml"]) == 0
+    assert capsys.readouterr().err.splitlines()[-3:] == [
+        "NOTE: no label was found. Write one under [tasks], or no study can be run.",
+        "The draft is mine.toml (tasks: none yet). Edit it, then:",
+        "  python -m studies.data check mine.toml",
+    ]
 
 
 HOSTILE = (

@@ -58,6 +58,7 @@ def batches(
     Raises UserError with row, column and value for what is no row of such a file.
     """
     _, skipped = _start(path, files)
+    header = _first(path, files)[0] if files.header else []
     types = {name: _CODED if name in coded else pa.string() for name in names}
     if files.comment:
         types[names[0]] = pa.string()  # to be looked at
@@ -78,6 +79,8 @@ def batches(
                     batch = batch.filter(pc.invert(starts))
                 if not files.multiline:
                     _check_lines(path, batch, done)
+                if len(header) > 1:  # of one column a value may well be its name
+                    _check_no_header(path, batch, header, done)
                 done += batch.num_rows
                 yield _with_nulls(batch.select(list(columns or names[:1])), files)
     except (pa.ArrowInvalid, UnicodeError) as error:
@@ -155,6 +158,20 @@ def _check_lines(path: Path, batch: pa.RecordBatch, done: int) -> None:
         if found.any():
             i = int(found.argmax())
             raise _with_line_end(path, done + i, name, column[i].as_py())
+
+
+def _check_no_header(path: Path, batch: pa.RecordBatch, header: Sequence[str], done: int) -> None:
+    """Raise UserError for a row that is the header again, of files that were put together."""
+    first = batch.column(0)
+    texts = first.dictionary if pa.types.is_dictionary(first.type) else first
+    if pc.index(texts, header[0]).as_py() < 0:
+        return
+    for i in np.flatnonzero(pc.equal(first.cast(pa.string()), header[0]).fill_null(False)):
+        if [column[int(i)].as_py() for column in batch.columns] == [*header]:
+            raise UserError(
+                f"{path}, row {done + int(i)} (from 0): a row must not be the header again, as "
+                "where files were put together; take it out"
+            )
 
 
 def _with_line_end(path: Path, row: int, name: str, value: str) -> UserError:

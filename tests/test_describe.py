@@ -15,9 +15,11 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from fsmd.data import load
+from fsmd.data.description.expression import parse
 from fsmd.data.description.toml import read
 from fsmd.data.description.values import ByShare, ByTime, Description, FileSet
 from fsmd.data.rows.files import batches, open_all
+from fsmd.data.rows.part import Where
 from fsmd.errors import UserError
 from studies.data import main
 from studies.data.draft.column import TALLIED, Column
@@ -244,6 +246,28 @@ def test_ratings_and_steps_become_labels_by_a_threshold(there: Path) -> None:
         ("label_1", None),
         ("label_2", "label_1"),
     ]
+
+
+def test_of_numbers_with_a_sign_beside_it_is_told_how_to_read_them(there: Path) -> None:
+    """As it says, it can be read."""
+    number = impressions()["price"]
+    log = impressions() | {
+        "in_dollars": [f"${x}" for x in number],
+        "kg": [f"{x} kg" for x in number],
+    }
+    mixed = [f"{'$€'[i % 2]}{x}" for i, x in enumerate(number)]
+    write(there / "log.csv", log | {"mixed": mixed})
+    text, _ = described("log.csv")
+    assert "beside" not in reason(text, "mixed")
+    assert "beside" not in reason(text, "country")
+    for name, sign in (("in_dollars", "'$'"), ("kg", "'kg'")):
+        told = reason(text, name).partition(f"a number beside {sign}: ")[2]
+        field = tomllib.loads(f"x = {told}")["x"]
+        assert field["kind"] == "number"
+        values = pa.array(map(str, log[name]))
+        rows = Where("here", np.arange(len(number)))
+        found = parse(field["from"], "x").evaluate({name: values}, rows, len(number))
+        assert found.to_pylist() == list(number)
 
 
 def test_tags_are_told_from_intervals_and_sentences(there: Path) -> None:

@@ -78,7 +78,7 @@ def run(options: Namespace) -> int:
         *(note for note in draft.notes if note.startswith("NOTE")),
         f"The draft is {where} (tasks: {one_line(tasks)}). Edit it, then:",
         f"  python -m studies.data check {where}",
-        *([run] if draft.labels else ()),
+        *([run] if draft.is_whole else ()),
     ):
         tell(console, line)
     return 0

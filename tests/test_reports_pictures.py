@@ -681,7 +681,8 @@ frame.onload = async () => {
   await new Promise((done) => { frame.onload = done; });
   frame.src = address;
   await new Promise((done) => { frame.onload = done; });
-  document.title = JSON.stringify({ wide, room, words, reversed, told, first, back, again: seen() });
+  const whole = { wide, room, words, reversed, told, first, back };
+  document.title = JSON.stringify({ ...whole, again: seen() });
 };
 """
 

@@ -1,6 +1,7 @@
 """`describe`: what it finds in made-up logs of many shapes, and that its draft can be read."""
 
 import os
+import shlex
 import tomllib
 from collections.abc import Mapping, Sequence
 from pathlib import Path
@@ -357,7 +358,10 @@ def test_a_header_that_names_two_columns_alike_is_named_anew_as_its_refusal_says
     lines = Path("log.csv").read_text().splitlines(keepends=True)
     Path("log.csv").write_text("".join([lines[0].replace("other", "country"), *lines[1:]]))
     assert main(["describe", "log.csv"]) == 2
-    assert "--header --columns" in capsys.readouterr().err
+    told = capsys.readouterr().err
+    assert "--header --columns" in told
+    (anew,) = shlex.split(told.rpartition(" such as ")[2])
+    assert anew.split(",") == [*names[:-1], "country_2"]
     for wrong in ([*names[:-1], "click"], [*names[:-1], ""]):
         assert main(["describe", "log.csv", "--header", "--columns", ",".join(wrong)]) == 2
         assert "--columns must be different names" in capsys.readouterr().err

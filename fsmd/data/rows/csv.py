@@ -7,6 +7,7 @@ import csv
 import gzip
 import io
 import re
+import shlex
 from collections import Counter
 from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence
 from contextlib import closing
@@ -24,6 +25,9 @@ from fsmd.errors import UserError, shown
 
 BLOCK = 2**22
 """Bytes read at once; no row may be longer."""
+
+_LONGEST_NAMES = 500
+"""Letters of a list of names to be copied."""
 
 _CODED = pa.dictionary(pa.int32(), pa.string())
 _UNIT = "\x1f"  # stands for a separator of several letters: Arrow wants one
@@ -276,7 +280,7 @@ def _check_names(path: Path, found: Sequence[str], files: FileSet) -> None:
             raise UserError(
                 f"{path}: the header has column {name!r} {times} times; each name must be there "
                 "once, or set `header = true` and `columns` (of describe: --header --columns) to "
-                "name all of them anew"
+                f"name all of them anew{_apart(found)}"
             )
         if _LOST in name or "\0" in name:
             raise UserError(
@@ -288,6 +292,18 @@ def _check_names(path: Path, found: Sequence[str], files: FileSet) -> None:
                 f"{path}: the header's column {shown(name)} must not hold a line end unless "
                 "`multiline = true` is set, or its quote is never closed"
             )
+
+
+def _apart(found: Sequence[str]) -> str:
+    """Different names for a header's, to be copied, where they are few and without commas."""
+    counted = Counter[str]()
+    anew = []
+    for name in found:
+        counted[name] += 1
+        anew.append(name if counted[name] == 1 else f"{name}_{counted[name]}")
+    given = ",".join(anew)
+    is_fit = len(given) <= _LONGEST_NAMES and given.count(",") == len(found) - 1
+    return f", such as {shlex.quote(given)}" if is_fit and len({*anew}) == len(found) else ""
 
 
 def _lines(path: Path, text: io.TextIOWrapper, files: FileSet) -> Iterator[str]:

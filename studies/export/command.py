@@ -82,15 +82,7 @@ def main(arguments: Sequence[str] | None = None, prog: str = COMMAND) -> int:
 
 
 def _run(options: argparse.Namespace) -> int:
-    from fsmd.half import rows_of_half
     from fsmd.saved.model import SavedModel, check_exporting, check_place, save_model
-    from fsmd.score import parse
-    from fsmd.tasks import names
-    from reports.chosen import choose
-    from studies.export.again import compared, data_of, refitted, trained, training_of
-    from studies.export.example import example_of
-    from studies.export.told import facts_of, head_of
-    from studies.store.database import opened
 
     check_exporting()
     check_folders("--out", options.out.absolute().parent, options.out)
@@ -99,6 +91,16 @@ def _run(options: argparse.Namespace) -> int:
         raise UserError(
             f"--out must be a new folder; {options.out} holds a model: say --force to replace it"
         )
+
+    from fsmd.half import rows_of_half
+    from fsmd.score import parse
+    from fsmd.tasks import names
+    from reports.chosen import choose
+    from studies.export.again import compared, data_of, refitted, trained, training_of
+    from studies.export.example import example_of
+    from studies.export.told import facts_of, head_of
+    from studies.store.database import opened
+
     with opened(options.storage) as engine:
         chosen = choose(engine, options.study, options.pick, options.replicate)
     if options.score is not None:

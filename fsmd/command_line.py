@@ -67,10 +67,12 @@ def check_folders(option: str, *folders: Path) -> None:
     """Raise UserError for folders that cannot be made or written; leaves nothing there."""
     try:
         for folder in folders:
-            with suppress(FileNotFoundError):
+            with suppress(FileNotFoundError, NotADirectoryError):
                 folder.stat()  # raises for a name that no file can have
             upward = (folder, *folder.absolute().parents)
             there = next(path for path in upward if os.path.lexists(path))
+            if not there.is_dir():
+                raise NotADirectoryError(f"{there} is no folder: give another place")
             with tempfile.TemporaryFile(dir=there) as file:
                 file.write(b"some room")
     except (OSError, ValueError) as error:

@@ -1,6 +1,7 @@
 """The one exception that stands for a user's mistake, and how its message shows a value."""
 
 import difflib
+import traceback
 from collections.abc import Collection
 
 _LONGEST_LIST = 300
@@ -78,3 +79,15 @@ class UserError(ValueError):
 
     def __init__(self, text: str) -> None:
         super().__init__(one_line(text))
+
+
+def fault(error: BaseException, module: str) -> str:
+    """What is wrong in a file of code that a user wrote, with its line where that is known.
+
+    module: the `__name__` that the file had as it ran.
+    """
+    kind = "" if isinstance(error, UserError) else f"{type(error).__name__}: "
+    what = f"{kind}{' '.join(str(error).split())}"
+    frames = traceback.walk_tb(error.__traceback__)
+    lines = [line for frame, line in frames if frame.f_globals.get("__name__") == module]
+    return f"{what} (line {lines[-1]})" if lines else what

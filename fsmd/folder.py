@@ -4,6 +4,7 @@ import importlib
 import pkgutil
 from typing import TypeVar
 
+from fsmd.errors import fault
 from fsmd.notices import say
 
 Held = TypeVar("Held")
@@ -19,7 +20,7 @@ def held(folder: str, name: str, kind: type[Held]) -> dict[str, Held]:
         try:
             value = getattr(importlib.import_module(f"{folder}.{module.name}"), name, None)
         except (Exception, SystemExit) as error:
-            what = f"{type(error).__name__}: {error}"
+            what = fault(error, f"{folder}.{module.name}")
             say(f"left out {folder.replace('.', '/')}/{module.name}.py, which is faulty: {what}")
             continue
         if isinstance(value, kind):

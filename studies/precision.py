@@ -6,7 +6,7 @@ from studies.definition import Definition, Search
 
 SHOWN = MODELS["fsmd"]
 """The model whose figures bfloat16 was shown to leave as they are: `nox -s bench_precision`, and
-the table in docs/start.md. What shares by experts in the same way is taken for it."""
+the table in docs/speed.md. What shares by experts in the same way is taken for it."""
 SHARING = ("sharing", "extraction_levels")
 
 

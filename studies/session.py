@@ -256,6 +256,7 @@ def _prepared(
     request.check()
     if request.name is not None:
         check_name(request.name, "--name")
+    check_folders("--out", request.out)
     check_cache()
     if request.cluster is None:  # whose workers may come later than the data is read
         runtime_for(request.device, request.precision, None)
@@ -360,7 +361,7 @@ def _asked(request: Request, sets: Sets) -> StudyRecord:
     check_name(name, "the name to store it under, which --name sets,")
     folder = request.out / name
     parts = (folder / "figures", folder / "tables", request.out / ARTIFACTS)
-    check_folders("--out", request.out, folder, *parts)
+    check_folders("--out", folder, *parts)
     own = definition.looks if isinstance(definition, Study) else LOOKS
     record = StudyRecord(
         *(name, definition, definition, planned, now(), methods, this_process()),

@@ -335,9 +335,10 @@ def test_a_folder_that_cannot_be_is_refused_before_anything_is_stored(
     (untrained / "dangling").symlink_to("nowhere")
     (untrained / "loop").symlink_to("loop")
     for module in (run, record, build) if option == "--out" else (record,):
-        asked = () if module is record else ("null", "--data", DATA)
+        asked = () if module is record else ("null", "--data", "unread.toml")
         told = outcome(module, (*asked, f"{option}={place}"), untrained, capsys)[1]
         assert f"error: {option} must be a folder that can be written" in told
+        assert ("file is no folder: give another" in told) == place.startswith("file")
     assert not list(untrained.glob("studies.db*"))
 
 

@@ -502,14 +502,14 @@ def test_a_new_file_is_a_data_set_with_its_own_settings(cache: Path, own_sets: P
 @pytest.mark.parametrize(
     ("text", "message"),
     [
-        ("1 / 0", "mine.py is faulty: ZeroDivisionError: division by zero"),
+        ("1 / 0", r"mine.py is faulty: ZeroDivisionError: division by zero \(line 1\)"),
         ("def", "mine.py is faulty: SyntaxError"),
         ("raise SystemExit('no')", "mine.py is faulty: SystemExit: no"),
         (MINE.replace("return Tables(", "exit(3) or Tables("), "mine.py is faulty: SystemExit: 3"),
         ("a = 1", "mine.py is faulty: AttributeError"),
         ("def sources(): return 3", "mine.py is faulty: AttributeError"),
         ("def sources(): return {'mine': 3}", "mine.py is faulty: TypeError"),
-        (MINE.replace("draw.normal(size=200)", "age"), "mine.py is faulty: NameError"),
+        (MINE.replace("draw.normal(size=200)", "age"), r"mine.py is faulty: NameError.*\(line"),
         (MINE.replace("RECIPE, {", "RECIPES, {"), "mine.py is faulty: NameError"),
         (MINE.replace("return of_tables(", "return ("), "faulty: TypeError: a Source is needed"),
         (MINE.replace("return Tables(", "return ("), "faulty: TypeError: `read` must give Tables"),

@@ -226,7 +226,15 @@ def test_a_factorial_that_takes_all_memory_is_refused() -> None:
 )
 def test_whatever_a_file_raises_it_is_faulty(tmp_path: Path, line: str) -> None:
     (tmp_path / "own.py").write_text(line)
-    with pytest.raises(UserError, match=r"own\.py is faulty"):
+    with pytest.raises(UserError, match=r"own\.py is faulty: .* \(line \d\)$"):
+        catalog.get(str(tmp_path / "own.py"))
+
+
+def test_a_fault_is_told_with_the_line_of_the_users_file_that_led_to_it(tmp_path: Path) -> None:
+    """Not with that of the toolkit which refused it."""
+    text = "from studies import *\nf = Factor('tower_width', (1,) * 200)\n\nfactorial((f, f, f))"
+    (tmp_path / "own.py").write_text(text)
+    with pytest.raises(UserError, match=r"at most 10,000 arms; got 8,000,000 \(line 4\)$"):
         catalog.get(str(tmp_path / "own.py"))
 
 

@@ -1,6 +1,7 @@
 """`describe`: what it finds in made-up logs of many shapes, and that its draft can be read."""
 
 import os
+import shlex
 import tomllib
 from collections.abc import Mapping, Sequence
 from pathlib import Path
@@ -15,9 +16,11 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from fsmd.data import load
+from fsmd.data.description.expression import parse
 from fsmd.data.description.toml import read
 from fsmd.data.description.values import ByShare, ByTime, Description, FileSet
 from fsmd.data.rows.files import batches, open_all
+from fsmd.data.rows.part import Where
 from fsmd.errors import UserError
 from studies.data import main
 from studies.data.draft.column import TALLIED, Column
@@ -246,6 +249,28 @@ def test_ratings_and_steps_become_labels_by_a_threshold(there: Path) -> None:
     ]
 
 
+def test_of_numbers_with_a_sign_beside_it_is_told_how_to_read_them(there: Path) -> None:
+    """As it says, it can be read."""
+    number = impressions()["price"]
+    log = impressions() | {
+        "in_dollars": [f"${x}" for x in number],
+        "kg": [f"{x} kg" for x in number],
+    }
+    mixed = [f"{'$€'[i % 2]}{x}" for i, x in enumerate(number)]
+    write(there / "log.csv", log | {"mixed": mixed})
+    text, _ = described("log.csv")
+    assert "beside" not in reason(text, "mixed")
+    assert "beside" not in reason(text, "country")
+    for name, sign in (("in_dollars", "'$'"), ("kg", "'kg'")):
+        told = reason(text, name).partition(f"a number beside {sign}: ")[2]
+        field = tomllib.loads(f"x = {told}")["x"]
+        assert field["kind"] == "number"
+        values = pa.array(map(str, log[name]))
+        rows = Where("here", np.arange(len(number)))
+        found = parse(field["from"], "x").evaluate({name: values}, rows, len(number))
+        assert found.to_pylist() == list(number)
+
+
 def test_tags_are_told_from_intervals_and_sentences(there: Path) -> None:
     rng = np.random.default_rng(0)
     words = np.array(["red", "green", "blue", "old", "new"])
@@ -333,7 +358,10 @@ def test_a_header_that_names_two_columns_alike_is_named_anew_as_its_refusal_says
     lines = Path("log.csv").read_text().splitlines(keepends=True)
     Path("log.csv").write_text("".join([lines[0].replace("other", "country"), *lines[1:]]))
     assert main(["describe", "log.csv"]) == 2
-    assert "--header --columns" in capsys.readouterr().err
+    told = capsys.readouterr().err
+    assert "--header --columns" in told
+    (anew,) = shlex.split(told.rpartition(" such as ")[2])
+    assert anew.split(",") == [*names[:-1], "country_2"]
     for wrong in ([*names[:-1], "click"], [*names[:-1], ""]):
         assert main(["describe", "log.csv", "--header", "--columns", ",".join(wrong)]) == 2
         assert "--columns must be different names" in capsys.readouterr().err
@@ -463,6 +491,12 @@ def test_a_log_without_a_label_says_so_in_a_draft_that_is_still_toml(
     text = capsys.readouterr().out
     assert "no label was found" in text
     assert tomllib.loads(text)["tasks"] == {}
+    assert main(["describe", "log.csv", "--out", "mine.toml"]) == 0
+    assert capsys.readouterr().err.splitlines()[-3:] == [
+        "NOTE: no label was found. Write one under [tasks], or no study can be run.",
+        "The draft is mine.toml (tasks: none yet). Edit it, then:",
+        "  python -m studies.data check mine.toml",
+    ]
 
 
 HOSTILE = (

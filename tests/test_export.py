@@ -341,7 +341,7 @@ def test_the_same_export_gives_the_same_bytes_in_the_place_of_the_old(
     stored: Stored, model: Path
 ) -> None:
     before = {path.name: path.read_bytes() for path in model.iterdir()}
-    assert stored.export("--pick", "arm:chained", out="whole") == 0
+    assert stored.export("--pick", "arm:chained", "--force", out="whole") == 0
     assert {path.name: path.read_bytes() for path in model.iterdir()} == before
 
 
@@ -533,12 +533,13 @@ def test_a_place_that_holds_something_else_is_left_as_it_is(
     (stored.folder / "inner" / "README.md").mkdir()
     for out, told in (
         ("taken", "is there and is no model"),
-        ("a file", "is a file"),
+        ("whole", "--out must be a new folder; "),
+        ("a file", "--out must be a folder that can be written; "),
         ("own", "holds 'notes.txt' too, which would be lost"),
         ("inner", "holds 'README.md' too, which would be lost"),
         ("a file/model", "must be a folder that can be written"),
     ):
-        assert stored.export(out=out) == 2
+        assert stored.export(*(() if out == "whole" else ("--force",)), out=out) == 2
         assert told in said(capsys)
     assert (taken / "thesis.tex").read_text() == "years"
     assert (own / "notes.txt").read_text() == "mine"
@@ -562,7 +563,7 @@ def test_a_training_that_is_cut_off_or_diverges_leaves_the_old_folder(
     monkeypatch.setattr("studies.export.again.train", stopped)
     there = {path.name for path in stored.folder.iterdir()}
     before = (model / CHECKSUMS).read_bytes()
-    assert stored.export(out="whole") == code
+    assert stored.export("--force", out="whole") == code
     assert ("nothing was written" in said(capsys)) == (code == 130)
     assert (model / CHECKSUMS).read_bytes() == before
     assert {path.name for path in stored.folder.iterdir()} == there

@@ -3,9 +3,11 @@
 import math
 import operator
 import random
+import re
 import time
 from collections.abc import Callable
 from decimal import Decimal
+from itertools import product
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -20,6 +22,7 @@ from fsmd.data.description.expression import LONGEST, MOST_PARTS, parse
 from fsmd.data.rows.part import Where
 from fsmd.data.values import numbers_of, words_of
 from fsmd.errors import UserError
+from studies.data.draft.column import ISO
 
 WHAT = "[tasks] click.label"
 
@@ -861,6 +864,19 @@ def test_moments_are_read_with_and_without_a_zone_and_others_refused() -> None:
     assert found.values.to_pylist() == [86400, 1, 0, None, None, None]
     assert found.refused_N is not None
     assert found.refused_N.tolist() == [False, False, False, True, False, True]
+
+
+def test_whatever_a_draft_takes_for_a_moment_is_read_as_one() -> None:
+    seconds = {"": 0, ":01": 1, ":01.5": 1.5, ":01,5": 1.5}
+    zones = {"": 0, "Z": 0, " UTC": 0, "+01:00": -3600, " +0100": -3600, " -0100": 3600}
+    told = {
+        f"1970-01-01{between}00:00{second}{zone}": seconds[second] + zones[zone]
+        for between, second, zone in product(" T", seconds, zones)
+    }
+    assert all(re.fullmatch(ISO, text) for text in told)
+    assert instants(pa.array(told)).values.to_pylist() == [*told.values()]
+    for text, second in told.items():
+        assert instants(pa.array([text])).values.to_pylist() == [second]
 
 
 def test_moments_as_pandas_writes_them_are_read_to_the_microsecond() -> None:

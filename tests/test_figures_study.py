@@ -456,6 +456,8 @@ def test_differences_go_the_way_of_the_claims_and_share_one_range_a_metric(
     assert "95 %" not in differences.caption(summary._replace(rows=rows_of_one))
     one_way = summary._replace(scales=(summary.scales[1],), rows=(summary.rows[1],))
     assert "Left of zero diamond leads;" in differences.caption(one_way)
+    alone = summary._replace(rows=tuple(rows[:1] for rows in summary.rows))
+    assert "the interval of diamond minus" in differences.finding(alone)
 
 
 def test_a_margin_is_the_studys_or_each_metrics_own(made: Made) -> None:

@@ -109,6 +109,7 @@ def test_a_faulty_objective_is_one_clear_line_and_hurts_no_other(
     assert [objective.key for objective in named(("tasks", "params"), TASKS)][-1] == "params"
     (told,) = caplog.messages
     assert told.startswith("left out studies/objectives/slip.py, which is faulty: ZeroDivision")
+    assert told.endswith(" (line 1)")
     with pytest.raises(UserError, match="no objective 'slip'"):
         named(("slip",), TASKS)
 

@@ -5,8 +5,10 @@ import json
 import time
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from concurrent.futures import Future
+from contextlib import nullcontext
 from dataclasses import dataclass, field, replace
 from functools import partial
+from itertools import product
 from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
@@ -34,6 +36,8 @@ from studies.definition import (
     Best,
     Claim,
     Factor,
+    NotEverywhere,
+    Rule,
     Search,
     Study,
     baselines,
@@ -538,6 +542,21 @@ def test_data_sets_of_different_tasks_are_no_study() -> None:
             plan(study, sets, SETTINGS, 0, record_of(study).plan.runtime)
 
 
+def test_claims_of_a_users_own_study_are_of_tasks_of_the_data() -> None:
+    """Only in the catalog's do tasks stand in for others."""
+    sets, arms = {"planted": small_data(TASKS, name="shop")}, ("0.01", "0.02")
+    buy, gain = Above("buy", *arms), NotEverywhere(*arms)
+    rules: tuple[Rule, ...] = (buy, gain, Above("mean", *arms))
+    for rule, file in product(rules, ("", "mine.py")):
+        study = replace(one_factor_study(), tasks=("click", "buy"), file=file)
+        study = replace(study, claims=(Claim("a", "It is.", "me", (rule,)),))
+        told = r"must be of tasks of shop \(click, long_view\); got buy$"
+        refused = file and rule in (buy, gain)
+        with pytest.raises(UserError, match=told) if refused else nullcontext():
+            check(study)
+            plan(study, sets, SETTINGS, 0, Runtime())
+
+
 def test_a_model_that_the_data_cannot_carry_is_refused_before_anything_is_stored() -> None:
     study = one_factor_study()
     study = replace(study, base=replace(study.base, task_weights=(1.0, 1.0, 2.0)))
@@ -669,7 +688,7 @@ def test_every_study_of_the_catalog_can_be_planned(name: str) -> None:
         ),
         (
             {"claims": (Claim("c", "", "", (Best("first", "0.01"),)),)},
-            "claim 'c' of 'mine' must be of one of click, long_view, mean; got 'first'",
+            r"`tasks` \(click, long_view\) or mean; got 'first': say tasks=",
         ),
         ({"arms": one_factor(Factor("dropout", (0.1, 0.1)))}, "arm '0.1' of 'mine' is there twic"),
         ({"name": "../mine"}, "the name of a study must consist of at most 100 letters"),

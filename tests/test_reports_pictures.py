@@ -590,6 +590,7 @@ def test_in_a_browser_one_can_sort_hide_compare_and_send_what_one_sees(
     (title,) = re.findall(r"<title>(.*?)</title>", dom)
     seen = json.loads(unescape(title))
     assert seen["wide"] <= seen["room"]
+    assert "--replicates" in seen["words"], "an option is broken at none of its hyphens"
     first, again, back = seen["first"], seen["again"], seen["back"]
     assert first["sorted"] == "ascending"
     assert first["rows"] == sorted(first["rows"])
@@ -652,6 +653,8 @@ frame.onload = async () => {
   frame.onload = null;
   let page = frame.contentDocument;
   const wide = page.documentElement.scrollWidth, room = page.documentElement.clientWidth;
+  const words = [...page.querySelectorAll("pre.command > span")]
+    .filter((word) => word.getClientRects().length === 1).map((word) => word.textContent);
   page.querySelector("thead th:nth-child(2) button").click();
   page.querySelector(".compare summary").click();
   choose("base", "fsmd");
@@ -674,7 +677,8 @@ frame.onload = async () => {
   await new Promise((done) => { frame.onload = done; });
   frame.src = address;
   await new Promise((done) => { frame.onload = done; });
-  document.title = JSON.stringify({ wide, room, reversed, told, first, back, again: seen() });
+  const whole = { wide, room, words, reversed, told, first, back };
+  document.title = JSON.stringify({ ...whole, again: seen() });
 };
 """
 

@@ -318,6 +318,8 @@ def damaged(content: bytes) -> bytes:
         bad("lines.csv", HEAD + b'1,"x\ny",3\n', "row 0", "'b'", "multiline", r"'x\ny'"),
         bad("open.csv", HEAD + b'1,2,"3\n4,5,6\n', "row 0", "'c'", "never closed"),
         bad("opened.csv", HEAD + b'1,"2,3\n4,5,6\n', "row 0", "3 values, as many"),
+        bad("again.csv", HEAD + b"a,b,1\n" + HEAD, "row 1 (from 0)", "not be the header again"),
+        bad("anew.csv", HEAD * 2, "row 0", "header again", columns=("x", "y", "z")),
         bad("names.csv", b"a,b,a\n1,2,3\n", "'a' 2 times", "once"),
         bad("empty.csv", b"", "is empty"),
         bad("blank.csv", b"\n\r\n", "is empty"),

@@ -390,7 +390,10 @@ def test_a_faulty_file_is_one_clear_line_and_hurts_no_other(
     assert catalog.get("tower_shape").name == "tower_shape"
     assert main(["--list"]) == 0
     listed = capsys.readouterr().out
-    assert "(the study file broken_one.py is faulty: ZeroDivisionError: division by zero" in listed
+    assert (
+        "(the study file broken_one.py is faulty: ZeroDivisionError: division by zero (line 1)"
+        in listed
+    )
     assert "(the study file empty_one.py is faulty: it must hold one STUDY or" in listed
     assert "(the study file two_in_one.py is faulty: it must hold one STUDY or" in listed
     for name in ("broken_one", str(tmp_path / "broken_one.py")):

@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 from fsmd.data.encoded import open_encoded
 from fsmd.data.options import Between, check_option, parsed
 from fsmd.data.schema import Dataset
-from fsmd.errors import UserError, alternatives
+from fsmd.errors import UserError, alternatives, fault
 
 if TYPE_CHECKING:
     from fsmd.data.rows.part import Part
@@ -162,8 +162,8 @@ def _guarded(file: str) -> Iterator[None]:
 
 
 def _fault(file: str, error: BaseException) -> str:
-    what = " ".join(str(error).split())
-    return f"the data set file {file} is faulty: {type(error).__name__}: {what}; mend or remove it"
+    what = fault(error, f"fsmd.data.sets.{Path(file).stem}")
+    return f"the data set file {file} is faulty: {what}; mend or remove it"
 
 
 def _maker(name: str, memory: int | None) -> "tuple[Callable[..., Source], str]":

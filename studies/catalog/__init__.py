@@ -12,11 +12,14 @@ from importlib import import_module
 from pathlib import Path
 from pkgutil import iter_modules
 
-from fsmd.errors import UserError, alternatives
+from fsmd.errors import UserError, alternatives, fault
 from studies.definition import Definition, Search, Study
 from studies.planner.design import check
 
 __all__ = ["get", "names"]
+
+OWN = "<run_path>"
+"""What `runpy` names the module of a file that is run by its path."""
 
 
 def names() -> tuple[str, ...]:
@@ -46,9 +49,8 @@ def get(name: str) -> Definition:
     except KeyboardInterrupt:
         raise
     except BaseException as error:  # a file may also end Python, or skip itself as a test
-        kind = "" if isinstance(error, UserError) else f"{type(error).__name__}: "
-        file, what = name if own else f"{name}.py", " ".join(str(error).split())
-        raise UserError(f"the study file {file} is faulty: {kind}{what}") from error
+        file, module = (name, OWN) if own else (f"{name}.py", f"{__name__}.{name}")
+        raise UserError(f"the study file {file} is faulty: {fault(error, module)}") from error
 
 
 def _run(path: str) -> dict[str, object]:

@@ -72,12 +72,13 @@ def run(options: Namespace) -> int:
     _check_out(out, options.force)
     write(out, text.encode())
     where = shlex.quote(str(out))
-    tasks = ", ".join(draft.labels) or "none found, write one under [tasks]"
+    tasks = ", ".join(draft.labels) or "none yet"
+    run = f"  python -m studies.run auto --data {where} --budget 30m"
     for line in (
         *(note for note in draft.notes if note.startswith("NOTE")),
         f"The draft is {where} (tasks: {one_line(tasks)}). Edit it, then:",
         f"  python -m studies.data check {where}",
-        f"  python -m studies.run auto --data {where} --budget 30m",
+        *([run] if draft.is_whole else ()),
     ):
         tell(console, line)
     return 0

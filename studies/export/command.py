@@ -4,6 +4,7 @@ import argparse
 from collections.abc import Sequence
 
 from fsmd.command_line import CommandLine, check_folders, exit_code, place, print_lines
+from fsmd.errors import UserError
 from studies.options import DEFAULT_STORAGE, memory
 
 # The rest is imported where it is used, so that --help and a user's mistake are answered at once.
@@ -30,7 +31,7 @@ The chosen configuration is trained again, from the seed of one of its replicate
 data, and it is said whether its figures equal the stored ones. --refit then trains it once more on
 train and validation, for the epochs that were chosen before.
 --out becomes a folder with weights, encoder, an ONNX file that takes raw rows, a model card and an
-example, written as a whole: see its README.md. A folder that is no model is never replaced.
+example, written as a whole: see its README.md. --force replaces a model, and nothing else.
 The rows of the example are made up out of values of the data; --example-rows takes real ones of
 test. Vocabularies hold the categories of train in any case, such as ids of users.
 """
@@ -43,6 +44,7 @@ def parser(prog: str = COMMAND) -> argparse.ArgumentParser:
     p.add_argument("study", help="its stored name")
     p.add_argument("--pick", default="best", metavar="RULE", help="which arm (default: best)")
     p.add_argument("--out", type=place, required=True, help="folder of the model")
+    p.add_argument("--force", action="store_true", help="replace a model that is there")
     p.add_argument(
         "--replicate",
         type=int,
@@ -80,8 +82,17 @@ def main(arguments: Sequence[str] | None = None, prog: str = COMMAND) -> int:
 
 
 def _run(options: argparse.Namespace) -> int:
-    from fsmd.half import rows_of_half
     from fsmd.saved.model import SavedModel, check_exporting, check_place, save_model
+
+    check_exporting()
+    check_folders("--out", options.out.absolute().parent, options.out)
+    check_place(options.out)
+    if options.out.is_dir() and any(options.out.iterdir()) and not options.force:
+        raise UserError(
+            f"--out must be a new folder; {options.out} holds a model: say --force to replace it"
+        )
+
+    from fsmd.half import rows_of_half
     from fsmd.score import parse
     from fsmd.tasks import names
     from reports.chosen import choose
@@ -90,9 +101,6 @@ def _run(options: argparse.Namespace) -> int:
     from studies.export.told import facts_of, head_of
     from studies.store.database import opened
 
-    check_exporting()
-    check_place(options.out)
-    check_folders("--out", options.out.absolute().parent, options.out.absolute())
     with opened(options.storage) as engine:
         chosen = choose(engine, options.study, options.pick, options.replicate)
     if options.score is not None:

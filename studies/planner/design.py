@@ -15,10 +15,19 @@ from fsmd.data.settings import TrainingSettings
 from fsmd.errors import UserError, alternatives, listed, meant, shown
 from fsmd.metrics import METRICS
 from fsmd.runtime import Runtime
-from fsmd.tasks import MEAN, check_label
+from fsmd.tasks import MEAN, check_label, names
 from fsmd.training import Training, code_version
 from search_spaces import Value
-from studies.definition import Definition, Search, Study, check_count, check_looks, kind_of
+from studies.definition import (
+    Definition,
+    NotEverywhere,
+    Search,
+    Study,
+    Trades,
+    check_count,
+    check_looks,
+    kind_of,
+)
 from studies.reading import read
 from studies.store.records import DataFacts, Plan, PlannedArm, StudyRecord
 
@@ -168,9 +177,26 @@ def _check_study(study: Study) -> None:
                 )
         if values.get("target", MEAN) not in targets:
             raise UserError(
-                f"claim {claim.id!r} of {study.name!r} must be of one of {', '.join(targets)}; "
-                f"got {values['target']!r}{meant(values['target'], targets)}"
+                f"claim {claim.id!r} of {study.name!r} must be of one of its `tasks` "
+                f"({listed(study.tasks)}) or {MEAN}; got {values['target']!r}"
+                f"{meant(values['target'], targets)}: say tasks=(...) with those of the data"
             )
+
+
+def _check_claimed(study: Study, data: Dataset) -> None:
+    """Raise UserError where the claims of a user's own file are of tasks that the data has not.
+
+    In the catalog's, which speak of other data than a user's, tasks stand in for each other.
+    """
+    own = names(data.schema.tasks)
+    rules = [rule for claim in study.claims for rule in claim.rules]
+    ranging = [study.tasks for rule in rules if isinstance(rule, NotEverywhere | Trades)]
+    named = {*chain(*ranging), *(getattr(rule, "target", MEAN) for rule in rules)}
+    if study.file and (lacking := sorted(named - {*own, MEAN})):
+        raise UserError(
+            f"the claims of {study.name!r} must be of tasks of {data.name} ({listed(own)}); got "
+            f"{listed(lacking)}{meant(lacking[0], own)}"
+        )
 
 
 def _check_margins(study: Study) -> None:
@@ -216,13 +242,15 @@ def plan(
     What an arm leaves open comes from its data set's settings. Where no task follows another the
     chain falls away; an arm that is then the same as an earlier one (FSMD is FS) is left out.
 
-    Raises UserError for a model that the data cannot carry, and for sets of different tasks.
+    Raises UserError for a model that the data cannot carry, for claims of tasks that it has not,
+    and for sets of different tasks.
     """
     tasks_of = {name: _described(data) for name, data in sets.items()}
     if len(set(tasks_of.values())) > 1:
         listed = "; ".join(f"{name}: {tasks}" for name, tasks in tasks_of.items())
         raise UserError(f"all data sets of a study must have the same tasks; got {listed}")
     main = next(iter(sets.values()))
+    _check_claimed(study, main)
     arms: dict[tuple[Config, str, int], PlannedArm] = {}
     same: list[tuple[str, str]] = []
     chain_dropped = False

@@ -202,17 +202,27 @@ def parsed(column: pa.Array) -> Typed:
     return _both(Typed(rest.values, refused_N), rest)
 
 
+_UNLIKE_ARROW = (
+    (r"(:[0-9]{2}),([0-9]+)", r"\1.\2"),
+    (r"([.][0-9]{6})[0-9]+", r"\1"),  # pandas writes nanoseconds
+    (r"(:[0-9]{2}(?:[.][0-9]+)?) ?(?:UTC|Z)$", r"\1Z"),
+    (r"(:[0-9]{2}(?:[.][0-9]+)?) ([+-])", r"\1\2"),
+)
+"""How some write times -> as Arrow reads them."""
+
+
 def instants(column: pa.Array) -> Typed:
     """ISO 8601 days or days and times as seconds since 1970, float64; UTC where no zone is said.
 
     Refused is a text that is none.
     """
     column = pc.utf8_trim_whitespace(column)
-    if _cast(column, pa.timestamp("us")) is None:  # pandas writes nanoseconds
-        column = pc.replace_substring_regex(column, r"([.][0-9]{6})[0-9]+", r"\1")
-    for zone in (None, "UTC"):
-        if (found := _cast(column, pa.timestamp("us", zone))) is not None:
-            return Typed(_seconds(found.cast(pa.int64()), PER_SECOND["us"]))
+    for unlike in ((), _UNLIKE_ARROW):
+        for written, meant in unlike:
+            column = pc.replace_substring_regex(column, written, meant)
+        for zone in (None, "UTC"):
+            if (found := _cast(column, pa.timestamp("us", zone))) is not None:
+                return Typed(_seconds(found.cast(pa.int64()), PER_SECOND["us"]))
     zoned = pc.match_substring_regex(column, r":.*(Z|[+-][0-9]{2}(:?[0-9]{2})?)$")
     nothing = pa.scalar(None, pa.string())
     plain_, with_zone = pc.if_else(zoned, nothing, column), pc.if_else(zoned, column, nothing)

@@ -7,6 +7,7 @@ import csv
 import gzip
 import io
 import re
+import shlex
 from collections import Counter
 from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence
 from contextlib import closing
@@ -24,6 +25,9 @@ from fsmd.errors import UserError, shown
 
 BLOCK = 2**22
 """Bytes read at once; no row may be longer."""
+
+_LONGEST_NAMES = 500
+"""Letters of a list of names to be copied."""
 
 _CODED = pa.dictionary(pa.int32(), pa.string())
 _UNIT = "\x1f"  # stands for a separator of several letters: Arrow wants one
@@ -58,6 +62,7 @@ def batches(
     Raises UserError with row, column and value for what is no row of such a file.
     """
     _, skipped = _start(path, files)
+    header = _first(path, files)[0] if files.header else []
     types = {name: _CODED if name in coded else pa.string() for name in names}
     if files.comment:
         types[names[0]] = pa.string()  # to be looked at
@@ -78,6 +83,8 @@ def batches(
                     batch = batch.filter(pc.invert(starts))
                 if not files.multiline:
                     _check_lines(path, batch, done)
+                if len(header) > 1:  # of one column a value may well be its name
+                    _check_no_header(path, batch, header, done)
                 done += batch.num_rows
                 yield _with_nulls(batch.select(list(columns or names[:1])), files)
     except (pa.ArrowInvalid, UnicodeError) as error:
@@ -155,6 +162,20 @@ def _check_lines(path: Path, batch: pa.RecordBatch, done: int) -> None:
         if found.any():
             i = int(found.argmax())
             raise _with_line_end(path, done + i, name, column[i].as_py())
+
+
+def _check_no_header(path: Path, batch: pa.RecordBatch, header: Sequence[str], done: int) -> None:
+    """Raise UserError for a row that is the header again, of files that were put together."""
+    first = batch.column(0)
+    texts = first.dictionary if pa.types.is_dictionary(first.type) else first
+    if pc.index(texts, header[0]).as_py() < 0:
+        return
+    for i in np.flatnonzero(pc.equal(first.cast(pa.string()), header[0]).fill_null(False)):
+        if [column[int(i)].as_py() for column in batch.columns] == [*header]:
+            raise UserError(
+                f"{path}, row {done + int(i)} (from 0): a row must not be the header again, as "
+                "where files were put together; take it out"
+            )
 
 
 def _with_line_end(path: Path, row: int, name: str, value: str) -> UserError:
@@ -259,7 +280,7 @@ def _check_names(path: Path, found: Sequence[str], files: FileSet) -> None:
             raise UserError(
                 f"{path}: the header has column {name!r} {times} times; each name must be there "
                 "once, or set `header = true` and `columns` (of describe: --header --columns) to "
-                "name all of them anew"
+                f"name all of them anew{_apart(found)}"
             )
         if _LOST in name or "\0" in name:
             raise UserError(
@@ -271,6 +292,18 @@ def _check_names(path: Path, found: Sequence[str], files: FileSet) -> None:
                 f"{path}: the header's column {shown(name)} must not hold a line end unless "
                 "`multiline = true` is set, or its quote is never closed"
             )
+
+
+def _apart(found: Sequence[str]) -> str:
+    """Different names for a header's, to be copied, where they are few and without commas."""
+    counted = Counter[str]()
+    anew = []
+    for name in found:
+        counted[name] += 1
+        anew.append(name if counted[name] == 1 else f"{name}_{counted[name]}")
+    given = ",".join(anew)
+    is_fit = len(given) <= _LONGEST_NAMES and given.count(",") == len(found) - 1
+    return f", such as {shlex.quote(given)}" if is_fit and len({*anew}) == len(found) else ""
 
 
 def _lines(path: Path, text: io.TextIOWrapper, files: FileSet) -> Iterator[str]:

@@ -262,8 +262,11 @@ addEventListener("beforeprint", () => {
 });
 addEventListener("afterprint", showAll);
 
-// Commands can be copied.
+// Commands can be copied, and break between words: not behind the hyphens of an option.
 for (const command of all("pre.command")) {
+  const parts = command.textContent.split(/(\s+)/);
+  command.replaceChildren(...parts.map((part) =>
+    part.trim() ? make("span", { textContent: part }) : part));
   const copy = button("Copy", async () => {
     getSelection().selectAllChildren(command);
     try {

@@ -88,6 +88,9 @@ def finding(summary: DifferencesSummary) -> str:
         pair = f"{largest.arm} minus {summary.reference}"
     if not style.ends_of(row.estimate for row in rows):
         return f"The largest difference {on_it} is {pair}, {told}."
+    if len(rows) == 1:
+        where = "lies clear of" if clear else "holds"
+        return f"{words.capital(on_it)} the interval of {pair} {where} zero: {told}."
     return (
         f"{words.capital(on_it)} {len(clear) or 'none'} of {words.count(len(rows), 'interval')} "
         f"{'lies' if len(clear) < 2 else 'lie'} clear of zero; the largest difference is {pair}, "

@@ -93,7 +93,8 @@ class _Guesser:
         fields = self._fields({line.key for line in tasks.lines if line.on})
         sections = (self._data(), *self._joins(), self._roles(), fields, tasks, split)
         on = tuple(line.key for line in tasks.lines if line.on)
-        return Draft(tuple(self._notes(fields, tasks)), sections, self.uses, on)
+        is_whole = bool(on) and any(line.on for line in fields.lines)
+        return Draft(tuple(self._notes(fields, tasks)), sections, self.uses, on, is_whole)
 
     def _notes(self, fields: DraftSection, tasks: DraftSection) -> Iterator[str]:
         yield f"A draft of {self.seen.rows:,} rows; each line is a guess with its reason: edit it."

@@ -62,7 +62,7 @@ def labels(seen: Seen) -> list[Label]:
     """What may be a label, most frequent first; tasks that follow come after what they follow."""
     two = [c for c in seen.columns if not c.table and _is_two_valued(c, seen)]
     named = [c for c in two if names_a_label(c.name)]
-    found = [_plain(c, seen, "0 or 1, and named like what a person did") for c in named]
+    found = [_plain(c, seen, "two values, named like what a person did") for c in named]
     found = found or _by_steps(seen)
     if not found and two:
         own = [c for c in seen.columns if not c.table]

@@ -37,3 +37,5 @@ class Draft:
     """Column -> what it is taken for, in a few words."""
     labels: tuple[str, ...]
     """Tasks that bind."""
+    is_whole: bool
+    """Whether there is a task and a field: else somebody must write one."""

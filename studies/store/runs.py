@@ -239,7 +239,7 @@ def chosen_results(
                 for run_id, first, curve in connection.execute(
                     columns.filter_by(**key).where(own)
                 ):
-                    epoch = epochs[run_id].get(task.name, 0)
+                    epoch = epochs.get(run_id, {}).get(task.name, 0)
                     value = value_at(first, curve, epoch)
                     if value is not None:
                         figures[run_id].append(Measurement(epoch, value=value, **key))

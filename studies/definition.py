@@ -160,7 +160,7 @@ class Study:
     """The data that the claims speak of; empty where they are not the paper's."""
     tasks: tuple[str, ...] = ("click", "long_view")
     """The tasks that the claims name. On data without one of these names they stand for the
-    data's tasks in order."""
+    data's tasks in order; where the study is a file of a user's own that is refused."""
     margins: tuple[tuple[str, float], ...] = ()
     """(metric, the smallest difference that matters), where it is not the metric's own."""
     looks: tuple[int, ...] = LOOKS

@@ -135,7 +135,7 @@ def test_a_budget_without_room_for_the_report_is_refused_with_the_smallest_that_
     plan = replace(made_plan(REPORT_SECONDS + 1), spent=0.0)
     with pytest.raises(
         UserError,
-        match=r"needs about 29s on 2 workers, 16 s of them for the last .* now .*; give 36s$",
+        match=r"needs about 29s on 2 workers, 16 s of them for the last .* now .*; give 40s$",
     ):
         fitting(plan, SETTINGS)
     assert fitting(replace(plan, budget=29.0), SETTINGS)[0].trials == 4

@@ -256,11 +256,21 @@ def test_of_numbers_with_a_sign_beside_it_is_told_how_to_read_them(there: Path) 
         "in_dollars": [f"${x}" for x in number],
         "kg": [f"{x} kg" for x in number],
     }
-    mixed = [f"{'$€'[i % 2]}{x}" for i, x in enumerate(number)]
-    write(there / "log.csv", log | {"mixed": mixed})
+    log["as_an_id"] = [f"${x + i / 1000:.3f}" for i, x in enumerate(number)]
+    none = {
+        "mixed": [f"{'$€'[i % 2]}{x}" for i, x in enumerate(number)],
+        "millions": [f"${x}M" for x in number],
+        "bracketed": [f"({x})" for x in number],
+        "plus": [f"+{x}pt" for x in number],
+        "inches": [f'{x}"' for x in number],
+        "feet": [f"{x}'" for x in number],
+    }
+    write(there / "log.csv", log | none)
     text, _ = described("log.csv")
-    assert "beside" not in reason(text, "mixed")
-    assert "beside" not in reason(text, "country")
+    for name in (*none, "country"):
+        assert "beside" not in reason(text, name)
+    assert "left out: " in (told := reason(text, "as_an_id"))
+    assert "a number beside '$': { kind" in told
     for name, sign in (("in_dollars", "'$'"), ("kg", "'kg'")):
         told = reason(text, name).partition(f"a number beside {sign}: ")[2]
         field = tomllib.loads(f"x = {told}")["x"]

@@ -441,6 +441,10 @@ OF_STUDY = "(SELECT run_id FROM fsmd_cells WHERE study = 'towers' AND arm = 'dia
                 f"'{'[' * 100_000}'",
             )
         ),
+        (
+            f"UPDATE fsmd_measurements SET curve = '[1{'0' * 400}]' WHERE metric = 'loss'",
+            "in its range",  # which has no end
+        ),
         ("UPDATE fsmd_measurements SET curve = NULL WHERE split = 'test'", "in its range"),
         (
             "UPDATE fsmd_measurements SET curve = replace(curve, ']', ', 0.5, 0.5]')"

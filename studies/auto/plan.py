@@ -31,7 +31,7 @@ CONFIRMING = ((5, 6), (5, 4), (3, 3))
 FEWEST_TRIALS, MOST_TRIALS = 12, 200
 MOST_SECONDS = 1e13
 """More than any budget, and whatever was measured or planned within it."""
-SPARE = 1.25
+SPARE = 1.4
 """What is advised over the smallest budget, as the next measurement may find it larger: four in
 a row on two busy cores found 99 to 132 s."""
 LEAST = (2, 4, (2, 2))

@@ -184,18 +184,22 @@ def _check_study(study: Study) -> None:
 
 
 def _check_claimed(study: Study, data: Dataset) -> None:
-    """Raise UserError where the claims of a user's own file are of tasks that the data has not.
+    """Raise UserError where claims of a user's own file are on tasks, and the data lacks one.
 
     In the catalog's, which speak of other data than a user's, tasks stand in for each other.
     """
     own = names(data.schema.tasks)
     rules = [rule for claim in study.claims for rule in claim.rules]
-    ranging = [study.tasks for rule in rules if isinstance(rule, NotEverywhere | Trades)]
-    named = {*chain(*ranging), *(getattr(rule, "target", MEAN) for rule in rules)}
-    if study.file and (lacking := sorted(named - {*own, MEAN})):
+    on_tasks = any(
+        isinstance(rule, NotEverywhere | Trades) or getattr(rule, "target", MEAN) != MEAN
+        for rule in rules
+    )
+    lacking = sorted({*study.tasks} - {*own})
+    if study.file and on_tasks and lacking:
         raise UserError(
-            f"the claims of {study.name!r} must be of tasks of {data.name} ({listed(own)}); got "
-            f"{listed(lacking)}{meant(lacking[0], own)}"
+            f"the `tasks` of {study.name!r}, which its claims are on, must be of {data.name} "
+            f"({listed(own)}); got {listed(lacking)}{meant(lacking[0], own)}: say tasks=(...) "
+            "with those of the data"
         )
 
 

@@ -103,23 +103,18 @@ def _keys(
     return tuple(chain.from_iterable(epochs)), repeated(splits), repeated(tasks), repeated(metrics)
 
 
-_decode = json.JSONDecoder().decode
+_decode = json.JSONDecoder(parse_int=float).decode  # of a whole number beyond all: infinite
 
 
 def _numbers(curve: Any) -> Sequence[Any]:
-    """The values of a curve; what is none stands as a value, which is refused when checked."""
+    """The values of a curve; what is none stands as a text, which is refused when checked."""
     try:
         values = _decode(curve)
     except (TypeError, ValueError, RecursionError):
-        return [curve]
-    return values if type(values) is list and values else [curve]
+        return [str(curve)]
+    return values if type(values) is list and values else [str(curve)]
 
 
 def _values(lists: Sequence[Sequence[Any]]) -> Sequence[float]:
     every = [*chain.from_iterable(lists)]
-    if {*map(type, every)} <= {float, int}:
-        try:
-            return array("d", every)
-        except OverflowError:
-            pass
-    return every
+    return array("d", every) if {*map(type, every)} <= {float} else every

@@ -84,7 +84,7 @@ def batches(
                 if not files.multiline:
                     _check_lines(path, batch, done)
                 if len(header) > 1:  # of one column a value may well be its name
-                    _check_no_header(path, batch, header, done)
+                    _check_no_header(path, files, batch, header, done)
                 done += batch.num_rows
                 yield _with_nulls(batch.select(list(columns or names[:1])), files)
     except (pa.ArrowInvalid, UnicodeError) as error:
@@ -164,14 +164,31 @@ def _check_lines(path: Path, batch: pa.RecordBatch, done: int) -> None:
             raise _with_line_end(path, done + i, name, column[i].as_py())
 
 
-def _check_no_header(path: Path, batch: pa.RecordBatch, header: Sequence[str], done: int) -> None:
+def _check_no_header(
+    path: Path, files: FileSet, batch: pa.RecordBatch, header: Sequence[str], done: int
+) -> None:
     """Raise UserError for a row that is the header again, of files that were put together."""
-    first = batch.column(0)
-    texts = first.dictionary if pa.types.is_dictionary(first.type) else first
-    if pc.index(texts, header[0]).as_py() < 0:
+
+    def bare(text: str | None) -> str | None:
+        """As the reader leaves it, at the last; a file that is put behind may have a mark."""
+        text = (text or "").removeprefix("\ufeff")
+        text = text.strip() if files.strip else text
+        return None if text in files.missing else text or None
+
+    names = [*map(bare, header)]
+    told = [i for i, name in enumerate(names) if name is not None]
+    if not told:
         return
-    for i in np.flatnonzero(pc.equal(first.cast(pa.string()), header[0]).fill_null(False)):
-        if [column[int(i)].as_py() for column in batch.columns] == [*header]:
+    column, name = batch.column(told[-1]), names[told[-1]]  # the last has no mark
+    texts = column.dictionary if pa.types.is_dictionary(column.type) else column
+    if files.strip:
+        texts = pc.utf8_trim_whitespace(texts)
+    if pc.index(texts, name).as_py() < 0:
+        return
+    text = column.cast(pa.string())
+    text = pc.utf8_trim_whitespace(text) if files.strip else text
+    for i in np.flatnonzero(pc.equal(text, name).fill_null(False)):
+        if [bare(column[int(i)].as_py()) for column in batch.columns] == names:
             raise UserError(
                 f"{path}, row {done + int(i)} (from 0): a row must not be the header again, as "
                 "where files were put together; take it out"

@@ -22,7 +22,7 @@ from studies.data.draft.column import (
     Column,
     is_list,
 )
-from studies.data.draft.kinds import MANY_VALUES, kind_of, separator_of
+from studies.data.draft.kinds import MANY_VALUES, kind_of, separator_of, why_amount
 from studies.data.draft.labels import Label
 from studies.data.draft.leaks import leaks
 from studies.data.draft.look import Seen
@@ -282,7 +282,8 @@ class _Guesser:
             reason = left.get(column.name)
             if reason:
                 self.uses.setdefault(column.name, "left out")
-                value, why = (value or {"kind": "category"}), f"left out: {reason}"
+                told = "; ".join(filter(None, (reason, why_amount(column, self.seen))))
+                value, why = (value or {"kind": "category"}), f"left out: {told}"
             else:
                 use = self.uses.get(column.name)
                 kind = str(value["kind"])

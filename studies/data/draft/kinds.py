@@ -11,13 +11,14 @@ from fsmd.errors import shown
 from studies.data.draft.column import SEPARATORS, Column, is_list
 from studies.data.draft.look import Seen
 from studies.data.draft.names import column as written
+from studies.data.draft.text import value as toml
 from studies.data.draft.values import Toml
 from studies.data.draft.words import CODES, NUMBERS, SEQUENCES, has
 
 MANY_VALUES, RARE_COUNT = 10_000, 5
 """Categories of more values want some rows of each to be learnt."""
 HUGE, BUCKETS = 5_000_000, 2**20
-_AMOUNT = r"^([^\w\s.]?)\s*-?\d+(?:\.\d+)?\s*([^\d\s.]{0,3})$"
+_AMOUNT = r"""^([^\w\s.,+\-()'"\\]?)\s*-?\d+(?:\.\d+)?\s*([^\d\s.,+\-()'"\\]{0,3})$"""
 """A number with a sign of money before it, or one of a unit behind it."""
 FEW_NUMBERS = 30
 """Whole numbers of so few values are categories unless they are named like an amount."""
@@ -54,7 +55,7 @@ def _why_code(column: Column, seen: Seen, is_key: bool) -> str | None:
         if column.numbers and texts:
             example, rows = texts.most_common(1)[0]
             return f"numbers but for texts as {shown(example)} on {rows:,} rows"
-        return "" if is_key else _why_amount(column, seen)
+        return "" if is_key else why_amount(column, seen)
     if column.padded:
         return "digits with a 0 before them"
     if not column.is_whole:
@@ -77,18 +78,23 @@ def _why_code(column: Column, seen: Seen, is_key: bool) -> str | None:
     return None
 
 
-def _why_amount(column: Column, seen: Seen) -> str:
-    """How a text such as "$4.61" or "12 kg" becomes a number, where all have the same sign."""
+def why_amount(column: Column, seen: Seen) -> str:
+    """How a text such as "$4.61" or "12 kg" becomes a number, where all have the same sign.
+
+    Empty for others.
+    """
     if not is_text(column.kind):
         return ""
     texts = pc.unique(seen.sample.column(column.name).drop_null())
-    signs = pc.unique(pc.replace_substring_regex(texts, _AMOUNT, r"\1\2"))
-    sign = signs[0].as_py() if len(signs) == 1 else ""
-    if not sign or any(c.isdigit() for c in sign):
-        return ""
-    is_before = texts[0].as_py().startswith(sign)
-    number = f"number(part({written(column.name)}, {sign!r}, {int(is_before)}))"
-    return f'a number beside {sign!r}: {{ kind = "number", from = "{number}" }}'
+    before, behind = (
+        pc.unique(pc.replace_substring_regex(texts, _AMOUNT, side)).to_pylist()
+        for side in (r"\1", r"\2")
+    )
+    if len(before) != 1 or len(behind) != 1 or bool(before[0]) == bool(behind[0]):
+        return ""  # of another text both sides are the text
+    sign = before[0] or behind[0]
+    number = f"number(part({written(column.name)}, {sign!r}, {int(bool(before[0]))}))"
+    return f"a number beside {sign!r}: {toml({'kind': 'number', 'from': number})}"
 
 
 def _number(column: Column, seen: Seen, missing: str) -> tuple[dict[str, Toml], str]:

@@ -18,7 +18,7 @@ import pyarrow as pa
 import pyarrow.compute as pc
 from numpy.typing import NDArray
 
-from fsmd.data.description.columns import is_plain
+from fsmd.data.description.columns import is_number, is_plain
 from fsmd.data.description.expression import parse as parse_expression
 from fsmd.data.inputs import Input
 from fsmd.data.rows import given
@@ -54,7 +54,13 @@ class Scorer:
     """Scores raw rows as the training would have read them; see `load`. Threads may share it."""
 
     def __init__(
-        self, head: ModelHead, engine: str, run: Run, session: Any = None, feed: Feed | None = None
+        self,
+        head: ModelHead,
+        engine: str,
+        run: Run,
+        padded: Mapping[str, str],
+        session: Any = None,
+        feed: Feed | None = None,
     ) -> None:
         self.head, self.engine, self.batch = head, engine, BATCH
         self._run, self._session, self._feed = run, session, feed
@@ -68,6 +74,10 @@ class Scorer:
             each.name: column
             for each in head.inputs
             if each.kind != "tags" and (column := read[each.name].column) is not None
+        }
+        self._padded = padded  # feature -> one of its ids that begin with zeros
+        self._padded_columns = {
+            column: word for name, word in padded.items() if (column := read[name].column)
         }
         self.columns: tuple[str, ...] = self._needed(head.inputs)
         """Raw columns that are read; others are ignored."""
@@ -116,7 +126,8 @@ class Scorer:
             )
         pandas = sys.modules.get("pandas")
         if pandas is not None and isinstance(rows, pandas.DataFrame):
-            found = self.score_batch(given.of_frame(rows, self.columns, self.optional))
+            frame = given.of_frame(rows, self.columns, self.optional, self._padded_columns)
+            found = self.score_batch(frame)
             return pandas.DataFrame(dict(found), index=rows.index)
         if not isinstance(rows, Sequence) or isinstance(rows, str | bytes):
             raise UserError(
@@ -128,7 +139,8 @@ class Scorer:
         if self._feed is not None and len(rows) <= FEW:
             found = self._few(rows, self._feed)
         else:
-            found = self.score_batch(given.of_dicts(rows, self.columns, self.optional))
+            batch = given.of_dicts(rows, self.columns, self.optional, self._padded_columns)
+            found = self.score_batch(batch)
         columns = (found[name].tolist() for name in self.outputs)
         return [dict(zip(self.outputs, row, strict=True)) for row in zip(*columns, strict=True)]
 
@@ -195,6 +207,11 @@ class Scorer:
                 f"inputs must be {', '.join(sorted(names))}, all of one length; got "
                 f"{', '.join(f'{name} {value.shape}' for name, value in inputs.items())}"
             )
+        for name, padded in self._padded.items():
+            if not all(issubclass(kind, str) for kind in set(map(type, inputs[name]))):
+                row = next(i for i, v in enumerate(inputs[name]) if not isinstance(v, str))
+                place, value = f"the inputs, row {row} (from 0)", inputs[name][row]
+                raise given.no_number(place, f"input {name!r}", value, padded)
         try:
             return _ran(self._session, self.outputs, inputs)
         except UnicodeEncodeError as error:  # half a pair, which JSON can hold
@@ -214,10 +231,32 @@ class Scorer:
             self._check_each(rows, where, features)
             raise
         raw = UntypedRows(rows, where, {})
-        return pa.RecordBatch.from_arrays(
+        found = pa.RecordBatch.from_arrays(
             [raw.feature(each, values[each.name]) for each in features],
             names=[each.name for each in features],
         )
+        for each in features:
+            if each.name in self._padded and (value := values[each.name]) is not None:
+                self._check_padded(rows, where, each, value, found.column(each.name))
+        return found
+
+    def _check_padded(
+        self, rows: pa.RecordBatch, where: Where, feature: Input, value: Value, found: pa.Array
+    ) -> None:
+        """Raise UserError for numbers in the place of ids that begin with zeros."""
+        if value.expression.column is None:
+            is_of_numbers = value.want == "number"
+        else:
+            kind = rows.schema.field(value.expression.column).type
+            is_of_numbers = is_number(kind.value_type if pa.types.is_list(kind) else kind)
+        if not is_of_numbers:
+            return
+        is_tags = feature.kind == "tags"
+        there = pc.greater(pc.list_value_length(found), 0) if is_tags else found.is_valid()
+        if (row := pc.index(there, True).as_py()) >= 0:
+            name, padded = value.expression.columns[0], self._padded[feature.name]
+            got = rows.column(name)[row].as_py()
+            raise given.no_number(where.row(row), f"column {name!r}", got, padded)
 
     def _check_each(self, rows: pa.RecordBatch, where: Where, features: Sequence[Input]) -> None:
         """Raise UserError that names a row, where a feature cannot be of such columns."""
@@ -242,7 +281,7 @@ class Scorer:
                 inputs[name] = array
         rest = [each for each in self.inputs if each.name not in inputs]
         if rest:
-            batch = given.of_dicts(rows, self._needed(rest), self.optional)
+            batch = given.of_dicts(rows, self._needed(rest), self.optional, self._padded_columns)
             where = Where(given.SOURCE, np.arange(len(rows)))
             inputs |= feed.of(self._features(batch, where, rest), where)
         return _ran(self._session, self.outputs, inputs)
@@ -265,13 +304,14 @@ def _by_onnx(of: type[Scorer], head: ModelHead, folder: Path, threads: int) -> S
         session = onnxruntime.InferenceSession(
             str(folder / ONNX), options, providers=["CPUExecutionProvider"]
         )
-    feed = Feed(read_encoder(folder, head))
+    encoder = read_encoder(folder, head)
+    feed = Feed(encoder)
     outputs = [output.name for output in head.outputs]
 
     def run(fields: pa.RecordBatch, where: Where) -> Mapping[str, Floats]:
         return _ran(session, outputs, feed.of(fields, where))
 
-    return of(head, "onnx", run, session, feed)
+    return of(head, "onnx", run, encoder.padded, session, feed)
 
 
 def _ran(
@@ -302,7 +342,7 @@ def _by_torch(of: type[Scorer], head: ModelHead, folder: Path, threads: int) -> 
         finally:
             torch.set_num_threads(before)
 
-    return of(head, "torch", run)
+    return of(head, "torch", run, model.encoder.padded)
 
 
 def _check_example(scorer: Scorer, example: Example, folder: Path) -> None:

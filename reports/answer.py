@@ -94,14 +94,16 @@ def answer_of(asked: Asked) -> Answer:
         )
     if board.simple and board.simple.wins:
         return _simple_wins(asked, leader, board.simple)
+    next_ = _next(asked, leader)
     sentences = (
         *_gains(asked, leader, board.simple),
         _chances(asked, leader),
+        *_why_not_first(asked, leader, settled="command" in next_),
         FLATTERED.format(f"{asked.seed}s"),
         *_shown_best(asked, leader),
         *_costs(asked, leader),
     )
-    return Answer(_use(asked, leader), sentences, **_next(asked, leader))
+    return Answer(_use(asked, leader), sentences, **next_)
 
 
 def _use(asked: Asked, leader: ArmStanding) -> str:
@@ -202,7 +204,12 @@ def _simple_wins(asked: Asked, leader: ArmStanding, simple: SimpleModel) -> Answ
     surely = 1 - simple.chance_beaten
     return Answer(
         f"Use {used.arm}: a simple model {_how_surely(surely)} wins.",
-        (_over_simple(asked, used, simple), _chances(asked, used), *_costs(asked, used)),
+        (
+            _over_simple(asked, used, simple),
+            _chances(asked, used),
+            *_why_not_first(asked, used),
+            *_costs(asked, used),
+        ),
         **({} if surely >= CERTAINTY[0][0] else _next(asked, leader)),
     )
 
@@ -253,6 +260,25 @@ def _chances(asked: Asked, leader: ArmStanding) -> str:
         return f"{told}."
     worse = words.chance(leader.chance_worse)
     return f"{told}; that it is worse than {asked.called(asked.board.reference)}: {worse}."
+
+
+def _likeliest(asked: Asked) -> ArmStanding:
+    """The arm that test says is the best; the leader where others are as likely."""
+    return max(asked.board.standings, key=lambda standing: standing.chance_best or 0.0)
+
+
+def _why_not_first(asked: Asked, used: ArmStanding, settled: bool = False) -> Iterator[str]:
+    """Why another arm than the one that test says is the best; settled: by what is to be run."""
+    first = _likeliest(asked)
+    if first.arm == used.arm:
+        return
+    likelier = f"the test figures, {asked.called(first.arm)} is likelier to be the best"
+    likelier += f" ({words.chance(first.chance_best or 0.0)})"
+    if used.is_leader or first.is_baseline:
+        then = f": more {asked.seed}s may settle it" if settled else ""
+        yield f"Validation chose it, since test must never choose; by {likelier}{then}."
+    else:
+        yield f"By {likelier}, but is not shown to gain more than what matters."
 
 
 def _shown_best(asked: Asked, leader: ArmStanding) -> Iterator[str]:
@@ -314,6 +340,11 @@ def _next(asked: Asked, leader: ArmStanding) -> dict[str, str]:
         seeds = max(seeds, FOR_A_LOOK)
     elif limited := [(rival, each.obstacle) for rival, each in needed if each.seeds is None]:
         return {"next": _limit(asked, *limited[0])}
+    first = _likeliest(asked)
+    if seeds == 0 and (first.behind_in_all or UNKNOWN).mean > 1:  # more than what matters
+        if asked.to_come == ():
+            return {"next": _limit(asked, first, "last look")}
+        seeds = 2 * asked.board.replicates
     if seeds == 0:
         return {"next": f"What is open is too small to matter ({asked.matters})."}
     seeds = _look_of(asked, seeds)

@@ -71,6 +71,18 @@ def test_validation_says_who_leads_and_test_only_how_it_does(tmp_path: Path) -> 
     assert board.standings[1].behind_leader["mean"].mean > 0
     assert answer_of(lucky).use == "Use increasing for now: which of 4 arms is the best is open."
     assert (board.leader.chance_best or 0) < 0.01
+    why = "Validation chose it, since test must never choose; by the test figures, constant is "
+    assert f"{why}likelier to be the best (> 99 %)." in answer_of(lucky).sentences
+    assert answer_of(lucky).next.startswith("No look is left at which more replicates could tell")
+
+
+def test_where_test_says_another_one_is_the_best_more_seeds_are_asked_for(tmp_path: Path) -> None:
+    """It gains far more than what matters, so what is open is not too small."""
+    results = results_of(tmp_path, replicates=5, effects={"increasing": 0.004}, looks=LOOKS)
+    answer = answer_of(moved(results, "test", "constant", 0.01))
+    assert answer.sentences[2].endswith("to be the best (> 99 %): more replicates may settle it.")
+    assert answer.next.startswith("To be surer, run 10 replicates: 20 more trainings, ")
+    assert "likelier" not in " ".join(answer_of(results).lines)
 
 
 @pytest.mark.parametrize("of", [tasks(1), tasks(2), tasks(5), MIXED])
@@ -254,6 +266,11 @@ def test_a_simple_model_wins_where_no_other_gains_what_matters(tmp_path: Path) -
     assert (
         "the chance that it gains more than what matters (0.001) on any task: "
         in (answer.sentences[0])
+    )
+    assert any(
+        told.startswith("By the test figures, fs is likelier to be the best (")
+        and told.endswith("), but is not shown to gain more than what matters.")
+        for told in answer.sentences
     )
     other = board_of(moved(equal, "test", "mmoe", 0.01))  # which validation does not put first
     assert other.simple is not None

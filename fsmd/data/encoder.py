@@ -122,6 +122,11 @@ class Vocabulary:
         return FIRST_ID + (len(self.words) if self.buckets is None else self.buckets)
 
     @cached_property
+    def padded(self) -> str | None:
+        """A word that no number is written as, since it begins with zeros; None without any."""
+        return next((w for w in self.words if w[:1] == "0" and w[1:].isdecimal()), None)
+
+    @cached_property
     def _known(self) -> Mapping[str, int]:
         return {word: i for i, word in enumerate(self.words, FIRST_ID)}
 
@@ -262,6 +267,12 @@ class Encoder:
         if vocabulary.share is None:
             return vocabulary
         return self.root(next(v for v in self.vocabularies if v.name == vocabulary.share))
+
+    @property
+    def padded(self) -> Mapping[str, str]:
+        """Feature -> such a word, where it has one (see `Vocabulary.padded`)."""
+        found = ((v.name, self.root(v).padded) for v in self.vocabularies)
+        return {name: word for name, word in found if word is not None}
 
     def schema(self, masked: bool, weighted: bool) -> Schema:
         """What a model needs to know; `masked`: whether some labels are NaN."""

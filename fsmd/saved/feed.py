@@ -27,6 +27,7 @@ class Feed:
             v.name: (missing_text(encoder.root(v).words), described[v.name])
             for v in encoder.vocabularies
         }
+        self._words = {name: _WORDS - {int} for name in encoder.padded}
 
     def of(self, fields: pa.RecordBatch, where: Where) -> dict[str, NDArray[Any]]:
         """Input -> N texts (objects) or numbers (float64), of the features that are there.
@@ -57,7 +58,7 @@ class Feed:
         if name in self._text:
             missing, _ = self._text[name]
             empty = NULL if missing == "" else ""
-            if not kinds <= _WORDS or not all(map(_is_word, values)):
+            if not kinds <= self._words.get(name, _WORDS) or not all(map(_is_word, values)):
                 return None
             words = [missing if v is None else str(v) or empty for v in values]
             return np.array([*words, ""], object)[:-1]

@@ -8,6 +8,7 @@ where numbers are needed; so a row's values do not depend on the rows beside it.
 import datetime
 from collections.abc import Callable, Collection, Mapping, Sequence
 from functools import partial
+from numbers import Number
 from typing import Any
 
 import numpy as np
@@ -23,15 +24,21 @@ from fsmd.errors import UserError, alternatives, shown
 
 SOURCE = "the rows"
 _LONGEST_INTEGER = 1024  # bits
+_NONE: Mapping[str, str] = {}
 _LISTS = (list, tuple, np.ndarray)
 _MOMENTS = (datetime.date, np.datetime64)  # a datetime is a date, and one of pandas a datetime
 _REFUSED = (pa.ArrowException, ValueError, TypeError, ArithmeticError, NotImplementedError)
 
 
 def of_dicts(
-    rows: Sequence[Mapping[str, Any]], columns: Sequence[str], optional: Collection[str] = ()
+    rows: Sequence[Mapping[str, Any]],
+    columns: Sequence[str],
+    optional: Collection[str] = (),
+    padded: Mapping[str, str] = _NONE,
 ) -> pa.RecordBatch:
     """These columns of N rows; of optional ones those that some row has.
+
+    padded: column that must hold no number -> one of its ids, which tells why.
 
     Raises UserError for what is no row, a column that is not there, and a value that is none.
     """
@@ -43,11 +50,16 @@ def of_dicts(
             values = _with_gaps(rows, name, optional)
             if not values:
                 continue
-        arrays[name] = _column(name, partial(of_values, values, name))
+        arrays[name] = _column(name, partial(of_values, values, name, padded.get(name)))
     return _batch(arrays, len(rows))
 
 
-def of_frame(frame: Any, columns: Sequence[str], optional: Collection[str] = ()) -> pa.RecordBatch:
+def of_frame(
+    frame: Any,
+    columns: Sequence[str],
+    optional: Collection[str] = (),
+    padded: Mapping[str, str] = _NONE,
+) -> pa.RecordBatch:
     """These columns of a pandas table; see `of_dicts`."""
     if frame.columns.nlevels > 1:
         raise UserError(f"{SOURCE}: columns must have one level of names; got several")
@@ -57,7 +69,7 @@ def of_frame(frame: Any, columns: Sequence[str], optional: Collection[str] = ())
         series = frame[name]
         is_object = series.dtype == object
         made: Callable[[], pa.Array] = (
-            partial(of_values, series.tolist(), name)
+            partial(of_values, series.tolist(), name, padded.get(name))
             if is_object
             else partial(pa.array, series, from_pandas=True)
         )
@@ -93,15 +105,24 @@ def check_columns(
             raise UserError(f"{source}: column {name!r} is there {times} times; keep one")
 
 
-def of_values(values: Sequence[Any], name: str, row_of: Sequence[int] | None = None) -> pa.Array:
+def of_values(
+    values: Sequence[Any],
+    name: str,
+    padded: str | None = None,
+    row_of: Sequence[int] | None = None,
+) -> pa.Array:
     """A column of Python's values, in whatever mixture; UserError for one that is none.
 
-    row_of: the row of each, for messages; None: its position.
+    padded: see `of_dicts`. row_of: the row of each, for messages; None: its position.
     """
     row_of = range(len(values)) if row_of is None else row_of
     kinds = {type(value) for value in values if not _is_missing(value)}
     if any(issubclass(kind, _LISTS) for kind in kinds):
-        return _lists(values, name, row_of)
+        return _lists(values, name, padded, row_of)
+    if padded is not None and (numeric := set(filter(_is_number, kinds))):
+        pairs = zip(row_of, values, strict=True)
+        row, value = next(p for p in pairs if type(p[1]) in numeric and not _is_missing(p[1]))
+        raise no_number(f"{SOURCE}, row {row} (from 0)", f"column {name!r}", value, padded)
     if any(issubclass(kind, _MOMENTS) for kind in kinds):
         return _moments(values, name, row_of)
     if len(kinds) <= 1 or kinds == {int, float}:
@@ -116,7 +137,22 @@ def of_values(values: Sequence[Any], name: str, row_of: Sequence[int] | None = N
     return pa.array(words, pa.string())
 
 
-def _lists(values: Sequence[Any], name: str, row_of: Sequence[int]) -> pa.Array:
+def no_number(place: str, what: str, value: object, padded: str) -> UserError:
+    """For a number in the place of ids that begin with zeros: as a text it would be another id."""
+    return UserError(
+        f"{place}: {what} must hold texts, not numbers, as ids of the model begin with "
+        f"zeros, such as {padded!r}; got {shown(value)}: read the column as text (pandas: "
+        "dtype=str)"
+    )
+
+
+def _is_number(kind: type) -> bool:
+    return issubclass(kind, Number) and not issubclass(kind, bool)
+
+
+def _lists(
+    values: Sequence[Any], name: str, padded: str | None, row_of: Sequence[int]
+) -> pa.Array:
     members: list[Any] = []
     row_of_members: list[int] = []
     edges: list[int | None] = []
@@ -135,7 +171,8 @@ def _lists(values: Sequence[Any], name: str, row_of: Sequence[int]) -> pa.Array:
                 f"{shown(value)}"
             )
     return pa.ListArray.from_arrays(
-        pa.array([*edges, len(members)], pa.int32()), of_values(members, name, row_of_members)
+        pa.array([*edges, len(members)], pa.int32()),
+        of_values(members, name, padded, row_of_members),
     )
 
 

@@ -174,6 +174,30 @@ def test_a_worker_that_is_fetching_is_not_silent(
     assert isinstance(future.result(120)[0], TrainingResult)
 
 
+def test_what_a_worker_wants_is_heard_however_soon_it_says_so(
+    workers: ClusterWorkers, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Else it waits for ever, and so does the planner."""
+    if not has_namespaces(cache_root()):
+        pytest.skip("no mount namespaces")
+    heard, bring, submit = Event(), ClusterWorkers._bring, Client.submit
+
+    def brought(*given: Any) -> None:
+        heard.set()
+        bring(*given)
+
+    def slowly(*args: Any, **kwargs: Any) -> Any:
+        task = submit(*args, **kwargs)
+        heard.wait(5)
+        return task
+
+    monkeypatch.setattr(ClusterWorkers, "_bring", brought)
+    monkeypatch.setattr(Client, "submit", slowly)
+    checkpoint = tmp_path / "some.ckpt"
+    checkpoint.write_text("x")
+    assert workers.submit(Path.read_text, checkpoint).result(10) == "x"
+
+
 def test_what_is_taken_back_while_it_is_fetched_for_ends_no_run(
     workers: ClusterWorkers, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -519,10 +519,11 @@ class ClusterWorkers:
         fit = [a for a, m in self._members.items() if m.capacity.at_once(run.need)]
         if not fit:
             return
+        self._sent.pop(run.key, None)
         if run.task:
-            del self._sent[run.key]
             self._aside(run.task.cancel)
         run.key = f"train-{uuid4().hex}"
+        self._sent[run.key] = run  # first: a worker may say at once what it wants, and once alone
         there = tuple(path for path in run.checkpoints if path.exists())
         with suppress(RuntimeError, OSError):  # the connection is lost: it is sent again later
             run.task = self._client.submit(
@@ -534,7 +535,6 @@ class ClusterWorkers:
                 workers=fit,
                 resources=run.need.resources,
             )
-            self._sent[run.key] = run
             run.task.add_done_callback(partial(self._aside, self._over, run))
 
     def _lose(self, run: _Run, why: str) -> None:

@@ -20,9 +20,9 @@ class Failure:
 
 
 def failure_of(error: BaseException, lost: bool = False) -> Failure:
-    """What an error means for the training that raised it; `lost`: its worker died."""
+    """What an error means for the training that raised it; `lost`: it says how its worker died."""
     if lost:
-        line = "the worker process was killed"
+        line = one_line(str(error))
     elif isinstance(error, Exception):
         line = one_line(f"{type(error).__name__}: {error}".splitlines()[0])
     else:

@@ -28,7 +28,7 @@ from studies.store.mirror import Mirror, open_mirror, study_axes, task_objective
 from studies.store.records import StudyRecord
 from studies.store.runs import Provenance
 from studies.timing import EpochTime
-from studies.workers.local import ThisMachine
+from studies.workers.local import ThisMachine, WorkerLostError
 from studies.workers.protocol import Message
 
 P = ParamSpec("P")
@@ -107,10 +107,6 @@ def without_training(patch: pytest.MonkeyPatch, data: str, folder: Path) -> None
     patch.chdir(folder)
 
 
-class WorkerDied(Exception):
-    """What the workers below say of a worker that died."""
-
-
 class Immediate(ThisMachine):
     """The simplest workers there are: everything is done here, when it is submitted."""
 
@@ -148,7 +144,7 @@ class Immediate(ThisMachine):
         return ""
 
     def lost(self, error: BaseException) -> bool:
-        return isinstance(error, WorkerDied)
+        return isinstance(error, WorkerLostError)
 
     def end(self, future: Future[Any]) -> None:
         """It has ended."""

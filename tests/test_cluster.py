@@ -16,15 +16,17 @@ from dataclasses import replace
 from pathlib import Path
 from queue import SimpleQueue
 from threading import Event, Thread
-from typing import Any
+from typing import Any, NoReturn
 
 import pytest
 
 pytest.importorskip("distributed")
 
 import dask
+import distributed
 import psutil
 from distributed import Client, Status
+from distributed.comm.core import CommClosedError
 
 from fsmd.config import FSMDConfig
 from fsmd.data import load
@@ -172,6 +174,30 @@ def test_a_worker_that_is_fetching_is_not_silent(
     assert isinstance(future.result(120)[0], TrainingResult)
 
 
+def test_what_a_worker_wants_is_heard_however_soon_it_says_so(
+    workers: ClusterWorkers, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Else it waits for ever, and so does the planner."""
+    if not has_namespaces(cache_root()):
+        pytest.skip("no mount namespaces")
+    heard, bring, submit = Event(), ClusterWorkers._bring, Client.submit
+
+    def brought(*given: Any) -> None:
+        heard.set()
+        bring(*given)
+
+    def slowly(*args: Any, **kwargs: Any) -> Any:
+        task = submit(*args, **kwargs)
+        heard.wait(5)
+        return task
+
+    monkeypatch.setattr(ClusterWorkers, "_bring", brought)
+    monkeypatch.setattr(Client, "submit", slowly)
+    checkpoint = tmp_path / "some.ckpt"
+    checkpoint.write_text("x")
+    assert workers.submit(Path.read_text, checkpoint).result(10) == "x"
+
+
 def test_what_is_taken_back_while_it_is_fetched_for_ends_no_run(
     workers: ClusterWorkers, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -227,7 +253,22 @@ def test_a_process_that_dies_is_lost_and_the_worker_goes_on(workers: ClusterWork
     error = future.exception(60)
     assert error is not None
     assert workers.lost(error)
+    assert str(error) == "the worker process was killed"
     assert workers.submit(abs, -2).result(60) == 2
+
+
+def test_an_answer_that_the_scheduler_takes_with_it_is_lost(
+    workers: ClusterWorkers, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def cut(_: distributed.Future[Any]) -> NoReturn:
+        raise CommClosedError("in <TCP (closed)>: ConnectionResetError")
+
+    with monkeypatch.context() as patch:
+        patch.setattr(distributed.Future, "result", cut)
+        error = workers.submit(abs, -1).exception(60)
+    assert error is not None
+    assert workers.lost(error)
+    assert str(error) == "the scheduler is gone"
 
 
 def test_a_deadline_holds_by_the_planners_clock_however_long_a_call_waits(

@@ -3,6 +3,7 @@
 import json
 import os
 import random
+import re
 import signal
 import subprocess
 import threading
@@ -229,18 +230,17 @@ AGAIN = ("sh", "-c", 'while :; do "$@"; sleep 1; done', "sh")
 
 
 @pytest.mark.parametrize(
-    ("alone", "says"),
-    [
-        ("planner", "the scheduler is gone; waiting for it, 60 s at most"),
-        ("workers", "the cluster has no workers; waiting for the first one"),
-    ],
+    ("alone", "why"),
+    [("planner", "the scheduler is gone"), ("workers", "the worker at .* is gone")],
 )
 def test_a_network_that_is_cut_for_a_minute_changes_nothing(
-    alone: str, says: str, tmp_path: Path
+    alone: str, why: str, tmp_path: Path
 ) -> None:
     """Dask gives a connection up after half of that; then what was under way is tried again.
 
-    A worker of Dask's ends with its connection, and is started again, as a service is.
+    A worker of Dask's ends with its connection, and is started again, as a service is. Nothing
+    is said of a cluster without workers where it misses one of them late, as it had nothing to
+    send: then there is none for a moment alone.
     """
     expected = undisturbed(tmp_path / "serial", COMMAND)
     with wired() as wire, Site(tmp_path / "site") as site:
@@ -261,6 +261,5 @@ def test_a_network_that_is_cut_for_a_minute_changes_nothing(
         finally:
             run.end()
     assert "Traceback" not in run.told
-    assert run.told.count(says) == 1, run.told
-    assert "retried: " in run.told
+    assert re.search(rf"^ *retried: .*: {why}$", run.told, re.MULTILINE), run.told
     assert audit(desk, COMMAND, expected) == Verdict(), run.told

@@ -192,6 +192,24 @@ def test_there_is_room_beside_what_was_sent_and_for_one_of_what_no_worker_can_do
                 assert able() == [False, False, False]
 
 
+def test_a_cluster_that_its_workers_have_left_says_so_once_and_waits(
+    hall: Hall, clock: list[float]
+) -> None:
+    told = list[str]()
+    with ClusterWorkers(hall.address, notify=told.append) as workers:
+        with hall.worker(GB):
+            until(lambda: workers._members)
+        until(lambda: not workers._known)
+        future = workers.submit(abs, -2)
+        clock[0] += cluster.NOBODY_SECONDS
+        until(lambda: told)
+        clock[0] += cluster.NOBODY_SECONDS
+        workers._look_for_nobody()
+        with hall.worker(GB):
+            assert future.result(60) == 2
+    assert told == ["the cluster has no workers; waiting for the first one"]
+
+
 def test_a_large_worker_that_left_is_waited_for(
     hall: Hall, of: Callable[[int], Training], clock: list[float]
 ) -> None:

@@ -4,8 +4,6 @@ import json
 import os
 import re
 import shlex
-import shutil
-import subprocess
 import threading
 import urllib.request
 from collections.abc import Iterator
@@ -36,6 +34,7 @@ from studies.store.dashboard import HEADING, RULE, dashboard_command, publish, p
 from studies.store.database import open_engine
 from studies.store.records import StudyRecord
 from tests import made_up
+from tests.browser import dom_of, needs_browser
 from tests.postgres import closing_all
 
 BOX = 'viewBox="0 0 80 40"'
@@ -101,22 +100,13 @@ def test_the_dashboard_serves_the_note_the_plot_and_the_report_once_each(
     assert states == ["Complete"] * 3 + ["Pruned"]
 
 
-@pytest.mark.skipif(shutil.which("chromium") is None, reason="needs a browser")
+@needs_browser
 def test_a_browser_shows_front_note_and_plot(shown: tuple[str, optuna.Study, Path]) -> None:
     address, _, folder = shown
 
     def page(path: str) -> str:
-        return subprocess.run(
-            [
-                *("chromium", "--headless", "--no-sandbox", "--disable-gpu", "--dump-dom"),
-                *(f"--user-data-dir={folder}/browser", "--virtual-time-budget=20000"),
-                *("--window-size=1300,2600", f"{address}/dashboard/studies/1{path}"),
-            ],
-            capture_output=True,
-            text=True,
-            timeout=120,
-            check=True,
-        ).stdout
+        flags = ("--virtual-time-budget=20000", "--window-size=1300,2600")
+        return dom_of(f"{address}/dashboard/studies/1{path}", folder / "browser", *flags)
 
     main = page("")
     assert "Pareto Front" in main

@@ -88,6 +88,7 @@ from studies.store.records import StudyRecord
 from studies.store.runs import Provenance, known_result, known_runs, record_rows, record_run
 from studies.store.studies import find_study, update_study
 from studies.store.tables import CELLS, MEASUREMENTS, RUNS, TEST_ROWS
+from studies.workers.local import WorkerLostError
 from studies.workers.protocol import Message
 from tests.lab import (
     NOW,
@@ -96,7 +97,6 @@ from tests.lab import (
     UNRELATED,
     Immediate,
     Lab,
-    WorkerDied,
     record_of,
     result_of,
     small_data,
@@ -249,7 +249,7 @@ class Preempted(Immediate):
         ((training,), *_) = args
         self.told.append((training.id, TrainingProgress({}, self.ahead.pop(0))))
         future: Future[Any] = Future()
-        future.set_exception(WorkerDied("it is gone"))
+        future.set_exception(WorkerLostError("it is gone"))
         return future
 
     def messages(self) -> Iterator[Message]:
@@ -271,6 +271,8 @@ def test_a_lost_worker_counts_as_an_attempt_only_where_the_training_did_not_get_
     assert lab.planner(workers).run(lab.cells(1)[:1]) == Tally(0, 1, 0, 0)
     assert workers.given == given
     assert lab.column(RUNS.c.attempts) == [attempts]
+    retried = [detail for kind, detail in lab.events if kind == "retried"]
+    assert retried == ["it is gone"] * (given - 1)
 
 
 @pytest.mark.parametrize(
@@ -395,7 +397,7 @@ def test_a_passing_failure_is_tried_again_and_the_result_counts(lab: Lab) -> Non
 
 def test_a_failure_that_never_passes_ends_and_the_next_start_tries_again(lab: Lab) -> None:
     def killed(training: Training) -> TrainingResult:
-        raise WorkerDied
+        raise WorkerLostError
 
     lab.work = killed
     lab.run(1)
@@ -948,7 +950,7 @@ class Absent(Immediate):
         self.clock = 100.0
         self.waiting.append(Future())
         if self.die:
-            self.waiting[-1].set_exception(WorkerDied())
+            self.waiting[-1].set_exception(WorkerLostError())
         return self.waiting[-1]
 
     def withdraw(self, future: Future[Any]) -> bool:
@@ -1027,7 +1029,7 @@ def test_a_step_may_hold_several_trainings_and_each_ends_for_itself(lab: Lab) ->
 def test_a_worker_that_dies_costs_the_trainings_of_its_step_one_try_each(lab: Lab) -> None:
     def dying(training: Training) -> TrainingResult:
         if lab.done.count(training.id) == 1:
-            raise WorkerDied
+            raise WorkerLostError
         return result_of(training)
 
     lab.work = dying

@@ -6,8 +6,6 @@ import hashlib
 import io
 import json
 import re
-import shutil
-import subprocess
 from dataclasses import replace
 from functools import cache
 from html import escape, unescape
@@ -30,6 +28,7 @@ from reports.words import DASH, MINUS, signed
 from studies import catalog
 from studies.definition import Arm, Study
 from tests import curves, made_up
+from tests.browser import dom_of, needs_browser
 from tests.conftest import leave_figures_blank
 from tests.made_up import (
     CENSUS,
@@ -536,19 +535,8 @@ def test_all_and_a_name_exclude_each_other(
 
 # In a browser
 
-CHROMIUM = shutil.which("chromium") or shutil.which("google-chrome")
 
-
-def dom_of(page: Path, profile: Path, *flags: str) -> str:
-    """What a browser makes of a page, after its scripts."""
-    assert CHROMIUM is not None
-    command = [CHROMIUM, "--headless", "--no-sandbox", "--disable-gpu", *flags]
-    command += [f"--user-data-dir={profile}", "--dump-dom", page.as_uri()]
-    ended = subprocess.run(command, capture_output=True, text=True, check=True, timeout=120)
-    return ended.stdout
-
-
-@pytest.mark.skipif(CHROMIUM is None, reason="no Chromium is installed")
+@needs_browser
 @pytest.mark.parametrize(
     ("cells", "clicks"),
     [
@@ -569,12 +557,12 @@ def test_a_click_on_a_heading_sorts_by_what_the_cells_mean(
         f"</table><script>{script};{then}</script>",
         "utf-8",
     )
-    dom = dom_of(probe, tmp_path / "browser")
+    dom = dom_of(probe.as_uri(), tmp_path / "browser")
     assert tuple(map(unescape, re.findall(r"<span>(.*?)</span>", dom))) == cells
 
 
 @pytest.mark.slow
-@pytest.mark.skipif(CHROMIUM is None, reason="no Chromium is installed")
+@needs_browser
 def test_in_a_browser_one_can_sort_hide_compare_and_send_what_one_sees(
     out: Path, tmp_path: Path
 ) -> None:
@@ -586,7 +574,7 @@ def test_in_a_browser_one_can_sort_hide_compare_and_send_what_one_sees(
         f'src="{(out / "models" / "report.html").as_uri()}"></iframe><script>{PROBE}</script>'
     )
     flags = ("--allow-file-access-from-files", "--virtual-time-budget=8000")
-    dom = dom_of(probe, tmp_path / "profile", *flags)
+    dom = dom_of(probe.as_uri(), tmp_path / "profile", *flags)
     (title,) = re.findall(r"<title>(.*?)</title>", dom)
     seen = json.loads(unescape(title))
     assert seen["wide"] <= seen["room"]

@@ -65,7 +65,8 @@ from studies.store.mirror import stored_studies
 from studies.store.records import StudyRecord
 from studies.store.runs import Provenance, known_result
 from studies.store.studies import find_study, insert_study
-from tests.lab import NOW, Immediate, Threads, WorkerDied, small_data
+from studies.workers.local import WorkerLostError
+from tests.lab import NOW, Immediate, Threads, small_data
 
 TAKES_LONG = True
 TASKS = (Task("click"), Task("long_view", after="click"))
@@ -587,7 +588,7 @@ def test_a_process_that_dies_while_the_sampler_is_asked_is_replaced_and_asked_ag
     class Dying(Immediate):
         def submit(self, work: Any, /, *args: Any, **kwargs: Any) -> Any:
             def dies() -> None:
-                raise WorkerDied
+                raise WorkerLostError
 
             left[0] -= 1
             return super().submit(dies if left[0] >= 0 else work, *args if left[0] < 0 else ())
@@ -1101,7 +1102,7 @@ def test_a_model_that_cannot_be_measured_is_left_out_and_a_killed_process_is_ask
         if config.expert_count == 4:
             raise MemoryError
         if len(workers.asked) == 1:
-            raise WorkerDied
+            raise WorkerLostError
         return 7.0
 
     workers, told = Sizes(measure), list[str]()

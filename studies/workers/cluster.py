@@ -26,6 +26,7 @@ from weakref import WeakKeyDictionary
 
 import distributed
 from distributed import Client, KilledWorker, LocalCluster, Status
+from distributed.comm.core import CommClosedError
 from filelock import FileLock
 
 from fsmd.data.files import cache_root
@@ -55,6 +56,7 @@ CHECKPOINT_SECONDS = 10.0
 """Between two looks at the checkpoints of a call on a machine that shares no folder."""
 IDLE_TIMES = 50
 """As long as bringing them took, if that is more: so it takes a fiftieth of the time at most."""
+GONE = "the scheduler is gone"
 GOES_ON = "what was trained is kept: the same command goes on from here"
 
 
@@ -343,11 +345,11 @@ class ClusterWorkers:
             for run in list(self._runs):
                 run.task = None
                 if run.worker:
-                    self._lose(run, "the scheduler is gone")
+                    self._lose(run, GONE)
         with suppress(Exception):
             self._client.close(timeout=1)
         until = monotonic() + RECONNECT_SECONDS
-        self._notify(f"the scheduler is gone; waiting for it, {RECONNECT_SECONDS:.0f} s at most")
+        self._notify(f"{GONE}; waiting for it, {RECONNECT_SECONDS:.0f} s at most")
         while not self._closed:
             try:
                 return self._connect(min(CONNECT_SECONDS, RECONNECT_SECONDS))
@@ -517,10 +519,11 @@ class ClusterWorkers:
         fit = [a for a, m in self._members.items() if m.capacity.at_once(run.need)]
         if not fit:
             return
+        self._sent.pop(run.key, None)
         if run.task:
-            del self._sent[run.key]
             self._aside(run.task.cancel)
         run.key = f"train-{uuid4().hex}"
+        self._sent[run.key] = run  # first: a worker may say at once what it wants, and once alone
         there = tuple(path for path in run.checkpoints if path.exists())
         with suppress(RuntimeError, OSError):  # the connection is lost: it is sent again later
             run.task = self._client.submit(
@@ -532,7 +535,6 @@ class ClusterWorkers:
                 workers=fit,
                 resources=run.need.resources,
             )
-            self._sent[run.key] = run
             run.task.add_done_callback(partial(self._aside, self._over, run))
 
     def _lose(self, run: _Run, why: str) -> None:
@@ -549,10 +551,12 @@ class ClusterWorkers:
         error: Exception | None = None
         try:
             answer = task.result()
-        except CancelledError as cancelled:
-            error = _NotBegunError(str(cancelled))
-        except (KilledWorker, remote.CalledOffError) as lost:
-            error = WorkerLostError(str(lost))
+        except CancelledError:
+            error = _NotBegunError(GONE) if self._is_cut_off() else _NotBegunError()
+        except (KilledWorker, remote.CalledOffError):
+            error = WorkerLostError()
+        except CommClosedError:  # while the answer came
+            error = WorkerLostError(GONE)
         except Exception as raised:
             error = raised
         with self._lock:

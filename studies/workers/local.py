@@ -55,7 +55,10 @@ class ThisMachine:
 
 
 class WorkerLostError(Exception):
-    """The process that was to do something ended before it had."""
+    """The process that was to do something ended before it had; says why, to a person."""
+
+    def __init__(self, why: str = "the worker process was killed") -> None:
+        super().__init__(why)
 
 
 class LocalWorkers(ThisMachine):
@@ -269,9 +272,9 @@ class _Worker:
                     self._tell(value)
                 else:
                     break
-        except (EOFError, OSError) as error:
+        except (EOFError, OSError):
             self._lost = True
-            raise WorkerLostError(str(error)) from None
+            raise WorkerLostError from None
         if kind == "unstarted":
             self._lost = True
             told = f"no worker process can be started: {os.strerror(value)}"

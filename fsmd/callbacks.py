@@ -4,7 +4,7 @@ import math
 import os
 import time
 import zipfile
-from collections.abc import Callable, Collection, Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import astuple
 from functools import partial
 from io import BufferedWriter
@@ -180,10 +180,10 @@ class CheckpointFile(Callback):
         """Spent so far, before a pause too."""
         return self.seconds_before + self.clock() - self.started
 
-    def read(self, *others: Callback, needed: Collection[str] | None = None) -> bool:
+    def read(self, *others: Callback, module: FSMDModule | None = None) -> bool:
         """Set this and the others to where the checkpoint is; whether there is one to go on from.
 
-        needed: what a checkpoint holds beside that; None: what Lightning goes on from.
+        module: what Lightning goes on with, of which a checkpoint then holds the weights and more.
 
         What is none of this training, or not as it was written, is said and left unread.
         """
@@ -195,10 +195,15 @@ class CheckpointFile(Callback):
                 if damaged := archive.testzip():  # of which torch.load takes no notice
                     raise zipfile.BadZipFile(f"{damaged} is damaged")
             state = torch.load(self.path, map_location="cpu", weights_only=True)
-            if missing := set(_NEEDED if needed is None else needed) - state.keys():
+            if module is not None and (missing := _NEEDED - state.keys()):
                 raise KeyError(*missing)
             for callback, _ in before:
                 callback.load_state_dict(state["callbacks"][callback.state_key])
+            if module is not None:
+                _check_weights(module, state["state_dict"])
+                for chosen in (each for each in others if isinstance(each, ChosenWeights)):
+                    for weights in chosen.weights:
+                        _check_weights(module.model, weights)
         except MemoryError:
             raise
         except Exception as error:  # whatever a file may hold
@@ -243,6 +248,12 @@ class CheckpointFile(Callback):
         if state_dict["training"] != self.id:
             raise ValueError("it is of another training")
         self.seconds_before = state_dict["seconds"]
+
+
+def _check_weights(of: torch.nn.Module, found: Mapping[str, Tensor]) -> None:
+    shapes, own = ({n: t.shape for n, t in w.items()} for w in (found, of.state_dict()))
+    if shapes != own:
+        raise ValueError("its weights are of another model")
 
 
 _NEEDED = {"state_dict", "optimizer_states", "lr_schedulers", "loops", "epoch", "global_step"}

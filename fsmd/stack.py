@@ -140,7 +140,7 @@ class _Member:
         """Make what its place begins with; a checkpoint's if there is one."""
         self.module = _module(self.training, self.data.schema)
         self.held = _Held(self.module)
-        self.file.read(self.curve, self.chosen, self.held, needed=())
+        self.file.read(self.curve, self.chosen, self.held)
 
     def end(self, outcome: TrainingResult | Exception) -> None:
         """Keep the outcome, and nothing that takes memory: others are still to be trained."""

@@ -164,13 +164,13 @@ def test_a_checkpoint_that_is_a_pickle_is_not_read(bomb: Bomb, tmp_path: Path) -
     for content in ({"callbacks": bomb}, bomb):
         torch.save(content, path)
         training = Training.on(data, MODELS["mmoe"])
-        assert not CheckpointFile(training, path).read(Curve(), needed=())
+        assert not CheckpointFile(training, path).read(Curve())
     path.write_bytes(pickle.dumps(bomb))
-    assert not CheckpointFile(training, path).read(Curve(), needed=())
+    assert not CheckpointFile(training, path).read(Curve())
     with zipfile.ZipFile(path, "w") as archive:
         archive.writestr("archive/data.pkl", pickle.dumps(bomb))
         archive.writestr("archive/version", "3\n")
-    assert not CheckpointFile(training, path).read(Curve(), needed=())
+    assert not CheckpointFile(training, path).read(Curve())
 
 
 def test_a_cache_with_pickles_that_is_sealed_is_refused(bomb: Bomb, tmp_path: Path) -> None:

@@ -198,6 +198,19 @@ def lack(path: Path, name: str) -> None:
     torch.save(state, path)
 
 
+def rename_weights(path: Path, of: Callable[[Any], dict[str, Any]]) -> None:
+    state = torch.load(path, weights_only=True)
+    weights = of(state)
+    weights["another"] = weights.pop(next(iter(weights)))
+    torch.save(state, path)
+
+
+def chosen_weights(saved: Any) -> dict[str, Any]:
+    (callback,) = (c for name, c in saved["callbacks"].items() if name.startswith("ChosenWeights"))
+    weights: dict[str, Any] = callback["weights"][0]
+    return weights
+
+
 def become_a_folder(path: Path) -> None:
     path.unlink()
     path.mkdir()
@@ -220,6 +233,10 @@ SPOILT: dict[str, Callable[[Path], object]] = {
     "a pickle that runs code": lambda path: path.write_bytes(b"cos\nsystem\n(S'true'\ntR."),
     "without optimiser": lambda path: lack(path, "optimizer_states"),
     "without curve": lambda path: lack(path, "callbacks"),
+    "another model's weights": lambda path: rename_weights(
+        path, lambda saved: saved["state_dict"]
+    ),
+    "another model's chosen weights": lambda path: rename_weights(path, chosen_weights),
     "a folder": become_a_folder,
     "a link to nowhere": become_a_link_to_nowhere,
 }

@@ -253,8 +253,10 @@ def _cell(
             raise ValueError(f"column arm must be a name; got {shown(cell.arm)}")
         if record.is_search and cell.arm not in arms:
             raise ValueError(f"column arm must be an attempt; got {shown(cell.arm)}")
-        if cell.replicate < 0:
-            raise ValueError(f"column replicate must be at least 0; got {cell.replicate}")
+        if not 0 <= cell.replicate < 2**31:
+            raise ValueError(
+                f"column replicate must be at least 0, and below 2^31; got {cell.replicate}"
+            )
         if cell.run_id not in runs:
             raise ValueError("column run_id names a training that is not there")
     except ValueError:

@@ -17,6 +17,7 @@ import fsmd
 from fsmd.callbacks import CheckpointFile, ChosenWeights, Curve
 from fsmd.config import MODELS
 from fsmd.data.encoded import DIGESTS, open_encoded, seal
+from fsmd.module import FSMDModule
 from fsmd.saved.head import CHECKSUMS, seal_model
 from fsmd.saved.model import save_model
 from fsmd.scorer import Scorer
@@ -103,6 +104,7 @@ def _checkpoint(place: Path) -> Iterator[Check]:
         contents.append(path.read_bytes())
         path.unlink()
     tasks = data.schema.tasks
+    module = FSMDModule.create(config, data.schema, own.seed, own.runtime.precision)
 
     def check(case: tuple[int, bool, int, list[Edit]]) -> str:
         of, packed, which, edits = case
@@ -111,7 +113,8 @@ def _checkpoint(place: Path) -> Iterator[Check]:
         curve = Curve()
         chosen = ChosenWeights(Selection.of(tasks, False, 2, None), curve)
         found: list[bool] = []
-        asked(lambda: found.append(CheckpointFile(own, path).read(curve, chosen)))
+        file = CheckpointFile(own, path)
+        asked(lambda: found.append(file.read(curve, chosen, module=module)))
         assert found == [True] or curve.epochs == 0, "half of a checkpoint was taken"
         assert found == [False] or of == 0, "another training's was taken"
         if found == [True] and packed and path.read_bytes() != contents[0]:

@@ -180,10 +180,12 @@ class CheckpointFile(Callback):
         """Spent so far, before a pause too."""
         return self.seconds_before + self.clock() - self.started
 
-    def read(self, *others: Callback, module: FSMDModule | None = None) -> bool:
+    def read(
+        self, *others: Callback, module: FSMDModule | None = None, by_lightning: bool = False
+    ) -> bool:
         """Set this and the others to where the checkpoint is; whether there is one to go on from.
 
-        module: what Lightning goes on with, of which a checkpoint then holds the weights and more.
+        module: what goes on with it; by_lightning: which reads more of it.
 
         What is none of this training, or not as it was written, is said and left unread.
         """
@@ -195,15 +197,16 @@ class CheckpointFile(Callback):
                 if damaged := archive.testzip():  # of which torch.load takes no notice
                     raise zipfile.BadZipFile(f"{damaged} is damaged")
             state = torch.load(self.path, map_location="cpu", weights_only=True)
-            if module is not None and (missing := _NEEDED - state.keys()):
+            if by_lightning and (missing := _NEEDED - state.keys()):
                 raise KeyError(*missing)
             for callback, _ in before:
                 callback.load_state_dict(state["callbacks"][callback.state_key])
             if module is not None:
-                _check_weights(module, state["state_dict"])
+                if by_lightning:
+                    check_like(state["state_dict"], module.state_dict())
                 for chosen in (each for each in others if isinstance(each, ChosenWeights)):
-                    for weights in chosen.weights:
-                        _check_weights(module.model, weights)
+                    for weights in filter(None, chosen.weights):  # none before a fixed epoch
+                        check_like(weights, module.model.state_dict())
         except MemoryError:
             raise
         except Exception as error:  # whatever a file may hold
@@ -250,9 +253,9 @@ class CheckpointFile(Callback):
         self.seconds_before = state_dict["seconds"]
 
 
-def _check_weights(of: torch.nn.Module, found: Mapping[str, Tensor]) -> None:
-    shapes, own = ({n: t.shape for n, t in w.items()} for w in (found, of.state_dict()))
-    if shapes != own:
+def check_like(found: Mapping[str, Tensor], own: Mapping[str, Tensor]) -> None:
+    """Raise ValueError where weights have not the names and shapes of a model's own."""
+    if len({frozenset((n, t.shape) for n, t in weights.items()) for weights in (found, own)}) > 1:
         raise ValueError("its weights are of another model")
 
 

@@ -25,7 +25,7 @@ from torch.optim.adamw import adamw
 
 from fsmd import trainer
 from fsmd.batches import Batch, EpochOrder, columns_of
-from fsmd.callbacks import CheckpointFile, ChosenWeights, Curve
+from fsmd.callbacks import CheckpointFile, ChosenWeights, Curve, check_like
 from fsmd.config import FSMDConfig
 from fsmd.data.encoded import open_encoded
 from fsmd.data.schema import LARGE, Dataset, Schema
@@ -114,6 +114,9 @@ class _Held(Callback):
         return dict(vars(self))
 
     def load_state_dict(self, state_dict: dict[str, Any]) -> None:
+        check_like(state_dict["tensors"], self.tensors)
+        for moments in state_dict["moments"]:  # of what is trained
+            check_like(moments, {n: t for n, t in self.tensors.items() if n in moments})
         vars(self).update({name: state_dict[name] for name in vars(self)})
 
 
@@ -140,7 +143,7 @@ class _Member:
         """Make what its place begins with; a checkpoint's if there is one."""
         self.module = _module(self.training, self.data.schema)
         self.held = _Held(self.module)
-        self.file.read(self.curve, self.chosen, self.held)
+        self.file.read(self.curve, self.chosen, self.held, module=self.module)
 
     def end(self, outcome: TrainingResult | Exception) -> None:
         """Keep the outcome, and nothing that takes memory: others are still to be trained."""

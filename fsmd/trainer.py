@@ -49,7 +49,7 @@ def run(job: Job) -> TrainingResult:
             data.schema.tasks, config.separate, training.patience, job.fixed_epochs
         )
         chosen = ChosenWeights(rule, curve)
-        resumed = file.read(curve, chosen, module=module)
+        resumed = file.read(curve, chosen, module=module, by_lightning=True)
         last = training.epochs if job.until is None else min(training.epochs, job.until)
         if curve.epochs < last and not chosen.standing.exhausted:
             shuffle, half = training.data.shuffle, training.half

@@ -238,6 +238,22 @@ def test_paused_and_resumed_a_stack_equals_an_uninterrupted_one_bit_for_bit(
         assert found.predictions == wanted.predictions
 
 
+def test_a_stacks_checkpoint_with_other_weights_is_said_and_trained_anew(
+    data: Dataset, tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    training, path = of(data), tmp_path / "pause.ckpt"
+    (first,) = train_together([Job(training, path, until=1)])
+    saved = torch.load(path, weights_only=True)
+    (held,) = (part for name, part in saved["callbacks"].items() if name.startswith("_Held"))
+    held["tensors"]["another"] = held["tensors"].pop(next(iter(held["tensors"])))
+    torch.save(saved, path)
+    (again,) = train_together([Job(training, path, until=1)])
+    assert isinstance(first, TrainingResult)
+    assert isinstance(again, TrainingResult)
+    assert again.measurements == first.measurements
+    assert "its weights are of another model" in caplog.text
+
+
 def test_one_that_diverges_ends_and_the_others_go_on(data: Dataset) -> None:
     good = of(data)
     bad = with_config(good, learning_rate=1e30)

@@ -155,6 +155,18 @@ def test_paused_and_resumed_equals_uninterrupted_bit_for_bit(
     assert train(training, checkpoint=checkpoint).measurements == whole.measurements
 
 
+def test_paused_before_the_epochs_that_are_said_it_goes_on(
+    training: Training, tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    """Nothing is chosen yet by then."""
+    training, said = replace(training, epochs=2), {"click": 2, "long_view": 2}
+    first = train(training, 1, tmp_path / "pause.ckpt", fixed_epochs=said)
+    assert (first.epochs, first.finished) == (1, False)
+    last = train(training, checkpoint=tmp_path / "pause.ckpt", fixed_epochs=said)
+    assert not caplog.text
+    assert last.measurements == train(training, fixed_epochs=said).measurements
+
+
 def test_in_bfloat16_layers_train_otherwise_and_every_figure_is_of_single_precision(
     training: Training, planted: Dataset, tmp_path: Path
 ) -> None:

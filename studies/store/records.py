@@ -178,8 +178,6 @@ class StudyRecord:
     def __post_init__(self) -> None:
         """Raise ValueError for a name that is no folder's, a time or looks that are none."""
         check_looks(self.looks)
-        if self.is_search and self.looks != LOOKS:
-            raise ValueError(f"looks of a search must be {list(LOOKS)}; got {list(self.looks)}")
         if not self.name.isprintable() or {*"/\\"} & {*self.name} or not self.name.strip(". "):
             raise ValueError(f"name must be one of a folder; got {shown(self.name)}")
         check_time("created_at", self.created_at)
@@ -225,4 +223,6 @@ class StudyRecord:
         if not (isinstance(row["stated"], str) and row["stated"] == row["definition"]):
             with stored_at("column stated"):
                 stated = definition_of(row["kind"], from_json(row["stated"]))
-        return read_row(cls, {**row, "definition": definition, "stated": stated})
+        own: dict[str, Any] = {"definition": definition, "stated": stated}
+        own |= {} if isinstance(definition, Study) else {"looks": LOOKS}  # of which it has no use
+        return read_row(cls, {**row, **own})

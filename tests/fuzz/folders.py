@@ -114,7 +114,7 @@ def _checkpoint(place: Path) -> Iterator[Check]:
         chosen = ChosenWeights(Selection.of(tasks, False, 2, None), curve)
         found: list[bool] = []
         file = CheckpointFile(own, path)
-        asked(lambda: found.append(file.read(curve, chosen, module=module)))
+        asked(lambda: found.append(file.read(curve, chosen, module=module, by_lightning=True)))
         assert found == [True] or curve.epochs == 0, "half of a checkpoint was taken"
         assert found == [False] or of == 0, "another training's was taken"
         if found == [True] and packed and path.read_bytes() != contents[0]:

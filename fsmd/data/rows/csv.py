@@ -32,6 +32,7 @@ _LONGEST_NAMES = 500
 _CODED = pa.dictionary(pa.int32(), pa.string())
 _UNIT = "\x1f"  # stands for a separator of several letters: Arrow wants one
 _LOST = "\N{REPLACEMENT CHARACTER}"
+_MARK = "\N{ZERO WIDTH NO-BREAK SPACE}"  # which Excel begins a file with
 _ENCODING = "set `encoding` (of describe: --encoding), such as latin-1"
 
 
@@ -83,8 +84,7 @@ def batches(
                     batch = batch.filter(pc.invert(starts))
                 if not files.multiline:
                     _check_lines(path, batch, done)
-                if len(header) > 1:  # of one column a value may well be its name
-                    _check_no_header(path, files, batch, header, done)
+                _check_no_header(path, files, batch, header, done)
                 done += batch.num_rows
                 yield _with_nulls(batch.select(list(columns or names[:1])), files)
     except (pa.ArrowInvalid, UnicodeError) as error:
@@ -170,27 +170,33 @@ def _check_no_header(
     """Raise UserError for a row that is the header again, of files that were put together."""
 
     def bare(text: str | None) -> str | None:
-        """As the reader leaves it, at the last; a file that is put behind may have a mark."""
-        text = (text or "").removeprefix("\ufeff")
+        """As the reader leaves it at the last, without the mark of a file that is put behind."""
+        text = text or ""
+        text = text[1:].strip('"') if text.startswith(_MARK) else text
         text = text.strip() if files.strip else text
         return None if text in files.missing else text or None
 
     names = [*map(bare, header)]
-    told = [i for i, name in enumerate(names) if name is not None]
-    if not told:
-        return
-    column, name = batch.column(told[-1]), names[told[-1]]  # the last has no mark
-    texts = column.dictionary if pa.types.is_dictionary(column.type) else column
-    if files.strip:
-        texts = pc.utf8_trim_whitespace(texts)
-    if pc.index(texts, name).as_py() < 0:
-        return
-    text = column.cast(pa.string())
-    text = pc.utf8_trim_whitespace(text) if files.strip else text
-    for i in np.flatnonzero(pc.equal(text, name).fill_null(False)):
-        if [bare(column[int(i)].as_py()) for column in batch.columns] == names:
+    told = [(i, name) for i, name in enumerate(names) if name is not None]
+    if len(told) < 2 or all(name.isdecimal() for _, name in told):
+        return  # a value may well be the name of its column
+    row_R = None
+    for i, name in reversed(told):
+        column = batch.column(i) if row_R is None else batch.column(i).take(pa.array(row_R))
+        is_coded = pa.types.is_dictionary(column.type)
+        texts = column.dictionary if is_coded else column
+        texts = pc.utf8_trim_whitespace(texts) if files.strip else texts
+        if row_R is None and pc.index(texts, name).as_py() < 0:
+            return  # nearly always
+        spelt = [name] if i else [name, f"{_MARK}{name}", f'{_MARK}"{name}"']
+        is_name = pc.is_in(texts, value_set=pa.array(spelt))
+        is_name = is_name.take(column.indices) if is_coded else is_name
+        hit_R = np.flatnonzero(is_name.fill_null(False))
+        row_R = hit_R if row_R is None else row_R[hit_R]
+    for row in () if row_R is None else row_R.tolist():
+        if [bare(column[row].as_py()) for column in batch.columns] == names:
             raise UserError(
-                f"{path}, row {done + int(i)} (from 0): a row must not be the header again, as "
+                f"{path}, row {done + row} (from 0): a row must not be the header again, as "
                 "where files were put together; take it out"
             )
 

@@ -174,6 +174,8 @@ class CheckpointFile(Callback):
         self.started = clock()
         self.seconds_before = 0.0
         self.told = False
+        self.begun = False
+        """Whether all that a checkpoint holds was taken over."""
 
     @property
     def seconds(self) -> float:
@@ -210,12 +212,25 @@ class CheckpointFile(Callback):
         except MemoryError:
             raise
         except Exception as error:  # whatever a file may hold
-            reason = f"{type(error).__name__}: {error}".splitlines()[0].partition(". ")[0]
-            say(f"{self.path} is no checkpoint of this training, which starts anew ({reason})")
+            self._say(error)
             for callback, state in before:
                 vars(callback).update(state)
             return False
         return True
+
+    def leave(self, error: Exception) -> None:
+        """Remove a checkpoint that was read, and is not as it was written all the same."""
+        self._say(error)
+        assert self.path is not None
+        self.path.unlink()
+
+    def _say(self, error: Exception) -> None:
+        reason = f"{type(error).__name__}: {error}".splitlines()[0].partition(". ")[0]
+        say(f"{self.path} is no checkpoint of this training, which starts anew ({reason})")
+
+    def on_train_start(self, trainer: lightning.Trainer, pl_module: Any) -> None:
+        """It begins, or goes on."""
+        self.begun = True
 
     def setup(self, trainer: lightning.Trainer, pl_module: Any, stage: str) -> None:
         """Have checkpoints written where it is said, and nowhere else in between."""

@@ -65,13 +65,21 @@ def run(job: Job) -> TrainingResult:
             trainer = _trainer(device, last, callbacks)
             assert config.batch_size is not None
             order = EpochOrder.of(data.train, training.seed, shuffle, half)
-            trainer.fit(
-                module,
-                Batches(data.train, config.batch_size, device, order),
-                Batches(data.valid, EVALUATION_BATCH, device, groups=module.groups),
-                ckpt_path=checkpoint if resumed else None,
-                weights_only=True if resumed else None,
-            )
+            try:
+                trainer.fit(
+                    module,
+                    Batches(data.train, config.batch_size, device, order),
+                    Batches(data.valid, EVALUATION_BATCH, device, groups=module.groups),
+                    ckpt_path=checkpoint if resumed else None,
+                    weights_only=True if resumed else None,
+                )
+            except (MemoryError, torch.OutOfMemoryError):
+                raise
+            except Exception as error:
+                if file.begun or not resumed:
+                    raise
+                file.leave(error)  # Lightning cannot go on from what it holds
+                return run(job)
             if trainer.interrupted:
                 raise KeyboardInterrupt
         return result_of(

@@ -204,9 +204,12 @@ def damage(path: Path) -> None:
     path.write_bytes(content)
 
 
-def lack(path: Path, name: str) -> None:
-    state = torch.load(path, weights_only=True)
-    del state[name]
+def lack(path: Path, *names: Any) -> None:
+    """names: of one part, within each other."""
+    state = part = torch.load(path, weights_only=True)
+    for name in names[:-1]:
+        part = part[name]
+    del part[names[-1]]
     torch.save(state, path)
 
 
@@ -292,6 +295,31 @@ def test_what_is_no_sound_checkpoint_of_this_training_is_said_and_trained_anew(
     whole = train(training, checkpoint=checkpoint)
     assert whole.measurements == two_epochs.measurements
     assert bool(caplog.text) == (spoilt == "a folder")  # which no checkpoint replaces
+
+
+@pytest.mark.parametrize(
+    "names",
+    [
+        ("pytorch-lightning_version",),
+        ("loops", "fit_loop"),
+        ("optimizer_states", 0, "param_groups"),
+    ],
+    ids=("version", "loops", "optimiser"),
+)
+def test_what_lightning_cannot_go_on_from_is_said_and_trained_anew(
+    training: Training,
+    first_epoch: tuple[TrainingResult, bytes],
+    two_epochs: TrainingResult,
+    tmp_path: Path,
+    caplog: pytest.LogCaptureFixture,
+    names: tuple[Any, ...],
+) -> None:
+    checkpoint = tmp_path / "spoilt.ckpt"
+    checkpoint.write_bytes(first_epoch[1])
+    lack(checkpoint, *names)
+    whole = train(replace(training, epochs=2), checkpoint=checkpoint)
+    assert whole.measurements == two_epochs.measurements
+    assert caplog.text.count(f"{checkpoint} is no checkpoint of this training") == 1
 
 
 def test_of_another_training_no_checkpoint_is_gone_on_from(

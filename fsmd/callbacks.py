@@ -218,7 +218,7 @@ class CheckpointFile(Callback):
             return False
         return True
 
-    def leave(self, error: Exception) -> None:
+    def discard(self, error: Exception) -> None:
         """Remove a checkpoint that was read, and is not as it was written all the same."""
         self._say(error)
         assert self.path is not None

@@ -78,7 +78,7 @@ def run(job: Job) -> TrainingResult:
             except Exception as error:
                 if file.begun or not resumed:
                     raise
-                file.leave(error)  # Lightning cannot go on from what it holds
+                file.discard(error)  # Lightning cannot go on from what it holds
                 return run(job)
             if trainer.interrupted:
                 raise KeyboardInterrupt

@@ -180,20 +180,23 @@ def _check_no_header(
     told = [(i, name) for i, name in enumerate(names) if name is not None]
     if len(told) < 2 or all(name.isdecimal() for _, name in told):
         return  # a value may well be the name of its column
-    row_R = None
+
+    def texts(column: pa.Array) -> pa.Array:
+        found = column.dictionary if isinstance(column, pa.DictionaryArray) else column
+        return pc.utf8_trim_whitespace(found) if files.strip else found
+
+    last, name = told[-1]
+    if pc.index(texts(batch.column(last)), name).as_py() < 0:
+        return  # nearly always
+    row_R = np.arange(batch.num_rows)
     for i, name in reversed(told):
-        column = batch.column(i) if row_R is None else batch.column(i).take(pa.array(row_R))
-        is_coded = pa.types.is_dictionary(column.type)
-        texts = column.dictionary if is_coded else column
-        texts = pc.utf8_trim_whitespace(texts) if files.strip else texts
-        if row_R is None and pc.index(texts, name).as_py() < 0:
-            return  # nearly always
+        column = batch.column(i).take(pa.array(row_R))
         spelt = [name] if i else [name, f"{_MARK}{name}", f'{_MARK}"{name}"']
-        is_name = pc.is_in(texts, value_set=pa.array(spelt))
-        is_name = is_name.take(column.indices) if is_coded else is_name
-        hit_R = np.flatnonzero(is_name.fill_null(False))
-        row_R = hit_R if row_R is None else row_R[hit_R]
-    for row in () if row_R is None else row_R.tolist():
+        is_name = pc.is_in(texts(column), value_set=pa.array(spelt))
+        if isinstance(column, pa.DictionaryArray):
+            is_name = is_name.take(column.indices)
+        row_R = row_R[np.flatnonzero(is_name.fill_null(False))]
+    for row in row_R.tolist():
         if [bare(column[row].as_py()) for column in batch.columns] == names:
             raise UserError(
                 f"{path}, row {done + row} (from 0): a row must not be the header again, as "

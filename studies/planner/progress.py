@@ -86,7 +86,8 @@ class LiveProgress:
         return self
 
     def __exit__(self, error: type[BaseException] | None, *_: object) -> None:
-        self._bar.stop()
+        if not self._plain:  # rich before 14 ends even a hidden bar with a line
+            self._bar.stop()
         if self._plain and self._started and error is None:
             self._say(f"in {spoken(time.monotonic() - self._began)}")
 

@@ -181,13 +181,18 @@ class _Input:
         return cls(files, shape, sides, types, wanted, frozenset(words | keys))
 
     def batches(self) -> Iterator[tuple[pa.RecordBatch, Where]]:
-        """All rows in order, joined."""
+        """All rows in order, joined; warns of a side table in which none of them is."""
+        found = dict.fromkeys(self._sides, 0)
         for file in self.files:
             for batch, where in batches(file, self._shape, self._wanted, self._coded):
                 for side in self._sides:
                     key = joined([words_of(batch, name, where) for name in side.on])
-                    batch = side.joined(batch, key, side.columns)
+                    batch, theirs = side.joined(batch, key, side.columns)
+                    found[side] += theirs
                 yield batch, where
+        for side, rows in found.items():
+            if not rows:  # they may all be of users who are new
+                print(f"warning: {side.not_found}", file=sys.stderr)
 
 
 def _description(folder: Path) -> Description | None:

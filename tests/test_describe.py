@@ -315,6 +315,10 @@ def test_side_tables_are_joined_wherever_they_are_named(there: Path) -> None:
     assert "plan" in found.fields
     said, by_join = described("log.csv", "--join", "users.csv")
     assert by_join.joins == found.joins
+    items = np.arange(5)  # of which a sample of rows may have none
+    write(there / "items.csv", {"item_id": items, "price": np.where(items, np.nan, 2.0)})
+    both = described("log.csv", "--join", "items.csv", "--join", "users.csv")[1]
+    assert [join.on for join in both.joins] == [("item_id",), ("user_id",)]
     assert "Among the files" not in said
     (there / "all").mkdir()
     for name in ("log.csv", "users.csv"):
@@ -329,6 +333,7 @@ def test_side_tables_without_a_key_are_refused(
     for columns, words in (
         ({"other": [1, 2]}, "share a column with the log"),
         ({"user_id": [1, 1], "plan": [1, 2]}, "unique"),
+        ({"user_id": ["0001", "0002"], "plan": [1, 2]}, "in the log and '0001' there: are keys"),
     ):
         write(there / "side.csv", columns)
         assert main(["describe", "log.csv", "--join", "side.csv"]) == 2

@@ -2,6 +2,7 @@
 
 import gzip
 import os
+import re
 from pathlib import Path
 from typing import Any
 
@@ -85,6 +86,19 @@ def test_a_file_of_texts_is_joined_and_scored_in_order(
     for column in ("when", "user"):
         kept = texts[column].astype(object)
         assert kept.where(kept.notna(), None).tolist() == [row[column] for row in log.rows]
+
+
+def test_a_side_table_in_which_no_row_is_found_is_told(
+    log: MadeLog, model: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    items = pd.read_csv(log.folder / "side/items.csv", dtype=str)
+    items.assign(item="0" + items["item"]).to_csv(tmp_path / "items.csv", index=False)
+    given = [str(model), str(log.folder / "test.csv"), "--join", str(tmp_path / "items.csv")]
+    assert main([*given, "--out", str(tmp_path / "scores.csv")]) == 0
+    told = capsys.readouterr().err
+    assert re.search(
+        r"warning: .*items\.csv: .* none does by item, which here is such as '0", told
+    )
 
 
 def test_the_cards_command_names_the_side_tables_of_the_data(model: Path) -> None:

@@ -195,7 +195,9 @@ def codes_of(parts: list[Part]) -> list[Any]:
     max_examples=15, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture]
 )
 @given(
-    rows=st.lists(ROW, min_size=1, max_size=40),
+    rows=st.lists(ROW, min_size=1, max_size=40).filter(
+        lambda rows: {0, 1, 3} & {r[0] for r in rows}
+    ),
     cut=st.integers(1, 39),
     distinct=st.booleans(),
     name=st.sampled_from(list(SPLITS)),
@@ -500,6 +502,8 @@ split = {split}
         ("u,at,y\n1,2,1\n", "u,age\n1,x\n", "", ("row 0", "column 'age'", "got 'x'")),
         ("u,at,y\n1,2,1\n", "u,age\n1,1e999\n", "", ("row 0", "column 'age'", "1e999")),
         ("u,at,y\n1,2,1\n", "u,age\n1,2\n5,3\n5,3\n", "", ("side.csv", "u = '5'", "again")),
+        ("u,at,y\n1,2,1\n", "u,age\n01,2\n", "", ("side.csv: some row must find", "as '01'")),
+        ("u,at,y\n1,2,1\n", "u,age\n", "", ("side.csv", "must find one")),
         ("u,at,y,age\n1,2,1,3\n", "u,age\n1,2\n", "", ("'age' is in", "log.csv", "side.csv")),
         ("u,at,y\n1,2,1\n", "v,age\n1,2\n", "", ("side.csv has no column 'u'", "v, age")),
         ("u,at,z\n1,2,1\n", "u,age\n1,2\n", "", ("[tasks] y.label", "no column 'y'", "u, at, z")),

@@ -32,8 +32,8 @@ def _describe(p: CommandLine) -> None:
     p.add_argument(
         "--join",
         nargs="+",
+        action="extend",
         type=place,
-        default=(),
         metavar="FILE",
         help="side tables: a row for each user, item ...",
     )

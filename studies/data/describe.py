@@ -34,7 +34,7 @@ MEMORY = 2**30
 def run(options: Namespace) -> int:
     """Look at the files, write the draft, tell what comes next; the exit code."""
     out: Path | None = options.out
-    log, joins = list(map(str, options.log)), list(map(str, options.join))
+    log, joins = list(map(str, options.log)), list(map(str, options.join or ()))
     if out is not None:
         _check_out(out, options.force)
         if any(out.exists() and out.samefile(p) for p in _files(log, joins)):
@@ -121,6 +121,9 @@ def _cells(column: Column, seen: Seen) -> tuple[str, ...]:
     missing = f"{column.missing / max(1, column.rows):.1%}" if column.missing else ""
     numbers = ("",) * (len(_QUANTILES) + 1)
     if column.is_number and column.there:
-        middle = np.nanquantile(seen.numbers(column), [0.25, 0.5, 0.75])
-        numbers = tuple(f"{x:.6g}" for x in (column.low, *middle, column.high, column.mean))
+        drawn = seen.numbers(column)
+        drawn = drawn[~np.isnan(drawn)]
+        middle = np.quantile(drawn, [0.25, 0.5, 0.75]) if len(drawn) else ()
+        told = [f"{x:.6g}" for x in middle] or ["", "", ""]
+        numbers = (f"{column.low:.6g}", *told, f"{column.high:.6g}", f"{column.mean:.6g}")
     return missing, column.shown_distinct, *numbers, column.shown_values(2)

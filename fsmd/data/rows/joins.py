@@ -18,6 +18,8 @@ from fsmd.errors import UserError, shown
 class SideTable:
     """A table of R rows in memory."""
 
+    name: str
+    """Of its files, in messages."""
     on: tuple[str, ...]
     columns: Mapping[str, pa.Array]
     """R values each; without those of the key."""
@@ -25,6 +27,8 @@ class SideTable:
     """Of the keys, in ascending order."""
     _row_R: NDArray[np.intp]
     """Of each of them."""
+    _example: str
+    """Its first key."""
 
     @classmethod
     def read(
@@ -57,14 +61,15 @@ class SideTable:
                         "of the memory; it is larger: use fewer of its columns, or more memory"
                     )
         key_R = pa.chunked_array(keys, pa.string()).combine_chunks()
+        name = ", ".join(str(file.path) for file in files)
         hash_R = hashes(key_R)
         order_R = np.argsort(hash_R, kind="stable")
         again_R = np.diff(hash_R[order_R]) == 0
         if again_R.any():
             i = int(order_R[1:][again_R].min())
             raise UserError(
-                f"{', '.join(str(file.path) for file in files)}: each key must be there once in a "
-                f"side table; {', '.join(on)} = {shown(_words(key_R[i]))} is there again"
+                f"{name}: each key must be there once in a side table; "
+                f"{', '.join(on)} = {shown(_words(key_R[i]))} is there again"
             )
         types = files[0].columns
         columns = {
@@ -73,12 +78,16 @@ class SideTable:
             )
             for name in names
         }
-        return cls(on, columns, hash_R[order_R], order_R)
+        example = _words(key_R[0]) if len(key_R) else ""
+        return cls(name, on, columns, hash_R[order_R], order_R, example)
 
     def joined(
         self, batch: pa.RecordBatch, key: pa.DictionaryArray, wanted: Collection[str]
-    ) -> pa.RecordBatch:
-        """The batch with those columns of this table that are wanted; null where no key fits."""
+    ) -> tuple[pa.RecordBatch, int]:
+        """The batch with those columns of this table that are wanted; null where no key fits.
+
+        Beside it how many of its rows find theirs.
+        """
         hash_D = hashes(key.dictionary)
         at_D = np.searchsorted(self._hash_R, hash_D)
         known = np.append(self._hash_R, np.uint64(0))  # the end is none's place
@@ -86,8 +95,17 @@ class SideTable:
         row_D = np.append(self._row_R, 0)[at_D]
         place = pa.array(row_D, pa.int64(), mask=lost_D).take(key.indices)
         arrays = {name: self.columns[name].take(place) for name in self.columns if name in wanted}
-        return pa.RecordBatch.from_arrays(
-            [*batch.columns, *arrays.values()], names=[*batch.schema.names, *arrays]
+        names = [*batch.schema.names, *arrays]
+        wider = pa.RecordBatch.from_arrays([*batch.columns, *arrays.values()], names=names)
+        return wider, len(place) - place.null_count
+
+    @property
+    def not_found(self) -> str:
+        """What to say where no row of a log finds one."""
+        return (
+            f"{self.name}: some row must find one in a side table; none does by "
+            f"{', '.join(self.on)}, which here is such as {shown(self._example)}: are keys "
+            "written alike in both?"
         )
 
 

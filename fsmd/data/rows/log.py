@@ -189,7 +189,7 @@ class Log:
                 wanted |= set(side.on)
         of_log = [name for name in self.files[0].columns if name in wanted]
         coded = self.values.words() | {name for side in sides for name in side.on}
-        done = 0
+        done, found = 0, dict.fromkeys(sides, 0)
         for file in self.files:
             for batch, where in batches(file, self.description.data, of_log, coded):
                 number_N = np.arange(done, done + batch.num_rows, dtype=np.int64)
@@ -202,10 +202,14 @@ class Log:
                 rows = numbered.rows
                 for side in reversed(sides):
                     key = joined([rows.column_words(name) for name in side.on])
-                    rows = rows._replace(batch=side.joined(rows.batch, key, wanted))
+                    wider, theirs = side.joined(rows.batch, key, wanted)
+                    rows, found[side] = rows._replace(batch=wider), found[side] + theirs
                 yield numbered._replace(rows=rows)
         if not done:
             raise UserError(f"{', '.join(str(f.path) for f in self.files)}: there are no rows")
+        for side in reversed(sides):
+            if not found[side]:
+                raise UserError(side.not_found)
 
     def _part(self, split: str, rows: _Numbered) -> Part:
         recipe, values = self.description.recipe, self.values

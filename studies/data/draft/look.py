@@ -254,7 +254,8 @@ def _joined(
     on = _key(seen, table, name)
     there = {c.name for c in seen.columns}
     fresh = [c for c in columns if c.name not in there]
-    sample, matched = _lookup(seen.sample, table, on, [c.name for c in fresh if c.is_readable])
+    read = [c.name for c in fresh if c.is_readable]
+    sample, matched = _lookup(seen.sample, table, name, on, read)
     side = SideFiles(
         replace(files, patterns=tuple(group)), on, tuple(columns), len(table), matched, given
     )
@@ -295,10 +296,17 @@ def _texts(table: pa.Table, names: Sequence[str]) -> pa.Array:
 
 
 def _lookup(
-    sample: pa.Table, table: pa.Table, on: tuple[str, ...], names: Sequence[str]
+    sample: pa.Table, table: pa.Table, table_name: str, on: tuple[str, ...], names: Sequence[str]
 ) -> tuple[pa.Table, float]:
     """The sample with columns of the side table, and the share of its rows that found one."""
-    place = pc.index_in(_texts(sample, on), _texts(table, on))
+    own, theirs = _texts(sample, on), _texts(table, on)
+    place = pc.index_in(own, theirs)
+    if place.null_count == len(place):
+        raise UserError(
+            f"some row of the log must find one in a side table; none does in {table_name} by "
+            f"{', '.join(on)}, such as {shown(own[0].as_py())} in the log and "
+            f"{shown(theirs[0].as_py())} there: are keys written alike in both?"
+        )
     for name in names:
         sample = sample.append_column(name, table.column(name).combine_chunks().take(place))
     return sample, 1 - place.null_count / max(1, len(place))

@@ -15,6 +15,7 @@ import lightning
 import torch
 from lightning.pytorch.callbacks import Callback
 from lightning.pytorch.plugins.io import TorchCheckpointIO
+from lightning_utilities.core.apply_func import apply_to_collection
 from torch import Tensor
 
 from fsmd.batches import Batch
@@ -199,6 +200,7 @@ class CheckpointFile(Callback):
                 if damaged := archive.testzip():  # of which torch.load takes no notice
                     raise zipfile.BadZipFile(f"{damaged} is damaged")
             state = torch.load(self.path, map_location="cpu", weights_only=True)
+            apply_to_collection(state, Tensor, _check_plain)
             if by_lightning and (missing := _NEEDED - state.keys()):
                 raise KeyError(*missing)
             for callback, _ in before:
@@ -266,6 +268,12 @@ class CheckpointFile(Callback):
         if state_dict["training"] != self.id:
             raise ValueError("it is of another training")
         self.seconds_before = state_dict["seconds"]
+
+
+def _check_plain(tensor: Tensor) -> None:
+    """Raise ValueError for more than values, with which it could not be written again."""
+    if tensor._backward_hooks:
+        raise ValueError("a tensor of it has hooks")
 
 
 def check_like(found: Mapping[str, Tensor], own: Mapping[str, Tensor]) -> None:

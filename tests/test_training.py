@@ -2,10 +2,12 @@
 
 import ast
 import resource
+from collections import OrderedDict
 from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
+from unittest import mock
 
 import numpy as np
 import pandas as pd
@@ -237,6 +239,12 @@ def become_a_link_to_nowhere(path: Path) -> None:
     path.symlink_to("nowhere")
 
 
+def hang_hooks_on_tensors(path: Path) -> None:
+    state = torch.load(path, weights_only=True)
+    with mock.patch("torch._tensor.OrderedDict", return_value=OrderedDict(a=1)):
+        torch.save(state, path)
+
+
 SPOILT: dict[str, Callable[[Path], object]] = {
     "empty": lambda path: cut(path, 0),
     "cut": lambda path: cut(path, 1000),
@@ -252,6 +260,7 @@ SPOILT: dict[str, Callable[[Path], object]] = {
         path, lambda saved: saved["state_dict"]
     ),
     "another model's chosen weights": lambda path: rename_weights(path, chosen_weights),
+    "tensors with hooks": hang_hooks_on_tensors,
     "a folder": become_a_folder,
     "a link to nowhere": become_a_link_to_nowhere,
 }

@@ -277,10 +277,10 @@ def _are_right(end: _End, figures: Figures, tasks: Sequence[Task]) -> bool:
 
 @lru_cache(maxsize=256)
 def _limits(
-    end: _End, columns: Keys, tasks: tuple[Task, ...]
+    end: _End, measured: Keys, tasks: tuple[Task, ...]
 ) -> tuple[NDArray[np.float64], NDArray[np.float64]] | None:
     """The least and the greatest value of each, where a training measures these; else None."""
-    keys = list(zip(*columns, strict=True))
+    keys = measured.rows
     try:
         ranges = [_range(*key) for key in keys]
         for key in keys:
@@ -306,7 +306,7 @@ def _refuse(end: _End, figures: Figures, tasks: Sequence[Task]) -> None:
                 "must be an epoch from 1, a split, a task, a known metric and a finite value in "
                 "its range"
             )
-    keys = list(zip(*figures.keys, strict=True))
+    keys = figures.keys.rows
     for each in keys:
         _check_kept(end, each)
     _check_whole(end, keys, {task.name: task.metric for task in tasks})

@@ -20,7 +20,7 @@ from numpy.typing import NDArray
 from fsmd.config import FSMDConfig
 from fsmd.metrics import METRICS, Array
 from fsmd.stats.best import FEWEST_SEEDS, chances_of_best, drawn_together, shown_best
-from fsmd.stats.estimates import ALPHA, UNKNOWN, Estimate, mean_interval, p_of_each, p_value
+from fsmd.stats.estimates import ALPHA, UNKNOWN, Estimate, p_of_each, p_value
 from fsmd.tasks import MEAN, Target
 from reports import words
 from reports.results import Scores, StudyResults, shared_part
@@ -516,13 +516,15 @@ class _Ranking:
         test = self.results.test
         if other is None or other == arm or not test.shared(arm, other):
             return None
-        differences = [test.differences(arm, other, name) for name in self.results.task_names]
-        sampling = test.sampling(arm, other)
-        part = sampling.part(arm, other, self.weight_K) if sampling else None
+        return test.summed(arm, other, self._weight_T, at_once=True)
+
+    @cached_property
+    def _weight_T(self) -> tuple[float, ...]:
+        """As `weight_K`, of the targets of test."""
+        test = self.results.test
         weight_T = np.zeros(len(test.targets))
         weight_T[self._columns(test)] = self.weight_K
-        scatter = test.scatter(arm, other, tuple(weight_T.tolist()))
-        return mean_interval(self.weight_K @ np.array(differences), part, scatter=scatter)
+        return tuple(weight_T.tolist())
 
     @property
     def decided_by(self) -> str:

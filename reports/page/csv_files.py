@@ -17,6 +17,7 @@ from reports.words import MINUS
 _FORMULA = re.compile("(?![+-]\\d+(\\.\\d+)?%?$)\\s*[=+\\-@\t\r\uff1d\uff0b\uff0d\uff20]")
 """How text begins that is no number, and that a spreadsheet may run; wide signs are such too."""
 _INTERVAL = re.compile(r"\[(\S+), (\S+)\]$")
+_NUMBER = re.compile(rf"[{MINUS}+]?\d[\d,]*(\.\d+)?")
 Quoting = Literal[0, 2]
 _AT_ONCE = 100_000
 """Measurements that are text at once."""
@@ -52,9 +53,11 @@ def measurements_csv(frame: pd.DataFrame) -> Iterator[bytes]:
 
 def _begins(part: pd.DataFrame, quoting: Quoting) -> pa.Array:
     """Several columns of each row, as they stand in a line."""
-    coded, whole_N = [pd.factorize(part[name]) for name in part], np.zeros(len(part), np.int64)
-    for code_N, known in coded:
-        whole_N = whole_N * len(known) + code_N
+    whole_N = np.zeros(len(part), np.int64)
+    for name in part:
+        column = part[name].array
+        code_N = column.codes if isinstance(column, pd.Categorical) else pd.factorize(column)[0]
+        whole_N = whole_N * (int(code_N.max()) + 1) + code_N
     which_N, _ = pd.factorize(whole_N)
     first_U = np.flatnonzero(np.diff(np.maximum.accumulate(which_N), prepend=-1))
     told = part.iloc[first_U].astype(object).map(_harmless).to_numpy().tolist()
@@ -106,7 +109,7 @@ def _column(name: str, cells: Sequence[TableCell]) -> list[list[str]]:
 
 def _number(text: str) -> str:
     """`123,456` and a true minus as other programs read them."""
-    if re.fullmatch(rf"[{MINUS}+]?\d[\d,]*(\.\d+)?", text):
+    if _NUMBER.fullmatch(text):
         return text.replace(",", "").replace(MINUS, "-")
     return text
 

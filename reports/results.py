@@ -159,6 +159,10 @@ class Scores:
     def _column(self, key: str) -> int:
         return self._columns[key]
 
+    def finished_AR(self, key: str) -> Array:
+        """The figures of a target; NaN where a replicate has not all of its figures."""
+        return np.where(self._finished_AR, self.values_ART[..., self._column(key)], np.nan)
+
     def has(self, arm: str, key: str) -> bool:
         """Whether a replicate of the arm has a figure of the target."""
         return bool(self._has_AT[self.place[arm], self._column(key)])
@@ -194,12 +198,6 @@ class Scores:
         if not chosen:
             return np.empty(0)  # one of them may be no arm of the stored study at all
         return self.of(arm, key)[chosen] - self.of(other, key)[chosen]
-
-    def all_differences(self, arm: str, others: Sequence[str], key: str) -> Array:
-        """`differences` to each of others on the same test rows; NaN where one is missing."""
-        rows, own = [self.place[other] for other in others], self.place[arm]
-        values_AR, shared_AR = self.values_ART[..., self._column(key)], self._finished_AR
-        return np.where(shared_AR[rows] & shared_AR[own], values_AR[own] - values_AR[rows], np.nan)
 
     def sampling(self, arm: str, other: str) -> Sampling | None:
         """The one that has both arms, over the replicates that they share."""

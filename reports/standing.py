@@ -31,6 +31,8 @@ LIKELY = 0.5
 """From this chance on something is likely."""
 _DRAWN_AT_ONCE = 100
 """Arms."""
+_ROUNDING = 5e-10
+"""Of what was drawn."""
 
 
 class Tested(NamedTuple):
@@ -223,7 +225,7 @@ class _Drawn:
             other_S1K = begun_SAK[:, :1]
             over = (other_S1K - drawn_SAK for drawn_SAK in self.blocks_SAK())
             chances = [
-                np.any([of_SA.round(9) > 1 for of_SA in np.moveaxis(over_SAK, 2, 0)], axis=0)
+                np.any([of_SA > 1 + _ROUNDING for of_SA in np.moveaxis(over_SAK, 2, 0)], axis=0)
                 .mean(axis=0)
                 .tolist()
                 for over_SAK in over
@@ -417,14 +419,14 @@ class _Ranking:
         if at.alpha == 0 or len(among) < 2:
             return None
         level = at.alpha / len(self._shown)
+        worth_AR = sign * test.finished_AR(key)[[test.place[arm] for arm in among]]
 
-        def over_A(arm: str) -> Array:
-            over_AR = sign * test.all_differences(arm, among, key)
-            return np.asarray(np.nansum(over_AR, axis=1))
+        def over_A(place: int) -> Array:
+            return np.asarray(np.nansum(worth_AR[place] - worth_AR, axis=1))
 
         # Nearly none: what is not ahead of the first one does not lead.
-        ahead = [0, *np.flatnonzero(over_A(among[0]) < 0).tolist()]
-        leads = {among[i] for i in ahead if np.delete(over_A(among[i]), i).min() > 0}
+        ahead = [0, *np.flatnonzero(over_A(0) < 0).tolist()]
+        leads = {among[i] for i in ahead if np.delete(over_A(i), i).min() > 0}
 
         def is_shown(arm: str) -> bool:
             others = (other for other in among if other != arm)

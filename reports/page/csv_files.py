@@ -1,9 +1,9 @@
 """Tables and measurements as CSV, for spreadsheets and programs."""
 
 import csv
-import io
 import re
 from collections.abc import Iterable, Iterator, Sequence
+from types import SimpleNamespace
 from typing import Any, Literal
 
 import numpy as np
@@ -61,7 +61,8 @@ def _begins(part: pd.DataFrame, quoting: Quoting) -> pa.Array:
     which_N, _ = pd.factorize(whole_N)
     first_U = np.flatnonzero(np.diff(np.maximum.accumulate(which_N), prepend=-1))
     told = part.iloc[first_U].astype(object).map(_harmless).to_numpy().tolist()
-    return pa.array([_text([row], quoting)[:-1] + "," for row in told]).take(pa.array(which_N))
+    texts = [line[:-1] + "," for line in _lines(told, quoting)]
+    return pa.array(texts).take(pa.array(which_N))
 
 
 def _numbers(values: "pd.Series[float]") -> pa.Array:
@@ -79,9 +80,15 @@ def _numbers(values: "pd.Series[float]") -> pa.Array:
 
 
 def _text(lines: Iterable[Iterable[object]], quoting: Quoting) -> str:
-    buffer = io.StringIO()
-    csv.writer(buffer, lineterminator="\n", quoting=quoting).writerows(lines)
-    return buffer.getvalue()
+    return "".join(_lines(lines, quoting))
+
+
+def _lines(lines: Iterable[Iterable[object]], quoting: Quoting) -> list[str]:
+    """Each as its text, which may run over several lines of the file."""
+    texts = list[str]()
+    file = SimpleNamespace(write=texts.append)
+    csv.writer(file, lineterminator="\n", quoting=quoting).writerows(lines)
+    return texts
 
 
 def _quoting(texts: Iterable[object]) -> Quoting:

@@ -118,8 +118,8 @@ class _Looking:
         test = self.results.test
         kept = tuple(r for r in test.replicates if r < self.seeds)
         values_ART = test.values_ART[:, [test.replicates.index(r) for r in kept]].copy()
-        for arm, row in test.place.items():
-            values_ART[row, np.array(kept, int) >= self.has[arm]] = np.nan
+        has_A1 = np.array([[self.has[arm]] for arm in test.arms])
+        values_ART[np.array(kept, int) >= has_A1] = np.nan
         if np.array_equal(values_ART, test.values_ART, equal_nan=True):
             return test
         cut = replace(test, replicates=kept, values_ART=values_ART, samplings=())
@@ -368,7 +368,10 @@ def found(results: StudyResults, reading: Reading) -> Found:
     last = looks[-1] if looks else None
     to_come = ahead(last.seeds if last else 0, results.record.looks)
     tests, said_words = tests_of(last), words_of(last)
-    made = compare(reading, scores, NO_LOOK)
+    asked = (
+        (*pair, target.key) for pair in pairs(results.study, scores) for target in scores.targets
+    )
+    made = compare(reading, scores, NO_LOOK, tests if all(key in tests for key in asked) else None)
     tested = [tests.get(c.key, (c.differs, c.equal)) for c in made]
     open_ = (
         max(1, sum(not differs.significant for differs, _ in tested)),

@@ -613,12 +613,12 @@ def at_chosen(
         if own[name] not in results.measured:
             continue
         is_told_N = of_split_N & (frame["task"] == name) & (frame["metric"] == own[name])
-        told_N = is_told_N.to_numpy()  # a frame of these rows would take twice as long to make
-        of_task = {c: frame[c].array[told_N] for c in ("arm", "replicate", "epoch", "value")}
+        row_N = np.flatnonzero(is_told_N)  # a frame of these rows would take twice as long to make
+        of_task = {column: frame[column].array[row_N] for column in ("arm", "replicate", "epoch")}
         arm_N, replicate_N = results.place_of(of_task)
         is_chosen_N = results.chosen_AR[task.name][arm_N, replicate_N] == of_task["epoch"]
         at = arm_N[is_chosen_N], replicate_N[is_chosen_N], k
-        values_ARK[at] = of_task["value"][is_chosen_N]
+        values_ARK[at] = frame["value"].array[row_N[is_chosen_N]]
     targets = results.targets if metric is None else _alone(names, metric)
     record = results.record
     return Scores(

@@ -191,7 +191,7 @@ def outline_of(
             means=parts.means(analysis),
             entry=parts.entry(analysis),
         )
-        analysis.results.computed.clear()  # which holds the results, and they hold it
+        analysis.results.computed.clear()  # it holds the results that hold it: a circle stays
         return outline
 
 

@@ -298,19 +298,20 @@ class Scores:
 
     def _over(self, arm: str, other: str, group: _Group, reach: float) -> Estimate:
         """The arm minus the other, over the seeds alone: of all arms at once."""
-        if (other, group) not in self._gained:
+        key = other, group, reach
+        if key not in self._gained:
             row, values_AR = self._group(group)
             place, weight_T = row[other], group[-1]
             over_OR = np.delete(values_AR, place, axis=0) - values_AR[place]
             others = [each for each in row if each != other]
             learnt = [self.scatter(each, other, weight_T) for each in others]
             gains = mean_intervals(over_OR, (-reach, reach), learnt)
-            self._gained[other, group] = dict(zip(others, gains, strict=True))
-        return self._gained[other, group][arm]
+            self._gained[key] = dict(zip(others, gains, strict=True))
+        return self._gained[key][arm]
 
     @cached_property
     def _gained(self) -> dict[Any, Mapping[str, Estimate]]:
-        """Of all arms over one, by that, test set, replicates and what is summed."""
+        """Of all arms over one, by that, test set, replicates, what is summed and its reach."""
         return {}
 
     @cached_property

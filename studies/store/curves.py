@@ -24,7 +24,7 @@ from studies.store.tables import MEASUREMENTS, as_stored
 _CURVE = ("split", "task", "metric")
 _ORDER = ("run_id", *_CURVE, "epoch")
 _NUMBER = r"-?(?:0|[1-9][0-9]*)(?:\.[0-9]+)?(?:[eE][-+]?[0-9]+)?"
-_NUMBERS = rf"^\[{_NUMBER}(?:, {_NUMBER})*\]$"
+_AS_WRITTEN = rf"^\[{_NUMBER}(?:, {_NUMBER})*\]$"
 """A curve, letter by letter as `rows_of` writes it."""
 
 
@@ -147,7 +147,7 @@ def _values(curves: Sequence[Any]) -> tuple[Sequence[Any], tuple[int, ...]]:
     """
     if {*map(type, curves)} <= {str}:
         text = pa.array(curves, pa.string())
-        if pc.all(pc.match_substring_regex(text, _NUMBERS)).as_py():
+        if pc.all(pc.match_substring_regex(text, _AS_WRITTEN)).as_py():
             told = pc.split_pattern(pc.utf8_slice_codeunits(text, 1, -1), ", ")
             numbers = pc.cast(told.flatten(), pa.float64()).to_numpy()
             return array("d", numbers.tobytes()), tuple(pc.list_value_length(told).to_pylist())

@@ -15,6 +15,7 @@ import sqlalchemy as sa
 from fsmd.command_line import CommandLine, check_folders, exit_code, print_lines
 from fsmd.errors import UserError, alternatives
 from studies.options import add_places
+from studies.reading import of_study, uncollected
 
 if TYPE_CHECKING:
     from types import ModuleType
@@ -71,6 +72,7 @@ class Built(NamedTuple):
     """Its figures as SVG files, in the report's order."""
 
 
+@uncollected()
 def build(
     engine: sa.Engine,
     study_name: str,
@@ -171,7 +173,6 @@ def outline_of(
 ) -> "Outline":
     """All that a report writes, as a value; UserError where no training has ended."""
     from reports.page.model import Outline
-    from studies.reading import of_study, uncollected
 
     if picks and not record.is_search:
         raise UserError(f"--pick goes with a search only; {record.name!r} is a study")
@@ -182,7 +183,7 @@ def outline_of(
             if have not in (arms := analysis.results.arms):
                 raise UserError(f"--have {have!r} is no arm here{alternatives(have, arms)}")
             analysis = replace(analysis, have=have)
-        return Outline(
+        outline = Outline(
             report=parts.page(analysis),
             measurements=analysis.results.measurements,
             summary=parts.summary(analysis),
@@ -190,6 +191,8 @@ def outline_of(
             means=parts.means(analysis),
             entry=parts.entry(analysis),
         )
+        analysis.results.computed.clear()  # it holds the results that hold it: a circle stays
+        return outline
 
 
 def load(record: "StudyRecord") -> None:
@@ -220,7 +223,6 @@ def analyse(engine: sa.Engine, study_name: str) -> "StudyAnalysis | SearchAnalys
     Raises UserError for an unknown name, or where no training has ended.
     """
     from reports.results import stored_record
-    from studies.reading import of_study
 
     record = stored_record(engine, study_name)
     with of_study(record.name):

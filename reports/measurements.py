@@ -32,7 +32,7 @@ def tidy(study: str, data: str, trainings: Sequence[OfTraining], values: Array) 
     values: the figures of all of them.
     """
     keys = dict.fromkeys(training.keys for training in trainings)
-    texts = [sorted({text for key in keys for text in key[1:][i]}) for i in range(3)]
+    texts = [sorted({text for own in keys for text in own.texts[i]}) for i in range(3)]
     ordered = {key: _Ordered.of(key, texts) for key in keys}
     every = [ordered[training.keys] for training in trainings]
     counts = [len(own.order_N) for own in every]
@@ -78,11 +78,11 @@ class _Ordered(NamedTuple):
 
     @classmethod
     def of(cls, keys: Keys, texts: Sequence[Sequence[str]]) -> "_Ordered":
-        rows = list(zip(*keys, strict=True))
+        rows = keys.rows
         order = sorted(range(len(rows)), key=rows.__getitem__)
         place: list[Mapping[str, int]] = [{t: i for i, t in enumerate(own)} for own in texts]
         codes = (
             np.array([of[column[i]] for i in order], np.int16)
-            for of, column in zip(place, keys[1:], strict=True)
+            for of, column in zip(place, keys.texts, strict=True)
         )
-        return cls(np.array(order, np.int64), np.array(keys[0], np.int32)[order], tuple(codes))
+        return cls(np.array(order, np.int64), np.array(keys.epochs, np.int32)[order], tuple(codes))

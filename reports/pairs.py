@@ -1,6 +1,6 @@
 """Arms compared two by two: what is tested of each pair, and all pairs for the page's lists."""
 
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from functools import cached_property
 from itertools import combinations
@@ -121,18 +121,19 @@ def compared(
     targets = [target for target, _, _ in asked]
     before = [(shown or {}).get((arm, other, t.key), (None, None)) for t, arm, other in asked]
 
-    def differ(left: Sequence[int]) -> Sequence[float | None]:
+    def differ(left: Sequence[int]) -> _Tests:
         some = [differences[i] for i in left]
-        if one_reference:
-            return against_reference(some, [targets[i] for i in left])
-        return holm(p_of_each(some))
+        raw = p_of_each(some)
+        if not one_reference:
+            return raw, holm(raw)
+        return raw, against_reference(some, [targets[i] for i in left])
 
-    def equivalent(left: Sequence[int]) -> Sequence[float | None]:
-        return holm([within[i] for i in left])
+    def equivalent(left: Sequence[int]) -> _Tests:
+        raw = p_of_each([differences[i] for i in left], "within", [margins[i] for i in left])
+        return raw, holm(raw)
 
-    within = p_of_each(differences, "within", margins)
-    differs = _family(p_of_each(differences), [d for d, _ in before], differ, alpha)
-    equal = _family(within, [e for _, e in before], equivalent, alpha)
+    differs = _family([d for d, _ in before], differ, alpha)
+    equal = _family([e for _, e in before], equivalent, alpha)
     rows = zip(asked, differences, differs, equal, margins, strict=True)
     return tuple(
         Comparison(*who, difference, one, two, margin, len(asked))
@@ -140,22 +141,20 @@ def compared(
     )
 
 
+_Tests = tuple[Sequence[float | None], Sequence[float | None]]
+"""p of each, and adjusted."""
+
+
 def _family(
-    raw: Iterable[float | None],
-    before: Sequence[PairedTest | None],
-    adjust: Callable[[Sequence[int]], Sequence[float | None]],
-    alpha: float,
+    before: Sequence[PairedTest | None], tests: Callable[[Sequence[int]], _Tests], alpha: float
 ) -> list[PairedTest]:
     """What was decided before stays so; the others are adjusted for each other alone.
 
     That is the order of step-down tests, in which what is decided is taken out of the family.
     """
     left = [i for i, done in enumerate(before) if done is None]
-    adjusted = dict(zip(left, adjust(left), strict=True))
-    return [
-        done or PairedTest(p, adjusted[i], alpha)
-        for i, (p, done) in enumerate(zip(raw, before, strict=True))
-    ]
+    made = dict(zip(left, zip(*tests(left), strict=True), strict=True)) if left else {}
+    return [done or PairedTest(*made[i], alpha) for i, done in enumerate(before)]
 
 
 # Any two

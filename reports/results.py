@@ -4,8 +4,9 @@ from array import array
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field, fields, replace
 from functools import cached_property, partial
-from itertools import combinations_with_replacement
-from operator import attrgetter
+from itertools import combinations_with_replacement, compress
+from math import inf
+from operator import and_, attrgetter
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -34,6 +35,9 @@ from studies.store.trainings import TrainingRow, read_trainings
 MOST_LEARNT = 1000
 """Arms whose differences to each other are all gone through, to learn how one of them scatters.
 Of more, only comparisons with the reference learn it; others have what their own seeds tell."""
+_Finished = tuple[str | None, tuple[bool, ...]]
+"""An arm's test set, and which replicates are finished."""
+_NONE: _Finished = None, ()
 _Group = tuple[str | None, tuple[int, ...], tuple[float, ...]]
 """Arms that are compared alike: their test set, the replicates that they share, and what each
 target's figure counts."""
@@ -117,21 +121,22 @@ class Scores:
 
     def shared(self, arm: str, other: str) -> tuple[int, ...]:
         """Replicates finished at both arms; none if these cannot be compared."""
-        if arm not in self.place or other not in self.place or not self.comparable(arm, other):
-            return ()
-        own = self._finished[self.place[arm]], self._finished[self.place[other]]
-        if own not in self._both:
-            both = zip(self.replicates, *own, strict=True)
-            self._both[own] = tuple(replicate for replicate, a, b in both if a and b)
-        return self._both[own]
+        own, others = self._finished.get(arm, _NONE), self._finished.get(other, _NONE)
+        if (own, others) not in self._both:
+            both = map(and_, own[1], others[1]) if own[0] == others[0] else ()
+            self._both[own, others] = tuple(compress(self.replicates, both))
+        return self._both[own, others]
 
     @cached_property
-    def _finished(self) -> tuple[tuple[bool, ...], ...]:
-        return tuple(map(tuple, self._finished_AR.tolist()))
+    def _finished(self) -> Mapping[str, _Finished]:
+        known = dict[_Finished, _Finished]()  # many arms have one and the same
+        told = zip(self.arms, map(tuple, self._finished_AR.tolist()), strict=True)
+        each = ((arm, (self.test_sets.get(arm), finished_R)) for arm, finished_R in told)
+        return {arm: known.setdefault(own, own) for arm, own in each}
 
     @cached_property
-    def _both(self) -> dict[Any, tuple[int, ...]]:
-        """Replicates finished at two arms, by those of each: most arms have the same ones."""
+    def _both(self) -> dict[tuple[_Finished, _Finished], tuple[int, ...]]:
+        """What `shared` says of two arms, by what is finished at each."""
         return {}
 
     def target(self, key: str) -> Target:
@@ -153,6 +158,10 @@ class Scores:
 
     def _column(self, key: str) -> int:
         return self._columns[key]
+
+    def finished_AR(self, key: str) -> Array:
+        """The figures of a target; NaN where a replicate has not all of its figures."""
+        return np.where(self._finished_AR, self.values_ART[..., self._column(key)], np.nan)
 
     def has(self, arm: str, key: str) -> bool:
         """Whether a replicate of the arm has a figure of the target."""
@@ -190,14 +199,10 @@ class Scores:
             return np.empty(0)  # one of them may be no arm of the stored study at all
         return self.of(arm, key)[chosen] - self.of(other, key)[chosen]
 
-    def all_differences(self, arm: str, others: Sequence[str], key: str) -> Array:
-        """`differences` to each of others on the same test rows; NaN where one is missing."""
-        rows, own = [self.place[other] for other in others], self.place[arm]
-        values_AR, shared_AR = self.values_ART[..., self._column(key)], self._finished_AR
-        return np.where(shared_AR[rows] & shared_AR[own], values_AR[own] - values_AR[rows], np.nan)
-
     def sampling(self, arm: str, other: str) -> Sampling | None:
         """The one that has both arms, over the replicates that they share."""
+        if not self.samplings:
+            return None
         over = (None, self.shared(arm, other))
         return next(
             (s for s in self.samplings if {arm, other} <= s.place.keys() and s.replicates in over),
@@ -261,38 +266,52 @@ class Scores:
         at_once: whether all arms are compared with the other, as they are with the reference; the
         numbers are the same. Raises UserError for what is no arm.
         """
+        return self.summed(arm, other, self._only[key], self._reach[key], at_once)
+
+    def summed(
+        self,
+        arm: str,
+        other: str,
+        weight_T: tuple[float, ...],
+        reach: float = inf,
+        at_once: bool = False,
+    ) -> Estimate:
+        """`difference` of a sum of targets, each times its weight.
+
+        reach: what it can differ by at most.
+        """
         if unknown := [name for name in (arm, other) if name not in self.place]:
             raise UserError(f"no arm {unknown[0]!r} here{alternatives(unknown[0], self.arms)}")
-        sampling, metric = self.sampling(arm, other), self.metric(key)
-        weight_K = np.array(self.target(key).weights)
-        part = sampling.part(arm, other, weight_K) if sampling else None
-        if part is None and arm != other and self.shared(arm, other):
+        shared, sampling = self.shared(arm, other), self.sampling(arm, other)
+        part = sampling.part(arm, other, weight_T @ self._weights_TK) if sampling else None
+        if part is None and arm != other and shared:
+            group = self.test_sets.get(arm), shared, weight_T
             if at_once or other == self.reference:
-                return self._over(arm, other, key)
+                return self._over(arm, other, group, reach)
             if arm == self.reference:
-                return turned(self._over(other, arm, key), -1)
-        reach = metric.high - metric.low
-        scatter = self.scatter(arm, other, self._only[key])
-        values_R = self.differences(arm, other, key)
+                return turned(self._over(other, arm, group, reach), -1)
+        counted = [(key, weight_T[t]) for key, t in self._columns.items() if weight_T[t]]
+        terms = (weight * self.differences(arm, other, key) for key, weight in counted)
+        values_R = sum(terms, np.zeros(len(shared)))
+        scatter = self.scatter(arm, other, weight_T)
         return mean_interval(values_R, part, within=(-reach, reach), scatter=scatter)
 
-    def _over(self, arm: str, other: str, key: str) -> Estimate:
+    def _over(self, arm: str, other: str, group: _Group, reach: float) -> Estimate:
         """The arm minus the other, over the seeds alone: of all arms at once."""
-        metric, weight_T = self.metric(key), self._only[key]
-        group = self.test_sets.get(arm), self.shared(arm, other), weight_T
-        if (other, group) not in self._gained:
+        key = other, group, reach
+        if key not in self._gained:
             row, values_AR = self._group(group)
-            place, reach = row[other], metric.high - metric.low
+            place, weight_T = row[other], group[-1]
             over_OR = np.delete(values_AR, place, axis=0) - values_AR[place]
             others = [each for each in row if each != other]
             learnt = [self.scatter(each, other, weight_T) for each in others]
             gains = mean_intervals(over_OR, (-reach, reach), learnt)
-            self._gained[other, group] = dict(zip(others, gains, strict=True))
-        return self._gained[other, group][arm]
+            self._gained[key] = dict(zip(others, gains, strict=True))
+        return self._gained[key][arm]
 
     @cached_property
     def _gained(self) -> dict[Any, Mapping[str, Estimate]]:
-        """Of all arms over one, by that, test set, replicates and target."""
+        """Of all arms over one, by that, test set, replicates, what is summed and its reach."""
         return {}
 
     @cached_property
@@ -300,6 +319,16 @@ class Scores:
         """Target -> weights of it alone."""
         eye_TT = np.eye(len(self.targets)).tolist()
         return {key: tuple(eye_TT[column]) for key, column in self._columns.items()}
+
+    @cached_property
+    def _reach(self) -> Mapping[str, float]:
+        """Target -> what two figures can differ by at most."""
+        metrics = {target.key: METRICS[target.metric] for target in self.targets}
+        return {key: metric.high - metric.low for key, metric in metrics.items()}
+
+    @cached_property
+    def _weights_TK(self) -> Array:
+        return np.array([target.weights for target in self.targets])
 
     def gain(self, arm: str, other: str, key: str, at_once: bool = False) -> Estimate:
         """`difference`, turned so that more is better."""
@@ -398,6 +427,11 @@ class StudyResults:
     def replicates(self) -> tuple[int, ...]:
         """Those that any training is of."""
         return tuple(sorted(int(r) for r in set(self.runs["replicate"])))
+
+    @cached_property
+    def measured(self) -> frozenset[str]:
+        """All metrics of which there is a figure."""
+        return frozenset(self.measurements["metric"].unique())
 
     @cached_property
     def chosen_AR(self) -> Mapping[str, NDArray[np.int64]]:
@@ -577,13 +611,15 @@ def at_chosen(
     frame = results.measurements
     of_split_N = frame["split"] == split
     for k, (name, task) in enumerate(told.items()):
+        if own[name] not in results.measured:
+            continue
         is_told_N = of_split_N & (frame["task"] == name) & (frame["metric"] == own[name])
-        told_N = is_told_N.to_numpy()  # a frame of these rows would take twice as long to make
-        of_task = {c: frame[c].array[told_N] for c in ("arm", "replicate", "epoch", "value")}
+        row_N = np.flatnonzero(is_told_N)  # a frame of these rows would take twice as long to make
+        of_task = {column: frame[column].array[row_N] for column in ("arm", "replicate", "epoch")}
         arm_N, replicate_N = results.place_of(of_task)
         is_chosen_N = results.chosen_AR[task.name][arm_N, replicate_N] == of_task["epoch"]
         at = arm_N[is_chosen_N], replicate_N[is_chosen_N], k
-        values_ARK[at] = of_task["value"][is_chosen_N]
+        values_ARK[at] = frame["value"].array[row_N[is_chosen_N]]
     targets = results.targets if metric is None else _alone(names, metric)
     record = results.record
     return Scores(

@@ -20,7 +20,7 @@ from numpy.typing import NDArray
 from fsmd.config import FSMDConfig
 from fsmd.metrics import METRICS, Array
 from fsmd.stats.best import FEWEST_SEEDS, chances_of_best, drawn_together, shown_best
-from fsmd.stats.estimates import ALPHA, UNKNOWN, Estimate, mean_interval, p_of_each, p_value
+from fsmd.stats.estimates import ALPHA, UNKNOWN, Estimate, p_of_each, p_value
 from fsmd.tasks import MEAN, Target
 from reports import words
 from reports.results import Scores, StudyResults, shared_part
@@ -31,6 +31,8 @@ LIKELY = 0.5
 """From this chance on something is likely."""
 _DRAWN_AT_ONCE = 100
 """Arms."""
+_ROUNDING = 5e-10
+"""Of what was drawn."""
 
 
 class Tested(NamedTuple):
@@ -223,7 +225,7 @@ class _Drawn:
             other_S1K = begun_SAK[:, :1]
             over = (other_S1K - drawn_SAK for drawn_SAK in self.blocks_SAK())
             chances = [
-                np.any([of_SA.round(9) > 1 for of_SA in np.moveaxis(over_SAK, 2, 0)], axis=0)
+                np.any([of_SA > 1 + _ROUNDING for of_SA in np.moveaxis(over_SAK, 2, 0)], axis=0)
                 .mean(axis=0)
                 .tolist()
                 for over_SAK in over
@@ -417,14 +419,14 @@ class _Ranking:
         if at.alpha == 0 or len(among) < 2:
             return None
         level = at.alpha / len(self._shown)
+        worth_AR = sign * test.finished_AR(key)[[test.place[arm] for arm in among]]
 
-        def over_A(arm: str) -> Array:
-            over_AR = sign * test.all_differences(arm, among, key)
-            return np.asarray(np.nansum(over_AR, axis=1))
+        def over_A(place: int) -> Array:
+            return np.asarray(np.nansum(worth_AR[place] - worth_AR, axis=1))
 
         # Nearly none: what is not ahead of the first one does not lead.
-        ahead = [0, *np.flatnonzero(over_A(among[0]) < 0).tolist()]
-        leads = {among[i] for i in ahead if np.delete(over_A(among[i]), i).min() > 0}
+        ahead = [0, *np.flatnonzero(over_A(0) < 0).tolist()]
+        leads = {among[i] for i in ahead if np.delete(over_A(i), i).min() > 0}
 
         def is_shown(arm: str) -> bool:
             others = (other for other in among if other != arm)
@@ -516,13 +518,15 @@ class _Ranking:
         test = self.results.test
         if other is None or other == arm or not test.shared(arm, other):
             return None
-        differences = [test.differences(arm, other, name) for name in self.results.task_names]
-        sampling = test.sampling(arm, other)
-        part = sampling.part(arm, other, self.weight_K) if sampling else None
+        return test.summed(arm, other, self._weight_T, at_once=True)
+
+    @cached_property
+    def _weight_T(self) -> tuple[float, ...]:
+        """As `weight_K`, of the targets of test."""
+        test = self.results.test
         weight_T = np.zeros(len(test.targets))
         weight_T[self._columns(test)] = self.weight_K
-        scatter = test.scatter(arm, other, tuple(weight_T.tolist()))
-        return mean_interval(self.weight_K @ np.array(differences), part, scatter=scatter)
+        return tuple(weight_T.tolist())
 
     @property
     def decided_by(self) -> str:

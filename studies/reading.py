@@ -106,16 +106,21 @@ def read_row(kind: Callable[..., Read], row: Mapping[Any, Any]) -> Read:
 
 
 def read_together(
-    kind: Callable[..., Read], rows: Sequence[Mapping[Any, Any]]
+    kind: Callable[..., Read], names: Sequence[str], rows: Sequence[Sequence[Any]]
 ) -> Sequence[Read | Mapping[Any, Any]]:
     """`read_row` of each, column by column, which takes a third of the time.
 
-    Where one of them cannot be read, each that cannot stays the row that it is.
+    Where one of them cannot be read, each that cannot stays a mapping of what it has.
+
+    names: of the columns, in the order of each row.
     """
+    if not rows:
+        return []
     with suppress(ValueError):
-        columns = [column([row[name] for row in rows]) for name, column in _columns(kind)]
+        told = dict(zip(names, zip(*rows, strict=True), strict=True))
+        columns = [column(told[name]) for name, column in _columns(kind)]
         return [kind(*values) for values in zip(*columns, strict=True)]
-    return [_read_or_not(kind, row) for row in rows]
+    return [_read_or_not(kind, dict(zip(names, row, strict=True))) for row in rows]
 
 
 def _read_or_not(kind: Callable[..., Read], row: Mapping[Any, Any]) -> Read | Mapping[Any, Any]:
@@ -144,7 +149,8 @@ def _column(hint: Any) -> Callable[[Sequence[Any]], Sequence[Any]]:
         return reader(value, ())
 
     def scalars(values: Sequence[Any]) -> Sequence[Any]:
-        if not {*map(type, values)} <= {str, type(None)}:  # of others 1, 1.0 and true are equal
+        kinds = {*map(type, values)} - {type(None)}
+        if len(kinds) > 1 or not kinds <= {str, int, float}:  # 1, 1.0 and true are equal
             return [scalar(value) for value in values]
         known = {value: scalar(value) for value in {*values}}
         return [known[value] for value in values]

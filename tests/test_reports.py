@@ -26,6 +26,7 @@ from reports.study.analysis import analyse
 from reports.study.cautions import FIXED
 from studies import catalog
 from studies.definition import Claim, Flat, Study
+from studies.store.curves import Keys
 from studies.store.tables import CELLS
 from tests.conftest import leave_figures_blank
 from tests.made_up import CENSUS, FAILURE, MIXED, fresh_engine, store_study, tasks
@@ -234,7 +235,7 @@ def test_results_csv_is_the_tidy_frame(out: Path, engine: sa.Engine) -> None:
 
 @pytest.mark.parametrize("arm", ["plain", 'quoted "b", c', "half; half", "=1+1"])
 def test_measurements_are_written_as_pandas_writes_them(arm: str) -> None:
-    keys = ((2, 1, 2), ("valid", "valid", "test"), ("b", "a", "a"), ("auc",) * 3)
+    keys = Keys((2, 1, 2), ("valid", "valid", "test"), ("b", "a", "a"), ("auc",) * 3)
     values = np.array([0.1 + 0.2, 1e-17, 1.0])
     trainings = [OfTraining(name, n, 7, keys, 0) for n in (0, 1) for name in (arm, "x")]
     frame = tidy("s", "planted", trainings, values)

@@ -120,6 +120,39 @@ def test_scatter_is_learnt_from_all_arms_with_the_pairs_replicates_once_for_each
     assert len(learnt) == len({scores.shared(arm, "c") for arm in "abdefg"})
 
 
+@pytest.mark.parametrize("missing", [(), ((3, 0), (5, 0)), ((0, 2), (1, 0), (2, 7))])
+@pytest.mark.parametrize("known_rows", [False, True])
+def test_a_weighted_sum_of_targets_is_compared_as_one_figure(
+    missing: tuple[tuple[int, int], ...], known_rows: bool
+) -> None:
+    """Of one pair alone, of all pairs at once, and as a study whose only figure it is."""
+    scores = replace(scores_of([(0.001, -0.001)] * 6), reference="c")
+    for row, replicate in missing:
+        scores.values_ART[row, replicate] = np.nan
+    weights = (700.0, -350.0)
+    sums = replace(
+        scores,
+        targets=targets(tasks(1)),
+        values_ART=(scores.values_ART[..., :2] @ np.array(weights))[..., None],
+    )
+    if known_rows:
+        scores = with_rows(scores, 1e-8)
+        covariance = np.eye(7)[:, None, :, None] * 1e-8 / 2 * (700**2 + 350**2)
+        sums = replace(sums, samplings=(Sampling(sums.arms, covariance),))
+    key = sums.targets[0].key
+    for pair in (("a", "c"), ("c", "a"), ("a", "b"), ("f", "d")):
+        expected = sums.summed(*pair, (1.0,))
+        assert expected.mean == pytest.approx(sums.differences(*pair, key).mean(), rel=1e-9)
+        for at_once in (False, True):
+            found = scores.summed(*pair, (*weights, 0.0), at_once=at_once)
+            for one, other in zip(found, expected, strict=True):
+                assert one == (None if other is None else pytest.approx(other, rel=1e-9))
+        cut_off = sums.difference(*pair, key)  # a figure from 0 to 1
+        assert cut_off.low == max(expected.low or 0, -1)
+        assert cut_off.high == min(expected.high or 0, 1)
+    assert (sums.summed("c", "a", (1.0,)).high or 0) > 1
+
+
 # Four words
 
 

@@ -1,5 +1,7 @@
 """What is stored is what was measured: records, trainings, test rows, trials."""
 
+import json
+from array import array
 from collections.abc import Iterator
 from dataclasses import replace
 from pathlib import Path
@@ -215,6 +217,43 @@ def test_a_curve_is_a_row_and_one_more_after_each_epoch_left_out(engine: sa.Engi
     assert count(engine, MEASUREMENTS) == 6
     read = [Measurement(*row) for row in figures_of(engine, [one.id])[one.id].rows]
     assert read == sorted(told, key=lambda m: (m.metric, m.epoch))
+
+
+@pytest.mark.parametrize(
+    "curve",
+    [
+        *(
+            "[0.1, -0.0, 1e-07, 2.5E+3, 5]",
+            "[1e999]",
+            f"[{'7' * 400}]",
+            "[0.5]\n",
+            "[1,2]",
+            "[ 1]",
+        ),
+        *("[01]", "[.5]", "[1.]", "[+1]", "[NaN]", "[Infinity]", "[0x1]", "[1_0]", "[1 2]", "[]"),
+        *("[1, ]", "[1.0", "1.0", "", "[[1.0]]", "[null]", '["1"]', "[true]", "[\u0661]", "{}"),
+    ],
+)
+def test_a_curve_is_read_as_json_alone_and_among_others(engine: sa.Engine, curve: str) -> None:
+    """To the last bit; what is no list of numbers is left for the check to refuse."""
+    draws = np.random.default_rng(0).normal(size=3) * 10.0 ** np.array([-300, 0, 300])
+    one = training()
+    told = [Measurement(i, "train", "click", "loss", x) for i, x in enumerate(draws.tolist(), 1)]
+    record_run(engine, one, replace(RESULT, measurements=tuple(told)), 1, HERE)
+    others = figures_of(engine, [one.id])[one.id]
+    assert isinstance(others.values, array)
+    assert others.values.tolist() == draws.tolist()
+    row = {"run_id": one.id, "split": "valid", "task": "click", "metric": "auc", "epoch": 1}
+    with engine.begin() as connection:
+        connection.execute(sa.insert(MEASUREMENTS).values(**row, curve=curve))
+    found = figures_of(engine, [one.id])[one.id]
+    try:
+        own = json.loads(curve, parse_int=float)
+    except ValueError:
+        own = None
+    expected = own if isinstance(own, list) and own else [curve]
+    assert repr([*found.values]) == repr([*draws.tolist(), *expected])
+    assert isinstance(found.values, array) == all(type(value) is float for value in expected)
 
 
 def test_of_a_loss_after_a_pause_the_error_is_kept(engine: sa.Engine) -> None:

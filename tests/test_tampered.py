@@ -698,15 +698,11 @@ class _Row:
 
 
 def test_rows_that_are_read_together_are_those_that_are_read_one_by_one() -> None:
-    rows = [
-        {"name": name, "count": count, "kept": kept, "parts": parts}
-        for name, count, kept, parts in (
-            *(("a", 1, 1, "[1, 2]"), ("b", None, 0, "[]"), ("a", 2**62, True, "[1, 2]")),
-        )
-    ]
-    every = [read_row(_Row, row) for row in rows]
-    assert read_together(_Row, rows) == every
-    assert read_together(_Row, []) == []
+    names = ("kept", "name", "count", "parts")
+    rows = [(1, "a", 1, "[1, 2]"), (0, "b", None, "[]"), (True, "a", 2**62, "[1, 2]")]
+    every = [read_row(_Row, dict(zip(names, row, strict=True))) for row in rows]
+    assert read_together(_Row, names, rows) == every
+    assert read_together(_Row, names, []) == []
     assert every[1] == _Row("b", None, kept=False, parts=())
     wrongs: tuple[tuple[str, Any], ...] = (
         ("count", 1.0),
@@ -716,5 +712,6 @@ def test_rows_that_are_read_together_are_those_that_are_read_one_by_one() -> Non
         ("name", {}),
     )
     for name, value in wrongs:
-        wrong = rows[1] | {name: value}
-        assert read_together(_Row, [rows[0], wrong, rows[2]]) == [every[0], wrong, every[2]]
+        wrong = dict(zip(names, rows[1], strict=True)) | {name: value}
+        told = read_together(_Row, names, [rows[0], [*wrong.values()], rows[2]])
+        assert told == [every[0], wrong, every[2]]

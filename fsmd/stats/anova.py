@@ -12,9 +12,6 @@ from typing import NamedTuple
 import numpy as np
 import pandas as pd
 from scipy import special
-from statsmodels.formula.api import ols
-from statsmodels.stats.anova import anova_lm
-from statsmodels.tools.sm_exceptions import ValueWarning
 
 from fsmd.stats.estimates import ALPHA
 
@@ -54,6 +51,10 @@ def effects(frame: pd.DataFrame) -> tuple[FactorEffect, ...]:
     Rows with NaN are left out, and so are interactions of factors whose values do not all meet:
     they cannot be separated from main effects.
     """
+    from statsmodels.formula.api import ols  # takes half a second, and few studies are factorials
+    from statsmodels.stats.anova import anova_lm
+    from statsmodels.tools.sm_exceptions import ValueWarning
+
     factors = [str(c) for c in frame.columns if c not in (BLOCK, VALUE)]
     frame = frame.dropna()
     varied = [f for f in factors if frame[f].nunique() > 1]

@@ -1,9 +1,9 @@
 """Tables and measurements as CSV, for spreadsheets and programs."""
 
 import csv
-import io
 import re
 from collections.abc import Iterable, Iterator, Sequence
+from types import SimpleNamespace
 from typing import Any, Literal
 
 import numpy as np
@@ -17,6 +17,7 @@ from reports.words import MINUS
 _FORMULA = re.compile("(?![+-]\\d+(\\.\\d+)?%?$)\\s*[=+\\-@\t\r\uff1d\uff0b\uff0d\uff20]")
 """How text begins that is no number, and that a spreadsheet may run; wide signs are such too."""
 _INTERVAL = re.compile(r"\[(\S+), (\S+)\]$")
+_NUMBER = re.compile(rf"[{MINUS}+]?\d[\d,]*(\.\d+)?")
 Quoting = Literal[0, 2]
 _AT_ONCE = 100_000
 """Measurements that are text at once."""
@@ -52,13 +53,16 @@ def measurements_csv(frame: pd.DataFrame) -> Iterator[bytes]:
 
 def _begins(part: pd.DataFrame, quoting: Quoting) -> pa.Array:
     """Several columns of each row, as they stand in a line."""
-    coded, whole_N = [pd.factorize(part[name]) for name in part], np.zeros(len(part), np.int64)
-    for code_N, known in coded:
-        whole_N = whole_N * len(known) + code_N
+    whole_N = np.zeros(len(part), np.int64)
+    for name in part:
+        column = part[name].array
+        code_N = column.codes if isinstance(column, pd.Categorical) else pd.factorize(column)[0]
+        whole_N = whole_N * (int(code_N.max()) + 1) + code_N
     which_N, _ = pd.factorize(whole_N)
     first_U = np.flatnonzero(np.diff(np.maximum.accumulate(which_N), prepend=-1))
     told = part.iloc[first_U].astype(object).map(_harmless).to_numpy().tolist()
-    return pa.array([_text([row], quoting)[:-1] + "," for row in told]).take(pa.array(which_N))
+    texts = [line[:-1] + "," for line in _lines(told, quoting)]
+    return pa.array(texts).take(pa.array(which_N))
 
 
 def _numbers(values: "pd.Series[float]") -> pa.Array:
@@ -76,9 +80,15 @@ def _numbers(values: "pd.Series[float]") -> pa.Array:
 
 
 def _text(lines: Iterable[Iterable[object]], quoting: Quoting) -> str:
-    buffer = io.StringIO()
-    csv.writer(buffer, lineterminator="\n", quoting=quoting).writerows(lines)
-    return buffer.getvalue()
+    return "".join(_lines(lines, quoting))
+
+
+def _lines(lines: Iterable[Iterable[object]], quoting: Quoting) -> list[str]:
+    """Each as its text, which may run over several lines of the file."""
+    texts = list[str]()
+    file = SimpleNamespace(write=texts.append)
+    csv.writer(file, lineterminator="\n", quoting=quoting).writerows(lines)
+    return texts
 
 
 def _quoting(texts: Iterable[object]) -> Quoting:
@@ -106,7 +116,7 @@ def _column(name: str, cells: Sequence[TableCell]) -> list[list[str]]:
 
 def _number(text: str) -> str:
     """`123,456` and a true minus as other programs read them."""
-    if re.fullmatch(rf"[{MINUS}+]?\d[\d,]*(\.\d+)?", text):
+    if _NUMBER.fullmatch(text):
         return text.replace(",", "").replace(MINUS, "-")
     return text
 

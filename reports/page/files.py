@@ -27,23 +27,25 @@ LONG_TABLE = 40
 LONG_TEXT = 20
 """Letters above which a cell of a LaTeX table may take several lines."""
 
-_ESCAPES = {
-    **{character: f"\\{character}" for character in "&%$#_{}"},
-    "\\": r"\textbackslash{}",
-    "~": r"\textasciitilde{}",
-    "^": r"\textasciicircum{}",
-    "<": r"\textless{}",
-    ">": r"\textgreater{}",
-    "|": r"\textbar{}",
-    "[": "{[}",  # else \\ in front of it would take it for its argument
-    "]": "{]}",
-    "*": "{*}",  # else it would take it for its own star
-    MINUS: "$-$",
-    DASH: "--",
-    "±": r"$\pm$",
-    "\u00d7": r"$\times$",
-    "\u2264": r"$\leq$",
-}
+_ESCAPES = str.maketrans(
+    {
+        **{character: f"\\{character}" for character in "&%$#_{}"},
+        "\\": r"\textbackslash{}",
+        "~": r"\textasciitilde{}",
+        "^": r"\textasciicircum{}",
+        "<": r"\textless{}",
+        ">": r"\textgreater{}",
+        "|": r"\textbar{}",
+        "[": "{[}",  # else \\ in front of it would take it for its argument
+        "]": "{]}",
+        "*": "{*}",  # else it would take it for its own star
+        MINUS: "$-$",
+        DASH: "--",
+        "±": r"$\pm$",
+        "\u00d7": r"$\times$",
+        "\u2264": r"$\leq$",
+    }
+)
 
 
 def files_of(outline: Outline) -> Files:
@@ -140,7 +142,7 @@ def escaped(text: str) -> str:
     >>> escaped("50% of a_b")
     '50\\% of a\\_b'
     """
-    return "".join(_ESCAPES.get(character, character) for character in text)
+    return text.translate(_ESCAPES)
 
 
 def _latex_cell(cell: TableCell) -> str:

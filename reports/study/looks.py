@@ -118,8 +118,8 @@ class _Looking:
         test = self.results.test
         kept = tuple(r for r in test.replicates if r < self.seeds)
         values_ART = test.values_ART[:, [test.replicates.index(r) for r in kept]].copy()
-        for arm, row in test.place.items():
-            values_ART[row, np.array(kept, int) >= self.has[arm]] = np.nan
+        has_A1 = np.array([[self.has[arm]] for arm in test.arms])
+        values_ART[np.array(kept, int) >= has_A1] = np.nan
         if np.array_equal(values_ART, test.values_ART, equal_nan=True):
             return test
         cut = replace(test, replicates=kept, values_ART=values_ART, samplings=())
@@ -177,13 +177,14 @@ class _Looking:
     @cached_property
     def at(self) -> AtLook:
         levels = {look.seeds: look.alpha for look in self.made} | {self.seeds: self.alpha}
+        has, alpha = self.has, self.alpha
 
         def behind(arm: str, other: str) -> float:
-            own = levels.get(min(self.has.get(arm, 0), self.has.get(other, 0)), self.alpha)
-            return self.alpha / own if own > 0 and self.alpha > 0 else 1.0
+            own = levels.get(min(has.get(arm, 0), has.get(other, 0)), alpha)
+            return alpha / own if own > 0 and alpha > 0 else 1.0
 
         said = {id_: s for id_, s in _said(self.before, self.reading).items() if s.decided}
-        return AtLook(self.alpha, said, behind)
+        return AtLook(alpha, said, behind)
 
     @property
     def tested(self) -> Tested:
@@ -367,19 +368,30 @@ def found(results: StudyResults, reading: Reading) -> Found:
     last = looks[-1] if looks else None
     to_come = ahead(last.seeds if last else 0, results.record.looks)
     tests, said_words = tests_of(last), words_of(last)
-    comparisons = []
-    for c in compare(reading, scores, NO_LOOK):
-        differs, equal = tests.get(c.key, (c.differs, c.equal))
-        tested = replace(c, differs=differs, equal=equal, to_come=to_come)
-        comparisons.append(replace(tested, said=said_words.get(c.key, "undecided")))
+    asked = (
+        (*pair, target.key) for pair in pairs(results.study, scores) for target in scores.targets
+    )
+    made = compare(reading, scores, NO_LOOK, tests if all(key in tests for key in asked) else None)
+    tested = [tests.get(c.key, (c.differs, c.equal)) for c in made]
     open_ = (
-        max(1, sum(not c.differs.significant for c in comparisons)),
-        max(1, sum(not c.equal.significant for c in comparisons)),
+        max(1, sum(not differs.significant for differs, _ in tested)),
+        max(1, sum(not equal.significant for _, equal in tested)),
+    )
+    comparisons = (
+        replace(
+            c,
+            differs=differs,
+            equal=equal,
+            open=open_,
+            to_come=to_come,
+            said=said_words.get(c.key, "undecided"),
+        )
+        for c, (differs, equal) in zip(made, tested, strict=True)
     )
     joint = {(s.arm, s.other): s for s in last.pairs} if last else {}
     of_now = joint_verdicts(reading, scores, pairs(results.study, scores), NO_LOOK)
     return Found(
-        tuple(replace(c, open=open_) for c in comparisons),
+        tuple(comparisons),
         judge(reading, scores, AtLook(NO_LOOK, _said(last, reading))),
         tuple(_as_said(j, joint.get((j.arm, j.other))) for j in of_now),
     )

@@ -93,15 +93,23 @@ def arms_drawn(results: StudyResults) -> tuple[str, ...]:
     by design, and the best of all on validation over the complete replicates. Test figures have
     no say: what is compared on test data must not be chosen by it.
     """
-    trained, study = results.test.trained, results.study
     if not has_many_arms(results):
-        return trained
+        return results.test.trained
+    key = "drawn"
+    if key not in results.computed:
+        results.computed[key] = _drawn_of_many(results)
+    drawn: tuple[str, ...] = results.computed[key]
+    return drawn
+
+
+def _drawn_of_many(results: StudyResults) -> tuple[str, ...]:
+    study = results.study
     if shape(study) == "knob":
         home = {arm.name: arm.data for arm in study.arms}
         chosen = {name for name, data in home.items() if data == home[study.reference]}
     else:
         chosen = {*compared_by_design(study), *best_on_validation(results.valid)}
-    return tuple(arm for arm in trained if arm in chosen)
+    return tuple(arm for arm in results.test.trained if arm in chosen)
 
 
 def scores_compared(results: StudyResults) -> Scores:
@@ -123,9 +131,9 @@ def best_on_validation(scores: Scores) -> list[str]:
     tasks = [target.key for target in scores.targets if target.key != MEAN]
     if not scores.paired:
         return []
+    metrics = {task: scores.metric(task) for task in tasks}
 
     def worth(arm: str) -> float:
-        metrics = {task: scores.metric(task) for task in tasks}
         return sum(
             metric.sign * scores.mean(arm, task, scores.paired).mean / metric.margin
             for task, metric in metrics.items()

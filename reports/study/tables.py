@@ -377,9 +377,8 @@ def _other_table(results: StudyResults, key: str, wanted: Sequence[OtherFigure])
 def _other_figures(results: StudyResults) -> Iterator[list[OtherFigure]]:
     """Metrics that are not a task's own, each for the tasks that have it, calibration and means
     over groups that are not known left out; then each task's own on rows that are new."""
-    found = set(results.measurements["metric"].unique())
     for metric in METRICS.values():
-        if metric.calibration or (metric.group and metric.name not in found):
+        if metric.calibration or (metric.group and metric.name not in results.measured):
             continue
         scores = at_chosen(results, "test", metric.name)
         others = [task.name for task in results.tasks if task.metric != metric.name]

@@ -4,7 +4,7 @@ import re
 import unicodedata
 from collections import Counter
 from collections.abc import Iterator, Mapping
-from dataclasses import asdict, dataclass, field, replace
+from dataclasses import asdict, dataclass, field, fields, is_dataclass, replace
 from itertools import chain
 from typing import Any
 
@@ -131,7 +131,7 @@ def check_read(study: Definition) -> None:
     check_name(study.name, "the name of a study")
     if isinstance(study, Study):
         _check_study(study)
-    for text in _texts({**asdict(study), "file": ""}):
+    for text in _texts([getattr(study, f.name) for f in fields(study) if f.name != "file"]):
         if not text.isprintable():
             raise UserError(
                 f"a text of {study.name!r} must be one line without control characters; got "
@@ -224,6 +224,9 @@ def _texts(value: Any) -> Iterator[str]:
     """Every text in a definition."""
     if isinstance(value, str):
         yield value
+    elif is_dataclass(value):
+        for field in fields(value):
+            yield from _texts(getattr(value, field.name))
     elif isinstance(value, Mapping | tuple | list):
         for each in value.values() if isinstance(value, Mapping) else value:
             yield from _texts(each)

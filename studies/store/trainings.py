@@ -204,7 +204,7 @@ def read_trainings(
         some = cells[start : start + _AT_ONCE]
         ids = [str(row.run_id) for row in some]
         runs, figures = _run_rows(engine, ids), figures_of(engine, ids, alike)
-        told = read_together(_CellRow, [row._mapping for row in some])
+        told = read_together(_CellRow, CELLS.c.keys(), some)
         with of_study(record.name):
             for row, known in zip(some, told, strict=True):
                 cell = _cell(row, known, record, arms, runs)
@@ -232,12 +232,9 @@ def _cell_rows(engine: sa.Engine, study: str) -> Sequence[Any]:
 @patient
 def _run_rows(engine: sa.Engine, ids: Sequence[str]) -> dict[str, TrainingRow | Mapping[Any, Any]]:
     with engine.connect() as connection:
-        found = connection.execute(as_stored(RUNS).where(RUNS.c.id.in_(ids)))
-        names = tuple(found.keys())  # a mapping of SQLAlchemy's takes longer to ask
-        rows = [dict(zip(names, row, strict=True)) for row in found.all()]
-    return {
-        row["id"]: read for row, read in zip(rows, read_together(TrainingRow, rows), strict=True)
-    }
+        rows = connection.execute(as_stored(RUNS).where(RUNS.c.id.in_(ids))).all()
+    told = read_together(TrainingRow, RUNS.c.keys(), rows)
+    return {row.id: read for row, read in zip(rows, told, strict=True)}
 
 
 def _cell(
@@ -277,10 +274,10 @@ def _are_right(end: _End, figures: Figures, tasks: Sequence[Task]) -> bool:
 
 @lru_cache(maxsize=256)
 def _limits(
-    end: _End, columns: Keys, tasks: tuple[Task, ...]
+    end: _End, measured: Keys, tasks: tuple[Task, ...]
 ) -> tuple[NDArray[np.float64], NDArray[np.float64]] | None:
     """The least and the greatest value of each, where a training measures these; else None."""
-    keys = list(zip(*columns, strict=True))
+    keys = measured.rows
     try:
         ranges = [_range(*key) for key in keys]
         for key in keys:
@@ -306,7 +303,7 @@ def _refuse(end: _End, figures: Figures, tasks: Sequence[Task]) -> None:
                 "must be an epoch from 1, a split, a task, a known metric and a finite value in "
                 "its range"
             )
-    keys = list(zip(*figures.keys, strict=True))
+    keys = figures.keys.rows
     for each in keys:
         _check_kept(end, each)
     _check_whole(end, keys, {task.name: task.metric for task in tasks})

@@ -11,7 +11,6 @@ from matplotlib.figure import Figure as Drawing
 from matplotlib.ticker import FixedLocator, NullLocator
 from numpy.typing import NDArray
 from scipy.special import expit, logit
-from statsmodels.stats.proportion import proportion_confint
 
 from fsmd.metrics import METRICS, Array
 from fsmd.metrics.ece import BINS, binned
@@ -302,6 +301,8 @@ def grouped(rows: Rows, unit_N: NDArray[np.int64]) -> Array:
 
 def pooled(of_trainings: Sequence[Array]) -> tuple[Group, ...]:
     """The groups of all trainings, those of one place as one; the test rows are counted once."""
+    from statsmodels.stats.proportion import proportion_confint  # takes a while; not all need it
+
     of_all = np.stack(of_trainings)
     filled = of_all[:, 0] > 0
     weight_B, predicted_B, observed_B, worth_B = np.where(filled[:, None], of_all, 0).sum(axis=0)

@@ -129,7 +129,7 @@ def test_a_package_that_takes_the_place_of_ours_is_refused_at_the_start(
     tmp_path: Path, package: str
 ) -> None:
     (tmp_path / package).mkdir()
-    run = shell("$FSMD run null", tmp_path, PYTHONPATH=str(tmp_path))
+    run = shell("$FSMD run --list", tmp_path, PYTHONPATH=str(tmp_path))
     if run.returncode == 0 or "takes the place" not in run.stderr:
         pytest.skip("installed as a package, which no such folder hides")
     assert run.returncode == 2

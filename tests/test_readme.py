@@ -39,7 +39,7 @@ TOLD_ALONE = (
 )
 """Commands of others, or that go on for ever: these are not run."""
 QUICKLY = ("--epochs", "1", "--workers", "1")
-FEW = "rows=2000"
+FEW = "rows=600"
 
 
 @pytest.fixture

@@ -220,7 +220,9 @@ def test_asked_for_more_the_same_command_keeps_what_is_done(
 ) -> None:
     """A planner that is killed: tests/test_run_search.py, tests/test_kills.py."""
     monkeypatch.chdir(desk.folder)
-    monkeypatch.setattr("studies.session.train_all", lambda some, *_, **__: [*map(result_of, some)])
+    monkeypatch.setattr(
+        "studies.session.train_all", lambda some, *_, **__: [*map(result_of, some)]
+    )
     query = "SELECT id, finished_at FROM fsmd_runs"
     before = desk.rows(query)
     assert main([*SHORT, "2"]) == 0

@@ -62,7 +62,7 @@ SMALL = FSMDConfig(
 
 @pytest.fixture(scope="module")
 def planted() -> Dataset:
-    return load_planted(PlantedConfig(rows=1800, users=100, videos=50))
+    return load_planted(PlantedConfig(rows=2500, users=100, videos=50))
 
 
 def at(training: Training, **changes: object) -> Training:

@@ -86,6 +86,7 @@ def no_power_cut() -> Iterator[None]:
     """Nothing waits for the disk, as no test cuts the power; a kill needs no `fsync`."""
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(os, "fsync", lambda _: None)
+        patch.setattr("studies.store.engines.DURABILITY", "synchronous=OFF")
         yield
 
 

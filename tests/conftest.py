@@ -1,18 +1,25 @@
 """Shared by all tests: a cache of their own, small data, real data where it is to be had."""
 
 import gc
+import importlib.metadata
 import os
 from collections.abc import Generator, Iterator
+from functools import cache
 from pathlib import Path
 from typing import Any
 
 import pytest
 import sqlalchemy as sa
 from hypothesis import settings
+from sqlalchemy.dialects.sqlite.pysqlite import SQLiteDialect_pysqlite
+from sqlalchemy.util import LRUCache
 
 from fsmd.data.schema import Field, Schema
 from fsmd.tasks import Task
 from tests.postgres import Postgres, running
+
+# Lightning asks for each trainer anew what is installed, and so reads hundreds of files.
+importlib.metadata.entry_points = cache(importlib.metadata.entry_points)  # type: ignore[assignment]
 
 # Programs, and what they are made of: without examples, and slow to load.
 collect_ignore_glob = ["bench*", "faults", "fuzz"]
@@ -79,6 +86,7 @@ def no_power_cut() -> Iterator[None]:
     """Nothing waits for the disk, as no test cuts the power; a kill needs no `fsync`."""
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(os, "fsync", lambda _: None)
+        patch.setattr("studies.store.engines.DURABILITY", "synchronous=OFF")
         yield
 
 
@@ -109,15 +117,36 @@ def migrations_are_read_once() -> Iterator[None]:
 
 @pytest.fixture(scope="session", autouse=True)
 def engines() -> list[sa.Engine]:
-    """Whatever has connected to a database, in this order; each module and test empties it."""
-    engines = list[sa.Engine]()
+    """Whatever has connected to a database, in this order; each module and test empties it.
+
+    Of SQLite all share the SQL that statements become: each would make it anew for its tests.
+    """
+    engines, sql = list[sa.Engine](), LRUCache[Any, Any](2000)
 
     @sa.event.listens_for(sa.Engine, "engine_connect")
     def note(connection: sa.Connection) -> None:
-        if connection.engine not in engines:
-            engines.append(connection.engine)
+        engine = connection.engine
+        if engine not in engines:
+            engines.append(engine)
+            if isinstance(engine.dialect, Alike):
+                engine._compiled_cache = sql
 
     return engines
+
+
+class Alike(SQLiteDialect_pysqlite):
+    """A dialect that is the same for every engine, as SQL is kept by statement and dialect."""
+
+    supports_statement_cache = True
+
+    def __eq__(self, other: object) -> bool:
+        return isinstance(other, Alike)
+
+    def __hash__(self) -> int:
+        return hash(Alike)
+
+
+sa.dialects.registry.register("sqlite", __name__, "Alike")
 
 
 def _closing(engines: list[sa.Engine]) -> Iterator[None]:

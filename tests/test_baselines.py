@@ -532,6 +532,7 @@ def test_a_study_of_baselines_runs_reports_and_is_there_when_asked_again(
 ) -> None:
     monkeypatch.chdir(tmp_path)
     monkeypatch.setattr("studies.session.LocalWorkers", lambda _: Immediate())
+    monkeypatch.setattr("studies.session.measure_latency", lambda *_: None)
     Path("mine.py").write_text(
         "from fsmd.config import MODELS\n"
         "from studies.definition import Study, baselines\n"

@@ -120,8 +120,9 @@ def test_a_training_by_blocks_is_as_good_as_by_rows_even_of_sorted_data(
 
 
 def test_a_paused_training_by_blocks_equals_a_whole_one(
-    data: Dataset, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
+    data = data_package.load("planted:rows=2000")
     monkeypatch.setattr("fsmd.batches.POOL_BYTES", data.train.nbytes // 5)
     config = replace(SMALL, pretrain="dae")
     training = Training(config, replace(data.ref, shuffle="blocks"), seed=1, epochs=2)

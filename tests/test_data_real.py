@@ -65,8 +65,8 @@ def assert_is(found: Dataset, wanted: Read, min_counts: dict[str, int]) -> None:
 def ids(train: "pd.Series[str]", values: "pd.Series[str]", min_count: int) -> Any:
     """0 for what train has too rarely, 1 for missing, from 2 on by count, then text."""
     counts = train.value_counts()
-    kept = sorted(counts[counts >= min_count].index, key=lambda text: (-counts[text], text))
-    known = {text: i for i, text in enumerate(kept, 2)}
+    kept = sorted(counts[counts >= min_count].items(), key=lambda each: (-each[1], each[0]))
+    known = {text: i for i, (text, _) in enumerate(kept, 2)}
     code_N, words = pd.factorize(values)  # -1: missing
     return np.array([*(known.get(w, 0) for w in words), int(train.isna().any())])[code_N]
 

@@ -32,7 +32,7 @@ SMALL = FSMDConfig(
 
 @pytest.fixture(scope="module", params=[2, 3])
 def data(request: pytest.FixtureRequest) -> Dataset:
-    return load_planted(PlantedConfig(rows=3000, users=100, videos=50, tasks=request.param))
+    return load_planted(PlantedConfig(rows=1000, users=100, videos=50, tasks=request.param))
 
 
 @pytest.fixture

@@ -9,7 +9,6 @@ import time
 from collections.abc import Callable
 from contextlib import closing
 from pathlib import Path
-from typing import Any, NoReturn
 
 import pytest
 
@@ -22,8 +21,8 @@ from studies import get
 from studies.failure import may_pass
 from studies.run import main
 from studies.workers.local import LocalWorkers, processors
-from studies.workers.server import serve_forks
 from studies.workers.worker import train_all
+from tests.faults.hanging import broken, refusing
 from tests.lab import Immediate, small_data
 
 RUN = (sys.executable, "-m", "studies.run")
@@ -129,7 +128,7 @@ def test_a_package_that_takes_the_place_of_ours_is_refused_at_the_start(
     tmp_path: Path, package: str
 ) -> None:
     (tmp_path / package).mkdir()
-    run = shell("$FSMD run null", tmp_path, PYTHONPATH=str(tmp_path))
+    run = shell("$FSMD run --list", tmp_path, PYTHONPATH=str(tmp_path))
     if run.returncode == 0 or "takes the place" not in run.stderr:
         pytest.skip("installed as a package, which no such folder hides")
     assert run.returncode == 2
@@ -281,16 +280,6 @@ def test_the_workers_of_one_process_have_one_origin_and_end_with_those_who_asked
     assert not any(Path(f"/proc/{pid}").exists() for pid in (*pids, *origins))
 
 
-def refusing(*given: Any) -> NoReturn:
-    """In the process that forks, in the place of what it does."""
-
-    def refuse() -> int:
-        raise BlockingIOError(11, "Resource temporarily unavailable")
-
-    os.fork = refuse
-    serve_forks(*given)
-
-
 def test_too_few_processes_for_the_workers_is_told_in_one_line(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
@@ -300,12 +289,6 @@ def test_too_few_processes_for_the_workers_is_told_in_one_line(
             error = workers.submit(os.getpid).exception(60)
             assert str(error).startswith("no worker process can be started: Resource temp")
             assert isinstance(error, UserError)
-
-
-def broken(*given: Any) -> NoReturn:
-    """The same where a library cannot be loaded."""
-    sys.modules["lightning"] = None  # type: ignore[assignment]
-    serve_forks(*given)
 
 
 def test_libraries_that_cannot_be_loaded_once_are_told_by_each_worker(

@@ -236,7 +236,7 @@ def test_what_cannot_be_is_refused_in_one_line(make: dict[str, Any], message: st
 def test_the_example_stops_trials_and_finds_networks_that_no_other_beats(
     capsys: pytest.CaptureFixture[str],
 ) -> None:
-    study = runpy.run_path(str(EXAMPLE))["main"](trials=14)
-    assert "of 14 trials stopped" in capsys.readouterr().out
+    study = runpy.run_path(str(EXAMPLE))["main"](trials=10)
+    assert "of 10 trials stopped" in capsys.readouterr().out
     assert {trial.state for trial in study.trials} == {TrialState.PRUNED, TrialState.COMPLETE}
     assert min(trial.values[0] for trial in study.best_trials) < 0.1

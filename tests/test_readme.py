@@ -39,7 +39,7 @@ TOLD_ALONE = (
 )
 """Commands of others, or that go on for ever: these are not run."""
 QUICKLY = ("--epochs", "1", "--workers", "1")
-FEW = "rows=2000"
+FEW = "rows=600"
 
 
 @pytest.fixture
@@ -126,7 +126,7 @@ def quick(given: list[str]) -> list[str]:
         return [*more, "--workers", "1"]
     if given[0] == "pareto":
         return [*more, *QUICKLY, "--trials", "2", "--confirm", "0", "--sampler", "random"]
-    return [*more, *QUICKLY, "--replicates", "1"]
+    return [*more, *QUICKLY, "--replicates", "1", "--set", "layers=16,8"]
 
 
 def no_training(training: Training, *_: Any) -> TrainingResult:

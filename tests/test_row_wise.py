@@ -38,7 +38,7 @@ RATE, DECAY = 0.1, 0.05
 
 @pytest.fixture(scope="module")
 def data() -> Dataset:
-    return data_package.load("planted:rows=2500,tasks=3")
+    return data_package.load("planted:rows=1000,tasks=3")
 
 
 @pytest.fixture
@@ -135,7 +135,7 @@ MODELS_OF_EACH_KIND = {
 def test_a_row_wise_training_is_the_same_each_time_and_when_it_was_paused(
     data: Dataset, tmp_path: Path, name: str
 ) -> None:
-    training = Training(MODELS_OF_EACH_KIND[name], data.ref, seed=1, epochs=3)
+    training = Training(MODELS_OF_EACH_KIND[name], data.ref, seed=1, epochs=2)
     whole = train(training)
     paused = tmp_path / "paused.ckpt"
     train(training, until=1, checkpoint=paused)

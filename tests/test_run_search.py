@@ -89,6 +89,8 @@ def test_a_search_with_a_limit_trains_only_what_keeps_it(
 ) -> None:
     monkeypatch.setattr("studies.session.LocalWorkers", Immediate)
     monkeypatch.setattr("reports.build.build", no_report)
+    monkeypatch.setattr("studies.session.measure_latency", lambda *_: None)
+    monkeypatch.setattr("studies.costs.LocalWorkers", Immediate)
     monkeypatch.chdir(desk.folder)
     limit = 400_000
     asked = ("--trials", "1", "--epochs", "1", "--confirm", "0", "--objectives", "tasks,params")

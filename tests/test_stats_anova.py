@@ -106,12 +106,12 @@ def test_an_axis_without_effect_stays_below_its_mark_in_19_of_20_cases_whatever_
 ):
     frame = pd.DataFrame(product(range(5), range(4)), columns=["a", "b"])
     rng, above = np.random.default_rng(3), {"a": 0, "b": 0}
-    for _ in range(1000):
+    for _ in range(500):
         found = main_effects(frame.assign(value=rng.normal(size=20) + 3 * frame["b"]))
         for factor, effect in found.items():
             above[factor] += effect.share > effect.by_chance
-    assert above["b"] == 1000
-    assert 30 <= above["a"] <= 70
+    assert above["b"] == 500
+    assert 12 <= above["a"] <= 39  # 25, by three standard errors less or more
 
 
 def test_of_one_factor_with_one_figure_a_value_nothing_is_left_to_test_by() -> None:

@@ -118,6 +118,8 @@ def _to_last(connection: Any, _: Any) -> None:
 
 BUSY_SECONDS = 5.0
 """How long SQLite itself waits for a lock, before anybody is told of it."""
+DURABILITY = "synchronous=NORMAL"
+"""Of SQLite: a power cut may cost the last commits, and leaves a whole file."""
 
 
 def _to_read_only(connection: Any, _: Any) -> None:
@@ -130,6 +132,6 @@ def _to_write(connection: Any, _: Any) -> None:
     """Let readers (dashboard, reports) go on while the planner writes."""
     _to_read_only(connection, _)
     cursor = connection.cursor()
-    for setting in ("journal_mode=WAL", "synchronous=NORMAL", "foreign_keys=ON"):
+    for setting in (DURABILITY, "journal_mode=WAL", "foreign_keys=ON"):
         cursor.execute(f"PRAGMA {setting}")
     cursor.close()

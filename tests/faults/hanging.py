@@ -1,12 +1,15 @@
-"""Work that hangs once in each way, or dies, for workers that load nothing else."""
+"""What hangs once in each way, dies or fails in a process of workers, which loads nothing else."""
 
 import os
 import signal
+import sys
 import time
 from collections.abc import Sequence
 from pathlib import Path
+from typing import Any, NoReturn
 
 from fsmd.training import Measurement, Training, TrainingProgress, TrainingResult, train
+from studies.workers.server import serve_forks
 
 WAYS = ("stopped", "endless")
 
@@ -41,6 +44,22 @@ def die_after(epoch: int, training: Training, checkpoint: Path) -> None:
             os.kill(os.getpid(), signal.SIGKILL)
 
     train(training, checkpoint=checkpoint, on_progress=listen)
+
+
+def refusing(*given: Any) -> NoReturn:
+    """In the process that forks, in the place of what it does."""
+
+    def refuse() -> int:
+        raise BlockingIOError(11, "Resource temporarily unavailable")
+
+    os.fork = refuse
+    serve_forks(*given)
+
+
+def broken(*given: Any) -> NoReturn:
+    """The same where a library cannot be loaded."""
+    sys.modules["lightning"] = None  # type: ignore[assignment]
+    serve_forks(*given)
 
 
 def own_memory() -> float:

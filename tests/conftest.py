@@ -11,8 +11,6 @@ from typing import Any
 import pytest
 import sqlalchemy as sa
 from hypothesis import settings
-from sqlalchemy.dialects.sqlite.pysqlite import SQLiteDialect_pysqlite
-from sqlalchemy.util import LRUCache
 
 from fsmd.data.schema import Field, Schema
 from fsmd.tasks import Task
@@ -117,36 +115,15 @@ def migrations_are_read_once() -> Iterator[None]:
 
 @pytest.fixture(scope="session", autouse=True)
 def engines() -> list[sa.Engine]:
-    """Whatever has connected to a database, in this order; each module and test empties it.
-
-    Of SQLite all share the SQL that statements become: each would make it anew for its tests.
-    """
-    engines, sql = list[sa.Engine](), LRUCache[Any, Any](2000)
+    """Whatever has connected to a database, in this order; each module and test empties it."""
+    engines = list[sa.Engine]()
 
     @sa.event.listens_for(sa.Engine, "engine_connect")
     def note(connection: sa.Connection) -> None:
-        engine = connection.engine
-        if engine not in engines:
-            engines.append(engine)
-            if isinstance(engine.dialect, Alike):
-                engine._compiled_cache = sql
+        if connection.engine not in engines:
+            engines.append(connection.engine)
 
     return engines
-
-
-class Alike(SQLiteDialect_pysqlite):
-    """A dialect that is the same for every engine, as SQL is kept by statement and dialect."""
-
-    supports_statement_cache = True
-
-    def __eq__(self, other: object) -> bool:
-        return isinstance(other, Alike)
-
-    def __hash__(self) -> int:
-        return hash(Alike)
-
-
-sa.dialects.registry.register("sqlite", __name__, "Alike")
 
 
 def _closing(engines: list[sa.Engine]) -> Iterator[None]:

@@ -13,9 +13,9 @@ from typing import Any, cast
 
 import lightning
 import torch
+from lightning.fabric.utilities.apply_func import apply_to_collection  # type: ignore[attr-defined]
 from lightning.pytorch.callbacks import Callback
 from lightning.pytorch.plugins.io import TorchCheckpointIO
-from lightning_utilities.core.apply_func import apply_to_collection
 from torch import Tensor
 
 from fsmd.batches import Batch

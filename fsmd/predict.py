@@ -182,16 +182,17 @@ class _Input:
 
     def batches(self) -> Iterator[tuple[pa.RecordBatch, Where]]:
         """All rows in order, joined; warns of a side table in which none of them is."""
-        found = dict.fromkeys(self._sides, 0)
+        done, found = 0, dict.fromkeys(self._sides, 0)
         for file in self.files:
             for batch, where in batches(file, self._shape, self._wanted, self._coded):
                 for side in self._sides:
                     key = joined([words_of(batch, name, where) for name in side.on])
                     batch, theirs = side.joined(batch, key, side.columns)
                     found[side] += theirs
+                done += batch.num_rows
                 yield batch, where
         for side, rows in found.items():
-            if not rows:  # they may all be of users who are new
+            if done and not rows:  # they may all be of users who are new
                 print(f"warning: {side.not_found}", file=sys.stderr)
 
 

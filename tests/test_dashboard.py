@@ -300,7 +300,6 @@ HOSTILE = st.text(
 
 
 @pytest.mark.skipif(os.name == "nt", reason="for a POSIX shell")
-@pytest.mark.skipif(sa.__version__ < "2.1", reason="SQLAlchemy 2.0 quotes no path in a URL")
 @given(HOSTILE, HOSTILE)
 @example("my results & 'more' $(x)", "-out {SCHEMA_VERSION} %41?")
 def test_the_dashboards_command_can_be_copied_into_a_shell(database: str, out: str) -> None:

@@ -333,11 +333,22 @@ def test_side_tables_without_a_key_are_refused(
     for columns, words in (
         ({"other": [1, 2]}, "share a column with the log"),
         ({"user_id": [1, 1], "plan": [1, 2]}, "unique"),
-        ({"user_id": ["0001", "0002"], "plan": [1, 2]}, "in the log and '0001' there: are keys"),
+        ({"user_id": [None, "001", "002"], "plan": [0, 1, 2]}, "in the log and '001' there: are"),
     ):
         write(there / "side.csv", columns)
         assert main(["describe", "log.csv", "--join", "side.csv"]) == 2
         assert words in capsys.readouterr().err
+
+
+def test_where_a_sample_of_the_log_finds_nothing_in_a_side_table_all_of_it_may(
+    there: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    write(there / "log.csv", impressions())
+    write(there / "side.csv", {"user_id": ["0001", "0002"], "plan": [1, 2]})
+    monkeypatch.setattr("studies.data.draft.look.SAMPLE", ROWS // 2)
+    text, found = described("log.csv", "--join", "side.csv")
+    assert "0.0% of the log's rows find theirs" in text
+    assert found.joins
 
 
 def test_files_without_a_header_get_names_to_be_changed(there: Path) -> None:

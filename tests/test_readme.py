@@ -126,7 +126,8 @@ def quick(given: list[str]) -> list[str]:
         return [*more, "--workers", "1"]
     if given[0] == "pareto":
         return [*more, *QUICKLY, "--trials", "2", "--confirm", "0", "--sampler", "random"]
-    return [*more, *QUICKLY, "--replicates", "1", "--set", "layers=16,8"]
+    small = () if "--set" in given else ("--set", "layers=16,8")
+    return [*more, *QUICKLY, "--replicates", "1", *small]
 
 
 def no_training(training: Training, *_: Any) -> TrainingResult:

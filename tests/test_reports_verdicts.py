@@ -338,7 +338,7 @@ def test_of_claims_on_the_border_of_the_truth_any_is_decided_in_one_of_twenty_st
     claims = tuple(Claim(str(i), "", "", (rule,)) for i, rule in enumerate(rules))
     asked = replace(study_of(), claims=claims)
     true = with_gains((0.001, 0.001), (0.001, -0.001), (0.0, 0.0), replicates=replicates, noise=0)
-    rng, studies, wrong = np.random.default_rng(3), 200, 0
+    rng, studies, wrong = np.random.default_rng(3), 400, 0
     for _ in range(studies):
         noise = rng.normal(0, 0.0008, true.values_ART.shape)
         noise[:, :, 2] = noise[:, :, :2].mean(axis=2)
@@ -370,10 +370,10 @@ def test_few_false_verdicts_where_nothing_differs() -> None:
     rng = np.random.default_rng(3)
     asked = study_of(BEST, Best("long_view", "diamond"))
     wrong = 0
-    for values in rng.normal(0.72, 0.001, (200, 4, 5, 3)):
+    for values in rng.normal(0.72, 0.001, (400, 4, 5, 3)):
         scores = Scores(ARMS, tuple(range(5)), targets(TWO), values)
         wrong += decided(judged(asked, scores)[0]) != "undecided"
-    assert wrong / 200 <= 0.05 + 3 * (0.05 * 0.95 / 200) ** 0.5
+    assert wrong / 400 <= 0.05 + 3 * (0.05 * 0.95 / 400) ** 0.5
 
 
 # Any number of tasks, any metric

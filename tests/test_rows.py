@@ -503,7 +503,7 @@ split = {split}
         ("u,at,y\n1,2,1\n", "u,age\n1,1e999\n", "", ("row 0", "column 'age'", "1e999")),
         ("u,at,y\n1,2,1\n", "u,age\n1,2\n5,3\n5,3\n", "", ("side.csv", "u = '5'", "again")),
         ("u,at,y\n1,2,1\n", "u,age\n01,2\n", "", ("side.csv: some row must find", "as '01'")),
-        ("u,at,y\n1,2,1\n", "u,age\n", "", ("side.csv", "must find one")),
+        ("u,at,y\n1,2,1\n", "u,age\n", "", ("side.csv", "must have rows with a key")),
         ("u,at,y,age\n1,2,1,3\n", "u,age\n1,2\n", "", ("'age' is in", "log.csv", "side.csv")),
         ("u,at,y\n1,2,1\n", "v,age\n1,2\n", "", ("side.csv has no column 'u'", "v, age")),
         ("u,at,z\n1,2,1\n", "u,age\n1,2\n", "", ("[tasks] y.label", "no column 'y'", "u, at, z")),

@@ -10,6 +10,7 @@ from fsmd.data.checks.learnable import check_recipe, refusing
 from fsmd.data.checks.tally import count
 from fsmd.data.encode import coded
 from fsmd.data.progress import told
+from fsmd.data.rows.joins import NothingFoundError
 from fsmd.data.source import Source
 from fsmd.errors import UserError
 from fsmd.writing import write
@@ -46,6 +47,8 @@ def look(source: Source) -> tuple[Checks, Sequence[Finding]]:
                 for check in (*refusals, *checks):
                     check.see(part)
                 advance(len(part.label_NK))
+    except NothingFoundError as error:
+        found = [Finding("error", str(error))]
     except UserError as error:  # not all rows were seen, so all else might mislead
         found = [Finding("error", f"{error} (no row after it was looked at)")]
     else:

@@ -14,6 +14,10 @@ from fsmd.data.rows.hashes import Hashes, hashes, joined
 from fsmd.errors import UserError, shown
 
 
+class NothingFoundError(UserError):
+    """No row of a log is in a side table; known when all its rows are read."""
+
+
 @dataclass(frozen=True, eq=False)
 class SideTable:
     """A table of R rows in memory."""
@@ -41,8 +45,8 @@ class SideTable:
     ) -> "SideTable":
         """Read the wanted columns.
 
-        A row without a key is left out. Raises UserError for a key that is there twice, and for
-        a table of more than `memory` bytes.
+        A row without a key is left out. Raises UserError for a key that is there twice, for a
+        table without keys, and for one of more than `memory` bytes.
         """
         names = [name for name in wanted if name not in on]
         found: list[pa.RecordBatch] = []
@@ -62,6 +66,8 @@ class SideTable:
                     )
         key_R = pa.chunked_array(keys, pa.string()).combine_chunks()
         name = ", ".join(str(file.path) for file in files)
+        if not len(key_R):
+            raise UserError(f"{name}: a side table must have rows with a key; it has none")
         hash_R = hashes(key_R)
         order_R = np.argsort(hash_R, kind="stable")
         again_R = np.diff(hash_R[order_R]) == 0
@@ -78,8 +84,7 @@ class SideTable:
             )
             for name in names
         }
-        example = _words(key_R[0]) if len(key_R) else ""
-        return cls(name, on, columns, hash_R[order_R], order_R, example)
+        return cls(name, on, columns, hash_R[order_R], order_R, _words(key_R[0]))
 
     def joined(
         self, batch: pa.RecordBatch, key: pa.DictionaryArray, wanted: Collection[str]

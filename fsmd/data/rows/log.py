@@ -34,7 +34,7 @@ from fsmd.data.rows.hashes import (
     owner_codes,
     row_hashes,
 )
-from fsmd.data.rows.joins import SideTable
+from fsmd.data.rows.joins import NothingFoundError, SideTable
 from fsmd.data.rows.part import Part, Where
 from fsmd.data.rows.place import digests_of, place_of, verify
 from fsmd.data.rows.plan import Reader, Values, columns_of
@@ -209,7 +209,7 @@ class Log:
             raise UserError(f"{', '.join(str(f.path) for f in self.files)}: there are no rows")
         for side in reversed(sides):
             if not found[side]:
-                raise UserError(side.not_found)
+                raise NothingFoundError(side.not_found)
 
     def _part(self, split: str, rows: _Numbered) -> Part:
         recipe, values = self.description.recipe, self.values

@@ -255,7 +255,8 @@ def _joined(
     there = {c.name for c in seen.columns}
     fresh = [c for c in columns if c.name not in there]
     read = [c.name for c in fresh if c.is_readable]
-    sample, matched = _lookup(seen.sample, table, name, on, read)
+    is_all = len(seen.sample) == seen.rows
+    sample, matched = _lookup(seen.sample, is_all, table, name, on, read)
     side = SideFiles(
         replace(files, patterns=tuple(group)), on, tuple(columns), len(table), matched, given
     )
@@ -296,16 +297,28 @@ def _texts(table: pa.Table, names: Sequence[str]) -> pa.Array:
 
 
 def _lookup(
-    sample: pa.Table, table: pa.Table, table_name: str, on: tuple[str, ...], names: Sequence[str]
+    sample: pa.Table,
+    is_all: bool,
+    table: pa.Table,
+    table_name: str,
+    on: tuple[str, ...],
+    names: Sequence[str],
 ) -> tuple[pa.Table, float]:
-    """The sample with columns of the side table, and the share of its rows that found one."""
+    """The sample with columns of the side table, and the share of its rows that found one.
+
+    is_all: whether the sample is the whole log. Raises UserError if none of that found one.
+    """
     own, theirs = _texts(sample, on), _texts(table, on)
     place = pc.index_in(own, theirs)
-    if place.null_count == len(place):
+    if is_all and place.null_count == len(place):
+        one, other = (
+            shown(keys.drop_null()[0].as_py() if keys.null_count < len(keys) else None)
+            for keys in (own, theirs)
+        )
         raise UserError(
             f"some row of the log must find one in a side table; none does in {table_name} by "
-            f"{', '.join(on)}, such as {shown(own[0].as_py())} in the log and "
-            f"{shown(theirs[0].as_py())} there: are keys written alike in both?"
+            f"{', '.join(on)}, such as {one} in the log and {other} there: are keys written alike "
+            "in both?"
         )
     for name in names:
         sample = sample.append_column(name, table.column(name).combine_chunks().take(place))

@@ -112,7 +112,7 @@ def predict(
     """
     write = _writer_of(out)
     source = _Input.of(scorer, folder, patterns, keep, joins)
-    if any(out.resolve() == file.path.resolve() for file in source.files):
+    if out.resolve() in (path.resolve() for path in source.paths):
         raise UserError(f"--out must be none of the files that are read; got {out}")
     kept = pa.schema([(name, source.types[name]) for name in keep])
     for field in kept:
@@ -145,6 +145,13 @@ class _Input:
         self.files, self.types = files, types
         self._shape, self._sides, self._wanted, self._coded = shape, sides, wanted, coded
 
+    @property
+    def paths(self) -> Iterator[Path]:
+        """Of all that is read, side tables too."""
+        yield from (file.path for file in self.files)
+        for side in self._sides:
+            yield from side.paths
+
     @classmethod
     def of(
         cls,
@@ -170,7 +177,10 @@ class _Input:
             raise UserError(f"{error}{hint}") from None
         for name in keep:
             if name not in files[0].columns:
-                raise UserError(f"--keep: no column {name!r}{alternatives(name, types)}")
+                own = files[0].columns
+                raise UserError(
+                    f"--keep: the rows have no column {name!r}{alternatives(name, own)}"
+                )
             if name in scorer.outputs or keep.count(name) > 1:
                 raise UserError(f"--keep: a column of the output is named {name!r} already")
         values = scorer.check_types(types, source).values()
@@ -181,7 +191,7 @@ class _Input:
         return cls(files, shape, sides, types, wanted, frozenset(words | keys))
 
     def batches(self) -> Iterator[tuple[pa.RecordBatch, Where]]:
-        """All rows in order, joined; warns of a side table in which none of them is."""
+        """All rows in order, joined; tells how many are in each side table."""
         done, found = 0, dict.fromkeys(self._sides, 0)
         for file in self.files:
             for batch, where in batches(file, self._shape, self._wanted, self._coded):
@@ -194,6 +204,8 @@ class _Input:
         for side, rows in found.items():
             if done and not rows:  # they may all be of users who are new
                 print(f"warning: {side.not_found}", file=sys.stderr)
+            elif done:
+                print(f"{side.name}: {rows / done:.1%} of the rows find theirs", file=sys.stderr)
 
 
 def _description(folder: Path) -> Description | None:

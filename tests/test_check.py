@@ -194,6 +194,15 @@ def test_a_clean_log_has_notes_alone() -> None:
     assert any(f.text.startswith("Task 'click' is 1 on 40.2% [38.7%, 41.9%]") for f in findings)
 
 
+def test_a_number_that_is_missing_nearly_everywhere_is_told() -> None:
+    log = clean()
+    log.loc[log.index[30:], "price"] = np.nan
+    texts = [finding.text for finding in found(CLEAN, log) if finding.level == "warning"]
+    assert any(t.startswith("Column 'price' is missing in 99.17% of the rows of") for t in texts)
+    log.loc[log.index[30:60], "price"] = 1.0
+    assert not any("Column 'price' is missing" in f.text for f in found(CLEAN, log))
+
+
 def test_new_users_and_values_that_train_has_not_are_counted() -> None:
     log = clean()
     late = log.index[log["split"] == "test"][:60]

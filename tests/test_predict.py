@@ -96,6 +96,8 @@ def test_a_side_table_in_which_no_row_is_found_is_told(
     given = [str(model), str(log.folder / "test.csv"), "--join", str(tmp_path / "items.csv")]
     assert main([*given, "--out", str(tmp_path / "scores.csv")]) == 0
     told = capsys.readouterr().err
+    assert main([*given, "--out", str(tmp_path / "items.csv")]) == 2
+    assert "--out must be none of the files that are read" in capsys.readouterr().err
     assert re.search(
         r"warning: .*items\.csv: .* none does by item, which here is such as '0", told
     )
@@ -151,7 +153,10 @@ def test_texts_are_read_as_the_models_description_says(
         (["bare.csv", "--join", "a.csv", "--join", "b.csv"], "have 1 side tables; got 2"),
         (["none.csv"], "no file 'none.csv'"),
         (["typed.parquet"], "feature 'brand': here must be a text, not a value of another type"),
-        (["whole.csv", "--keep", "usr"], "--keep: no column 'usr'; did you mean 'user'?"),
+        (
+            ["whole.csv", "--keep", "usr"],
+            "--keep: the rows have no column 'usr'; did you mean 'user'?",
+        ),
         (["whole.csv", "--keep", "user,user"], "of the output is named 'user' already"),
         (["more.parquet", "--keep", "more"], "a CSV file cannot hold column 'more', whose values"),
         (["whole.csv", "--out", "scores.txt"], "--out must end in .parquet, .csv, .csv.gz"),

@@ -14,6 +14,8 @@ from fsmd.data.fitting.numbers import Moments
 from fsmd.data.rows.part import Part
 from fsmd.data.source import Recipe
 
+MOSTLY = 0.99
+"""From this share on a column is missing nearly everywhere."""
 _TAIL = 2**12
 Numbers64 = NDArray[np.float64]
 
@@ -96,7 +98,14 @@ class Numbers:
                     "learnt from it. Take it out of [fields]."
                 )
                 yield Finding("warning", text)
-            elif column.scale in ("standard", "log") and (cut := spread.cut()):
+                continue
+            if (share := spread.missing_shares["train"]) >= MOSTLY:
+                text = (
+                    f"Column {column.name!r} is missing in {share:.2%} of the rows of train: are "
+                    "its numbers read as they are written?"
+                )
+                yield Finding("warning", text)
+            if column.scale in ("standard", "log") and (cut := spread.cut()):
                 rows = sum(spread.rows.values())
                 text = (
                     f"{'At least ' if cut >= _TAIL else ''}{count(cut)} of {count(rows)} numbers "

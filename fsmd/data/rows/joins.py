@@ -2,6 +2,7 @@
 
 from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass
+from pathlib import Path
 
 import numpy as np
 import pyarrow as pa
@@ -22,8 +23,8 @@ class NothingFoundError(UserError):
 class SideTable:
     """A table of R rows in memory."""
 
-    name: str
-    """Of its files, in messages."""
+    paths: tuple[Path, ...]
+    """Of its files."""
     on: tuple[str, ...]
     columns: Mapping[str, pa.Array]
     """R values each; without those of the key."""
@@ -65,7 +66,8 @@ class SideTable:
                         "of the memory; it is larger: use fewer of its columns, or more memory"
                     )
         key_R = pa.chunked_array(keys, pa.string()).combine_chunks()
-        name = ", ".join(str(file.path) for file in files)
+        paths = tuple(file.path for file in files)
+        name = ", ".join(map(str, paths))
         if not len(key_R):
             raise UserError(f"{name}: a side table must have rows with a key; it has none")
         hash_R = hashes(key_R)
@@ -84,7 +86,7 @@ class SideTable:
             )
             for name in names
         }
-        return cls(name, on, columns, hash_R[order_R], order_R, _words(key_R[0]))
+        return cls(paths, on, columns, hash_R[order_R], order_R, _words(key_R[0]))
 
     def joined(
         self, batch: pa.RecordBatch, key: pa.DictionaryArray, wanted: Collection[str]
@@ -103,6 +105,11 @@ class SideTable:
         names = [*batch.schema.names, *arrays]
         wider = pa.RecordBatch.from_arrays([*batch.columns, *arrays.values()], names=names)
         return wider, len(place) - place.null_count
+
+    @property
+    def name(self) -> str:
+        """Of its files, in messages."""
+        return ", ".join(map(str, self.paths))
 
     @property
     def not_found(self) -> str:

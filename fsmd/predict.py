@@ -127,6 +127,7 @@ def predict(
             scores = scorer.score_batch(batch, where)
             writer.write_batch(_beside(batch, kept, scores, schema))
             advance(batch.num_rows)
+    source.tell(advance(0))
     return advance(0)
 
 
@@ -144,6 +145,7 @@ class _Input:
     ) -> None:
         self.files, self.types = files, types
         self._shape, self._sides, self._wanted, self._coded = shape, sides, wanted, coded
+        self._found = dict.fromkeys(sides, 0)
 
     @property
     def paths(self) -> Iterator[Path]:
@@ -191,21 +193,23 @@ class _Input:
         return cls(files, shape, sides, types, wanted, frozenset(words | keys))
 
     def batches(self) -> Iterator[tuple[pa.RecordBatch, Where]]:
-        """All rows in order, joined; tells how many are in each side table."""
-        done, found = 0, dict.fromkeys(self._sides, 0)
+        """All rows in order, joined."""
         for file in self.files:
             for batch, where in batches(file, self._shape, self._wanted, self._coded):
                 for side in self._sides:
                     key = joined([words_of(batch, name, where) for name in side.on])
                     batch, theirs = side.joined(batch, key, side.columns)
-                    found[side] += theirs
-                done += batch.num_rows
+                    self._found[side] += theirs
                 yield batch, where
-        for side, rows in found.items():
-            if done and not rows:  # they may all be of users who are new
-                print(f"warning: {side.not_found}", file=sys.stderr)
-            elif done:
-                print(f"{side.name}: {rows / done:.1%} of the rows find theirs", file=sys.stderr)
+
+    def tell(self, rows: int) -> None:
+        """Say on the error output how many of the rows were in each side table."""
+        for side, theirs in self._found.items() if rows else ():
+            if theirs:
+                line = f"{side.name}: {theirs:,} of {rows:,} rows find theirs"
+            else:  # they may all be of users who are new
+                line = f"warning: {side.not_found}"
+            print(line, file=sys.stderr)
 
 
 def _description(folder: Path) -> Description | None:

@@ -329,7 +329,8 @@ def test_side_tables_are_joined_wherever_they_are_named(there: Path) -> None:
 def test_side_tables_without_a_key_are_refused(
     there: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    write(there / "log.csv", impressions())
+    log = impressions()
+    write(there / "log.csv", {**log, "user_id": [None, *log["user_id"][1:]]})
     for columns, words in (
         ({"other": [1, 2]}, "share a column with the log"),
         ({"user_id": [1, 1], "plan": [1, 2]}, "unique"),

@@ -20,6 +20,7 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
+from fsmd.data import source_of
 from fsmd.data.description import toml
 from fsmd.data.description.columns import texts
 from fsmd.data.description.values import FileSet
@@ -31,6 +32,7 @@ from fsmd.data.rows.hashes import coded, hashes, owner_codes
 from fsmd.data.rows.log import Log
 from fsmd.data.rows.part import Part
 from fsmd.errors import UserError
+from studies.data.check import look
 
 pytestmark = pytest.mark.quick
 MEMORY = 2**30
@@ -529,6 +531,16 @@ def test_rows_that_cannot_be_used_are_told_with_their_place(
     with pytest.raises(UserError) as told:
         list(Log.of(toml.parse(text, tmp_path / "dataset.toml"), MEMORY).parts())
     assert all(word in str(told.value) for word in words), told.value
+
+
+def test_a_check_tells_of_a_side_table_in_which_nothing_is_found(tmp_path: Path) -> None:
+    (tmp_path / "log.csv").write_text("u,at,y\n1,2,1\n", "utf-8")
+    (tmp_path / "side.csv").write_text("u,age\n01,2\n", "utf-8")
+    description = tmp_path / "dataset.toml"
+    description.write_text(LOG.format(split='{ by = "fraction", seed = 1 }'), "utf-8")
+    ((level, text),) = look(source_of(str(description)))[1]
+    assert level == "error"
+    assert text.endswith("such as '01': are keys written alike in both?")
 
 
 # Hashes, and what is kept on disk

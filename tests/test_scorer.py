@@ -493,7 +493,7 @@ def test_scoring_needs_numpy_pyarrow_and_onnxruntime_alone(
         check=False,
     )
     assert run.returncode == 0, run.stderr
-    assert re.fullmatch(r".*items\.csv: \d+\.\d% of the rows find theirs\n", run.stderr)
+    assert re.fullmatch(r".*items\.csv: [\d,]+ of [\d,]+ rows find theirs\n", run.stderr)
     scores, told, loaded = run.stdout.splitlines()
     want = columns(scorers[1].score(log.rows))
     check(columns(json.loads(scores)), want)

@@ -99,10 +99,11 @@ class Numbers:
                 )
                 yield Finding("warning", text)
                 continue
-            if (share := spread.missing_shares["train"]) >= MOSTLY:
+            if spread.missing_shares["train"] >= MOSTLY:
                 text = (
-                    f"Column {column.name!r} is missing in {share:.2%} of the rows of train: are "
-                    "its numbers read as they are written?"
+                    f"Column {column.name!r} is missing in {count(spread.missing['train'])} of "
+                    f"{count(spread.rows['train'])} rows of train: are its numbers read as they "
+                    "are written?"
                 )
                 yield Finding("warning", text)
             if column.scale in ("standard", "log") and (cut := spread.cut()):

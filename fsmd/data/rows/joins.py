@@ -109,7 +109,8 @@ class SideTable:
     @property
     def name(self) -> str:
         """Of its files, in messages."""
-        return ", ".join(map(str, self.paths))
+        first, *others = self.paths
+        return f"{first} and {len(others)} more" if others[2:] else ", ".join(map(str, self.paths))
 
     @property
     def not_found(self) -> str:

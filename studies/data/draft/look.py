@@ -309,7 +309,7 @@ def _lookup(
     is_all: whether the sample is the whole log. Raises UserError if none of that found one.
     """
     own, theirs = _texts(sample, on), _texts(table, on)
-    place = pc.index_in(own, theirs)
+    place = pc.index_in(own, theirs, skip_nulls=True)
     if is_all and place.null_count == len(place):
         one, other = (
             shown(keys.drop_null()[0].as_py() if keys.null_count < len(keys) else None)

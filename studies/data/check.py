@@ -47,7 +47,7 @@ def look(source: Source) -> tuple[Checks, Sequence[Finding]]:
                 for check in (*refusals, *checks):
                     check.see(part)
                 advance(len(part.label_NK))
-    except NothingFoundError as error:
+    except NothingFoundError as error:  # whose columns all checks would tell as missing
         found = [Finding("error", str(error))]
     except UserError as error:  # not all rows were seen, so all else might mislead
         found = [Finding("error", f"{error} (no row after it was looked at)")]
